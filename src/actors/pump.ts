@@ -1,0 +1,477 @@
+/**
+ * The pump: takes what is due, makes it durable that it may leave, sends up to six at a time, and writes the
+ * outcomes in groups. It runs within the alarm of a Subscriber; the host owns settings, storage and clockwork.
+ *
+ *     planned ──start──▶ in flight ──answer──▶ answered ──record──▶ on disk
+ *        ▲ one lease row for up to 100            at most 12 of these are not on disk
+ */
+import { assess, type Health, type Outcome, settle, type Trigger } from "../domain/delivery";
+import type { EventId } from "../domain/ids";
+import {
+  ASKED,
+  type DeliveryStore,
+  type DueDelivery,
+  type Position,
+  type StoredDelivery,
+} from "../storage/delivery-store";
+import type { LeasedAttempt, Run, RunStore } from "../storage/run-store";
+import { type Arrival, unanswered } from "./send";
+
+/** https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections */
+const MAX_IN_FLIGHT = 6;
+/** What a crash may repeat: six in flight, and six answered but not yet on disk. */
+const MAX_UNRECORDED = 12;
+/** Answers are written together when this many are there, or after this long, or when nothing else goes on. */
+const GATHERED_ANSWERS = 6;
+const GATHER_MS = 20;
+const MAX_PLANNED = 100;
+const MAX_PLANNED_BYTES = 4 * 1024 * 1024;
+/** An invocation may make 10,000 requests and use 30 s of CPU; the alarm goes on in a new one. */
+const MAX_ATTEMPTS_PER_RUN = 1_000;
+const MAX_RUN_MS = 60_000;
+/** Waiting awake for the next start is cheaper than another alarm up to about this long. */
+const MAX_AWAKE_WAIT_MS = 1_000;
+/** Under a rate limit no more is leased than starts within this time. */
+const PLAN_AHEAD_MS = 2_000;
+
+/** What is in force for attempts that start now. */
+export type Terms = {
+  ordered: boolean;
+  /** Attempts per second; null for no limit. */
+  rateLimit: number | null;
+};
+
+export type PumpHost = {
+  /** null while the webhook is held. */
+  terms(): Terms | null;
+  /** The waits after failed attempts, in milliseconds; known also while the webhook is held. */
+  schedule(): readonly number[];
+  /** Grows with every change of what is in force. */
+  generation(): number;
+  /** Makes everything ready for an attempt; what it returns makes the request at once when called. */
+  prepare(delivery: DueDelivery, number: number): Promise<() => Promise<Arrival>>;
+  /** Resolves when everything written so far is on disk. */
+  sync(): Promise<void>;
+  /** Called once for each attempt that came to an outcome, before it is on disk. */
+  attempted(delivery: StoredDelivery, record: Outcome & { number: number }): void;
+  healthChanged(before: Health, after: Health): void;
+};
+
+type Flight = {
+  delivery: DueDelivery;
+  lease: LeasedAttempt;
+  /** Not before this time, Unix milliseconds: the slot that the rate limit gave it. */
+  startAtMs: number;
+};
+type Answered = { delivery: StoredDelivery; lease: LeasedAttempt; outcome: Outcome };
+
+export class Pump {
+  readonly #host: PumpHost;
+  readonly #store: DeliveryStore;
+  readonly #runs: RunStore;
+  readonly #run: Run;
+  #planned: Flight[] = [];
+  #inFlight = new Map<EventId, Flight>();
+  #answered: Answered[] = [];
+  #oldestAnswerAtMs = 0;
+  #attemptsLeft = 0;
+  #endsAtMs = 0;
+  #lastStartAtMs = 0;
+  /** An ordered delivery failed: what was planned behind it waits for it. */
+  #blocked = false;
+  #healthIsOnDisk = true;
+  #running = false;
+  #woken = false;
+  #resolveChange: () => void = () => {};
+
+  /** @param run the state as stored, after recovery; written back by the pump alone from here on. */
+  constructor(host: PumpHost, stores: { deliveries: DeliveryStore; runs: RunStore }, run: Run) {
+    this.#host = host;
+    this.#store = stores.deliveries;
+    this.#runs = stores.runs;
+    this.#run = run;
+  }
+
+  get running(): boolean {
+    return this.#running;
+  }
+
+  get health(): Health {
+    return this.#run.health;
+  }
+
+  /** The first position that may hold a fresh delivery. */
+  get head(): Position {
+    return this.#run.head;
+  }
+
+  isInFlight(id: EventId): boolean {
+    return this.#inFlight.has(id);
+  }
+
+  /** Looks again: something arrived, or what is in force changed. */
+  wake(): void {
+    this.#woken = true;
+    this.#resolveChange();
+  }
+
+  /**
+   * Sends what may be sent now and returns when nothing is left that may go within a second, or when this
+   * invocation has done its share. The caller sets the alarm for what comes next, in the same turn.
+   */
+  async pump(): Promise<void> {
+    this.#running = true;
+    this.#attemptsLeft = MAX_ATTEMPTS_PER_RUN;
+    this.#endsAtMs = Date.now() + MAX_RUN_MS;
+    try {
+      for (;;) {
+        if (this.#mustRecord()) this.record();
+        if (this.#plan()) await this.#host.sync();
+        this.#startPlanned();
+        const waitMs = this.#waitMs();
+        if (waitMs === null && !this.#woken) break;
+        await this.#change(waitMs ?? 0);
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Brings everything answered onto disk and gives back what was planned: the store is the whole truth. */
+  settle(): void {
+    this.record();
+    this.#unplan();
+  }
+
+  /** A person changed a delivery that may be in flight: its outcome is applied to what it is now. */
+  amend(delivery: StoredDelivery): void {
+    const flight = this.#inFlight.get(delivery.id);
+    if (flight !== undefined) flight.delivery = { ...flight.delivery, ...delivery };
+  }
+
+  /** Replaces the webhook's health: a person released it. */
+  setHealth(health: Health): void {
+    this.#run.health = health;
+    this.#saveRun();
+  }
+
+  /** When there is something to send again, Unix milliseconds; null when nothing is pending or all is held. */
+  nextAtMs(): number | null {
+    const terms = this.#host.terms();
+    if (terms === null) return null;
+    const asked = this.#store.nextAskedAtMs();
+    const gateMs = Math.max(this.#rateGateMs(terms), this.#probeAtMs());
+    const times: number[] = [];
+    if (asked !== null) times.push(Math.max(asked, gateMs));
+    const pending = this.#nextPendingMs(terms);
+    if (pending !== null) times.push(Math.max(pending, this.#gateMs(terms)));
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  #nextPendingMs({ ordered }: Terms): number | null {
+    const waiting = ordered ? this.#store.firstWaiting()?.dueAtMs : this.#store.nextDueAtMs(0);
+    const fresh = this.#store.freshSinceMs(this.#run.head);
+    if (waiting === null || waiting === undefined) return fresh;
+    return ordered || fresh === null ? waiting : Math.min(waiting, fresh);
+  }
+
+  #gateMs(terms: Terms): number {
+    const { postponedUntilMs } = this.#run.health;
+    return Math.max(this.#rateGateMs(terms), this.#probeAtMs(), postponedUntilMs ?? 0);
+  }
+
+  /** Forgets what it holds: the webhook was deleted, and outcomes that still come have nowhere to go. */
+  drop(): void {
+    this.#planned = [];
+    this.#answered = [];
+    this.#inFlight.clear();
+    this.wake();
+  }
+
+  // --- plan -------------------------------------------------------------------------------------------------
+
+  /** Leases what is to start next; whether something was written that must be on disk before it starts. */
+  #plan(): boolean {
+    const terms = this.#host.terms();
+    const nowMs = Date.now();
+    if (terms === null || this.#isSpent(nowMs)) return false;
+    if (this.#planned.length > 0 || this.#inFlight.size >= this.#maxInFlight(terms)) return false;
+    this.record();
+    const chosen = this.#choose(terms, nowMs);
+    if (chosen.length === 0) return false;
+    this.#planned = chosen.map((delivery) => this.#flightOf(delivery, terms, nowMs));
+    this.#saveRun();
+    return true;
+  }
+
+  #choose(terms: Terms, nowMs: number): DueDelivery[] {
+    if (this.#rateGateMs(terms) > nowMs + MAX_AWAKE_WAIT_MS || this.#probeAtMs() > nowMs) return [];
+    const limit = this.#planLimit(terms);
+    if (this.#isPostponed(nowMs)) {
+      return this.#notInFlight(this.#store.askedFor(nowMs, limit + MAX_IN_FLIGHT)).slice(0, limit);
+    }
+    if (!terms.ordered) {
+      const due = this.#notInFlight(this.#store.due(nowMs, limit + MAX_IN_FLIGHT));
+      return this.#withFresh(due, limit);
+    }
+    const first = this.#store.firstWaiting();
+    if (first === null) return this.#withFresh([], limit);
+    return (first.dueAtMs ?? 0) <= nowMs ? [first] : [];
+  }
+
+  /** The first of what waited and what is fresh, by when it became due; moves the head past what it takes. */
+  #withFresh(waiting: DueDelivery[], limit: number): DueDelivery[] {
+    const fresh = this.#store.fresh(this.#run.head, limit, MAX_PLANNED_BYTES);
+    const chosen = [...waiting, ...fresh.deliveries]
+      .sort((a, b) => (a.dueAtMs ?? a.createdAtMs) - (b.dueAtMs ?? b.createdAtMs))
+      .slice(0, limit);
+    const left = fresh.deliveries.find((delivery) => !chosen.includes(delivery));
+    this.#run.head = left?.position ?? fresh.head;
+    return chosen;
+  }
+
+  #flightOf(delivery: DueDelivery, { rateLimit }: Terms, nowMs: number): Flight {
+    const lease: LeasedAttempt = {
+      id: delivery.id,
+      number: delivery.attempts + 1,
+      trigger: delivery.asked === ASKED.bySchedule ? "scheduled" : "manual",
+      fresh: delivery.dueAtMs === null ? delivery.position : null,
+    };
+    if (rateLimit === null) return { delivery, lease, startAtMs: nowMs };
+    const startAtMs = Math.max(this.#run.nextStartAtMs, nowMs);
+    this.#run.nextStartAtMs = startAtMs + 1_000 / rateLimit;
+    return { delivery, lease, startAtMs };
+  }
+
+  #notInFlight(deliveries: DueDelivery[]): DueDelivery[] {
+    return deliveries.filter(({ id }) => !this.#inFlight.has(id));
+  }
+
+  #planLimit({ rateLimit }: Terms): number {
+    if (this.#run.health.probing) return 1;
+    if (rateLimit === null) return MAX_PLANNED;
+    return Math.min(MAX_PLANNED, Math.max(1, Math.floor((rateLimit * PLAN_AHEAD_MS) / 1_000)));
+  }
+
+  #probeAtMs(): number {
+    const { probing, lastProbeEndedAtMs } = this.#run.health;
+    if (!probing || lastProbeEndedAtMs === null) return 0;
+    return lastProbeEndedAtMs + (this.#host.schedule()[0] ?? 0);
+  }
+
+  #rateGateMs({ rateLimit }: Terms): number {
+    return rateLimit === null ? 0 : this.#run.nextStartAtMs;
+  }
+
+  #isPostponed(nowMs: number): boolean {
+    return (this.#run.health.postponedUntilMs ?? 0) > nowMs;
+  }
+
+  #maxInFlight({ ordered }: Terms): number {
+    return ordered || this.#run.health.probing ? 1 : MAX_IN_FLIGHT;
+  }
+
+  /** An ordered webhook has each outcome on disk before the next attempt: a crash must not repeat out of order. */
+  #window(terms: Terms): number {
+    return this.#maxInFlight(terms) === 1 ? 1 : MAX_UNRECORDED;
+  }
+
+  #isSpent(nowMs: number): boolean {
+    return this.#attemptsLeft <= 0 || nowMs >= this.#endsAtMs;
+  }
+
+  /** Gives back what was leased and has not started. */
+  #unplan(): void {
+    this.#blocked = false;
+    const [first] = this.#planned;
+    if (first === undefined) return;
+    const fresh = this.#planned.find(({ lease }) => lease.fresh !== null);
+    if (fresh?.lease.fresh) this.#rewind(fresh.lease.fresh);
+    this.#run.nextStartAtMs = Math.min(this.#run.nextStartAtMs, first.startAtMs);
+    this.#planned = [];
+    this.#saveRun();
+  }
+
+  #rewind(position: Position): void {
+    const { head } = this.#run;
+    if (position.seq < head.seq || (position.seq === head.seq && position.index < head.index)) {
+      this.#run.head = position;
+    }
+  }
+
+  #saveRun(): void {
+    const terms = this.#host.terms();
+    const attempts = [...this.#inFlight.values(), ...this.#answered, ...this.#planned].map(
+      ({ lease }) => lease,
+    );
+    const window =
+      terms === null || this.#planned.length === 0 ? MAX_UNRECORDED : this.#window(terms);
+    this.#run.lease = { window, attempts };
+    this.#healthIsOnDisk = true;
+    this.#runs.saveRun(this.#run);
+  }
+
+  // --- start and answer -------------------------------------------------------------------------------------
+
+  #startPlanned(): void {
+    const terms = this.#host.terms();
+    const nowMs = Date.now();
+    if (terms === null || this.#isSpent(nowMs) || this.#isOutdated(terms, nowMs)) {
+      this.#unplan();
+      return;
+    }
+    while (this.#hasFreeSlot(terms)) {
+      const [flight] = this.#planned;
+      if (flight === undefined || this.#startAtMs(flight, terms) > nowMs) return;
+      this.#planned.shift();
+      this.#start(flight, nowMs);
+    }
+  }
+
+  #hasFreeSlot(terms: Terms): boolean {
+    return (
+      this.#inFlight.size < this.#maxInFlight(terms) &&
+      this.#inFlight.size + this.#answered.length < this.#window(terms)
+    );
+  }
+
+  /** Under a rate limit a late start moves the next one: no burst makes up for it. */
+  #startAtMs({ startAtMs }: Flight, { rateLimit }: Terms): number {
+    return rateLimit === null ? 0 : Math.max(startAtMs, this.#lastStartAtMs + 1_000 / rateLimit);
+  }
+
+  /** Whether what was planned may not go as planned: a probe waits its turn, a pause holds all but a retry. */
+  #isOutdated(terms: Terms, nowMs: number): boolean {
+    if (this.#blocked || this.#planned.length > this.#planLimit(terms)) return true;
+    if (this.#probeAtMs() > nowMs) return true;
+    return (
+      this.#isPostponed(nowMs) &&
+      this.#planned.some(({ delivery }) => delivery.asked !== ASKED.byRetry)
+    );
+  }
+
+  #start(flight: Flight, nowMs: number): void {
+    this.#inFlight.set(flight.delivery.id, flight);
+    this.#attemptsLeft -= 1;
+    this.#lastStartAtMs = nowMs;
+    void this.#fly(flight, flight.lease.number).finally(() => this.wake());
+  }
+
+  async #fly(flight: Flight, number: number): Promise<void> {
+    const generation = this.#host.generation();
+    let arrival: Arrival;
+    try {
+      const depart = await this.#host.prepare(flight.delivery, number);
+      if (this.#host.generation() !== generation) {
+        this.#withdraw(flight);
+        return;
+      }
+      arrival = await depart();
+    } catch {
+      arrival = { ...unanswered("interrupted", Date.now()), refused: false };
+    }
+    this.#land(flight, arrival);
+  }
+
+  /** What is in force changed before the request was made: it has not left, and is planned anew. */
+  #withdraw(flight: Flight): void {
+    if (!this.#inFlight.delete(flight.delivery.id)) return;
+    if (flight.lease.fresh !== null) this.#rewind(flight.lease.fresh);
+    this.#saveRun();
+  }
+
+  #land(flight: Flight, { refused, ...outcome }: Arrival): void {
+    if (!this.#inFlight.delete(flight.delivery.id)) return;
+    if (refused) this.#attemptsLeft = 0;
+    if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
+    const { body: _, ...delivery } = flight.delivery;
+    this.#answered.push({ delivery, lease: flight.lease, outcome });
+    const before = this.#run.health;
+    const after = assess(before, outcome);
+    if (after !== before) {
+      this.#run.health = after;
+      this.#healthIsOnDisk = false;
+      this.#host.healthChanged(before, after);
+    }
+    if (outcome.error !== null && this.#host.terms()?.ordered) this.#blocked = true;
+    this.#host.attempted(delivery, { ...outcome, number: flight.lease.number });
+  }
+
+  // --- record -----------------------------------------------------------------------------------------------
+
+  #mustRecord(): boolean {
+    if (this.#answered.length === 0) return false;
+    return (
+      !this.#healthIsOnDisk ||
+      this.#inFlight.size === 0 ||
+      this.#answered.length >= GATHERED_ANSWERS ||
+      Date.now() - this.#oldestAnswerAtMs >= GATHER_MS
+    );
+  }
+
+  /** Writes the outcomes that came in, one row each. Should a write fail, they stay and are written again. */
+  record(): void {
+    for (const { delivery, lease, outcome } of this.#answered) {
+      const schedule = this.#host.schedule();
+      this.#store.update(recorded({ delivery, attempt: lease, outcome }, schedule));
+    }
+    this.#answered = [];
+    if (!this.#healthIsOnDisk) this.#saveRun();
+  }
+
+  // --- wait -------------------------------------------------------------------------------------------------
+
+  /** How long to wait for a change, in milliseconds; null when there is nothing worth staying awake for. */
+  #waitMs(): number | null {
+    const nowMs = Date.now();
+    const times: number[] = [];
+    if (this.#answered.length > 0) times.push(this.#oldestAnswerAtMs + GATHER_MS);
+    if (this.#inFlight.size > 0) times.push(nowMs + MAX_AWAKE_WAIT_MS);
+    const nextStartAtMs = this.#nextStartAtMs(nowMs);
+    if (nextStartAtMs !== null) times.push(nextStartAtMs);
+    if (times.length === 0) return null;
+    return Math.max(1, Math.min(...times) - nowMs);
+  }
+
+  /** When a free slot can be used next; null when none is free or only an alarm away. */
+  #nextStartAtMs(nowMs: number): number | null {
+    const terms = this.#host.terms();
+    if (terms === null || this.#isSpent(nowMs) || !this.#hasFreeSlot(terms)) return null;
+    const [flight] = this.#planned;
+    if (flight !== undefined) return this.#startAtMs(flight, terms);
+    if (this.#inFlight.size === 0) return null;
+    const dueAtMs = this.#store.nextDueAtMs(nowMs);
+    return dueAtMs === null ? null : Math.max(dueAtMs, this.#gateMs(terms));
+  }
+
+  async #change(waitMs: number): Promise<void> {
+    if (!this.#woken) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      await new Promise<void>((resolve) => {
+        this.#resolveChange = resolve;
+        timer = setTimeout(resolve, waitMs);
+      });
+      clearTimeout(timer);
+    }
+    this.#woken = false;
+  }
+}
+
+/** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */
+export function recorded(
+  {
+    delivery,
+    attempt: { number, trigger },
+    outcome: { retryAfterMs, ...outcome },
+  }: {
+    delivery: StoredDelivery;
+    attempt: { number: number; trigger: Trigger };
+    outcome: Outcome;
+  },
+  schedule: readonly number[],
+): StoredDelivery {
+  const log = [...delivery.log, { ...outcome, number, trigger }];
+  if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
+  const after = settle(delivery, { ...outcome, retryAfterMs }, { schedule, random: Math.random() });
+  return { ...delivery, ...after, asked: ASKED.bySchedule, log };
+}

@@ -1,0 +1,190 @@
+/**
+ * Registry: one object that owns what people decided. A change is committed here, pushed to the webhook's
+ * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
+ * A push that failed is repeated by alarm until it arrives.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { fail, ok, type Result } from "../domain/failure";
+import { newWebhookId, type WebhookId } from "../domain/ids";
+import { subscriberNames } from "../domain/placement";
+import { newSecret } from "../domain/signature";
+import {
+  changeWebhook,
+  newWebhook,
+  type Route,
+  type Webhook,
+  type WebhookChanges,
+  type WebhookDraft,
+} from "../domain/webhook";
+import { errorText, logInfo, logWarning } from "../log";
+import { type Registration, RegistryStore } from "../storage/registry-store";
+
+/** A Subscriber that does not acknowledge in this time gets the change by alarm; the caller is told so. */
+const PUSH_TIMEOUT_MS = 5_000;
+const MIN_PUSH_BACKOFF_MS = 1_000;
+const MAX_PUSH_BACKOFF_MS = 60_000;
+
+/** A webhook after a change, with the secret where it is new: it is shown once. */
+export type Changed = { webhook: Webhook; signingSecret: string | null };
+
+export class Registry extends DurableObject<Env> {
+  readonly #store: RegistryStore;
+  readonly #registrations = new Map<WebhookId, Registration>();
+  #routes: Route[] | null = null;
+  #failedPushesInARow = 0;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#store = new RegistryStore(ctx.storage.sql);
+    for (const registration of this.#store.registrations()) {
+      this.#registrations.set(registration.id, registration);
+    }
+    void ctx.blockConcurrencyWhile(async () => {
+      if (this.#unacknowledged().length > 0 && (await ctx.storage.getAlarm()) === null) {
+        await ctx.storage.setAlarm(Date.now() + MIN_PUSH_BACKOFF_MS);
+      }
+    });
+  }
+
+  /**
+   * The routing table, for a consumer that may have it already.
+   *
+   * @param known the version that the caller holds.
+   * @returns `routes` is null when that is the current one.
+   */
+  routing(known: number | null): { version: number; routes: Route[] | null } {
+    const version = this.#store.routingVersion();
+    if (version === known) return { version, routes: null };
+    this.#routes ??= this.#webhooks().map(({ id, events, filter }) => ({ id, events, filter }));
+    return { version, routes: this.#routes };
+  }
+
+  /** What a Subscriber without settings asks for; null when there is no such webhook (any more). */
+  settingsOf(id: string): Webhook | null {
+    return this.#registrations.get(id as WebhookId)?.webhook ?? null;
+  }
+
+  /** Answered even when the push is late: an object without settings asks for them. */
+  async create(draft: WebhookDraft, signingSecret: string | null): Promise<Changed> {
+    const nowMs = Date.now();
+    const id = newWebhookId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
+    const secret = signingSecret ?? newSecret();
+    const webhook = newWebhook(draft, { id, secret, nowMs });
+    await this.#commit(webhook.id, webhook.version, webhook);
+    logInfo("webhook.created", { webhookId: id });
+    return { webhook, signingSecret: secret };
+  }
+
+  get(id: string): Webhook | null {
+    return this.settingsOf(id);
+  }
+
+  /** Webhooks by creation, newest first. */
+  list(before: string | null, limit: number): { webhooks: Webhook[]; next: string | null } {
+    const all = this.#webhooks()
+      .reverse()
+      .filter(({ id }) => before === null || id < before);
+    const webhooks = all.slice(0, limit);
+    return { webhooks, next: all.length > limit ? (webhooks.at(-1)?.id ?? null) : null };
+  }
+
+  /** `not_yet_in_force` when the change is stored but its Subscriber has not acknowledged it. */
+  async update(id: string, changes: WebhookChanges): Promise<Result<Changed>> {
+    const before = this.settingsOf(id);
+    if (before === null) return fail({ code: "not_found" });
+    const secret = newSecret();
+    const { webhook, secretIsNew } = changeWebhook(before, changes, {
+      nowMs: Date.now(),
+      newSecret: secret,
+    });
+    const inForce = await this.#commit(webhook.id, webhook.version, webhook);
+    logInfo("webhook.updated", { webhookId: id, changed: Object.keys(changes) });
+    if (!inForce) return fail({ code: "not_yet_in_force" });
+    return ok({ webhook, signingSecret: secretIsNew ? secret : null });
+  }
+
+  async remove(id: string): Promise<Result<null>> {
+    const before = this.settingsOf(id);
+    if (before === null) return fail({ code: "not_found" });
+    const inForce = await this.#commit(before.id, before.version + 1, null);
+    logInfo("webhook.deleted", { webhookId: id });
+    return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
+  }
+
+  override async alarm(): Promise<void> {
+    const waiting = this.#unacknowledged();
+    const pushed = await Promise.all(waiting.map((registration) => this.#push(registration)));
+    this.#failedPushesInARow = pushed.every(Boolean) ? 0 : this.#failedPushesInARow + 1;
+    if (this.#unacknowledged().length > 0) await this.#armForPush();
+  }
+
+  /** Stores a version with an alarm that would repeat its push, then pushes it. */
+  async #commit(id: WebhookId, version: number, webhook: Webhook | null): Promise<boolean> {
+    const acknowledgedVersion = this.#registrations.get(id)?.acknowledgedVersion ?? 0;
+    const registration = { id, version, acknowledgedVersion, webhook };
+    this.#store.save(registration);
+    this.#registrations.set(id, registration);
+    this.#routes = null;
+    await this.#armForPush();
+    return this.#push(registration);
+  }
+
+  #armForPush(): Promise<void> {
+    const backoffMs = Math.min(
+      PUSH_TIMEOUT_MS + MIN_PUSH_BACKOFF_MS * 2 ** this.#failedPushesInARow,
+      MAX_PUSH_BACKOFF_MS,
+    );
+    return this.ctx.storage.setAlarm(Date.now() + backoffMs);
+  }
+
+  /** Whether every object of the webhook has acknowledged this version. */
+  async #push({ id, version, webhook }: Registration): Promise<boolean> {
+    try {
+      const pushes = subscriberNames(id).map((name) => {
+        const subscriber = this.env.SUBSCRIBER.getByName(name);
+        return webhook === null ? subscriber.remove(version) : subscriber.configure(webhook);
+      });
+      await inTime(Promise.all(pushes), PUSH_TIMEOUT_MS);
+    } catch (thrown) {
+      logWarning("settings.not_pushed", { webhookId: id, version, error: errorText(thrown) });
+      return false;
+    }
+    this.#acknowledged(id, version);
+    return true;
+  }
+
+  #acknowledged(id: WebhookId, version: number): void {
+    const registration = this.#registrations.get(id);
+    if (registration === undefined) return;
+    registration.acknowledgedVersion = Math.max(registration.acknowledgedVersion, version);
+    if (registration.webhook === null && registration.acknowledgedVersion >= registration.version) {
+      this.#registrations.delete(id);
+      this.#store.forget(id);
+    } else {
+      this.#store.acknowledge(id, version);
+    }
+  }
+
+  #unacknowledged(): Registration[] {
+    return [...this.#registrations.values()].filter(
+      ({ version, acknowledgedVersion }) => acknowledgedVersion < version,
+    );
+  }
+
+  #webhooks(): Webhook[] {
+    return [...this.#registrations.values()].flatMap(({ webhook }) => webhook ?? []);
+  }
+}
+
+/** @throws when `work` has not settled after `timeoutMs`. */
+async function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

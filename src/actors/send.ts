@@ -1,0 +1,172 @@
+/** The only place where the relay makes a request to a service. */
+import type { AttemptError, Outcome } from "../domain/delivery";
+import { parseRetryAfter } from "../domain/schedule";
+import type { Target } from "../domain/target";
+
+/** At most this much of an answer is read, decompressed: a debug page, not a download. */
+const MAX_READ_BYTES = 16 * 1024;
+const MAX_KEPT_OF_SUCCESS_BYTES = 1024;
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const RETRY_AFTER_STATUSES: ReadonlySet<number> = new Set([429, 503]);
+/** What is left of a secret that the end of the text cut in two is replaced from this length on. */
+const MIN_CUT_SECRET_CHARACTERS = 4;
+const REDACTED = "***";
+
+export type Departure = {
+  target: Target;
+  headers: Headers;
+  body: Uint8Array;
+  timeoutMs: number;
+  /** What must not be kept of an answer that echoes the request. */
+  secrets: readonly string[];
+};
+
+/** An outcome, and whether the platform would not make the request: this invocation has made its share. */
+export type Arrival = Outcome & { refused: boolean };
+
+/**
+ * Makes one request and never throws. The clock starts with the request; the status line must come within
+ * `timeoutMs`, and the body is read within what is left of it and never changes the outcome.
+ */
+export async function send(departure: Departure, env: object): Promise<Arrival> {
+  const startedAtMs = Date.now();
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), departure.timeoutMs);
+  try {
+    const response = await request(departure, env, controller.signal);
+    const succeeded = response.status >= 200 && response.status <= 299;
+    const read = await readBody(response, succeeded ? MAX_KEPT_OF_SUCCESS_BYTES : MAX_READ_BYTES);
+    const endedAtMs = Date.now();
+    return {
+      error: succeeded ? null : errorOf(response.status),
+      statusCode: response.status,
+      startedAtMs,
+      durationMs: endedAtMs - startedAtMs,
+      responseBody:
+        read.text === null ? null : redact(read.text, departure.secrets, read.truncated),
+      responseTruncated: read.truncated,
+      retryAfterMs: RETRY_AFTER_STATUSES.has(response.status)
+        ? parseRetryAfter(response.headers.get("retry-after"), endedAtMs)
+        : null,
+      refused: false,
+    };
+  } catch (thrown) {
+    const refused = isRefusal(thrown);
+    const error = controller.signal.aborted ? "timeout" : "connection";
+    return {
+      ...unanswered(refused ? "interrupted" : error, startedAtMs),
+      durationMs: Date.now() - startedAtMs,
+      refused,
+    };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The outcome of an attempt that brought no answer. */
+export function unanswered(error: AttemptError, startedAtMs: number): Outcome {
+  return {
+    error,
+    statusCode: null,
+    startedAtMs,
+    durationMs: 0,
+    responseBody: null,
+    responseTruncated: false,
+    retryAfterMs: null,
+  };
+}
+
+function request(
+  { target, headers, body }: Departure,
+  env: object,
+  signal: AbortSignal,
+): Promise<Response> {
+  const init: RequestInit = { method: "POST", headers, body, redirect: "manual", signal };
+  if (target.kind === "http") return fetch(target.url, init);
+  const service = (env as Record<string, Fetcher>)[target.binding];
+  if (service === undefined) throw new Error("no such binding");
+  return service.fetch(`https://${target.binding.toLowerCase()}${target.path}`, init);
+}
+
+function errorOf(status: number): AttemptError {
+  return REDIRECTS.has(status) ? "redirect" : "status";
+}
+
+/** https://developers.cloudflare.com/workers/platform/limits/#subrequests */
+function isRefusal(thrown: unknown): boolean {
+  return thrown instanceof Error && /too many subrequests/i.test(thrown.message);
+}
+
+async function readBody(
+  response: Response,
+  keepBytes: number,
+): Promise<{ text: string | null; truncated: boolean }> {
+  if (response.body === null || response.headers.get("content-length") === "0") {
+    return { text: null, truncated: false };
+  }
+  const reader = response.body.getReader();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  let complete = false;
+  try {
+    while (length <= MAX_READ_BYTES) {
+      const { done, value } = await reader.read();
+      if (done) {
+        complete = true;
+        break;
+      }
+      chunks.push(value);
+      length += value.length;
+    }
+    if (!complete) await reader.cancel();
+  } catch {
+    // A body that stops half-way: what came is kept, and the status has already decided.
+  }
+  if (length === 0) return { text: null, truncated: !complete };
+  return { text: decode(chunks, keepBytes), truncated: !complete || length > keepBytes };
+}
+
+function decode(chunks: readonly Uint8Array[], keepBytes: number): string {
+  const decoder = new TextDecoder();
+  let text = "";
+  let left = keepBytes;
+  for (const chunk of chunks) {
+    text += decoder.decode(chunk.subarray(0, left), { stream: true });
+    left -= Math.min(left, chunk.length);
+  }
+  return text;
+}
+
+function redact(text: string, secrets: readonly string[], truncated: boolean): string {
+  let clean = text;
+  for (const secret of secrets) {
+    for (const spelling of spellings(secret)) {
+      clean = clean.replaceAll(spelling, REDACTED);
+      if (truncated) clean = withoutCutSecret(clean, spelling);
+    }
+  }
+  return clean;
+}
+
+/** A secret as a page may echo it: plain, in JSON (with PHP's escaped slashes too), in a URL, in HTML. */
+function spellings(secret: string): Set<string> {
+  const json = JSON.stringify(secret).slice(1, -1);
+  return new Set([
+    secret,
+    json,
+    json.replaceAll("/", "\\/"),
+    encodeURIComponent(secret),
+    secret
+      .replaceAll("&", "&amp;")
+      .replaceAll("<", "&lt;")
+      .replaceAll(">", "&gt;")
+      .replaceAll('"', "&quot;"),
+  ]);
+}
+
+function withoutCutSecret(text: string, secret: string): string {
+  for (let length = secret.length - 1; length >= MIN_CUT_SECRET_CHARACTERS; length--) {
+    if (text.endsWith(secret.slice(0, length))) return text.slice(0, -length) + REDACTED;
+  }
+  return text;
+}

@@ -1,0 +1,208 @@
+/**
+ * The delivery state machine: `pending → delivered | undeliverable | cancelled`, and what each outcome means
+ * for the webhook as a whole. Pure: the clock and chance come in as arguments.
+ */
+import { retryWaitMs } from "./schedule";
+
+export type DeliveryStatus = "pending" | "delivered" | "undeliverable" | "cancelled";
+
+export type AttemptError =
+  | "timeout"
+  | "connection"
+  | "redirect"
+  | "status"
+  | "forbidden_target"
+  | "interrupted";
+
+/** Why a delivery ended without an attempt. */
+export type EndReason = "expired" | "erased";
+export type DeliveryError = AttemptError | EndReason;
+
+export type Trigger = "scheduled" | "manual" | "test";
+
+/** What came of one attempt. */
+export type Outcome = {
+  /** null on success: a status from 200 to 299. */
+  error: AttemptError | null;
+  statusCode: number | null;
+  startedAtMs: number;
+  durationMs: number;
+  /** Text, at most 16 KiB of a failure and 1 KiB of a success, with secrets replaced. */
+  responseBody: string | null;
+  responseTruncated: boolean;
+  /** Unix milliseconds before which the service does not want to be asked again (429 and 503 only). */
+  retryAfterMs: number | null;
+};
+
+/** A delivery as it is read, with every time in Unix milliseconds. */
+export type DeliveryView = {
+  webhookId: string;
+  eventId: string;
+  event: string;
+  status: DeliveryStatus;
+  attempts: number;
+  createdAtMs: number;
+  /** null while the webhook is held, and when the delivery is finished. */
+  nextAttemptAtMs: number | null;
+  completedAtMs: number | null;
+  lastStatusCode: number | null;
+  lastError: DeliveryError | null;
+};
+
+/** One line of an attempt log. */
+export type AttemptRecord = Omit<Outcome, "retryAfterMs"> & { number: number; trigger: Trigger };
+
+/** The part of a delivery that an outcome changes. */
+export type Progress = {
+  status: DeliveryStatus;
+  /** Requests that may have left, ever. */
+  attempts: number;
+  /** Failed attempts that count towards the schedule since the delivery was opened. */
+  failures: number;
+  /** Interrupted attempts in a row. */
+  interruptions: number;
+  /** When the next attempt is due, Unix milliseconds; null when it is finished. */
+  dueAtMs: number | null;
+  completedAtMs: number | null;
+  lastStatusCode: number | null;
+  lastError: DeliveryError | null;
+};
+
+/** An interrupted attempt is repeated at once this often in a row; after that it counts as a failure. */
+const MAX_FREE_INTERRUPTIONS = 3;
+const GONE = 410;
+
+/** The delivery after its next attempt came to `outcome`. */
+export function settle(
+  before: Progress,
+  outcome: Outcome,
+  { schedule, random }: { schedule: readonly number[]; random: number },
+): Progress {
+  const endedAtMs = outcome.startedAtMs + outcome.durationMs;
+  const after: Progress = {
+    ...before,
+    attempts: before.attempts + 1,
+    interruptions: outcome.error === "interrupted" ? before.interruptions + 1 : 0,
+    lastStatusCode: outcome.statusCode,
+    lastError: outcome.error,
+  };
+  if (outcome.error === null) {
+    return { ...after, status: "delivered", dueAtMs: null, completedAtMs: endedAtMs };
+  }
+  if (isUncounted(outcome, after.interruptions)) return { ...after, dueAtMs: endedAtMs };
+  const failures = before.failures + 1;
+  const wait = retryWaitMs(schedule, failures, random);
+  if (wait === null) {
+    return { ...after, failures, status: "undeliverable", dueAtMs: null, completedAtMs: endedAtMs };
+  }
+  return { ...after, failures, dueAtMs: Math.max(endedAtMs + wait, outcome.retryAfterMs ?? 0) };
+}
+
+/** A free interruption, and a 410, which speaks about the webhook and not about this delivery. */
+function isUncounted(outcome: Outcome, interruptionsInARow: number): boolean {
+  if (outcome.error === "interrupted") return interruptionsInARow <= MAX_FREE_INTERRUPTIONS;
+  return outcome.statusCode === GONE;
+}
+
+/** A finished delivery opened again by a person: a fresh schedule, attempt numbers going on. */
+export function reopen(before: Progress, nowMs: number): Progress {
+  return {
+    ...before,
+    status: "pending",
+    failures: 0,
+    interruptions: 0,
+    dueAtMs: nowMs,
+    completedAtMs: null,
+  };
+}
+
+/** What the outcomes of its attempts say about the webhook as a whole. */
+export type Health = {
+  /** Failures since the last success; interruptions do not count. */
+  failuresInARow: number;
+  /** The first of the failures since the last success or resume, Unix milliseconds. */
+  failingSinceMs: number | null;
+  /** Failures since `failingSinceMs`. */
+  failuresSince: number;
+  /** Attempts go out one at a time until one succeeds. */
+  probing: boolean;
+  /** The end of the last probe; null when the next may go at once. */
+  lastProbeEndedAtMs: number | null;
+  /** A service asked for a pause until then, Unix milliseconds. */
+  postponedUntilMs: number | null;
+  disabled: DisabledReason | null;
+};
+
+export type DisabledReason = "gone" | "failing";
+
+export const HEALTHY: Health = {
+  failuresInARow: 0,
+  failingSinceMs: null,
+  failuresSince: 0,
+  probing: false,
+  lastProbeEndedAtMs: null,
+  postponedUntilMs: null,
+  disabled: null,
+};
+
+/** Failures in a row after which a backlog is probed, not hammered. */
+const FAILURES_BEFORE_PROBING = 10;
+const DISABLE_AFTER_MS = 5 * 86_400_000;
+const DISABLE_AFTER_FAILURES = 10;
+
+/** The webhook's health after an attempt came to `outcome`; the same object when nothing changed. */
+export function assess(before: Health, outcome: Outcome): Health {
+  if (outcome.error === "interrupted") return before;
+  if (outcome.error === null) return recovered(before);
+  const endedAtMs = outcome.startedAtMs + outcome.durationMs;
+  const failingSinceMs = before.failingSinceMs ?? endedAtMs;
+  const failuresInARow = before.failuresInARow + 1;
+  const failuresSince = before.failuresSince + 1;
+  const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
+  return {
+    failuresInARow,
+    failingSinceMs,
+    failuresSince,
+    probing,
+    lastProbeEndedAtMs: probing ? endedAtMs : null,
+    postponedUntilMs: latest(before.postponedUntilMs, outcome.retryAfterMs),
+    disabled:
+      before.disabled ?? disabledBy(outcome.statusCode, endedAtMs - failingSinceMs, failuresSince),
+  };
+}
+
+/** A success ends the failing; a pause that the service asked for and a 410 stand. */
+function recovered({ postponedUntilMs, disabled, ...failing }: Health): Health {
+  if (failing.failingSinceMs === null && !failing.probing) {
+    return { ...failing, postponedUntilMs, disabled };
+  }
+  return { ...HEALTHY, postponedUntilMs, disabled };
+}
+
+function disabledBy(
+  statusCode: number | null,
+  failingForMs: number,
+  failuresSince: number,
+): DisabledReason | null {
+  if (statusCode === GONE) return "gone";
+  return failingForMs >= DISABLE_AFTER_MS && failuresSince >= DISABLE_AFTER_FAILURES
+    ? "failing"
+    : null;
+}
+
+/** The webhook's health after a person released it: the failure clock starts anew. */
+export function release(before: Health, wasDisabled: boolean): Health {
+  const probing = wasDisabled || before.probing;
+  return {
+    ...HEALTHY,
+    failuresInARow: before.failuresInARow,
+    probing,
+    lastProbeEndedAtMs: wasDisabled ? null : before.lastProbeEndedAtMs,
+    postponedUntilMs: before.postponedUntilMs,
+  };
+}
+
+function latest(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.max(a, b);
+}

@@ -1,0 +1,182 @@
+/**
+ * What Leadterra sends (leadterra-webhooks.md): the envelope, which must hold, and the schemas of the known
+ * events, which are tolerant: what does not fit is delivered all the same and marked in the journal.
+ */
+import { z } from "zod";
+import { type Failure, type FieldError, fail, ok, type Result } from "./failure";
+import { type EventId, eventIdOf } from "./ids";
+import { sha256Hex } from "./signature";
+
+/** Leaves room for the queue's own overhead within its 128,000 bytes a message. */
+export const MAX_BODY_BYTES = 120_000;
+/** Arrays and objects within each other, the envelope being the first. */
+const MAX_JSON_DEPTH = 32;
+const MAX_KEY_PART_CHARACTERS = 512;
+const EVENT_NAME = /^[A-Za-z0-9._-]{1,128}$/;
+const KEY_SEPARATOR = "\0";
+
+export type JsonObject = { [key: string]: unknown };
+
+/** A body that passed every check of the inbound contract from "valid UTF-8" on. */
+export type RelayEvent = {
+  id: EventId;
+  name: string;
+  envelope: JsonObject;
+};
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Reads an event from the raw body.
+ *
+ * @returns `invalid_encoding`, `invalid_json` or `invalid_event` (field paths, no values) when it is none.
+ */
+export async function parseEvent(body: Uint8Array): Promise<Result<RelayEvent>> {
+  const document = parseJson(body);
+  if (!document.ok) return document;
+  const envelope = document.value;
+  const errors = envelopeErrors(envelope);
+  if (errors.length > 0) return fail({ code: "invalid_event", errors });
+  const { event: name, data } = envelope as { event: string; data: JsonObject };
+  const key = naturalKey(name, data) ?? (await sha256Hex(body));
+  return ok({ id: await eventIdOf(name, key), name, envelope: envelope as JsonObject });
+}
+
+function parseJson(body: Uint8Array): Result<unknown> {
+  let text: string;
+  try {
+    text = strictUtf8.decode(body);
+  } catch {
+    return fail({ code: "invalid_encoding" });
+  }
+  if (jsonDepth(text) > MAX_JSON_DEPTH) {
+    return invalidJson(
+      `The body nests arrays and objects more than ${MAX_JSON_DEPTH} levels deep.`,
+    );
+  }
+  try {
+    return ok(JSON.parse(text));
+  } catch {
+    return invalidJson("The body is not one JSON document.");
+  }
+}
+
+function invalidJson(detail: string): { ok: false; failure: Failure } {
+  return fail({ code: "invalid_json", detail });
+}
+
+/** The deepest nesting of brackets outside strings; exact for JSON, and harmless for what is not. */
+function jsonDepth(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 0x22) index = endOfString(text, index);
+    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth);
+    else if (code === 0x7d || code === 0x5d) depth--;
+  }
+  return deepest;
+}
+
+/** The index of the quote that closes the string opened at `start`, or the end of the text. */
+function endOfString(text: string, start: number): number {
+  let index = start + 1;
+  while (index < text.length) {
+    const code = text.charCodeAt(index);
+    if (code === 0x22) return index;
+    index += code === 0x5c ? 2 : 1;
+  }
+  return text.length;
+}
+
+function envelopeErrors(envelope: unknown): FieldError[] {
+  if (!isObject(envelope)) return [{ path: "", message: "must be an object" }];
+  const errors: FieldError[] = [];
+  const name = own(envelope, "event");
+  if (typeof name !== "string" || !EVENT_NAME.test(name)) {
+    errors.push({ path: "event", message: "must be a string of 1 to 128 of A-Z a-z 0-9 . _ -" });
+  }
+  if (!isObject(own(envelope, "data"))) {
+    errors.push({ path: "data", message: "must be an object" });
+  }
+  return errors;
+}
+
+/**
+ * The idempotency key that Leadterra's page names, or null where the event has none: then the body itself is
+ * the key, because two clicks on one message are two events, and a repeat is better than a loss.
+ */
+function naturalKey(name: string, data: JsonObject): string | null {
+  switch (name) {
+    case "reply.received": {
+      const reply = own(data, "reply");
+      return isObject(reply) ? keyPart(own(reply, "id")) : null;
+    }
+    case "message.sent":
+      return keyPart(own(data, "messageId"));
+    case "message.bounced": {
+      const messageId = keyPart(own(data, "messageId"));
+      const bounceType = keyPart(own(data, "bounceType"));
+      return messageId === null || bounceType === null
+        ? null
+        : messageId + KEY_SEPARATOR + bounceType;
+    }
+    default:
+      return null;
+  }
+}
+
+/** Text with lone surrogates does not count: UTF-8 cannot tell one from another, so two ids could be one. */
+function keyPart(value: unknown): string | null {
+  if (typeof value !== "string" || value === "" || value.length > MAX_KEY_PART_CHARACTERS)
+    return null;
+  return value.isWellFormed() ? value : null;
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function own(object: JsonObject, key: string): unknown {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
+const isoTime = z.iso.datetime({ offset: true });
+const envelopeSchema = z.looseObject({ timestamp: isoTime, webhookId: z.string().optional() });
+
+/** The documented events. `schema` describes `data`; unknown fields are always welcome. */
+export const EVENT_TYPES = {
+  "campaign.started": {
+    description: "A campaign went from draft to running and is queueing messages.",
+    schema: z.looseObject({}),
+  },
+  "message.sent": {
+    description: "A sequence step was delivered to a recipient's mail server.",
+    schema: z.looseObject({ messageId: z.string(), sequenceStep: z.int().nonnegative() }),
+  },
+  "message.bounced": {
+    description: "A message failed for good (hard) or beyond its retries (soft).",
+    schema: z.looseObject({ bounceType: z.enum(["hard", "soft"]), bounceReason: z.string() }),
+  },
+  "reply.received": {
+    description: "A reply came in and was classified.",
+    schema: z.looseObject({
+      campaignId: z.string(),
+      lead: z.looseObject({ email: z.string() }),
+      reply: z.looseObject({
+        id: z.string(),
+        classification: z.string(),
+        receivedAt: isoTime,
+        threadSnippet: z.string(),
+      }),
+    }),
+  },
+} as const satisfies Record<string, { description: string; schema: z.ZodType }>;
+
+/** Whether the event is as Leadterra documents it: envelope fields, and the data of the events we know. */
+export function conforms(event: RelayEvent): boolean {
+  if (!envelopeSchema.safeParse(event.envelope).success) return false;
+  if (!Object.hasOwn(EVENT_TYPES, event.name)) return true;
+  const { schema } = EVENT_TYPES[event.name as keyof typeof EVENT_TYPES];
+  return schema.safeParse(event.envelope.data).success;
+}

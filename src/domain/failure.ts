@@ -1,0 +1,34 @@
+/**
+ * What a caller can act on. A failure is a value: it crosses Durable Object RPC whole and becomes an HTTP
+ * answer in one place (`routes/problem.ts`). What is thrown instead is a bug or an outage.
+ */
+export type FieldError = { path: string; message: string };
+
+export type Failure =
+  | { code: "method_not_allowed"; allow: string }
+  | { code: "not_configured" }
+  | { code: "unsupported_encoding" }
+  | { code: "payload_too_large"; limitBytes: number }
+  | { code: "invalid_signature" }
+  | { code: "invalid_encoding" }
+  | { code: "invalid_json"; detail: string }
+  | { code: "invalid_event"; errors: FieldError[] }
+  | { code: "queue_unavailable"; retryAfterSeconds: number }
+  | { code: "unauthorized" }
+  | { code: "insufficient_scope" }
+  | { code: "not_found" }
+  | { code: "invalid_request"; errors: FieldError[] }
+  | { code: "not_yet_in_force" }
+  | { code: "unavailable" };
+
+export type FailureCode = Failure["code"];
+
+export type Result<T> = { ok: true; value: T } | { ok: false; failure: Failure };
+
+export function ok<T>(value: T): { ok: true; value: T } {
+  return { ok: true, value };
+}
+
+export function fail(failure: Failure): { ok: false; failure: Failure } {
+  return { ok: false, failure };
+}

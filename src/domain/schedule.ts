@@ -1,0 +1,86 @@
+/** Durations, retry schedules and Retry-After. Milliseconds inside, text outside. */
+
+const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const DURATION = /^(\d{1,9})([smhd])$/;
+const MAX_WAITS = 20;
+/** A `Retry-After` may postpone by this much and no more (design §4). */
+export const MAX_RETRY_AFTER_MS = 8 * UNIT_MS.h;
+/** Waits are stretched by up to a tenth, so that a service that comes back is not hit by all at once. */
+const JITTER = 0.1;
+
+/** `"90s"`, `"5m"`, `"8h"`, `"30d"` in milliseconds; null for anything else. */
+export function parseDuration(text: string): number | null {
+  const match = DURATION.exec(text);
+  if (match === null) return null;
+  return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+}
+
+/** 1 to 20 durations with one space between, e.g. `"1m 5m 30m 2h 8h"`; null for anything else. */
+export function parseSchedule(text: string): number[] | null {
+  const words = text.split(" ");
+  if (words.length > MAX_WAITS) return null;
+  const waits: number[] = [];
+  for (const word of words) {
+    const wait = parseDuration(word);
+    if (wait === null) return null;
+    waits.push(wait);
+  }
+  return waits;
+}
+
+/**
+ * The wait after the `failures`-th failed attempt, never shorter than the schedule says.
+ *
+ * @param random in [0, 1).
+ * @returns milliseconds, or null when the schedule is used up.
+ */
+export function retryWaitMs(
+  schedule: readonly number[],
+  failures: number,
+  random: number,
+): number | null {
+  const wait = schedule[failures - 1];
+  return wait === undefined ? null : wait + Math.floor(wait * JITTER * random);
+}
+
+/**
+ * Until when a service asks to be left alone.
+ *
+ * @param header `Retry-After`: whole seconds, or one of the three forms of an HTTP date (RFC 9110 §5.6.7).
+ * @returns Unix milliseconds after `nowMs`, at most 8 h after it; null when there is nothing to honour.
+ */
+export function parseRetryAfter(header: string | null, nowMs: number): number | null {
+  if (header === null) return null;
+  const untilMs = /^\d+$/.test(header) ? nowMs + Number(header) * 1_000 : parseHttpDate(header);
+  if (untilMs === null || untilMs <= nowMs) return null;
+  return Math.min(untilMs, nowMs + MAX_RETRY_AFTER_MS);
+}
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const CLOCK = "(?<clock>\\d{2}:\\d{2}:\\d{2})";
+const HTTP_DATES = [
+  // IMF-fixdate: Sun, 06 Nov 1994 08:49:37 GMT
+  new RegExp(
+    `^[A-Z][a-z]{2}, (?<day>\\d{2}) (?<month>[A-Z][a-z]{2}) (?<year>\\d{4}) ${CLOCK} GMT$`,
+  ),
+  // RFC 850: Sunday, 06-Nov-94 08:49:37 GMT
+  new RegExp(
+    `^[A-Z][a-z]{5,8}, (?<day>\\d{2})-(?<month>[A-Z][a-z]{2})-(?<year>\\d{2}) ${CLOCK} GMT$`,
+  ),
+  // asctime: Sun Nov  6 08:49:37 1994
+  new RegExp(`^[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ \\d]\\d) ${CLOCK} (?<year>\\d{4})$`),
+];
+
+function parseHttpDate(text: string): number | null {
+  for (const form of HTTP_DATES) {
+    const parts = form.exec(text)?.groups;
+    if (parts === undefined) continue;
+    const month = MONTHS.indexOf(parts.month ?? "");
+    const [hours, minutes, seconds] = (parts.clock ?? "").split(":").map(Number);
+    if (month < 0 || hours === undefined || minutes === undefined || seconds === undefined)
+      continue;
+    const year = Number(parts.year) + (parts.year?.length === 2 ? 2_000 : 0);
+    return Date.UTC(year, month, Number(parts.day), hours, minutes, seconds);
+  }
+  return null;
+}

@@ -1,0 +1,120 @@
+/**
+ * The two signatures: Leadterra's (`X-Leadterra-Signature`, hex HMAC-SHA256 of the raw body) and Standard
+ * Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+ */
+
+const HMAC = { name: "HMAC", hash: "SHA-256" };
+const SIGNATURE_HEX = /^[0-9a-fA-F]{64}$/;
+const SECRET_PREFIX = "whsec_";
+const SECRET_BYTES = 32;
+const MIN_SECRET_BYTES = 24;
+const MAX_SECRET_BYTES = 64;
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+const utf8 = new TextEncoder();
+
+/** @param secret not empty: WebCrypto refuses an empty HMAC key. */
+export function importHmacKey(secret: string | Uint8Array): Promise<CryptoKey> {
+  const bytes = typeof secret === "string" ? utf8.encode(secret) : secret;
+  return crypto.subtle.importKey("raw", bytes, HMAC, false, ["sign", "verify"]);
+}
+
+/**
+ * Whether `header` signs `body` under any of `keys`. WebCrypto compares in constant time.
+ * A header that is missing, doubled, prefixed or not 64 hex digits is just not a signature.
+ */
+export async function verifyLeadterra(
+  keys: readonly CryptoKey[],
+  header: string | null,
+  body: Uint8Array,
+): Promise<boolean> {
+  if (header === null || !SIGNATURE_HEX.test(header)) return false;
+  const signature = bytesOfHex(header);
+  for (const key of keys) {
+    if (await crypto.subtle.verify("HMAC", key, signature, body)) return true;
+  }
+  return false;
+}
+
+/** Signs a delivery; made once for the live secrets of a webhook and kept while they live. */
+export type Signer = (
+  eventId: string,
+  unixSeconds: number,
+  body: Uint8Array,
+) => Promise<{ leadterra: string; standard: string }>;
+
+/**
+ * @param secrets the live signing secrets, oldest first, at least one. Leadterra's header is keyed with the
+ *   whole string of the oldest; Standard Webhooks with the decoded bytes of each, newest first.
+ */
+export async function createSigner(secrets: readonly string[]): Promise<Signer> {
+  const [oldest] = secrets;
+  if (oldest === undefined) throw new Error("a signer needs at least one secret");
+  const leadterraKey = await importHmacKey(oldest);
+  const standardKeys = await Promise.all(
+    secrets.map((secret) => importHmacKey(secretBytes(secret))).reverse(),
+  );
+  return async (eventId, unixSeconds, body) => {
+    const head = utf8.encode(`${eventId}.${unixSeconds}.`);
+    const signed = new Uint8Array(head.length + body.length);
+    signed.set(head);
+    signed.set(body, head.length);
+    const [leadterra, ...standard] = await Promise.all([
+      crypto.subtle.sign("HMAC", leadterraKey, body),
+      ...standardKeys.map((key) => crypto.subtle.sign("HMAC", key, signed)),
+    ]);
+    return {
+      leadterra: hexOf(new Uint8Array(leadterra)),
+      standard: standard.map((mac) => `v1,${base64Of(new Uint8Array(mac))}`).join(" "),
+    };
+  };
+}
+
+/** A new signing secret: `whsec_` and the base64 of 32 random bytes. */
+export function newSecret(): string {
+  return SECRET_PREFIX + base64Of(crypto.getRandomValues(new Uint8Array(SECRET_BYTES)));
+}
+
+/** Whether `text` is `whsec_` and the base64 of 24 to 64 bytes. */
+export function isSecret(text: string): boolean {
+  if (!text.startsWith(SECRET_PREFIX) || !BASE64.test(text.slice(SECRET_PREFIX.length)))
+    return false;
+  const { length } = secretBytes(text);
+  return length >= MIN_SECRET_BYTES && length <= MAX_SECRET_BYTES;
+}
+
+export async function sha256Hex(bytes: Uint8Array): Promise<string> {
+  return hexOf(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+}
+
+/** Whether two secrets are equal, in a time that does not depend on where they differ. */
+export async function secretsEqual(a: string, b: string): Promise<boolean> {
+  const key = await importHmacKey(crypto.getRandomValues(new Uint8Array(SECRET_BYTES)));
+  const mac = await crypto.subtle.sign("HMAC", key, utf8.encode(a));
+  return crypto.subtle.verify("HMAC", key, mac, utf8.encode(b));
+}
+
+function secretBytes(secret: string): Uint8Array {
+  const binary = atob(secret.slice(SECRET_PREFIX.length));
+  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+}
+
+function base64Of(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes));
+}
+
+const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+function hexOf(bytes: Uint8Array): string {
+  let hex = "";
+  for (const byte of bytes) hex += HEX_OF_BYTE[byte];
+  return hex;
+}
+
+function bytesOfHex(hex: string): Uint8Array {
+  const bytes = new Uint8Array(hex.length / 2);
+  for (let index = 0; index < bytes.length; index++) {
+    bytes[index] = Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16);
+  }
+  return bytes;
+}

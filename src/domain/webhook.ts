@@ -1,0 +1,108 @@
+/** A webhook: one registration, a URL and the events it wants; and which events it wants. */
+import type { Filter } from "./filter";
+import type { WebhookId } from "./ids";
+import { sameOrigin } from "./target";
+
+export type WebhookStatus = "active" | "paused" | "disabled";
+export type StatusReason = "gone" | "failing";
+
+/** A signing secret; without an end it is the newest, with one it signs along until the grace period ends. */
+export type SigningSecret = { value: string; expiresAtMs: number | null };
+
+/** All that people decided about a webhook. Owned by the Registry, which pushes it to the Subscriber. */
+export type Webhook = {
+  id: WebhookId;
+  /** Grows by one with each change; an older one never replaces a newer. */
+  version: number;
+  url: string;
+  events: string[];
+  description: string | null;
+  filter: Filter | null;
+  /** Custom headers by lower-case name; the values are secret. */
+  headers: Record<string, string>;
+  /** Deliveries per second, > 0. */
+  rateLimit: number | null;
+  ordered: boolean;
+  /** In the form of `RETRY_SCHEDULE`; null for the relay's own. */
+  retrySchedule: string | null;
+  status: WebhookStatus;
+  statusReason: StatusReason | null;
+  /** `URL.host` of the request that registered it: deliveries to the relay itself are refused. */
+  relayHost: string;
+  /** Oldest first. */
+  secrets: SigningSecret[];
+  /** The version of the last resume, and of the last change of URL: an older report of failure is void. */
+  resumedVersion: number;
+  urlVersion: number;
+  createdAtMs: number;
+  updatedAtMs: number;
+};
+
+/** One line of the routing table: what decides whether a webhook gets an event. */
+export type Route = Pick<Webhook, "id" | "events" | "filter">;
+
+export const ALL_EVENTS = "*";
+
+/** Secrets that sign now, oldest first. */
+export function liveSecrets(secrets: readonly SigningSecret[], nowMs: number): string[] {
+  return secrets
+    .filter(({ expiresAtMs }) => expiresAtMs === null || expiresAtMs > nowMs)
+    .map(({ value }) => value);
+}
+
+/** What a person decides when registering a webhook; `url` as `checkTarget` normalised it. */
+export type WebhookDraft = Pick<
+  Webhook,
+  | "url"
+  | "events"
+  | "description"
+  | "filter"
+  | "headers"
+  | "rateLimit"
+  | "ordered"
+  | "retrySchedule"
+  | "relayHost"
+>;
+
+/** What a change replaces; a field that is missing stays as it is. */
+export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost">>;
+
+export function newWebhook(
+  draft: WebhookDraft,
+  { id, secret, nowMs }: { id: WebhookId; secret: string; nowMs: number },
+): Webhook {
+  return {
+    ...draft,
+    id,
+    version: 1,
+    status: "active",
+    statusReason: null,
+    secrets: [{ value: secret, expiresAtMs: null }],
+    resumedVersion: 0,
+    urlVersion: 1,
+    createdAtMs: nowMs,
+    updatedAtMs: nowMs,
+  };
+}
+
+/**
+ * The webhook after a change. Another origin is another service: it must neither see the headers that were meant
+ * for the first one nor be able to forge its signatures, so headers go and the secret is new, without grace.
+ *
+ * @param newSecret used only if the origin changes.
+ */
+export function changeWebhook(
+  before: Webhook,
+  changes: WebhookChanges,
+  { nowMs, newSecret }: { nowMs: number; newSecret: string },
+): { webhook: Webhook; secretIsNew: boolean } {
+  const version = before.version + 1;
+  const webhook = { ...before, ...changes, version, updatedAtMs: nowMs };
+  if (webhook.url !== before.url) webhook.urlVersion = version;
+  const secretIsNew = !sameOrigin(webhook.url, before.url);
+  if (secretIsNew) {
+    webhook.headers = changes.headers ?? {};
+    webhook.secrets = [{ value: newSecret, expiresAtMs: null }];
+  }
+  return { webhook, secretIsNew };
+}

@@ -1,0 +1,25 @@
+/** The relay's HTTP side: what is mounted where, and what happens to what nobody handles. */
+import { Hono } from "hono";
+import { configOf } from "../config";
+import { errorText, logError } from "../log";
+import { VERSION } from "../version";
+import { requireKey } from "./auth";
+import { ingest } from "./ingest";
+import { problem } from "./problem";
+import { webhooks } from "./webhooks";
+
+export const app = new Hono<{ Bindings: Env }>()
+  .route("/", ingest)
+  .get("/healthz", (c) => {
+    const { problems } = configOf(c.env);
+    const status = problems.length === 0 ? "ok" : "misconfigured";
+    c.header("cache-control", "no-store");
+    return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
+  })
+  .use("/v1/*", requireKey())
+  .route("/v1/webhooks", webhooks)
+  .notFound((c) => problem(c, { code: "not_found" }))
+  .onError((thrown, c) => {
+    logError("request.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });
+    return problem(c, { code: "unavailable" });
+  });

@@ -1,0 +1,61 @@
+/** The attempt log of a delivery as it is stored: in the delivery's own row. */
+import type { AttemptRecord, Outcome, Trigger } from "../domain/delivery";
+
+const MAX_LOG_ENTRIES = 20;
+const MAX_LOG_BYTES = 64 * 1024;
+
+const utf8 = new TextEncoder();
+
+/** A log line without its field names, which would be most of a delivered row. */
+type LogTuple = [
+  number: number,
+  trigger: Trigger,
+  startedAtMs: number,
+  durationMs: number,
+  statusCode: number | null,
+  error: Outcome["error"],
+  responseBody: string | null,
+  responseTruncated: 0 | 1,
+];
+
+export function decodeLog(text: string | null): AttemptRecord[] {
+  if (text === null) return [];
+  return (JSON.parse(text) as LogTuple[]).map((line) => ({
+    number: line[0],
+    trigger: line[1],
+    startedAtMs: line[2],
+    durationMs: line[3],
+    statusCode: line[4],
+    error: line[5],
+    responseBody: line[6],
+    responseTruncated: line[7] === 1,
+  }));
+}
+
+/** The last 20 attempts in 64 KB: past that the oldest bodies go first. */
+export function encodeLog(log: readonly AttemptRecord[]): string | null {
+  if (log.length === 0) return null;
+  const lines = log
+    .slice(-MAX_LOG_ENTRIES)
+    .map(
+      (record): LogTuple => [
+        record.number,
+        record.trigger,
+        record.startedAtMs,
+        record.durationMs,
+        record.statusCode,
+        record.error,
+        record.responseBody,
+        record.responseTruncated ? 1 : 0,
+      ],
+    );
+  let text = JSON.stringify(lines);
+  for (const line of lines) {
+    if (utf8.encode(text).length <= MAX_LOG_BYTES) break;
+    if (line[6] === null) continue;
+    line[6] = null;
+    line[7] = 1;
+    text = JSON.stringify(lines);
+  }
+  return text;
+}

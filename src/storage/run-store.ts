@@ -1,0 +1,91 @@
+/**
+ * The two single rows of a Subscriber: what the Registry pushed, and where the pump stands.
+ * (The head of `delivery-store.ts` lists all tables of the object.)
+ */
+import type { Health, Trigger } from "../domain/delivery";
+import { HEALTHY } from "../domain/delivery";
+import type { EventId } from "../domain/ids";
+import type { Webhook } from "../domain/webhook";
+import type { Position } from "./delivery-store";
+import { tableNames } from "./tables";
+
+/** An attempt that may have left: on disk before the request is made. */
+export type LeasedAttempt = {
+  id: EventId;
+  number: number;
+  trigger: Trigger;
+  /** The arrival position of a fresh delivery; null for one that waited. */
+  fresh: Position | null;
+};
+
+/**
+ * Attempts in the order of their start. No more than `window` of them are ever without a recorded outcome and
+ * started, so of those without one only the first `window` may have left.
+ */
+export type Lease = { window: number; attempts: LeasedAttempt[] };
+
+export const NO_LEASE: Lease = { window: 0, attempts: [] };
+
+export type Run = {
+  lease: Lease;
+  /** The first position that may hold a fresh delivery. */
+  head: Position;
+  health: Health;
+  /** The earliest start of the next attempt under a rate limit, Unix milliseconds. */
+  nextStartAtMs: number;
+};
+
+export function emptyRun(): Run {
+  return { lease: NO_LEASE, head: { seq: 0, index: 0 }, health: HEALTHY, nextStartAtMs: 0 };
+}
+
+/** A webhook as pushed; of a deleted one only the version. */
+export type Settings = Webhook | { deletedVersion: number };
+
+export class RunStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  /** null when nothing was pushed yet. */
+  settings(): Settings | null {
+    if (!tableNames(this.#sql).includes("settings")) return null;
+    const [row] = this.#sql
+      .exec<{ version: number; webhook: string | null }>("SELECT version, webhook FROM settings")
+      .toArray();
+    if (row === undefined) return null;
+    return row.webhook === null ? { deletedVersion: row.version } : JSON.parse(row.webhook);
+  }
+
+  saveSettings(webhook: Webhook): void {
+    this.#save(webhook.version, JSON.stringify(webhook));
+  }
+
+  /** Empties the object but for the version, so that a late push cannot revive the webhook. */
+  deleteAll(version: number): void {
+    for (const table of tableNames(this.#sql)) {
+      if (table !== "settings") this.#sql.exec(`DROP TABLE "${table}"`);
+    }
+    this.#save(version, null);
+  }
+
+  #save(version: number, webhook: string | null): void {
+    this.#sql.exec(
+      "CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, webhook TEXT)",
+    );
+    this.#sql.exec("INSERT OR REPLACE INTO settings VALUES (1, ?, ?)", version, webhook);
+  }
+
+  run(): Run {
+    if (!tableNames(this.#sql).includes("run")) return emptyRun();
+    const [row] = this.#sql.exec<{ state: string }>("SELECT state FROM run").toArray();
+    return row === undefined ? emptyRun() : { ...emptyRun(), ...JSON.parse(row.state) };
+  }
+
+  saveRun(run: Run): void {
+    this.#sql.exec("CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
+    this.#sql.exec("INSERT OR REPLACE INTO run VALUES (1, ?)", JSON.stringify(run));
+  }
+}

@@ -1,0 +1,38 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+/** Secrets and switches of the Worker under test; tests import the same values from test/worker/fixtures. */
+const TEST_BINDINGS = {
+  LEADTERRA_SIGNING_SECRETS: "test-signing-secret-one, test-signing-secret-two",
+  API_KEYS: "test-key-with-all-rights",
+  READ_ONLY_API_KEYS: "test-key-that-only-reads",
+  ALLOW_PRIVATE_DESTINATIONS: "true",
+};
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: { name: "domain", include: ["test/domain/**/*.test.ts"], environment: "node" },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { bindings: TEST_BINDINGS },
+          }),
+        ],
+        test: { name: "worker", include: ["test/worker/**/*.test.ts"] },
+      },
+      {
+        test: {
+          name: "journey",
+          include: ["test/journey/**/*.test.ts"],
+          environment: "node",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
