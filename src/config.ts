@@ -129,8 +129,10 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
   };
 }
 
+/** wrangler.toml may hold `true` or `0` without quotes; anything else that is no text will not parse. */
 function textOf(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
+  if (value === undefined || value === null || typeof value === "string") return value ?? undefined;
+  return JSON.stringify(value);
 }
 
 function listOf(text: string | undefined): string[] {

@@ -1,133 +1,289 @@
 /**
- * queue(): routes a batch, hands each event over to the Subscribers that it is for, and acknowledges or retries
- * each message on its own. Everything behind the queue is idempotent on the event id.
+ * queue(): routes a batch, records it in the Journal, hands each event over to the Subscribers that it is for,
+ * and acknowledges, retries or gives up each message on its own. Everything behind the queue is idempotent on the
+ * event id, so a message may be consumed any number of times.
  */
-import { parseEvent, type RelayEvent } from "./domain/event";
-import { compileFilter, type Matcher } from "./domain/filter";
-import { REGISTRY_NAME, subscriberName } from "./domain/placement";
-import { ALL_EVENTS, type Route } from "./domain/webhook";
+import { inTime } from "./deadline";
+import { deadLetterAlert, fullAlert } from "./domain/alert";
+import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
+import type { EventId, WebhookId } from "./domain/ids";
+import { DEAD_LETTERS_NAME, journalName, REGISTRY_NAME, subscriberName } from "./domain/placement";
+import { type CompiledRoute, compileRoute, type Route } from "./domain/webhook";
 import { errorText, logError, logWarning } from "./log";
 
+/** The platform's dead-letter queue (wrangler.toml): the backstop for what never reached this code. */
+const DEAD_LETTER_QUEUE = "leadterra-dead-letters";
+/** After so many retries the message goes to the dead letters, with who is still owed. */
+const MAX_RETRIES = 20;
 /** A message is retried after min(2ⁿ, 900) s. */
 const MAX_RETRY_DELAY_SECONDS = 900;
-/** Bodies in one call to a Subscriber. */
-const MAX_ACCEPT_BYTES = 1024 * 1024;
+/** Bodies in one call to a Subscriber or a Journal. */
+const MAX_CALL_BYTES = 1024 * 1024;
+/** An object that does not answer must not hold the batch. */
+const CALL_TIMEOUT_MS = 20_000;
 
 type QueueMessage = Message<ArrayBuffer | Uint8Array>;
+type QueueBatch = MessageBatch<ArrayBuffer | Uint8Array>;
 
-type Owed = { message: QueueMessage; event: RelayEvent; body: Uint8Array };
+/** One message of the batch and what has become of it. */
+type Item = {
+  message: QueueMessage;
+  body: Uint8Array;
+  /** null when the body is no event. */
+  event: RelayEvent | null;
+  /** Who gets it; null until the Journal has it. */
+  webhookIds: WebhookId[] | null;
+  /** Who could not be given it this time. */
+  owed: WebhookId[];
+  /** Who can take nothing any more. */
+  full: WebhookId[];
+  /** Why it is not done; null when it is. */
+  reason: string | null;
+  /** Trying again would change nothing. */
+  hopeless: boolean;
+};
 
-export async function consume(
-  batch: MessageBatch<ArrayBuffer | Uint8Array>,
-  env: Env,
-): Promise<void> {
-  let routes: CompiledRoute[];
-  try {
-    routes = await routingTable(env);
-  } catch (thrown) {
-    logError("batch.not_routed", { messages: batch.messages.length, error: errorText(thrown) });
-    for (const message of batch.messages) retry(message);
+export async function consume(batch: QueueBatch, env: Env): Promise<void> {
+  const items = await Promise.all(batch.messages.map(readMessage));
+  if (batch.queue === DEAD_LETTER_QUEUE) {
+    await Promise.all(
+      items.map((item) => giveUp({ ...item, reason: item.reason ?? "not_consumed" }, env)),
+    );
     return;
   }
-  const owed = (await Promise.all(batch.messages.map(readMessage))).filter((item) => item !== null);
-  const failed = await handOver(bySubscriber(owed, routes), env);
-  for (const { message } of owed) {
-    if (failed.has(message)) retry(message);
-    else message.ack();
+  const readable = items.filter(isReadable);
+  if (readable.length > 0) {
+    await record(readable, env);
+    await handOver(readable, env);
+  }
+  await Promise.all(items.map((item) => finish(item, env)));
+}
+
+async function readMessage(message: QueueMessage): Promise<Item> {
+  const body = bytesOf(message.body);
+  const event = await parseEvent(body);
+  return {
+    message,
+    body,
+    event: event.ok ? event.value : null,
+    webhookIds: null,
+    owed: [],
+    full: [],
+    reason: event.ok ? null : `unreadable: ${event.failure.code}`,
+    hopeless: !event.ok,
+  };
+}
+
+/** Anything but bytes was not written by this relay; it is kept as what it is. */
+function bytesOf(body: unknown): Uint8Array {
+  if (body instanceof Uint8Array) return body;
+  if (body instanceof ArrayBuffer) return new Uint8Array(body);
+  return new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
+}
+
+type ReadableItem = Item & { event: RelayEvent };
+
+function isReadable(item: Item): item is ReadableItem {
+  return item.event !== null;
+}
+
+// --- what becomes of a message ------------------------------------------------------------------------------
+
+/** The last step: what it does not acknowledge comes again. */
+async function finish(item: Item, env: Env): Promise<void> {
+  if (item.hopeless || (item.reason !== null && item.message.attempts > MAX_RETRIES)) {
+    await giveUp(item, env);
+    return;
+  }
+  if (item.full.length > 0 && !(await keep({ ...item, reason: "full", owed: item.full }, env))) {
+    item.message.retry({ delaySeconds: MAX_RETRY_DELAY_SECONDS });
+    return;
+  }
+  if (item.reason === null) item.message.ack();
+  else item.message.retry({ delaySeconds: retryDelaySeconds(item.message.attempts) });
+}
+
+async function giveUp(item: Item, env: Env): Promise<void> {
+  if (await keep(item, env)) item.message.ack();
+  else item.message.retry({ delaySeconds: MAX_RETRY_DELAY_SECONDS });
+}
+
+function retryDelaySeconds(attempts: number): number {
+  return Math.min(2 ** Math.min(attempts, 10), MAX_RETRY_DELAY_SECONDS);
+}
+
+/** Whether the dead letter is durable. */
+async function keep(item: Item, env: Env): Promise<boolean> {
+  const { message, event, body } = item;
+  const facts = event === null ? null : factsOf(event);
+  const owed = [...new Set([...item.owed, ...item.full])];
+  const letter = {
+    id: `dl_${message.id}`,
+    eventId: event?.id ?? null,
+    event: event?.name ?? null,
+    email: facts?.email ?? null,
+    reason: item.reason ?? "given_up",
+    receivedAtMs: message.timestamp.getTime(),
+    failedAtMs: Date.now(),
+    webhookIds: owed.length === 0 ? null : owed,
+  };
+  try {
+    const store = env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
+    await inTime(store.keep({ letter, body }), CALL_TIMEOUT_MS);
+  } catch (thrown) {
+    logError("dead_letter.not_kept", { messageId: message.id, error: errorText(thrown) });
+    return false;
+  }
+  await alert(item, env);
+  return true;
+}
+
+/** Best effort: the dead letter itself is safe, and the sweep sends what could not leave. */
+async function alert({ reason, full }: Item, env: Env): Promise<void> {
+  const about =
+    reason === "full"
+      ? fullAlert(`Subscriber ${full.join(", ")}`)
+      : reason === "journal_full"
+        ? fullAlert("today's Journal")
+        : deadLetterAlert(1, reason ?? "given up");
+  try {
+    await inTime(env.REGISTRY.getByName(REGISTRY_NAME).raise(about), CALL_TIMEOUT_MS);
+  } catch (thrown) {
+    logError("alert.not_raised", { cause: about.cause, error: errorText(thrown) });
   }
 }
 
-async function readMessage(message: QueueMessage): Promise<Owed | null> {
-  const body = new Uint8Array(message.body);
-  const event = await parseEvent(body);
-  if (event.ok) return { message, event: event.value, body };
-  logError("message.unreadable", { messageId: message.id, reason: event.failure.code });
-  retry(message);
-  return null;
-}
-
-function retry(message: QueueMessage): void {
-  const delaySeconds = Math.min(2 ** Math.min(message.attempts, 10), MAX_RETRY_DELAY_SECONDS);
-  message.retry({ delaySeconds });
+function failed(items: readonly Item[], reason: string, thrown: unknown): void {
+  logWarning(`consumer.${reason}`, { messages: items.length, error: errorText(thrown) });
+  for (const item of items) item.reason = reason;
 }
 
 // --- routing ------------------------------------------------------------------------------------------------
-
-type CompiledRoute = { id: Route["id"]; events: ReadonlySet<string>; matches: Matcher };
 
 /** The table of this isolate; the Registry is asked with every batch whether it is still the current one. */
 let known: { version: number; routes: CompiledRoute[] } | null = null;
 
 async function routingTable(env: Env): Promise<CompiledRoute[]> {
-  const answer = await env.REGISTRY.getByName(REGISTRY_NAME).routing(known?.version ?? null);
+  const registry = env.REGISTRY.getByName(REGISTRY_NAME);
+  const answer = await inTime(registry.routing(known?.version ?? null), CALL_TIMEOUT_MS);
   if (answer.routes !== null) {
     known = { version: answer.version, routes: (answer.routes as Route[]).map(compileRoute) };
   }
   return known?.routes ?? [];
 }
 
-function compileRoute({ id, events, filter }: Route): CompiledRoute {
-  return {
-    id,
-    events: new Set(events),
-    matches: filter === null ? () => true : compileFilter(filter),
-  };
-}
+// --- Journal ------------------------------------------------------------------------------------------------
 
-function wants(route: CompiledRoute, { name, envelope }: RelayEvent): boolean {
-  return (route.events.has(ALL_EVENTS) || route.events.has(name)) && route.matches(envelope);
-}
-
-function bySubscriber(owed: Owed[], routes: CompiledRoute[]): Map<string, Owed[]> {
-  const shares = new Map<string, Owed[]>();
-  for (const item of owed) {
-    for (const route of routes) {
-      if (!wants(route, item.event)) continue;
-      const name = subscriberName(route.id, item.event.id);
-      const share = shares.get(name);
-      if (share === undefined) shares.set(name, [item]);
-      else share.push(item);
-    }
+/** Settles who gets each event: whoever matched when the Journal first recorded it. */
+async function record(items: readonly ReadableItem[], env: Env): Promise<void> {
+  let routes: CompiledRoute[];
+  try {
+    routes = await routingTable(env);
+  } catch (thrown) {
+    failed(items, "registry_unreachable", thrown);
+    return;
   }
-  return shares;
-}
-
-// --- handing over -------------------------------------------------------------------------------------------
-
-/** @returns the messages that at least one Subscriber has not taken. */
-async function handOver(shares: Map<string, Owed[]>, env: Env): Promise<Set<QueueMessage>> {
-  const failed = new Set<QueueMessage>();
+  const days = groupBy(items, ({ message }) => journalName(message.timestamp.getTime()));
   await Promise.all(
-    [...shares].map(async ([name, share]) => {
-      for (const part of parts(share)) {
-        try {
-          await env.SUBSCRIBER.getByName(name).accept({
-            deliveries: part.map(({ event, body }) => ({ id: event.id, event: event.name, body })),
-          });
-        } catch (thrown) {
-          logWarning("subscriber.not_reached", { subscriber: name, error: errorText(thrown) });
-          for (const { message } of part) failed.add(message);
-        }
-      }
+    [...days].map(async ([day, received]) => {
+      for (const part of inParts(received)) await recordPart(day, part, routes, env);
     }),
   );
-  return failed;
 }
 
-/** Splits what one Subscriber gets into calls of at most 1 MB of bodies. */
-function parts(share: Owed[]): Owed[][] {
-  const all: Owed[][] = [];
-  let part: Owed[] = [];
-  let bytes = 0;
-  for (const item of share) {
-    if (part.length > 0 && bytes + item.body.length > MAX_ACCEPT_BYTES) {
-      all.push(part);
-      part = [];
+async function recordPart(
+  day: string,
+  part: readonly ReadableItem[],
+  routes: readonly CompiledRoute[],
+  env: Env,
+): Promise<void> {
+  const entries = part.map(({ message, event, body }) => ({
+    ...factsOf(event),
+    id: event.id,
+    event: event.name,
+    receivedAtMs: message.timestamp.getTime(),
+    webhookIds: routes.filter((route) => route.wants(event)).map(({ id }) => id),
+    body,
+  }));
+  try {
+    const journal = env.JOURNAL.getByName(day);
+    const { webhookIds } = await inTime(journal.record({ entries }), CALL_TIMEOUT_MS);
+    for (const [index, item] of part.entries()) {
+      if (webhookIds === null) {
+        item.reason = "journal_full";
+        item.hopeless = true;
+      } else {
+        item.webhookIds = webhookIds[index] ?? [];
+      }
+    }
+  } catch (thrown) {
+    failed(part, "journal_unreachable", thrown);
+  }
+}
+
+// --- Subscribers --------------------------------------------------------------------------------------------
+
+type Share = { item: ReadableItem; webhookId: WebhookId };
+
+async function handOver(items: readonly ReadableItem[], env: Env): Promise<void> {
+  const shares = items.flatMap((item) =>
+    (item.webhookIds ?? []).map((webhookId) => ({ item, webhookId })),
+  );
+  const subscribers = groupBy(shares, ({ item, webhookId }) =>
+    subscriberName(webhookId, item.event.id as EventId),
+  );
+  await Promise.all(
+    [...subscribers].map(async ([name, share]) => {
+      for (const part of inParts(share)) await handOverPart(name, part, env);
+    }),
+  );
+}
+
+async function handOverPart(name: string, part: readonly Share[], env: Env): Promise<void> {
+  try {
+    const deliveries = part.map(({ item: { event, body } }) => ({
+      id: event.id,
+      event: event.name,
+      body,
+    }));
+    const subscriber = env.SUBSCRIBER.getByName(name);
+    const { status } = await inTime(subscriber.accept({ deliveries }), CALL_TIMEOUT_MS);
+    if (status === "full") for (const { item, webhookId } of part) item.full.push(webhookId);
+  } catch (thrown) {
+    failed(
+      part.map(({ item }) => item),
+      "subscriber_unreachable",
+      thrown,
+    );
+    for (const { item, webhookId } of part) item.owed.push(webhookId);
+  }
+}
+
+// --- grouping -----------------------------------------------------------------------------------------------
+
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
+}
+
+/** Splits what goes into one call at 1 MB of bodies. */
+function inParts<T extends Share | ReadableItem>(items: readonly T[]): T[][] {
+  const parts: T[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const item of items) {
+    const { length } = "item" in item ? item.item.body : item.body;
+    if (bytes + length > MAX_CALL_BYTES) {
+      parts.push([]);
       bytes = 0;
     }
-    part.push(item);
-    bytes += item.body.length;
+    parts.at(-1)?.push(item);
+    bytes += length;
   }
-  if (part.length > 0) all.push(part);
-  return all;
+  return parts;
 }

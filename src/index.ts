@@ -2,6 +2,8 @@ import { consume } from "./consumer";
 import { app } from "./routes/app";
 import { sweep } from "./sweep";
 
+export { DeadLetters } from "./actors/dead-letters";
+export { Journal } from "./actors/journal";
 export { Registry } from "./actors/registry";
 export { Subscriber } from "./actors/subscriber";
 

@@ -1,17 +1,61 @@
-/** scheduled(): wakes what should have woken itself. Every 5 minutes, by cron. */
-import { REGISTRY_NAME, subscriberNames } from "./domain/placement";
+/** scheduled(), every 5 minutes by cron: wakes what should have woken itself, and tells a person what needs one. */
+import { configOf } from "./config";
+import { expiringAlert, overdueAlert, silenceAlert } from "./domain/alert";
+import { journalName, REGISTRY_NAME, subscriberNames } from "./domain/placement";
+import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
 
+const DAY_MS = 86_400_000;
+const OVERDUE_AFTER_MS = 3_600_000;
+/** How many Subscribers are asked at a time: an invocation has six connections. */
+const AT_A_TIME = 6;
+/** How far back the silence alert looks for the last event. */
+const MAX_SILENT_DAYS = 31;
+
 export async function sweep(env: Env): Promise<void> {
-  const { routes } = await env.REGISTRY.getByName(REGISTRY_NAME).routing(null);
-  const names = (routes ?? []).flatMap(({ id }) => subscriberNames(id));
-  await Promise.all(
-    names.map(async (name) => {
-      try {
-        await env.SUBSCRIBER.getByName(name).check();
-      } catch (thrown) {
-        logError("subscriber.not_reached", { subscriber: name, error: errorText(thrown) });
+  const registry = env.REGISTRY.getByName(REGISTRY_NAME);
+  const webhooks = (await registry.all()) as Webhook[];
+  for (let index = 0; index < webhooks.length; index += AT_A_TIME) {
+    await Promise.all(webhooks.slice(index, index + AT_A_TIME).map((each) => check(each, env)));
+  }
+  await checkSilence(webhooks, env);
+  await registry.sendAlerts();
+}
+
+async function check(webhook: Webhook, env: Env): Promise<void> {
+  const registry = env.REGISTRY.getByName(REGISTRY_NAME);
+  const nowMs = Date.now();
+  for (const name of subscriberNames(webhook.id)) {
+    try {
+      const { overdueSinceMs, expiresAtMs } = await env.SUBSCRIBER.getByName(name).check();
+      if (overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS) {
+        await registry.raise(overdueAlert(webhook, overdueSinceMs));
       }
-    }),
-  );
+      if (expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS) {
+        await registry.raise(expiringAlert(webhook, expiresAtMs));
+      }
+    } catch (thrown) {
+      logError("subscriber.not_checked", { subscriber: name, error: errorText(thrown) });
+    }
+  }
+}
+
+/** A secret that changed at Leadterra looks like silence from here. A relay that nobody uses yet is not silent. */
+async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<void> {
+  const { silenceAlertMs } = configOf(env);
+  if (silenceAlertMs === null || webhooks.length === 0) return;
+  const nowMs = Date.now();
+  const lastAtMs = await lastEventAtMs(env, nowMs);
+  const sinceMs = lastAtMs ?? Math.min(...webhooks.map(({ createdAtMs }) => createdAtMs));
+  if (sinceMs > nowMs - silenceAlertMs) return;
+  await env.REGISTRY.getByName(REGISTRY_NAME).raise(silenceAlert(lastAtMs));
+}
+
+async function lastEventAtMs(env: Env, nowMs: number): Promise<number | null> {
+  for (let days = 0; days <= MAX_SILENT_DAYS; days++) {
+    const journal = env.JOURNAL.getByName(journalName(nowMs - days * DAY_MS));
+    const { lastAtMs } = await journal.stats([]);
+    if (lastAtMs !== null) return lastAtMs;
+  }
+  return null;
 }

@@ -5,6 +5,7 @@
  *     planned ──start──▶ in flight ──answer──▶ answered ──record──▶ on disk
  *        ▲ one lease row for up to 100            at most 12 of these are not on disk
  */
+import { countLatency, emptyHour, HOUR_MS, type HourCounters } from "../domain/counters";
 import { assess, type Health, type Outcome, settle, type Trigger } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import {
@@ -15,7 +16,7 @@ import {
   type StoredDelivery,
 } from "../storage/delivery-store";
 import type { LeasedAttempt, Run, RunStore } from "../storage/run-store";
-import { type Arrival, unanswered } from "./send";
+import { type Answer, unanswered } from "./send";
 
 /** https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections */
 const MAX_IN_FLIGHT = 6;
@@ -31,6 +32,8 @@ const MAX_ATTEMPTS_PER_RUN = 1_000;
 const MAX_RUN_MS = 60_000;
 /** Waiting awake for the next start is cheaper than another alarm up to about this long. */
 const MAX_AWAKE_WAIT_MS = 1_000;
+/** Counters of finished hours are kept for so long: what the charts can show. */
+const MAX_HOURS_KEPT_MS = 31 * 24 * HOUR_MS;
 /** Under a rate limit no more is leased than starts within this time. */
 const PLAN_AHEAD_MS = 2_000;
 
@@ -49,11 +52,13 @@ export type PumpHost = {
   /** Grows with every change of what is in force. */
   generation(): number;
   /** Makes everything ready for an attempt; what it returns makes the request at once when called. */
-  prepare(delivery: DueDelivery, number: number): Promise<() => Promise<Arrival>>;
+  prepare(delivery: DueDelivery, number: number): Promise<() => Promise<Answer>>;
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
   /** Called once for each attempt that came to an outcome, before it is on disk. */
   attempted(delivery: StoredDelivery, record: Outcome & { number: number }): void;
+  /** Called once for each attempt when it is written. */
+  recorded(before: StoredDelivery, after: StoredDelivery): void;
   healthChanged(before: Health, after: Health): void;
 };
 
@@ -100,9 +105,22 @@ export class Pump {
     return this.#run.health;
   }
 
+  /** The running hour. */
+  get hour(): HourCounters {
+    return this.#run.hour;
+  }
+
   /** The first position that may hold a fresh delivery. */
   get head(): Position {
     return this.#run.head;
+  }
+
+  /** Where fresh deliveries begin that have not started: what is only planned is in no flight yet. */
+  get plannedHead(): Position {
+    const planned = this.#planned.find(({ lease }) => lease.fresh !== null)?.lease.fresh;
+    const flying = [...this.#inFlight.values()].find(({ lease }) => lease.fresh !== null);
+    const first = flying?.lease.fresh ?? planned ?? this.#run.head;
+    return isBefore(first, this.#run.head) ? first : this.#run.head;
   }
 
   isInFlight(id: EventId): boolean {
@@ -155,6 +173,11 @@ export class Pump {
     this.#saveRun();
   }
 
+  /** Writes what a person's doing changed beside the deliveries: the counters. */
+  save(): void {
+    this.#saveRun();
+  }
+
   /** When there is something to send again, Unix milliseconds; null when nothing is pending or all is held. */
   nextAtMs(): number | null {
     const terms = this.#host.terms();
@@ -169,10 +192,14 @@ export class Pump {
   }
 
   #nextPendingMs({ ordered }: Terms): number | null {
-    const waiting = ordered ? this.#store.firstWaiting()?.dueAtMs : this.#store.nextDueAtMs(0);
-    const fresh = this.#store.freshSinceMs(this.#run.head);
-    if (waiting === null || waiting === undefined) return fresh;
-    return ordered || fresh === null ? waiting : Math.min(waiting, fresh);
+    const [fresh] = this.#store.fresh(this.#run.head, 1, 0).deliveries;
+    const freshMs = fresh?.createdAtMs ?? null;
+    if (!ordered) return earliest(this.#store.nextDueAtMs(0), freshMs);
+    const first = this.#store.firstWaiting();
+    if (first === null) return freshMs;
+    return fresh !== undefined && isBefore(fresh.position, first.position)
+      ? freshMs
+      : first.dueAtMs;
   }
 
   #gateMs(terms: Terms): number {
@@ -216,6 +243,10 @@ export class Pump {
     }
     const first = this.#store.firstWaiting();
     if (first === null) return this.#withFresh([], limit);
+    const [fresh] = this.#store.fresh(this.#run.head, 1, 0).deliveries;
+    if (fresh !== undefined && isBefore(fresh.position, first.position)) {
+      return this.#withFresh([], 1);
+    }
     return (first.dueAtMs ?? 0) <= nowMs ? [first] : [];
   }
 
@@ -293,10 +324,7 @@ export class Pump {
   }
 
   #rewind(position: Position): void {
-    const { head } = this.#run;
-    if (position.seq < head.seq || (position.seq === head.seq && position.index < head.index)) {
-      this.#run.head = position;
-    }
+    if (isBefore(position, this.#run.head)) this.#run.head = position;
   }
 
   #saveRun(): void {
@@ -359,18 +387,18 @@ export class Pump {
 
   async #fly(flight: Flight, number: number): Promise<void> {
     const generation = this.#host.generation();
-    let arrival: Arrival;
+    let answer: Answer;
     try {
       const depart = await this.#host.prepare(flight.delivery, number);
       if (this.#host.generation() !== generation) {
         this.#withdraw(flight);
         return;
       }
-      arrival = await depart();
+      answer = await depart();
     } catch {
-      arrival = { ...unanswered("interrupted", Date.now()), refused: false };
+      answer = { ...unanswered("interrupted", Date.now()), refused: false };
     }
-    this.#land(flight, arrival);
+    this.#land(flight, answer);
   }
 
   /** What is in force changed before the request was made: it has not left, and is planned anew. */
@@ -380,7 +408,7 @@ export class Pump {
     this.#saveRun();
   }
 
-  #land(flight: Flight, { refused, ...outcome }: Arrival): void {
+  #land(flight: Flight, { refused, ...outcome }: Answer): void {
     if (!this.#inFlight.delete(flight.delivery.id)) return;
     if (refused) this.#attemptsLeft = 0;
     if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
@@ -411,12 +439,29 @@ export class Pump {
 
   /** Writes the outcomes that came in, one row each. Should a write fail, they stay and are written again. */
   record(): void {
-    for (const { delivery, lease, outcome } of this.#answered) {
-      const schedule = this.#host.schedule();
-      this.#store.update(recorded({ delivery, attempt: lease, outcome }, schedule));
+    const schedule = this.#host.schedule();
+    for (let next = this.#answered[0]; next !== undefined; next = this.#answered[0]) {
+      const { delivery, lease, outcome } = next;
+      const after = recorded({ delivery, attempt: lease, outcome }, schedule);
+      this.#store.update(after);
+      this.#answered.shift();
+      this.count((hour) => countAttempt(hour, delivery, after));
+      this.#host.recorded(delivery, after);
     }
-    this.#answered = [];
     if (!this.#healthIsOnDisk) this.#saveRun();
+  }
+
+  /** Counts into the running hour; it is on disk with the next lease, and the one before it when the hour is over. */
+  count(add: (hour: HourCounters) => void): void {
+    const nowMs = Date.now();
+    if (this.#run.hour.atMs + HOUR_MS <= nowMs) {
+      if (this.#run.hour.atMs > 0) this.#runs.saveHour(this.#run.hour, nowMs - MAX_HOURS_KEPT_MS);
+      this.#run.hour = emptyHour(nowMs);
+      add(this.#run.hour);
+      this.#saveRun();
+    } else {
+      add(this.#run.hour);
+    }
   }
 
   // --- wait -------------------------------------------------------------------------------------------------
@@ -457,6 +502,21 @@ export class Pump {
   }
 }
 
+/** Counts the last attempt in the log of `after`, and what became of the delivery. */
+export function countAttempt(
+  hour: HourCounters,
+  before: StoredDelivery,
+  after: StoredDelivery,
+): void {
+  const attempt = after.log.at(-1);
+  if (attempt === undefined) return;
+  if (attempt.error === null) countLatency(hour, attempt.durationMs);
+  else if (attempt.error !== "interrupted") hour.failedAttempts += 1;
+  if (before.status !== "pending") return;
+  if (after.status === "delivered") hour.delivered += 1;
+  else if (after.status === "undeliverable") hour.undeliverable += 1;
+}
+
 /** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */
 export function recorded(
   {
@@ -474,4 +534,13 @@ export function recorded(
   if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
   const after = settle(delivery, { ...outcome, retryAfterMs }, { schedule, random: Math.random() });
   return { ...delivery, ...after, asked: ASKED.bySchedule, log };
+}
+
+function isBefore(a: Position, b: Position): boolean {
+  return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.min(a, b);
 }

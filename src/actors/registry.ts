@@ -4,25 +4,36 @@
  * A push that failed is repeated by alarm until it arrives.
  */
 import { DurableObject } from "cloudflare:workers";
+import { configOf } from "../config";
+import { inTime } from "../deadline";
+import { disabledAlert } from "../domain/alert";
 import { fail, ok, type Result } from "../domain/failure";
 import { newWebhookId, type WebhookId } from "../domain/ids";
 import { subscriberNames } from "../domain/placement";
 import { newSecret } from "../domain/signature";
 import {
   changeWebhook,
+  disableWebhook,
   newWebhook,
+  pauseWebhook,
   type Route,
+  resumeWebhook,
+  rotateSecret,
+  type StatusReason,
   type Webhook,
   type WebhookChanges,
   type WebhookDraft,
 } from "../domain/webhook";
-import { errorText, logInfo, logWarning } from "../log";
+import { errorText, logError, logInfo, logWarning } from "../log";
 import { type Registration, RegistryStore } from "../storage/registry-store";
+import { postAlert } from "./alert";
 
 /** A Subscriber that does not acknowledge in this time gets the change by alarm; the caller is told so. */
 const PUSH_TIMEOUT_MS = 5_000;
 const MIN_PUSH_BACKOFF_MS = 1_000;
 const MAX_PUSH_BACKOFF_MS = 60_000;
+/** At most one alert in this time for each cause. */
+const ALERT_INTERVAL_MS = 3_600_000;
 
 /** A webhook after a change, with the secret where it is new: it is shown once. */
 export type Changed = { webhook: Webhook; signingSecret: string | null };
@@ -75,6 +86,11 @@ export class Registry extends DurableObject<Env> {
     return { webhook, signingSecret: secret };
   }
 
+  /** Every webhook, for the sweep. */
+  all(): Webhook[] {
+    return this.#webhooks();
+  }
+
   get(id: string): Webhook | null {
     return this.settingsOf(id);
   }
@@ -103,6 +119,64 @@ export class Registry extends DurableObject<Env> {
     return ok({ webhook, signingSecret: secretIsNew ? secret : null });
   }
 
+  async pause(id: string): Promise<Result<Changed>> {
+    return this.#change(id, (before) => pauseWebhook(before, Date.now()), "webhook.paused");
+  }
+
+  /** Releases what was held, also from being disabled. */
+  async resume(id: string): Promise<Result<Changed>> {
+    return this.#change(id, (before) => resumeWebhook(before, Date.now()), "webhook.resumed");
+  }
+
+  /** @param signingSecret null for a new random one. */
+  async rotateSecret(
+    id: string,
+    { graceMs, signingSecret }: { graceMs: number; signingSecret: string | null },
+  ): Promise<Result<Changed>> {
+    const secret = signingSecret ?? newSecret();
+    const rotated = await this.#change(
+      id,
+      (before) => rotateSecret(before, { secret, graceMs, nowMs: Date.now() }),
+      "webhook.secret_rotated",
+    );
+    return rotated.ok ? ok({ ...rotated.value, signingSecret: secret }) : rotated;
+  }
+
+  /**
+   * A Subscriber has seen that its service is gone or failing.
+   *
+   * @param report `version`: the settings that it went by.
+   * @returns the webhook as it is now in force, which the Subscriber follows; null when it is deleted.
+   */
+  async reportDisabled(
+    id: string,
+    report: { reason: StatusReason; version: number },
+  ): Promise<Webhook | null> {
+    const before = this.settingsOf(id);
+    if (before === null) return null;
+    const webhook = disableWebhook(before, report, Date.now());
+    if (webhook !== before) {
+      this.#remember(webhook.id, webhook.version, webhook);
+      logError("webhook.disabled", { webhookId: id, reason: report.reason });
+      await this.raise(disabledAlert(webhook, report.reason));
+      await this.#armForPush();
+    }
+    return webhook;
+  }
+
+  async #change(
+    id: string,
+    change: (before: Webhook) => Webhook,
+    happening: string,
+  ): Promise<Result<Changed>> {
+    const before = this.settingsOf(id);
+    if (before === null) return fail({ code: "not_found" });
+    const webhook = change(before);
+    const inForce = await this.#commit(webhook.id, webhook.version, webhook);
+    logInfo(happening, { webhookId: id });
+    return inForce ? ok({ webhook, signingSecret: null }) : fail({ code: "not_yet_in_force" });
+  }
+
   async remove(id: string): Promise<Result<null>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
@@ -110,6 +184,32 @@ export class Registry extends DurableObject<Env> {
     logInfo("webhook.deleted", { webhookId: id });
     return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
   }
+
+  // --- alerts -----------------------------------------------------------------------------------------------
+
+  /** Sends an alert, unless one was sent for the same cause within the hour. One that could not leave is kept. */
+  async raise({ cause, text }: { cause: string; text: string }): Promise<void> {
+    const { alertUrl } = configOf(this.env);
+    if (alertUrl === null) return;
+    const nowMs = Date.now();
+    const last = this.#store.alert(cause);
+    if (last?.sentAtMs && last.sentAtMs > nowMs - ALERT_INTERVAL_MS) return;
+    this.#store.saveAlert({ cause, text, raisedAtMs: nowMs, sentAtMs: null });
+    await this.sendAlerts();
+  }
+
+  /** Sends what was raised and has not left. Called by the sweep too. */
+  async sendAlerts(): Promise<void> {
+    const { alertUrl } = configOf(this.env);
+    if (alertUrl === null) return;
+    for (const alert of this.#store.unsentAlerts()) {
+      if (await postAlert(alertUrl, alert.text)) {
+        this.#store.saveAlert({ ...alert, sentAtMs: Date.now() });
+      }
+    }
+  }
+
+  // --- pushes -----------------------------------------------------------------------------------------------
 
   override async alarm(): Promise<void> {
     const waiting = this.#unacknowledged();
@@ -120,13 +220,18 @@ export class Registry extends DurableObject<Env> {
 
   /** Stores a version with an alarm that would repeat its push, then pushes it. */
   async #commit(id: WebhookId, version: number, webhook: Webhook | null): Promise<boolean> {
+    const registration = this.#remember(id, version, webhook);
+    await this.#armForPush();
+    return this.#push(registration);
+  }
+
+  #remember(id: WebhookId, version: number, webhook: Webhook | null): Registration {
     const acknowledgedVersion = this.#registrations.get(id)?.acknowledgedVersion ?? 0;
     const registration = { id, version, acknowledgedVersion, webhook };
     this.#store.save(registration);
     this.#registrations.set(id, registration);
     this.#routes = null;
-    await this.#armForPush();
-    return this.#push(registration);
+    return registration;
   }
 
   #armForPush(): Promise<void> {
@@ -173,18 +278,5 @@ export class Registry extends DurableObject<Env> {
 
   #webhooks(): Webhook[] {
     return [...this.#registrations.values()].flatMap(({ webhook }) => webhook ?? []);
-  }
-}
-
-/** @throws when `work` has not settled after `timeoutMs`. */
-async function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-  });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -22,13 +22,13 @@ export type Departure = {
 };
 
 /** An outcome, and whether the platform would not make the request: this invocation has made its share. */
-export type Arrival = Outcome & { refused: boolean };
+export type Answer = Outcome & { refused: boolean };
 
 /**
  * Makes one request and never throws. The clock starts with the request; the status line must come within
  * `timeoutMs`, and the body is read within what is left of it and never changes the outcome.
  */
-export async function send(departure: Departure, env: object): Promise<Arrival> {
+export async function send(departure: Departure, env: object): Promise<Answer> {
   const startedAtMs = Date.now();
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), departure.timeoutMs);

@@ -144,19 +144,41 @@ function own(object: JsonObject, key: string): unknown {
 const isoTime = z.iso.datetime({ offset: true });
 const envelopeSchema = z.looseObject({ timestamp: isoTime, webhookId: z.string().optional() });
 
-/** The documented events. `schema` describes `data`; unknown fields are always welcome. */
+const EXAMPLE_LEAD = {
+  email: "ava@acmecorp.com",
+  firstName: "Ava",
+  lastName: "Chen",
+  company: "Acme Corp",
+  jobTitle: "VP Sales",
+};
+
+/** The documented events. `schema` describes `data`, and `example` is one; unknown fields are always welcome. */
 export const EVENT_TYPES = {
   "campaign.started": {
     description: "A campaign went from draft to running and is queueing messages.",
     schema: z.looseObject({}),
+    example: { campaignId: "camp_01HZA1TPNQ8RD4KF" },
   },
   "message.sent": {
     description: "A sequence step was delivered to a recipient's mail server.",
     schema: z.looseObject({ messageId: z.string(), sequenceStep: z.int().nonnegative() }),
+    example: {
+      campaignId: "camp_01HZA1TPNQ8RD4KF",
+      lead: EXAMPLE_LEAD,
+      messageId: "msg_01HZB2K8QW4YT6RA",
+      sequenceStep: 1,
+    },
   },
   "message.bounced": {
     description: "A message failed for good (hard) or beyond its retries (soft).",
     schema: z.looseObject({ bounceType: z.enum(["hard", "soft"]), bounceReason: z.string() }),
+    example: {
+      campaignId: "camp_01HZA1TPNQ8RD4KF",
+      lead: EXAMPLE_LEAD,
+      messageId: "msg_01HZB2K8QW4YT6RA",
+      bounceType: "hard",
+      bounceReason: "550 5.1.1 The email account that you tried to reach does not exist.",
+    },
   },
   "reply.received": {
     description: "A reply came in and was classified.",
@@ -170,8 +192,30 @@ export const EVENT_TYPES = {
         threadSnippet: z.string(),
       }),
     }),
+    example: {
+      campaignId: "camp_01HZA1TPNQ8RD4KF",
+      lead: EXAMPLE_LEAD,
+      reply: {
+        id: "rpl_01HZB3MNPW6XT8QA",
+        classification: "interested",
+        receivedAt: "2025-06-11T09:14:32Z",
+        threadSnippet:
+          "Hey, this actually looks relevant — can we jump on a call Thursday afternoon?",
+      },
+    },
   },
-} as const satisfies Record<string, { description: string; schema: z.ZodType }>;
+} as const satisfies Record<
+  string,
+  { description: string; schema: z.ZodType; example: JsonObject }
+>;
+
+/** An example event of any name, as Leadterra would send it. */
+export function exampleEvent(name: string, nowMs: number): JsonObject {
+  const data = Object.hasOwn(EVENT_TYPES, name)
+    ? EVENT_TYPES[name as keyof typeof EVENT_TYPES].example
+    : {};
+  return { event: name, timestamp: new Date(nowMs).toISOString(), data };
+}
 
 /** Whether the event is as Leadterra documents it: envelope fields, and the data of the events we know. */
 export function conforms(event: RelayEvent): boolean {
@@ -179,4 +223,28 @@ export function conforms(event: RelayEvent): boolean {
   if (!Object.hasOwn(EVENT_TYPES, event.name)) return true;
   const { schema } = EVENT_TYPES[event.name as keyof typeof EVENT_TYPES];
   return schema.safeParse(event.envelope.data).success;
+}
+
+/** What the journal can be searched by. */
+export type EventFacts = {
+  /** As Leadterra gave it; null when it is missing or no text. */
+  timestamp: string | null;
+  conforms: boolean;
+  email: string | null;
+  campaignId: string | null;
+};
+
+export function factsOf(event: RelayEvent): EventFacts {
+  const data = event.envelope.data as JsonObject;
+  const lead = own(data, "lead");
+  return {
+    timestamp: textOrNull(own(event.envelope, "timestamp")),
+    conforms: conforms(event),
+    email: isObject(lead) ? textOrNull(own(lead, "email")) : null,
+    campaignId: textOrNull(own(data, "campaignId")),
+  };
+}
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === "string" && value.length <= MAX_KEY_PART_CHARACTERS ? value : null;
 }

@@ -18,6 +18,9 @@ export type Failure =
   | { code: "insufficient_scope" }
   | { code: "not_found" }
   | { code: "invalid_request"; errors: FieldError[] }
+  | { code: "in_flight" }
+  | { code: "not_pending" }
+  | { code: "payload_gone" }
   | { code: "not_yet_in_force" }
   | { code: "unavailable" };
 

@@ -1,5 +1,6 @@
 /** A webhook: one registration, a URL and the events it wants; and which events it wants. */
-import type { Filter } from "./filter";
+import type { RelayEvent } from "./event";
+import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";
 import { sameOrigin } from "./target";
 
@@ -42,6 +43,22 @@ export type Webhook = {
 export type Route = Pick<Webhook, "id" | "events" | "filter">;
 
 export const ALL_EVENTS = "*";
+
+export type CompiledRoute = {
+  id: WebhookId;
+  wants(event: Pick<RelayEvent, "name" | "envelope">): boolean;
+};
+
+/** Makes a route ready for many events. */
+export function compileRoute({ id, events, filter }: Route): CompiledRoute {
+  const names = new Set(events);
+  const everyName = names.has(ALL_EVENTS);
+  const matches = filter === null ? () => true : compileFilter(filter);
+  return {
+    id,
+    wants: ({ name, envelope }) => (everyName || names.has(name)) && matches(envelope),
+  };
+}
 
 /** Secrets that sign now, oldest first. */
 export function liveSecrets(secrets: readonly SigningSecret[], nowMs: number): string[] {
@@ -105,4 +122,63 @@ export function changeWebhook(
     webhook.secrets = [{ value: newSecret, expiresAtMs: null }];
   }
   return { webhook, secretIsNew };
+}
+
+/** The webhook held by a person. One that is disabled stays so: only a resume ends that. */
+export function pauseWebhook(before: Webhook, nowMs: number): Webhook {
+  if (before.status !== "active") return before;
+  return { ...before, version: before.version + 1, status: "paused", updatedAtMs: nowMs };
+}
+
+/** The webhook released by a person, also from being disabled; the failure clock starts anew. */
+export function resumeWebhook(before: Webhook, nowMs: number): Webhook {
+  const version = before.version + 1;
+  return {
+    ...before,
+    version,
+    status: "active",
+    statusReason: null,
+    resumedVersion: version,
+    updatedAtMs: nowMs,
+  };
+}
+
+/**
+ * The webhook disabled because of what its Subscriber saw; unchanged when a person released it, or gave it another
+ * URL, after the version that the report is about.
+ */
+export function disableWebhook(
+  before: Webhook,
+  report: { reason: StatusReason; version: number },
+  nowMs: number,
+): Webhook {
+  if (before.status === "disabled") return before;
+  if (before.resumedVersion > report.version || before.urlVersion > report.version) return before;
+  return {
+    ...before,
+    version: before.version + 1,
+    status: "disabled",
+    statusReason: report.reason,
+    updatedAtMs: nowMs,
+  };
+}
+
+/** The webhook with a new secret; the live ones sign along until the grace period ends. */
+export function rotateSecret(
+  before: Webhook,
+  { secret, graceMs, nowMs }: { secret: string; graceMs: number; nowMs: number },
+): Webhook {
+  const untilMs = nowMs + graceMs;
+  const old = before.secrets
+    .map(({ value, expiresAtMs }) => ({
+      value,
+      expiresAtMs: Math.min(expiresAtMs ?? untilMs, untilMs),
+    }))
+    .filter(({ expiresAtMs }) => expiresAtMs > nowMs);
+  return {
+    ...before,
+    version: before.version + 1,
+    secrets: [...old, { value: secret, expiresAtMs: null }],
+    updatedAtMs: nowMs,
+  };
 }

@@ -4,8 +4,12 @@ import { configOf } from "../config";
 import { errorText, logError } from "../log";
 import { VERSION } from "../version";
 import { requireKey } from "./auth";
+import { deadLetters } from "./dead-letters";
+import { deliveries } from "./deliveries";
+import { events } from "./events";
 import { ingest } from "./ingest";
 import { problem } from "./problem";
+import { stats } from "./stats";
 import { webhooks } from "./webhooks";
 
 export const app = new Hono<{ Bindings: Env }>()
@@ -18,6 +22,10 @@ export const app = new Hono<{ Bindings: Env }>()
   })
   .use("/v1/*", requireKey())
   .route("/v1/webhooks", webhooks)
+  .route("/v1/webhooks", deliveries)
+  .route("/v1/events", events)
+  .route("/v1/dead-letters", deadLetters)
+  .route("/v1/stats", stats)
   .notFound((c) => problem(c, { code: "not_found" }))
   .onError((thrown, c) => {
     logError("request.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });

@@ -46,10 +46,7 @@ async function accept(
 async function readSigned(request: Request, config: Config): Promise<Result<Uint8Array>> {
   if (request.method !== "POST") return fail({ code: "method_not_allowed", allow: "POST" });
   if (config.signingSecrets.length === 0) {
-    return fail({
-      code: "not_configured",
-      detail: "No signing secret of Leadterra is configured.",
-    });
+    return fail({ code: "not_configured" });
   }
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {

@@ -1,7 +1,7 @@
 /** Failures → HTTP: RFC 9457 problem details, in one place. */
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type { Failure, FailureCode, FieldError } from "../domain/failure";
+import type { Failure, FailureCode } from "../domain/failure";
 import { logWarning } from "../log";
 
 type Answer = {
@@ -94,6 +94,21 @@ const ANSWERS: { [Code in FailureCode]: Answer } = {
     status: 422,
     title: "Invalid request",
     detail: "Some fields or parameters are not as they should be.",
+  },
+  in_flight: {
+    status: 409,
+    title: "In flight",
+    detail: "An attempt is on its way; look at its outcome first.",
+  },
+  not_pending: {
+    status: 409,
+    title: "Not pending",
+    detail: "The delivery is finished: there is nothing to give up on.",
+  },
+  payload_gone: {
+    status: 409,
+    title: "Payload gone",
+    detail: "The event's payload was erased or is past its retention: it cannot be sent again.",
   },
   not_yet_in_force: {
     status: 503,

@@ -1,7 +1,7 @@
 /** Reads what a caller of the API sends: bodies, parameters and cursors, each strictly. */
 import type { Context } from "hono";
 import { z } from "zod";
-import { type FieldError, fail, ok, type Result } from "../domain/failure";
+import { type Failure, type FieldError, fail, ok, type Result } from "../domain/failure";
 
 const MAX_REQUEST_BYTES = 256 * 1024;
 const MAX_PAGE = 250;
@@ -16,6 +16,37 @@ export const limitParam = z
 
 /** ISO 8601 with an offset → Unix milliseconds. */
 export const timeParam = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
+
+export const eventName = z
+  .string()
+  .regex(/^[A-Za-z0-9._-]{1,128}$/, "must be 1 to 128 of A-Z a-z 0-9 . _ -");
+
+/** The failure for a cursor that no list gave. */
+export function badCursor(): Failure {
+  return {
+    code: "invalid_request",
+    errors: [{ path: "cursor", message: "is not a cursor that this list gave" }],
+  };
+}
+
+/** `seq.index`: where a page ends in the order of arrival; null for anything else. */
+export function parsePosition(text: string): { seq: number; index: number } | null {
+  const match = /^(\d{1,15})\.(\d{1,4})$/.exec(text);
+  return match === null ? null : { seq: Number(match[1]), index: Number(match[2]) };
+}
+
+export function formatPosition({ seq, index }: { seq: number; index: number }): string {
+  return `${seq}.${index}`;
+}
+
+/** The same for a call whose body may be left out altogether. */
+export async function readOptionalBody<S extends z.ZodType>(
+  c: Context,
+  schema: S,
+): Promise<Result<z.output<S>>> {
+  const { byteLength } = await c.req.arrayBuffer();
+  return byteLength === 0 ? check({}, schema) : readBody(c, schema);
+}
 
 /** The body as one JSON document, whatever Content-Type says; `invalid_json` when it is none. */
 export async function readBody<S extends z.ZodType>(

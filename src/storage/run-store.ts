@@ -1,7 +1,8 @@
 /**
- * The two single rows of a Subscriber: what the Registry pushed, and where the pump stands.
+ * The single rows of a Subscriber: what the Registry pushed, where the pump stands, and what an hour came to.
  * (The head of `delivery-store.ts` lists all tables of the object.)
  */
+import { emptyHour, type HourCounters } from "../domain/counters";
 import type { Health, Trigger } from "../domain/delivery";
 import { HEALTHY } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
@@ -33,10 +34,18 @@ export type Run = {
   health: Health;
   /** The earliest start of the next attempt under a rate limit, Unix milliseconds. */
   nextStartAtMs: number;
+  /** The running hour, without what came of the attempts in `lease`: those count by their own rows. */
+  hour: HourCounters;
 };
 
 export function emptyRun(): Run {
-  return { lease: NO_LEASE, head: { seq: 0, index: 0 }, health: HEALTHY, nextStartAtMs: 0 };
+  return {
+    lease: NO_LEASE,
+    head: { seq: 0, index: 0 },
+    health: HEALTHY,
+    nextStartAtMs: 0,
+    hour: emptyHour(0),
+  };
 }
 
 /** A webhook as pushed; of a deleted one only the version. */
@@ -87,5 +96,23 @@ export class RunStore {
   saveRun(run: Run): void {
     this.#sql.exec("CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
     this.#sql.exec("INSERT OR REPLACE INTO run VALUES (1, ?)", JSON.stringify(run));
+  }
+
+  /** Keeps a finished hour; hours that began before `forgetBeforeMs` go. */
+  saveHour(hour: HourCounters, forgetBeforeMs: number): void {
+    this.#sql.exec(
+      "CREATE TABLE IF NOT EXISTS hours (at INTEGER PRIMARY KEY, counters TEXT NOT NULL)",
+    );
+    this.#sql.exec("INSERT OR REPLACE INTO hours VALUES (?, ?)", hour.atMs, JSON.stringify(hour));
+    this.#sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
+  }
+
+  /** Finished hours from `sinceMs` on. */
+  hours(sinceMs: number): HourCounters[] {
+    if (!tableNames(this.#sql).includes("hours")) return [];
+    return this.#sql
+      .exec<{ counters: string }>("SELECT counters FROM hours WHERE at >= ? ORDER BY at", sinceMs)
+      .toArray()
+      .map(({ counters }) => JSON.parse(counters));
   }
 }

@@ -1,0 +1,49 @@
+/** HTTP servers on 127.0.0.1, for the stand-ins. */
+import type { IncomingMessage, Server } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
+
+const LOOPBACK = "127.0.0.1";
+
+/**
+ * Starts the server.
+ * @param port 0: any free one.
+ * @returns the port.
+ * @throws when the port is taken.
+ */
+export async function listen(server: Server, port = 0): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject).listen(port, LOOPBACK, resolve);
+  await promise;
+  return (server.address() as AddressInfo).port;
+}
+
+/** Stops the server, and cuts the connections that are still open. */
+export async function closeServer(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.close(() => resolve());
+  server.closeAllConnections();
+  await promise;
+}
+
+/** The raw body, byte for byte. */
+export async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+/**
+ * A port that nobody listens on.
+ * @param wanted 0: any.
+ * @returns null when the wanted one is taken.
+ */
+export async function freePort(wanted = 0): Promise<number | null> {
+  const probe = createServer();
+  const { promise, resolve } = Promise.withResolvers<number | null>();
+  probe.once("error", () => resolve(null));
+  probe.listen(wanted, LOOPBACK, () => {
+    const { port } = probe.address() as AddressInfo;
+    probe.close(() => resolve(port));
+  });
+  return promise;
+}

@@ -1,0 +1,149 @@
+/**
+ * Journal: one object per UTC day of the queue message's timestamp. Every event once, with the webhooks that it
+ * matched: what to look at, and what to replay from. It deletes itself when `RETENTION` has passed since the day.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { configOf } from "../config";
+import type { EventId, WebhookId } from "../domain/ids";
+import { isFull } from "../storage/full";
+import {
+  type JournalEntry,
+  type JournalEvent,
+  type JournalPosition,
+  JournalStore,
+} from "../storage/journal-store";
+
+const DAY_MS = 86_400_000;
+/** A filtered page looks at this many events and no more; `next` goes on behind them. */
+const MAX_ROWS_PER_PAGE = 1_000;
+
+export type EventQuery = {
+  event?: string;
+  sinceMs?: number;
+  untilMs?: number;
+  email?: string;
+  campaignId?: string;
+  before?: JournalPosition;
+  limit: number;
+};
+
+export class Journal extends DurableObject<Env> {
+  readonly #store: JournalStore;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#store = new JournalStore(ctx.storage.sql);
+  }
+
+  /**
+   * Records events. One that is recorded already keeps what it was recorded with.
+   *
+   * @returns the webhooks that each event goes to, in the order of `entries`; null when the object is full.
+   */
+  async record({
+    entries,
+  }: {
+    entries: JournalEntry[];
+  }): Promise<{ webhookIds: WebhookId[][] | null }> {
+    const lists = this.#store.recorded(entries.map(({ id }) => id));
+    const fresh = entries.filter(({ id, webhookIds }) => {
+      if (lists.has(id)) return false;
+      lists.set(id, webhookIds);
+      return true;
+    });
+    if (fresh.length > 0) {
+      const first = !this.#store.exists;
+      try {
+        this.#store.insert(fresh);
+      } catch (thrown) {
+        if (isFull(thrown)) return { webhookIds: null };
+        throw thrown;
+      }
+      if (first) await this.#armForDeletion();
+    }
+    return { webhookIds: entries.map(({ id }) => lists.get(id) ?? []) };
+  }
+
+  get(id: EventId): JournalEvent | null {
+    return this.#store.get(id);
+  }
+
+  /** Events newest first; `next` is where the following page of this day begins, null when the day ends. */
+  list(query: EventQuery): { events: JournalEvent[]; next: JournalPosition | null } {
+    const events: JournalEvent[] = [];
+    let looked = 0;
+    for (const event of this.#store.newestFirst(query.before ?? null)) {
+      if (isWanted(event, query)) events.push(event);
+      looked += 1;
+      if (events.length >= query.limit || looked >= MAX_ROWS_PER_PAGE) {
+        return { events, next: event.position };
+      }
+    }
+    return { events, next: null };
+  }
+
+  /**
+   * Bodies of events, as far as they are here and not erased.
+   *
+   * @param maxBytes at most so much at once; what did not fit is in `left`.
+   */
+  bodies(
+    ids: EventId[],
+    maxBytes: number,
+  ): { found: { id: EventId; event: string; body: Uint8Array }[]; left: EventId[] } {
+    const found: { id: EventId; event: string; body: Uint8Array }[] = [];
+    let bytes = 0;
+    for (const [index, id] of ids.entries()) {
+      if (bytes >= maxBytes) return { found, left: ids.slice(index) };
+      const event = this.#store.get(id);
+      const body = this.#store.body(id);
+      if (event === null || body === null) continue;
+      found.push({ id, event: event.event, body });
+      bytes += body.length;
+    }
+    return { found, left: [] };
+  }
+
+  /** How many events came in per hour of `hours` (Unix milliseconds of each start), and when the last one did. */
+  stats(hours: number[]): { counts: number[]; lastAtMs: number | null } {
+    const counts = hours.map(
+      (atMs) => this.#store.countBefore(atMs + 3_600_000) - this.#store.countBefore(atMs),
+    );
+    return { counts, lastAtMs: this.#store.lastAtMs() };
+  }
+
+  /** Erases the payload and what is known of the lead. Whether this day has the event. */
+  erase(id: EventId): boolean {
+    this.#store.erase(id);
+    return this.#store.get(id) !== null;
+  }
+
+  override async alarm(): Promise<void> {
+    const deleteAtMs = this.#deleteAtMs();
+    if (deleteAtMs === null || deleteAtMs > Date.now()) await this.#armForDeletion();
+    else await this.ctx.storage.deleteAll();
+  }
+
+  /** A `RETENTION` that does not parse stops deletion; the alarm looks again a day later. */
+  async #armForDeletion(): Promise<void> {
+    await this.ctx.storage.setAlarm(this.#deleteAtMs() ?? Date.now() + DAY_MS);
+  }
+
+  #deleteAtMs(): number | null {
+    const { retentionMs } = configOf(this.env);
+    if (retentionMs === null) return null;
+    return Date.parse(`${this.ctx.id.name}T00:00:00Z`) + DAY_MS + retentionMs;
+  }
+}
+
+function isWanted(event: JournalEvent, query: EventQuery): boolean {
+  if (query.event !== undefined && event.event !== query.event) return false;
+  if (query.email !== undefined && !sameEmail(event.email, query.email)) return false;
+  if (query.campaignId !== undefined && event.campaignId !== query.campaignId) return false;
+  if (query.sinceMs !== undefined && event.receivedAtMs < query.sinceMs) return false;
+  return query.untilMs === undefined || event.receivedAtMs <= query.untilMs;
+}
+
+function sameEmail(a: string | null, b: string): boolean {
+  return a !== null && a.toLowerCase() === b.toLowerCase();
+}

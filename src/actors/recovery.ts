@@ -1,0 +1,51 @@
+/** What an object finds when it starts: attempts that the life before has leased and not recorded. */
+
+import { logWarning } from "../log";
+import type { DeliveryStore, Position } from "../storage/delivery-store";
+import { NO_LEASE, type Run, type RunStore } from "../storage/run-store";
+import { countAttempt, recorded } from "./pump";
+import { unanswered } from "./send";
+
+/**
+ * Leased attempts without an outcome may have left: as many as the lease's window are closed as interrupted, and
+ * their deliveries go out again at once. What was leased behind them cannot have left and is fresh again. Those
+ * with an outcome on disk are counted: the stored counters are from before the lease.
+ *
+ * @returns the run to go on with; written only if something had to be closed.
+ */
+export function recover(
+  { runs, deliveries }: { runs: RunStore; deliveries: DeliveryStore },
+  schedule: readonly number[],
+  webhookId: string,
+): Run {
+  const run = runs.run();
+  const nowMs = Date.now();
+  let mayHaveLeft = run.lease.window;
+  let head: Position | null = null;
+  let closed = 0;
+  for (const { id, number, trigger, fresh } of run.lease.attempts) {
+    const delivery = deliveries.get(id);
+    if (delivery === null) continue;
+    if (delivery.attempts >= number) {
+      if (delivery.log.at(-1)?.number === number) {
+        countAttempt(run.hour, { ...delivery, status: "pending" }, delivery);
+      }
+    } else if (mayHaveLeft > 0) {
+      mayHaveLeft -= 1;
+      closed += 1;
+      const outcome = unanswered("interrupted", nowMs);
+      const after = recorded({ delivery, attempt: { number, trigger }, outcome }, schedule);
+      deliveries.update(after);
+      countAttempt(run.hour, delivery, after);
+      logWarning("attempt.interrupted", { webhookId, eventId: id, attempt: number });
+    } else {
+      head ??= fresh;
+    }
+  }
+  if (closed > 0) {
+    run.lease = NO_LEASE;
+    run.head = head ?? run.head;
+    runs.saveRun(run);
+  }
+  return run;
+}

@@ -1,0 +1,59 @@
+/** What a person is told, and what to do about it. No secrets: of a URL only its host. */
+import type { StatusReason, Webhook } from "./webhook";
+
+/** At most one an hour is sent for each `cause`. */
+export type AlertText = { cause: string; text: string };
+
+export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText {
+  const why =
+    reason === "gone" ? "it answered 410 Gone" : "it has failed for 5 days without a success";
+  return {
+    cause: `disabled ${webhook.id}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${why}. Its events are held. When the service is back, resume it: POST /v1/webhooks/${webhook.id}/resume.`,
+  };
+}
+
+export function overdueAlert(webhook: Webhook, sinceMs: number): AlertText {
+  return {
+    cause: `overdue ${webhook.id}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} has a delivery that was due at ${iso(sinceMs)} and has not gone out. Look at its failed attempts: GET /v1/webhooks/${webhook.id}/deliveries?status=pending.`,
+  };
+}
+
+export function expiringAlert(webhook: Webhook, expiresAtMs: number): AlertText {
+  return {
+    cause: `expiring ${webhook.id}`,
+    text: `Leadterra Relay: deliveries held for webhook ${nameOf(webhook)} expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them.`,
+  };
+}
+
+export function deadLetterAlert(count: number, reason: string): AlertText {
+  return {
+    cause: "dead letters",
+    text: `Leadterra Relay: ${count === 1 ? "an event" : `${count} events`} could not be handed over (${reason}). Look at GET /v1/dead-letters and redrive them.`,
+  };
+}
+
+export function fullAlert(what: string): AlertText {
+  return {
+    cause: `full ${what}`,
+    text: `Leadterra Relay: ${what} is full: what it cannot take goes to the dead letters. Shorten RETENTION, or spread the load (README, "Scale").`,
+  };
+}
+
+export function silenceAlert(lastEventAtMs: number | null): AlertText {
+  const since = lastEventAtMs === null ? "ever" : `since ${iso(lastEventAtMs)}`;
+  return {
+    cause: "silence",
+    text: `Leadterra Relay: no event was accepted ${since}. Is the signing secret still the one that Leadterra signs with? Look for invalid_signature in the log.`,
+  };
+}
+
+function nameOf({ id, url, description }: Webhook): string {
+  const host = url.startsWith("service:") ? url.split("/")[0] : (URL.parse(url)?.host ?? "");
+  return description === null ? `${id} (${host})` : `${id} (${host}, ${description})`;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

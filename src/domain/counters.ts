@@ -1,0 +1,61 @@
+/** What a webhook's deliveries came to within an hour, and how percentiles are read from it. */
+
+export const HOUR_MS = 3_600_000;
+/** Buckets grow by this factor: a percentile is right within some 7 %. */
+const BUCKET_GROWTH = 1.15;
+
+export type HourCounters = {
+  /** Unix milliseconds of the hour's start. */
+  atMs: number;
+  delivered: number;
+  undeliverable: number;
+  cancelled: number;
+  failedAttempts: number;
+  /** Successful attempts by duration: bucket number → how many. */
+  latency: Record<string, number>;
+};
+
+export function emptyHour(nowMs: number): HourCounters {
+  return {
+    atMs: Math.floor(nowMs / HOUR_MS) * HOUR_MS,
+    delivered: 0,
+    undeliverable: 0,
+    cancelled: 0,
+    failedAttempts: 0,
+    latency: {},
+  };
+}
+
+/** Counts a successful attempt that took `durationMs`. */
+export function countLatency(counters: HourCounters, durationMs: number): void {
+  const bucket = Math.round(Math.log(durationMs + 1) / Math.log(BUCKET_GROWTH));
+  counters.latency[bucket] = (counters.latency[bucket] ?? 0) + 1;
+}
+
+export function sum(hours: readonly HourCounters[]): Omit<HourCounters, "atMs"> {
+  const total = emptyHour(0);
+  for (const hour of hours) {
+    total.delivered += hour.delivered;
+    total.undeliverable += hour.undeliverable;
+    total.cancelled += hour.cancelled;
+    total.failedAttempts += hour.failedAttempts;
+    for (const [bucket, count] of Object.entries(hour.latency)) {
+      total.latency[bucket] = (total.latency[bucket] ?? 0) + count;
+    }
+  }
+  return total;
+}
+
+/** The duration in milliseconds that the share `p` of successful attempts did not exceed; null without any. */
+export function percentile(latency: Readonly<Record<string, number>>, p: number): number | null {
+  const buckets = Object.entries(latency)
+    .map(([bucket, count]) => ({ bucket: Number(bucket), count }))
+    .sort((a, b) => a.bucket - b.bucket);
+  const total = buckets.reduce((all, { count }) => all + count, 0);
+  let seen = 0;
+  for (const { bucket, count } of buckets) {
+    seen += count;
+    if (seen >= total * p) return Math.round(BUCKET_GROWTH ** bucket - 1);
+  }
+  return null;
+}

@@ -1,0 +1,146 @@
+/** Deliveries again: one, many, or those that a webhook never had. Bodies come from the journals. */
+import type { DeliveryView } from "../domain/delivery";
+import { parseEvent } from "../domain/event";
+import { fail, ok, type Result } from "../domain/failure";
+import type { EventId } from "../domain/ids";
+import { subscriberName } from "../domain/placement";
+import { compileRoute, type Webhook } from "../domain/webhook";
+import type { JournalPosition } from "../storage/journal-store";
+import { type EventCursor, findBodies, findBody, listEvents, type StoredEvent } from "./journal";
+
+/** How many deliveries one call looks at. */
+const MAX_REPLAYED = 1_000;
+
+/** The delivery again now, whatever its status. */
+export async function retryDelivery(
+  env: Env,
+  webhook: Webhook,
+  id: EventId,
+): Promise<Result<DeliveryView>> {
+  const subscriber = env.SUBSCRIBER.getByName(subscriberName(webhook.id, id));
+  let [opened] = await subscriber.reopen({
+    deliveries: [{ id, event: "", body: null }],
+    by: "retry",
+  });
+  if (opened === "needs_body") {
+    const found = await findBody(env, id);
+    if (found === null) return fail({ code: "payload_gone" });
+    [opened] = await subscriber.reopen({ deliveries: [found], by: "retry" });
+  }
+  if (opened === "in_flight") return fail({ code: "in_flight" });
+  const delivery = await subscriber.delivery(id);
+  if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
+  return ok(delivery as DeliveryView);
+}
+
+export async function cancelDelivery(
+  env: Env,
+  webhook: Webhook,
+  id: EventId,
+): Promise<Result<DeliveryView>> {
+  const subscriber = env.SUBSCRIBER.getByName(subscriberName(webhook.id, id));
+  const cancelled = (await subscriber.cancel(id)) as DeliveryView | "not_pending" | null;
+  if (cancelled === null) return fail({ code: "not_found" });
+  return cancelled === "not_pending" ? fail({ code: "not_pending" }) : ok(cancelled);
+}
+
+export type Replay = {
+  sinceMs: number;
+  untilMs: number;
+  only: "undeliverable" | "all" | "missing";
+  event?: string;
+  dryRun: boolean;
+};
+
+/** Where a replay goes on: among the webhook's deliveries, or among the events of a day. */
+export type ReplayCursor = { day: string | null; position: JournalPosition | null };
+
+export function replay(
+  env: Env,
+  webhook: Webhook,
+  { cursor, ...wanted }: Replay & { cursor: ReplayCursor | null },
+): Promise<{ replayed: number; next: ReplayCursor | null }> {
+  return wanted.only === "missing"
+    ? backfill(env, webhook, wanted, cursor)
+    : replayDeliveries(env, webhook, wanted, cursor);
+}
+
+async function replayDeliveries(
+  env: Env,
+  webhook: Webhook,
+  { sinceMs, untilMs, only, event, dryRun }: Replay,
+  cursor: ReplayCursor | null,
+): Promise<{ replayed: number; next: ReplayCursor | null }> {
+  const subscriber = env.SUBSCRIBER.getByName(webhook.id);
+  const page = await subscriber.deliveries({
+    sinceMs,
+    untilMs,
+    limit: MAX_REPLAYED,
+    ...(only === "undeliverable" && { status: "undeliverable" }),
+    ...(event !== undefined && { event }),
+    ...(cursor?.position && { before: cursor.position }),
+  });
+  const deliveries = page.deliveries as DeliveryView[];
+  const next = page.next === null ? null : { day: null, position: page.next };
+  const pending = deliveries.filter(({ status }) => status === "pending");
+  const finished = deliveries.filter(({ status }) => status !== "pending");
+  let replayed = dryRun
+    ? pending.length
+    : await reopen(
+        env,
+        webhook,
+        pending.map((each) => ({ id: each.eventId as EventId, event: each.event, body: null })),
+      );
+  const wanted = finished.map((each) => ({
+    id: each.eventId as EventId,
+    createdAtMs: each.createdAtMs,
+  }));
+  for await (const found of findBodies(env, wanted)) {
+    replayed += dryRun ? found.length : await reopen(env, webhook, found);
+  }
+  return { replayed, next };
+}
+
+/** Events of the journals that the webhook wants, as it is now, and never had. */
+async function backfill(
+  env: Env,
+  webhook: Webhook,
+  { sinceMs, untilMs, event, dryRun }: Replay,
+  cursor: ReplayCursor | null,
+): Promise<{ replayed: number; next: ReplayCursor | null }> {
+  const from: EventCursor | null =
+    cursor?.day == null ? null : { day: cursor.day, position: cursor.position };
+  const filter = { sinceMs, untilMs, ...(event !== undefined && { event }) };
+  const page = await listEvents(env, filter, { cursor: from, limit: MAX_REPLAYED });
+  const route = compileRoute(webhook);
+  const candidates = page.events.filter((each) => !each.erased);
+  const subscriber = env.SUBSCRIBER.getByName(webhook.id);
+  const missing = new Set((await subscriber.missing(candidates.map(({ id }) => id))) as EventId[]);
+  const wanted = candidates
+    .filter(({ id }) => missing.has(id))
+    .map(({ id, receivedAtMs }) => ({ id, createdAtMs: receivedAtMs }))
+    // Oldest first: an ordered webhook gets what it missed in the order in which it came.
+    .reverse();
+  let replayed = 0;
+  for await (const found of findBodies(env, wanted)) {
+    const matching: StoredEvent[] = [];
+    for (const stored of found) {
+      const parsed = await parseEvent(stored.body);
+      if (parsed.ok && route.wants(parsed.value)) matching.push(stored);
+    }
+    replayed += dryRun ? matching.length : await reopen(env, webhook, matching);
+  }
+  return { replayed, next: page.next };
+}
+
+/** @returns how many were opened, made due or added. */
+async function reopen(
+  env: Env,
+  webhook: Webhook,
+  deliveries: { id: EventId; event: string; body: Uint8Array | null }[],
+): Promise<number> {
+  if (deliveries.length === 0) return 0;
+  const opened = await env.SUBSCRIBER.getByName(webhook.id).reopen({ deliveries, by: "replay" });
+  return opened.filter((each) => each === "opened" || each === "hastened" || each === "added")
+    .length;
+}

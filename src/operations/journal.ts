@@ -1,0 +1,124 @@
+/** Reading the journals of several days as one. */
+import { configOf } from "../config";
+import type { EventId } from "../domain/ids";
+import { journalName, journalNames } from "../domain/placement";
+import type { JournalEvent, JournalPosition } from "../storage/journal-store";
+
+const DAY_MS = 86_400_000;
+/** Without a `RETENTION` that parses nothing is deleted; so far back is looked. */
+const DEFAULT_DAYS = 31;
+/** A Worker has six connections. */
+const DAYS_AT_A_TIME = 6;
+const MAX_BODIES_BYTES = 4 * 1024 * 1024;
+
+export type EventFilter = {
+  event?: string;
+  sinceMs?: number;
+  untilMs?: number;
+  email?: string;
+  campaignId?: string;
+};
+
+/** Where a list of events goes on. */
+export type EventCursor = { day: string; position: JournalPosition | null };
+
+export type StoredEvent = { id: EventId; event: string; body: Uint8Array };
+
+/** The days that may have a journal, newest first. */
+export function journalDays(env: Env, { sinceMs, untilMs }: EventFilter = {}): string[] {
+  const nowMs = Date.now();
+  const retentionMs = configOf(env).retentionMs ?? DEFAULT_DAYS * DAY_MS;
+  const oldestMs = nowMs - retentionMs - DAY_MS;
+  // Tomorrow too: the queue's clock may be ahead of this one.
+  return journalNames(
+    Math.max(sinceMs ?? 0, oldestMs),
+    Math.min(untilMs ?? nowMs + DAY_MS, nowMs + DAY_MS),
+  );
+}
+
+/** Events newest first, over the days. A page may be short, or empty, while `next` goes on. */
+export async function listEvents(
+  env: Env,
+  filter: EventFilter,
+  { cursor, limit }: { cursor: EventCursor | null; limit: number },
+): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
+  const events: JournalEvent[] = [];
+  const days = journalDays(env, filter).filter((day) => cursor === null || day <= cursor.day);
+  for (const day of days) {
+    const before = cursor !== null && cursor.day === day ? cursor.position : null;
+    const page = await env.JOURNAL.getByName(day).list({
+      ...filter,
+      limit: limit - events.length,
+      ...(before === null ? {} : { before }),
+    });
+    events.push(...(page.events as JournalEvent[]));
+    if (page.next !== null) return { events, next: { day, position: page.next } };
+    if (events.length >= limit) {
+      const following = days[days.indexOf(day) + 1];
+      return { events, next: following === undefined ? null : { day: following, position: null } };
+    }
+  }
+  return { events, next: null };
+}
+
+/** The event as the newest day that has it recorded it; null when none has. */
+export async function findEvent(env: Env, id: EventId): Promise<JournalEvent | null> {
+  return overDays(
+    env,
+    async (day) => (await env.JOURNAL.getByName(day).get(id)) as JournalEvent | null,
+  );
+}
+
+/** The event's name and raw body; null when they are erased or past their retention. */
+export async function findBody(env: Env, id: EventId): Promise<StoredEvent | null> {
+  return overDays(env, async (day) => {
+    const { found } = await env.JOURNAL.getByName(day).bodies([id], MAX_BODIES_BYTES);
+    return (found[0] as StoredEvent | undefined) ?? null;
+  });
+}
+
+async function overDays<T>(env: Env, look: (day: string) => Promise<T | null>): Promise<T | null> {
+  const days = journalDays(env);
+  for (let index = 0; index < days.length; index += DAYS_AT_A_TIME) {
+    const found = await Promise.all(days.slice(index, index + DAYS_AT_A_TIME).map(look));
+    const first = found.find((each) => each !== null);
+    if (first !== undefined) return first;
+  }
+  return null;
+}
+
+/**
+ * Bodies of many events, in groups that fit into one call. What is erased or past its retention is left out.
+ *
+ * @param wanted ids with a time on or after the day that received them, where a body is looked for first.
+ */
+export async function* findBodies(
+  env: Env,
+  wanted: readonly { id: EventId; createdAtMs: number }[],
+): AsyncGenerator<StoredEvent[]> {
+  const byDay = new Map<string, EventId[]>();
+  for (const { id, createdAtMs } of wanted) {
+    const day = journalName(createdAtMs);
+    byDay.set(day, [...(byDay.get(day) ?? []), id]);
+  }
+  for (const [day, ids] of byDay) {
+    const missing = new Set(ids);
+    for await (const found of bodiesOfDay(env, day, ids)) {
+      for (const { id } of found) missing.delete(id);
+      yield found;
+    }
+    // A backfilled delivery is younger than the day that received its event.
+    for (const id of missing) {
+      const found = await findBody(env, id);
+      if (found !== null) yield [found];
+    }
+  }
+}
+
+async function* bodiesOfDay(env: Env, day: string, ids: EventId[]): AsyncGenerator<StoredEvent[]> {
+  for (let left = ids; left.length > 0; ) {
+    const page = await env.JOURNAL.getByName(day).bodies(left, MAX_BODIES_BYTES);
+    if (page.found.length > 0) yield page.found as StoredEvent[];
+    left = page.left as EventId[];
+  }
+}

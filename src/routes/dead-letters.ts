@@ -1,0 +1,40 @@
+/** /v1/dead-letters: what could not be handed over. */
+import { Hono } from "hono";
+import { z } from "zod";
+import { DEAD_LETTERS_NAME } from "../domain/placement";
+import { redrive } from "../operations/dead-letters";
+import type { DeadLetter } from "../storage/dead-letter-store";
+import { problem } from "./problem";
+import { badCursor, limitParam, readQuery } from "./request";
+import { shownDeadLetter } from "./views";
+
+const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
+
+export const deadLetters = new Hono<{ Bindings: Env }>()
+  .get("/", async (c) => {
+    const query = readQuery(c, listQuery);
+    if (!query.ok) return problem(c, query.failure);
+    const { cursor, limit } = query.value;
+    const before = cursor === undefined ? null : parseCursor(cursor);
+    if (cursor !== undefined && before === null) return problem(c, badCursor());
+    const store = c.env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
+    const letters = (await store.list(before, limit + 1)) as DeadLetter[];
+    const page = letters.slice(0, limit);
+    const last = page.at(-1);
+    const next = letters.length > limit && last ? `${last.failedAtMs}~${last.id}` : null;
+    return c.json({ data: page.map(shownDeadLetter), next });
+  })
+  .post("/:id/redrive", async (c) => {
+    const redriven = await redrive(c.env, c.req.param("id"));
+    return redriven.ok ? c.json({ id: c.req.param("id") }, 202) : problem(c, redriven.failure);
+  })
+  .delete("/:id", async (c) => {
+    const store = c.env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
+    const deleted = await store.delete(c.req.param("id"));
+    return deleted ? c.body(null, 204) : problem(c, { code: "not_found" });
+  });
+
+function parseCursor(text: string): { failedAtMs: number; id: string } | null {
+  const match = /^(\d{1,15})~(dl_[\w-]{1,128})$/.exec(text);
+  return match === null ? null : { failedAtMs: Number(match[1]), id: match[2] ?? "" };
+}

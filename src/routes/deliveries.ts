@@ -1,0 +1,162 @@
+/** /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
+import { type Context, Hono } from "hono";
+import { z } from "zod";
+import type { AttemptRecord, DeliveryView } from "../domain/delivery";
+import { parseEventId } from "../domain/ids";
+import { REGISTRY_NAME, subscriberName } from "../domain/placement";
+import type { Webhook } from "../domain/webhook";
+import { cancelDelivery, type ReplayCursor, replay, retryDelivery } from "../operations/deliveries";
+import { problem } from "./problem";
+import {
+  badCursor,
+  eventName,
+  formatPosition,
+  limitParam,
+  parsePosition,
+  readBody,
+  readOptionalBody,
+  readQuery,
+  timeParam,
+} from "./request";
+import { shownAttempt, shownDelivery } from "./views";
+
+/** How many deliveries one call gives up on. */
+const MAX_DISCARDED = 1_000;
+
+const listQuery = z.strictObject({
+  limit: limitParam,
+  cursor: z.string().optional(),
+  status: z.enum(["pending", "delivered", "undeliverable", "cancelled"]).optional(),
+  event: eventName.optional(),
+  since: timeParam.optional(),
+  until: timeParam.optional(),
+});
+
+const replaySchema = z.strictObject({
+  since: timeParam,
+  until: timeParam.optional(),
+  only: z.enum(["undeliverable", "all", "missing"]),
+  event: eventName.optional(),
+  dryRun: z.boolean().default(false),
+  cursor: z.string().optional(),
+});
+
+const discardSchema = z.strictObject({
+  until: timeParam.optional(),
+  event: eventName.optional(),
+  dryRun: z.boolean().default(false),
+  cursor: z.string().optional(),
+});
+
+type AppContext = Context<{ Bindings: Env }>;
+
+export const deliveries = new Hono<{ Bindings: Env }>()
+  .get("/:id/deliveries", async (c) => {
+    const query = readQuery(c, listQuery);
+    if (!query.ok) return problem(c, query.failure);
+    const { cursor, since, until, status, event, limit } = query.value;
+    const before = cursor === undefined ? undefined : parsePosition(cursor);
+    if (before === null) return problem(c, badCursor());
+    const webhook = await existing(c);
+    if (webhook === null) return problem(c, { code: "not_found" });
+    const page = await c.env.SUBSCRIBER.getByName(webhook.id).deliveries({
+      limit,
+      ...(before && { before }),
+      ...(status && { status }),
+      ...(event !== undefined && { event }),
+      ...(since !== undefined && { sinceMs: since }),
+      ...(until !== undefined && { untilMs: until }),
+    });
+    const next = page.next === null ? null : formatPosition(page.next);
+    return c.json({ data: (page.deliveries as DeliveryView[]).map(shownDelivery), next });
+  })
+  .get("/:id/deliveries/:eventId", async (c) => {
+    const { webhook, eventId } = await named(c);
+    if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
+    const subscriber = c.env.SUBSCRIBER.getByName(subscriberName(webhook.id, eventId));
+    const delivery = await subscriber.delivery(eventId);
+    if (delivery === null) return problem(c, { code: "not_found" });
+    const { attemptLog, ...view } = delivery;
+    return c.json({
+      ...shownDelivery(view as DeliveryView),
+      attemptLog: (attemptLog as AttemptRecord[]).map(shownAttempt),
+    });
+  })
+  .post("/:id/deliveries/:eventId/retry", async (c) => {
+    const { webhook, eventId } = await named(c);
+    if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
+    const retried = await retryDelivery(c.env, webhook, eventId);
+    return retried.ok ? c.json(shownDelivery(retried.value), 202) : problem(c, retried.failure);
+  })
+  .post("/:id/deliveries/:eventId/cancel", async (c) => {
+    const { webhook, eventId } = await named(c);
+    if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
+    const cancelled = await cancelDelivery(c.env, webhook, eventId);
+    return cancelled.ok ? c.json(shownDelivery(cancelled.value)) : problem(c, cancelled.failure);
+  })
+  .post("/:id/replay", async (c) => {
+    const given = await readBody(c, replaySchema);
+    if (!given.ok) return problem(c, given.failure);
+    const { since, until, only, event, dryRun, cursor } = given.value;
+    const from = cursor === undefined ? null : parseReplayCursor(cursor, only);
+    if (cursor !== undefined && from === null) return problem(c, badCursor());
+    const webhook = await existing(c);
+    if (webhook === null) return problem(c, { code: "not_found" });
+    // The first call fixes the end: what arrives while pages are replayed is not replayed.
+    const untilMs = from?.untilMs ?? until ?? Date.now();
+    const { replayed, next } = await replay(c.env, webhook, {
+      sinceMs: since,
+      untilMs,
+      only,
+      ...(event !== undefined && { event }),
+      dryRun,
+      cursor: from?.cursor ?? null,
+    });
+    return c.json({ replayed, next: next && formatReplayCursor(untilMs, next) }, 202);
+  })
+  .post("/:id/discard", async (c) => {
+    const given = await readOptionalBody(c, discardSchema);
+    if (!given.ok) return problem(c, given.failure);
+    const { until, event, dryRun, cursor } = given.value;
+    const before = cursor === undefined ? undefined : parsePosition(cursor);
+    if (before === null) return problem(c, badCursor());
+    const webhook = await existing(c);
+    if (webhook === null) return problem(c, { code: "not_found" });
+    const { discarded, next } = await c.env.SUBSCRIBER.getByName(webhook.id).discard(
+      {
+        limit: MAX_DISCARDED,
+        ...(before && { before }),
+        ...(event !== undefined && { event }),
+        ...(until !== undefined && { untilMs: until }),
+      },
+      dryRun,
+    );
+    return c.json({ discarded, next: next && formatPosition(next) }, 202);
+  });
+
+async function existing(c: AppContext): Promise<Webhook | null> {
+  const registry = c.env.REGISTRY.getByName(REGISTRY_NAME);
+  return (await registry.get(c.req.param("id") ?? "")) as Webhook | null;
+}
+
+async function named(c: AppContext) {
+  return { webhook: await existing(c), eventId: parseEventId(c.req.param("eventId") ?? "") };
+}
+
+/** `until~day~seq.index`, the day only where the journals are replayed. */
+function formatReplayCursor(untilMs: number, { day, position }: ReplayCursor): string {
+  return [untilMs, day ?? "", position === null ? "" : formatPosition(position)].join("~");
+}
+
+function parseReplayCursor(
+  text: string,
+  only: "undeliverable" | "all" | "missing",
+): { untilMs: number; cursor: ReplayCursor } | null {
+  const match = /^(\d{1,15})~(\d{4}-\d{2}-\d{2})?~([\d.]*)$/.exec(text);
+  if (match === null) return null;
+  const [, untilMs, day = null, rest = ""] = match;
+  const position = rest === "" ? null : parsePosition(rest);
+  if ((only === "missing") !== (day !== null) || (position === null && rest !== "")) return null;
+  if (day === null && position === null) return null;
+  return { untilMs: Number(untilMs), cursor: { day, position } };
+}

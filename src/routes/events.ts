@@ -1,0 +1,103 @@
+/** /v1/events: the journal, and what can be done with an event. */
+import { Hono } from "hono";
+import { z } from "zod";
+import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../domain/ids";
+import { eraseEvent, erasePerson, replayEvent, wholeEvent } from "../operations/events";
+import { type EventCursor, listEvents } from "../operations/journal";
+import { problem } from "./problem";
+import {
+  badCursor,
+  eventName,
+  formatPosition,
+  limitParam,
+  parsePosition,
+  readBody,
+  readOptionalBody,
+  readQuery,
+  timeParam,
+} from "./request";
+import { shownEvent, shownWholeEvent } from "./views";
+
+const MAX_SEARCH_CHARACTERS = 512;
+const searchText = z.string().min(1).max(MAX_SEARCH_CHARACTERS);
+
+const listQuery = z.strictObject({
+  limit: limitParam,
+  cursor: z.string().optional(),
+  event: eventName.optional(),
+  since: timeParam.optional(),
+  until: timeParam.optional(),
+  email: searchText.optional(),
+  campaignId: searchText.optional(),
+});
+
+const replaySchema = z.strictObject({
+  webhookIds: z
+    .array(z.string().refine((text) => parseWebhookId(text) !== null, "is not a webhook"))
+    .min(1)
+    .optional(),
+});
+
+const eraseSchema = z.strictObject({ email: searchText, cursor: z.string().optional() });
+
+export const events = new Hono<{ Bindings: Env }>()
+  .get("/", async (c) => {
+    const query = readQuery(c, listQuery);
+    if (!query.ok) return problem(c, query.failure);
+    const { limit, cursor, since, until, event, email, campaignId } = query.value;
+    const from = cursor === undefined ? null : parseCursor(cursor);
+    if (cursor !== undefined && from === null) return problem(c, badCursor());
+    const filter = {
+      ...(event !== undefined && { event }),
+      ...(email !== undefined && { email }),
+      ...(campaignId !== undefined && { campaignId }),
+      ...(since !== undefined && { sinceMs: since }),
+      ...(until !== undefined && { untilMs: until }),
+    };
+    const page = await listEvents(c.env, filter, { cursor: from, limit });
+    return c.json({
+      data: page.events.map(shownEvent),
+      next: page.next && formatCursor(page.next),
+    });
+  })
+  .post("/erase", async (c) => {
+    const given = await readBody(c, eraseSchema);
+    if (!given.ok) return problem(c, given.failure);
+    const { email, cursor } = given.value;
+    const from = cursor === undefined ? null : parseCursor(cursor);
+    if (cursor !== undefined && from === null) return problem(c, badCursor());
+    const { erased, next } = await erasePerson(c.env, email, from);
+    return c.json({ erased, next: next && formatCursor(next) }, 202);
+  })
+  .get("/:id", async (c) => {
+    const id = parseEventId(c.req.param("id"));
+    const whole = id === null ? null : await wholeEvent(c.env, id);
+    return whole === null ? problem(c, { code: "not_found" }) : c.json(shownWholeEvent(whole));
+  })
+  .delete("/:id", async (c) => {
+    const id = parseEventId(c.req.param("id"));
+    const erased = id !== null && (await eraseEvent(c.env, id));
+    return erased ? c.body(null, 204) : problem(c, { code: "not_found" });
+  })
+  .post("/:id/replay", async (c) => {
+    const given = await readOptionalBody(c, replaySchema);
+    if (!given.ok) return problem(c, given.failure);
+    const id = parseEventId(c.req.param("id"));
+    if (id === null) return problem(c, { code: "not_found" });
+    const webhookIds = (given.value.webhookIds ?? null) as WebhookId[] | null;
+    const replayed = await replayEvent(c.env, id as EventId, webhookIds);
+    return replayed.ok ? c.json({ replayed: replayed.value }, 202) : problem(c, replayed.failure);
+  });
+
+/** `day~seq.index`. */
+function formatCursor({ day, position }: EventCursor): string {
+  return `${day}~${position === null ? "" : formatPosition(position)}`;
+}
+
+function parseCursor(text: string): EventCursor | null {
+  const match = /^(\d{4}-\d{2}-\d{2})~([\d.]*)$/.exec(text);
+  if (match === null) return null;
+  const [, day = "", rest = ""] = match;
+  const position = rest === "" ? null : parsePosition(rest);
+  return position === null && rest !== "" ? null : { day, position };
+}

@@ -1,0 +1,129 @@
+/**
+ * All SQL of the DeadLetters object. Reading creates nothing.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | until redriven, deleted or erased | 1 row a message |
+ */
+import type { EventId, WebhookId } from "../domain/ids";
+import { tableNames } from "./tables";
+
+export type DeadLetter = {
+  id: string;
+  /** null where the body does not parse. */
+  eventId: EventId | null;
+  event: string | null;
+  email: string | null;
+  reason: string;
+  receivedAtMs: number;
+  failedAtMs: number;
+  /** The webhooks still owed; null when the event was never routed. */
+  webhookIds: WebhookId[] | null;
+};
+
+type Row = {
+  id: string;
+  event_id: string | null;
+  event: string | null;
+  email: string | null;
+  reason: string;
+  received_at: number;
+  failed_at: number;
+  webhook_ids: string | null;
+};
+
+const COLUMNS = "id, event_id, event, email, reason, received_at, failed_at, webhook_ids";
+
+export class DeadLetterStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  /** A message that is given up on twice is one dead letter. */
+  save(letter: DeadLetter, body: Uint8Array): void {
+    this.#sql.exec(
+      "CREATE TABLE IF NOT EXISTS dead_letters (id TEXT PRIMARY KEY, event_id TEXT, event TEXT, email TEXT, reason TEXT NOT NULL, received_at INTEGER NOT NULL, failed_at INTEGER NOT NULL, webhook_ids TEXT, body BLOB NOT NULL) WITHOUT ROWID",
+    );
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO dead_letters (${COLUMNS}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      letter.id,
+      letter.eventId,
+      letter.event,
+      letter.email,
+      letter.reason,
+      letter.receivedAtMs,
+      letter.failedAtMs,
+      letter.webhookIds === null ? null : JSON.stringify(letter.webhookIds),
+      body,
+    );
+  }
+
+  get(id: string): { letter: DeadLetter; body: Uint8Array } | null {
+    if (!this.#exists()) return null;
+    const [row] = this.#sql
+      .exec<Row & { body: ArrayBuffer }>(
+        `SELECT ${COLUMNS}, body FROM dead_letters WHERE id = ?`,
+        id,
+      )
+      .toArray();
+    return row === undefined ? null : { letter: letterOf(row), body: new Uint8Array(row.body) };
+  }
+
+  /** Newest first. */
+  list(before: { failedAtMs: number; id: string } | null, limit: number): DeadLetter[] {
+    if (!this.#exists()) return [];
+    return this.#sql
+      .exec<Row>(
+        `SELECT ${COLUMNS} FROM dead_letters WHERE (failed_at, id) < (?, ?) ORDER BY failed_at DESC, id DESC LIMIT ?`,
+        before?.failedAtMs ?? Number.MAX_SAFE_INTEGER,
+        before?.id ?? "",
+        limit,
+      )
+      .toArray()
+      .map(letterOf);
+  }
+
+  count(): number {
+    if (!this.#exists()) return 0;
+    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM dead_letters").one().n;
+  }
+
+  delete(id: string): boolean {
+    if (!this.#exists()) return false;
+    return (
+      this.#sql.exec("DELETE FROM dead_letters WHERE id = ? RETURNING id", id).toArray().length > 0
+    );
+  }
+
+  /** Deletes what belongs to an event, or to a person. How many went. */
+  erase(by: { eventId: EventId } | { email: string }): number {
+    if (!this.#exists()) return 0;
+    const rows =
+      "eventId" in by
+        ? this.#sql.exec("DELETE FROM dead_letters WHERE event_id = ? RETURNING id", by.eventId)
+        : this.#sql.exec(
+            "DELETE FROM dead_letters WHERE lower(email) = lower(?) RETURNING id",
+            by.email,
+          );
+    return rows.toArray().length;
+  }
+
+  #exists(): boolean {
+    return tableNames(this.#sql).includes("dead_letters");
+  }
+}
+
+function letterOf(row: Row): DeadLetter {
+  return {
+    id: row.id,
+    eventId: row.event_id as EventId | null,
+    event: row.event,
+    email: row.email,
+    reason: row.reason,
+    receivedAtMs: row.received_at,
+    failedAtMs: row.failed_at,
+    webhookIds: row.webhook_ids === null ? null : JSON.parse(row.webhook_ids),
+  };
+}

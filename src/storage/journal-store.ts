@@ -1,0 +1,291 @@
+/**
+ * All SQL of a Journal: one UTC day of events. Reading creates nothing.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `events` | event id | one row per event: name, times, size, whether it conforms, where its body is | the day + `RETENTION`, dropped whole | 1 row an event |
+ * | `batches` | seq | what one call recorded: ids in order (the index by time) and their bodies, packed | with it | 1 row a call, and one for each 1.5 MB |
+ * | `matches` | number | a list of webhook ids that some event matched: the lists repeat, the events do not | with it | 1 row a different list |
+ *
+ * `batches.before` is the number of events in all batches before it, so that a count between two times takes two
+ * searches and no counter.
+ */
+import type { EventId, WebhookId } from "../domain/ids";
+import { tableNames } from "./tables";
+
+/** A row takes 2 MB. */
+const MAX_BATCH_BYTES = 1_500_000;
+
+/** An event as it is recorded. */
+export type JournalEntry = {
+  id: EventId;
+  event: string;
+  /** As Leadterra gave it; null when it is missing or no text. */
+  timestamp: string | null;
+  receivedAtMs: number;
+  conforms: boolean;
+  email: string | null;
+  campaignId: string | null;
+  webhookIds: WebhookId[];
+  body: Uint8Array;
+};
+
+/** An event as it is read; `position` orders the day. */
+export type JournalEvent = Omit<JournalEntry, "body"> & {
+  size: number;
+  /** Its personal data was erased: there is no payload any more. */
+  erased: boolean;
+  position: JournalPosition;
+};
+
+export type JournalPosition = { seq: number; index: number };
+
+type EventRow = {
+  id: string;
+  seq: number;
+  position: number;
+  start: number;
+  size: number;
+  event: string;
+  timestamp: string | null;
+  received_at: number;
+  conforms: number;
+  email: string | null;
+  campaign_id: string | null;
+  webhook_ids: string;
+  erased: number;
+};
+
+const EVENT_COLUMNS =
+  "e.id, e.seq, e.position, e.start, e.size, e.event, e.timestamp, e.received_at, e.conforms, e.email, e.campaign_id, e.erased, m.webhook_ids";
+const EVENT_TABLES = "events e JOIN matches m ON m.number = e.matched";
+
+export class JournalStore {
+  readonly #sql: SqlStorage;
+  #exists: boolean | null = null;
+  readonly #numberOfMatch = new Map<string, number>();
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  get exists(): boolean {
+    this.#exists ??= tableNames(this.#sql).includes("events");
+    return this.#exists;
+  }
+
+  /** The webhooks that each of `ids` was recorded with; ids that are not recorded are left out. */
+  recorded(ids: readonly EventId[]): Map<EventId, WebhookId[]> {
+    const lists = new Map<EventId, WebhookId[]>();
+    if (!this.exists) return lists;
+    const rows = this.#sql.exec<{ id: string; webhook_ids: string }>(
+      "SELECT e.id, m.webhook_ids FROM json_each(?) j CROSS JOIN events e ON e.id = j.value JOIN matches m ON m.number = e.matched",
+      JSON.stringify(ids),
+    );
+    for (const row of rows) lists.set(row.id as EventId, JSON.parse(row.webhook_ids));
+    return lists;
+  }
+
+  /** Writes entries whose ids are new and differ from one another. */
+  insert(entries: readonly JournalEntry[]): void {
+    if (!this.exists) this.#create();
+    let batch: JournalEntry[] = [];
+    let bytes = 0;
+    for (const entry of entries) {
+      if (batch.length > 0 && bytes + entry.body.length > MAX_BATCH_BYTES) {
+        this.#insertBatch(batch, bytes);
+        batch = [];
+        bytes = 0;
+      }
+      batch.push(entry);
+      bytes += entry.body.length;
+    }
+    if (batch.length > 0) this.#insertBatch(batch, bytes);
+  }
+
+  #insertBatch(batch: readonly JournalEntry[], bytes: number): void {
+    const { seq, before } = this.#next();
+    const bodies = new Uint8Array(bytes);
+    let start = 0;
+    for (const [position, entry] of batch.entries()) {
+      bodies.set(entry.body, start);
+      this.#sql.exec(
+        "INSERT INTO events (id, seq, position, start, size, event, timestamp, received_at, conforms, email, campaign_id, matched, erased) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        entry.id,
+        seq,
+        position,
+        start,
+        entry.body.length,
+        entry.event,
+        entry.timestamp,
+        entry.receivedAtMs,
+        entry.conforms ? 1 : 0,
+        entry.email,
+        entry.campaignId,
+        this.#matchNumber(entry.webhookIds),
+      );
+      start += entry.body.length;
+    }
+    this.#sql.exec(
+      "INSERT INTO batches (seq, at, before, ids, bodies) VALUES (?, ?, ?, ?, ?)",
+      seq,
+      Math.min(...batch.map(({ receivedAtMs }) => receivedAtMs)),
+      before,
+      JSON.stringify(batch.map(({ id }) => id)),
+      bodies,
+    );
+  }
+
+  #next(): { seq: number; before: number } {
+    const [last] = this.#sql
+      .exec<{ seq: number; after: number }>(
+        "SELECT seq, before + json_array_length(ids) AS after FROM batches ORDER BY seq DESC LIMIT 1",
+      )
+      .toArray();
+    return { seq: (last?.seq ?? 0) + 1, before: last?.after ?? 0 };
+  }
+
+  #matchNumber(webhookIds: readonly WebhookId[]): number {
+    const list = JSON.stringify(webhookIds);
+    const known = this.#numberOfMatch.get(list);
+    if (known !== undefined) return known;
+    const [row] = this.#sql
+      .exec<{ number: number }>("SELECT number FROM matches WHERE webhook_ids = ?", list)
+      .toArray();
+    const number =
+      row?.number ??
+      this.#sql
+        .exec<{ number: number }>(
+          "INSERT INTO matches (webhook_ids) VALUES (?) RETURNING number",
+          list,
+        )
+        .one().number;
+    this.#numberOfMatch.set(list, number);
+    return number;
+  }
+
+  #create(): void {
+    for (const statement of [
+      "CREATE TABLE batches (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, before INTEGER NOT NULL, ids TEXT NOT NULL, bodies BLOB NOT NULL)",
+      "CREATE TABLE matches (number INTEGER PRIMARY KEY, webhook_ids TEXT NOT NULL)",
+      "CREATE TABLE events (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, event TEXT NOT NULL, timestamp TEXT, received_at INTEGER NOT NULL, conforms INTEGER NOT NULL, email TEXT, campaign_id TEXT, matched INTEGER NOT NULL, erased INTEGER NOT NULL) WITHOUT ROWID",
+    ]) {
+      this.#sql.exec(statement);
+    }
+    this.#exists = true;
+  }
+
+  get(id: EventId): JournalEvent | null {
+    if (!this.exists) return null;
+    const [row] = this.#sql
+      .exec<EventRow>(`SELECT ${EVENT_COLUMNS} FROM ${EVENT_TABLES} WHERE e.id = ?`, id)
+      .toArray();
+    return row === undefined ? null : eventOf(row);
+  }
+
+  /** The raw body; null when there is no such event or its data was erased. */
+  body(id: EventId): Uint8Array | null {
+    if (!this.exists) return null;
+    const [row] = this.#sql
+      .exec<{ body: ArrayBuffer }>(
+        "SELECT substr(b.bodies, e.start + 1, e.size) AS body FROM events e JOIN batches b ON b.seq = e.seq WHERE e.id = ? AND e.erased = 0",
+        id,
+      )
+      .toArray();
+    return row === undefined ? null : new Uint8Array(row.body);
+  }
+
+  /** Events before `before`, newest first, read one by one as the caller asks. */
+  *newestFirst(before: JournalPosition | null): Generator<JournalEvent> {
+    if (!this.exists) return;
+    const batches = this.#sql.exec<{ seq: number; ids: string }>(
+      "SELECT seq, ids FROM batches WHERE seq <= ? ORDER BY seq DESC",
+      before?.seq ?? Number.MAX_SAFE_INTEGER,
+    );
+    for (const { seq, ids } of batches) {
+      const all = JSON.parse(ids) as string[];
+      const wanted = before !== null && before.seq === seq ? all.slice(0, before.index) : all;
+      const rows = this.#sql.exec<EventRow>(
+        `SELECT ${EVENT_COLUMNS} FROM json_each(?) j CROSS JOIN events e ON e.id = j.value JOIN matches m ON m.number = e.matched ORDER BY j.key DESC`,
+        JSON.stringify(wanted),
+      );
+      for (const row of rows) yield eventOf(row);
+    }
+  }
+
+  /** How many events were recorded in batches that began before `atMs`. */
+  countBefore(atMs: number): number {
+    if (!this.exists) return 0;
+    const batch = this.#lastBatchBefore(atMs);
+    return batch === null ? 0 : batch.after;
+  }
+
+  /** When the newest event came in, Unix milliseconds. */
+  lastAtMs(): number | null {
+    return this.exists ? (this.#lastBatchBefore(Number.MAX_SAFE_INTEGER)?.at ?? null) : null;
+  }
+
+  /** By bisection over seq, in which time only grows but for what a retry delayed. */
+  #lastBatchBefore(atMs: number): { at: number; after: number } | null {
+    let low = 1;
+    let high = this.#next().seq - 1;
+    let found: { at: number; after: number } | null = null;
+    while (low <= high) {
+      const middle = Math.floor((low + high) / 2);
+      const batch = this.#sql
+        .exec<{ at: number; after: number }>(
+          "SELECT at, before + json_array_length(ids) AS after FROM batches WHERE seq = ?",
+          middle,
+        )
+        .one();
+      if (batch.at < atMs) {
+        found = batch;
+        low = middle + 1;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return found;
+  }
+
+  /** Overwrites the body and what is known of the lead. Whether there was something to erase. */
+  erase(id: EventId): boolean {
+    const event = this.#locate(id);
+    if (event === null) return false;
+    const { bodies } = this.#sql
+      .exec<{ bodies: ArrayBuffer }>("SELECT bodies FROM batches WHERE seq = ?", event.seq)
+      .one();
+    const blank = new Uint8Array(bodies);
+    blank.fill(0, event.start, event.start + event.size);
+    this.#sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
+    this.#sql.exec("UPDATE events SET email = NULL, erased = 1 WHERE id = ?", id);
+    return true;
+  }
+
+  #locate(id: EventId): { seq: number; start: number; size: number } | null {
+    if (!this.exists) return null;
+    const [row] = this.#sql
+      .exec<{ seq: number; start: number; size: number }>(
+        "SELECT seq, start, size FROM events WHERE id = ? AND erased = 0",
+        id,
+      )
+      .toArray();
+    return row ?? null;
+  }
+}
+
+function eventOf(row: EventRow): JournalEvent {
+  return {
+    id: row.id as EventId,
+    event: row.event,
+    timestamp: row.timestamp,
+    receivedAtMs: row.received_at,
+    size: row.size,
+    conforms: row.conforms === 1,
+    email: row.email,
+    campaignId: row.campaign_id,
+    webhookIds: JSON.parse(row.webhook_ids),
+    erased: row.erased === 1,
+    position: { seq: row.seq, index: row.position },
+  };
+}

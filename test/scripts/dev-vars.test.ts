@@ -1,0 +1,89 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  DEV_VARS_EXAMPLE,
+  firstOf,
+  makeDevVars,
+  readVars,
+  writeVars,
+} from "../../scripts/dev-vars.ts";
+import { ROOT } from "../../scripts/wrangler.ts";
+
+const EXAMPLE = join(ROOT, DEV_VARS_EXAMPLE);
+
+let directory: string;
+let path: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "dev-vars-"));
+  path = join(directory, ".dev.vars");
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+describe(".dev.vars", () => {
+  it("is made with random secrets and allows local receivers", () => {
+    expect(makeDevVars(path, EXAMPLE)).toBe(true);
+    const first = readVars(path);
+    expect(first).toEqual({
+      LEADTERRA_SIGNING_SECRETS: expect.stringMatching(/^whsec_[\w-]{43}$/),
+      API_KEYS: expect.stringMatching(/^rk_[\w-]{43}$/),
+      READ_ONLY_API_KEYS: expect.stringMatching(/^rk_[\w-]{43}$/),
+      ALLOW_PRIVATE_DESTINATIONS: "true",
+    });
+    expect(first.API_KEYS).not.toBe(first.READ_ONLY_API_KEYS);
+
+    rmSync(path);
+    makeDevVars(path, EXAMPLE);
+    expect(readVars(path).API_KEYS).not.toBe(first.API_KEYS);
+  });
+
+  it("shows every other name of the example as a comment", () => {
+    makeDevVars(path, EXAMPLE);
+    const text = readFileSync(path, "utf8");
+    for (const name of Object.keys(readVars(EXAMPLE))) {
+      expect(text).toMatch(new RegExp(`^(# )?${name}=`, "m"));
+    }
+    expect(text).toContain("# RETRY_SCHEDULE=1m 5m 30m 2h 8h\n");
+  });
+
+  it("is readable by its owner only", () => {
+    makeDevVars(path, EXAMPLE);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it("is never overwritten", () => {
+    writeFileSync(path, "API_KEYS=my own\n");
+    expect(makeDevVars(path, EXAMPLE)).toBe(false);
+    expect(readFileSync(path, "utf8")).toBe("API_KEYS=my own\n");
+  });
+
+  it("counts as empty while it does not exist", () => {
+    expect(readVars(path)).toEqual({});
+  });
+});
+
+describe("an env file", () => {
+  it("gives back what was written", () => {
+    const vars = { A: "1s 1s 2s", B: "one, two", C: `it's # "quoted"`, D: "" };
+    writeVars(path, vars);
+    expect(readVars(path)).toEqual(vars);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it("refuses what it could not give back", () => {
+    expect(() => writeVars(path, { A: "two\nlines" })).toThrow("cannot be written");
+  });
+});
+
+describe("the first of a list", () => {
+  it.each([
+    ["one", "one"],
+    [" one , two", "one"],
+    [",two", "two"],
+    ["", undefined],
+    [undefined, undefined],
+  ])("of %j is %j", (list, first) => {
+    expect(firstOf(list)).toBe(first);
+  });
+});

@@ -1,0 +1,363 @@
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { version } from "../../package.json";
+import {
+  type Config,
+  type ConfigVariable,
+  configOf,
+  readConfig,
+  serviceBindings,
+} from "../../src/config";
+import {
+  API_KEY,
+  bytesOf,
+  call,
+  callWith,
+  DOCUMENTED_REPLY,
+  leadterraSignature,
+  READ_ONLY_API_KEY,
+  SIGNING_SECRET,
+  silenceLog,
+} from "./fixtures";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** The least that a relay needs, and every default. */
+const NEEDED = { LEADTERRA_SIGNING_SECRETS: "a-signing-secret", API_KEYS: "0123456789abcdef" };
+const DEFAULTS: Config = {
+  signingSecrets: ["a-signing-secret"],
+  apiKeys: ["0123456789abcdef"],
+  readOnlyApiKeys: [],
+  delivery: {
+    retryScheduleMs: [MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 8 * HOUR],
+    timeoutMs: 10_000,
+  },
+  allowPrivateDestinations: false,
+  idempotencyTtlSeconds: 7 * 86_400,
+  retentionMs: 30 * DAY,
+  alertUrl: null,
+  silenceAlertMs: null,
+  problems: [],
+};
+
+type Given = Partial<Record<ConfigVariable, unknown>>;
+
+/** What a value changes of the defaults; and which variables are found wrong. */
+function effectOf(given: Given) {
+  const { problems, ...config } = readConfig({ ...NEEDED, ...given });
+  const changed = Object.entries(config).filter(
+    ([name, value]) =>
+      JSON.stringify(value) !== JSON.stringify(DEFAULTS[name as keyof typeof DEFAULTS]),
+  );
+  return { changed: Object.fromEntries(changed), wrong: problems.map(({ name }) => name) };
+}
+
+describe("a configuration", () => {
+  it("has every default when nothing but the secrets is given", () => {
+    expect(readConfig(NEEDED)).toEqual(DEFAULTS);
+  });
+
+  it("of the test environment is read once and has nothing wrong with it", () => {
+    expect(configOf(env)).toBe(configOf(env));
+    expect(configOf(env)).toMatchObject({ allowPrivateDestinations: true, problems: [] });
+  });
+
+  it.each<[string, Given, Partial<Config>]>([
+    ["one secret", { LEADTERRA_SIGNING_SECRETS: "x" }, { signingSecrets: ["x"] }],
+    [
+      "several secrets with spaces around them",
+      { LEADTERRA_SIGNING_SECRETS: " one ,two,\n three\n" },
+      { signingSecrets: ["one", "two", "three"] },
+    ],
+    [
+      "commas that separate nothing",
+      { LEADTERRA_SIGNING_SECRETS: ",one,,two," },
+      { signingSecrets: ["one", "two"] },
+    ],
+    [
+      "several keys",
+      { API_KEYS: "a-key-of-16-char,another-key-that-is-longer" },
+      { apiKeys: ["a-key-of-16-char", "another-key-that-is-longer"] },
+    ],
+    [
+      "keys that may only read",
+      { READ_ONLY_API_KEYS: " a-key-that-only-reads " },
+      { readOnlyApiKeys: ["a-key-that-only-reads"] },
+    ],
+    ["no key that may only read", { READ_ONLY_API_KEYS: "" }, {}],
+    [
+      "one retry",
+      { RETRY_SCHEDULE: "10s" },
+      { delivery: { retryScheduleMs: [10_000], timeoutMs: 10_000 } },
+    ],
+    [
+      "twenty retries",
+      { RETRY_SCHEDULE: Array(20).fill("1m").join(" ") },
+      { delivery: { retryScheduleMs: Array(20).fill(MINUTE), timeoutMs: 10_000 } },
+    ],
+    [
+      "a shorter timeout",
+      { DELIVERY_TIMEOUT: "1s" },
+      { delivery: { retryScheduleMs: DEFAULTS.delivery?.retryScheduleMs ?? [], timeoutMs: 1_000 } },
+    ],
+    ["an IDEMPOTENCY_TTL of 0", { IDEMPOTENCY_TTL: "0" }, { idempotencyTtlSeconds: null }],
+    ["the shortest IDEMPOTENCY_TTL", { IDEMPOTENCY_TTL: "60s" }, { idempotencyTtlSeconds: 60 }],
+    ["the same in minutes", { IDEMPOTENCY_TTL: "1m" }, { idempotencyTtlSeconds: 60 }],
+    ["a RETENTION of a year", { RETENTION: "365d" }, { retentionMs: 365 * DAY }],
+    [
+      "a RETENTION that is a second longer than the schedule",
+      { RETENTION: `${(10 * 60 + 36) * 60 + 1}s` },
+      { retentionMs: (10 * 60 + 36) * MINUTE + 1_000 },
+    ],
+    [
+      "private destinations",
+      { ALLOW_PRIVATE_DESTINATIONS: "true" },
+      { allowPrivateDestinations: true },
+    ],
+    ["no private destinations", { ALLOW_PRIVATE_DESTINATIONS: "false" }, {}],
+    [
+      "an ALERT_URL",
+      { ALERT_URL: "https://hooks.slack.example/services/T0/B0/x" },
+      { alertUrl: "https://hooks.slack.example/services/T0/B0/x" },
+    ],
+    [
+      "a switch that TOML wrote as true",
+      { ALLOW_PRIVATE_DESTINATIONS: true },
+      { allowPrivateDestinations: true },
+    ],
+    ["a switch that TOML wrote as false", { ALLOW_PRIVATE_DESTINATIONS: false }, {}],
+    ["a 0 that TOML wrote as a number", { IDEMPOTENCY_TTL: 0 }, { idempotencyTtlSeconds: null }],
+    ["no ALERT_URL", { ALERT_URL: "" }, {}],
+    ["a SILENCE_ALERT", { SILENCE_ALERT: "24h" }, { silenceAlertMs: DAY }],
+    ["SILENCE_ALERT off", { SILENCE_ALERT: "off" }, {}],
+    ["no SILENCE_ALERT", { SILENCE_ALERT: "" }, {}],
+  ])("takes %s", (_, given, changed) => {
+    expect(effectOf(given)).toEqual({ changed, wrong: [] });
+  });
+
+  const NOT_DURATIONS = ["", "5", "m", "10 s", " 10s", "10s ", "10S", "-10s", "1.5h", "10sec", "x"];
+  const NOT_SCHEDULES = [
+    "",
+    "x",
+    "1m 5",
+    "1m,5m",
+    "1m  5m",
+    " 1m",
+    "1m ",
+    Array(21).fill("1m").join(" "),
+  ];
+  const held = { delivery: null };
+
+  describe.each<{ name: ConfigVariable; bad: unknown[]; breaks: Partial<Config> }>([
+    { name: "RETRY_SCHEDULE", bad: NOT_SCHEDULES, breaks: held },
+    { name: "DELIVERY_TIMEOUT", bad: ["0s", ...NOT_DURATIONS], breaks: held },
+    {
+      name: "ALLOW_PRIVATE_DESTINATIONS",
+      bad: ["", "True", "TRUE", "yes", "1", "0", "no", "on", " true", "true "],
+      breaks: held,
+    },
+    {
+      name: "IDEMPOTENCY_TTL",
+      bad: ["59s", "1s", "00", ...NOT_DURATIONS],
+      breaks: { idempotencyTtlSeconds: null },
+    },
+    {
+      name: "RETENTION",
+      bad: ["0s", "0", "8h", "636m", "38160s", ...NOT_DURATIONS],
+      breaks: { retentionMs: null },
+    },
+    {
+      name: "ALERT_URL",
+      bad: ["hooks.slack.example", "ftp://hooks.slack.example/", "javascript:0", "https://", "off"],
+      breaks: {},
+    },
+    {
+      name: "SILENCE_ALERT",
+      bad: ["0s", "true", "on", ...NOT_DURATIONS.filter((text) => text !== "")],
+      breaks: {},
+    },
+  ])("with a $name that does not parse", ({ name, bad, breaks }) => {
+    it.each(bad.map((value) => [value]))("breaks no more than it must: %j", (value) => {
+      expect(effectOf({ [name]: value })).toEqual({ changed: breaks, wrong: [name] });
+    });
+
+    it.each([[7], [{}], [["1m"]]])("does not take the default instead: %j", (value) => {
+      expect(effectOf({ [name]: value })).toEqual({ changed: breaks, wrong: [name] });
+    });
+
+    it("says what it should look like", () => {
+      const [problem] = readConfig({ ...NEEDED, [name]: bad.at(-1) }).problems;
+      expect(problem?.message).toMatch(new RegExp(`^${name} must be .+\\.$`));
+    });
+  });
+
+  it("compares RETENTION with the schedule that is in force", () => {
+    const short = { RETRY_SCHEDULE: "1m" };
+    expect(effectOf({ ...short, RETENTION: "61s" }).wrong).toEqual([]);
+    expect(effectOf({ ...short, RETENTION: "60s" }).wrong).toEqual(["RETENTION"]);
+    expect(effectOf({ RETRY_SCHEDULE: "30d", RETENTION: "30d" }).wrong).toEqual(["RETENTION"]);
+    expect(effectOf({ RETRY_SCHEDULE: "30d" }).wrong).toEqual(["RETENTION"]);
+    expect(effectOf({ RETRY_SCHEDULE: "x", RETENTION: "1s" }).wrong).toEqual(["RETRY_SCHEDULE"]);
+  });
+
+  it.each([undefined, "", " ", ",", " , \n"])(
+    "without a signing secret lacks nothing else: %j",
+    (LEADTERRA_SIGNING_SECRETS) => {
+      expect(effectOf({ LEADTERRA_SIGNING_SECRETS })).toEqual({
+        changed: { signingSecrets: [] },
+        wrong: ["LEADTERRA_SIGNING_SECRETS"],
+      });
+    },
+  );
+
+  it.each([undefined, "", " ", ","])("without an API key lacks nothing else: %j", (API_KEYS) => {
+    expect(effectOf({ API_KEYS })).toEqual({ changed: { apiKeys: [] }, wrong: ["API_KEYS"] });
+  });
+
+  it.each(["API_KEYS", "READ_ONLY_API_KEYS"] as const)(
+    "does not count a key in %s of fewer than 16 characters, and does not show it",
+    (name) => {
+      const given = { ...NEEDED, [name]: "a-key-of-15-cha,a-key-of-16-char" };
+      const config = readConfig(given);
+      expect(name === "API_KEYS" ? config.apiKeys : config.readOnlyApiKeys).toEqual([
+        "a-key-of-16-char",
+      ]);
+      expect(config.problems).toEqual([{ name, message: expect.stringContaining("16") }]);
+      expect(JSON.stringify(config.problems)).not.toContain("a-key-of");
+    },
+  );
+
+  it("names everything that is wrong at once", () => {
+    const bad = Object.fromEntries(
+      [
+        "RETRY_SCHEDULE",
+        "DELIVERY_TIMEOUT",
+        "IDEMPOTENCY_TTL",
+        "RETENTION",
+        "ALLOW_PRIVATE_DESTINATIONS",
+        "ALERT_URL",
+        "SILENCE_ALERT",
+      ].map((name) => [name, "?"]),
+    );
+    const names = readConfig(bad).problems.map(({ name }) => name);
+    expect(names.sort()).toEqual(
+      [...Object.keys(bad), "LEADTERRA_SIGNING_SECRETS", "API_KEYS"].sort(),
+    );
+  });
+});
+
+describe("the bindings that a webhook may reach", () => {
+  it("are those of services, and none of the relay's own", () => {
+    const service = { fetch: () => undefined };
+    const own = ["IDEMPOTENCY", "EVENTS", "DEAD_LETTERS", "REGISTRY", "SUBSCRIBER", "JOURNAL"];
+    const bound = [...own, "DEAD_LETTER_STORE", "CRM", "ORDERS_VPC"];
+    const bindings = Object.fromEntries(bound.map((name) => [name, service]));
+    expect(serviceBindings(bindings)).toEqual(["CRM", "ORDERS_VPC"]);
+    expect(serviceBindings({ TEXT: "fetch", NOTHING: null, NUMBER: 1, OTHER: {} })).toEqual([]);
+  });
+});
+
+describe("/healthz", () => {
+  beforeEach(() => {
+    silenceLog();
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it("answers 200 without a key when nothing is wrong", async () => {
+    const response = await call("/healthz");
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toBe("application/json");
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    expect(await response.json()).toEqual({ status: "ok", version, problems: [] });
+  });
+
+  it.each([
+    ["LEADTERRA_SIGNING_SECRETS", ""],
+    ["API_KEYS", ""],
+    ["API_KEYS", `${API_KEY},too-short-a-key`],
+    ["READ_ONLY_API_KEYS", "too-short-a-key"],
+    ["RETRY_SCHEDULE", "1m, 5m"],
+    ["DELIVERY_TIMEOUT", "10 seconds"],
+    ["IDEMPOTENCY_TTL", "59s"],
+    ["RETENTION", "1h"],
+    ["ALLOW_PRIVATE_DESTINATIONS", "yes"],
+    ["ALERT_URL", "hush-hush.example/T0/B0"],
+    ["SILENCE_ALERT", "daily"],
+  ])("answers 503 and names %s when it is %j", async (name, value) => {
+    const response = await callWith({ [name]: value }, "/healthz");
+    expect(response.status).toBe(503);
+    expect(await response.json()).toEqual({
+      status: "misconfigured",
+      version,
+      problems: [{ name, message: expect.stringContaining(name) }],
+    });
+  });
+
+  it("shows no secret, not even a wrong one", async () => {
+    const bindings = {
+      API_KEYS: `${API_KEY},too-short-a-key`,
+      READ_ONLY_API_KEYS: `${READ_ONLY_API_KEY},also-too-short`,
+      ALERT_URL: "hush-hush.example/T0/B0",
+    };
+    const text = await (await callWith(bindings, "/healthz")).text();
+    for (const secret of [
+      API_KEY,
+      "too-short-a-key",
+      READ_ONLY_API_KEY,
+      "also-too-short",
+      "hush-hush",
+      SIGNING_SECRET,
+    ]) {
+      expect(text).not.toContain(secret);
+    }
+  });
+});
+
+describe("a Worker that is misconfigured", () => {
+  beforeEach(() => {
+    silenceLog();
+    vi.spyOn(env.EVENTS, "send").mockResolvedValue({
+      metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } },
+    });
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  const WRONG_IN_ALL = {
+    API_KEYS: "short",
+    RETRY_SCHEDULE: "?",
+    DELIVERY_TIMEOUT: "?",
+    IDEMPOTENCY_TTL: "?",
+    RETENTION: "?",
+    ALLOW_PRIVATE_DESTINATIONS: "?",
+    ALERT_URL: "?",
+    SILENCE_ALERT: "?",
+  };
+
+  it("takes events as long as it has a signing secret", async () => {
+    const body = bytesOf(DOCUMENTED_REPLY);
+    const headers = { "x-leadterra-signature": await leadterraSignature(body) };
+    const init = { method: "POST", headers, body };
+    expect((await callWith(WRONG_IN_ALL, "/webhooks/leadterra", init)).status).toBe(202);
+  });
+
+  it("answers its API without a signing secret", async () => {
+    const headers = { authorization: `Bearer ${API_KEY}` };
+    const bindings = { ...WRONG_IN_ALL, API_KEYS: API_KEY, LEADTERRA_SIGNING_SECRETS: "" };
+    expect((await callWith(bindings, "/v1/webhooks", { headers })).status).toBe(200);
+  });
+
+  it("does not allow private destinations by mistake", async () => {
+    const response = await callWith({ ALLOW_PRIVATE_DESTINATIONS: "yes" }, "/v1/webhooks", {
+      method: "POST",
+      headers: { authorization: `Bearer ${API_KEY}` },
+      body: JSON.stringify({ url: "http://127.0.0.1:1/", events: ["*"] }),
+    });
+    expect(response.status).toBe(422);
+  });
+});
