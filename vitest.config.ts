@@ -16,6 +16,9 @@ export default defineConfig({
         test: { name: "domain", include: ["test/domain/**/*.test.ts"], environment: "node" },
       },
       {
+        test: { name: "scripts", include: ["test/scripts/**/*.test.ts"], environment: "node" },
+      },
+      {
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
@@ -23,6 +26,30 @@ export default defineConfig({
           }),
         ],
         test: { name: "worker", include: ["test/worker/**/*.test.ts"] },
+      },
+      {
+        // The actors themselves, under plain Node, over a storage and a clock that the test owns.
+        resolve: {
+          alias: {
+            "cloudflare:workers": new URL("./test/simulation/workers-stub.ts", import.meta.url)
+              .pathname,
+          },
+        },
+        test: {
+          name: "simulation",
+          include: ["test/simulation/**/*.test.ts"],
+          environment: "node",
+          testTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: "crash",
+          include: ["test/crash/**/*.test.ts"],
+          environment: "node",
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
       },
       {
         test: {

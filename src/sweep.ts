@@ -19,7 +19,7 @@ export async function sweep(env: Env): Promise<void> {
     await Promise.all(webhooks.slice(index, index + AT_A_TIME).map((each) => check(each, env)));
   }
   await checkSilence(webhooks, env);
-  await registry.sendAlerts();
+  await registry.check();
 }
 
 async function check(webhook: Webhook, env: Env): Promise<void> {

@@ -8,13 +8,13 @@
 import { countLatency, emptyHour, HOUR_MS, type HourCounters } from "../domain/counters";
 import { assess, type Health, type Outcome, settle, type Trigger } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
+import type { DeliveryStore } from "../storage/delivery-store";
 import {
   ASKED,
-  type DeliveryStore,
   type DueDelivery,
   type Position,
   type StoredDelivery,
-} from "../storage/delivery-store";
+} from "../storage/delivery-tables";
 import type { LeasedAttempt, Run, RunStore } from "../storage/run-store";
 import { type Answer, unanswered } from "./send";
 
@@ -55,8 +55,6 @@ export type PumpHost = {
   prepare(delivery: DueDelivery, number: number): Promise<() => Promise<Answer>>;
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
-  /** Called once for each attempt that came to an outcome, before it is on disk. */
-  attempted(delivery: StoredDelivery, record: Outcome & { number: number }): void;
   /** Called once for each attempt when it is written. */
   recorded(before: StoredDelivery, after: StoredDelivery): void;
   healthChanged(before: Health, after: Health): void;
@@ -422,7 +420,6 @@ export class Pump {
       this.#host.healthChanged(before, after);
     }
     if (outcome.error !== null && this.#host.terms()?.ordered) this.#blocked = true;
-    this.#host.attempted(delivery, { ...outcome, number: flight.lease.number });
   }
 
   // --- record -----------------------------------------------------------------------------------------------

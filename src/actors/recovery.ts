@@ -1,7 +1,8 @@
 /** What an object finds when it starts: attempts that the life before has leased and not recorded. */
 
 import { logWarning } from "../log";
-import type { DeliveryStore, Position } from "../storage/delivery-store";
+import type { DeliveryStore } from "../storage/delivery-store";
+import type { Position } from "../storage/delivery-tables";
 import { NO_LEASE, type Run, type RunStore } from "../storage/run-store";
 import { countAttempt, recorded } from "./pump";
 import { unanswered } from "./send";

@@ -12,6 +12,7 @@ import { newWebhookId, type WebhookId } from "../domain/ids";
 import { subscriberNames } from "../domain/placement";
 import { newSecret } from "../domain/signature";
 import {
+  auditViews,
   changeWebhook,
   disableWebhook,
   newWebhook,
@@ -24,8 +25,13 @@ import {
   type WebhookChanges,
   type WebhookDraft,
 } from "../domain/webhook";
-import { errorText, logError, logInfo, logWarning } from "../log";
-import { type Registration, RegistryStore } from "../storage/registry-store";
+import { errorText, logInfo, logWarning } from "../log";
+import {
+  type AuditEntry,
+  type Registration,
+  RegistryStore,
+  type StoredAnswer,
+} from "../storage/registry-store";
 import { postAlert } from "./alert";
 
 /** A Subscriber that does not acknowledge in this time gets the change by alarm; the caller is told so. */
@@ -35,6 +41,16 @@ const MAX_PUSH_BACKOFF_MS = 60_000;
 /** At most one alert in this time for each cause. */
 const ALERT_INTERVAL_MS = 3_600_000;
 
+/** How long a call with an `Idempotency-Key` gets the same answer. */
+const ANSWERS_KEPT_MS = 86_400_000;
+/** A call that runs for longer has died with its Worker. */
+const MAX_CALL_MS = 120_000;
+
+/** Who asks: a fingerprint of the API key; null for the relay itself. */
+export type Caller = { key: string | null };
+
+type Deed = { action: string; by: Caller };
+
 /** A webhook after a change, with the secret where it is new: it is shown once. */
 export type Changed = { webhook: Webhook; signingSecret: string | null };
 
@@ -43,6 +59,7 @@ export class Registry extends DurableObject<Env> {
   readonly #registrations = new Map<WebhookId, Registration>();
   #routes: Route[] | null = null;
   #failedPushesInARow = 0;
+  #isSendingAlerts = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -76,13 +93,12 @@ export class Registry extends DurableObject<Env> {
   }
 
   /** Answered even when the push is late: an object without settings asks for them. */
-  async create(draft: WebhookDraft, signingSecret: string | null): Promise<Changed> {
+  async create(draft: WebhookDraft, signingSecret: string | null, by: Caller): Promise<Changed> {
     const nowMs = Date.now();
     const id = newWebhookId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
     const secret = signingSecret ?? newSecret();
     const webhook = newWebhook(draft, { id, secret, nowMs });
-    await this.#commit(webhook.id, webhook.version, webhook);
-    logInfo("webhook.created", { webhookId: id });
+    await this.#commit(null, webhook, { action: "webhook.created", by });
     return { webhook, signingSecret: secret };
   }
 
@@ -105,41 +121,48 @@ export class Registry extends DurableObject<Env> {
   }
 
   /** `not_yet_in_force` when the change is stored but its Subscriber has not acknowledged it. */
-  async update(id: string, changes: WebhookChanges): Promise<Result<Changed>> {
-    const before = this.settingsOf(id);
-    if (before === null) return fail({ code: "not_found" });
+  async update(id: string, changes: WebhookChanges, by: Caller): Promise<Result<Changed>> {
     const secret = newSecret();
-    const { webhook, secretIsNew } = changeWebhook(before, changes, {
-      nowMs: Date.now(),
-      newSecret: secret,
-    });
-    const inForce = await this.#commit(webhook.id, webhook.version, webhook);
-    logInfo("webhook.updated", { webhookId: id, changed: Object.keys(changes) });
-    if (!inForce) return fail({ code: "not_yet_in_force" });
-    return ok({ webhook, signingSecret: secretIsNew ? secret : null });
+    let secretIsNew = false;
+    const change = (before: Webhook) => {
+      const changed = changeWebhook(before, changes, { nowMs: Date.now(), newSecret: secret });
+      secretIsNew = changed.secretIsNew;
+      return changed.webhook;
+    };
+    const changed = await this.#change(id, change, { action: "webhook.updated", by });
+    if (!changed.ok || !secretIsNew) return changed;
+    return ok({ ...changed.value, signingSecret: secret });
   }
 
-  async pause(id: string): Promise<Result<Changed>> {
-    return this.#change(id, (before) => pauseWebhook(before, Date.now()), "webhook.paused");
+  async pause(id: string, by: Caller): Promise<Result<Changed>> {
+    const pause = (before: Webhook) => pauseWebhook(before, Date.now());
+    return this.#change(id, pause, { action: "webhook.paused", by });
   }
 
   /** Releases what was held, also from being disabled. */
-  async resume(id: string): Promise<Result<Changed>> {
-    return this.#change(id, (before) => resumeWebhook(before, Date.now()), "webhook.resumed");
+  async resume(id: string, by: Caller): Promise<Result<Changed>> {
+    const resume = (before: Webhook) => resumeWebhook(before, Date.now());
+    return this.#change(id, resume, { action: "webhook.resumed", by });
   }
 
   /** @param signingSecret null for a new random one. */
   async rotateSecret(
     id: string,
     { graceMs, signingSecret }: { graceMs: number; signingSecret: string | null },
+    by: Caller,
   ): Promise<Result<Changed>> {
     const secret = signingSecret ?? newSecret();
-    const rotated = await this.#change(
-      id,
-      (before) => rotateSecret(before, { secret, graceMs, nowMs: Date.now() }),
-      "webhook.secret_rotated",
-    );
+    const rotate = (before: Webhook) =>
+      rotateSecret(before, { secret, graceMs, nowMs: Date.now() });
+    const rotated = await this.#change(id, rotate, { action: "webhook.secret_rotated", by });
     return rotated.ok ? ok({ ...rotated.value, signingSecret: secret }) : rotated;
+  }
+
+  async remove(id: string, by: Caller): Promise<Result<null>> {
+    const before = this.settingsOf(id);
+    if (before === null) return fail({ code: "not_found" });
+    const inForce = await this.#commit(before, null, { action: "webhook.deleted", by });
+    return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
   }
 
   /**
@@ -156,10 +179,9 @@ export class Registry extends DurableObject<Env> {
     if (before === null) return null;
     const webhook = disableWebhook(before, report, Date.now());
     if (webhook !== before) {
-      this.#remember(webhook.id, webhook.version, webhook);
-      logError("webhook.disabled", { webhookId: id, reason: report.reason });
-      await this.raise(disabledAlert(webhook, report.reason));
+      this.#remember(before, webhook, { action: "webhook.disabled", by: { key: null } });
       await this.#armForPush();
+      this.ctx.waitUntil(this.raise(disabledAlert(webhook, report.reason)));
     }
     return webhook;
   }
@@ -167,22 +189,67 @@ export class Registry extends DurableObject<Env> {
   async #change(
     id: string,
     change: (before: Webhook) => Webhook,
-    happening: string,
+    what: Deed,
   ): Promise<Result<Changed>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
     const webhook = change(before);
-    const inForce = await this.#commit(webhook.id, webhook.version, webhook);
-    logInfo(happening, { webhookId: id });
+    const inForce = await this.#commit(before, webhook, what);
     return inForce ? ok({ webhook, signingSecret: null }) : fail({ code: "not_yet_in_force" });
   }
 
-  async remove(id: string): Promise<Result<null>> {
-    const before = this.settingsOf(id);
-    if (before === null) return fail({ code: "not_found" });
-    const inForce = await this.#commit(before.id, before.version + 1, null);
-    logInfo("webhook.deleted", { webhookId: id });
-    return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
+  // --- audit and idempotent answers -------------------------------------------------------------------------
+
+  /** Writes down what somebody did beside changing a webhook. */
+  async addToAudit(entry: {
+    by: Caller;
+    action: string;
+    webhookId: string | null;
+    after: Record<string, unknown> | null;
+  }): Promise<void> {
+    const { by, action, webhookId, after } = entry;
+    this.#store.addToAudit({
+      atMs: Date.now(),
+      key: by.key,
+      action,
+      webhookId,
+      before: null,
+      after,
+    });
+  }
+
+  /** Newest first. */
+  audit(before: number | null, limit: number): AuditEntry[] {
+    return this.#store.audit(before, limit);
+  }
+
+  /**
+   * Begins a call with an `Idempotency-Key`.
+   *
+   * @param call a hash of its method, path and body.
+   * @returns `begun`: go on, then `endCall`; or the answer it was given before; or why it may not go on.
+   */
+  beginCall(
+    caller: string,
+    key: string,
+    call: string,
+  ): { state: "begun" | "running" | "reused" | "answered"; answer: StoredAnswer | null } {
+    const nowMs = Date.now();
+    this.#store.deleteAnswersBefore(nowMs - ANSWERS_KEPT_MS);
+    const stored = this.#store.answer(caller, key);
+    const died = stored?.answer === null && stored.atMs < nowMs - MAX_CALL_MS;
+    if (stored === null || (died && stored.call === call)) {
+      this.#store.saveAnswer(caller, key, { call, atMs: nowMs, answer: null });
+      return { state: "begun", answer: null };
+    }
+    if (stored.call !== call) return { state: "reused", answer: null };
+    return { state: stored.answer === null ? "running" : "answered", answer: stored.answer };
+  }
+
+  /** @param answer null when it is not to be kept: the call may be made again. */
+  endCall(caller: string, key: string, call: string, answer: StoredAnswer | null): void {
+    if (answer === null) this.#store.deleteAnswer(caller, key);
+    else this.#store.saveAnswer(caller, key, { call, atMs: Date.now(), answer });
   }
 
   // --- alerts -----------------------------------------------------------------------------------------------
@@ -198,15 +265,28 @@ export class Registry extends DurableObject<Env> {
     await this.sendAlerts();
   }
 
-  /** Sends what was raised and has not left. Called by the sweep too. */
+  /** Sends what was raised and has not left, one after the other. */
   async sendAlerts(): Promise<void> {
     const { alertUrl } = configOf(this.env);
-    if (alertUrl === null) return;
-    for (const alert of this.#store.unsentAlerts()) {
-      if (await postAlert(alertUrl, alert.text)) {
-        this.#store.saveAlert({ ...alert, sentAtMs: Date.now() });
+    if (alertUrl === null || this.#isSendingAlerts) return;
+    this.#isSendingAlerts = true;
+    try {
+      for (const alert of this.#store.unsentAlerts()) {
+        if (await postAlert(alertUrl, alert.text)) {
+          this.#store.saveAlert({ ...alert, sentAtMs: Date.now() });
+        }
       }
+    } finally {
+      this.#isSendingAlerts = false;
     }
+  }
+
+  /** Repeats what failed: pushes without an alarm, and alerts. Called by the sweep. */
+  async check(): Promise<void> {
+    if (this.#unacknowledged().length > 0 && (await this.ctx.storage.getAlarm()) === null) {
+      await this.#armForPush();
+    }
+    await this.sendAlerts();
   }
 
   // --- pushes -----------------------------------------------------------------------------------------------
@@ -219,18 +299,24 @@ export class Registry extends DurableObject<Env> {
   }
 
   /** Stores a version with an alarm that would repeat its push, then pushes it. */
-  async #commit(id: WebhookId, version: number, webhook: Webhook | null): Promise<boolean> {
-    const registration = this.#remember(id, version, webhook);
+  async #commit(before: Webhook | null, after: Webhook | null, what: Deed): Promise<boolean> {
+    const registration = this.#remember(before, after, what);
     await this.#armForPush();
     return this.#push(registration);
   }
 
-  #remember(id: WebhookId, version: number, webhook: Webhook | null): Registration {
+  /** At least one of `before` and `after` is a webhook. */
+  #remember(before: Webhook | null, after: Webhook | null, { action, by }: Deed): Registration {
+    const id = (after ?? before)?.id as WebhookId;
+    const version = after?.version ?? (before?.version ?? 0) + 1;
     const acknowledgedVersion = this.#registrations.get(id)?.acknowledgedVersion ?? 0;
-    const registration = { id, version, acknowledgedVersion, webhook };
+    const registration = { id, version, acknowledgedVersion, webhook: after };
     this.#store.save(registration);
+    const views = auditViews(before, after);
+    this.#store.addToAudit({ atMs: Date.now(), key: by.key, action, webhookId: id, ...views });
     this.#registrations.set(id, registration);
     this.#routes = null;
+    logInfo(action, { webhookId: id, changed: Object.keys(views.after ?? {}) });
     return registration;
   }
 

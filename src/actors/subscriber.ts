@@ -5,56 +5,39 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { configOf } from "../config";
-import { type HourCounters, sum } from "../domain/counters";
 import {
   type AttemptRecord,
-  type DeliveryStatus,
   type DeliveryView,
   HEALTHY,
   type Health,
   release,
-  reopen,
 } from "../domain/delivery";
 import { type EventId, randomEventId } from "../domain/ids";
 import { REGISTRY_NAME } from "../domain/placement";
 import { parseSchedule } from "../domain/schedule";
 import type { Webhook } from "../domain/webhook";
-import { errorText, logError, logInfo, logWarning } from "../log";
-import {
-  type Arrival,
-  ASKED,
-  DeliveryStore,
-  type Position,
-  type StoredDelivery,
-} from "../storage/delivery-store";
+import { errorText, logError, logWarning } from "../log";
+import { DeliveryStore } from "../storage/delivery-store";
+import { type Arrival, DeliveryTables, type Position } from "../storage/delivery-tables";
 import { isFull } from "../storage/full";
-import { emptyRun, RunStore, type Settings } from "../storage/run-store";
+import { RunStore, type Settings } from "../storage/run-store";
+import { AlarmClock } from "./alarm-clock";
+import {
+  Deliveries,
+  type DeliveryQuery,
+  type Opened,
+  type Reopening,
+  type SubscriberStats,
+} from "./deliveries";
 import { Departures } from "./departures";
 import { Pump, type PumpHost, type Terms } from "./pump";
 import { recover } from "./recovery";
 
-/** An alarm that is this late will not come any more. */
-const OVERDUE_ALARM_MS = 5_000;
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
-/** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
-const MAX_ROWS_PER_PAGE = 1_000;
-/** How many deliveries expire in one turn. */
-const MAX_EXPIRED_AT_ONCE = 500;
+/** What is left open without a schedule to settle by is due at once. */
 
 const UNKNOWN_SCHEDULE: readonly number[] = Array.from({ length: 20 }, () => 0);
-
-export type DeliveryQuery = {
-  status?: DeliveryStatus;
-  event?: string;
-  sinceMs?: number;
-  untilMs?: number;
-  before?: Position;
-  limit: number;
-};
-
-/** What came of opening a delivery again. */
-export type Opened = "opened" | "hastened" | "added" | "in_flight" | "needs_body" | "unknown";
 
 /** What the sweep wants to know. */
 export type SubscriberReport = {
@@ -64,36 +47,43 @@ export type SubscriberReport = {
   expiresAtMs: number | null;
 };
 
-export type SubscriberStats = {
-  pending: number;
-  oldestDueAtMs: number | null;
-  totals: Omit<HourCounters, "atMs">;
-  hours: HourCounters[];
-};
-
 export class Subscriber extends DurableObject<Env> {
-  #store: DeliveryStore;
   readonly #runs: RunStore;
   readonly #departures: Departures;
+  readonly #alarm: AlarmClock;
+  /** Replaced together when the webhook is deleted. */
   #pump: Pump;
+  #deliveries: Deliveries;
   #settings: Settings | null;
   #generation = 0;
-  #alarmAtMs: number | null = null;
   #errorsInARow = 0;
-  /** Counted once, then kept up to date. */
-  #pending: number | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#store = new DeliveryStore(ctx.storage.sql);
     this.#runs = new RunStore(ctx.storage.sql);
     this.#departures = new Departures(env);
     this.#settings = this.#runs.settings();
-    const stores = { runs: this.#runs, deliveries: this.#store };
-    this.#pump = this.#newPump(recover(stores, this.#schedule(), this.#id));
-    void ctx.blockConcurrencyWhile(async () => {
-      this.#alarmAtMs = await ctx.storage.getAlarm();
+    this.#alarm = new AlarmClock(ctx.storage);
+    ({ pump: this.#pump, deliveries: this.#deliveries } = this.#begin());
+    void ctx.blockConcurrencyWhile(() => this.#alarm.load());
+  }
+
+  /** Reads what is stored; attempts that the life before left open are closed. */
+  #begin(): { pump: Pump; deliveries: Deliveries } {
+    const tables = new DeliveryTables(this.ctx.storage.sql);
+    const store = new DeliveryStore(tables);
+    const stores = { deliveries: store, runs: this.#runs };
+    const pump = new Pump(this.#host(), stores, recover(stores, this.#schedule(), this.#id));
+    const deliveries = new Deliveries({
+      tables,
+      store,
+      runs: this.#runs,
+      pump,
+      webhookId: this.#id,
+      isHeld: () => this.#terms() === null,
+      retentionMs: () => configOf(this.env).retentionMs,
     });
+    return { pump, deliveries };
   }
 
   get #id(): string {
@@ -136,11 +126,8 @@ export class Subscriber extends DurableObject<Env> {
     this.#pump.drop();
     this.#runs.deleteAll(version);
     this.#settings = { deletedVersion: version };
-    this.#store = new DeliveryStore(this.ctx.storage.sql);
-    this.#pump = this.#newPump(emptyRun());
-    this.#pending = null;
-    this.#alarmAtMs = null;
-    await this.ctx.storage.deleteAlarm();
+    ({ pump: this.#pump, deliveries: this.#deliveries } = this.#begin());
+    await this.#alarm.cancel();
     return version;
   }
 
@@ -161,24 +148,13 @@ export class Subscriber extends DurableObject<Env> {
     if (this.#settings === null || isDeleted(this.#settings))
       return { status: "deleted", added: 0 };
     try {
-      const added = this.#insert(deliveries);
+      const added = this.#deliveries.insert(deliveries);
       this.#rouse();
       return { status: "accepted", added };
     } catch (thrown) {
       if (isFull(thrown)) return { status: "full", added: 0 };
       throw thrown;
     }
-  }
-
-  #insert(deliveries: readonly Arrival[]): number {
-    const { retentionMs } = configOf(this.env);
-    const added = this.#store.insert(deliveries, {
-      nowMs: Date.now(),
-      head: this.#pump.head,
-      retentionMs,
-    }).length;
-    if (this.#pending !== null) this.#pending += added;
-    return added;
   }
 
   /** An object without settings asks for them; that there is no such webhook is not stored. */
@@ -193,74 +169,22 @@ export class Subscriber extends DurableObject<Env> {
 
   /** Deliveries newest first; `next` is where the following page begins, null on the last. */
   deliveries(query: DeliveryQuery): { deliveries: DeliveryView[]; next: Position | null } {
-    const { deliveries, next } = this.#list(query, MAX_ROWS_PER_PAGE);
-    return { deliveries: deliveries.map((delivery) => this.#view(delivery)), next };
-  }
-
-  #list(query: DeliveryQuery, maxRows: number) {
-    this.#pump.record();
-    const { status, event, sinceMs = 0, untilMs } = query;
-    const before =
-      query.before ?? (untilMs === undefined ? null : this.#store.positionAfter(untilMs));
-    return this.#store.list(before, {
-      status: status ?? null,
-      head: this.#pump.plannedHead,
-      limit: query.limit,
-      maxRows,
-      keep: (delivery) => {
-        if (delivery.createdAtMs < sinceMs) return delivery.keptFromMs === null ? "stop" : false;
-        if (untilMs !== undefined && delivery.createdAtMs > untilMs) return false;
-        if (status !== undefined && delivery.status !== status) return false;
-        return event === undefined || delivery.event === event;
-      },
-    });
+    return this.#deliveries.page(query);
   }
 
   /** One delivery with its attempts, oldest first; null when this webhook has none of that event. */
   delivery(id: EventId): (DeliveryView & { attemptLog: AttemptRecord[] }) | null {
-    this.#pump.record();
-    const delivery = this.#store.get(id);
-    return delivery === null ? null : { ...this.#view(delivery), attemptLog: delivery.log };
+    return this.#deliveries.one(id);
   }
 
   /** Which of `ids` this webhook never had. */
   missing(ids: EventId[]): EventId[] {
-    return this.#store.missing(ids);
+    return this.#deliveries.missing(ids);
   }
 
+  /** What happened since `sinceMs`, in whole hours, and what is pending now. */
   stats(sinceMs: number): SubscriberStats {
-    this.#pump.record();
-    this.#pending ??= this.#store.countPending(this.#pump.plannedHead);
-    const running = this.#pump.hour;
-    const hours = [...this.#runs.hours(sinceMs), ...(running.atMs >= sinceMs ? [running] : [])];
-    return {
-      pending: this.#pending,
-      oldestDueAtMs: this.#oldestDueAtMs(),
-      totals: sum(hours),
-      hours,
-    };
-  }
-
-  #view(delivery: StoredDelivery): DeliveryView {
-    const waits = delivery.status === "pending" && this.#terms() !== null;
-    return {
-      webhookId: this.#id,
-      eventId: delivery.id,
-      event: delivery.event,
-      status: delivery.status,
-      attempts: delivery.attempts,
-      createdAtMs: delivery.createdAtMs,
-      nextAttemptAtMs: waits ? this.#nextAttemptAtMs(delivery) : null,
-      completedAtMs: delivery.completedAtMs,
-      lastStatusCode: delivery.lastStatusCode,
-      lastError: delivery.lastError,
-    };
-  }
-
-  #nextAttemptAtMs(delivery: StoredDelivery): number {
-    const dueAtMs = delivery.dueAtMs ?? delivery.createdAtMs;
-    if (delivery.asked === ASKED.byRetry) return dueAtMs;
-    return Math.max(dueAtMs, this.#pump.health.postponedUntilMs ?? 0);
+    return this.#deliveries.stats(sinceMs);
   }
 
   // --- what people do ---------------------------------------------------------------------------------------
@@ -271,49 +195,13 @@ export class Subscriber extends DurableObject<Env> {
    * @param deliveries `body` null for one that is believed to be pending; it is not opened without.
    * @returns what came of each, in order.
    */
-  reopen({
-    deliveries,
-    by,
-  }: {
-    deliveries: { id: EventId; event: string; body: Uint8Array | null }[];
-    by: "retry" | "replay";
-  }): Opened[] {
-    this.#pump.settle();
-    const asked = by === "retry" ? ASKED.byRetry : ASKED.byReplay;
-    const opened = deliveries.map(({ id, event, body }): Opened => {
-      const delivery = this.#store.get(id);
-      if (delivery !== null) return this.#open(delivery, asked, body);
-      if (body === null) return "unknown";
-      return this.#insert([{ id, event, body }]) > 0 ? "added" : "unknown";
-    });
-    this.#rouse();
-    return opened;
-  }
-
-  #open(delivery: StoredDelivery, asked: StoredDelivery["asked"], body: Uint8Array | null): Opened {
-    if (this.#pump.isInFlight(delivery.id)) return "in_flight";
-    const nowMs = Date.now();
-    if (delivery.status === "pending") {
-      this.#store.update({ ...delivery, dueAtMs: nowMs, asked });
-      return "hastened";
-    }
-    if (body === null) return "needs_body";
-    const after = { ...delivery, ...reopen(delivery, nowMs), keptFromMs: nowMs, asked };
-    this.#store.update(after, body);
-    if (this.#pending !== null) this.#pending += 1;
-    return "opened";
+  reopen({ deliveries, by }: { deliveries: Reopening[]; by: "retry" | "replay" }): Opened[] {
+    return this.#changing(() => this.#deliveries.reopen(deliveries, by));
   }
 
   /** Gives up on a delivery; null when there is none, `not_pending` when it is finished. */
   cancel(id: EventId): DeliveryView | "not_pending" | null {
-    this.#pump.settle();
-    const delivery = this.#store.get(id);
-    if (delivery === null) return null;
-    if (delivery.status !== "pending") return "not_pending";
-    const after = this.#end(delivery, null);
-    this.#pump.save();
-    this.#rouse();
-    return this.#view(after);
+    return this.#changing(() => this.#deliveries.cancel(id));
   }
 
   /** Gives up on what waits, at most `query.limit` at once; `next` goes on behind them. */
@@ -321,49 +209,20 @@ export class Subscriber extends DurableObject<Env> {
     query: Omit<DeliveryQuery, "status">,
     dryRun: boolean,
   ): { discarded: number; next: Position | null } {
-    if (!dryRun) this.#pump.settle();
-    const page = this.#list({ ...query, status: "pending" }, MAX_ROWS_PER_PAGE);
-    if (!dryRun) {
-      for (const delivery of page.deliveries) this.#end(delivery, null);
-      this.#pump.save();
-      this.#rouse();
-    }
-    return { discarded: page.deliveries.length, next: page.next };
+    return this.#changing(() => this.#deliveries.discard(query, dryRun));
   }
 
   /** Erases what is kept of an event's content: pending deliveries end, the record of attempts stays. */
   erase(id: EventId): boolean {
-    this.#pump.settle();
-    const delivery = this.#store.get(id);
-    if (delivery === null) return false;
-    const log = delivery.log.map((attempt) => ({ ...attempt, responseBody: null }));
-    if (delivery.status === "pending") this.#end({ ...delivery, log }, "erased");
-    else this.#store.update({ ...delivery, log });
-    this.#pump.save();
-    this.#rouse();
-    return true;
+    return this.#changing(() => this.#deliveries.erase(id));
   }
 
-  /** Ends a pending delivery without an attempt; one that is in flight stays ended whatever comes of it. */
-  #end(delivery: StoredDelivery, error: "expired" | "erased" | null): StoredDelivery {
-    const nowMs = Date.now();
-    const after: StoredDelivery = {
-      ...delivery,
-      status: "cancelled",
-      dueAtMs: null,
-      asked: ASKED.bySchedule,
-      completedAtMs: nowMs,
-      lastError: error ?? delivery.lastError,
-      keptFromMs: error === "expired" ? nowMs : delivery.keptFromMs,
-    };
-    this.#store.update(after);
-    this.#pump.amend(after);
-    this.#pump.count((hour) => {
-      hour.cancelled += 1;
-    });
-    if (this.#pending !== null) this.#pending -= 1;
-    logInfo("delivery.cancelled", { webhookId: this.#id, eventId: delivery.id, error });
-    return after;
+  /** What a person changes is changed in the store, with nothing planned and everything recorded. */
+  #changing<T>(change: () => T): T {
+    this.#pump.settle();
+    const result = change();
+    this.#rouse();
+    return result;
   }
 
   /**
@@ -385,94 +244,49 @@ export class Subscriber extends DurableObject<Env> {
 
   /** Never throws: an alarm that throws seven times is dropped for good, and nothing would wake the object. */
   override async alarm(): Promise<void> {
-    this.#alarmAtMs = null;
+    this.#alarm.rang();
     try {
       if (this.#settings === null) await this.#askRegistry();
       if (!this.#pump.running && this.#webhook() !== null) {
-        this.#expire();
+        this.#deliveries.expire();
         await this.#pump.pump();
         await this.#reportDisabled();
       }
       this.#errorsInARow = 0;
-      this.#arm(this.#nextWakeMs());
+      this.#alarm.arm(this.#nextWakeMs());
     } catch (thrown) {
       const backoffMs = Math.min(MIN_BACKOFF_MS * 2 ** this.#errorsInARow, MAX_BACKOFF_MS);
       this.#errorsInARow += 1;
       logError("alarm.failed", { webhookId: this.#id, error: errorText(thrown), backoffMs });
-      this.#arm(Date.now() + backoffMs);
+      this.#alarm.arm(Date.now() + backoffMs);
     }
   }
 
   /** Wakes what should have woken itself, drops what is past its retention. Called by the sweep. */
   check(): SubscriberReport {
-    const { retentionMs } = configOf(this.env);
-    const nowMs = Date.now();
-    if (!this.#pump.running) {
-      if (retentionMs !== null) this.#store.dropOld(nowMs, retentionMs, this.#pump.head);
-      this.#arm(this.#nextWakeMs());
-    } else {
-      this.#pump.wake();
-    }
-    const dueAtMs = this.#oldestDueAtMs();
+    if (!this.#pump.running) this.#deliveries.dropOld();
+    this.#rouse();
+    const dueAtMs = this.#deliveries.oldestDueAtMs();
     return {
-      overdueSinceMs: dueAtMs !== null && dueAtMs < nowMs ? dueAtMs : null,
-      expiresAtMs: this.#nextExpiryMs(),
+      overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
+      expiresAtMs: this.#deliveries.nextExpiryMs(),
     };
-  }
-
-  #oldestDueAtMs(): number | null {
-    if (this.#terms() === null) return null;
-    const times = [
-      this.#store.nextDueAtMs(0),
-      this.#store.freshSinceMs(this.#pump.plannedHead),
-    ].filter((time) => time !== null);
-    return times.length === 0 ? null : Math.min(...times);
   }
 
   /** Makes sure that what is pending gets its turn: by the pump that runs, or by an alarm. */
   #rouse(): void {
     if (this.#pump.running) this.#pump.wake();
-    else this.#arm(this.#nextWakeMs());
+    else this.#alarm.arm(this.#nextWakeMs());
   }
 
   #nextWakeMs(): number | null {
     const webhook = this.#webhook();
     if (webhook === null) return null;
     const { health } = this.#pump;
-    const times = [this.#pump.nextAtMs(), this.#nextExpiryMs()];
+    const times = [this.#pump.nextAtMs(), this.#deliveries.nextExpiryMs()];
     if (health.disabled !== null && webhook.status !== "disabled") times.push(Date.now());
     const known = times.filter((time) => time !== null);
     return known.length === 0 ? null : Math.min(...known);
-  }
-
-  #arm(atMs: number | null): void {
-    if (atMs === null) return;
-    const nowMs = Date.now();
-    const wantedMs = Math.max(atMs, nowMs + 1);
-    const set = this.#alarmAtMs;
-    if (set !== null && set <= wantedMs && set > nowMs - OVERDUE_ALARM_MS) return;
-    this.#alarmAtMs = wantedMs;
-    void this.ctx.storage.setAlarm(wantedMs);
-  }
-
-  #nextExpiryMs(): number | null {
-    const { retentionMs } = configOf(this.env);
-    if (retentionMs === null) return null;
-    const sinceMs = this.#store.oldestPendingMs(this.#pump.plannedHead, Date.now() - retentionMs);
-    return sinceMs === null ? null : sinceMs + retentionMs;
-  }
-
-  /** Ends what is pending past `RETENTION`; an alert has warned a day before. */
-  #expire(): void {
-    const { retentionMs } = configOf(this.env);
-    if (retentionMs === null) return;
-    const old = this.#store.pendingSince(
-      Date.now() - retentionMs,
-      this.#pump.head,
-      MAX_EXPIRED_AT_ONCE,
-    );
-    for (const delivery of old) this.#end(delivery, "expired");
-    if (old.length > 0) this.#pump.save();
   }
 
   /** Tells the Registry that the webhook was disabled, until it answers; what it answers is in force. */
@@ -487,8 +301,8 @@ export class Subscriber extends DurableObject<Env> {
     if (answer !== null) this.configure(answer as Webhook);
   }
 
-  #newPump(run: ReturnType<typeof emptyRun>): Pump {
-    const host: PumpHost = {
+  #host(): PumpHost {
+    return {
       terms: () => this.#terms(),
       schedule: () => this.#schedule(),
       generation: () => this.#generation,
@@ -498,27 +312,9 @@ export class Subscriber extends DurableObject<Env> {
         return this.#departures.prepare(webhook, { eventId: id, event, body, attempt });
       },
       sync: () => this.ctx.storage.sync(),
-      attempted: (delivery, outcome) => {
-        logInfo("attempt.finished", {
-          webhookId: this.#id,
-          eventId: delivery.id,
-          event: delivery.event,
-          attempt: outcome.number,
-          statusCode: outcome.statusCode,
-          error: outcome.error,
-          durationMs: outcome.durationMs,
-        });
-      },
-      recorded: (before, after) => {
-        if (before.status !== "pending" || after.status === "pending") return;
-        if (this.#pending !== null) this.#pending -= 1;
-        if (after.status === "undeliverable") {
-          logError("delivery.undeliverable", { webhookId: this.#id, eventId: after.id });
-        }
-      },
+      recorded: (before, after) => this.#deliveries.recorded(before, after),
       healthChanged: (before, after) => this.#healthChanged(before, after),
     };
-    return new Pump(host, { deliveries: this.#store, runs: this.#runs }, run);
   }
 
   #healthChanged(before: Health, after: Health): void {

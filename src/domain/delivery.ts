@@ -172,10 +172,10 @@ export function assess(before: Health, outcome: Outcome): Health {
 }
 
 /** A success ends the failing; a pause that the service asked for and a 410 stand. */
-function recovered({ postponedUntilMs, disabled, ...failing }: Health): Health {
-  if (failing.failingSinceMs === null && !failing.probing) {
-    return { ...failing, postponedUntilMs, disabled };
-  }
+function recovered(before: Health): Health {
+  if (before.failuresInARow === 0 && before.failingSinceMs === null && !before.probing)
+    return before;
+  const { postponedUntilMs, disabled } = before;
   return { ...HEALTHY, postponedUntilMs, disabled };
 }
 

@@ -18,6 +18,8 @@ export type Failure =
   | { code: "insufficient_scope" }
   | { code: "not_found" }
   | { code: "invalid_request"; errors: FieldError[] }
+  | { code: "idempotency_key_reused" }
+  | { code: "idempotency_key_in_use" }
   | { code: "in_flight" }
   | { code: "not_pending" }
   | { code: "payload_gone" }

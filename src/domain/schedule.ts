@@ -2,6 +2,8 @@
 
 const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(\d{1,9})([smhd])$/;
+/** A hundred years: whatever comes of adding it to now is still a date. */
+const MAX_DURATION_MS = 36_500 * UNIT_MS.d;
 const MAX_WAITS = 20;
 /** A `Retry-After` may postpone by this much and no more (design §4). */
 export const MAX_RETRY_AFTER_MS = 8 * UNIT_MS.h;
@@ -12,7 +14,8 @@ const JITTER = 0.1;
 export function parseDuration(text: string): number | null {
   const match = DURATION.exec(text);
   if (match === null) return null;
-  return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+  const ms = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+  return ms <= MAX_DURATION_MS ? ms : null;
 }
 
 /** 1 to 20 durations with one space between, e.g. `"1m 5m 30m 2h 8h"`; null for anything else. */
@@ -51,7 +54,9 @@ export function retryWaitMs(
  */
 export function parseRetryAfter(header: string | null, nowMs: number): number | null {
   if (header === null) return null;
-  const untilMs = /^\d+$/.test(header) ? nowMs + Number(header) * 1_000 : parseHttpDate(header);
+  const untilMs = /^\d+$/.test(header)
+    ? nowMs + Number(header) * 1_000
+    : parseHttpDate(header, nowMs);
   if (untilMs === null || untilMs <= nowMs) return null;
   return Math.min(untilMs, nowMs + MAX_RETRY_AFTER_MS);
 }
@@ -71,16 +76,31 @@ const HTTP_DATES = [
   new RegExp(`^[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ \\d]\\d) ${CLOCK} (?<year>\\d{4})$`),
 ];
 
-function parseHttpDate(text: string): number | null {
+function parseHttpDate(text: string, nowMs: number): number | null {
   for (const form of HTTP_DATES) {
     const parts = form.exec(text)?.groups;
     if (parts === undefined) continue;
-    const month = MONTHS.indexOf(parts.month ?? "");
-    const [hours, minutes, seconds] = (parts.clock ?? "").split(":").map(Number);
-    if (month < 0 || hours === undefined || minutes === undefined || seconds === undefined)
-      continue;
-    const year = Number(parts.year) + (parts.year?.length === 2 ? 2_000 : 0);
-    return Date.UTC(year, month, Number(parts.day), hours, minutes, seconds);
+    const { day = "", month = "", year = "", clock = "" } = parts;
+    const fullYear = year.length === 2 ? centuryOf(Number(year), nowMs) : Number(year);
+    const dayMs = Date.UTC(fullYear, MONTHS.indexOf(month), Number(day));
+    // The 31st of November overflows into the 1st of December: then the day reads differently.
+    const isDay = MONTHS.includes(month) && new Date(dayMs).getUTCDate() === Number(day);
+    const timeMs = clockMs(clock);
+    return isDay && timeMs !== null ? dayMs + timeMs : null;
   }
   return null;
+}
+
+/** A second of 60 is a leap second. */
+function clockMs(clock: string): number | null {
+  const [hours = 0, minutes = 0, seconds = 0] = clock.split(":").map(Number);
+  if (hours > 23 || minutes > 59 || seconds > 60) return null;
+  return ((hours * 60 + minutes) * 60 + seconds) * 1_000;
+}
+
+/** RFC 9110 §5.6.7: a two-digit year that seems more than 50 years ahead is the last one with these digits. */
+function centuryOf(twoDigits: number, nowMs: number): number {
+  const thisYear = new Date(nowMs).getUTCFullYear();
+  const year = thisYear - (thisYear % 100) + twoDigits;
+  return year > thisYear + 50 ? year - 100 : year;
 }

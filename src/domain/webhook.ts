@@ -2,7 +2,7 @@
 import type { RelayEvent } from "./event";
 import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";
-import { sameOrigin } from "./target";
+import { maskQuery, sameOrigin } from "./target";
 
 export type WebhookStatus = "active" | "paused" | "disabled";
 export type StatusReason = "gone" | "failing";
@@ -180,5 +180,41 @@ export function rotateSecret(
     version: before.version + 1,
     secrets: [...old, { value: secret, expiresAtMs: null }],
     updatedAtMs: nowMs,
+  };
+}
+
+type AuditView = Record<string, unknown>;
+
+/** What the audit log keeps of a change: of a changed webhook only what differs, and nothing secret. */
+export function auditViews(
+  before: Webhook | null,
+  after: Webhook | null,
+): { before: AuditView | null; after: AuditView | null } {
+  if (before === null || after === null) {
+    return { before: before && auditView(before), after: after && auditView(after) };
+  }
+  const [old, now] = [auditView(before), auditView(after)];
+  const differs = Object.keys(now).filter(
+    (field) => JSON.stringify(old[field]) !== JSON.stringify(now[field]),
+  );
+  const only = (view: AuditView) =>
+    Object.fromEntries(differs.map((field) => [field, view[field]]));
+  return { before: only(old), after: only(now) };
+}
+
+function auditView(webhook: Webhook): AuditView {
+  const { url, events, description, filter, rateLimit, ordered, retrySchedule } = webhook;
+  return {
+    url: maskQuery(url),
+    events,
+    description,
+    filter,
+    headers: Object.keys(webhook.headers),
+    rateLimit,
+    ordered,
+    retrySchedule,
+    status: webhook.status,
+    statusReason: webhook.statusReason,
+    signingSecrets: webhook.secrets.length,
   };
 }

@@ -3,16 +3,18 @@ import { Hono } from "hono";
 import { configOf } from "../config";
 import { errorText, logError } from "../log";
 import { VERSION } from "../version";
-import { requireKey } from "./auth";
+import { audit } from "./audit";
+import { type ApiEnv, requireKey } from "./auth";
 import { deadLetters } from "./dead-letters";
 import { deliveries } from "./deliveries";
 import { events } from "./events";
+import { idempotent } from "./idempotency";
 import { ingest } from "./ingest";
 import { problem } from "./problem";
 import { stats } from "./stats";
 import { webhooks } from "./webhooks";
 
-export const app = new Hono<{ Bindings: Env }>()
+export const app = new Hono<ApiEnv>()
   .route("/", ingest)
   .get("/healthz", (c) => {
     const { problems } = configOf(c.env);
@@ -20,12 +22,13 @@ export const app = new Hono<{ Bindings: Env }>()
     c.header("cache-control", "no-store");
     return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
   })
-  .use("/v1/*", requireKey())
+  .use("/v1/*", requireKey(), idempotent())
   .route("/v1/webhooks", webhooks)
   .route("/v1/webhooks", deliveries)
   .route("/v1/events", events)
   .route("/v1/dead-letters", deadLetters)
   .route("/v1/stats", stats)
+  .route("/v1/audit", audit)
   .notFound((c) => problem(c, { code: "not_found" }))
   .onError((thrown, c) => {
     logError("request.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });

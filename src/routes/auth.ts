@@ -1,23 +1,31 @@
 /** API keys: who may do what under /v1. */
 import { createMiddleware } from "hono/factory";
 import { configOf } from "../config";
-import { secretsEqual } from "../domain/signature";
+import { secretsEqual, sha256Hex } from "../domain/signature";
 import { problem } from "./problem";
 
 /** The scheme is case-insensitive (RFC 9110 §11.1), the key is not. */
 const BEARER = /^bearer +(\S+) *$/i;
 const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
+/** Enough to tell keys apart, too few to guess one by. */
+const FINGERPRINT_DIGITS = 8;
+
 export type Scope = "all" | "read";
 
+/** What handlers behind `requireKey` find. */
+export type ApiEnv = { Bindings: Env; Variables: { scope: Scope; caller: { key: string } } };
+
 export function requireKey() {
-  return createMiddleware<{ Bindings: Env }>(async (c, next) => {
+  return createMiddleware<ApiEnv>(async (c, next) => {
     const key = BEARER.exec(c.req.header("authorization") ?? "")?.[1];
     const scope = key === undefined ? null : await scopeOf(key, c.env);
     if (scope === null) return problem(c, { code: "unauthorized" });
     if (scope === "read" && !SAFE_METHODS.has(c.req.method)) {
       return problem(c, { code: "insufficient_scope" });
     }
+    c.set("scope", scope);
+    c.set("caller", { key: await fingerprintOf(key ?? "") });
     c.header("cache-control", "no-store");
     await next();
   });
@@ -29,6 +37,12 @@ export async function scopeOf(given: string, env: object): Promise<Scope | null>
   const [all, read] = await Promise.all([isAmong(given, apiKeys), isAmong(given, readOnlyApiKeys)]);
   if (all) return "all";
   return read ? "read" : null;
+}
+
+/** What the audit log calls a key. */
+export async function fingerprintOf(key: string): Promise<string> {
+  const digest = await sha256Hex(new TextEncoder().encode(key));
+  return digest.slice(0, FINGERPRINT_DIGITS);
 }
 
 async function isAmong(given: string, keys: readonly string[]): Promise<boolean> {

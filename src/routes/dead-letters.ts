@@ -4,13 +4,15 @@ import { z } from "zod";
 import { DEAD_LETTERS_NAME } from "../domain/placement";
 import { redrive } from "../operations/dead-letters";
 import type { DeadLetter } from "../storage/dead-letter-store";
+import { audited } from "./audit";
+import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import { badCursor, limitParam, readQuery } from "./request";
 import { shownDeadLetter } from "./views";
 
 const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
 
-export const deadLetters = new Hono<{ Bindings: Env }>()
+export const deadLetters = new Hono<ApiEnv>()
   .get("/", async (c) => {
     const query = readQuery(c, listQuery);
     if (!query.ok) return problem(c, query.failure);
@@ -24,11 +26,11 @@ export const deadLetters = new Hono<{ Bindings: Env }>()
     const next = letters.length > limit && last ? `${last.failedAtMs}~${last.id}` : null;
     return c.json({ data: page.map(shownDeadLetter), next });
   })
-  .post("/:id/redrive", async (c) => {
+  .post("/:id/redrive", audited("dead_letter.redriven"), async (c) => {
     const redriven = await redrive(c.env, c.req.param("id"));
     return redriven.ok ? c.json({ id: c.req.param("id") }, 202) : problem(c, redriven.failure);
   })
-  .delete("/:id", async (c) => {
+  .delete("/:id", audited("dead_letter.deleted"), async (c) => {
     const store = c.env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
     const deleted = await store.delete(c.req.param("id"));
     return deleted ? c.body(null, 204) : problem(c, { code: "not_found" });

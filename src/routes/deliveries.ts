@@ -6,6 +6,8 @@ import { parseEventId } from "../domain/ids";
 import { REGISTRY_NAME, subscriberName } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
 import { cancelDelivery, type ReplayCursor, replay, retryDelivery } from "../operations/deliveries";
+import { audited } from "./audit";
+import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
   badCursor,
@@ -48,9 +50,9 @@ const discardSchema = z.strictObject({
   cursor: z.string().optional(),
 });
 
-type AppContext = Context<{ Bindings: Env }>;
+type AppContext = Context<ApiEnv>;
 
-export const deliveries = new Hono<{ Bindings: Env }>()
+export const deliveries = new Hono<ApiEnv>()
   .get("/:id/deliveries", async (c) => {
     const query = readQuery(c, listQuery);
     if (!query.ok) return problem(c, query.failure);
@@ -82,19 +84,19 @@ export const deliveries = new Hono<{ Bindings: Env }>()
       attemptLog: (attemptLog as AttemptRecord[]).map(shownAttempt),
     });
   })
-  .post("/:id/deliveries/:eventId/retry", async (c) => {
+  .post("/:id/deliveries/:eventId/retry", audited("delivery.retried"), async (c) => {
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
     const retried = await retryDelivery(c.env, webhook, eventId);
     return retried.ok ? c.json(shownDelivery(retried.value), 202) : problem(c, retried.failure);
   })
-  .post("/:id/deliveries/:eventId/cancel", async (c) => {
+  .post("/:id/deliveries/:eventId/cancel", audited("delivery.cancelled"), async (c) => {
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
     const cancelled = await cancelDelivery(c.env, webhook, eventId);
     return cancelled.ok ? c.json(shownDelivery(cancelled.value)) : problem(c, cancelled.failure);
   })
-  .post("/:id/replay", async (c) => {
+  .post("/:id/replay", audited("webhook.replayed"), async (c) => {
     const given = await readBody(c, replaySchema);
     if (!given.ok) return problem(c, given.failure);
     const { since, until, only, event, dryRun, cursor } = given.value;
@@ -114,7 +116,7 @@ export const deliveries = new Hono<{ Bindings: Env }>()
     });
     return c.json({ replayed, next: next && formatReplayCursor(untilMs, next) }, 202);
   })
-  .post("/:id/discard", async (c) => {
+  .post("/:id/discard", audited("webhook.discarded"), async (c) => {
     const given = await readOptionalBody(c, discardSchema);
     if (!given.ok) return problem(c, given.failure);
     const { until, event, dryRun, cursor } = given.value;

@@ -4,6 +4,8 @@ import { z } from "zod";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../domain/ids";
 import { eraseEvent, erasePerson, replayEvent, wholeEvent } from "../operations/events";
 import { type EventCursor, listEvents } from "../operations/journal";
+import { audited } from "./audit";
+import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
   badCursor,
@@ -40,7 +42,7 @@ const replaySchema = z.strictObject({
 
 const eraseSchema = z.strictObject({ email: searchText, cursor: z.string().optional() });
 
-export const events = new Hono<{ Bindings: Env }>()
+export const events = new Hono<ApiEnv>()
   .get("/", async (c) => {
     const query = readQuery(c, listQuery);
     if (!query.ok) return problem(c, query.failure);
@@ -60,7 +62,7 @@ export const events = new Hono<{ Bindings: Env }>()
       next: page.next && formatCursor(page.next),
     });
   })
-  .post("/erase", async (c) => {
+  .post("/erase", audited("person.erased"), async (c) => {
     const given = await readBody(c, eraseSchema);
     if (!given.ok) return problem(c, given.failure);
     const { email, cursor } = given.value;
@@ -74,12 +76,12 @@ export const events = new Hono<{ Bindings: Env }>()
     const whole = id === null ? null : await wholeEvent(c.env, id);
     return whole === null ? problem(c, { code: "not_found" }) : c.json(shownWholeEvent(whole));
   })
-  .delete("/:id", async (c) => {
+  .delete("/:id", audited("event.erased"), async (c) => {
     const id = parseEventId(c.req.param("id"));
     const erased = id !== null && (await eraseEvent(c.env, id));
     return erased ? c.body(null, 204) : problem(c, { code: "not_found" });
   })
-  .post("/:id/replay", async (c) => {
+  .post("/:id/replay", audited("event.replayed"), async (c) => {
     const given = await readOptionalBody(c, replaySchema);
     if (!given.ok) return problem(c, given.failure);
     const id = parseEventId(c.req.param("id"));

@@ -95,6 +95,16 @@ const ANSWERS: { [Code in FailureCode]: Answer } = {
     title: "Invalid request",
     detail: "Some fields or parameters are not as they should be.",
   },
+  idempotency_key_reused: {
+    status: 422,
+    title: "Idempotency key reused",
+    detail: "This Idempotency-Key came with another call before; take a new one.",
+  },
+  idempotency_key_in_use: {
+    status: 409,
+    title: "Idempotency key in use",
+    detail: "The first call with this Idempotency-Key still runs; ask again in a moment.",
+  },
   in_flight: {
     status: 409,
     title: "In flight",

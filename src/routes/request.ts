@@ -96,5 +96,8 @@ function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
       message: "is not a known field",
     }));
   }
+  if (issue.code === "invalid_key") {
+    return issue.issues.map(({ message }) => ({ path, message }));
+  }
   return [{ path, message: issue.message }];
 }

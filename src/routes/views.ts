@@ -6,6 +6,7 @@ import type { WholeEvent } from "../operations/events";
 import type { Stats } from "../operations/stats";
 import type { DeadLetter } from "../storage/dead-letter-store";
 import type { JournalEvent } from "../storage/journal-store";
+import type { AuditEntry } from "../storage/registry-store";
 
 /** A webhook as the API shows it: header values and secrets never leave. */
 export function shownWebhook(webhook: Webhook) {
@@ -85,6 +86,10 @@ export function shownDeadLetter(letter: DeadLetter) {
     failedAt: iso(letter.failedAtMs),
     webhookIds: letter.webhookIds ?? [],
   };
+}
+
+export function shownAudit({ number, atMs, key, action, webhookId, before, after }: AuditEntry) {
+  return { id: `aud_${number}`, at: iso(atMs), key, action, webhookId, before, after };
 }
 
 export function shownStats({ lastEventAtMs, events, webhooks, hours }: Stats) {

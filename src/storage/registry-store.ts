@@ -5,6 +5,8 @@
  * |---|---|---|---|---|
  * | `webhooks` | webhook id | the webhook as people decided it, its version and the version that its Subscriber has acknowledged | until deleted, and the deletion acknowledged | 1 row a webhook |
  * | `alerts` | cause | the last alert for this cause, and when it was raised and sent | the object's | 1 row a cause, of which a webhook has three |
+ * | `audit` | number | who changed what, without secrets | the last 10,000 | 1 row a change |
+ * | `answers` | API key and `Idempotency-Key` | the call and what it was answered | 24 h | 1 row a call with such a key |
  * | `routing` | 1 | the version of the routing table: grows with every change of a webhook | the object's | 1 row |
  */
 import type { WebhookId } from "../domain/ids";
@@ -18,6 +20,37 @@ export type Registration = {
   acknowledgedVersion: number;
   webhook: Webhook | null;
 };
+
+const MAX_AUDIT_ENTRIES = 10_000;
+
+/** Who changed what. */
+export type AuditEntry = {
+  number: number;
+  atMs: number;
+  /** A fingerprint of the API key; null for what the relay did by itself. */
+  key: string | null;
+  action: string;
+  webhookId: string | null;
+  /** What it changed, without secrets; null where there was or is nothing. */
+  before: Record<string, unknown> | null;
+  after: Record<string, unknown> | null;
+};
+
+type AuditRow = {
+  number: number;
+  at: number;
+  key: string | null;
+  action: string;
+  webhook_id: string | null;
+  before: string | null;
+  after: string | null;
+};
+
+/** An answer of the API, as it is given again. */
+export type StoredAnswer = { status: number; type: string; body: string };
+
+/** A call with an `Idempotency-Key`; `call` is a hash of its method, path and body. */
+export type StoredCall = { call: string; atMs: number; answer: StoredAnswer | null };
 
 /** Something that a person should know. */
 export type Alert = {
@@ -123,6 +156,88 @@ export class RegistryStore {
       raisedAtMs,
       sentAtMs,
     );
+  }
+
+  // --- audit ------------------------------------------------------------------------------------------------
+
+  addToAudit({ atMs, key, action, webhookId, before, after }: Omit<AuditEntry, "number">): void {
+    this.#sql.exec(
+      "CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, key TEXT, action TEXT NOT NULL, webhook_id TEXT, before TEXT, after TEXT)",
+    );
+    const { number } = this.#sql
+      .exec<{ number: number }>(
+        "INSERT INTO audit (at, key, action, webhook_id, before, after) VALUES (?, ?, ?, ?, ?, ?) RETURNING number",
+        atMs,
+        key,
+        action,
+        webhookId,
+        before === null ? null : JSON.stringify(before),
+        after === null ? null : JSON.stringify(after),
+      )
+      .one();
+    this.#sql.exec("DELETE FROM audit WHERE number <= ?", number - MAX_AUDIT_ENTRIES);
+  }
+
+  /** Newest first. */
+  audit(before: number | null, limit: number): AuditEntry[] {
+    if (!this.#exists("audit")) return [];
+    return this.#sql
+      .exec<AuditRow>(
+        "SELECT number, at, key, action, webhook_id, before, after FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?",
+        before ?? Number.MAX_SAFE_INTEGER,
+        limit,
+      )
+      .toArray()
+      .map((row) => ({
+        number: row.number,
+        atMs: row.at,
+        key: row.key,
+        action: row.action,
+        webhookId: row.webhook_id,
+        before: row.before === null ? null : JSON.parse(row.before),
+        after: row.after === null ? null : JSON.parse(row.after),
+      }));
+  }
+
+  // --- idempotent answers -----------------------------------------------------------------------------------
+
+  answer(caller: string, key: string): StoredCall | null {
+    if (!this.#exists("answers")) return null;
+    const [row] = this.#sql
+      .exec<{ call: string; at: number; status: number | null; type: string; body: string }>(
+        "SELECT call, at, status, type, body FROM answers WHERE caller = ? AND key = ?",
+        caller,
+        key,
+      )
+      .toArray();
+    if (row === undefined) return null;
+    const { call, at, status, type, body } = row;
+    return { call, atMs: at, answer: status === null ? null : { status, type, body } };
+  }
+
+  /** @param answer null while the call runs. */
+  saveAnswer(caller: string, key: string, { call, atMs, answer }: StoredCall): void {
+    this.#sql.exec(
+      "CREATE TABLE IF NOT EXISTS answers (caller TEXT NOT NULL, key TEXT NOT NULL, call TEXT NOT NULL, at INTEGER NOT NULL, status INTEGER, type TEXT, body TEXT, PRIMARY KEY (caller, key)) WITHOUT ROWID",
+    );
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO answers (caller, key, call, at, status, type, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      caller,
+      key,
+      call,
+      atMs,
+      answer?.status ?? null,
+      answer?.type ?? null,
+      answer?.body ?? null,
+    );
+  }
+
+  deleteAnswer(caller: string, key: string): void {
+    this.#sql.exec("DELETE FROM answers WHERE caller = ? AND key = ?", caller, key);
+  }
+
+  deleteAnswersBefore(atMs: number): void {
+    if (this.#exists("answers")) this.#sql.exec("DELETE FROM answers WHERE at < ?", atMs);
   }
 
   #exists(table = "webhooks"): boolean {

@@ -1,13 +1,13 @@
 /**
  * The single rows of a Subscriber: what the Registry pushed, where the pump stands, and what an hour came to.
- * (The head of `delivery-store.ts` lists all tables of the object.)
+ * (The head of `delivery-tables.ts` lists all tables of the object.)
  */
 import { emptyHour, type HourCounters } from "../domain/counters";
 import type { Health, Trigger } from "../domain/delivery";
 import { HEALTHY } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
-import type { Position } from "./delivery-store";
+import type { Position } from "./delivery-tables";
 import { tableNames } from "./tables";
 
 /** An attempt that may have left: on disk before the request is made. */

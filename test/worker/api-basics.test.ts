@@ -505,7 +505,6 @@ describe("the custom headers of a webhook", () => {
   });
 
   it.each([
-    ["empty", ""],
     ["with a space", "x a"],
     ["with a colon", "x:a"],
     ["with a slash", "x/a"],
@@ -567,7 +566,13 @@ describe("the custom headers of a webhook", () => {
   });
 
   it("may not be given twice, in whatever letters", async () => {
-    expect(await mistakesOf(await answerTo({ "X-A": "1", "x-a": "2" }))).toEqual(["headers"]);
+    expect(await mistakesOf(await answerTo({ "X-A": "1", "x-a": "2" }))).toEqual(["headers.x-a"]);
+  });
+
+  it("may not have an empty name", async () => {
+    expect(await mistakesOf(await answerTo({ "": "x" }))).toEqual([
+      expect.stringMatching(/^headers\.?$/),
+    ]);
   });
 
   it.each(["__proto__", "constructor", "toString"])(

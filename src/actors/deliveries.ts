@@ -1,0 +1,321 @@
+/**
+ * The deliveries of a webhook as people see and handle them: lists, counts, opening again, giving up, expiry. What
+ * changes here is written at once; the pump has nothing planned meanwhile and hears of what is in flight.
+ */
+import { type HourCounters, sum } from "../domain/counters";
+import {
+  type AttemptRecord,
+  type DeliveryStatus,
+  type DeliveryView,
+  reopen,
+} from "../domain/delivery";
+import type { EventId } from "../domain/ids";
+import { logError, logInfo } from "../log";
+import { DeliveryLists } from "../storage/delivery-lists";
+import { DeliveryRetention } from "../storage/delivery-retention";
+import type { DeliveryStore } from "../storage/delivery-store";
+import {
+  type Arrival,
+  ASKED,
+  type DeliveryTables,
+  type Position,
+  type StoredDelivery,
+} from "../storage/delivery-tables";
+import type { RunStore } from "../storage/run-store";
+import type { Pump } from "./pump";
+
+/** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
+const MAX_ROWS_PER_PAGE = 1_000;
+/** How many deliveries expire in one turn. */
+const MAX_EXPIRED_AT_ONCE = 500;
+
+export type DeliveryQuery = {
+  status?: DeliveryStatus;
+  event?: string;
+  sinceMs?: number;
+  untilMs?: number;
+  before?: Position;
+  limit: number;
+};
+
+/** What came of opening a delivery again. */
+export type Opened = "opened" | "hastened" | "added" | "in_flight" | "needs_body" | "unknown";
+
+/** `body` null for a delivery that is believed to be pending. */
+export type Reopening = { id: EventId; event: string; body: Uint8Array | null };
+
+export type SubscriberStats = {
+  pending: number;
+  oldestDueAtMs: number | null;
+  totals: Omit<HourCounters, "atMs">;
+  hours: HourCounters[];
+};
+
+type Parts = {
+  tables: DeliveryTables;
+  store: DeliveryStore;
+  runs: RunStore;
+  pump: Pump;
+  webhookId: string;
+  isHeld: () => boolean;
+  /** null when retention is off. */
+  retentionMs: () => number | null;
+};
+
+export class Deliveries {
+  readonly #parts: Parts;
+  readonly #store: DeliveryStore;
+  readonly #pump: Pump;
+  readonly #lists: DeliveryLists;
+  readonly #retention: DeliveryRetention;
+  /** Counted once, then kept up to date. */
+  #pending: number | null = null;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#store = parts.store;
+    this.#pump = parts.pump;
+    this.#lists = new DeliveryLists(parts.tables);
+    this.#retention = new DeliveryRetention(parts.tables, parts.store);
+  }
+
+  /** @returns how many were new. */
+  insert(deliveries: readonly Arrival[]): number {
+    const retentionMs = this.#parts.retentionMs();
+    const added = this.#store.insert(deliveries, {
+      nowMs: Date.now(),
+      head: this.#pump.head,
+      retentionMs,
+    }).length;
+    if (this.#pending !== null) this.#pending += added;
+    return added;
+  }
+
+  /** An attempt's outcome is on disk. */
+  recorded(before: StoredDelivery, after: StoredDelivery): void {
+    const attempt = after.log.at(-1);
+    logInfo("attempt.finished", {
+      webhookId: this.#parts.webhookId,
+      eventId: after.id,
+      event: after.event,
+      attempt: attempt?.number,
+      statusCode: attempt?.statusCode,
+      error: attempt?.error,
+      durationMs: attempt?.durationMs,
+      status: after.status,
+    });
+    if (before.status !== "pending" || after.status === "pending") return;
+    if (this.#pending !== null) this.#pending -= 1;
+    if (after.status === "undeliverable") {
+      logError("delivery.undeliverable", { webhookId: this.#parts.webhookId, eventId: after.id });
+    }
+  }
+
+  // --- looking ----------------------------------------------------------------------------------------------
+
+  /** Newest first; `next` is where the following page begins, null on the last. */
+  page(query: DeliveryQuery): { deliveries: DeliveryView[]; next: Position | null } {
+    const { deliveries, next } = this.#list(query);
+    return { deliveries: deliveries.map((delivery) => this.#view(delivery)), next };
+  }
+
+  #list(query: DeliveryQuery) {
+    this.#pump.record();
+    const { status, event, sinceMs = 0, untilMs } = query;
+    const before =
+      query.before ?? (untilMs === undefined ? null : this.#lists.positionAfter(untilMs));
+    return this.#lists.list(before, {
+      status: status ?? null,
+      head: this.#pump.plannedHead,
+      limit: query.limit,
+      maxRows: MAX_ROWS_PER_PAGE,
+      keep: (delivery) => {
+        if (delivery.createdAtMs < sinceMs) return delivery.keptFromMs === null ? "stop" : false;
+        if (untilMs !== undefined && delivery.createdAtMs > untilMs) return false;
+        if (status !== undefined && delivery.status !== status) return false;
+        return event === undefined || delivery.event === event;
+      },
+    });
+  }
+
+  one(id: EventId): (DeliveryView & { attemptLog: AttemptRecord[] }) | null {
+    this.#pump.record();
+    const delivery = this.#store.get(id);
+    return delivery === null ? null : { ...this.#view(delivery), attemptLog: delivery.log };
+  }
+
+  missing(ids: EventId[]): EventId[] {
+    return this.#store.missing(ids);
+  }
+
+  stats(sinceMs: number): SubscriberStats {
+    this.#pump.record();
+    this.#pending ??= this.#lists.countPending(this.#pump.plannedHead);
+    const running = this.#pump.hour;
+    const hours = [
+      ...this.#parts.runs.hours(sinceMs),
+      ...(running.atMs >= sinceMs ? [running] : []),
+    ];
+    return {
+      pending: this.#pending,
+      oldestDueAtMs: this.oldestDueAtMs(),
+      totals: sum(hours),
+      hours,
+    };
+  }
+
+  /** When the pending delivery that is due first became or becomes due; null without any, or while held. */
+  oldestDueAtMs(): number | null {
+    if (this.#parts.isHeld()) return null;
+    const times = [
+      this.#store.nextDueAtMs(0),
+      this.#store.freshSinceMs(this.#pump.plannedHead),
+    ].filter((time) => time !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  #view(delivery: StoredDelivery): DeliveryView {
+    const waits = delivery.status === "pending" && !this.#parts.isHeld();
+    return {
+      webhookId: this.#parts.webhookId,
+      eventId: delivery.id,
+      event: delivery.event,
+      status: delivery.status,
+      attempts: delivery.attempts,
+      createdAtMs: delivery.createdAtMs,
+      nextAttemptAtMs: waits ? this.#nextAttemptAtMs(delivery) : null,
+      completedAtMs: delivery.completedAtMs,
+      lastStatusCode: delivery.lastStatusCode,
+      lastError: delivery.lastError,
+    };
+  }
+
+  #nextAttemptAtMs(delivery: StoredDelivery): number {
+    const dueAtMs = delivery.dueAtMs ?? delivery.createdAtMs;
+    if (delivery.asked === ASKED.byRetry) return dueAtMs;
+    return Math.max(dueAtMs, this.#pump.health.postponedUntilMs ?? 0);
+  }
+
+  // --- doing ------------------------------------------------------------------------------------------------
+
+  /** What came of each, in order. */
+  reopen(deliveries: readonly Reopening[], by: "retry" | "replay"): Opened[] {
+    const asked = by === "retry" ? ASKED.byRetry : ASKED.byReplay;
+    return deliveries.map(({ id, event, body }): Opened => {
+      const delivery = this.#store.get(id);
+      if (delivery !== null) return this.#open(delivery, asked, body);
+      if (body === null) return "unknown";
+      return this.insert([{ id, event, body }]) > 0 ? "added" : "unknown";
+    });
+  }
+
+  #open(delivery: StoredDelivery, asked: StoredDelivery["asked"], body: Uint8Array | null): Opened {
+    if (this.#pump.isInFlight(delivery.id)) return "in_flight";
+    const nowMs = Date.now();
+    if (delivery.status === "pending") {
+      this.#store.update({ ...delivery, dueAtMs: nowMs, asked });
+      return "hastened";
+    }
+    if (body === null) return "needs_body";
+    const after = { ...delivery, ...reopen(delivery, nowMs), keptFromMs: nowMs, asked };
+    this.#store.update(after, body);
+    if (this.#pending !== null) this.#pending += 1;
+    return "opened";
+  }
+
+  /** null when there is none, `not_pending` when it is finished. */
+  cancel(id: EventId): DeliveryView | "not_pending" | null {
+    const delivery = this.#store.get(id);
+    if (delivery === null) return null;
+    if (delivery.status !== "pending") return "not_pending";
+    const after = this.#end(delivery, null);
+    this.#pump.save();
+    return this.#view(after);
+  }
+
+  discard(
+    query: Omit<DeliveryQuery, "status">,
+    dryRun: boolean,
+  ): { discarded: number; next: Position | null } {
+    const page = this.#list({ ...query, status: "pending" });
+    if (!dryRun) {
+      for (const delivery of page.deliveries) this.#end(delivery, null);
+      this.#pump.save();
+    }
+    return { discarded: page.deliveries.length, next: page.next };
+  }
+
+  /** Whether there was one. */
+  erase(id: EventId): boolean {
+    const delivery = this.#store.get(id);
+    if (delivery === null) return false;
+    const log = delivery.log.map((attempt) => ({ ...attempt, responseBody: null }));
+    if (delivery.status === "pending") {
+      this.#end({ ...delivery, log }, "erased");
+    } else {
+      this.#store.update({ ...delivery, log });
+      this.#pump.amend({ ...delivery, log });
+    }
+    this.#pump.save();
+    return true;
+  }
+
+  /** Ends a pending delivery without an attempt; one that is in flight stays ended whatever comes of it. */
+  #end(delivery: StoredDelivery, error: "expired" | "erased" | null): StoredDelivery {
+    const nowMs = Date.now();
+    const after: StoredDelivery = {
+      ...delivery,
+      status: "cancelled",
+      dueAtMs: null,
+      asked: ASKED.bySchedule,
+      completedAtMs: nowMs,
+      lastError: error ?? delivery.lastError,
+      keptFromMs: error === "expired" ? nowMs : delivery.keptFromMs,
+    };
+    this.#store.update(after);
+    this.#pump.amend(after);
+    this.#pump.count((hour) => {
+      hour.cancelled += 1;
+    });
+    if (this.#pending !== null) this.#pending -= 1;
+    logInfo("delivery.cancelled", {
+      webhookId: this.#parts.webhookId,
+      eventId: delivery.id,
+      error,
+    });
+    return after;
+  }
+
+  // --- retention --------------------------------------------------------------------------------------------
+
+  /** When the next pending delivery expires; null without any, or without retention. */
+  nextExpiryMs(): number | null {
+    const retentionMs = this.#parts.retentionMs();
+    if (retentionMs === null) return null;
+    const sinceMs = this.#retention.oldestPendingMs(
+      this.#pump.plannedHead,
+      Date.now() - retentionMs,
+    );
+    return sinceMs === null ? null : sinceMs + retentionMs;
+  }
+
+  /** Ends what is pending past `RETENTION`; an alert has warned a day before. */
+  expire(): void {
+    const retentionMs = this.#parts.retentionMs();
+    if (retentionMs === null) return;
+    const old = this.#retention.pendingSince(
+      Date.now() - retentionMs,
+      this.#pump.head,
+      MAX_EXPIRED_AT_ONCE,
+    );
+    for (const delivery of old) this.#end(delivery, "expired");
+    if (old.length > 0) this.#pump.save();
+  }
+
+  /** Drops what is past `RETENTION`. Only while the pump is at rest. */
+  dropOld(): void {
+    const retentionMs = this.#parts.retentionMs();
+    if (retentionMs === null) return;
+    this.#retention.dropOld(Date.now(), retentionMs, this.#pump.head);
+  }
+}

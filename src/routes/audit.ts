@@ -1,0 +1,41 @@
+/** /v1/audit: who changed what; and the middleware that writes down what is no change of a webhook. */
+import { Hono } from "hono";
+import { createMiddleware } from "hono/factory";
+import { z } from "zod";
+import { REGISTRY_NAME } from "../domain/placement";
+import type { AuditEntry } from "../storage/registry-store";
+import type { ApiEnv } from "./auth";
+import { problem } from "./problem";
+import { badCursor, limitParam, readQuery } from "./request";
+import { shownAudit } from "./views";
+
+const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
+
+export const audit = new Hono<ApiEnv>().get("/", async (c) => {
+  const query = readQuery(c, listQuery);
+  if (!query.ok) return problem(c, query.failure);
+  const { cursor, limit } = query.value;
+  const before =
+    cursor === undefined ? null : /^aud_\d{1,15}$/.test(cursor) ? Number(cursor.slice(4)) : -1;
+  if (before === -1) return problem(c, badCursor());
+  const registry = c.env.REGISTRY.getByName(REGISTRY_NAME);
+  const entries = (await registry.audit(before, limit + 1)) as AuditEntry[];
+  const data = entries.slice(0, limit).map(shownAudit);
+  return c.json({ data, next: entries.length > limit ? (data.at(-1)?.id ?? null) : null });
+});
+
+/** Writes a successful call into the audit log, as `action`. */
+export function audited(action: string) {
+  return createMiddleware<ApiEnv>(async (c, next) => {
+    await next();
+    if (!c.res.ok) return;
+    const { id = null, eventId } = c.req.param() as { id?: string; eventId?: string };
+    const isWebhook = id?.startsWith("wh_") ?? false;
+    await c.env.REGISTRY.getByName(REGISTRY_NAME).addToAudit({
+      by: c.get("caller"),
+      action,
+      webhookId: isWebhook ? id : null,
+      after: { ...(isWebhook || id === null ? {} : { id }), ...(eventId && { eventId }) },
+    });
+  });
+}

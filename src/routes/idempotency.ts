@@ -1,0 +1,66 @@
+/** `Idempotency-Key` on every POST: the same call with the same key from the same API key gets the same answer. */
+import type { Context } from "hono";
+import { createMiddleware } from "hono/factory";
+import { REGISTRY_NAME } from "../domain/placement";
+import { sha256Hex } from "../domain/signature";
+import type { StoredAnswer } from "../storage/registry-store";
+import type { ApiEnv } from "./auth";
+import { problem } from "./problem";
+
+const KEY = /^[\x21-\x7e]{1,255}$/;
+
+export function idempotent() {
+  return createMiddleware<ApiEnv>(async (c, next) => {
+    const key = c.req.header("idempotency-key");
+    if (c.req.method !== "POST" || key === undefined) return next();
+    if (!KEY.test(key)) return problem(c, badKey());
+    const registry = c.env.REGISTRY.getByName(REGISTRY_NAME);
+    const caller = c.get("caller").key;
+    const call = await hashOf(c);
+    const begun = await registry.beginCall(caller, key, call);
+    switch (begun.state) {
+      case "running":
+        return problem(c, { code: "idempotency_key_in_use" });
+      case "reused":
+        return problem(c, { code: "idempotency_key_reused" });
+      case "answered":
+        return again(begun.answer as StoredAnswer);
+      case "begun":
+        await next();
+        await registry.endCall(caller, key, call, await answerOf(c.res));
+    }
+  });
+}
+
+function badKey() {
+  return {
+    code: "invalid_request" as const,
+    errors: [{ path: "Idempotency-Key", message: "must be 1 to 255 printable ASCII characters" }],
+  };
+}
+
+async function hashOf(c: Context): Promise<string> {
+  const url = new URL(c.req.url);
+  const head = new TextEncoder().encode(`${c.req.method} ${url.pathname}${url.search}\0`);
+  const body = new Uint8Array(await c.req.arrayBuffer());
+  const call = new Uint8Array(head.length + body.length);
+  call.set(head);
+  call.set(body, head.length);
+  return sha256Hex(call);
+}
+
+/** What is kept of an answer; null for a 5xx, which may be tried again. */
+async function answerOf(response: Response): Promise<StoredAnswer | null> {
+  if (response.status >= 500) return null;
+  return {
+    status: response.status,
+    type: response.headers.get("content-type") ?? "",
+    body: await response.clone().text(),
+  };
+}
+
+function again({ status, type, body }: StoredAnswer): Response {
+  const headers = new Headers({ "cache-control": "no-store", "idempotency-replayed": "true" });
+  if (type !== "") headers.set("content-type", type);
+  return new Response(body === "" ? null : body, { status, headers });
+}

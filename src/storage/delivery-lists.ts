@@ -1,0 +1,164 @@
+/** Lists of deliveries, newest first, and how many are pending (`delivery-tables.ts`). */
+import type { DeliveryStatus } from "../domain/delivery";
+import {
+  byArrival,
+  COLUMNS,
+  type DeliveryRow,
+  type DeliveryTables,
+  deliveryOf,
+  type Position,
+  type StoredDelivery,
+} from "./delivery-tables";
+
+export type ListOptions = {
+  /** null for all. */
+  status: DeliveryStatus | null;
+  head: Position;
+  limit: number;
+  maxRows: number;
+  /** Whether a delivery belongs on the page; `stop` when none behind it does. */
+  keep: (delivery: StoredDelivery) => boolean | "stop";
+};
+
+export class DeliveryLists {
+  readonly #sql: SqlStorage;
+  readonly #tables: DeliveryTables;
+
+  constructor(tables: DeliveryTables) {
+    this.#sql = tables.sql;
+    this.#tables = tables;
+  }
+
+  /**
+   * Deliveries before `before`, newest first: all through the index by time, pending and undeliverable ones
+   * through their own, which are short.
+   *
+   * @param head where fresh deliveries begin.
+   */
+  list(
+    before: Position | null,
+    { status, head, limit, maxRows, keep }: ListOptions,
+  ): { deliveries: StoredDelivery[]; next: Position | null } {
+    const deliveries: StoredDelivery[] = [];
+    let looked = 0;
+    for (const delivery of this.#candidates(before, status, head)) {
+      const verdict = keep(delivery);
+      if (verdict === "stop") break;
+      if (verdict) deliveries.push(delivery);
+      looked += 1;
+      if (deliveries.length >= limit || looked >= maxRows) {
+        return { deliveries, next: delivery.position };
+      }
+    }
+    return { deliveries, next: null };
+  }
+
+  #candidates(
+    before: Position | null,
+    status: DeliveryStatus | null,
+    head: Position,
+  ): Iterable<StoredDelivery> {
+    if (status === "undeliverable") return this.#indexed(before, "undeliverable", "status = 2");
+    if (status !== "pending") return this.#newestFirst(before, 0);
+    return merged(
+      this.#newestFirst(before, head.seq),
+      this.#indexed(before, "waiting", "due_at IS NOT NULL"),
+    );
+  }
+
+  /** Rows of a partial index by arrival, newest first. */
+  *#indexed(before: Position | null, index: string, where: string): Generator<StoredDelivery> {
+    for (const period of this.#tables.periodsNewestFirst) {
+      const rows = this.#sql.exec<DeliveryRow>(
+        `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE ${where} AND (seq, position) < (?, ?) ORDER BY seq DESC, position DESC`,
+        before?.seq ?? Number.MAX_SAFE_INTEGER,
+        before?.index ?? 0,
+      );
+      for (const row of rows) yield deliveryOf(row, period);
+    }
+  }
+
+  /** By arrival, newest first, down to the arrival `downToSeq`. */
+  *#newestFirst(before: Position | null, downToSeq: number): Generator<StoredDelivery> {
+    for (const { period, seq, ids } of this.#tables.arrivalsDownFrom(
+      before?.seq ?? Number.MAX_SAFE_INTEGER,
+    )) {
+      if (seq < downToSeq) return;
+      const wanted = before !== null && before.seq === seq ? ids.slice(0, before.index) : ids;
+      const rows = this.#sql.exec<DeliveryRow>(
+        `SELECT ${COLUMNS} FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE seq = ? ORDER BY j.key DESC`,
+        JSON.stringify(wanted),
+        seq,
+      );
+      for (const row of rows) yield deliveryOf(row, period);
+    }
+  }
+
+  /** The position before which everything came at `untilMs` or earlier, by bisection over the index by time. */
+  positionAfter(untilMs: number): Position | null {
+    let low = 1;
+    let high = this.#tables.lastSeq();
+    let found: Position | null = null;
+    while (low <= high) {
+      const middle = Math.floor((low + high) / 2);
+      const at = this.#arrivedAtMs(middle);
+      if (at !== null && at > untilMs) {
+        found = { seq: middle, index: 0 };
+        high = middle - 1;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return found;
+  }
+
+  /** When the first arrival from `seq` on came. */
+  #arrivedAtMs(seq: number): number | null {
+    for (const period of this.#tables.periods) {
+      const [row] = this.#sql
+        .exec<{ at: number }>(
+          `SELECT at FROM arrivals_${period} WHERE seq >= ? ORDER BY seq LIMIT 1`,
+          seq,
+        )
+        .toArray();
+      if (row !== undefined) return row.at;
+    }
+    return null;
+  }
+
+  /** How many deliveries are pending: those that wait, and those that are fresh from `head` on. */
+  countPending(head: Position): number {
+    let count = 0;
+    for (const period of this.#tables.periods) {
+      count += this.#sql
+        .exec<{ n: number }>(
+          `SELECT count(*) AS n FROM deliveries_${period} d INDEXED BY due_${period} WHERE due_at IS NOT NULL`,
+        )
+        .one().n;
+    }
+    for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
+      const wanted = seq === head.seq ? ids.slice(head.index) : ids;
+      for (const _ of this.#tables.freshAmong(wanted, period, seq)) count += 1;
+    }
+    return count;
+  }
+}
+
+/** Two lists by arrival, newest first, as one. */
+function* merged(
+  a: Iterator<StoredDelivery>,
+  b: Iterator<StoredDelivery>,
+): Generator<StoredDelivery> {
+  let left = a.next();
+  let right = b.next();
+  while (!left.done || !right.done) {
+    if (right.done || (!left.done && byArrival(left.value, right.value) > 0)) {
+      // A delivery that waits is in both lists where it arrived after the head.
+      if (!left.done && left.value.dueAtMs === null) yield left.value;
+      left = a.next();
+    } else {
+      yield right.value;
+      right = b.next();
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/** What is past `RETENTION`: pending deliveries that expire, and tables that go whole (`delivery-tables.ts`). */
+import type { DeliveryStore } from "./delivery-store";
+import {
+  COLUMNS,
+  type DeliveryRow,
+  type DeliveryTables,
+  deliveryOf,
+  type Position,
+  periodLength,
+  type StoredDelivery,
+} from "./delivery-tables";
+
+export class DeliveryRetention {
+  readonly #sql: SqlStorage;
+  readonly #tables: DeliveryTables;
+  readonly #store: DeliveryStore;
+
+  constructor(tables: DeliveryTables, store: DeliveryStore) {
+    this.#sql = tables.sql;
+    this.#tables = tables;
+    this.#store = store;
+  }
+
+  /**
+   * Pending deliveries that are kept since `beforeMs` or longer; at most `limit`.
+   *
+   * @param head where fresh deliveries begin.
+   */
+  pendingSince(beforeMs: number, head: Position, limit: number): StoredDelivery[] {
+    const old: StoredDelivery[] = [];
+    for (const period of this.#tables.periods.filter((start) => start <= beforeMs)) {
+      const rows = this.#sql.exec<DeliveryRow>(
+        `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY due_${period} WHERE due_at IS NOT NULL AND coalesce(kept_from, created_at) <= ? LIMIT ?`,
+        beforeMs,
+        limit,
+      );
+      for (const row of rows) old.push(deliveryOf(row, period));
+    }
+    for (const { body: _, ...delivery } of this.#store.fresh(head, limit, Number.MAX_SAFE_INTEGER)
+      .deliveries) {
+      if (delivery.createdAtMs <= beforeMs) old.push(delivery);
+    }
+    return old.slice(0, limit);
+  }
+
+  /**
+   * Since when the oldest pending delivery is kept; null when none is pending. Exact for deliveries of before
+   * `exactBeforeMs`; for later ones a time that is not later.
+   */
+  oldestPendingMs(head: Position, exactBeforeMs: number): number | null {
+    const times: number[] = [];
+    const freshMs = this.#store.freshSinceMs(head);
+    if (freshMs !== null) times.push(freshMs);
+    for (const period of this.#tables.periods) {
+      const [row] = this.#sql
+        .exec<{ since: number | null }>(
+          period > exactBeforeMs
+            ? `SELECT ${period} AS since FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL LIMIT 1`
+            : `SELECT min(coalesce(kept_from, created_at)) AS since FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL`,
+        )
+        .toArray();
+      if (row?.since !== undefined && row.since !== null) times.push(row.since);
+    }
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  /**
+   * Drops the tables of periods whose every row is past `RETENTION`. What is kept for longer, because it was
+   * opened again or just expired, moves on first. Call it only while nothing is in flight.
+   */
+  dropOld(nowMs: number, retentionMs: number, head: Position): void {
+    const length = periodLength(retentionMs);
+    const periods = [...this.#tables.periods];
+    for (const [index, period] of periods.entries()) {
+      const endMs = Math.min(periods[index + 1] ?? Number.POSITIVE_INFINITY, period + length);
+      if (endMs + retentionMs > nowMs) continue;
+      this.#moveOn(period, nowMs, { retentionMs, head });
+      this.#tables.drop(period);
+    }
+  }
+
+  #moveOn(
+    from: number,
+    nowMs: number,
+    { retentionMs, head }: { retentionMs: number; head: Position },
+  ): void {
+    const kept = this.#sql
+      .exec<{ id: string }>(
+        `SELECT id FROM deliveries_${from} INDEXED BY kept_${from} WHERE kept_from IS NOT NULL AND kept_from > ? ORDER BY seq, position`,
+        nowMs - retentionMs,
+      )
+      .toArray();
+    if (kept.length === 0) return;
+    const to = this.#tables.periodFor(nowMs, retentionMs);
+    const seq = this.#tables.takeSeq(head);
+    const ids = kept.map(({ id }) => id);
+    this.#sql.exec(
+      `INSERT INTO arrivals_${to} (seq, at, ids) VALUES (?, ?, ?)`,
+      seq,
+      nowMs,
+      JSON.stringify(ids),
+    );
+    for (const [position, id] of ids.entries()) {
+      this.#sql.exec(
+        `INSERT INTO deliveries_${to} SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,
+        seq,
+        position,
+        id,
+      );
+    }
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * The tables of a Subscriber, and how their rows are read. Reading creates nothing: a table is made by the first write that needs it.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `settings` | 1 | the webhook as the Registry pushed it; of a deleted one only the version | the object's | 1 row |
+ * | `run` | 1 | lease, first fresh position, health, rate, the running hour | the object's | 1 row |
+ * | `hours` | hour | counters of a finished hour | `RETENTION` | 24 rows a day |
+ * | `deliveries_T` | event id | one row per delivery, from accept to the end of `RETENTION` | dropped whole | 1 row a delivery |
+ * | `arrivals_T` | seq | the ids of one accept in order: the index by time, and the queue of fresh deliveries | with it | 1 row an accept |
+ *
+ * `T` is the first millisecond of a period, a sixth of `RETENTION`. A delivery lives in the period of its first
+ * arrival, so its id is looked for in all of them before it is inserted. A row is written once on accept and once
+ * per attempt; a lease, one write for up to a hundred attempts, carries everything else.
+ *
+ * A delivery that was never attempted is *fresh*: pending without `due_at`, found through `arrivals_T` from the
+ * head on. `due_at` (and with it a place in the partial indexes) is for what waits for another attempt.
+ */
+import type { AttemptRecord, DeliveryError, DeliveryStatus, Progress } from "../domain/delivery";
+import type { EventId } from "../domain/ids";
+import { decodeLog } from "./attempt-log";
+import { tableNames } from "./tables";
+
+const PERIODS_PER_RETENTION = 6;
+/** A retention that does not parse stops deletion; a table then takes what arrives in 5 days. */
+const DEFAULT_PERIOD_MS = 5 * 86_400_000;
+
+export const STATUSES = [
+  "pending",
+  "delivered",
+  "undeliverable",
+  "cancelled",
+] as const satisfies DeliveryStatus[];
+export const PENDING = 0;
+
+/** Who asked for the next attempt: the schedule, a replay, or a person for this one delivery. */
+export const ASKED = { bySchedule: 0, byReplay: 1, byRetry: 2 } as const;
+export type Asked = (typeof ASKED)[keyof typeof ASKED];
+
+/** Where a delivery stands in the order of arrival. */
+export type Position = { seq: number; index: number };
+
+export type StoredDelivery = Progress & {
+  id: EventId;
+  /** The period whose table holds it. */
+  period: number;
+  position: Position;
+  event: string;
+  createdAtMs: number;
+  /** `RETENTION` counts from here, when it was opened again or expired; null for from `createdAtMs`. */
+  keptFromMs: number | null;
+  asked: Asked;
+  log: AttemptRecord[];
+};
+
+/** A delivery with what is needed to send it. */
+export type DueDelivery = StoredDelivery & { body: Uint8Array };
+
+/** The ids of one accept, in order. */
+export type ArrivalIds = { period: number; seq: number; ids: string[] };
+
+export type Arrival = { id: EventId; event: string; body: Uint8Array };
+
+export type DeliveryRow = {
+  id: string;
+  seq: number;
+  position: number;
+  event: string;
+  status: number;
+  created_at: number;
+  kept_from: number | null;
+  due_at: number | null;
+  asked: number;
+  attempts: number;
+  failures: number;
+  interruptions: number;
+  completed_at: number | null;
+  last_status_code: number | null;
+  last_error: string | null;
+  log: string | null;
+};
+
+/** All but the body, of a table called `d`. */
+export const COLUMNS =
+  "d.id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log";
+
+export class DeliveryTables {
+  readonly sql: SqlStorage;
+  /** First milliseconds of the periods that have tables, oldest first; null until it was read. */
+  #periods: number[] | null = null;
+  #newestSeq: number | null = null;
+
+  constructor(sql: SqlStorage) {
+    this.sql = sql;
+  }
+
+  /** Oldest first. */
+  get periods(): readonly number[] {
+    return this.#allPeriods();
+  }
+
+  get periodsNewestFirst(): number[] {
+    return [...this.#allPeriods()].reverse();
+  }
+
+  /** The period that takes what arrives now; made if need be. */
+  periodFor(nowMs: number, retentionMs: number | null): number {
+    const length = periodLength(retentionMs);
+    const start = Math.floor(nowMs / length) * length;
+    const periods = this.#allPeriods();
+    const newest = periods.at(-1);
+    // A clock that stepped back, or a longer RETENTION, may put `start` before the newest table: stay in that.
+    if (newest !== undefined && newest >= start) return newest;
+    this.#createPeriod(start);
+    periods.push(start);
+    return start;
+  }
+
+  #createPeriod(start: number): void {
+    for (const statement of [
+      `CREATE TABLE arrivals_${start} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, ids TEXT NOT NULL)`,
+      `CREATE TABLE deliveries_${start} (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, event TEXT NOT NULL, status INTEGER NOT NULL, created_at INTEGER NOT NULL, kept_from INTEGER, due_at INTEGER, asked INTEGER NOT NULL, attempts INTEGER NOT NULL, failures INTEGER NOT NULL, interruptions INTEGER NOT NULL, completed_at INTEGER, last_status_code INTEGER, last_error TEXT, log TEXT, body BLOB) WITHOUT ROWID`,
+      `CREATE INDEX due_${start} ON deliveries_${start} (due_at) WHERE due_at IS NOT NULL`,
+      `CREATE INDEX waiting_${start} ON deliveries_${start} (seq, position) WHERE due_at IS NOT NULL`,
+      `CREATE INDEX retry_${start} ON deliveries_${start} (due_at) WHERE asked = ${ASKED.byRetry}`,
+      `CREATE INDEX undeliverable_${start} ON deliveries_${start} (seq, position) WHERE status = 2`,
+      `CREATE INDEX kept_${start} ON deliveries_${start} (kept_from) WHERE kept_from IS NOT NULL`,
+    ]) {
+      this.sql.exec(statement);
+    }
+  }
+
+  /** @param head where fresh deliveries begin: what arrives is behind it, even when every older table is gone. */
+  takeSeq(head: Position): number {
+    const seq = Math.max(this.lastSeq(), head.seq) + 1;
+    this.#newestSeq = seq;
+    return seq;
+  }
+
+  lastSeq(): number {
+    if (this.#newestSeq === null) {
+      const lasts = this.#allPeriods().map(
+        (period) =>
+          this.sql
+            .exec<{ last: number | null }>(`SELECT max(seq) AS last FROM arrivals_${period}`)
+            .one().last ?? 0,
+      );
+      this.#newestSeq = Math.max(0, ...lasts);
+    }
+    return this.#newestSeq;
+  }
+
+  drop(period: number): void {
+    this.sql.exec(`DROP TABLE deliveries_${period}`);
+    this.sql.exec(`DROP TABLE arrivals_${period}`);
+    this.#periods = this.#allPeriods().filter((start) => start !== period);
+  }
+
+  /** Arrivals from `seq` on, oldest first. */
+  *arrivalsFrom(seq: number): Generator<ArrivalIds> {
+    for (const period of this.periods) {
+      const rows = this.sql.exec<{ seq: number; ids: string }>(
+        `SELECT seq, ids FROM arrivals_${period} WHERE seq >= ? ORDER BY seq`,
+        seq,
+      );
+      for (const row of rows) yield { period, seq: row.seq, ids: JSON.parse(row.ids) };
+    }
+  }
+
+  /** Arrivals down from `seq`, newest first. */
+  *arrivalsDownFrom(seq: number): Generator<ArrivalIds> {
+    for (const period of this.periodsNewestFirst) {
+      const rows = this.sql.exec<{ seq: number; ids: string }>(
+        `SELECT seq, ids FROM arrivals_${period} WHERE seq <= ? ORDER BY seq DESC`,
+        seq,
+      );
+      for (const row of rows) yield { period, seq: row.seq, ids: JSON.parse(row.ids) };
+    }
+  }
+
+  /** The fresh deliveries among `ids`, in their order: CROSS JOIN keeps the list outside, and without a sort rows come as they are asked for. */
+  *freshAmong(ids: string[], period: number, seq: number): Generator<DueDelivery> {
+    const rows = this.sql.exec<DeliveryRow & { body: ArrayBuffer }>(
+      `SELECT ${COLUMNS}, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ?`,
+      JSON.stringify(ids),
+      seq,
+    );
+    for (const row of rows) yield dueOf(row, period);
+  }
+
+  #allPeriods(): number[] {
+    this.#periods ??= tableNames(this.sql)
+      .filter((name) => name.startsWith("deliveries_"))
+      .map((name) => Number(name.slice("deliveries_".length)))
+      .sort((a, b) => a - b);
+    return this.#periods;
+  }
+}
+
+export function periodLength(retentionMs: number | null): number {
+  return retentionMs === null
+    ? DEFAULT_PERIOD_MS
+    : Math.max(1_000, Math.ceil(retentionMs / PERIODS_PER_RETENTION));
+}
+
+export function dueOf(row: DeliveryRow & { body: ArrayBuffer }, period: number): DueDelivery {
+  return { ...deliveryOf(row, period), body: new Uint8Array(row.body) };
+}
+
+export function deliveryOf(row: DeliveryRow, period: number): StoredDelivery {
+  return {
+    id: row.id as EventId,
+    period,
+    position: { seq: row.seq, index: row.position },
+    event: row.event,
+    status: STATUSES[row.status] ?? "pending",
+    createdAtMs: row.created_at,
+    keptFromMs: row.kept_from,
+    dueAtMs: row.due_at,
+    asked: row.asked as Asked,
+    attempts: row.attempts,
+    failures: row.failures,
+    interruptions: row.interruptions,
+    completedAtMs: row.completed_at,
+    lastStatusCode: row.last_status_code,
+    lastError: row.last_error as DeliveryError | null,
+    log: decodeLog(row.log),
+  };
+}
+
+export function byArrival(a: StoredDelivery, b: StoredDelivery): number {
+  return a.position.seq - b.position.seq || a.position.index - b.position.index;
+}
