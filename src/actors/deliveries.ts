@@ -26,6 +26,8 @@ import type { Pump } from "./pump";
 
 /** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
+/** The alert warns a day before something expires: so far ahead the time must be exact. */
+const EXACT_AHEAD_MS = 86_400_000;
 /** How many deliveries expire in one turn. */
 const MAX_EXPIRED_AT_ONCE = 500;
 
@@ -122,14 +124,14 @@ export class Deliveries {
   #list(query: DeliveryQuery) {
     this.#pump.record();
     const { status, event, sinceMs = 0, untilMs } = query;
-    const before =
-      query.before ?? (untilMs === undefined ? null : this.#lists.positionAfter(untilMs));
-    return this.#lists.list(before, {
+    return this.#lists.list(query.before ?? null, {
       status: status ?? null,
       head: this.#pump.plannedHead,
+      untilMs: untilMs ?? null,
       limit: query.limit,
       maxRows: MAX_ROWS_PER_PAGE,
       keep: (delivery) => {
+        // What was opened again may stand behind what came later.
         if (delivery.createdAtMs < sinceMs) return delivery.keptFromMs === null ? "stop" : false;
         if (untilMs !== undefined && delivery.createdAtMs > untilMs) return false;
         if (status !== undefined && delivery.status !== status) return false;
@@ -201,12 +203,15 @@ export class Deliveries {
   /** What came of each, in order. */
   reopen(deliveries: readonly Reopening[], by: "retry" | "replay"): Opened[] {
     const asked = by === "retry" ? ASKED.byRetry : ASKED.byReplay;
-    return deliveries.map(({ id, event, body }): Opened => {
+    const opened = deliveries.map(({ id, event, body }): Opened => {
       const delivery = this.#store.get(id);
       if (delivery !== null) return this.#open(delivery, asked, body);
       if (body === null) return "unknown";
       return this.insert([{ id, event, body }]) > 0 ? "added" : "unknown";
     });
+    // Counters are derived from the rows of the last lease, and these rows have just changed.
+    this.#pump.save();
+    return opened;
   }
 
   #open(delivery: StoredDelivery, asked: StoredDelivery["asked"], body: Uint8Array | null): Opened {
@@ -294,28 +299,30 @@ export class Deliveries {
     if (retentionMs === null) return null;
     const sinceMs = this.#retention.oldestPendingMs(
       this.#pump.plannedHead,
-      Date.now() - retentionMs,
+      Date.now() - retentionMs + EXACT_AHEAD_MS,
     );
     return sinceMs === null ? null : sinceMs + retentionMs;
   }
 
   /** Ends what is pending past `RETENTION`; an alert has warned a day before. */
-  expire(): void {
+  #expire(): void {
     const retentionMs = this.#parts.retentionMs();
     if (retentionMs === null) return;
-    const old = this.#retention.pendingSince(
-      Date.now() - retentionMs,
-      this.#pump.head,
-      MAX_EXPIRED_AT_ONCE,
-    );
-    for (const delivery of old) this.#end(delivery, "expired");
-    if (old.length > 0) this.#pump.save();
+    const beforeMs = Date.now() - retentionMs;
+    for (;;) {
+      const old = this.#retention
+        .pendingSince(beforeMs, this.#pump.head, MAX_EXPIRED_AT_ONCE)
+        .filter(({ id }) => !this.#pump.isInFlight(id));
+      for (const delivery of old) this.#end(delivery, "expired");
+      if (old.length > 0) this.#pump.save();
+      if (old.length < MAX_EXPIRED_AT_ONCE) return;
+    }
   }
 
-  /** Drops what is past `RETENTION`. Only while the pump is at rest. */
-  dropOld(): void {
+  /** Expires and drops what is past `RETENTION`. Only while the pump is at rest. */
+  retain(): void {
+    this.#expire();
     const retentionMs = this.#parts.retentionMs();
-    if (retentionMs === null) return;
-    this.#retention.dropOld(Date.now(), retentionMs, this.#pump.head);
+    if (retentionMs !== null) this.#retention.dropOld(Date.now(), retentionMs, this.#pump.head);
   }
 }

@@ -28,7 +28,7 @@ export type EventQuery = {
 };
 
 export class Journal extends DurableObject<Env> {
-  readonly #store: JournalStore;
+  #store: JournalStore;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -120,8 +120,12 @@ export class Journal extends DurableObject<Env> {
 
   override async alarm(): Promise<void> {
     const deleteAtMs = this.#deleteAtMs();
-    if (deleteAtMs === null || deleteAtMs > Date.now()) await this.#armForDeletion();
-    else await this.ctx.storage.deleteAll();
+    if (deleteAtMs === null || deleteAtMs > Date.now()) {
+      await this.#armForDeletion();
+    } else {
+      await this.ctx.storage.deleteAll();
+      this.#store = new JournalStore(this.ctx.storage.sql);
+    }
   }
 
   /** A `RETENTION` that does not parse stops deletion; the alarm looks again a day later. */

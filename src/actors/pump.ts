@@ -65,6 +65,8 @@ type Flight = {
   lease: LeasedAttempt;
   /** Not before this time, Unix milliseconds: the slot that the rate limit gave it. */
   startAtMs: number;
+  /** It went to another URL than the one now in force: what it says of the service does not count. */
+  disowned: boolean;
 };
 type Answered = { delivery: StoredDelivery; lease: LeasedAttempt; outcome: Outcome };
 
@@ -78,6 +80,7 @@ export class Pump {
   #answered: Answered[] = [];
   #oldestAnswerAtMs = 0;
   #attemptsLeft = 0;
+  #startedInRun = 0;
   #endsAtMs = 0;
   #lastStartAtMs = 0;
   /** An ordered delivery failed: what was planned behind it waits for it. */
@@ -97,6 +100,11 @@ export class Pump {
 
   get running(): boolean {
     return this.#running;
+  }
+
+  /** How many attempts the last run started. */
+  get startedInRun(): number {
+    return this.#startedInRun;
   }
 
   get health(): Health {
@@ -137,6 +145,7 @@ export class Pump {
    */
   async pump(): Promise<void> {
     this.#running = true;
+    this.#startedInRun = 0;
     this.#attemptsLeft = MAX_ATTEMPTS_PER_RUN;
     this.#endsAtMs = Date.now() + MAX_RUN_MS;
     try {
@@ -165,6 +174,11 @@ export class Pump {
     if (flight !== undefined) flight.delivery = { ...flight.delivery, ...delivery };
   }
 
+  /** The URL changed: what is in flight went to another service. */
+  disownFlights(): void {
+    for (const flight of this.#inFlight.values()) flight.disowned = true;
+  }
+
   /** Replaces the webhook's health: a person released it. */
   setHealth(health: Health): void {
     this.#run.health = health;
@@ -180,24 +194,17 @@ export class Pump {
   nextAtMs(): number | null {
     const terms = this.#host.terms();
     if (terms === null) return null;
-    const asked = this.#store.nextAskedAtMs();
     const gateMs = Math.max(this.#rateGateMs(terms), this.#probeAtMs());
-    const times: number[] = [];
-    if (asked !== null) times.push(Math.max(asked, gateMs));
-    const pending = this.#nextPendingMs(terms);
-    if (pending !== null) times.push(Math.max(pending, this.#gateMs(terms)));
-    return times.length === 0 ? null : Math.min(...times);
-  }
-
-  #nextPendingMs({ ordered }: Terms): number | null {
-    const [fresh] = this.#store.fresh(this.#run.head, 1, 0).deliveries;
-    const freshMs = fresh?.createdAtMs ?? null;
-    if (!ordered) return earliest(this.#store.nextDueAtMs(0), freshMs);
-    const first = this.#store.firstWaiting();
-    if (first === null) return freshMs;
-    return fresh !== undefined && isBefore(fresh.position, first.position)
-      ? freshMs
-      : first.dueAtMs;
+    const postponedMs = Math.max(gateMs, this.#run.health.postponedUntilMs ?? 0);
+    if (terms.ordered) {
+      const { waiting, fresh } = this.#firstPending();
+      if (waiting === null) return fresh && Math.max(fresh.createdAtMs, postponedMs);
+      const asked = waiting.asked === ASKED.byRetry;
+      return Math.max(waiting.dueAtMs ?? 0, asked ? gateMs : postponedMs);
+    }
+    const asked = this.#store.nextAskedAtMs();
+    const pending = earliest(this.#store.nextDueAtMs(0), this.#store.freshSinceMs(this.#run.head));
+    return earliest(asked && Math.max(asked, gateMs), pending && Math.max(pending, postponedMs));
   }
 
   #gateMs(terms: Terms): number {
@@ -232,20 +239,33 @@ export class Pump {
   #choose(terms: Terms, nowMs: number): DueDelivery[] {
     if (this.#rateGateMs(terms) > nowMs + MAX_AWAKE_WAIT_MS || this.#probeAtMs() > nowMs) return [];
     const limit = this.#planLimit(terms);
+    if (terms.ordered) return this.#chooseInOrder(limit, nowMs);
     if (this.#isPostponed(nowMs)) {
       return this.#notInFlight(this.#store.askedFor(nowMs, limit + MAX_IN_FLIGHT)).slice(0, limit);
     }
-    if (!terms.ordered) {
-      const due = this.#notInFlight(this.#store.due(nowMs, limit + MAX_IN_FLIGHT));
-      return this.#withFresh(due, limit);
+    const due = this.#notInFlight(this.#store.due(nowMs, limit + MAX_IN_FLIGHT));
+    return this.#withFresh(due, limit);
+  }
+
+  /** What arrived first of all that is pending goes first, and holds the others. */
+  #chooseInOrder(limit: number, nowMs: number): DueDelivery[] {
+    const { waiting, fresh } = this.#firstPending();
+    if (waiting === null) {
+      if (fresh === null || this.#isPostponed(nowMs)) return [];
+      return this.#withFresh([], this.#store.firstWaiting() === null ? limit : 1);
     }
-    const first = this.#store.firstWaiting();
-    if (first === null) return this.#withFresh([], limit);
-    const [fresh] = this.#store.fresh(this.#run.head, 1, 0).deliveries;
-    if (fresh !== undefined && isBefore(fresh.position, first.position)) {
-      return this.#withFresh([], 1);
-    }
-    return (first.dueAtMs ?? 0) <= nowMs ? [first] : [];
+    const mayGo = !this.#isPostponed(nowMs) || waiting.asked === ASKED.byRetry;
+    return mayGo && (waiting.dueAtMs ?? 0) <= nowMs ? [waiting] : [];
+  }
+
+  /** The pending delivery that arrived first: one that waits, or a fresh one. */
+  #firstPending(): { waiting: DueDelivery | null; fresh: DueDelivery | null } {
+    const waiting = this.#store.firstWaiting();
+    const [fresh = null] = this.#store.fresh(this.#run.head, 1, 0).deliveries;
+    if (waiting === null || fresh === null) return { waiting, fresh };
+    return isBefore(fresh.position, waiting.position)
+      ? { waiting: null, fresh }
+      : { waiting, fresh: null };
   }
 
   /** The first of what waited and what is fresh, by when it became due; moves the head past what it takes. */
@@ -266,10 +286,10 @@ export class Pump {
       trigger: delivery.asked === ASKED.bySchedule ? "scheduled" : "manual",
       fresh: delivery.dueAtMs === null ? delivery.position : null,
     };
-    if (rateLimit === null) return { delivery, lease, startAtMs: nowMs };
+    if (rateLimit === null) return { delivery, lease, startAtMs: nowMs, disowned: false };
     const startAtMs = Math.max(this.#run.nextStartAtMs, nowMs);
     this.#run.nextStartAtMs = startAtMs + 1_000 / rateLimit;
-    return { delivery, lease, startAtMs };
+    return { delivery, lease, startAtMs, disowned: false };
   }
 
   #notInFlight(deliveries: DueDelivery[]): DueDelivery[] {
@@ -379,6 +399,7 @@ export class Pump {
   #start(flight: Flight, nowMs: number): void {
     this.#inFlight.set(flight.delivery.id, flight);
     this.#attemptsLeft -= 1;
+    this.#startedInRun += 1;
     this.#lastStartAtMs = nowMs;
     void this.#fly(flight, flight.lease.number).finally(() => this.wake());
   }
@@ -406,20 +427,24 @@ export class Pump {
     this.#saveRun();
   }
 
-  #land(flight: Flight, { refused, ...outcome }: Answer): void {
+  #land(flight: Flight, { refused, ...answer }: Answer): void {
     if (!this.#inFlight.delete(flight.delivery.id)) return;
     if (refused) this.#attemptsLeft = 0;
     if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
     const { body: _, ...delivery } = flight.delivery;
+    const outcome = flight.disowned ? { ...answer, retryAfterMs: null } : answer;
     this.#answered.push({ delivery, lease: flight.lease, outcome });
+    if (outcome.error !== null && this.#host.terms()?.ordered) this.#blocked = true;
+    if (!flight.disowned) this.#assess(outcome);
+  }
+
+  #assess(outcome: Outcome): void {
     const before = this.#run.health;
     const after = assess(before, outcome);
-    if (after !== before) {
-      this.#run.health = after;
-      this.#healthIsOnDisk = false;
-      this.#host.healthChanged(before, after);
-    }
-    if (outcome.error !== null && this.#host.terms()?.ordered) this.#blocked = true;
+    if (after === before) return;
+    this.#run.health = after;
+    this.#healthIsOnDisk = false;
+    this.#host.healthChanged(before, after);
   }
 
   // --- record -----------------------------------------------------------------------------------------------
@@ -527,7 +552,9 @@ export function recorded(
   },
   schedule: readonly number[],
 ): StoredDelivery {
-  const log = [...delivery.log, { ...outcome, number, trigger }];
+  // An answer to what was erased meanwhile may echo it.
+  const responseBody = delivery.lastError === "erased" ? null : outcome.responseBody;
+  const log = [...delivery.log, { ...outcome, responseBody, number, trigger }];
   if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
   const after = settle(delivery, { ...outcome, retryAfterMs }, { schedule, random: Math.random() });
   return { ...delivery, ...after, asked: ASKED.bySchedule, log };

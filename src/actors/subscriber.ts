@@ -65,7 +65,10 @@ export class Subscriber extends DurableObject<Env> {
     this.#settings = this.#runs.settings();
     this.#alarm = new AlarmClock(ctx.storage);
     ({ pump: this.#pump, deliveries: this.#deliveries } = this.#begin());
-    void ctx.blockConcurrencyWhile(() => this.#alarm.load());
+    void ctx.blockConcurrencyWhile(async () => {
+      await this.#alarm.load();
+      this.#rouse();
+    });
   }
 
   /** Reads what is stored; attempts that the life before left open are closed. */
@@ -113,9 +116,10 @@ export class Subscriber extends DurableObject<Env> {
   #followRelease(before: Webhook, after: Webhook): void {
     const { health } = this.#pump;
     const wasDisabled = before.status === "disabled" || health.disabled !== null;
-    if (after.urlVersion > before.version)
+    if (after.urlVersion > before.version) {
+      this.#pump.disownFlights();
       this.#pump.setHealth({ ...HEALTHY, probing: wasDisabled });
-    else if (after.resumedVersion > before.version)
+    } else if (after.resumedVersion > before.version)
       this.#pump.setHealth(release(health, wasDisabled));
     else if (after.status === "disabled") this.#pump.setHealth({ ...health, disabled: null });
   }
@@ -169,11 +173,13 @@ export class Subscriber extends DurableObject<Env> {
 
   /** Deliveries newest first; `next` is where the following page begins, null on the last. */
   deliveries(query: DeliveryQuery): { deliveries: DeliveryView[]; next: Position | null } {
+    this.#rouse();
     return this.#deliveries.page(query);
   }
 
   /** One delivery with its attempts, oldest first; null when this webhook has none of that event. */
   delivery(id: EventId): (DeliveryView & { attemptLog: AttemptRecord[] }) | null {
+    this.#rouse();
     return this.#deliveries.one(id);
   }
 
@@ -184,6 +190,7 @@ export class Subscriber extends DurableObject<Env> {
 
   /** What happened since `sinceMs`, in whole hours, and what is pending now. */
   stats(sinceMs: number): SubscriberStats {
+    this.#rouse();
     return this.#deliveries.stats(sinceMs);
   }
 
@@ -196,12 +203,13 @@ export class Subscriber extends DurableObject<Env> {
    * @returns what came of each, in order.
    */
   reopen({ deliveries, by }: { deliveries: Reopening[]; by: "retry" | "replay" }): Opened[] {
-    return this.#changing(() => this.#deliveries.reopen(deliveries, by));
+    const nothing: Opened[] = deliveries.map(() => "unknown");
+    return this.#changing(() => this.#deliveries.reopen(deliveries, by), nothing);
   }
 
   /** Gives up on a delivery; null when there is none, `not_pending` when it is finished. */
   cancel(id: EventId): DeliveryView | "not_pending" | null {
-    return this.#changing(() => this.#deliveries.cancel(id));
+    return this.#changing(() => this.#deliveries.cancel(id), null);
   }
 
   /** Gives up on what waits, at most `query.limit` at once; `next` goes on behind them. */
@@ -209,16 +217,24 @@ export class Subscriber extends DurableObject<Env> {
     query: Omit<DeliveryQuery, "status">,
     dryRun: boolean,
   ): { discarded: number; next: Position | null } {
-    return this.#changing(() => this.#deliveries.discard(query, dryRun));
+    return this.#changing(() => this.#deliveries.discard(query, dryRun), {
+      discarded: 0,
+      next: null,
+    });
   }
 
   /** Erases what is kept of an event's content: pending deliveries end, the record of attempts stays. */
   erase(id: EventId): boolean {
-    return this.#changing(() => this.#deliveries.erase(id));
+    return this.#changing(() => this.#deliveries.erase(id), false);
   }
 
-  /** What a person changes is changed in the store, with nothing planned and everything recorded. */
-  #changing<T>(change: () => T): T {
+  /**
+   * What a person changes is changed in the store, with nothing planned and everything recorded.
+   *
+   * @param nothing what comes of it in an object without a webhook, which stores nothing.
+   */
+  #changing<T>(change: () => T, nothing: T): T {
+    if (this.#webhook() === null) return nothing;
     this.#pump.settle();
     const result = change();
     this.#rouse();
@@ -248,12 +264,12 @@ export class Subscriber extends DurableObject<Env> {
     try {
       if (this.#settings === null) await this.#askRegistry();
       if (!this.#pump.running && this.#webhook() !== null) {
-        this.#deliveries.expire();
+        this.#deliveries.retain();
         await this.#pump.pump();
         await this.#reportDisabled();
       }
       this.#errorsInARow = 0;
-      this.#alarm.arm(this.#nextWakeMs());
+      this.#alarm.arm(this.#afterRun(this.#nextWakeMs()));
     } catch (thrown) {
       const backoffMs = Math.min(MIN_BACKOFF_MS * 2 ** this.#errorsInARow, MAX_BACKOFF_MS);
       this.#errorsInARow += 1;
@@ -262,9 +278,16 @@ export class Subscriber extends DurableObject<Env> {
     }
   }
 
+  /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
+  #afterRun(nextMs: number | null): number | null {
+    const nowMs = Date.now();
+    if (nextMs === null || nextMs > nowMs || this.#pump.startedInRun > 0) return nextMs;
+    return nowMs + MIN_BACKOFF_MS;
+  }
+
   /** Wakes what should have woken itself, drops what is past its retention. Called by the sweep. */
   check(): SubscriberReport {
-    if (!this.#pump.running) this.#deliveries.dropOld();
+    if (!this.#pump.running) this.#deliveries.retain();
     this.#rouse();
     const dueAtMs = this.#deliveries.oldestDueAtMs();
     return {

@@ -14,11 +14,17 @@ export type ListOptions = {
   /** null for all. */
   status: DeliveryStatus | null;
   head: Position;
+  /** Only what arrived until then, Unix milliseconds; null for all. */
+  untilMs: number | null;
   limit: number;
   maxRows: number;
   /** Whether a delivery belongs on the page; `stop` when none behind it does. */
   keep: (delivery: StoredDelivery) => boolean | "stop";
 };
+
+const ROWS_AT_ONCE = 100;
+/** Behind everything. */
+const END: Position = { seq: Number.MAX_SAFE_INTEGER, index: 0 };
 
 export class DeliveryLists {
   readonly #sql: SqlStorage;
@@ -37,11 +43,12 @@ export class DeliveryLists {
    */
   list(
     before: Position | null,
-    { status, head, limit, maxRows, keep }: ListOptions,
+    options: ListOptions,
   ): { deliveries: StoredDelivery[]; next: Position | null } {
+    const { limit, maxRows, keep } = options;
     const deliveries: StoredDelivery[] = [];
     let looked = 0;
-    for (const delivery of this.#candidates(before, status, head)) {
+    for (const delivery of this.#candidates(before, options)) {
       const verdict = keep(delivery);
       if (verdict === "stop") break;
       if (verdict) deliveries.push(delivery);
@@ -55,47 +62,71 @@ export class DeliveryLists {
 
   #candidates(
     before: Position | null,
-    status: DeliveryStatus | null,
-    head: Position,
+    { status, head, untilMs }: ListOptions,
   ): Iterable<StoredDelivery> {
     if (status === "undeliverable") return this.#indexed(before, "undeliverable", "status = 2");
-    if (status !== "pending") return this.#newestFirst(before, 0);
-    return merged(
-      this.#newestFirst(before, head.seq),
-      this.#indexed(before, "waiting", "due_at IS NOT NULL"),
-    );
+    if (status === "pending") {
+      return merged(
+        this.#newestFirst(before, head.seq),
+        this.#indexed(before, "waiting", "due_at IS NOT NULL"),
+      );
+    }
+    return untilMs === null ? this.#newestFirst(before, 0) : this.#until(before, untilMs);
+  }
+
+  /** From `untilMs` down; what moved to a newer table when its own was dropped comes first. */
+  *#until(before: Position | null, untilMs: number): Generator<StoredDelivery> {
+    const end = this.#positionAfter(untilMs);
+    if (end === null || (before !== null && !isBefore(end, before))) {
+      yield* this.#newestFirst(before, 0);
+      return;
+    }
+    for (const moved of this.#indexed(before, "kept", "kept_from IS NOT NULL")) {
+      if (isBefore(moved.position, end)) break;
+      yield moved;
+    }
+    yield* this.#newestFirst(end, 0);
   }
 
   /** Rows of a partial index by arrival, newest first. */
   *#indexed(before: Position | null, index: string, where: string): Generator<StoredDelivery> {
     for (const period of this.#tables.periodsNewestFirst) {
-      const rows = this.#sql.exec<DeliveryRow>(
-        `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE ${where} AND (seq, position) < (?, ?) ORDER BY seq DESC, position DESC`,
-        before?.seq ?? Number.MAX_SAFE_INTEGER,
-        before?.index ?? 0,
-      );
-      for (const row of rows) yield deliveryOf(row, period);
+      const query = `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE ${where} AND (seq, position) < (?, ?) ORDER BY seq DESC, position DESC LIMIT ?`;
+      for (let next: Position | null = before ?? END; next !== null; ) {
+        const rows: DeliveryRow[] = this.#sql
+          .exec<DeliveryRow>(query, next.seq, next.index, ROWS_AT_ONCE)
+          .toArray();
+        for (const row of rows) yield deliveryOf(row, period);
+        const last = rows.at(-1);
+        next =
+          last === undefined || rows.length < ROWS_AT_ONCE
+            ? null
+            : { seq: last.seq, index: last.position };
+      }
     }
   }
 
   /** By arrival, newest first, down to the arrival `downToSeq`. */
   *#newestFirst(before: Position | null, downToSeq: number): Generator<StoredDelivery> {
-    for (const { period, seq, ids } of this.#tables.arrivalsDownFrom(
-      before?.seq ?? Number.MAX_SAFE_INTEGER,
-    )) {
+    const from = before?.seq ?? END.seq;
+    for (const { period, seq, ids } of this.#tables.arrivalsDownFrom(from)) {
       if (seq < downToSeq) return;
       const wanted = before !== null && before.seq === seq ? ids.slice(0, before.index) : ids;
-      const rows = this.#sql.exec<DeliveryRow>(
-        `SELECT ${COLUMNS} FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE seq = ? ORDER BY j.key DESC`,
-        JSON.stringify(wanted),
-        seq,
-      );
-      for (const row of rows) yield deliveryOf(row, period);
+      for (let end = wanted.length; end > 0; end -= ROWS_AT_ONCE) {
+        const rows = this.#sql
+          .exec<DeliveryRow>(
+            `SELECT ${COLUMNS} FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE seq = ? ORDER BY j.key DESC`,
+            JSON.stringify(wanted.slice(Math.max(0, end - ROWS_AT_ONCE), end)),
+            seq,
+          )
+          .toArray();
+        for (const row of rows) yield deliveryOf(row, period);
+      }
     }
   }
 
   /** The position before which everything came at `untilMs` or earlier, by bisection over the index by time. */
-  positionAfter(untilMs: number): Position | null {
+  #positionAfter(untilMs: number): Position | null {
     let low = 1;
     let high = this.#tables.lastSeq();
     let found: Position | null = null;
@@ -138,7 +169,8 @@ export class DeliveryLists {
     }
     for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
       const wanted = seq === head.seq ? ids.slice(head.index) : ids;
-      for (const _ of this.#tables.freshAmong(wanted, period, seq)) count += 1;
+      const atOnce = ROWS_AT_ONCE;
+      for (const _ of this.#tables.freshAmong(wanted, { period, seq, atOnce })) count += 1;
     }
     return count;
   }
@@ -161,4 +193,8 @@ function* merged(
       right = b.next();
     }
   }
+}
+
+function isBefore(a: Position, b: Position): boolean {
+  return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
 }

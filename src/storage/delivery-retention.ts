@@ -6,9 +6,11 @@ import {
   type DeliveryTables,
   deliveryOf,
   type Position,
-  periodLength,
   type StoredDelivery,
 } from "./delivery-tables";
+
+/** How many rows that stay share an arrival: its ids are one row. */
+const MOVED_AT_ONCE = 1_000;
 
 export class DeliveryRetention {
   readonly #sql: SqlStorage;
@@ -34,7 +36,7 @@ export class DeliveryRetention {
         beforeMs,
         limit,
       );
-      for (const row of rows) old.push(deliveryOf(row, period));
+      for (const row of rows.toArray()) old.push(deliveryOf(row, period));
     }
     for (const { body: _, ...delivery } of this.#store.fresh(head, limit, Number.MAX_SAFE_INTEGER)
       .deliveries) {
@@ -65,18 +67,33 @@ export class DeliveryRetention {
   }
 
   /**
-   * Drops the tables of periods whose every row is past `RETENTION`. What is kept for longer, because it was
-   * opened again or just expired, moves on first. Call it only while nothing is in flight.
+   * Drops the tables whose every row is past `RETENTION`. What is kept for longer, because it was opened again or
+   * just expired, moves on first; a table with a pending delivery stays until that expires. Call it only while
+   * nothing is in flight.
    */
   dropOld(nowMs: number, retentionMs: number, head: Position): void {
-    const length = periodLength(retentionMs);
-    const periods = [...this.#tables.periods];
-    for (const [index, period] of periods.entries()) {
-      const endMs = Math.min(periods[index + 1] ?? Number.POSITIVE_INFINITY, period + length);
-      if (endMs + retentionMs > nowMs) continue;
+    for (const period of [...this.#tables.periods]) {
+      if (this.#lastArrivalMs(period) + retentionMs > nowMs) return;
       this.#moveOn(period, nowMs, { retentionMs, head });
-      this.#tables.drop(period);
+      if (!this.#hasPending(period, head)) this.#tables.drop(period);
     }
+  }
+
+  #lastArrivalMs(period: number): number {
+    const [row] = this.#sql
+      .exec<{ at: number }>(`SELECT at FROM arrivals_${period} ORDER BY seq DESC LIMIT 1`)
+      .toArray();
+    return row?.at ?? period;
+  }
+
+  #hasPending(period: number, head: Position): boolean {
+    const waiting = this.#sql
+      .exec(
+        `SELECT 1 FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL LIMIT 1`,
+      )
+      .toArray();
+    const [fresh] = this.#store.fresh(head, 1, 0).deliveries;
+    return waiting.length > 0 || fresh?.period === period;
   }
 
   #moveOn(
@@ -89,11 +106,23 @@ export class DeliveryRetention {
         `SELECT id FROM deliveries_${from} INDEXED BY kept_${from} WHERE kept_from IS NOT NULL AND kept_from > ? ORDER BY seq, position`,
         nowMs - retentionMs,
       )
-      .toArray();
-    if (kept.length === 0) return;
-    const to = this.#tables.periodFor(nowMs, retentionMs);
-    const seq = this.#tables.takeSeq(head);
-    const ids = kept.map(({ id }) => id);
+      .toArray()
+      .map(({ id }) => id);
+    for (let index = 0; index < kept.length; index += MOVED_AT_ONCE) {
+      this.#move(kept.slice(index, index + MOVED_AT_ONCE), from, {
+        to: this.#tables.periodFor(nowMs, retentionMs),
+        seq: this.#tables.takeSeq(head),
+        nowMs,
+      });
+    }
+  }
+
+  /** The head stays: what waits is found by when it is due, wherever it stands. */
+  #move(
+    ids: readonly string[],
+    from: number,
+    { to, seq, nowMs }: { to: number; seq: number; nowMs: number },
+  ): void {
     this.#sql.exec(
       `INSERT INTO arrivals_${to} (seq, at, ids) VALUES (?, ?, ?)`,
       seq,
@@ -107,6 +136,7 @@ export class DeliveryRetention {
         position,
         id,
       );
+      this.#sql.exec(`DELETE FROM deliveries_${from} WHERE id = ?`, id);
     }
   }
 }

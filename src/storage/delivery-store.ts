@@ -16,6 +16,9 @@ import {
   type StoredDelivery,
 } from "./delivery-tables";
 
+/** Rows with their bodies that are in memory at once. */
+const MAX_READ_AT_ONCE = 100;
+
 export class DeliveryStore {
   readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
@@ -40,7 +43,9 @@ export class DeliveryStore {
   ): EventId[] {
     const known = this.#known(arrivals.map(({ id }) => id));
     const fresh = new Map<EventId, Arrival>();
-    for (const arrival of arrivals) if (!known.has(arrival.id)) fresh.set(arrival.id, arrival);
+    for (const arrival of arrivals) {
+      if (!known.has(arrival.id) && !fresh.has(arrival.id)) fresh.set(arrival.id, arrival);
+    }
     if (fresh.size === 0) return [];
     const period = this.#tables.periodFor(nowMs, retentionMs);
     const seq = this.#tables.takeSeq(head);
@@ -151,7 +156,8 @@ export class DeliveryStore {
     let bytes = 0;
     for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
       const first = seq === head.seq ? head.index : 0;
-      for (const delivery of this.#tables.freshAmong(ids.slice(first), period, seq)) {
+      const atOnce = Math.min(limit + 1, MAX_READ_AT_ONCE);
+      for (const delivery of this.#tables.freshAmong(ids.slice(first), { period, seq, atOnce })) {
         bytes += delivery.body.byteLength;
         if (deliveries.length >= limit || (deliveries.length > 0 && bytes > maxBytes)) {
           return { deliveries, head: delivery.position };

@@ -22,6 +22,7 @@ import { decodeLog } from "./attempt-log";
 import { tableNames } from "./tables";
 
 const PERIODS_PER_RETENTION = 6;
+const ARRIVALS_AT_ONCE = 100;
 /** A retention that does not parse stops deletion; a table then takes what arrives in 5 days. */
 const DEFAULT_PERIOD_MS = 5 * 86_400_000;
 
@@ -156,36 +157,57 @@ export class DeliveryTables {
     this.#periods = this.#allPeriods().filter((start) => start !== period);
   }
 
-  /** Arrivals from `seq` on, oldest first. */
+  /** Arrivals from `seq` on, oldest first. Read in chunks: an open cursor would stand in the way of a DROP TABLE. */
   *arrivalsFrom(seq: number): Generator<ArrivalIds> {
     for (const period of this.periods) {
-      const rows = this.sql.exec<{ seq: number; ids: string }>(
-        `SELECT seq, ids FROM arrivals_${period} WHERE seq >= ? ORDER BY seq`,
-        seq,
-      );
-      for (const row of rows) yield { period, seq: row.seq, ids: JSON.parse(row.ids) };
+      const query = `SELECT seq, ids FROM arrivals_${period} WHERE seq >= ? ORDER BY seq LIMIT ?`;
+      yield* this.#inChunks(query, period, { from: seq, step: 1 });
     }
   }
 
   /** Arrivals down from `seq`, newest first. */
   *arrivalsDownFrom(seq: number): Generator<ArrivalIds> {
     for (const period of this.periodsNewestFirst) {
-      const rows = this.sql.exec<{ seq: number; ids: string }>(
-        `SELECT seq, ids FROM arrivals_${period} WHERE seq <= ? ORDER BY seq DESC`,
-        seq,
-      );
-      for (const row of rows) yield { period, seq: row.seq, ids: JSON.parse(row.ids) };
+      const query = `SELECT seq, ids FROM arrivals_${period} WHERE seq <= ? ORDER BY seq DESC LIMIT ?`;
+      yield* this.#inChunks(query, period, { from: seq, step: -1 });
     }
   }
 
-  /** The fresh deliveries among `ids`, in their order: CROSS JOIN keeps the list outside, and without a sort rows come as they are asked for. */
-  *freshAmong(ids: string[], period: number, seq: number): Generator<DueDelivery> {
-    const rows = this.sql.exec<DeliveryRow & { body: ArrayBuffer }>(
-      `SELECT ${COLUMNS}, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ?`,
-      JSON.stringify(ids),
-      seq,
-    );
-    for (const row of rows) yield dueOf(row, period);
+  *#inChunks(
+    query: string,
+    period: number,
+    { from, step }: { from: number; step: 1 | -1 },
+  ): Generator<ArrivalIds> {
+    for (let next: number | null = from; next !== null; ) {
+      const rows: { seq: number; ids: string }[] = this.sql
+        .exec<{ seq: number; ids: string }>(query, next, ARRIVALS_AT_ONCE)
+        .toArray();
+      for (const row of rows) yield { period, seq: row.seq, ids: JSON.parse(row.ids) };
+      const last = rows.at(-1);
+      next = last === undefined || rows.length < ARRIVALS_AT_ONCE ? null : last.seq + step;
+    }
+  }
+
+  /**
+   * The fresh deliveries among `ids`, in their order.
+   *
+   * @param atOnce how many are read together.
+   */
+  *freshAmong(
+    ids: readonly string[],
+    { period, seq, atOnce }: { period: number; seq: number; atOnce: number },
+  ): Generator<DueDelivery> {
+    for (let index = 0; index < ids.length; index += atOnce) {
+      // CROSS JOIN keeps the list outside: rows come in its order.
+      const rows = this.sql
+        .exec<DeliveryRow & { body: ArrayBuffer }>(
+          `SELECT ${COLUMNS}, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ?`,
+          JSON.stringify(ids.slice(index, index + atOnce)),
+          seq,
+        )
+        .toArray();
+      for (const row of rows) yield dueOf(row, period);
+    }
   }
 
   #allPeriods(): number[] {

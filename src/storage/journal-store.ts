@@ -15,6 +15,7 @@ import { tableNames } from "./tables";
 
 /** A row takes 2 MB. */
 const MAX_BATCH_BYTES = 1_500_000;
+const BATCHES_AT_ONCE = 50;
 
 /** An event as it is recorded. */
 export type JournalEntry = {
@@ -74,15 +75,20 @@ export class JournalStore {
     return this.#exists;
   }
 
-  /** The webhooks that each of `ids` was recorded with; ids that are not recorded are left out. */
+  /**
+   * The webhooks that each of `ids` was recorded with; ids that are not recorded are left out. What was erased goes
+   * to nobody any more.
+   */
   recorded(ids: readonly EventId[]): Map<EventId, WebhookId[]> {
     const lists = new Map<EventId, WebhookId[]>();
     if (!this.exists) return lists;
-    const rows = this.#sql.exec<{ id: string; webhook_ids: string }>(
-      "SELECT e.id, m.webhook_ids FROM json_each(?) j CROSS JOIN events e ON e.id = j.value JOIN matches m ON m.number = e.matched",
+    const rows = this.#sql.exec<{ id: string; erased: number; webhook_ids: string }>(
+      "SELECT e.id, e.erased, m.webhook_ids FROM json_each(?) j CROSS JOIN events e ON e.id = j.value JOIN matches m ON m.number = e.matched",
       JSON.stringify(ids),
     );
-    for (const row of rows) lists.set(row.id as EventId, JSON.parse(row.webhook_ids));
+    for (const row of rows) {
+      lists.set(row.id as EventId, row.erased === 1 ? [] : JSON.parse(row.webhook_ids));
+    }
     return lists;
   }
 
@@ -107,8 +113,21 @@ export class JournalStore {
     const { seq, before } = this.#next();
     const bodies = new Uint8Array(bytes);
     let start = 0;
+    for (const { body } of batch) {
+      bodies.set(body, start);
+      start += body.length;
+    }
+    // First, so that an object that fills up in between holds no event without its body.
+    this.#sql.exec(
+      "INSERT INTO batches (seq, at, before, ids, bodies) VALUES (?, ?, ?, ?, ?)",
+      seq,
+      Math.min(...batch.map(({ receivedAtMs }) => receivedAtMs)),
+      before,
+      JSON.stringify(batch.map(({ id }) => id)),
+      bodies,
+    );
+    start = 0;
     for (const [position, entry] of batch.entries()) {
-      bodies.set(entry.body, start);
       this.#sql.exec(
         "INSERT INTO events (id, seq, position, start, size, event, timestamp, received_at, conforms, email, campaign_id, matched, erased) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         entry.id,
@@ -126,14 +145,6 @@ export class JournalStore {
       );
       start += entry.body.length;
     }
-    this.#sql.exec(
-      "INSERT INTO batches (seq, at, before, ids, bodies) VALUES (?, ?, ?, ?, ?)",
-      seq,
-      Math.min(...batch.map(({ receivedAtMs }) => receivedAtMs)),
-      before,
-      JSON.stringify(batch.map(({ id }) => id)),
-      bodies,
-    );
   }
 
   #next(): { seq: number; before: number } {
@@ -195,22 +206,35 @@ export class JournalStore {
     return row === undefined ? null : new Uint8Array(row.body);
   }
 
-  /** Events before `before`, newest first, read one by one as the caller asks. */
+  /** Events before `before`, newest first, read in chunks as the caller asks. */
   *newestFirst(before: JournalPosition | null): Generator<JournalEvent> {
     if (!this.exists) return;
-    const batches = this.#sql.exec<{ seq: number; ids: string }>(
-      "SELECT seq, ids FROM batches WHERE seq <= ? ORDER BY seq DESC",
-      before?.seq ?? Number.MAX_SAFE_INTEGER,
-    );
-    for (const { seq, ids } of batches) {
-      const all = JSON.parse(ids) as string[];
-      const wanted = before !== null && before.seq === seq ? all.slice(0, before.index) : all;
-      const rows = this.#sql.exec<EventRow>(
-        `SELECT ${EVENT_COLUMNS} FROM json_each(?) j CROSS JOIN events e ON e.id = j.value JOIN matches m ON m.number = e.matched ORDER BY j.key DESC`,
-        JSON.stringify(wanted),
-      );
-      for (const row of rows) yield eventOf(row);
+    for (let next: number | null = before?.seq ?? Number.MAX_SAFE_INTEGER; next !== null; ) {
+      const batches: { seq: number; ids: string }[] = this.#sql
+        .exec<{ seq: number; ids: string }>(
+          "SELECT seq, ids FROM batches WHERE seq <= ? ORDER BY seq DESC LIMIT ?",
+          next,
+          BATCHES_AT_ONCE,
+        )
+        .toArray();
+      for (const { seq, ids } of batches) {
+        const all = JSON.parse(ids) as string[];
+        yield* this.#among(before?.seq === seq ? all.slice(0, before.index) : all);
+      }
+      const last = batches.at(-1);
+      next = last === undefined || batches.length < BATCHES_AT_ONCE ? null : last.seq - 1;
     }
+  }
+
+  /** The events of `ids`, the last first. */
+  #among(ids: readonly string[]): JournalEvent[] {
+    return this.#sql
+      .exec<EventRow>(
+        `SELECT ${EVENT_COLUMNS} FROM json_each(?) j CROSS JOIN events e ON e.id = j.value JOIN matches m ON m.number = e.matched ORDER BY j.key DESC`,
+        JSON.stringify(ids),
+      )
+      .toArray()
+      .map(eventOf);
   }
 
   /** How many events were recorded in batches that began before `atMs`. */

@@ -1,0 +1,137 @@
+import { createMessageBatch, reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import worker from "../../src";
+import {
+  type Clock,
+  DAY,
+  deliverAll,
+  HOUR,
+  inObject,
+  journal,
+  newEvent,
+  newEvents,
+  newRoutingVersion,
+  type Owed,
+  register,
+  ring,
+  type Service,
+  startClock,
+  startService,
+  subscriber,
+  tablesOf,
+  tally,
+} from "./engine";
+import { api, silenceLog } from "./fixtures";
+
+const RETENTION = 30 * DAY;
+
+let service: Service;
+let clock: Clock;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+/** One batch of the queue. */
+async function consume(events: Owed[], atMs = clock.nowMs()): Promise<void> {
+  const messages = events.map(({ id, body }) => ({
+    id: `${id}-${crypto.randomUUID()}`,
+    timestamp: new Date(atMs),
+    attempts: 1,
+    body: body.slice().buffer,
+  }));
+  await worker.queue(createMessageBatch<ArrayBuffer>("leadterra-events", messages), env);
+}
+
+/** An event as a consumer records it. */
+function entryOf({ id, event, body }: Owed, webhookIds: string[] = []) {
+  return {
+    id,
+    event,
+    timestamp: null,
+    receivedAtMs: clock.nowMs(),
+    conforms: true,
+    email: null,
+    campaignId: null,
+    webhookIds: webhookIds as never[],
+    body,
+  };
+}
+
+describe("a Journal past RETENTION", () => {
+  it("deletes itself, and answers afterwards as if it had never been", async () => {
+    const dayMs = clock.nowMs();
+    const [event] = [await newEvent()];
+    await consume([event], dayMs);
+    const stub = journal(dayMs);
+    expect(await tablesOf(stub)).toEqual(["batches", "events", "matches"]);
+    clock.setTo(Math.floor(dayMs / DAY) * DAY + DAY + RETENTION - HOUR);
+    await ring(stub);
+    expect(await stub.get(event.id)).not.toBeNull();
+    clock.advance(2 * HOUR);
+    await ring(stub);
+    expect(await tablesOf(stub)).toEqual([]);
+    expect((await api("GET", "/v1/events")).status).toBe(200);
+    expect((await api("GET", `/v1/events/${event.id}`)).status).toBe(404);
+    await consume([event], dayMs);
+    expect(await stub.get(event.id)).not.toBeNull();
+  });
+
+  it("deletes itself after a page that was not read to its end", async () => {
+    const dayMs = clock.nowMs();
+    await consume(await newEvents(20), dayMs);
+    await journal(dayMs).list({ limit: 2 });
+    clock.advance(RETENTION + 2 * DAY);
+    await ring(journal(dayMs));
+    expect(await tablesOf(journal(dayMs))).toEqual([]);
+  });
+});
+
+describe("a Journal that is full", () => {
+  it("keeps nothing of what it could not take whole", async () => {
+    const stub = journal(clock.nowMs());
+    const [first, second, third] = (await newEvents(3)) as [Owed, Owed, Owed];
+    await stub.record({ entries: [entryOf(first)] });
+    await inObject(stub, (state) => {
+      const { sql } = state.storage;
+      const exec = sql.exec.bind(sql);
+      let fails = 1;
+      sql.exec = ((query: string, ...bindings: SqlStorageValue[]) => {
+        if (query.startsWith("INSERT INTO batches") && fails-- > 0) {
+          throw new Error("database or disk is full: SQLITE_FULL");
+        }
+        return exec(query, ...bindings);
+      }) as typeof sql.exec;
+    });
+    expect(await stub.record({ entries: [entryOf(second)] })).toEqual({ webhookIds: null });
+    expect(await stub.get(second.id)).toBeNull();
+    await stub.record({ entries: [entryOf(third)] });
+    const { found } = await stub.bodies([second.id, third.id], 1_000_000);
+    expect(found.map(({ id }) => id)).toEqual([third.id]);
+    expect(found[0]?.body).toEqual(third.body);
+  });
+});
+
+describe("an erased event", () => {
+  it("goes to nobody any more, whoever was still owed it", async () => {
+    const { id } = await register();
+    const dayMs = clock.nowMs();
+    const event = await newEvent({ lead: { email: "ava@acmecorp.com" } });
+    await journal(dayMs).record({ entries: [entryOf(event, [id])] });
+    expect((await api("DELETE", `/v1/events/${event.id}`)).status).toBe(204);
+    await newRoutingVersion();
+    await consume([event], dayMs);
+    await deliverAll(id, clock);
+    expect(service.requests).toEqual([]);
+    expect(await tally(id)).toEqual({});
+    expect(await subscriber(id).delivery(event.id)).toBeNull();
+  });
+});

@@ -1,0 +1,131 @@
+import { evictDurableObject, reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  accept,
+  alarmAt,
+  type Clock,
+  deliverAll,
+  gate,
+  inObject,
+  newEvent,
+  newEvents,
+  type Owed,
+  register,
+  ring,
+  type Service,
+  startClock,
+  startService,
+  subscriber,
+  tablesOf,
+} from "./engine";
+import { api, bytesOf, silenceLog } from "./fixtures";
+
+let service: Service;
+let clock: Clock;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+describe("accept", () => {
+  it("takes an id that is twice in a batch once, as it came first", async () => {
+    const { id } = await register();
+    const event = await newEvent();
+    const again: Owed = { ...event, body: bytesOf("the same key with other content") };
+    expect(await accept(id, [event, again])).toBe(1);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(1);
+    expect(service.requests[0]?.body).toEqual(event.body);
+  });
+});
+
+describe("a rate limit of almost nothing", () => {
+  it("breaks neither accept nor the alarm", async () => {
+    const response = await api("POST", "/v1/webhooks", {
+      url: "https://crm.example.com/in",
+      events: ["*"],
+      rateLimit: Number.MIN_VALUE,
+    });
+    if (response.status === 422) return;
+    const { id } = (await response.json<{ webhook: { id: string } }>()).webhook;
+    await accept(id, await newEvents(1));
+    await ring(subscriber(id));
+    expect(service.requests).toHaveLength(1);
+    await accept(id, await newEvents(1));
+    await ring(subscriber(id));
+    expect(service.requests).toHaveLength(1);
+  });
+});
+
+describe("a deleted webhook", () => {
+  it("is emptied but for one row, however it was looked at before", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(20));
+    await subscriber(id).deliveries({ limit: 2 });
+    await subscriber(id).stats(0);
+    expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
+    expect(await tablesOf(subscriber(id))).toEqual(["settings"]);
+    expect(await alarmAt(subscriber(id))).toBeNull();
+  });
+
+  it("takes nothing more, by whatever call", async () => {
+    const { id } = await register();
+    expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
+    const stub = subscriber(id);
+    const event = await newEvent();
+    expect(await stub.accept({ deliveries: [event] })).toEqual({ status: "deleted", added: 0 });
+    expect(await stub.reopen({ deliveries: [event], by: "replay" })).toEqual(["unknown"]);
+    await stub.cancel(event.id);
+    await stub.erase(event.id);
+    await stub.discard({ limit: 10 }, false);
+    await stub.check();
+    expect(await tablesOf(stub)).toEqual(["settings"]);
+  });
+});
+
+describe("a lost alarm", () => {
+  it.each([
+    ["a start", "missing"],
+    ["a list", "deliveries"],
+    ["a count", "stats"],
+  ])("is set again by %s", async (_, call) => {
+    const { id } = await register();
+    const stub = subscriber(id);
+    const [event] = (await newEvents(1)) as [Owed];
+    await accept(id, [event]);
+    await inObject(stub, (state) => state.storage.deleteAlarm());
+    await evictDurableObject(stub);
+    if (call === "missing") await stub.missing([event.id]);
+    else if (call === "deliveries") await stub.deliveries({ limit: 1 });
+    else await stub.stats(0);
+    expect(await alarmAt(stub)).not.toBeNull();
+  });
+});
+
+describe("an event that is erased while its attempt is in flight", () => {
+  it("leaves no echo of the answer in the log", async () => {
+    const { id } = await register();
+    const event = await newEvent({ lead: { email: "ava@acmecorp.com" } });
+    await accept(id, [event]);
+    const late = gate();
+    service.answer = async ({ body }) => {
+      await late.opened;
+      return new Response(body.slice(), { status: 500 });
+    };
+    const running = ring(subscriber(id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    expect(await subscriber(id).erase(event.id)).toBe(true);
+    late.open();
+    await running;
+    const delivery = await subscriber(id).delivery(event.id);
+    expect(delivery).toMatchObject({ status: "cancelled", lastError: "erased", attempts: 1 });
+    expect(JSON.stringify(delivery)).not.toContain("ava@acmecorp.com");
+  });
+});
