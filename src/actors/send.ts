@@ -1,5 +1,6 @@
 /** The only place where the relay makes a request to a service. */
 import type { AttemptError, Outcome } from "../domain/delivery";
+import { redact } from "../domain/redaction";
 import { parseRetryAfter } from "../domain/schedule";
 import type { Target } from "../domain/target";
 
@@ -8,9 +9,6 @@ const MAX_READ_BYTES = 16 * 1024;
 const MAX_KEPT_OF_SUCCESS_BYTES = 1024;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const RETRY_AFTER_STATUSES: ReadonlySet<number> = new Set([429, 503]);
-/** What is left of a secret that the end of the text cut in two is replaced from this length on. */
-const MIN_CUT_SECRET_CHARACTERS = 4;
-const REDACTED = "***";
 
 export type Departure = {
   target: Target;
@@ -133,40 +131,6 @@ function decode(chunks: readonly Uint8Array[], keepBytes: number): string {
   for (const chunk of chunks) {
     text += decoder.decode(chunk.subarray(0, left), { stream: true });
     left -= Math.min(left, chunk.length);
-  }
-  return text;
-}
-
-function redact(text: string, secrets: readonly string[], truncated: boolean): string {
-  let clean = text;
-  for (const secret of secrets) {
-    for (const spelling of spellings(secret)) {
-      clean = clean.replaceAll(spelling, REDACTED);
-      if (truncated) clean = withoutCutSecret(clean, spelling);
-    }
-  }
-  return clean;
-}
-
-/** A secret as a page may echo it: plain, in JSON (with PHP's escaped slashes too), in a URL, in HTML. */
-function spellings(secret: string): Set<string> {
-  const json = JSON.stringify(secret).slice(1, -1);
-  return new Set([
-    secret,
-    json,
-    json.replaceAll("/", "\\/"),
-    encodeURIComponent(secret),
-    secret
-      .replaceAll("&", "&amp;")
-      .replaceAll("<", "&lt;")
-      .replaceAll(">", "&gt;")
-      .replaceAll('"', "&quot;"),
-  ]);
-}
-
-function withoutCutSecret(text: string, secret: string): string {
-  for (let length = secret.length - 1; length >= MIN_CUT_SECRET_CHARACTERS; length--) {
-    if (text.endsWith(secret.slice(0, length))) return text.slice(0, -length) + REDACTED;
   }
   return text;
 }

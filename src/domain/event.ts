@@ -209,6 +209,13 @@ export const EVENT_TYPES = {
   { description: string; schema: z.ZodType; example: JsonObject }
 >;
 
+export type EventTypeName = keyof typeof EVENT_TYPES;
+
+/** The whole of a documented event, envelope and data. */
+export function eventSchema(name: EventTypeName) {
+  return envelopeSchema.extend({ event: z.literal(name), data: EVENT_TYPES[name].schema });
+}
+
 /** An example event of any name, as Leadterra would send it. */
 export function exampleEvent(name: string, nowMs: number): JsonObject {
   const data = Object.hasOwn(EVENT_TYPES, name)

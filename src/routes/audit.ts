@@ -9,7 +9,7 @@ import { problem } from "./problem";
 import { badCursor, limitParam, readQuery } from "./request";
 import { shownAudit } from "./views";
 
-const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
+export const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
 
 export const audit = new Hono<ApiEnv>().get("/", async (c) => {
   const query = readQuery(c, listQuery);

@@ -10,7 +10,7 @@ import { problem } from "./problem";
 import { badCursor, limitParam, readQuery } from "./request";
 import { shownDeadLetter } from "./views";
 
-const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
+export const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
 
 export const deadLetters = new Hono<ApiEnv>()
   .get("/", async (c) => {

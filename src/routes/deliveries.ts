@@ -25,7 +25,7 @@ import { shownAttempt, shownDelivery } from "./views";
 /** How many deliveries one call gives up on. */
 const MAX_DISCARDED = 1_000;
 
-const listQuery = z.strictObject({
+export const listQuery = z.strictObject({
   limit: limitParam,
   cursor: z.string().optional(),
   status: z.enum(["pending", "delivered", "undeliverable", "cancelled"]).optional(),
@@ -34,7 +34,7 @@ const listQuery = z.strictObject({
   until: timeParam.optional(),
 });
 
-const replaySchema = z.strictObject({
+export const replaySchema = z.strictObject({
   since: timeParam,
   until: timeParam.optional(),
   only: z.enum(["undeliverable", "all", "missing"]),
@@ -43,7 +43,7 @@ const replaySchema = z.strictObject({
   cursor: z.string().optional(),
 });
 
-const discardSchema = z.strictObject({
+export const discardSchema = z.strictObject({
   until: timeParam.optional(),
   event: eventName.optional(),
   dryRun: z.boolean().default(false),

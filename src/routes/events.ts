@@ -23,7 +23,7 @@ import { shownEvent, shownWholeEvent } from "./views";
 const MAX_SEARCH_CHARACTERS = 512;
 const searchText = z.string().min(1).max(MAX_SEARCH_CHARACTERS);
 
-const listQuery = z.strictObject({
+export const listQuery = z.strictObject({
   limit: limitParam,
   cursor: z.string().optional(),
   event: eventName.optional(),
@@ -33,14 +33,14 @@ const listQuery = z.strictObject({
   campaignId: searchText.optional(),
 });
 
-const replaySchema = z.strictObject({
+export const replaySchema = z.strictObject({
   webhookIds: z
     .array(z.string().refine((text) => parseWebhookId(text) !== null, "is not a webhook"))
     .min(1)
     .optional(),
 });
 
-const eraseSchema = z.strictObject({ email: searchText, cursor: z.string().optional() });
+export const eraseSchema = z.strictObject({ email: searchText, cursor: z.string().optional() });
 
 export const events = new Hono<ApiEnv>()
   .get("/", async (c) => {

@@ -36,7 +36,7 @@ function typeOf(code: FailureCode): string {
   return `urn:leadterra-relay:problem:${code}`;
 }
 
-const ANSWERS: { [Code in FailureCode]: Answer } = {
+export const ANSWERS: { [Code in FailureCode]: Answer } = {
   method_not_allowed: {
     status: 405,
     title: "Method not allowed",

@@ -12,7 +12,8 @@ export const limitParam = z
   .regex(/^\d{1,3}$/)
   .transform(Number)
   .pipe(z.number().int().min(1).max(MAX_PAGE))
-  .default(DEFAULT_PAGE);
+  .default(DEFAULT_PAGE)
+  .meta({ type: "integer", minimum: 1, maximum: MAX_PAGE });
 
 /** ISO 8601 with an offset → Unix milliseconds. */
 export const timeParam = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));

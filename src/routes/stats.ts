@@ -10,7 +10,7 @@ const DAY_MS = 86_400_000;
 /** Counters are kept for a month. */
 const MAX_DAYS = 31;
 
-const statsQuery = z.strictObject({
+export const statsQuery = z.strictObject({
   since: timeParam
     .refine((ms) => ms > Date.now() - MAX_DAYS * DAY_MS, `must be within the last ${MAX_DAYS} days`)
     .optional(),

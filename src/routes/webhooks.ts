@@ -41,7 +41,8 @@ const events = z
     (names) => !names.includes(ALL_EVENTS) || names.length === 1,
     'must be names or ["*"], not both',
   )
-  .refine((names) => new Set(names).size === names.length, "must name each event once");
+  .refine((names) => new Set(names).size === names.length, "must name each event once")
+  .meta({ description: 'Names of events, or ["*"] for all of them.', uniqueItems: true });
 const headers = z
   .unknown()
   .superRefine((given, context) => {
@@ -49,60 +50,86 @@ const headers = z
       context.addIssue({ code: "custom", path: name === null ? [] : [name], message });
     }
   })
-  .transform((given) => headersOf(given as Record<string, string>));
-const filter = z.unknown().superRefine((given, context) => {
-  if (given === null || given === undefined) return;
-  for (const mistake of checkFilter(given)) {
-    context.addIssue({
-      code: "custom",
-      path: mistake.path === "filter" ? [] : [mistake.path.slice("filter.".length)],
-      message: mistake.message,
-    });
-  }
-});
+  .transform((given) => headersOf(given as Record<string, string>))
+  .meta({
+    type: "object",
+    additionalProperties: { type: "string", minLength: 1, maxLength: 4_096 },
+    maxProperties: 50,
+    description: "Sent with every delivery. Values are never shown again; reserved names are refused.",
+  });
+/** Null for none; the paths of mistakes lead into the filter. */
+export const filterSchema = z
+  .unknown()
+  .superRefine((given, context) => {
+    if (given === null || given === undefined) return;
+    for (const mistake of checkFilter(given)) {
+      context.addIssue({
+        code: "custom",
+        path: mistake.path === "filter" ? [] : [mistake.path.slice("filter.".length)],
+        message: mistake.message,
+      });
+    }
+  })
+  .meta({
+    type: ["object", "null"],
+    description:
+      "A query in MongoDB's form over the event's envelope: paths, $eq $ne $in $nin $gt $gte $lt $lte $exists $startsWith $endsWith $not under them, $and and $or beside them. null matches every event.",
+  });
 const retrySchedule = z
   .string()
   .refine(
     (text) => parseSchedule(text) !== null,
     'must be 1 to 20 durations such as "1m 5m 30m 2h 8h"',
-  );
+  )
+  .meta({ description: "Waits after each failed attempt; null for the relay's own." });
 
-const rateLimit = z.number().min(MIN_RATE_PER_SECOND);
+const rateLimit = z
+  .number()
+  .min(MIN_RATE_PER_SECOND)
+  .meta({ description: "Deliveries per second; fractions are allowed." });
 const signingSecret = z
   .string()
-  .refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes');
+  .refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes')
+  .meta({ description: '"whsec_" and the base64 of 24 to 64 bytes; made by the relay when left out.' });
 
-const draftSchema = z.strictObject({
-  url: z.string(),
+const url = z.string().meta({
+  description: "An https: URL with a public DNS name, or service:NAME/path for a binding of the Worker.",
+});
+const ordered = z.boolean().meta({
+  description: "One event at a time in the order of arrival; a failing one holds those behind it.",
+});
+
+export const draftSchema = z.strictObject({
+  url,
   events,
   description: z.string().max(MAX_DESCRIPTION_CHARACTERS).nullable().default(null),
-  filter: filter.default(null),
+  filter: filterSchema.default(null),
   headers: headers.nullable().default(null),
   rateLimit: rateLimit.nullable().default(null),
-  ordered: z.boolean().default(false),
+  ordered: ordered.default(false),
   retrySchedule: retrySchedule.nullable().default(null),
   signingSecret: signingSecret.optional(),
 });
 
-const changesSchema = z.strictObject({
-  url: z.string().optional(),
+export const changesSchema = z.strictObject({
+  url: url.optional(),
   events: events.optional(),
   description: z.string().max(MAX_DESCRIPTION_CHARACTERS).nullable().optional(),
-  filter: filter.optional(),
+  filter: filterSchema.optional(),
   headers: headers.nullable().optional(),
   rateLimit: rateLimit.nullable().optional(),
-  ordered: z.boolean().nullable().optional(),
+  ordered: ordered.nullable().optional(),
   retrySchedule: retrySchedule.nullable().optional(),
 });
 
-const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
+export const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
 
-const rotationSchema = z.strictObject({
+export const rotationSchema = z.strictObject({
   gracePeriodSeconds: z.int().min(0).max(MAX_GRACE_SECONDS).default(DEFAULT_GRACE_SECONDS),
   signingSecret: signingSecret.optional(),
 });
 
-const testSchema = z.strictObject({ event: eventName.optional() });
+export const testSchema = z.strictObject({ event: eventName.optional() });
 
 type AppContext = Context<ApiEnv>;
 
