@@ -85,7 +85,7 @@ export class Pump {
   #lastStartAtMs = 0;
   /** An ordered delivery failed: what was planned behind it waits for it. */
   #blocked = false;
-  #healthIsOnDisk = true;
+  #runIsOnDisk = true;
   #running = false;
   #woken = false;
   #resolveChange: () => void = () => {};
@@ -151,7 +151,7 @@ export class Pump {
     try {
       for (;;) {
         if (this.#mustRecord()) this.record();
-        if (this.#plan()) await this.#host.sync();
+        await this.#plan();
         this.#startPlanned();
         const waitMs = this.#waitMs();
         if (waitMs === null && !this.#woken) break;
@@ -222,18 +222,23 @@ export class Pump {
 
   // --- plan -------------------------------------------------------------------------------------------------
 
-  /** Leases what is to start next; whether something was written that must be on disk before it starts. */
-  #plan(): boolean {
+  /** Leases what is to start next. What cannot be leased, because the disk takes nothing, is not planned. */
+  async #plan(): Promise<void> {
     const terms = this.#host.terms();
     const nowMs = Date.now();
-    if (terms === null || this.#isSpent(nowMs)) return false;
-    if (this.#planned.length > 0 || this.#inFlight.size >= this.#maxInFlight(terms)) return false;
+    if (terms === null || this.#isSpent(nowMs)) return;
+    if (this.#planned.length > 0 || this.#inFlight.size >= this.#maxInFlight(terms)) return;
     this.record();
     const chosen = this.#choose(terms, nowMs);
-    if (chosen.length === 0) return false;
+    if (chosen.length === 0) return;
     this.#planned = chosen.map((delivery) => this.#flightOf(delivery, terms, nowMs));
-    this.#saveRun();
-    return true;
+    try {
+      this.#saveRun();
+      await this.#host.sync();
+    } catch (thrown) {
+      this.#dropPlan();
+      throw thrown;
+    }
   }
 
   #choose(terms: Terms, nowMs: number): DueDelivery[] {
@@ -332,13 +337,17 @@ export class Pump {
   /** Gives back what was leased and has not started. */
   #unplan(): void {
     this.#blocked = false;
+    if (this.#planned.length === 0) return;
+    this.#dropPlan();
+    this.#saveRun();
+  }
+
+  #dropPlan(): void {
     const [first] = this.#planned;
-    if (first === undefined) return;
     const fresh = this.#planned.find(({ lease }) => lease.fresh !== null);
     if (fresh?.lease.fresh) this.#rewind(fresh.lease.fresh);
-    this.#run.nextStartAtMs = Math.min(this.#run.nextStartAtMs, first.startAtMs);
+    if (first) this.#run.nextStartAtMs = Math.min(this.#run.nextStartAtMs, first.startAtMs);
     this.#planned = [];
-    this.#saveRun();
   }
 
   #rewind(position: Position): void {
@@ -353,8 +362,8 @@ export class Pump {
     const window =
       terms === null || this.#planned.length === 0 ? MAX_UNRECORDED : this.#window(terms);
     this.#run.lease = { window, attempts };
-    this.#healthIsOnDisk = true;
     this.#runs.saveRun(this.#run);
+    this.#runIsOnDisk = true;
   }
 
   // --- start and answer -------------------------------------------------------------------------------------
@@ -371,6 +380,10 @@ export class Pump {
       if (flight === undefined || this.#startAtMs(flight, terms) > nowMs) return;
       this.#planned.shift();
       this.#start(flight, nowMs);
+      if (terms.rateLimit !== null) {
+        const nextMs = nowMs + 1_000 / terms.rateLimit;
+        this.#run.nextStartAtMs = Math.max(this.#run.nextStartAtMs, nextMs);
+      }
     }
   }
 
@@ -424,7 +437,7 @@ export class Pump {
   #withdraw(flight: Flight): void {
     if (!this.#inFlight.delete(flight.delivery.id)) return;
     if (flight.lease.fresh !== null) this.#rewind(flight.lease.fresh);
-    this.#saveRun();
+    this.#runIsOnDisk = false;
   }
 
   #land(flight: Flight, { refused, ...answer }: Answer): void {
@@ -443,16 +456,16 @@ export class Pump {
     const after = assess(before, outcome);
     if (after === before) return;
     this.#run.health = after;
-    this.#healthIsOnDisk = false;
+    this.#runIsOnDisk = false;
     this.#host.healthChanged(before, after);
   }
 
   // --- record -----------------------------------------------------------------------------------------------
 
   #mustRecord(): boolean {
+    if (!this.#runIsOnDisk) return true;
     if (this.#answered.length === 0) return false;
     return (
-      !this.#healthIsOnDisk ||
       this.#inFlight.size === 0 ||
       this.#answered.length >= GATHERED_ANSWERS ||
       Date.now() - this.#oldestAnswerAtMs >= GATHER_MS
@@ -470,7 +483,7 @@ export class Pump {
       this.count((hour) => countAttempt(hour, delivery, after));
       this.#host.recorded(delivery, after);
     }
-    if (!this.#healthIsOnDisk) this.#saveRun();
+    if (!this.#runIsOnDisk) this.#saveRun();
   }
 
   /** Counts into the running hour; it is on disk with the next lease, and the one before it when the hour is over. */

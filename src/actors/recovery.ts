@@ -12,11 +12,12 @@ import { unanswered } from "./send";
  * their deliveries go out again at once. What was leased behind them cannot have left and is fresh again. Those
  * with an outcome on disk are counted: the stored counters are from before the lease.
  *
+ * @param terms `spacingMs`: the least time between two starts under a rate limit, 0 without.
  * @returns the run to go on with; written only if something had to be closed.
  */
 export function recover(
   { runs, deliveries }: { runs: RunStore; deliveries: DeliveryStore },
-  schedule: readonly number[],
+  { schedule, spacingMs }: { schedule: readonly number[]; spacingMs: number },
   webhookId: string,
 ): Run {
   const run = runs.run();
@@ -24,16 +25,20 @@ export function recover(
   let mayHaveLeft = run.lease.window;
   let head: Position | null = null;
   let closed = 0;
+  let lastStartAtMs = 0;
   for (const { id, number, trigger, fresh } of run.lease.attempts) {
     const delivery = deliveries.get(id);
     if (delivery === null) continue;
     if (delivery.attempts >= number) {
-      if (delivery.log.at(-1)?.number === number) {
+      const attempt = delivery.log.at(-1);
+      if (attempt?.number === number) {
         countAttempt(run.hour, { ...delivery, status: "pending" }, delivery);
+        lastStartAtMs = Math.max(lastStartAtMs, attempt.startedAtMs);
       }
     } else if (mayHaveLeft > 0) {
       mayHaveLeft -= 1;
       closed += 1;
+      lastStartAtMs = nowMs;
       const outcome = unanswered("interrupted", nowMs);
       const after = recorded({ delivery, attempt: { number, trigger }, outcome }, schedule);
       deliveries.update(after);
@@ -43,6 +48,7 @@ export function recover(
       head ??= fresh;
     }
   }
+  run.nextStartAtMs = Math.max(run.nextStartAtMs, lastStartAtMs + spacingMs);
   if (closed > 0) {
     run.lease = NO_LEASE;
     run.head = head ?? run.head;

@@ -76,7 +76,12 @@ export class Subscriber extends DurableObject<Env> {
     const tables = new DeliveryTables(this.ctx.storage.sql);
     const store = new DeliveryStore(tables);
     const stores = { deliveries: store, runs: this.#runs };
-    const pump = new Pump(this.#host(), stores, recover(stores, this.#schedule(), this.#id));
+    const rateLimit = this.#webhook()?.rateLimit ?? null;
+    const terms = {
+      schedule: this.#schedule(),
+      spacingMs: rateLimit === null ? 0 : 1_000 / rateLimit,
+    };
+    const pump = new Pump(this.#host(), stores, recover(stores, terms, this.#id));
     const deliveries = new Deliveries({
       tables,
       store,

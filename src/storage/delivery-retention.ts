@@ -30,13 +30,18 @@ export class DeliveryRetention {
    */
   pendingSince(beforeMs: number, head: Position, limit: number): StoredDelivery[] {
     const old: StoredDelivery[] = [];
-    for (const period of this.#tables.periods.filter((start) => start <= beforeMs)) {
-      const rows = this.#sql.exec<DeliveryRow>(
-        `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY due_${period} WHERE due_at IS NOT NULL AND coalesce(kept_from, created_at) <= ? LIMIT ?`,
-        beforeMs,
-        limit,
-      );
-      for (const row of rows.toArray()) old.push(deliveryOf(row, period));
+    for (const period of this.#tables.periods) {
+      // In a younger table only what moved there can be so old, and that is in the index of what is kept.
+      const [index, since] =
+        period <= beforeMs ? ["due", "coalesce(kept_from, created_at)"] : ["kept", "kept_from"];
+      const rows = this.#sql
+        .exec<DeliveryRow>(
+          `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE due_at IS NOT NULL AND ${since} <= ? LIMIT ?`,
+          beforeMs,
+          limit,
+        )
+        .toArray();
+      for (const row of rows) old.push(deliveryOf(row, period));
     }
     for (const { body: _, ...delivery } of this.#store.fresh(head, limit, Number.MAX_SAFE_INTEGER)
       .deliveries) {
