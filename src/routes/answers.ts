@@ -3,6 +3,7 @@
  * `views.ts`), so nothing but `openapi.ts` imports this file, and no cold start pays for it.
  */
 import { z } from "zod";
+import { exampleEvent } from "../domain/event";
 
 export const webhookId = z.string().regex(/^wh_[0-9A-HJKMNP-TV-Z]{26}$/);
 export const eventId = z.string().regex(/^evt_[0-9A-HJKMNP-TV-Z]{26}$/);
@@ -14,6 +15,8 @@ const anyObject = z.record(z.string(), z.unknown());
 const WEBHOOK_ID = "wh_01HZC7RQNP4XT2KM9QZ8W3V5YA";
 const EVENT_ID = "evt_QNH783WW52FCCN914ZB1QAYTW0";
 const OTHER_EVENT_ID = "evt_7M2K9QZ8W3V5YA01HZC7RQNP4X";
+
+export const EXAMPLE_REPLY = exampleEvent("reply.received", Date.parse("2026-11-23T09:14:35Z"));
 
 const deliveryStatus = z.enum(["pending", "delivered", "undeliverable", "cancelled"]);
 const attemptError = z.enum([
@@ -43,7 +46,7 @@ const WEBHOOK_EXAMPLE = {
 };
 
 export const webhook = z
-  .strictObject({
+  .object({
     id: webhookId,
     url: text.meta({
       description: "In lists, and to a key that only reads, the query is shown as `?…`.",
@@ -65,7 +68,7 @@ export const webhook = z
   })
   .meta({ id: "Webhook", examples: [WEBHOOK_EXAMPLE] });
 
-export const oneWebhook = z.strictObject({ webhook }).meta({
+export const oneWebhook = z.object({ webhook }).meta({
   id: "OneWebhook",
   examples: [
     {
@@ -77,8 +80,21 @@ export const oneWebhook = z.strictObject({ webhook }).meta({
   ],
 });
 
+const DELIVERY_EXAMPLE = {
+  webhookId: WEBHOOK_ID,
+  eventId: EVENT_ID,
+  event: "reply.received",
+  status: "pending",
+  attempts: 1,
+  createdAt: "2026-11-23T09:14:36.120Z",
+  nextAttemptAt: "2026-11-23T09:15:38.002Z",
+  completedAt: null,
+  lastStatusCode: 503,
+  lastError: "status",
+};
+
 export const delivery = z
-  .strictObject({
+  .object({
     webhookId,
     eventId,
     event: text,
@@ -90,26 +106,21 @@ export const delivery = z
     lastStatusCode: z.int().nullable(),
     lastError: deliveryError.nullable(),
   })
-  .meta({
-    id: "Delivery",
-    examples: [
-      {
-        webhookId: WEBHOOK_ID,
-        eventId: EVENT_ID,
-        event: "reply.received",
-        status: "pending",
-        attempts: 1,
-        createdAt: "2026-11-23T09:14:36.120Z",
-        nextAttemptAt: "2026-11-23T09:15:38.002Z",
-        completedAt: null,
-        lastStatusCode: 503,
-        lastError: "status",
-      },
-    ],
-  });
+  .meta({ id: "Delivery", examples: [DELIVERY_EXAMPLE] });
+
+const ATTEMPT_EXAMPLE = {
+  number: 1,
+  trigger: "scheduled",
+  startedAt: "2026-11-23T09:14:36.480Z",
+  durationMs: 212,
+  statusCode: 503,
+  error: "status",
+  responseBody: "try later",
+  responseTruncated: false,
+};
 
 export const attempt = z
-  .strictObject({
+  .object({
     number: z.int().positive(),
     trigger: z.enum(["scheduled", "manual", "test"]),
     startedAt: time,
@@ -121,25 +132,14 @@ export const attempt = z
     }),
     responseTruncated: z.boolean(),
   })
-  .meta({
-    id: "Attempt",
-    examples: [
-      {
-        number: 1,
-        trigger: "scheduled",
-        startedAt: "2026-11-23T09:14:36.480Z",
-        durationMs: 212,
-        statusCode: 503,
-        error: "status",
-        responseBody: "try later",
-        responseTruncated: false,
-      },
-    ],
-  });
+  .meta({ id: "Attempt", examples: [ATTEMPT_EXAMPLE] });
 
 export const loggedDelivery = delivery
   .extend({ attemptLog: z.array(attempt).meta({ description: "Oldest first, at most 20." }) })
-  .meta({ id: "LoggedDelivery", examples: undefined });
+  .meta({
+    id: "LoggedDelivery",
+    examples: [{ ...DELIVERY_EXAMPLE, attemptLog: [ATTEMPT_EXAMPLE] }],
+  });
 
 const EVENT_EXAMPLE = {
   id: EVENT_ID,
@@ -152,7 +152,7 @@ const EVENT_EXAMPLE = {
 };
 
 export const event = z
-  .strictObject({
+  .object({
     id: eventId,
     event: text,
     timestamp: text.nullable().meta({ description: "As Leadterra gave it." }),
@@ -168,10 +168,13 @@ export const wholeEvent = event
     payload: anyObject.nullable().meta({ description: "The JSON; null when it was erased." }),
     deliveries: z.array(delivery),
   })
-  .meta({ id: "WholeEvent", examples: undefined });
+  .meta({
+    id: "WholeEvent",
+    examples: [{ ...EVENT_EXAMPLE, payload: EXAMPLE_REPLY, deliveries: [DELIVERY_EXAMPLE] }],
+  });
 
 export const deadLetter = z
-  .strictObject({
+  .object({
     id: text,
     eventId: eventId.nullable(),
     event: text.nullable(),
@@ -196,7 +199,7 @@ export const deadLetter = z
   });
 
 export const auditEntry = z
-  .strictObject({
+  .object({
     id: text,
     at: time,
     key: text.nullable().meta({
@@ -223,28 +226,41 @@ export const auditEntry = z
   });
 
 export const eventType = z
-  .strictObject({ name: text, description: text, schema: anyObject, example: anyObject })
-  .meta({ id: "EventType" });
+  .object({
+    name: text,
+    description: text,
+    schema: anyObject.meta({ description: "JSON Schema of the whole event." }),
+    example: anyObject,
+  })
+  .meta({
+    id: "EventType",
+    examples: [
+      {
+        name: "reply.received",
+        description: "A reply came in and was classified.",
+        schema: { type: "object" },
+        example: EXAMPLE_REPLY,
+      },
+    ],
+  });
 
 export const stats = z
-  .strictObject({
+  .object({
     lastEventAt: time.nullable(),
     events: count,
     webhooks: z.array(
-      z.strictObject({
+      z.object({
         id: webhookId,
         pending: count,
         delivered: count,
         undeliverable: count,
         cancelled: count,
         successRate: z.number().min(0).max(1).nullable(),
-        latencyMs: z.strictObject({ p50: z.number().nullable(), p95: z.number().nullable() }),
+        latencyMs: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
         oldestDueAt: time.nullable(),
       }),
     ),
-    hours: z.array(
-      z.strictObject({ at: time, events: count, delivered: count, failedAttempts: count }),
-    ),
+    hours: z.array(z.object({ at: time, events: count, delivered: count, failedAttempts: count })),
   })
   .meta({
     id: "Stats",
@@ -270,42 +286,51 @@ export const stats = z
   });
 
 export const problemDetails = z
-  .strictObject({
+  .object({
     type: text,
     title: text,
     status: z.int().min(400).max(599),
     detail: text,
     code: text,
     requestId: z.uuid().meta({ description: "Stands in the log line beside it too." }),
-    errors: z.array(z.strictObject({ path: text, message: text })).optional(),
+    errors: z.array(z.object({ path: text, message: text })).optional(),
   })
   .meta({ id: "Problem", description: "RFC 9457 problem details." });
 
 export const accepted = z
-  .strictObject({ id: eventId, duplicate: z.boolean() })
+  .object({ id: eventId, duplicate: z.boolean() })
   .meta({ id: "Accepted", examples: [{ id: EVENT_ID, duplicate: false }] });
 
 export const health = z
-  .strictObject({
+  .object({
     status: z.enum(["ok", "misconfigured"]),
     version: text,
-    problems: z.array(z.strictObject({ name: text, message: text })),
+    problems: z.array(z.object({ name: text, message: text })),
   })
   .meta({ id: "Health", examples: [{ status: "ok", version: "0.1.0", problems: [] }] });
 
-export const redriven = z.strictObject({ id: text });
-export const replayed = z.strictObject({ replayed: count });
-export const matches = z.strictObject({ matches: z.boolean() });
-export const eventTypeList = z.strictObject({ data: z.array(eventType) });
+export const redriven = z.object({ id: text }).meta({ examples: [{ id: "dl_4d1f8a6be0c2" }] });
+export const replayed = z.object({ replayed: count }).meta({ examples: [{ replayed: 1 }] });
+export const matches = z.object({ matches: z.boolean() }).meta({ examples: [{ matches: true }] });
+export const eventTypeList = z
+  .object({ data: z.array(eventType) })
+  .meta({ examples: [{ data: eventType.meta()?.examples }] });
 
 /** A count of what one call did; `next` goes on behind it. */
 export function counted(what: "replayed" | "discarded" | "erased") {
-  return z.strictObject({ [what]: count, next: text.nullable() });
+  return z
+    .object({
+      [what]: count,
+      next: text.nullable().meta({ description: "Give it as `cursor`; null when all is done." }),
+    })
+    .meta({ examples: [{ [what]: 12, next: null }] });
 }
 
 export function page(item: z.ZodType) {
-  return z.strictObject({
-    data: z.array(item),
-    next: text.nullable().meta({ description: "Give it as `cursor`; null on the last page." }),
-  });
+  return z
+    .object({
+      data: z.array(item),
+      next: text.nullable().meta({ description: "Give it as `cursor`; null on the last page." }),
+    })
+    .meta({ examples: [{ data: item.meta()?.examples, next: null }] });
 }

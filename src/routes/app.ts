@@ -7,7 +7,10 @@ import { audit } from "./audit";
 import { type ApiEnv, requireKey } from "./auth";
 import { deadLetters } from "./dead-letters";
 import { deliveries } from "./deliveries";
+import { docs } from "./docs";
+import { eventTypes } from "./event-types";
 import { events } from "./events";
+import { filters } from "./filters";
 import { idempotent } from "./idempotency";
 import { ingest } from "./ingest";
 import { problem } from "./problem";
@@ -22,10 +25,13 @@ export const app = new Hono<ApiEnv>()
     c.header("cache-control", "no-store");
     return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
   })
+  .route("/", docs)
   .use("/v1/*", requireKey(), idempotent())
   .route("/v1/webhooks", webhooks)
   .route("/v1/webhooks", deliveries)
   .route("/v1/events", events)
+  .route("/v1/event-types", eventTypes)
+  .route("/v1/filters", filters)
   .route("/v1/dead-letters", deadLetters)
   .route("/v1/stats", stats)
   .route("/v1/audit", audit)

@@ -6,10 +6,10 @@ import { REGISTRY_NAME } from "../domain/placement";
 import type { AuditEntry } from "../storage/registry-store";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
-import { badCursor, limitParam, readQuery } from "./request";
+import { badCursor, cursorParam, limitParam, readQuery } from "./request";
 import { shownAudit } from "./views";
 
-export const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
+export const listQuery = z.strictObject({ limit: limitParam, cursor: cursorParam });
 
 export const audit = new Hono<ApiEnv>().get("/", async (c) => {
   const query = readQuery(c, listQuery);

@@ -7,10 +7,10 @@ import type { DeadLetter } from "../storage/dead-letter-store";
 import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
-import { badCursor, limitParam, readQuery } from "./request";
+import { badCursor, cursorParam, limitParam, readQuery } from "./request";
 import { shownDeadLetter } from "./views";
 
-export const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
+export const listQuery = z.strictObject({ limit: limitParam, cursor: cursorParam });
 
 export const deadLetters = new Hono<ApiEnv>()
   .get("/", async (c) => {

@@ -11,6 +11,7 @@ import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
   badCursor,
+  cursorParam,
   eventName,
   formatPosition,
   limitParam,
@@ -27,7 +28,7 @@ const MAX_DISCARDED = 1_000;
 
 export const listQuery = z.strictObject({
   limit: limitParam,
-  cursor: z.string().optional(),
+  cursor: cursorParam,
   status: z.enum(["pending", "delivered", "undeliverable", "cancelled"]).optional(),
   event: eventName.optional(),
   since: timeParam.optional(),
@@ -40,14 +41,14 @@ export const replaySchema = z.strictObject({
   only: z.enum(["undeliverable", "all", "missing"]),
   event: eventName.optional(),
   dryRun: z.boolean().default(false),
-  cursor: z.string().optional(),
+  cursor: cursorParam,
 });
 
 export const discardSchema = z.strictObject({
   until: timeParam.optional(),
   event: eventName.optional(),
   dryRun: z.boolean().default(false),
-  cursor: z.string().optional(),
+  cursor: cursorParam,
 });
 
 type AppContext = Context<ApiEnv>;

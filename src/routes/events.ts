@@ -9,6 +9,7 @@ import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
   badCursor,
+  cursorParam,
   eventName,
   formatPosition,
   limitParam,
@@ -25,7 +26,7 @@ const searchText = z.string().min(1).max(MAX_SEARCH_CHARACTERS);
 
 export const listQuery = z.strictObject({
   limit: limitParam,
-  cursor: z.string().optional(),
+  cursor: cursorParam,
   event: eventName.optional(),
   since: timeParam.optional(),
   until: timeParam.optional(),
@@ -40,7 +41,7 @@ export const replaySchema = z.strictObject({
     .optional(),
 });
 
-export const eraseSchema = z.strictObject({ email: searchText, cursor: z.string().optional() });
+export const eraseSchema = z.strictObject({ email: searchText, cursor: cursorParam });
 
 export const events = new Hono<ApiEnv>()
   .get("/", async (c) => {

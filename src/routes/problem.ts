@@ -32,7 +32,8 @@ export function problem(c: Context, failure: Failure): Response {
   });
 }
 
-function typeOf(code: FailureCode): string {
+/** RFC 9457 `type`: one for each code. */
+export function typeOf(code: FailureCode): string {
   return `urn:leadterra-relay:problem:${code}`;
 }
 

@@ -13,10 +13,18 @@ export const limitParam = z
   .transform(Number)
   .pipe(z.number().int().min(1).max(MAX_PAGE))
   .default(DEFAULT_PAGE)
-  .meta({ type: "integer", minimum: 1, maximum: MAX_PAGE });
+  .meta({ type: "integer", minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE });
+
+export const cursorParam = z
+  .string()
+  .optional()
+  .meta({ description: "`next` of the page before." });
 
 /** ISO 8601 with an offset → Unix milliseconds. */
-export const timeParam = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
+export const timeParam = z.iso
+  .datetime({ offset: true })
+  .transform((text) => Date.parse(text))
+  .meta({ description: "ISO 8601 with an offset." });
 
 export const eventName = z
   .string()

@@ -17,6 +17,7 @@ import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
   badCursor,
+  cursorParam,
   eventName,
   invalid,
   limitParam,
@@ -52,10 +53,11 @@ const headers = z
   })
   .transform((given) => headersOf(given as Record<string, string>))
   .meta({
-    type: "object",
+    type: ["object", "null"],
     additionalProperties: { type: "string", minLength: 1, maxLength: 4_096 },
     maxProperties: 50,
-    description: "Sent with every delivery. Values are never shown again; reserved names are refused.",
+    description:
+      "Sent with every delivery. Values are never shown again; reserved names are refused.",
   });
 /** Null for none; the paths of mistakes lead into the filter. */
 export const filterSchema = z
@@ -90,10 +92,13 @@ const rateLimit = z
 const signingSecret = z
   .string()
   .refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes')
-  .meta({ description: '"whsec_" and the base64 of 24 to 64 bytes; made by the relay when left out.' });
+  .meta({
+    description: '"whsec_" and the base64 of 24 to 64 bytes; made by the relay when left out.',
+  });
 
 const url = z.string().meta({
-  description: "An https: URL with a public DNS name, or service:NAME/path for a binding of the Worker.",
+  description:
+    "An https: URL with a public DNS name, or service:NAME/path for a binding of the Worker.",
 });
 const ordered = z.boolean().meta({
   description: "One event at a time in the order of arrival; a failing one holds those behind it.",
@@ -122,7 +127,7 @@ export const changesSchema = z.strictObject({
   retrySchedule: retrySchedule.nullable().optional(),
 });
 
-export const listQuery = z.strictObject({ limit: limitParam, cursor: z.string().optional() });
+export const listQuery = z.strictObject({ limit: limitParam, cursor: cursorParam });
 
 export const rotationSchema = z.strictObject({
   gracePeriodSeconds: z.int().min(0).max(MAX_GRACE_SECONDS).default(DEFAULT_GRACE_SECONDS),

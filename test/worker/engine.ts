@@ -1,8 +1,15 @@
 /** What the tests of the engine share: a service that answers as it is told, a clock, and a look into objects. */
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import {
+  createExecutionContext,
+  createMessageBatch,
+  getQueueResult,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, type MockInstance, vi } from "vitest";
-import type { Journal, Registry, Subscriber } from "../../src";
+import worker, { type Journal, type Registry, type Subscriber } from "../../src";
+import { parseEvent } from "../../src/domain/event";
 import { type EventId, eventIdOf } from "../../src/domain/ids";
 import { journalName, REGISTRY_NAME } from "../../src/domain/placement";
 import type { Webhook } from "../../src/domain/webhook";
@@ -216,9 +223,14 @@ export async function deliveryOf(
 
 /** How many deliveries there are of each status. */
 export async function tally(webhookId: string): Promise<Record<string, number>> {
-  const { deliveries } = await subscriber(webhookId).deliveries({ limit: 100_000 });
   const counts: Record<string, number> = {};
-  for (const { status } of deliveries) counts[status] = (counts[status] ?? 0) + 1;
+  for (let before: { seq: number; index: number } | null | undefined; before !== null; ) {
+    const query: { limit: number; before?: { seq: number; index: number } } = { limit: 100_000 };
+    if (before !== undefined) query.before = before;
+    const { deliveries, next } = await subscriber(webhookId).deliveries(query);
+    for (const { status } of deliveries) counts[status] = (counts[status] ?? 0) + 1;
+    before = next;
+  }
   return counts;
 }
 
@@ -282,4 +294,97 @@ export async function settingsOf(id: string): Promise<Webhook> {
   const webhook = (await registry().get(id)) as Webhook | null;
   if (webhook === null) throw new Error(`there is no webhook ${id}`);
   return webhook;
+}
+
+/** Gives an object other bindings, until it is evicted. */
+export async function withBindings(
+  stub: Stub,
+  change: (env: Env) => { [Name in keyof Env]?: unknown },
+): Promise<void> {
+  await runInDurableObject(stub as DurableObjectStub, (instance) => {
+    const object = instance as unknown as { env: Env };
+    object.env = { ...object.env, ...change(object.env) } as Env;
+  });
+}
+
+/** Calls to an object of this namespace that go elsewhere: `methods` of the objects named in `only`, or of all. */
+export function diverted<N extends { getByName(name: string): object }>(
+  namespace: N,
+  methods: Record<string, (...parameters: never[]) => unknown>,
+  only?: readonly string[],
+): N {
+  const getByName = (name: string) => {
+    const stub = namespace.getByName(name);
+    if (only !== undefined && !only.includes(name)) return stub;
+    return new Proxy(stub, {
+      get: (target, key) => methods[String(key)] ?? Reflect.get(target, key),
+    });
+  };
+  return { getByName } as unknown as N;
+}
+
+/** The next `times` statements of an object's SQL that begin with `start` fail with `message`, until it is evicted. */
+export async function failStatements(
+  stub: Stub,
+  { start, message, times }: { start: string; message: string; times: number },
+): Promise<void> {
+  await inObject(stub, (state) => {
+    const { sql } = state.storage;
+    const exec = sql.exec.bind(sql);
+    let left = times;
+    sql.exec = ((query: string, ...bindings: SqlStorageValue[]) => {
+      if (query.startsWith(start) && left-- > 0) throw new Error(message);
+      return exec(query, ...bindings);
+    }) as typeof sql.exec;
+  });
+}
+
+// --- the queue ----------------------------------------------------------------------------------------------
+
+/** An event as Leadterra would have it, with the id that the relay gives it. */
+export async function eventOf(
+  event: string,
+  data: Record<string, unknown>,
+  timestamp = new Date().toISOString(),
+): Promise<Owed> {
+  const body = bytesOf({ event, timestamp, data });
+  const parsed = await parseEvent(body);
+  if (!parsed.ok) throw new Error(parsed.failure.code);
+  return { id: parsed.value.id, event, body };
+}
+
+export type Consumed = {
+  /** The ids of the messages that were acknowledged. */
+  acked: string[];
+  /** The delay in seconds of each message that is to come again. */
+  retried: Record<string, number | undefined>;
+};
+
+/** Runs one batch of the queue; messages are `m0`, `m1`, … unless named. */
+export async function consume(
+  bodies: readonly (Uint8Array | { body: Uint8Array })[],
+  options: { atMs?: number; attempts?: number; env?: Env; queue?: string; name?: string } = {},
+): Promise<Consumed> {
+  const { atMs = Date.now(), attempts = 1, queue = "leadterra-events", name = "m" } = options;
+  const messages = bodies.map((given, index) => ({
+    id: `${name}${index}`,
+    timestamp: new Date(atMs),
+    attempts,
+    body: (given instanceof Uint8Array ? given : given.body).slice().buffer as ArrayBuffer,
+  }));
+  const batch = createMessageBatch<ArrayBuffer>(queue, messages);
+  // The result of a batch does not tell the delay.
+  const delays: Record<string, number | undefined> = {};
+  for (const message of batch.messages) {
+    const retry = message.retry.bind(message);
+    message.retry = (retryOptions) => {
+      delays[message.id] = retryOptions?.delaySeconds;
+      retry(retryOptions);
+    };
+  }
+  const context = createExecutionContext();
+  await worker.queue(batch, options.env ?? env);
+  const { explicitAcks, retryMessages } = await getQueueResult(batch, context);
+  const retried = retryMessages.map(({ msgId }) => [msgId, delays[msgId]]);
+  return { acked: [...explicitAcks].sort(), retried: Object.fromEntries(retried) };
 }

@@ -1,0 +1,307 @@
+/**
+ * Registers the deployed relay with Leadterra, and puts the signing secret of the answer into the Worker. The
+ * secret goes from the answer to wrangler's standard input and nowhere else.
+ *
+ *   LEADTERRA_API_KEY=sk_live_… npm run register -- --relay https://my-relay.workers.dev
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs, styleText } from "node:util";
+import { EVENT_KINDS, type EventKind } from "./leadterra.ts";
+import { QUIET, spawnWrangler } from "./wrangler.ts";
+
+const LEADTERRA_API = "https://app.leadterra.co";
+const INGEST_PATH = "/webhooks/leadterra";
+const SECRET_NAME = "LEADTERRA_SIGNING_SECRETS";
+/** Leadterra's page says that the secret is in the answer, and its sample shows no such field: what it may be. */
+const SECRET_FIELDS = ["signingSecret", "signing_secret", "secret"] as const;
+const ANSWER_TIMEOUT_MS = 30_000;
+/** Leadterra shows the secret once, so a failed `wrangler secret put` is repeated, after these waits. */
+const PUT_AGAIN_AFTER_MS = [2_000, 5_000];
+const MAX_REASON_CHARACTERS = 200;
+
+export type RegisterCommand = {
+  /** The relay's origin. */
+  relay: string;
+  /** The origin of Leadterra's API. */
+  api: string;
+  events: readonly EventKind[];
+  /** Whether a secret that the Worker has already may be replaced. */
+  replace: boolean;
+  /** Options that tell wrangler which Worker is meant. */
+  worker: readonly string[];
+};
+
+/** Runs wrangler to its end, with `input` as its standard input. */
+export type Wrangler = (
+  args: readonly string[],
+  input?: string,
+) => Promise<{ exitCode: number; stdout: string; stderr: string }>;
+
+export type Surroundings = {
+  apiKey: string;
+  wrangler: Wrangler;
+  say: (line: string) => void;
+  putAgainAfterMs?: readonly number[];
+};
+
+/**
+ * Nothing is registered unless wrangler can reach the Worker: Leadterra shows the secret once.
+ *
+ * @throws an Error that says what to do, with nothing secret in it.
+ */
+export async function register(command: RegisterCommand, around: Surroundings): Promise<void> {
+  await checkWorker(command, around);
+  const answer = await registerAtLeadterra(command, around.apiKey);
+  around.say(`Registered at Leadterra${inParentheses(idOf(answer))}: ${urlOf(command)}`);
+  await putSecret(secretIn(answer, command), command, around);
+  around.say(`${SECRET_NAME} is in the Worker. Look at ${command.relay}/healthz.`);
+}
+
+// --- the Worker ---------------------------------------------------------------------------------------------
+
+async function checkWorker({ replace, worker }: RegisterCommand, around: Surroundings) {
+  const list = await around.wrangler(["secret", "list", "--format", "json", ...worker]);
+  const names = list.exitCode === 0 ? namesIn(list.stdout) : null;
+  if (names === null) {
+    throw new Error(
+      `Nothing was registered: wrangler cannot tell which secrets the Worker has. Is it deployed (npm run deploy), and are you logged in (npx wrangler login)?\n${list.stderr || list.stdout}`.trimEnd(),
+    );
+  }
+  if (!names.includes(SECRET_NAME)) return;
+  if (!replace) {
+    throw new Error(
+      `Nothing was registered: the Worker has ${SECRET_NAME} already. It would be replaced, and events signed with a secret that is in it now would be refused.\nTo replace it, add --replace. To keep both, register by hand (README, "Connect Leadterra") and give ${SECRET_NAME} all secrets, separated by commas.`,
+    );
+  }
+  around.say(
+    styleText(
+      "yellow",
+      `Replacing ${SECRET_NAME}: events signed with a secret that is in it now will be refused.`,
+    ),
+  );
+}
+
+function namesIn(output: string): string[] | null {
+  try {
+    const secrets: { name: string }[] = JSON.parse(output.slice(output.indexOf("[")));
+    return secrets.map(({ name }) => name);
+  } catch {
+    return null;
+  }
+}
+
+async function putSecret(
+  secret: string,
+  { worker }: RegisterCommand,
+  { wrangler, say, putAgainAfterMs = PUT_AGAIN_AFTER_MS }: Surroundings,
+): Promise<void> {
+  const args = ["secret", "put", SECRET_NAME, ...worker];
+  for (const waitMs of [...putAgainAfterMs, null]) {
+    const { exitCode, stdout, stderr } = await wrangler(args, secret);
+    if (exitCode === 0) return;
+    const output = [secret, JSON.stringify(secret).slice(1, -1)].reduce(
+      (text, spelling) => text.replaceAll(spelling, "***"),
+      stderr || stdout,
+    );
+    if (waitMs === null) {
+      throw new Error(
+        `The webhook is registered, and its secret is not in the Worker: wrangler failed. Leadterra may show the secret once only, and it was not kept. Put it in by hand if you can see it at Leadterra:\n  ${byHand(worker)}\nElse delete the webhook at Leadterra and run this again.\n${output}`.trimEnd(),
+      );
+    }
+    say(`wrangler failed; again in ${waitMs / 1_000} s.`);
+    await sleep(waitMs);
+  }
+}
+
+function byHand(worker: readonly string[]): string {
+  return ["npx wrangler secret put", SECRET_NAME, ...worker].join(" ");
+}
+
+/** The project's own wrangler; what it says is read and not shown. */
+export const runWrangler: Wrangler = async (args, input) => {
+  const child = spawnWrangler(args, { stdio: ["pipe", "pipe", "pipe"], env: QUIET });
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+  const exited = new Promise<number>((resolve, reject) => {
+    child.once("error", reject).once("close", (code) => resolve(code ?? 1));
+  });
+  // A wrangler that ends without having read its input says why by its exit code.
+  child.stdin?.on("error", () => {}).end(input ?? "");
+  return { exitCode: await exited, stdout: stdout(), stderr: stderr() };
+};
+
+function collect(stream: NodeJS.ReadableStream | null): () => string {
+  let text = "";
+  stream?.setEncoding("utf8");
+  stream?.on("data", (part: string) => {
+    text += part;
+  });
+  return () => text;
+}
+
+// --- Leadterra ----------------------------------------------------------------------------------------------
+
+type Json = Record<string, unknown>;
+
+function urlOf({ relay }: RegisterCommand): string {
+  return relay + INGEST_PATH;
+}
+
+/** @returns what Leadterra answered, an empty object if that is none. */
+async function registerAtLeadterra(command: RegisterCommand, apiKey: string): Promise<Json> {
+  const response = await fetch(`${command.api}/v1/webhooks`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${apiKey}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ url: urlOf(command), events: command.events }),
+    redirect: "manual",
+    signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+  }).catch((thrown: unknown) => {
+    throw new Error(`Leadterra cannot be reached at ${command.api} (${causeOf(thrown)}).`);
+  });
+  const json = objectOf(await response.json().catch(() => null));
+  if (response.ok) return json;
+  const what = `Leadterra answered ${response.status}${inParentheses(reasonIn(json, apiKey))}`;
+  const refused = response.status === 401 || response.status === 403;
+  throw new Error(
+    `Nothing was registered: ${what}.${refused ? " Is LEADTERRA_API_KEY right?" : ""}`,
+  );
+}
+
+/** A code such as ECONNREFUSED; the message of a failed fetch may repeat a header. */
+function causeOf(thrown: unknown): string {
+  const { name, cause } = thrown as Error;
+  return String(objectOf(cause).code ?? name);
+}
+
+/** The sentence of an error, wherever APIs put it; no other part of the answer, which may hold anything. */
+function reasonIn(json: Json, apiKey: string): string | null {
+  const error = objectOf(json.error);
+  const reason = [error.message, json.message, json.detail, json.error].find(
+    (text) => typeof text === "string",
+  );
+  if (reason === undefined) return null;
+  return plain(String(reason).replaceAll(apiKey, "***")).slice(0, MAX_REASON_CHARACTERS);
+}
+
+/** @throws when there is none that the relay can take: the names that were there instead, and no values. */
+function secretIn(answer: Json, { worker }: RegisterCommand): string {
+  const webhook = objectOf(answer.webhook);
+  const secret = [webhook, answer]
+    .flatMap((holder) => SECRET_FIELDS.map((field) => holder[field]))
+    .find((value) => typeof value === "string" && value !== "");
+  if (typeof secret === "string" && /^[^\s,]+$/.test(secret)) return secret;
+  const names = [
+    ...Object.keys(answer),
+    ...Object.keys(webhook).map((name) => `webhook.${name}`),
+  ].map(plain);
+  const missing =
+    secret === undefined
+      ? `its answer has no signing secret under a name that is known here. It has: ${names.join(", ") || "nothing that can be read"}`
+      : "its answer has a signing secret with a comma or a space in it, which the relay cannot take";
+  throw new Error(
+    `The webhook is registered at Leadterra, but ${missing}.\nFind the secret at Leadterra and put it into the Worker:\n  ${byHand(worker)}`,
+  );
+}
+
+function idOf(answer: Json): string | null {
+  const { id } = objectOf(answer.webhook);
+  return typeof id === "string" && /^[\w-]{1,64}$/.test(id) ? id : null;
+}
+
+function objectOf(value: unknown): Json {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject ? (value as Json) : {};
+}
+
+/** Without what could steer a terminal. */
+function plain(text: string): string {
+  return text.replaceAll(/\p{C}/gu, "?");
+}
+
+function inParentheses(text: string | null): string {
+  return text === null ? "" : ` (${text})`;
+}
+
+// --- the command line ---------------------------------------------------------------------------------------
+
+const USAGE = `Registers the deployed relay with Leadterra, and puts the signing secret into the Worker.
+
+  LEADTERRA_API_KEY=sk_live_… npm run register -- --relay https://my-relay.workers.dev
+
+  --relay URL            where the relay is; npm run deploy says it
+  --events NAMES         separated by commas, default all: ${EVENT_KINDS.join(", ")}
+  --replace              also when the Worker has ${SECRET_NAME} already
+  --api URL              default ${LEADTERRA_API}
+  --env, --config, --name  which Worker is meant, as for wrangler`;
+
+/** @returns null when help is asked for. */
+export function parseCommand(args: string[]): RegisterCommand | null {
+  const { values } = parseArgs({
+    args,
+    options: {
+      relay: { type: "string" },
+      events: { type: "string", default: EVENT_KINDS.join(",") },
+      replace: { type: "boolean", default: false },
+      api: { type: "string", default: LEADTERRA_API },
+      env: { type: "string", short: "e" },
+      config: { type: "string", short: "c" },
+      name: { type: "string" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) return null;
+  const { relay, api, events, replace } = values;
+  if (relay === undefined) throw new Error("--relay is missing: https://my-relay.workers.dev");
+  return {
+    relay: parseOrigin("--relay", relay, false),
+    api: parseOrigin("--api", api, true),
+    events: parseEvents(events),
+    replace,
+    worker: (["env", "config", "name"] as const).flatMap((option) => {
+      const value = values[option];
+      return value === undefined ? [] : [`--${option}`, value];
+    }),
+  };
+}
+
+/** @param loopback whether `http:` will do on this machine. */
+function parseOrigin(option: string, text: string, loopback: boolean): string {
+  const url = URL.parse(text);
+  const local = loopback && url?.protocol === "http:" && url.hostname === "127.0.0.1";
+  if (url?.protocol !== "https:" && !local) throw new Error(`${option} must start with https://`);
+  if (url === null || url.href !== `${url.origin}/`) {
+    throw new Error(`${option} must be an origin such as ${url?.origin}, and nothing behind it.`);
+  }
+  return url.origin;
+}
+
+function parseEvents(text: string): EventKind[] {
+  return text.split(",").map((name) => {
+    const kind = EVENT_KINDS.find((known) => known === name.trim());
+    if (kind === undefined) throw new Error(`--events: ${EVENT_KINDS.join(", ")}; not ${name}.`);
+    return kind;
+  });
+}
+
+/** @throws when it is missing, or holds what no header can carry. */
+export function parseApiKey(text: string | undefined): string {
+  const key = text?.trim() ?? "";
+  if (/^[\x21-\x7e]+$/.test(key)) return key;
+  throw new Error("LEADTERRA_API_KEY must be in the environment: the key of Leadterra's API.");
+}
+
+async function main(args: string[]): Promise<void> {
+  const command = parseCommand(args);
+  if (command === null) {
+    console.log(USAGE);
+    return;
+  }
+  const apiKey = parseApiKey(process.env.LEADTERRA_API_KEY);
+  await register(command, { apiKey, wrangler: runWrangler, say: (line) => console.log(line) });
+}
+
+if (import.meta.main) {
+  await main(process.argv.slice(2)).catch((thrown: unknown) => {
+    console.error(styleText("red", thrown instanceof Error ? thrown.message : String(thrown)));
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,284 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { EventId, WebhookId } from "../../src/domain/ids";
+import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
+import {
+  accept,
+  answering,
+  type Clock,
+  deliverAll,
+  journal,
+  newEvent,
+  type Owed,
+  register,
+  startClock,
+  startService,
+} from "./engine";
+import { API_KEY, api, bytesOf, call, callWith, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+
+type Entry = {
+  id: string;
+  at: string;
+  key: string | null;
+  action: string;
+  webhookId: string | null;
+  before: Record<string, unknown> | null;
+  after: Record<string, unknown> | null;
+};
+type Page = { data: Entry[]; next: string | null };
+
+let clock: Clock;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+async function audit(query = ""): Promise<Page> {
+  const response = await api("GET", `/v1/audit${query}`);
+  expect(response.status).toBe(200);
+  return response.json();
+}
+
+async function last(): Promise<Entry> {
+  const [entry] = (await audit("?limit=1")).data;
+  if (entry === undefined) throw new Error("nothing was written down");
+  return entry;
+}
+
+async function done(method: string, path: string, body?: unknown): Promise<Entry> {
+  const response = await api(method, path, body);
+  expect(response.ok, `${method} ${path}: ${response.status}`).toBe(true);
+  return last();
+}
+
+async function fingerprint(key: string): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytesOf(key)));
+  return [...digest.slice(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** In the journal and with the webhook. */
+async function recorded(webhookId: string): Promise<Owed> {
+  const event = await newEvent();
+  const entry = {
+    ...event,
+    timestamp: null,
+    conforms: true,
+    email: "zoe@example.com",
+    campaignId: null,
+    receivedAtMs: clock.nowMs(),
+    webhookIds: [webhookId as WebhookId],
+  };
+  await journal(clock.nowMs()).record({ entries: [entry] });
+  await accept(webhookId, [event]);
+  return event;
+}
+
+async function deadLetter(id: string): Promise<void> {
+  const letter = {
+    id,
+    eventId: `evt_${"0".repeat(26)}` as EventId,
+    event: "message.sent",
+    email: null,
+    reason: "given_up",
+    receivedAtMs: clock.nowMs(),
+    failedAtMs: clock.nowMs(),
+    webhookIds: [],
+  };
+  const store = env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
+  await store.keep({ letter, body: bytesOf("{}") });
+}
+
+describe("the audit log", () => {
+  it("says who registered a webhook, and what", async () => {
+    const { id } = await register({ url: "https://crm.example.com/in?token=hush", ordered: true });
+    expect(await last()).toEqual({
+      id: expect.stringMatching(/^aud_\d+$/),
+      at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      key: await fingerprint(API_KEY),
+      action: "webhook.created",
+      webhookId: id,
+      before: null,
+      after: expect.objectContaining({
+        url: "https://crm.example.com/in?…",
+        events: ["*"],
+        ordered: true,
+        status: "active",
+      }),
+    });
+  });
+
+  it("says what a change changed, before and after, and nothing else", async () => {
+    const { id } = await register({ rateLimit: 5, headers: { "x-a": "hush-hush" } });
+    const path = `/v1/webhooks/${id}`;
+    const changes = { rateLimit: 7, description: "the CRM", headers: { "x-b": "hush-hush" } };
+    expect(await done("PATCH", path, changes)).toMatchObject({
+      action: "webhook.updated",
+      webhookId: id,
+      before: { rateLimit: 5, description: null, headers: ["x-a"] },
+      after: { rateLimit: 7, description: "the CRM", headers: ["x-b"] },
+    });
+    const { before, after } = await last();
+    expect(Object.keys(before ?? {}).sort()).toEqual(Object.keys(after ?? {}).sort());
+    expect(Object.keys(after ?? {})).toHaveLength(3);
+  });
+
+  it("has every way to hold, release, rotate and delete", async () => {
+    const { id } = await register();
+    const path = `/v1/webhooks/${id}`;
+    expect(await done("POST", `${path}/pause`)).toMatchObject({
+      action: "webhook.paused",
+      before: { status: "active" },
+      after: { status: "paused" },
+    });
+    expect(await done("POST", `${path}/resume`)).toMatchObject({
+      action: "webhook.resumed",
+      before: { status: "paused" },
+      after: { status: "active" },
+    });
+    expect(await done("POST", `${path}/rotate-secret`, {})).toMatchObject({
+      action: "webhook.secret_rotated",
+      webhookId: id,
+    });
+    expect(await done("DELETE", path)).toMatchObject({
+      action: "webhook.deleted",
+      webhookId: id,
+      before: { url: "https://crm.example.com/in" },
+      after: null,
+    });
+  });
+
+  it("has what was done with deliveries and events", async () => {
+    startService(answering(500));
+    const { id } = await register();
+    const { id: eventId } = await recorded(id);
+    await deliverAll(id, clock);
+    const path = `/v1/webhooks/${id}`;
+    const since = "2020-01-01T00:00:00Z";
+    const deeds: [string, string, unknown, string, string | null][] = [
+      ["POST", `${path}/deliveries/${eventId}/retry`, undefined, "delivery.retried", id],
+      ["POST", `${path}/deliveries/${eventId}/cancel`, undefined, "delivery.cancelled", id],
+      ["POST", `${path}/replay`, { since, only: "all" }, "webhook.replayed", id],
+      ["POST", `${path}/discard`, {}, "webhook.discarded", id],
+      ["POST", `/v1/events/${eventId}/replay`, {}, "event.replayed", null],
+      ["DELETE", `/v1/events/${eventId}`, undefined, "event.erased", null],
+      ["POST", "/v1/events/erase", { email: "zoe@example.com" }, "person.erased", null],
+    ];
+    for (const [method, target, body, action, webhookId] of deeds) {
+      const entry = await done(method, target, body);
+      expect(entry).toMatchObject({ action, webhookId, key: await fingerprint(API_KEY) });
+      if (target.includes(eventId)) expect(JSON.stringify(entry.after)).toContain(eventId);
+    }
+    expect(JSON.stringify(await audit())).not.toContain("zoe@example.com");
+  });
+
+  it("has what was done with dead letters", async () => {
+    await deadLetter("dl_1");
+    await deadLetter("dl_2");
+    expect(await done("POST", "/v1/dead-letters/dl_1/redrive")).toMatchObject({
+      action: "dead_letter.redriven",
+      after: { id: "dl_1" },
+    });
+    expect(await done("DELETE", "/v1/dead-letters/dl_2")).toMatchObject({
+      action: "dead_letter.deleted",
+      after: { id: "dl_2" },
+    });
+  });
+
+  it("has what the relay did by itself, without a key", async () => {
+    startService(answering(410));
+    const { id } = await register();
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    expect(await last()).toMatchObject({
+      key: null,
+      action: "webhook.disabled",
+      webhookId: id,
+      before: { status: "active", statusReason: null },
+      after: { status: "disabled", statusReason: "gone" },
+    });
+  });
+
+  it("tells one key from another, and holds neither", async () => {
+    const other = "other-key-with-all-rights";
+    const { id } = await register();
+    const authorization = `Bearer ${other}`;
+    const bindings = { API_KEYS: `${API_KEY},${other}` };
+    await callWith(bindings, `/v1/webhooks/${id}/pause`, {
+      method: "POST",
+      headers: { authorization },
+    });
+    const { data } = await audit();
+    expect(data.map(({ key }) => key)).toEqual([
+      await fingerprint(other),
+      await fingerprint(API_KEY),
+    ]);
+    const text = JSON.stringify(data);
+    for (const key of [API_KEY, other]) expect(text).not.toContain(key);
+  });
+
+  it("has no secret of a webhook", async () => {
+    const token = "hush-hush-hush";
+    const { id, signingSecret } = await register({
+      url: `https://crm.example.com/in?token=${token}`,
+      headers: { authorization: `Bearer ${token}` },
+    });
+    await api("PATCH", `/v1/webhooks/${id}`, { url: `https://crm.example.com/to?token=${token}` });
+    await api("PATCH", `/v1/webhooks/${id}`, { headers: { authorization: token } });
+    await api("POST", `/v1/webhooks/${id}/rotate-secret`, { signingSecret });
+    await api("DELETE", `/v1/webhooks/${id}`);
+    const text = JSON.stringify(await audit());
+    expect(text).toContain("webhook.secret_rotated");
+    for (const secret of [token, signingSecret, signingSecret.slice(6)]) {
+      expect(text).not.toContain(secret);
+    }
+  });
+
+  it("has nothing of what was refused", async () => {
+    const { id } = await register();
+    const { data: before } = await audit();
+    await api("PATCH", `/v1/webhooks/${id}`, { color: "red" });
+    await api("DELETE", `/v1/webhooks/wh_${"0".repeat(26)}`);
+    await api("POST", `/v1/webhooks/${id}/deliveries/evt_${"0".repeat(26)}/cancel`);
+    await api("POST", "/v1/dead-letters/dl_none/redrive");
+    expect((await audit()).data).toEqual(before);
+  });
+
+  it("is read newest first, page by page, each entry once", async () => {
+    const { id } = await register();
+    for (let count = 0; count < 4; count++) await api("POST", `/v1/webhooks/${id}/resume`);
+    const { data: all, next: end } = await audit();
+    expect(all.map(({ action }) => action)).toEqual([
+      ...Array.from({ length: 4 }, () => "webhook.resumed"),
+      "webhook.created",
+    ]);
+    expect(end).toBeNull();
+    const paged: Entry[] = [];
+    let query = "?limit=2";
+    for (;;) {
+      const { data, next } = await audit(query);
+      paged.push(...data);
+      if (next === null) break;
+      query = `?limit=2&cursor=${encodeURIComponent(next)}`;
+    }
+    expect(paged).toEqual(all);
+  });
+
+  it("may be read with a key that only reads", async () => {
+    const headers = { authorization: `Bearer ${READ_ONLY_API_KEY}` };
+    expect((await call("/v1/audit", { headers })).status).toBe(200);
+  });
+
+  it.each(["cursor=1", "cursor=aud_", "cursor=aud_x", "cursor=", "limit=0", "since=1"])(
+    "answers 422 to ?%s",
+    async (query) => {
+      expect((await api("GET", `/v1/audit?${query}`)).status).toBe(422);
+    },
+  );
+});

@@ -1,0 +1,426 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  type Clock,
+  consume,
+  DAY,
+  deliverAll,
+  deliveryOf,
+  diverted,
+  failStatements,
+  gate,
+  journal,
+  newEvent,
+  newEvents,
+  newRoutingVersion,
+  type Owed,
+  register,
+  registry,
+  type Service,
+  startClock,
+  startService,
+  subscriber,
+  tablesOf,
+  tally,
+  withVariables,
+} from "./engine";
+import { api, bytesOf, silenceLog } from "./fixtures";
+
+const ALERT_URL = "https://alerts.example.com/hook";
+
+type ShownLetter = {
+  id: string;
+  eventId: string | null;
+  event: string | null;
+  reason: string;
+  receivedAt: string;
+  failedAt: string;
+  webhookIds: string[];
+};
+
+let service: Service;
+let clock: Clock;
+
+beforeEach(async () => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+  await withVariables(registry(), { ALERT_URL });
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+const fail = () => Promise.reject(new Error("the object is unreachable"));
+/** 20 retries are behind it. */
+const LAST = 21;
+
+const withoutRegistry = () => ({ ...env, REGISTRY: diverted(env.REGISTRY, { routing: fail }) });
+const withoutJournal = () => ({ ...env, JOURNAL: diverted(env.JOURNAL, { record: fail }) });
+const withoutLetters = () => ({
+  ...env,
+  DEAD_LETTER_STORE: diverted(env.DEAD_LETTER_STORE, { keep: fail }),
+});
+const withoutSubscribers = (...only: string[]) => ({
+  ...env,
+  SUBSCRIBER: diverted(env.SUBSCRIBER, { accept: fail }, only),
+});
+
+async function letters(): Promise<ShownLetter[]> {
+  const response = await api("GET", "/v1/dead-letters");
+  expect(response.status).toBe(200);
+  return (await response.json<{ data: ShownLetter[] }>()).data;
+}
+
+function alerts(): string[] {
+  return service.requests
+    .filter(({ url }) => url === ALERT_URL)
+    .map(({ body }) => JSON.parse(new TextDecoder().decode(body)).text);
+}
+
+async function matched(eventId: string): Promise<string[]> {
+  const response = await api("GET", `/v1/events/${eventId}`);
+  return (await response.json<{ webhookIds: string[] }>()).webhookIds;
+}
+
+describe("a batch", () => {
+  it("is acknowledged message by message, whatever else is in it", async () => {
+    const [first, second] = [await register(), await register({ events: ["reply.received"] })];
+    const [one, two] = (await newEvents(2)) as [Owed, Owed];
+    const { acked, retried } = await consume([one, bytesOf("not JSON"), two]);
+    expect(acked).toEqual(["m0", "m1", "m2"]);
+    expect(retried).toEqual({});
+    expect(await tally(first.id)).toEqual({ pending: 2 });
+    expect(await tally(second.id)).toEqual({});
+    expect(await letters()).toMatchObject([{ id: "dl_m1" }]);
+  });
+
+  it("of many events that nobody wants is recorded and acknowledged", async () => {
+    const events = await newEvents(100);
+    expect((await consume(events)).acked).toHaveLength(100);
+    expect(await matched(events[99]?.id ?? "")).toEqual([]);
+  });
+
+  it("with one event several times owes it once", async () => {
+    const { id } = await register();
+    const event = await newEvent();
+    expect((await consume([event, event, event])).acked).toHaveLength(3);
+    expect((await consume([event])).acked).toHaveLength(1);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(1);
+    expect(service.requests[0]?.body).toEqual(event.body);
+  });
+
+  it("larger than one call takes is handed over whole", async () => {
+    const { id } = await register();
+    const events = await Promise.all(
+      Array.from({ length: 30 }, (_, index) =>
+        newEvent({ text: String(index % 10).repeat(100_000) }),
+      ),
+    );
+    expect((await consume(events)).acked).toHaveLength(30);
+    await deliverAll(id, clock);
+    expect(await tally(id)).toEqual({ delivered: 30 });
+    const sent = new Map(service.requests.map(({ eventId, body }) => [eventId, body.length]));
+    for (const event of events) expect(sent.get(event.id)).toBe(event.body.length);
+  });
+
+  it("goes to the journal of each message's own day", async () => {
+    const [today, before] = (await newEvents(2)) as [Owed, Owed];
+    const nowMs = clock.nowMs();
+    await consume([today], { atMs: nowMs });
+    await consume([before], { atMs: nowMs - DAY });
+    expect(await journal(nowMs).get(today.id)).not.toBeNull();
+    expect(await journal(nowMs).get(before.id)).toBeNull();
+    expect(await journal(nowMs - DAY).get(before.id)).not.toBeNull();
+  });
+});
+
+describe("an object that does not answer", () => {
+  it.each([
+    ["Registry", withoutRegistry],
+    ["Journal", withoutJournal],
+  ])("being the %s: nothing is handed over, and all comes again", async (_, faulty) => {
+    const { id } = await register();
+    await newRoutingVersion();
+    const events = await newEvents(2);
+    const { acked, retried } = await consume(events, { env: faulty() });
+    expect(acked).toEqual([]);
+    expect(retried).toEqual({ m0: 2, m1: 2 });
+    expect(await tally(id)).toEqual({});
+    expect(await tablesOf(journal(clock.nowMs()))).toEqual([]);
+    expect((await consume(events)).acked).toHaveLength(2);
+    expect(await tally(id)).toEqual({ pending: 2 });
+  });
+
+  it("being a Subscriber: the others have their events, and only its messages come again", async () => {
+    const [sent, bounced] = [
+      await register({ events: ["message.sent"] }),
+      await register({ events: ["message.bounced"] }),
+    ];
+    const [one, two] = [await newEvent(), await newEvent({ event: "message.bounced" })];
+    const { acked, retried } = await consume([one, two], { env: withoutSubscribers(bounced.id) });
+    expect(acked).toEqual(["m0"]);
+    expect(retried).toEqual({ m1: 2 });
+    expect(await tally(sent.id)).toEqual({ pending: 1 });
+    expect(await tally(bounced.id)).toEqual({});
+  });
+
+  it("holds a message back until every one of its webhooks has it, and repeats nothing", async () => {
+    const [first, second] = [await register(), await register()];
+    const event = await newEvent();
+    const faulty = withoutSubscribers(second.id);
+    expect((await consume([event], { env: faulty })).acked).toEqual([]);
+    await deliverAll(first.id, clock);
+    expect((await consume([event], { attempts: 2 })).acked).toEqual(["m0"]);
+    await deliverAll(first.id, clock);
+    await deliverAll(second.id, clock);
+    expect(service.requests).toHaveLength(2);
+    expect(await tally(first.id)).toEqual({ delivered: 1 });
+    expect(await tally(second.id)).toEqual({ delivered: 1 });
+  });
+
+  it("is not acknowledged before it has answered", async () => {
+    const { id } = await register();
+    const slow = gate();
+    const event = await newEvent();
+    let calls = 0;
+    const accept = async (call: { deliveries: Owed[] }) => {
+      calls += 1;
+      await slow.opened;
+      return subscriber(id).accept(call);
+    };
+    const faulty = { ...env, SUBSCRIBER: diverted(env.SUBSCRIBER, { accept }) };
+    let ended = false;
+    const consumed = consume([event], { env: faulty }).finally(() => {
+      ended = true;
+    });
+    await vi.waitFor(() => expect(calls).toBe(1));
+    expect(ended).toBe(false);
+    slow.open();
+    expect((await consumed).acked).toEqual(["m0"]);
+  });
+
+  it.each([
+    [1, 2],
+    [2, 4],
+    [5, 32],
+    [9, 512],
+    [10, 900],
+    [15, 900],
+    [20, 900],
+  ])("is asked again: failure %i after %i s", async (attempts, delaySeconds) => {
+    const { retried } = await consume([await newEvent()], { attempts, env: withoutJournal() });
+    expect(retried).toEqual({ m0: delaySeconds });
+    expect(await letters()).toEqual([]);
+  });
+});
+
+describe("a message that was retried 20 times", () => {
+  it.each([
+    ["Registry", withoutRegistry, "registry_unreachable"],
+    ["Journal", withoutJournal, "journal_unreachable"],
+  ])("for the %s becomes a dead letter that was never routed", async (_, faulty, reason) => {
+    await register();
+    const event = await newEvent();
+    const receivedAtMs = clock.nowMs() - DAY;
+    const atMs = receivedAtMs;
+    const { acked, retried } = await consume([event], { attempts: LAST, env: faulty(), atMs });
+    expect([acked, retried]).toEqual([["m0"], {}]);
+    const [letter] = await letters();
+    expect(letter).toMatchObject({
+      id: "dl_m0",
+      eventId: event.id,
+      event: "message.sent",
+      reason,
+      receivedAt: new Date(receivedAtMs).toISOString(),
+      webhookIds: [],
+    });
+    expect(Date.parse(letter?.failedAt ?? "")).toBeGreaterThan(receivedAtMs + DAY - 60_000);
+    expect(alerts()).toEqual([expect.stringContaining(reason)]);
+  });
+
+  it("for some Subscribers becomes a dead letter that names those, and only those", async () => {
+    const webhooks = [await register(), await register(), await register()];
+    const [fine, dead, gone] = webhooks.map(({ id }) => id) as [string, string, string];
+    const event = await newEvent();
+    const faulty = withoutSubscribers(dead, gone);
+    const { acked } = await consume([event], { attempts: LAST, env: faulty });
+    expect(acked).toEqual(["m0"]);
+    const [letter, ...others] = await letters();
+    expect(others).toEqual([]);
+    expect(letter).toMatchObject({ eventId: event.id, reason: "subscriber_unreachable" });
+    expect([...(letter?.webhookIds ?? [])].sort()).toEqual([dead, gone].sort());
+    expect(await tally(fine)).toEqual({ pending: 1 });
+    expect(alerts()).toHaveLength(1);
+  });
+
+  it("is acknowledged without one when the last time works", async () => {
+    await register();
+    const { acked } = await consume([await newEvent()], { attempts: LAST });
+    expect(acked).toEqual(["m0"]);
+    expect(await letters()).toEqual([]);
+  });
+
+  it("comes again every 900 s when the dead letters cannot be written, and is lost never", async () => {
+    const event = await newEvent();
+    const faulty = { ...withoutJournal(), DEAD_LETTER_STORE: withoutLetters().DEAD_LETTER_STORE };
+    for (const attempts of [LAST, LAST + 1, 60]) {
+      const { acked, retried } = await consume([event], { attempts, env: faulty });
+      expect([acked, retried]).toEqual([[], { m0: 900 }]);
+    }
+    expect((await consume([event], { attempts: 61, env: withoutJournal() })).acked).toEqual(["m0"]);
+    expect(await letters()).toMatchObject([{ eventId: event.id }]);
+  });
+
+  it("is one dead letter, however often it is given up on", async () => {
+    const event = await newEvent();
+    for (let times = 0; times < 3; times++) {
+      await consume([event], { attempts: LAST, env: withoutJournal() });
+    }
+    expect(await letters()).toHaveLength(1);
+  });
+});
+
+describe("a body that is no event", () => {
+  it.each([
+    ["not JSON", bytesOf("not JSON"), "unreadable: invalid_json"],
+    ["not UTF-8", new Uint8Array([0xff, 0xfe, 0x7b]), "unreadable: invalid_encoding"],
+    ["no envelope", bytesOf({ hello: "world" }), "unreadable: invalid_event"],
+    ["empty", new Uint8Array(), "unreadable: invalid_json"],
+  ])("(%s) is a dead letter at once", async (_, body, reason) => {
+    const { acked, retried } = await consume([body]);
+    expect([acked, retried]).toEqual([["m0"], {}]);
+    expect(await letters()).toMatchObject([{ eventId: null, event: null, reason, webhookIds: [] }]);
+    expect(alerts()).toHaveLength(1);
+  });
+
+  it("does not hold up its batch, even when the dead letters cannot be written", async () => {
+    const { id } = await register();
+    const { acked, retried } = await consume([bytesOf("{"), await newEvent()], {
+      env: withoutLetters(),
+    });
+    expect(acked).toEqual(["m1"]);
+    expect(retried).toEqual({ m0: 900 });
+    expect(await tally(id)).toEqual({ pending: 1 });
+  });
+});
+
+describe("the platform's dead-letter queue", () => {
+  const queue = "leadterra-dead-letters";
+
+  it("is consumed into the dead letters, readable or not", async () => {
+    const { id } = await register();
+    const event = await newEvent();
+    const { acked } = await consume([event, bytesOf("not JSON")], { queue });
+    expect(acked).toEqual(["m0", "m1"]);
+    const kept = (await letters()).sort((a, b) => a.id.localeCompare(b.id));
+    expect(kept).toMatchObject([
+      { id: "dl_m0", eventId: event.id, event: "message.sent", webhookIds: [] },
+      { id: "dl_m1", eventId: null, event: null, webhookIds: [] },
+    ]);
+    expect(await tally(id)).toEqual({});
+    expect(alerts()).toHaveLength(1);
+  });
+
+  it("keeps what cannot be written", async () => {
+    const { acked, retried } = await consume([await newEvent()], { queue, env: withoutLetters() });
+    expect([acked, retried]).toEqual([[], { m0: 900 }]);
+  });
+});
+
+describe("the list of webhooks that the Journal has", () => {
+  it("counts for a message that comes again, whatever was changed meanwhile", async () => {
+    const [first, second] = [await register(), await register()];
+    const event = await newEvent();
+    await consume([event], { env: withoutSubscribers(second.id) });
+    const patched = await api("PATCH", `/v1/webhooks/${second.id}`, { events: ["reply.received"] });
+    expect(patched.status).toBe(200);
+    const third = await register();
+    await newRoutingVersion();
+    expect((await consume([event], { attempts: 2 })).acked).toEqual(["m0"]);
+    expect(await tally(first.id)).toEqual({ pending: 1 });
+    expect(await tally(second.id)).toEqual({ pending: 1 });
+    expect(await tally(third.id)).toEqual({});
+    expect((await matched(event.id)).sort()).toEqual([first.id, second.id].sort());
+  });
+
+  it("owes nothing to a webhook that was deleted meanwhile", async () => {
+    const [first, second] = [await register(), await register()];
+    const event = await newEvent();
+    await consume([event], { env: withoutSubscribers(first.id, second.id) });
+    expect((await api("DELETE", `/v1/webhooks/${second.id}`)).status).toBe(204);
+    expect((await consume([event], { attempts: 2 })).acked).toEqual(["m0"]);
+    await deliverAll(first.id, clock);
+    expect(service.ids()).toEqual([event.id]);
+    expect(await letters()).toEqual([]);
+  });
+
+  it("is of the filter in force at the first time", async () => {
+    const filter = { "data.sequenceStep": 1 };
+    const [all, ones] = [await register(), await register({ filter })];
+    const [one, two] = [await newEvent(), await newEvent({ sequenceStep: 2 })];
+    await consume([one, two]);
+    expect((await matched(one.id)).sort()).toEqual([all.id, ones.id].sort());
+    expect(await matched(two.id)).toEqual([all.id]);
+  });
+});
+
+describe("an object that is full", () => {
+  const message = "database or disk is full: SQLITE_FULL";
+
+  it("being a Subscriber: a dead letter at once for it alone, with the alert", async () => {
+    const [full, fine] = [await register(), await register()];
+    await failStatements(subscriber(full.id), {
+      start: "INSERT INTO arrivals_",
+      message,
+      times: 1,
+    });
+    const event = await newEvent();
+    const { acked, retried } = await consume([event]);
+    expect([acked, retried]).toEqual([["m0"], {}]);
+    expect(await letters()).toMatchObject([
+      { eventId: event.id, reason: "full", webhookIds: [full.id] },
+    ]);
+    expect(await tally(fine.id)).toEqual({ pending: 1 });
+    expect(alerts()).toEqual([expect.stringMatching(new RegExp(`${full.id}.*full`))]);
+    await expect(deliveryOf(fine.id, event.id)).resolves.toMatchObject({ status: "pending" });
+  });
+
+  it("being a Journal: a dead letter at once, with the alert", async () => {
+    const { id } = await register();
+    await consume([await newEvent()]);
+    await failStatements(journal(clock.nowMs()), {
+      start: "INSERT INTO batches",
+      message,
+      times: 1,
+    });
+    const event = await newEvent();
+    const { acked, retried } = await consume([event]);
+    expect([acked, retried]).toEqual([["m0"], {}]);
+    expect(await letters()).toMatchObject([{ eventId: event.id, reason: "journal_full" }]);
+    expect(await tally(id)).toEqual({ pending: 1 });
+    expect(alerts()).toEqual([expect.stringMatching(/Journal.*full/)]);
+  });
+
+  it("beside one that does not answer: both are owed in the end", async () => {
+    const [full, dead] = [await register(), await register()];
+    const event = await newEvent();
+    const accept = async () => ({ status: "full", added: 0 });
+    const faulty = {
+      ...env,
+      SUBSCRIBER: diverted(diverted(env.SUBSCRIBER, { accept }, [full.id]), { accept: fail }, [
+        dead.id,
+      ]),
+    };
+    expect((await consume([event], { env: faulty })).retried).toEqual({ m0: 2 });
+    expect(await letters()).toMatchObject([{ reason: "full", webhookIds: [full.id] }]);
+    expect((await consume([event], { env: faulty, attempts: LAST })).acked).toEqual(["m0"]);
+    const [letter, ...others] = await letters();
+    expect(others).toEqual([]);
+    expect([...(letter?.webhookIds ?? [])].sort()).toEqual([full.id, dead.id].sort());
+  });
+});

@@ -1,0 +1,215 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { redrive } from "../../src/operations/dead-letters";
+import {
+  type Clock,
+  consume,
+  deliverAll,
+  diverted,
+  failStatements,
+  newEvent,
+  newEvents,
+  register,
+  SECOND,
+  type Service,
+  startClock,
+  startService,
+  subscriber,
+  tablesOf,
+  tally,
+} from "./engine";
+import { api, bytesOf, type Problem, silenceLog } from "./fixtures";
+
+type ShownLetter = { id: string; eventId: string | null; webhookIds: string[]; failedAt: string };
+type Page = { data: ShownLetter[]; next: string | null };
+
+let service: Service;
+let clock: Clock;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+const fail = () => Promise.reject(new Error("the object is unreachable"));
+const LAST = 21;
+
+async function page(query = ""): Promise<Page> {
+  const response = await api("GET", `/v1/dead-letters${query}`);
+  expect(response.status).toBe(200);
+  return response.json();
+}
+
+/** An event that these webhooks could not be given. */
+async function owedTo(...only: string[]) {
+  const event = await newEvent();
+  const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept: fail }, only);
+  await consume([event], { attempts: LAST, env: { ...env, SUBSCRIBER }, name: event.id });
+  const [letter] = (await page()).data.filter(({ eventId }) => eventId === event.id);
+  if (letter === undefined) throw new Error("there is no dead letter");
+  return { event, letter };
+}
+
+const redriven = (id: string) => api("POST", `/v1/dead-letters/${id}/redrive`);
+
+describe("a redrive", () => {
+  it("goes to those who are still owed, and only to them", async () => {
+    const [fine, dead] = [await register(), await register()];
+    const { event, letter } = await owedTo(dead.id);
+    await deliverAll(fine.id, clock);
+    const later = await register();
+    const response = await redriven(letter.id);
+    expect(response.status).toBe(202);
+    for (const { id } of [fine, dead, later]) await deliverAll(id, clock);
+    expect(service.ids()).toEqual([event.id, event.id]);
+    expect(service.requests[1]?.body).toEqual(event.body);
+    expect(await tally(dead.id)).toEqual({ delivered: 1 });
+    expect(await tally(fine.id)).toEqual({ delivered: 1 });
+    expect(await tally(later.id)).toEqual({});
+    expect((await page()).data).toEqual([]);
+  });
+
+  it("twice, or of an event that came by another way, delivers once", async () => {
+    const { id } = await register();
+    const { event, letter } = await owedTo(id);
+    await consume([event]);
+    expect((await redriven(letter.id)).status).toBe(202);
+    expect((await redriven(letter.id)).status).toBe(404);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(1);
+  });
+
+  it("that some cannot take keeps the letter for those", async () => {
+    const [first, second] = [await register(), await register()];
+    const { letter } = await owedTo(first.id, second.id);
+    const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept: fail }, [second.id]);
+    expect(await redrive({ ...env, SUBSCRIBER }, letter.id)).toMatchObject({ ok: false });
+    expect((await page()).data).toMatchObject([{ id: letter.id, webhookIds: [second.id] }]);
+    expect(await tally(first.id)).toEqual({ pending: 1 });
+    expect((await redriven(letter.id)).status).toBe(202);
+    expect(await tally(second.id)).toEqual({ pending: 1 });
+    expect((await page()).data).toEqual([]);
+  });
+
+  it("to one that is full answers 503 and keeps the letter", async () => {
+    const { id } = await register();
+    const { letter } = await owedTo(id);
+    await failStatements(subscriber(id), {
+      start: "INSERT INTO arrivals_",
+      message: "database or disk is full: SQLITE_FULL",
+      times: 1,
+    });
+    const response = await redriven(letter.id);
+    expect(response.status).toBe(503);
+    expect((await response.json<Problem>()).code).toBe("unavailable");
+    expect((await page()).data).toMatchObject([{ id: letter.id, webhookIds: [id] }]);
+    expect((await redriven(letter.id)).status).toBe(202);
+  });
+
+  it("to a webhook that was deleted owes nothing", async () => {
+    const { id } = await register();
+    const { letter } = await owedTo(id);
+    expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
+    expect((await redriven(letter.id)).status).toBe(202);
+    expect((await page()).data).toEqual([]);
+  });
+
+  it("of an event that was never routed goes through the queue, as the bytes that came", async () => {
+    const event = await newEvent();
+    const JOURNAL = diverted(env.JOURNAL, { record: fail });
+    await consume([event], { attempts: LAST, env: { ...env, JOURNAL } });
+    const sent: { body: Uint8Array; options: unknown }[] = [];
+    const send = async (body: Uint8Array, options: unknown) => {
+      sent.push({ body, options });
+    };
+    expect(await redrive({ ...env, EVENTS: { send } as never }, "dl_m0")).toMatchObject({
+      ok: true,
+    });
+    expect(sent).toEqual([{ body: event.body, options: { contentType: "bytes" } }]);
+    expect((await page()).data).toEqual([]);
+  });
+
+  it("that the queue does not take keeps the letter", async () => {
+    const event = await newEvent();
+    const JOURNAL = diverted(env.JOURNAL, { record: fail });
+    await consume([event], { attempts: LAST, env: { ...env, JOURNAL } });
+    const faulty = { ...env, EVENTS: { send: fail } as never };
+    const answer = await redrive(faulty, "dl_m0").catch((thrown: unknown) => ({
+      ok: false,
+      thrown,
+    }));
+    expect(answer.ok).toBe(false);
+    expect((await page()).data).toMatchObject([{ id: "dl_m0" }]);
+  });
+});
+
+describe("a deleted dead letter", () => {
+  it("is gone, and goes to nobody", async () => {
+    const { id } = await register();
+    const { letter } = await owedTo(id);
+    expect((await api("DELETE", `/v1/dead-letters/${letter.id}`)).status).toBe(204);
+    expect((await page()).data).toEqual([]);
+    expect((await api("DELETE", `/v1/dead-letters/${letter.id}`)).status).toBe(404);
+    expect((await redriven(letter.id)).status).toBe(404);
+    expect(await tally(id)).toEqual({});
+  });
+});
+
+describe("the list of dead letters", () => {
+  it("goes on with its cursor, newest first, each one once, also those of one moment", async () => {
+    vi.spyOn(Date, "now").mockReturnValue(clock.nowMs());
+    await consume(Array.from({ length: 4 }, (_, index) => bytesOf(`not JSON ${index}`)));
+    clock = startClock();
+    for (let times = 0; times < 3; times++) {
+      clock.advance(SECOND);
+      await consume([bytesOf("neither")], { name: `later${times}` });
+    }
+    const ids: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const query: string = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+      const { data, next }: Page = await page(`?limit=2${query}`);
+      expect(data.length).toBeLessThanOrEqual(2);
+      ids.push(...data.map(({ id }) => id));
+      cursor = next;
+    } while (cursor !== null);
+    expect(ids.slice(0, 3)).toEqual(["dl_later20", "dl_later10", "dl_later00"]);
+    expect(ids.slice(3).sort()).toEqual(["dl_m0", "dl_m1", "dl_m2", "dl_m3"]);
+  });
+
+  it("says nothing of a next page when there is none", async () => {
+    await consume([bytesOf("a"), bytesOf("b")]);
+    expect(await page("?limit=2")).toMatchObject({ next: null });
+  });
+
+  it.each(["?limit=0", "?limit=251", "?limit=x", "?cursor=x", "?status=x", "?limit=1&limit=2"])(
+    "answers 422 to %s",
+    async (query) => {
+      const response = await api("GET", `/v1/dead-letters${query}`);
+      expect(response.status).toBe(422);
+    },
+  );
+
+  it("creates nothing by being read", async () => {
+    expect(await page()).toEqual({ data: [], next: null });
+    expect((await redriven("dl_none")).status).toBe(404);
+    expect(await tablesOf(env.DEAD_LETTER_STORE.getByName("dead-letters"))).toEqual([]);
+  });
+
+  it("has one for each message of a batch", async () => {
+    const { id } = await register();
+    const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept: fail });
+    await consume(await newEvents(100), { attempts: LAST, env: { ...env, SUBSCRIBER } });
+    const { data, next } = await page("?limit=250");
+    expect(data).toHaveLength(100);
+    expect(data.every(({ webhookIds }) => webhookIds[0] === id)).toBe(true);
+    expect(next).toBeNull();
+  });
+});

@@ -1,0 +1,321 @@
+import { createMessageBatch, listDurableObjectIds, reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { EventId, WebhookId } from "../../src/domain/ids";
+import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
+import worker from "../../src/index";
+import {
+  type Asked,
+  type Clock,
+  DAY,
+  deliverAll,
+  deliveryOf,
+  gate,
+  inObject,
+  register,
+  ring,
+  type Service,
+  startClock,
+  startService,
+  subscriber,
+} from "./engine";
+import { API_KEY, api, bytesOf, call, callWith, leadterraSignature, silenceLog } from "./fixtures";
+
+const EMAIL = "zoe.quist@prospect.example";
+const SNIPPET = "hedgehogs-at-midnight";
+
+let clock: Clock;
+let service: Service;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService(echo(500));
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+/** A debug page: what was sent comes back, and is kept in the attempt log. */
+function echo(status: number) {
+  return ({ body }: Asked) => new Response(body, { status });
+}
+
+let replies = 0;
+
+function reply(email = EMAIL) {
+  return {
+    event: "reply.received",
+    timestamp: "2026-11-23T09:14:35Z",
+    data: {
+      campaignId: "camp_1",
+      lead: { email },
+      reply: {
+        id: `rpl_${++replies}`,
+        classification: "interested",
+        receivedAt: "2026-11-23T09:14:32Z",
+        threadSnippet: SNIPPET,
+      },
+    },
+  };
+}
+
+/** Events as Leadterra posts them and the queue hands them over, at once. @returns their ids. */
+async function arrive(events: object[], atMs = clock.nowMs()): Promise<EventId[]> {
+  const ids: EventId[] = [];
+  const messages: { id: string; timestamp: Date; attempts: number; body: ArrayBuffer }[] = [];
+  const queue = {
+    send: async ({ buffer }: Uint8Array<ArrayBuffer>) => {
+      const timestamp = new Date(atMs);
+      messages.push({ id: crypto.randomUUID(), timestamp, attempts: 1, body: buffer });
+    },
+  };
+  for (const event of events) {
+    const body = bytesOf(event);
+    const headers = { "x-leadterra-signature": await leadterraSignature(body) };
+    const sent = { method: "POST", headers, body };
+    const answer = await callWith({ EVENTS: queue }, "/webhooks/leadterra", sent);
+    expect(answer.status).toBe(202);
+    ids.push((await answer.json<{ id: EventId }>()).id);
+  }
+  await worker.queue(createMessageBatch<ArrayBuffer>("leadterra-events", messages), env);
+  return ids;
+}
+
+const NAMESPACES = ["REGISTRY", "SUBSCRIBER", "JOURNAL", "DEAD_LETTER_STORE"] as const;
+
+/** Where any of `texts` is found: every row of every table of every object, their other storage, and KV. */
+async function found(...texts: string[]): Promise<string[]> {
+  const places: string[] = [];
+  const holds = (value: unknown) => {
+    const text = textIn(value).toLowerCase();
+    return texts.some((each) => text.includes(each.toLowerCase()));
+  };
+  for (const name of NAMESPACES) {
+    const namespace = env[name] as DurableObjectNamespace;
+    for (const id of await listDurableObjectIds(namespace)) {
+      for (const [place, value] of await inObject(namespace.get(id), contents)) {
+        if (holds(value)) places.push(`${name} ${place}`);
+      }
+    }
+  }
+  for (const { name } of (await env.IDEMPOTENCY.list()).keys) {
+    if (holds([name, await env.IDEMPOTENCY.get(name)])) places.push(`KV ${name}`);
+  }
+  return [...new Set(places)].sort();
+}
+
+async function contents({ storage }: DurableObjectState): Promise<[string, unknown][]> {
+  const tables = storage.sql
+    .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table'")
+    .toArray()
+    .map(({ name }) => name)
+    .filter((name) => !name.startsWith("_cf_") && !name.startsWith("sqlite_"));
+  const rows = tables.flatMap((name) =>
+    storage.sql
+      .exec(`SELECT * FROM ${name}`)
+      .toArray()
+      .map((row): [string, unknown] => [name.replace(/_\d+$/, ""), Object.values(row)]),
+  );
+  return [...rows, ["storage", [...(await storage.list())]]];
+}
+
+function textIn(value: unknown): string {
+  if (value instanceof ArrayBuffer) return new TextDecoder().decode(value);
+  if (ArrayBuffer.isView(value)) return new TextDecoder().decode(value);
+  if (Array.isArray(value)) return value.map(textIn).join("\n");
+  return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+}
+
+async function keepDeadLetter(id: string, eventId: EventId, email: string): Promise<void> {
+  const letter = {
+    id,
+    eventId,
+    event: "reply.received",
+    email,
+    reason: "given_up",
+    receivedAtMs: clock.nowMs(),
+    failedAtMs: clock.nowMs(),
+    webhookIds: [`wh_${"0".repeat(26)}` as WebhookId],
+  };
+  const store = env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
+  await store.keep({ letter, body: bytesOf(reply(email)) });
+}
+
+async function deadLetters(): Promise<string[]> {
+  const response = await api("GET", "/v1/dead-letters");
+  return (await response.json<{ data: { id: string }[] }>()).data.map(({ id }) => id);
+}
+
+describe("DELETE /v1/events/{id}", () => {
+  it("leaves the address and the payload in no table of any object", async () => {
+    const failing = await register();
+    const held = await register();
+    await api("POST", `/v1/webhooks/${held.id}/pause`);
+    const [id] = await arrive([reply()]);
+    if (id === undefined) throw new Error("there is no event");
+    await ring(subscriber(failing.id));
+    await keepDeadLetter("dl_1", id, EMAIL);
+    expect(await found(EMAIL, SNIPPET)).toEqual([
+      "DEAD_LETTER_STORE dead_letters",
+      "JOURNAL batches",
+      "JOURNAL events",
+      "SUBSCRIBER deliveries",
+    ]);
+
+    expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
+
+    expect(await found(EMAIL, SNIPPET)).toEqual([]);
+    expect(await deadLetters()).toEqual([]);
+    for (const webhook of [failing, held]) {
+      expect(await deliveryOf(webhook.id, id)).toMatchObject({
+        status: "cancelled",
+        lastError: "erased",
+        nextAttemptAt: null,
+      });
+    }
+  });
+
+  it("keeps the record of what was delivered when", async () => {
+    service.answer = echo(200);
+    const { id: webhookId } = await register();
+    const [id] = await arrive([reply()]);
+    if (id === undefined) throw new Error("there is no event");
+    await deliverAll(webhookId, clock);
+    const before = await deliveryOf(webhookId, id);
+    expect(before.attemptLog[0]?.responseBody).toContain(EMAIL);
+
+    await api("DELETE", `/v1/events/${id}`);
+
+    expect(await found(EMAIL, SNIPPET)).toEqual([]);
+    const attemptLog = before.attemptLog.map((attempt) => ({ ...attempt, responseBody: null }));
+    expect(await deliveryOf(webhookId, id)).toEqual({ ...before, attemptLog });
+    const event = await (await api("GET", `/v1/events/${id}`)).json();
+    const { attemptLog: _, ...delivery } = before;
+    expect(event).toMatchObject({ id, payload: null, deliveries: [delivery] });
+  });
+
+  it("leaves nothing to send again", async () => {
+    const { id: webhookId } = await register();
+    const [id] = await arrive([reply()]);
+    await api("DELETE", `/v1/events/${id}`);
+    expect((await api("POST", `/v1/events/${id}/replay`)).status).toBe(409);
+    expect((await api("POST", `/v1/webhooks/${webhookId}/deliveries/${id}/retry`)).status).toBe(
+      409,
+    );
+    const since = new Date(clock.nowMs() - DAY).toISOString();
+    for (const only of ["all", "missing", "undeliverable"]) {
+      const replay = await api("POST", `/v1/webhooks/${webhookId}/replay`, { since, only });
+      expect(await replay.json()).toMatchObject({ replayed: 0 });
+    }
+    await deliverAll(webhookId, clock);
+    expect(service.requests).toEqual([]);
+  });
+
+  it("holds for an attempt that is on its way: what comes back is not kept", async () => {
+    const { opened, open } = gate();
+    service.answer = async (asked) => {
+      await opened;
+      return echo(500)(asked);
+    };
+    const { id: webhookId } = await register();
+    const [id] = await arrive([reply()]);
+    if (id === undefined) throw new Error("there is no event");
+    const ringing = ring(subscriber(webhookId));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
+    open();
+    await ringing;
+    expect(await deliveryOf(webhookId, id)).toMatchObject({ status: "cancelled", attempts: 1 });
+    expect(await found(EMAIL, SNIPPET)).toEqual([]);
+    await deliverAll(webhookId, clock);
+    expect(service.requests).toHaveLength(1);
+  });
+
+  it("touches no other event", async () => {
+    await register();
+    const [id, other] = await arrive([reply(), reply("someone.else@prospect.example")]);
+    await api("DELETE", `/v1/events/${id}`);
+    const event = await (await api("GET", `/v1/events/${other}`)).json();
+    expect(event).toMatchObject({
+      payload: { data: { lead: { email: "someone.else@prospect.example" } } },
+      deliveries: [{ status: "pending" }],
+    });
+  });
+
+  it("answers 404 for an event that is nowhere", async () => {
+    expect((await api("DELETE", `/v1/events/evt_${"0".repeat(26)}`)).status).toBe(404);
+    expect((await api("DELETE", "/v1/events/1")).status).toBe(404);
+  });
+});
+
+describe("POST /v1/events/erase", () => {
+  async function erase(email: string): Promise<number> {
+    let erased = 0;
+    let cursor: string | null = null;
+    do {
+      const body: object = { email, ...(cursor !== null && { cursor }) };
+      const response = await api("POST", "/v1/events/erase", body);
+      expect(response.status).toBe(202);
+      const page: { erased: number; next: string | null } = await response.json();
+      erased += page.erased;
+      cursor = page.next;
+    } while (cursor !== null);
+    return erased;
+  }
+
+  it("erases all of one person's events, on every day, however the address is written", async () => {
+    const failing = await register();
+    const other = "someone.else@prospect.example";
+    await arrive([reply(), reply(EMAIL.toUpperCase())], clock.nowMs() - DAY);
+    const [, kept] = await arrive([reply(), reply(other)]);
+    if (kept === undefined) throw new Error("there is no event");
+    await deliverAll(failing.id, clock);
+    await keepDeadLetter("dl_1", `evt_${"0".repeat(26)}` as EventId, EMAIL);
+    await keepDeadLetter("dl_2", `evt_${"1".repeat(26)}` as EventId, other);
+    expect((await found(EMAIL)).length).toBeGreaterThan(3);
+
+    expect(await erase(EMAIL)).toBe(4);
+
+    expect(await found(EMAIL)).toEqual([]);
+    expect(await deadLetters()).toEqual(["dl_2"]);
+    const list = await api("GET", `/v1/events?email=${encodeURIComponent(EMAIL)}`);
+    expect(await list.json()).toMatchObject({ data: [] });
+    expect(await deliveryOf(failing.id, kept)).toMatchObject({ status: "pending" });
+    expect(await erase(EMAIL)).toBe(0);
+  });
+
+  it("goes on from page to page until nothing is left", async () => {
+    const { id } = await register();
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    await arrive(Array.from({ length: 130 }, () => reply()));
+    const response = await api("POST", "/v1/events/erase", { email: EMAIL });
+    const { next } = await response.json<{ next: string | null }>();
+    expect(next).not.toBeNull();
+    await erase(EMAIL);
+    expect(await found(EMAIL, SNIPPET)).toEqual([]);
+  }, 60_000);
+
+  it("leaves no trace of the address of its own", async () => {
+    await arrive([reply()]);
+    const response = await call("/v1/events/erase", {
+      method: "POST",
+      headers: { authorization: `Bearer ${API_KEY}`, "idempotency-key": "key-1" },
+      body: JSON.stringify({ email: EMAIL }),
+    });
+    expect(response.status).toBe(202);
+    expect(await found(EMAIL)).toEqual([]);
+  });
+
+  it.each([
+    ["no address", {}],
+    ["an empty address", { email: "" }],
+    ["a list", { email: [EMAIL] }],
+    ["a cursor of something else", { email: EMAIL, cursor: "1.0" }],
+    ["an unknown field", { email: EMAIL, all: true }],
+  ])("answers 422 to %s", async (_, body) => {
+    expect((await api("POST", "/v1/events/erase", body)).status).toBe(422);
+  });
+});

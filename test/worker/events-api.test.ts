@@ -1,0 +1,376 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  answering,
+  type Clock,
+  consume,
+  DAY,
+  deliverAll,
+  eventOf,
+  HOUR,
+  MINUTE,
+  newEvent,
+  newEvents,
+  type Owed,
+  register,
+  SECOND,
+  type Service,
+  type ShownDelivery,
+  startClock,
+  startService,
+} from "./engine";
+import { api, bytesOf, DOCUMENTED_REPLY, type Problem, silenceLog } from "./fixtures";
+
+type ShownEvent = {
+  id: string;
+  event: string;
+  timestamp: string | null;
+  receivedAt: string;
+  size: number;
+  conforms: boolean;
+  webhookIds: string[];
+};
+type WholeEvent = ShownEvent & { payload: unknown; deliveries: ShownDelivery[] };
+type Page<T> = { data: T[]; next: string | null };
+
+let service: Service;
+let clock: Clock;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+const iso = (ms: number) => new Date(ms).toISOString();
+
+async function page<T>(path: string, parameters: Record<string, string> = {}): Promise<Page<T>> {
+  const response = await api("GET", `${path}?${new URLSearchParams(parameters)}`);
+  expect(response.status).toBe(200);
+  return response.json();
+}
+
+/** Follows the cursor to the end. */
+async function all<T>(path: string, parameters: Record<string, string>): Promise<T[]> {
+  const found: T[] = [];
+  for (let cursor: string | null = ""; cursor !== null; ) {
+    const { data, next }: Page<T> = await page(path, {
+      ...parameters,
+      ...(cursor === "" ? {} : { cursor }),
+    });
+    expect(data.length).toBeLessThanOrEqual(Number(parameters.limit ?? 50));
+    found.push(...data);
+    cursor = next;
+  }
+  return found;
+}
+
+const listed = async (parameters: Record<string, string> = {}) =>
+  (await all<ShownEvent>("/v1/events", parameters)).map(({ id }) => id);
+
+const reply = (n: number, email: string, campaignId: string) =>
+  eventOf("reply.received", {
+    campaignId,
+    lead: { email },
+    reply: {
+      id: `rpl_${n}`,
+      classification: "interested",
+      receivedAt: "2026-11-01T00:00:00Z",
+      threadSnippet: "yes",
+    },
+  });
+
+describe("the list of events", () => {
+  it("shows each event as the journal has it, newest first", async () => {
+    const { id } = await register({ events: ["reply.received"] });
+    const body = bytesOf(DOCUMENTED_REPLY);
+    const receivedMs = clock.nowMs();
+    await consume([body], { atMs: receivedMs });
+    const odd = await eventOf("reply.received", { campaignId: 7 }, "not a time");
+    await consume([odd], { atMs: receivedMs + SECOND });
+    const { data, next } = await page<ShownEvent>("/v1/events");
+    expect(next).toBeNull();
+    expect(data).toEqual([
+      {
+        id: odd.id,
+        event: "reply.received",
+        timestamp: "not a time",
+        receivedAt: iso(receivedMs + SECOND),
+        size: odd.body.length,
+        conforms: false,
+        webhookIds: [id],
+      },
+      {
+        id: "evt_QNH783WW52FCCN914ZB1QAYTW0",
+        event: "reply.received",
+        timestamp: "2025-06-11T09:14:35Z",
+        receivedAt: iso(receivedMs),
+        size: body.length,
+        conforms: true,
+        webhookIds: [id],
+      },
+    ]);
+  });
+
+  it("goes on with its cursor across days and batches, each event once", async () => {
+    const nowMs = clock.nowMs();
+    const events = await newEvents(23);
+    const oldestFirst = [events.slice(0, 6), events.slice(6, 9), events.slice(9, 23)];
+    for (const [index, part] of oldestFirst.entries()) {
+      const atMs = nowMs - (oldestFirst.length - 1 - index) * 2 * DAY;
+      await consume(part.slice(0, 4), { atMs });
+      await consume(part.slice(4), { atMs: atMs + SECOND });
+    }
+    const newestFirst = events.map(({ id }) => id).reverse();
+    for (const limit of ["1", "3", "7", "14", "250"])
+      expect(await listed({ limit })).toEqual(newestFirst);
+    expect(await page("/v1/events", { limit: "23" })).toMatchObject({ data: { length: 23 } });
+  });
+
+  it("narrows by event, lead and campaign", async () => {
+    const ava = await reply(1, "ava@acmecorp.com", "camp_1");
+    const bob = await reply(2, "bob@acmecorp.com", "camp_1");
+    const later = await reply(3, "AVA@AcmeCorp.com", "camp_2");
+    const sent = await newEvent();
+    await consume([ava, bob], { atMs: clock.nowMs() - DAY });
+    await consume([later, sent]);
+    expect(await listed({ event: "reply.received" })).toEqual([later.id, bob.id, ava.id]);
+    expect(await listed({ event: "message.sent" })).toEqual([sent.id]);
+    expect(await listed({ event: "nobody.knows" })).toEqual([]);
+    expect(await listed({ email: "ava@acmecorp.com" })).toEqual([later.id, ava.id]);
+    expect(await listed({ email: "acmecorp.com" })).toEqual([]);
+    expect(await listed({ campaignId: "camp_1" })).toEqual([bob.id, ava.id]);
+    expect(await listed({ campaignId: "camp_1", email: "bob@acmecorp.com" })).toEqual([bob.id]);
+    expect(await listed({ event: "message.sent", campaignId: "camp_1" })).toEqual([]);
+    expect(await listed({ email: "ava@acmecorp.com", limit: "1" })).toEqual([later.id, ava.id]);
+  });
+
+  it("narrows by receive time, both ends included", async () => {
+    const nowMs = clock.nowMs();
+    const events = (await newEvents(4)) as [Owed, Owed, Owed, Owed];
+    const times = [nowMs - 3 * DAY, nowMs - DAY, nowMs - HOUR, nowMs];
+    for (const [index, event] of events.entries())
+      await consume([event], { atMs: times[index] ?? 0 });
+    const [first, second, third, fourth] = events.map(({ id }) => id);
+    const at = (index: number, offsetMs = 0) => iso((times[index] ?? 0) + offsetMs);
+    expect(await listed({ since: at(1) })).toEqual([fourth, third, second]);
+    expect(await listed({ since: at(1, 1) })).toEqual([fourth, third]);
+    expect(await listed({ until: at(2) })).toEqual([third, second, first]);
+    expect(await listed({ until: at(2, -1) })).toEqual([second, first]);
+    expect(await listed({ since: at(1), until: at(2) })).toEqual([third, second]);
+    expect(await listed({ since: at(2), until: at(1) })).toEqual([]);
+    expect(await listed({ since: iso(nowMs + DAY) })).toEqual([]);
+    const berlin = new Date((times[1] ?? 0) + 1 + HOUR).toISOString().replace("Z", "+01:00");
+    expect(await listed({ since: berlin })).toEqual([fourth, third]);
+  });
+
+  it("reads a bounded number of rows for a filtered page, and its cursor goes on", async () => {
+    const rare = await eventOf("campaign.started", { n: 1 });
+    await consume([rare]);
+    const many = await newEvents(1_050);
+    for (let from = 0; from < many.length; from += 100) await consume(many.slice(from, from + 100));
+    const first = await page<ShownEvent>("/v1/events", { event: "campaign.started" });
+    expect(first.data).toEqual([]);
+    expect(first.next).not.toBeNull();
+    expect(await listed({ event: "campaign.started" })).toEqual([rare.id]);
+  });
+
+  it.each([
+    "limit=0",
+    "limit=251",
+    "limit=1.5",
+    "limit=",
+    "since=yesterday",
+    "since=2026-11-01",
+    "since=2026-11-01T00:00:00",
+    "until=5",
+    "event=",
+    "event=a%20b",
+    `event=${"a".repeat(129)}`,
+    "email=",
+    "campaignId=",
+    "cursor=",
+    "cursor=x",
+    "cursor=2026-11-01~x",
+    "webhookId=x",
+    "limit=5&limit=5",
+  ])("answers 422 to ?%s", async (query) => {
+    const response = await api("GET", `/v1/events?${query}`);
+    expect(response.status).toBe(422);
+    const { code, errors } = await response.json<Problem>();
+    expect(code).toBe("invalid_request");
+    expect(errors?.[0]?.path).toBe(query.split("=")[0]);
+  });
+});
+
+describe("one event", () => {
+  const whole = async (id: string): Promise<WholeEvent> => {
+    const response = await api("GET", `/v1/events/${id}`);
+    expect(response.status).toBe(200);
+    return response.json();
+  };
+
+  it("comes with its payload and the delivery of every webhook that has one", async () => {
+    const [first, second] = [await register(), await register({ url: "https://b.example.com/in" })];
+    await register({ events: ["campaign.started"] });
+    service.answer = ({ url }) => answering(url.includes("b.example") ? 500 : 204)();
+    await consume([bytesOf(DOCUMENTED_REPLY)]);
+    await deliverAll(first.id, clock);
+    await deliverAll(second.id, clock);
+    const event = await whole("evt_QNH783WW52FCCN914ZB1QAYTW0");
+    expect(event.payload).toEqual(DOCUMENTED_REPLY);
+    expect([...event.webhookIds].sort()).toEqual([first.id, second.id].sort());
+    expect(new Map(event.deliveries.map(({ webhookId, status }) => [webhookId, status]))).toEqual(
+      new Map([
+        [first.id, "delivered"],
+        [second.id, "pending"],
+      ]),
+    );
+    expect(event.deliveries.every(({ eventId }) => eventId === event.id)).toBe(true);
+  });
+
+  it("shows a backfilled delivery too, and matched whom it matched", async () => {
+    const event = await newEvent();
+    await consume([event]);
+    const { id } = await register();
+    const body = { since: iso(clock.nowMs() - HOUR), only: "missing" };
+    expect((await api("POST", `/v1/webhooks/${id}/replay`, body)).status).toBe(202);
+    expect(await whole(event.id)).toMatchObject({
+      webhookIds: [],
+      deliveries: [{ webhookId: id, status: "pending" }],
+    });
+  });
+
+  it("that was erased stays as a record without its payload", async () => {
+    const { id } = await register();
+    const event = await reply(9, "ava@acmecorp.com", "camp_9");
+    await consume([event]);
+    await deliverAll(id, clock);
+    expect((await api("DELETE", `/v1/events/${event.id}`)).status).toBe(204);
+    const erased = await whole(event.id);
+    expect(erased).toMatchObject({ payload: null, deliveries: [{ status: "delivered" }] });
+    expect(JSON.stringify(erased)).not.toContain("ava@");
+    expect(await listed({ email: "ava@acmecorp.com" })).toEqual([]);
+  });
+
+  it("that is not there is 404", async () => {
+    for (const id of ["evt_00000000000000000000000000", "evt_x", "x"]) {
+      expect((await api("GET", `/v1/events/${id}`)).status).toBe(404);
+    }
+  });
+});
+
+describe("the list of a webhook's deliveries", () => {
+  /** Six deliveries, a minute apart: delivered, cancelled, undeliverable, and three that wait. */
+  async function six() {
+    const { id } = await register({ retrySchedule: "1s" });
+    const events: Owed[] = [];
+    const times: number[] = [];
+    const start = await eventOf("campaign.started", { n: 6 });
+    for (let n = 0; n < 6; n++) {
+      const event = n === 4 ? start : await newEvent();
+      service.answer = answering(n === 0 ? 204 : 500);
+      if (n === 3) expect((await api("POST", `/v1/webhooks/${id}/pause`)).status).toBe(200);
+      await consume([event]);
+      times.push(clock.nowMs());
+      if (n === 1) await api("POST", `/v1/webhooks/${id}/deliveries/${event.id}/cancel`);
+      await deliverAll(id, clock);
+      clock.advance(MINUTE);
+      await deliverAll(id, clock);
+      events.push(event);
+    }
+    return {
+      path: `/v1/webhooks/${id}/deliveries`,
+      ids: events.map((event) => event.id),
+      times,
+      id,
+    };
+  }
+
+  const ids = async (path: string, parameters: Record<string, string> = {}) =>
+    (await all<ShownDelivery>(path, parameters)).map(({ eventId }) => eventId);
+
+  it("narrows by status, event and receive time, newest first, with or without a cursor", async () => {
+    const {
+      path,
+      ids: [a, b, c, d, e, f],
+      times,
+    } = await six();
+    for (const limit of ["1", "2", "4", "250"]) {
+      expect(await ids(path, { limit })).toEqual([f, e, d, c, b, a]);
+      expect(await ids(path, { limit, status: "pending" })).toEqual([f, e, d]);
+      expect(await ids(path, { limit, status: "delivered" })).toEqual([a]);
+      expect(await ids(path, { limit, status: "cancelled" })).toEqual([b]);
+      expect(await ids(path, { limit, status: "undeliverable" })).toEqual([c]);
+      expect(await ids(path, { limit, event: "campaign.started" })).toEqual([e]);
+      expect(await ids(path, { limit, event: "message.sent", status: "pending" })).toEqual([f, d]);
+      const [since, until] = [iso((times[1] ?? 0) - SECOND), iso((times[3] ?? 0) + SECOND)];
+      expect(await ids(path, { limit, since })).toEqual([f, e, d, c, b]);
+      expect(await ids(path, { limit, until })).toEqual([d, c, b, a]);
+      expect(await ids(path, { limit, since, until })).toEqual([d, c, b]);
+      expect(await ids(path, { limit, since, until, status: "undeliverable" })).toEqual([c]);
+      expect(await ids(path, { limit, until, status: "pending" })).toEqual([d]);
+    }
+  });
+
+  it("shows each delivery flat, and without a time to come while held", async () => {
+    const { path, id, ids: all6 } = await six();
+    const { data } = await page<ShownDelivery>(path);
+    expect(Object.keys(data[0] ?? {})).toEqual([
+      "webhookId",
+      "eventId",
+      "event",
+      "status",
+      "attempts",
+      "createdAt",
+      "nextAttemptAt",
+      "completedAt",
+      "lastStatusCode",
+      "lastError",
+    ]);
+    expect(data[0]).toMatchObject({ webhookId: id, eventId: all6[5], nextAttemptAt: null });
+    expect(data[3]).toMatchObject({
+      status: "undeliverable",
+      attempts: 2,
+      lastStatusCode: 500,
+      lastError: "status",
+    });
+  });
+
+  it("has no page behind the last one", async () => {
+    const { path } = await six();
+    const found = await all<ShownDelivery>(path, { limit: "3" });
+    expect(found).toHaveLength(6);
+  });
+
+  it.each([
+    "status=failed",
+    "status=",
+    "event=",
+    "since=now",
+    "until=2026",
+    "limit=0",
+    "limit=251",
+    "limit=-1",
+    "cursor=x",
+    "cursor=1",
+    "sort=asc",
+    "status=pending&status=pending",
+  ])("answers 422 to ?%s", async (query) => {
+    const { id } = await register();
+    const response = await api("GET", `/v1/webhooks/${id}/deliveries?${query}`);
+    expect(response.status).toBe(422);
+    expect((await response.json<Problem>()).errors?.[0]?.path).toBe(query.split("=")[0]);
+  });
+
+  it("of a webhook that is not there is 404", async () => {
+    const path = "/v1/webhooks/wh_00000000000000000000000000/deliveries";
+    expect((await api("GET", path)).status).toBe(404);
+    expect((await api("GET", `${path}/evt_00000000000000000000000000`)).status).toBe(404);
+  });
+});

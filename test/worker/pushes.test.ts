@@ -1,0 +1,292 @@
+import { abortAllDurableObjects, reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  accept,
+  alarmAt,
+  type Clock,
+  deliverAll,
+  gate,
+  MINUTE,
+  newEvents,
+  register,
+  registry,
+  ring,
+  type Service,
+  type ShownWebhook,
+  settingsOf,
+  startClock,
+  startService,
+  subscriber,
+  tablesOf,
+  tally,
+  withBindings,
+} from "./engine";
+import { api, type Problem, silenceLog } from "./fixtures";
+
+let service: Service;
+let clock: Clock;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+const fail = () => Promise.reject(new Error("the object is unreachable"));
+
+/** Whether pushes arrive; switched by the test. */
+async function breakPushes(): Promise<{ broken: boolean; pushes: number }> {
+  const state = { broken: true, pushes: 0 };
+  await withBindings(registry(), ({ SUBSCRIBER }) => {
+    const through =
+      (method: "configure" | "remove") =>
+      (id: string) =>
+      (...given: never[]): unknown => {
+        state.pushes += 1;
+        const stub = SUBSCRIBER.getByName(id) as unknown as Record<
+          string,
+          (...of: never[]) => unknown
+        >;
+        return state.broken ? fail() : stub[method]?.(...given);
+      };
+    const getByName = (id: string) => ({
+      configure: through("configure")(id),
+      remove: through("remove")(id),
+    });
+    return { SUBSCRIBER: { getByName } };
+  });
+  return state;
+}
+
+async function expectNotYetInForce(response: Response): Promise<void> {
+  expect(response.status).toBe(503);
+  expect((await response.json<Problem>()).code).toBe("not_yet_in_force");
+}
+
+const patch = (id: string, changes: unknown) => api("PATCH", `/v1/webhooks/${id}`, changes);
+
+async function shown(id: string): Promise<ShownWebhook> {
+  const response = await api("GET", `/v1/webhooks/${id}`);
+  expect(response.status).toBe(200);
+  return (await response.json<{ webhook: ShownWebhook }>()).webhook;
+}
+
+describe("a change whose push fails", () => {
+  it("answers 503, is stored, and is repeated by alarm until it arrives", async () => {
+    const { id } = await register();
+    const pushing = await breakPushes();
+    const url = "https://crm.example.com/new";
+    await expectNotYetInForce(await patch(id, { url }));
+    expect((await shown(id)).url).toBe(url);
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests.at(-1)?.url).toBe("https://crm.example.com/in");
+    for (let times = 0; times < 10; times++) {
+      const ringsAtMs = await alarmAt(registry());
+      expect(ringsAtMs).not.toBeNull();
+      expect(ringsAtMs ?? 0).toBeLessThanOrEqual(clock.nowMs() + MINUTE);
+      expect(pushing.pushes).toBe(1 + times);
+      await ring(registry());
+    }
+    pushing.broken = false;
+    await ring(registry());
+    expect(await alarmAt(registry())).toBeNull();
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests.at(-1)?.url).toBe(url);
+  });
+
+  it.each([
+    ["pause", "paused"],
+    ["resume", "active"],
+    ["rotate-secret", "active"],
+  ])("being a %s answers 503 too, and stands", async (call, status) => {
+    const { id } = await register();
+    await breakPushes();
+    await expectNotYetInForce(await api("POST", `/v1/webhooks/${id}/${call}`));
+    expect((await shown(id)).status).toBe(status);
+  });
+
+  it("arrives after a crash of the Registry too, and after a lost alarm by the sweep", async () => {
+    const { id } = await register();
+    await breakPushes();
+    await expectNotYetInForce(await patch(id, { url: "https://crm.example.com/new" }));
+    await abortAllDurableObjects();
+    await registry().check();
+    expect(await alarmAt(registry())).not.toBeNull();
+    await ring(registry());
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests.at(-1)?.url).toBe("https://crm.example.com/new");
+  });
+
+  it("is the last of several that is in force in the end", async () => {
+    const { id } = await register();
+    const pushing = await breakPushes();
+    for (const name of ["a", "b", "c"]) {
+      await expectNotYetInForce(await patch(id, { url: `https://crm.example.com/${name}` }));
+    }
+    pushing.broken = false;
+    await ring(registry());
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests.map(({ url }) => url)).toEqual(["https://crm.example.com/c"]);
+    expect(await alarmAt(registry())).toBeNull();
+  });
+});
+
+describe("a change whose push arrives", () => {
+  it("is in force for every attempt that starts after the answer", async () => {
+    const { id } = await register();
+    const late = gate();
+    service.answer = async () => {
+      await late.opened;
+      return new Response(null, { status: 204 });
+    };
+    await accept(id, await newEvents(20));
+    const running = ring(subscriber(id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    expect((await patch(id, { url: "https://crm.example.com/new" })).status).toBe(200);
+    late.open();
+    await running;
+    await deliverAll(id, clock);
+    const urls = service.requests.map(({ url }) => url);
+    expect(urls.slice(0, 6).every((url) => url.endsWith("/in"))).toBe(true);
+    expect(urls.slice(6)).toHaveLength(14);
+    expect(urls.slice(6).every((url) => url.endsWith("/new"))).toBe(true);
+  });
+
+  it("being a pause lets nothing start any more", async () => {
+    const { id } = await register();
+    const late = gate();
+    service.answer = async () => {
+      await late.opened;
+      return new Response(null, { status: 204 });
+    };
+    await accept(id, await newEvents(20));
+    const running = ring(subscriber(id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    expect((await api("POST", `/v1/webhooks/${id}/pause`)).status).toBe(200);
+    late.open();
+    await running;
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(6);
+    expect(await tally(id)).toEqual({ delivered: 6, pending: 14 });
+  });
+
+  it("is not pushed again by the alarm that stood by", async () => {
+    await register();
+    const pushing = await breakPushes();
+    clock.advance(MINUTE);
+    await ring(registry());
+    expect(pushing.pushes).toBe(0);
+    expect(await alarmAt(registry())).toBeNull();
+  });
+});
+
+describe("a creation whose push fails", () => {
+  it("is answered 201, and its events are delivered: the object asks for its settings", async () => {
+    const pushing = await breakPushes();
+    const { id, signingSecret } = await register();
+    expect(signingSecret).toMatch(/^whsec_/);
+    expect(pushing.pushes).toBe(1);
+    await accept(id, await newEvents(3));
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(3);
+    expect(await alarmAt(registry())).not.toBeNull();
+    pushing.broken = false;
+    await ring(registry());
+    expect(await alarmAt(registry())).toBeNull();
+    expect(await tally(id)).toEqual({ delivered: 3 });
+  });
+});
+
+describe("a deletion whose push fails", () => {
+  it("answers 503, and the object is emptied when the push arrives", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(3));
+    const pushing = await breakPushes();
+    await expectNotYetInForce(await api("DELETE", `/v1/webhooks/${id}`));
+    expect((await api("GET", `/v1/webhooks/${id}`)).status).toBe(404);
+    expect(await alarmAt(registry())).not.toBeNull();
+    pushing.broken = false;
+    await ring(registry());
+    expect(await tablesOf(subscriber(id))).toEqual(["settings"]);
+    expect(await alarmAt(registry())).toBeNull();
+    await deliverAll(id, clock);
+    expect(service.requests).toEqual([]);
+  });
+
+  it("is repeated after a crash of the Registry", async () => {
+    const { id } = await register();
+    await breakPushes();
+    await expectNotYetInForce(await api("DELETE", `/v1/webhooks/${id}`));
+    await abortAllDurableObjects();
+    await ring(registry());
+    expect(await tablesOf(subscriber(id))).toEqual(["settings"]);
+  });
+});
+
+describe("an old version", () => {
+  it("never replaces a newer one, however late it comes", async () => {
+    const { id } = await register();
+    const first = await settingsOf(id);
+    expect((await patch(id, { url: "https://crm.example.com/new" })).status).toBe(200);
+    const second = await settingsOf(id);
+    expect(second.version).toBe(first.version + 1);
+    expect(await subscriber(id).configure(first)).toBe(second.version);
+    expect(
+      await subscriber(id).configure({ ...second, url: "https://crm.example.com/same-version" }),
+    ).toBe(second.version);
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests[0]?.url).toBe("https://crm.example.com/new");
+  });
+
+  it("does not revive a deleted webhook", async () => {
+    const { id } = await register();
+    const settings = await settingsOf(id);
+    expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
+    await subscriber(id).configure(settings);
+    await subscriber(id).configure({ ...settings, version: settings.version + 10 });
+    const [event] = await newEvents(1);
+    expect(await subscriber(id).accept({ deliveries: event ? [event] : [] })).toMatchObject({
+      status: "deleted",
+    });
+    await abortAllDurableObjects();
+    await subscriber(id).configure(settings);
+    expect(await tablesOf(subscriber(id))).toEqual(["settings"]);
+  });
+
+  it("that is overtaken by a newer one leaves that in force, and acknowledged", async () => {
+    const { id } = await register();
+    const held = gate();
+    let pushes = 0;
+    await withBindings(registry(), ({ SUBSCRIBER }) => ({
+      SUBSCRIBER: {
+        getByName: (name: string) => ({
+          configure: async (webhook: never) => {
+            pushes += 1;
+            if (pushes === 1) await held.opened;
+            return SUBSCRIBER.getByName(name).configure(webhook);
+          },
+        }),
+      },
+    }));
+    const older = patch(id, { url: "https://crm.example.com/older" });
+    await vi.waitFor(() => expect(pushes).toBe(1));
+    expect((await patch(id, { url: "https://crm.example.com/newer" })).status).toBe(200);
+    held.open();
+    expect((await older).status).toBe(200);
+    await ring(registry());
+    expect(await alarmAt(registry())).toBeNull();
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests[0]?.url).toBe("https://crm.example.com/newer");
+  });
+});

@@ -1,0 +1,232 @@
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  type Asked,
+  accept,
+  type Clock,
+  DAY,
+  deliverAll,
+  HOUR,
+  newEvents,
+  register,
+  SECOND,
+  type Service,
+  type ShownWebhook,
+  startClock,
+  startService,
+} from "./engine";
+import { api, leadterraSignature, silenceLog } from "./fixtures";
+
+let service: Service;
+let clock: Clock;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+/** Standard Webhooks 1.0, by WebCrypto alone: `v1,` and the base64 HMAC-SHA256 of id, seconds and body. */
+async function standardSignature({ headers, body }: Asked, secret: string): Promise<string> {
+  const prefix = `${headers.get("webhook-id")}.${headers.get("webhook-timestamp")}.`;
+  const bytes = Uint8Array.from(atob(secret.slice("whsec_".length)), (char) => char.charCodeAt(0));
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", bytes, algorithm, false, ["sign"]);
+  const signed = new Uint8Array([...new TextEncoder().encode(prefix), ...body]);
+  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, signed));
+  return `v1,${btoa(String.fromCharCode(...mac))}`;
+}
+
+async function rotate(id: string, body?: unknown): Promise<ShownWebhook> {
+  const response = await api("POST", `/v1/webhooks/${id}/rotate-secret`, body);
+  expect(response.status).toBe(200);
+  return (await response.json<{ webhook: ShownWebhook }>()).webhook;
+}
+
+/** The next delivery as the service gets it. */
+async function next(id: string): Promise<Asked> {
+  await accept(id, await newEvents(1));
+  await deliverAll(id, clock);
+  return service.requests.at(-1) as Asked;
+}
+
+/** @param secrets those that sign, newest first. */
+async function expectSigned(asked: Asked, secrets: string[]): Promise<void> {
+  const expected = await Promise.all(secrets.map((secret) => standardSignature(asked, secret)));
+  expect(asked.headers.get("webhook-signature")).toBe(expected.join(" "));
+  expect(asked.headers.get("x-leadterra-signature")).toBe(
+    await leadterraSignature(asked.body, secrets.at(-1)),
+  );
+}
+
+describe("a rotated secret", () => {
+  it("signs first, with the old one behind it, until the grace period ends", async () => {
+    const { id, signingSecret: old } = await register();
+    await expectSigned(await next(id), [old]);
+    const { signingSecret: fresh } = await rotate(id, { gracePeriodSeconds: 3_600 });
+    expect(fresh).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+    expect(fresh).not.toBe(old);
+    await expectSigned(await next(id), [fresh, old]);
+    clock.advance(HOUR - 30 * SECOND);
+    await expectSigned(await next(id), [fresh, old]);
+    clock.advance(31 * SECOND);
+    await expectSigned(await next(id), [fresh]);
+  });
+
+  it("has a day of grace unless told otherwise", async () => {
+    const { id, signingSecret: old } = await register();
+    const { signingSecret: fresh } = await rotate(id);
+    clock.advance(DAY - 30 * SECOND);
+    await expectSigned(await next(id), [fresh, old]);
+    clock.advance(31 * SECOND);
+    await expectSigned(await next(id), [fresh]);
+  });
+
+  it("signs alone at once when the grace period is 0", async () => {
+    const { id } = await register();
+    const { signingSecret: fresh } = await rotate(id, { gracePeriodSeconds: 0 });
+    await expectSigned(await next(id), [fresh]);
+  });
+
+  it("twice within the grace has three sign, and each old one ends in its own time", async () => {
+    const { id, signingSecret: first } = await register();
+    const { signingSecret: second } = await rotate(id, { gracePeriodSeconds: 3_600 });
+    clock.advance(1_800 * SECOND);
+    const { signingSecret: third } = await rotate(id, { gracePeriodSeconds: 7_200 });
+    await expectSigned(await next(id), [third, second, first]);
+    clock.advance(1_801 * SECOND);
+    await expectSigned(await next(id), [third, second]);
+    clock.advance(7_200 * SECOND);
+    await expectSigned(await next(id), [third]);
+  });
+
+  it("without grace ends those that were still in theirs", async () => {
+    const { id } = await register();
+    await rotate(id, { gracePeriodSeconds: 604_800 });
+    const { signingSecret: third } = await rotate(id, { gracePeriodSeconds: 0 });
+    await expectSigned(await next(id), [third]);
+  });
+
+  it("signs a retry of what was first signed with the old one", async () => {
+    const { id, signingSecret: old } = await register({ retrySchedule: "1m" });
+    service.answer = () => new Response(null, { status: 500 });
+    await expectSigned(await next(id), [old]);
+    const { signingSecret: fresh } = await rotate(id, { gracePeriodSeconds: 0 });
+    clock.advance(66 * SECOND);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(2);
+    await expectSigned(service.requests[1] as Asked, [fresh]);
+  });
+
+  it.each([0, 1, 604_800])("takes a grace period of %i s", async (gracePeriodSeconds) => {
+    const { id } = await register();
+    await rotate(id, { gracePeriodSeconds });
+  });
+
+  it.each([-1, 604_801, 1.5, "60", null])(
+    "takes no grace period of %j, and stays as it is",
+    async (gracePeriodSeconds) => {
+      const { id, signingSecret } = await register();
+      const response = await api("POST", `/v1/webhooks/${id}/rotate-secret`, {
+        gracePeriodSeconds,
+      });
+      expect(response.status).toBe(422);
+      await expectSigned(await next(id), [signingSecret]);
+    },
+  );
+
+  it.each([24, 32, 64])("may be given: %i bytes", async (length) => {
+    const { id, signingSecret: old } = await register();
+    const given = `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(length))))}`;
+    expect((await rotate(id, { signingSecret: given })).signingSecret).toBe(given);
+    await expectSigned(await next(id), [given, old]);
+  });
+
+  it.each([23, 65])("may not have %i bytes", async (length) => {
+    const { id } = await register();
+    const given = `whsec_${btoa("x".repeat(length))}`;
+    const response = await api("POST", `/v1/webhooks/${id}/rotate-secret`, {
+      signingSecret: given,
+    });
+    expect(response.status).toBe(422);
+  });
+
+  it("is shown once, and in no list, audit or later answer", async () => {
+    const { id, signingSecret: old } = await register();
+    const { signingSecret: fresh } = await rotate(id);
+    for (const path of ["/v1/webhooks", `/v1/webhooks/${id}`, "/v1/audit"]) {
+      const text = await (await api("GET", path)).text();
+      for (const secret of [old, fresh]) expect(text).not.toContain(secret);
+    }
+  });
+});
+
+describe("a given secret", () => {
+  it("at registration signs from the first delivery on", async () => {
+    const given = `whsec_${btoa("a secret of thirty-two bytes ok!")}`;
+    const { id, signingSecret } = await register({ signingSecret: given });
+    expect(signingSecret).toBe(given);
+    await expectSigned(await next(id), [given]);
+  });
+});
+
+describe("a change of origin", () => {
+  const patch = async (id: string, changes: unknown) => {
+    const response = await api("PATCH", `/v1/webhooks/${id}`, changes);
+    expect(response.status).toBe(200);
+    return (await response.json<{ webhook: ShownWebhook & { headers: string[] } }>()).webhook;
+  };
+
+  it("rotates at once, without grace, answers the new secret and drops the headers", async () => {
+    const { id, signingSecret: old } = await register({
+      headers: { "x-token": "for-the-old-one" },
+    });
+    expect((await next(id)).headers.get("x-token")).toBe("for-the-old-one");
+    const changed = await patch(id, { url: "https://other.example.com/in" });
+    expect(changed.signingSecret).toMatch(/^whsec_/);
+    expect(changed.signingSecret).not.toBe(old);
+    expect(changed.headers).toEqual([]);
+    const asked = await next(id);
+    expect(asked.url).toBe("https://other.example.com/in");
+    expect(asked.headers.get("x-token")).toBeNull();
+    await expectSigned(asked, [changed.signingSecret]);
+  });
+
+  it("during a grace period ends it", async () => {
+    const { id } = await register();
+    await rotate(id);
+    const changed = await patch(id, { url: "https://other.example.com/in" });
+    await expectSigned(await next(id), [changed.signingSecret]);
+  });
+
+  it("keeps the headers that are given anew with it", async () => {
+    const { id } = await register({ headers: { "x-token": "for-the-old-one" } });
+    const headers = { "x-other": "for-the-new-one" };
+    const changed = await patch(id, { url: "https://other.example.com/in", headers });
+    expect(changed.headers).toEqual(["x-other"]);
+    const asked = await next(id);
+    expect(asked.headers.get("x-other")).toBe("for-the-new-one");
+    expect(asked.headers.get("x-token")).toBeNull();
+  });
+
+  it.each([
+    ["another port", "https://crm.example.com:8443/in", true],
+    ["another host", "https://crm2.example.com/in", true],
+    ["another path", "https://crm.example.com/other", false],
+    ["another query", "https://crm.example.com/in?x=1", false],
+  ])("being %s: %s", async (_, url, isAnother) => {
+    const { id, signingSecret: old } = await register({
+      headers: { "x-token": "for-the-old-one" },
+    });
+    const changed = await patch(id, { url });
+    expect(changed.signingSecret !== undefined).toBe(isAnother);
+    const asked = await next(id);
+    await expectSigned(asked, [isAnother ? changed.signingSecret : old]);
+    expect(asked.headers.has("x-token")).toBe(!isAnother);
+  });
+});
