@@ -39,7 +39,7 @@ export class DeadLetters extends DurableObject<Env> {
     return deleted;
   }
 
-  erase(by: { eventId: EventId } | { email: string }): number {
+  erase(by: { eventIds: EventId[] } | { email: string }): number {
     return this.#store.erase(by);
   }
 

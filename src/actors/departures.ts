@@ -78,10 +78,13 @@ export class Departures {
   }
 }
 
-/** What an answer that echoes the request must not leave in the attempt log. */
-function secretsOf({ secrets, headers }: Webhook): string[] {
+/** What an answer that echoes the request must not leave in the attempt log: secrets, headers, the URL's query. */
+function secretsOf({ secrets, headers, url }: Webhook): string[] {
+  const queryAt = url.indexOf("?");
+  const query = queryAt < 0 ? "" : url.slice(queryAt + 1);
+  const values = [...Object.values(headers), query, ...new URLSearchParams(query).values()];
   return [
     ...secrets.flatMap(({ value }) => [value, value.slice("whsec_".length)]),
-    ...Object.values(headers).filter(({ length }) => length >= MIN_REDACTED_CHARACTERS),
+    ...values.filter(({ length }) => length >= MIN_REDACTED_CHARACTERS),
   ];
 }

@@ -118,6 +118,11 @@ export class Journal extends DurableObject<Env> {
     return this.#store.get(id) !== null;
   }
 
+  /** The same for several. How many this day has. */
+  eraseMany(ids: EventId[]): number {
+    return ids.filter((id) => this.erase(id)).length;
+  }
+
   override async alarm(): Promise<void> {
     const deleteAtMs = this.#deleteAtMs();
     if (deleteAtMs === null || deleteAtMs > Date.now()) {

@@ -36,7 +36,6 @@ import { recover } from "./recovery";
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
 /** What is left open without a schedule to settle by is due at once. */
-
 const UNKNOWN_SCHEDULE: readonly number[] = Array.from({ length: 20 }, () => 0);
 
 /** What the sweep wants to know. */
@@ -233,6 +232,11 @@ export class Subscriber extends DurableObject<Env> {
     return this.#changing(() => this.#deliveries.erase(id), false);
   }
 
+  /** The same for several. How many there were. */
+  eraseMany(ids: EventId[]): number {
+    return this.#changing(() => ids.filter((id) => this.#deliveries.erase(id)).length, 0);
+  }
+
   /**
    * What a person changes is changed in the store, with nothing planned and everything recorded.
    *
@@ -251,7 +255,13 @@ export class Subscriber extends DurableObject<Env> {
    *
    * @returns null when there is no such webhook.
    */
-  async test({ event, body }: { event: string; body: Uint8Array }): Promise<AttemptRecord | null> {
+  async sendTest({
+    event,
+    body,
+  }: {
+    event: string;
+    body: Uint8Array;
+  }): Promise<AttemptRecord | null> {
     if (this.#settings === null) await this.#askRegistry();
     const webhook = this.#webhook();
     if (webhook === null) return null;

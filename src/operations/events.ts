@@ -2,7 +2,12 @@
 import type { DeliveryView } from "../domain/delivery";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
-import { DEAD_LETTERS_NAME, REGISTRY_NAME, subscriberName } from "../domain/placement";
+import {
+  DEAD_LETTERS_NAME,
+  REGISTRY_NAME,
+  subscriberName,
+  subscriberNames,
+} from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
 import type { JournalEvent } from "../storage/journal-store";
 import { type EventCursor, findBody, findEvent, journalDays, listEvents } from "./journal";
@@ -69,25 +74,40 @@ export async function replayEvent(
 
 /** Erases an event's payload and what is known of the lead, wherever it is kept. Whether there was one. */
 export async function eraseEvent(env: Env, id: EventId): Promise<boolean> {
-  const [days, webhooks] = [journalDays(env), await allWebhooks(env)];
-  const found = await Promise.all([
-    ...days.map((day) => env.JOURNAL.getByName(day).erase(id)),
-    ...webhooks.map((webhook) => subscriberOf(env, webhook.id, id).erase(id)),
-    env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).erase({ eventId: id }),
-  ]);
-  return found.some((each) => each !== false && each !== 0);
+  return (await eraseEvents(env, [id])) > 0;
 }
 
-/** Erases what is known of a person, by the lead's e-mail address; a page of events at a time. */
+/**
+ * Erases what is known of a person, by the lead's e-mail address; a page of events at a time.
+ *
+ * @returns how many events, and dead letters that belong to none of them, were erased.
+ */
 export async function erasePerson(
   env: Env,
   email: string,
   cursor: EventCursor | null,
 ): Promise<{ erased: number; next: EventCursor | null }> {
-  const letters = await env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).erase({ email });
   const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED });
-  for (const { id } of page.events) await eraseEvent(env, id);
+  await eraseEvents(
+    env,
+    page.events.map(({ id }) => id),
+  );
+  const letters = await env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).erase({ email });
   return { erased: page.events.length + letters, next: page.next };
+}
+
+/** One call to each object, however many events. How many were found, over all objects. */
+async function eraseEvents(env: Env, ids: EventId[]): Promise<number> {
+  if (ids.length === 0) return 0;
+  const webhooks = await allWebhooks(env);
+  const found = await Promise.all([
+    ...journalDays(env).map((day) => env.JOURNAL.getByName(day).eraseMany(ids)),
+    ...webhooks
+      .flatMap((webhook) => subscriberNames(webhook.id))
+      .map((name) => env.SUBSCRIBER.getByName(name).eraseMany(ids)),
+    env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).erase({ eventIds: ids }),
+  ]);
+  return found.reduce((sum, each) => sum + each, 0);
 }
 
 async function allWebhooks(env: Env): Promise<Webhook[]> {

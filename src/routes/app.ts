@@ -14,6 +14,7 @@ import { filters } from "./filters";
 import { idempotent } from "./idempotency";
 import { ingest } from "./ingest";
 import { problem } from "./problem";
+import { capBody } from "./request";
 import { stats } from "./stats";
 import { webhooks } from "./webhooks";
 
@@ -26,7 +27,7 @@ export const app = new Hono<ApiEnv>()
     return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
   })
   .route("/", docs)
-  .use("/v1/*", requireKey(), idempotent())
+  .use("/v1/*", requireKey(), capBody(), idempotent())
   .route("/v1/webhooks", webhooks)
   .route("/v1/webhooks", deliveries)
   .route("/v1/events", events)

@@ -7,7 +7,7 @@ import type { DeadLetter } from "../storage/dead-letter-store";
 import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
-import { badCursor, cursorParam, limitParam, readQuery } from "./request";
+import { badCursor, cursorParam, limitParam, readQuery, takesNothing } from "./request";
 import { shownDeadLetter } from "./views";
 
 export const listQuery = z.strictObject({ limit: limitParam, cursor: cursorParam });
@@ -26,11 +26,11 @@ export const deadLetters = new Hono<ApiEnv>()
     const next = letters.length > limit && last ? `${last.failedAtMs}~${last.id}` : null;
     return c.json({ data: page.map(shownDeadLetter), next });
   })
-  .post("/:id/redrive", audited("dead_letter.redriven"), async (c) => {
+  .post("/:id/redrive", takesNothing(), audited("dead_letter.redriven"), async (c) => {
     const redriven = await redrive(c.env, c.req.param("id"));
     return redriven.ok ? c.json({ id: c.req.param("id") }, 202) : problem(c, redriven.failure);
   })
-  .delete("/:id", audited("dead_letter.deleted"), async (c) => {
+  .delete("/:id", takesNothing(), audited("dead_letter.deleted"), async (c) => {
     const store = c.env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
     const deleted = await store.delete(c.req.param("id"));
     return deleted ? c.body(null, 204) : problem(c, { code: "not_found" });

@@ -19,6 +19,7 @@ import {
   readBody,
   readOptionalBody,
   readQuery,
+  takesNothing,
   timeParam,
 } from "./request";
 import { shownAttempt, shownDelivery } from "./views";
@@ -73,7 +74,7 @@ export const deliveries = new Hono<ApiEnv>()
     const next = page.next === null ? null : formatPosition(page.next);
     return c.json({ data: (page.deliveries as DeliveryView[]).map(shownDelivery), next });
   })
-  .get("/:id/deliveries/:eventId", async (c) => {
+  .get("/:id/deliveries/:eventId", takesNothing(), async (c) => {
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
     const subscriber = c.env.SUBSCRIBER.getByName(subscriberName(webhook.id, eventId));
@@ -85,18 +86,28 @@ export const deliveries = new Hono<ApiEnv>()
       attemptLog: (attemptLog as AttemptRecord[]).map(shownAttempt),
     });
   })
-  .post("/:id/deliveries/:eventId/retry", audited("delivery.retried"), async (c) => {
-    const { webhook, eventId } = await named(c);
-    if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
-    const retried = await retryDelivery(c.env, webhook, eventId);
-    return retried.ok ? c.json(shownDelivery(retried.value), 202) : problem(c, retried.failure);
-  })
-  .post("/:id/deliveries/:eventId/cancel", audited("delivery.cancelled"), async (c) => {
-    const { webhook, eventId } = await named(c);
-    if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
-    const cancelled = await cancelDelivery(c.env, webhook, eventId);
-    return cancelled.ok ? c.json(shownDelivery(cancelled.value)) : problem(c, cancelled.failure);
-  })
+  .post(
+    "/:id/deliveries/:eventId/retry",
+    takesNothing(),
+    audited("delivery.retried"),
+    async (c) => {
+      const { webhook, eventId } = await named(c);
+      if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
+      const retried = await retryDelivery(c.env, webhook, eventId);
+      return retried.ok ? c.json(shownDelivery(retried.value), 202) : problem(c, retried.failure);
+    },
+  )
+  .post(
+    "/:id/deliveries/:eventId/cancel",
+    takesNothing(),
+    audited("delivery.cancelled"),
+    async (c) => {
+      const { webhook, eventId } = await named(c);
+      if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
+      const cancelled = await cancelDelivery(c.env, webhook, eventId);
+      return cancelled.ok ? c.json(shownDelivery(cancelled.value)) : problem(c, cancelled.failure);
+    },
+  )
   .post("/:id/replay", audited("webhook.replayed"), async (c) => {
     const given = await readBody(c, replaySchema);
     if (!given.ok) return problem(c, given.failure);

@@ -17,6 +17,7 @@ import {
   readBody,
   readOptionalBody,
   readQuery,
+  takesNothing,
   timeParam,
 } from "./request";
 import { shownEvent, shownWholeEvent } from "./views";
@@ -72,12 +73,12 @@ export const events = new Hono<ApiEnv>()
     const { erased, next } = await erasePerson(c.env, email, from);
     return c.json({ erased, next: next && formatCursor(next) }, 202);
   })
-  .get("/:id", async (c) => {
+  .get("/:id", takesNothing(), async (c) => {
     const id = parseEventId(c.req.param("id"));
     const whole = id === null ? null : await wholeEvent(c.env, id);
     return whole === null ? problem(c, { code: "not_found" }) : c.json(shownWholeEvent(whole));
   })
-  .delete("/:id", audited("event.erased"), async (c) => {
+  .delete("/:id", takesNothing(), audited("event.erased"), async (c) => {
     const id = parseEventId(c.req.param("id"));
     const erased = id !== null && (await eraseEvent(c.env, id));
     return erased ? c.body(null, 204) : problem(c, { code: "not_found" });

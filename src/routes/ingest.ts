@@ -7,6 +7,7 @@ import { queueBinding } from "../domain/placement";
 import { importHmacKey, sha256Hex, verifyLeadterra } from "../domain/signature";
 import { errorText, logError, logInfo, logWarning } from "../log";
 import { lookUpSeen, rememberSeen } from "../storage/seen";
+import { readCapped } from "./capped-body";
 import { problem } from "./problem";
 
 /** Leadterra's own first retry comes after a minute; this is for whoever listens. */
@@ -71,33 +72,6 @@ function signingKeys(config: Config): Promise<CryptoKey[]> {
     keysOfConfig.set(config, keys);
   }
   return keys;
-}
-
-/** The body, counted while it is read, whatever Content-Length says; null when it is too large. */
-async function readCapped(request: Request, maxBytes: number): Promise<Uint8Array | null> {
-  if (request.body === null) return new Uint8Array();
-  const reader = request.body.getReader();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.length;
-    if (length > maxBytes) {
-      await reader.cancel();
-      return null;
-    }
-    chunks.push(value);
-  }
-  const [first] = chunks;
-  if (chunks.length === 1 && first !== undefined) return first;
-  const body = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return body;
 }
 
 async function isDuplicate(

@@ -1,7 +1,10 @@
 /** Reads what a caller of the API sends: bodies, parameters and cursors, each strictly. */
 import type { Context } from "hono";
+import { createMiddleware } from "hono/factory";
 import { z } from "zod";
 import { type Failure, type FieldError, fail, ok, type Result } from "../domain/failure";
+import { readCapped } from "./capped-body";
+import { problem } from "./problem";
 
 const MAX_REQUEST_BYTES = 256 * 1024;
 const MAX_PAGE = 250;
@@ -48,7 +51,30 @@ export function formatPosition({ seq, index }: { seq: number; index: number }): 
   return `${seq}.${index}`;
 }
 
-/** The same for a call whose body may be left out altogether. */
+/** Refuses bodies that are too large before they are in memory. */
+export function capBody() {
+  return createMiddleware(async (c, next) => {
+    if (c.req.raw.body === null) return next();
+    const body = await readCapped(c.req.raw, MAX_REQUEST_BYTES);
+    if (body === null) {
+      return problem(c, { code: "payload_too_large", limitBytes: MAX_REQUEST_BYTES });
+    }
+    c.req.raw = new Request(c.req.raw, { body });
+    return next();
+  });
+}
+
+/** For a call that takes neither parameters nor a body: any is a mistake. */
+export function takesNothing() {
+  return createMiddleware(async (c, next) => {
+    const query = readQuery(c, z.strictObject({}));
+    if (!query.ok) return problem(c, query.failure);
+    const body = await readOptionalBody(c, z.strictObject({}));
+    return body.ok ? next() : problem(c, body.failure);
+  });
+}
+
+/** The body of a call that may be made without. */
 export async function readOptionalBody<S extends z.ZodType>(
   c: Context,
   schema: S,
@@ -63,9 +89,6 @@ export async function readBody<S extends z.ZodType>(
   schema: S,
 ): Promise<Result<z.output<S>>> {
   const bytes = await c.req.arrayBuffer();
-  if (bytes.byteLength > MAX_REQUEST_BYTES) {
-    return fail({ code: "payload_too_large", limitBytes: MAX_REQUEST_BYTES });
-  }
   let given: unknown;
   try {
     given = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));

@@ -24,6 +24,7 @@ import {
   readBody,
   readOptionalBody,
   readQuery,
+  takesNothing,
 } from "./request";
 import { listedWebhook, shownAttempt, shownWebhook } from "./views";
 
@@ -166,7 +167,7 @@ export const webhooks = new Hono<ApiEnv>()
     const { webhooks: page, next } = await registry(c).list(cursor ?? null, limit);
     return c.json({ data: (page as Webhook[]).map(listedWebhook), next });
   })
-  .get("/:id", async (c) => {
+  .get("/:id", takesNothing(), async (c) => {
     const webhook = await existing(c);
     if (webhook === null) return problem(c, { code: "not_found" });
     const show = c.get("scope") === "all" ? shownWebhook : listedWebhook;
@@ -181,14 +182,14 @@ export const webhooks = new Hono<ApiEnv>()
     if (!changes.ok) return problem(c, changes.failure);
     return answer(c, await registry(c).update(before.id, changes.value, c.get("caller")));
   })
-  .delete("/:id", async (c) => {
+  .delete("/:id", takesNothing(), async (c) => {
     const removed = await registry(c).remove(c.req.param("id"), c.get("caller"));
     return removed.ok ? c.body(null, 204) : problem(c, removed.failure);
   })
-  .post("/:id/pause", async (c) =>
+  .post("/:id/pause", takesNothing(), async (c) =>
     answer(c, await registry(c).pause(c.req.param("id"), c.get("caller"))),
   )
-  .post("/:id/resume", async (c) =>
+  .post("/:id/resume", takesNothing(), async (c) =>
     answer(c, await registry(c).resume(c.req.param("id"), c.get("caller"))),
   )
   .post("/:id/rotate-secret", async (c) => {
@@ -212,7 +213,7 @@ export const webhooks = new Hono<ApiEnv>()
     const [first = ALL_EVENTS] = webhook.events;
     const event = given.value.event ?? (first === ALL_EVENTS ? "reply.received" : first);
     const body = new TextEncoder().encode(JSON.stringify(exampleEvent(event, Date.now())));
-    const attempt = await c.env.SUBSCRIBER.getByName(webhook.id).test({ event, body });
+    const attempt = await c.env.SUBSCRIBER.getByName(webhook.id).sendTest({ event, body });
     if (attempt === null) return problem(c, { code: "not_found" });
     return c.json(shownAttempt(attempt as AttemptRecord));
   });

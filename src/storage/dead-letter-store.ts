@@ -97,17 +97,35 @@ export class DeadLetterStore {
     );
   }
 
-  /** Deletes what belongs to an event, or to a person. How many went. */
-  erase(by: { eventId: EventId } | { email: string }): number {
+  /** Deletes what belongs to events, or to a person. How many went. */
+  erase(by: { eventIds: readonly EventId[] } | { email: string }): number {
     if (!this.#exists()) return 0;
-    const rows =
-      "eventId" in by
-        ? this.#sql.exec("DELETE FROM dead_letters WHERE event_id = ? RETURNING id", by.eventId)
-        : this.#sql.exec(
-            "DELETE FROM dead_letters WHERE lower(email) = lower(?) RETURNING id",
-            by.email,
-          );
-    return rows.toArray().length;
+    const ids = "email" in by ? this.#ofPerson(by.email) : this.#ofEvents(by.eventIds);
+    return ids.filter((id) => this.delete(id)).length;
+  }
+
+  #ofEvents(eventIds: readonly EventId[]): string[] {
+    return this.#sql
+      .exec<{ id: string }>(
+        "SELECT id FROM dead_letters WHERE event_id IN (SELECT value FROM json_each(?))",
+        JSON.stringify(eventIds),
+      )
+      .toArray()
+      .map(({ id }) => id);
+  }
+
+  /** By the lead's address; where the body is no event, by the address anywhere in it. */
+  #ofPerson(email: string): string[] {
+    const wanted = email.toLowerCase();
+    return this.#sql
+      .exec<{ id: string; email: string | null; text: string | null }>(
+        "SELECT id, email, CASE WHEN event_id IS NULL THEN CAST(body AS TEXT) END AS text FROM dead_letters",
+      )
+      .toArray()
+      .filter(
+        (row) => row.email?.toLowerCase() === wanted || row.text?.toLowerCase().includes(wanted),
+      )
+      .map(({ id }) => id);
   }
 
   #exists(): boolean {

@@ -318,6 +318,16 @@ describe("the list of a webhook's deliveries", () => {
     }
   });
 
+  it("has each once when one that was never sent is asked for behind others", async () => {
+    const { path, ids: all6 } = await six();
+    const [, , , d, e, f] = all6;
+    expect((await api("POST", `${path}/${e}/retry`)).status).toBe(202);
+    for (const limit of ["1", "2", "250"]) {
+      expect(await ids(path, { limit, status: "pending" })).toEqual([f, e, d]);
+      expect(await ids(path, { limit })).toEqual([...all6].reverse());
+    }
+  });
+
   it("shows each delivery flat, and without a time to come while held", async () => {
     const { path, id, ids: all6 } = await six();
     const { data } = await page<ShownDelivery>(path);

@@ -1,0 +1,241 @@
+/** What people do at random moments, through the same calls as the API. */
+import type { WebhookChanges, WebhookDraft } from "../../src/domain/webhook";
+import { eraseEvent, replayEvent } from "../../src/operations/events";
+import { redrive } from "../../src/operations/dead-letters";
+import { retryDelivery } from "../../src/operations/deliveries";
+import type { Chance } from "./chance";
+import { EVENT_NAMES, FILTERS } from "./events";
+import type { AcceptedEvent, Invariants } from "./invariants";
+import { TEMPERS, type Temper } from "./network";
+import type { Owner, Scheduler } from "./scheduler";
+
+type Registry = InstanceType<typeof import("../../src/actors/registry").Registry>;
+type Changed = Awaited<ReturnType<Registry["update"]>>;
+
+const BY = { key: "somebody" };
+
+export type PeopleHost = {
+  scheduler: Scheduler;
+  chance: Chance;
+  env: Env;
+  invariants: Invariants;
+  accepted: ReadonlyMap<string, AcceptedEvent>;
+  tempers: readonly Temper[];
+};
+
+export class People {
+  readonly #host: PeopleHost;
+  readonly #known: string[] = [];
+  #acts = 0;
+  #places = 0;
+
+  constructor(host: PeopleHost) {
+    this.#host = host;
+  }
+
+  /** Does `act` as a caller of its own; that an answer is lost is a person's lot. */
+  #as(what: string, act: () => Promise<void>): void {
+    const { scheduler } = this.#host;
+    const owner: Owner = { name: `person#${(this.#acts += 1)}`, alive: true };
+    scheduler.after(0, owner, what, () => {
+      act().catch((thrown: unknown) => scheduler.note(`${what} failed: ${String(thrown)}`, owner));
+    });
+  }
+
+  get #registry() {
+    return this.#host.env.REGISTRY.getByName("registry");
+  }
+
+  register(): void {
+    const draft = this.#draft(this.#host.chance.pick(this.#host.tempers));
+    this.#as("registers a webhook", async () => {
+      const { webhook } = await this.#registry.create(draft, null, BY);
+      this.#known.push(webhook.id);
+    });
+  }
+
+  resumeAll(): void {
+    for (const id of this.#known) {
+      this.#as("resumes", async () => this.#told(id, (await this.#registry.resume(id, BY)) as Changed));
+    }
+  }
+
+  act(): void {
+    const { chance } = this.#host;
+    if (this.#known.length === 0) return;
+    const id = chance.pick(this.#known);
+    const event = this.#anyEvent();
+    const kind = chance.weighted(ACTS);
+    if (event === null && ON_EVENTS.has(kind)) return;
+    this.#as(`${kind} ${id} ${event?.event.id ?? ""}`, () => this.#do(kind, id, event));
+  }
+
+  async #do(kind: Act, id: string, event: AcceptedEvent | null): Promise<void> {
+    const { chance, env } = this.#host;
+    const registry = this.#registry;
+    switch (kind) {
+      case "update":
+        return this.#told(id, (await registry.update(id, this.#changes(), BY)) as Changed);
+      case "pause":
+        return this.#told(id, (await registry.pause(id, BY)) as Changed);
+      case "resume":
+        return this.#told(id, (await registry.resume(id, BY)) as Changed);
+      case "rotate": {
+        const graceMs = chance.pick([0, 1_000, 86_400_000]);
+        const rotated = await registry.rotateSecret(id, { graceMs, signingSecret: null }, BY);
+        return this.#told(id, rotated as Changed);
+      }
+      case "remove": {
+        const removed = await registry.remove(id, BY);
+        if (removed.ok) this.#host.invariants.inForce(id, Number.POSITIVE_INFINITY);
+        return;
+      }
+      case "test": {
+        await env.SUBSCRIBER.getByName(id).sendTest({
+          event: "message.sent",
+          body: new TextEncoder().encode('{"event":"message.sent","data":{}}'),
+        });
+        return;
+      }
+      case "look":
+        return this.#look(id, event);
+      case "discard": {
+        await env.SUBSCRIBER.getByName(id).discard({ limit: 2 }, chance.happens(0.3));
+        return;
+      }
+      default:
+        if (event !== null) await this.#doTo(kind, id, event);
+    }
+  }
+
+  async #doTo(kind: Act, webhookId: string, accepted: AcceptedEvent): Promise<void> {
+    const { chance, env } = this.#host;
+    const id = accepted.event.id as never;
+    const subscriber = env.SUBSCRIBER.getByName(webhookId);
+    switch (kind) {
+      case "retry":
+        await retryDelivery(env, { id: webhookId } as never, id);
+        return;
+      case "reopen": {
+        const body = chance.happens(0.2) ? null : chance.pick(accepted.bodies);
+        const by = chance.pick(["retry", "replay"] as const);
+        const deliveries = [{ id, event: accepted.event.name, body }];
+        await subscriber.reopen({ deliveries, by });
+        return;
+      }
+      case "replay": {
+        await replayEvent(env, id, null);
+        return;
+      }
+      case "cancel": {
+        await subscriber.cancel(id);
+        return;
+      }
+      case "erase":
+        await eraseEvent(env, id);
+        return;
+      case "redrive": {
+        const store = env.DEAD_LETTER_STORE.getByName("dead-letters");
+        const [letter] = await store.list(null, 5);
+        if (letter !== undefined) await redrive(env, letter.id);
+        return;
+      }
+      default:
+    }
+  }
+
+  async #look(id: string, event: AcceptedEvent | null): Promise<void> {
+    const { chance, env, scheduler } = this.#host;
+    const subscriber = env.SUBSCRIBER.getByName(chance.happens(0.3) ? "wh_unknown" : id);
+    const journal = env.JOURNAL.getByName(chance.pick(["2020-01-01", "2026-11-23"]));
+    const eventId = (event?.event.id ?? "evt_unknown") as never;
+    await chance.pick([
+      () => subscriber.deliveries({ limit: 3 }),
+      () => subscriber.deliveries({ limit: 3, status: "pending" }),
+      () => subscriber.delivery(eventId),
+      () => subscriber.missing([eventId]),
+      () => subscriber.stats(0),
+      () => subscriber.check(),
+      () => journal.list({ limit: 3 }),
+      () => journal.get(eventId),
+      () => journal.stats([scheduler.nowMs]),
+      () => env.DEAD_LETTER_STORE.getByName("dead-letters").list(null, 3),
+      () => env.DEAD_LETTER_STORE.getByName("dead-letters").stats(),
+      () => this.#registry.list(null, 3),
+    ] as (() => Promise<unknown>)[])();
+  }
+
+  /** An answer that says so is a promise: the change is in force. */
+  #told(id: string, changed: Changed): void {
+    if (changed.ok) this.#host.invariants.inForce(id, changed.value.webhook.version);
+  }
+
+  #anyEvent(): AcceptedEvent | null {
+    const events = [...this.#host.accepted.values()];
+    return events.length === 0 ? null : this.#host.chance.pick(events);
+  }
+
+  #draft(temper: Temper): WebhookDraft {
+    const { chance } = this.#host;
+    return {
+      url: this.#url(temper),
+      events: this.#events(),
+      description: null,
+      filter: chance.happens(0.3) ? chance.pick(FILTERS).filter : null,
+      headers: chance.happens(0.3) ? { "x-token": this.#token() } : {},
+      rateLimit: chance.happens(0.2) ? chance.pick([0.5, 2, 7, 30]) : null,
+      ordered: chance.happens(0.3),
+      retrySchedule: chance.happens(0.4) ? chance.pick(SCHEDULES) : null,
+      relayHost: "relay.example.com",
+    };
+  }
+
+  #url(temper: Temper): string {
+    this.#places += 1;
+    return `https://svc${this.#places % 3}.example.com/${temper}/${this.#places}`;
+  }
+
+  #token(): string {
+    return `header-token-${this.#host.chance.between(10 ** 8, 10 ** 9)}`;
+  }
+
+  #events(): string[] {
+    const { chance } = this.#host;
+    return chance.happens(0.8) ? ["*"] : [chance.pick(EVENT_NAMES)];
+  }
+
+  #changes(): WebhookChanges {
+    const { chance } = this.#host;
+    return chance.pick<() => WebhookChanges>([
+      () => ({ url: this.#url(chance.pick(TEMPERS)) }),
+      () => ({ url: this.#url("good"), headers: { "x-token": this.#token() } }),
+      () => ({ headers: { "x-token": this.#token() } }),
+      () => ({ events: this.#events() }),
+      () => ({ filter: chance.pick(FILTERS).filter }),
+      () => ({ rateLimit: chance.pick([null, 1, 20]) }),
+      () => ({ ordered: chance.happens(0.5) }),
+      () => ({ retrySchedule: chance.pick([null, ...SCHEDULES]) }),
+    ])();
+  }
+}
+
+const SCHEDULES = ["1s 1s", "5s 1m 5m", "1h", "30s", "6h 6h"] as const;
+
+const ACTS = [
+  [6, "update"],
+  [3, "pause"],
+  [4, "resume"],
+  [2, "rotate"],
+  [1, "remove"],
+  [2, "test"],
+  [6, "look"],
+  [1, "discard"],
+  [2, "retry"],
+  [6, "reopen"],
+  [1, "replay"],
+  [3, "cancel"],
+  [1, "erase"],
+  [2, "redrive"],
+] as const;
+type Act = (typeof ACTS)[number][1];
+const ON_EVENTS: ReadonlySet<Act> = new Set(["retry", "reopen", "replay", "cancel", "erase"]);
