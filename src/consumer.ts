@@ -139,12 +139,12 @@ async function keep(item: Item, env: Env): Promise<boolean> {
 }
 
 /** Best effort: the dead letter itself is safe, and the sweep sends what could not leave. */
-async function alert({ reason, full }: Item, env: Env): Promise<void> {
+async function alert({ reason, full, message }: Item, env: Env): Promise<void> {
   const about =
     reason === "full"
       ? fullAlert(`Subscriber ${full.join(", ")}`)
       : reason === "journal_full"
-        ? fullAlert("today's Journal")
+        ? fullAlert(`Journal ${journalName(message.timestamp.getTime())}`)
         : deadLetterAlert(1, reason ?? "given up");
   try {
     await inTime(env.REGISTRY.getByName(REGISTRY_NAME).raise(about), CALL_TIMEOUT_MS);

@@ -17,7 +17,12 @@ export async function redrive(env: Env, id: string): Promise<Result<null>> {
   if (kept === null) return fail({ code: "not_found" });
   const { letter, body } = kept;
   if (letter.webhookIds === null || letter.eventId === null || letter.event === null) {
-    await env.EVENTS.send(body.slice(), { contentType: "bytes" });
+    try {
+      await env.EVENTS.send(body.slice(), { contentType: "bytes" });
+    } catch (thrown) {
+      logWarning("dead_letter.not_redriven", { deadLetterId: id, error: errorText(thrown) });
+      return fail({ code: "unavailable" });
+    }
     await store.delete(id);
     return ok(null);
   }

@@ -53,10 +53,6 @@ export async function listEvents(
     });
     events.push(...(page.events as JournalEvent[]));
     if (page.next !== null) return { events, next: { day, position: page.next } };
-    if (events.length >= limit) {
-      const following = days[days.indexOf(day) + 1];
-      return { events, next: following === undefined ? null : { day: following, position: null } };
-    }
   }
   return { events, next: null };
 }
