@@ -1,0 +1,282 @@
+/** The faults that the suite must catch, each planted alone. */
+
+/** A part of the suite, as vitest takes it. */
+export type Suite = {
+  project: "domain" | "worker" | "simulation" | "journey";
+  file: string;
+  /** Only tests whose names match. */
+  name?: string;
+};
+
+export type Mutant = {
+  /** The fault, in words. */
+  name: string;
+  file: string;
+  /** Replaced in this order; each text to find must be there exactly once. */
+  edits: readonly [find: string, replace: string][];
+  /** Who should catch it. */
+  suite: Suite;
+};
+
+const simulation: Suite = {
+  project: "simulation",
+  file: "test/simulation/simulation.test.ts",
+  name: "keeps every invariant",
+};
+
+/** Those that everybody who changes the engine is promised to be told of. */
+const PROMISED: readonly Mutant[] = [
+  {
+    name: "forgetting to re-arm the alarm",
+    file: "src/actors/subscriber.ts",
+    edits: [["this.#alarm.arm(this.#afterRun(this.#nextWakeMs()));", ""]],
+    suite: simulation,
+  },
+  {
+    name: "recording success before sending",
+    file: "src/actors/pump.ts",
+    edits: [
+      [
+        "answer = await depart();",
+        `const success = { ...unanswered("interrupted", Date.now()), error: null, statusCode: 200 };
+         this.#land(flight, { ...success, refused: false });
+         this.record();
+         answer = await depart();`,
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "following redirects",
+    file: "src/actors/send.ts",
+    edits: [['redirect: "manual"', 'redirect: "follow"']],
+    suite: {
+      project: "journey",
+      file: "test/journey/receivers.test.ts",
+      name: "is a redirect, and is not followed",
+    },
+  },
+  {
+    name: "sending again after a success",
+    file: "src/domain/delivery.ts",
+    edits: [['status: "delivered", dueAtMs: null, completedAtMs: endedAtMs', "dueAtMs: endedAtMs"]],
+    suite: simulation,
+  },
+  {
+    name: "deduplicating with KV alone",
+    file: "src/storage/delivery-store.ts",
+    edits: [
+      ["const known = this.#known(arrivals.map(({ id }) => id));", "const known = new Set();"],
+      ["const insert = `INSERT INTO", "const insert = `INSERT OR REPLACE INTO"],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "acknowledging a message before the Subscriber has it",
+    file: "src/consumer.ts",
+    edits: [
+      ["    await handOver(readable, env);\n", ""],
+      [
+        "items.map((item) => finish(item, env)));",
+        "items.map((item) => finish(item, env)));\n  await handOver(readable, env);",
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "writing the KV key before the queue took the event",
+    file: "src/routes/ingest.ts",
+    edits: [
+      ["after(remember(event.value, body.value, config.idempotencyTtlSeconds, env));", ""],
+      [
+        "const enqueued = await enqueue(",
+        "if (config.idempotencyTtlSeconds !== null) await remember(event.value, body.value, config.idempotencyTtlSeconds, env);\n  const enqueued = await enqueue(",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/ingest.test.ts", name: "the memory of events" },
+  },
+  {
+    name: "acknowledging a message before the Journal has it",
+    file: "src/consumer.ts",
+    edits: [
+      [
+        "const { webhookIds } = await inTime(journal.record({ entries }), CALL_TIMEOUT_MS);",
+        `void journal.record({ entries }).catch(() => {});
+         const webhookIds = entries.map((entry) => entry.webhookIds);`,
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "counting an interrupted attempt",
+    file: "src/domain/delivery.ts",
+    edits: [["return interruptionsInARow <= MAX_FREE_INTERRUPTIONS;", "return false;"]],
+    suite: simulation,
+  },
+  {
+    name: "answering a change of settings before the Subscriber has it",
+    file: "src/actors/registry.ts",
+    edits: [
+      ["return this.#push(registration);", "void this.#push(registration);\n    return true;"],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "making a table on a read of a Subscriber",
+    file: "src/storage/run-store.ts",
+    edits: [
+      [
+        'if (!tableNames(this.#sql).includes("hours")) return [];',
+        'this.#sql.exec("CREATE TABLE IF NOT EXISTS hours (at INTEGER PRIMARY KEY, counters TEXT)");',
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "making a table on a read of a Journal",
+    file: "src/storage/journal-store.ts",
+    edits: [
+      [
+        'this.#exists ??= tableNames(this.#sql).includes("events");',
+        'if (!tableNames(this.#sql).includes("events")) this.#create();\n    this.#exists = true;',
+      ],
+    ],
+    suite: simulation,
+  },
+];
+
+const MORE: readonly Mutant[] = [
+  {
+    name: "not writing the lease",
+    file: "src/actors/pump.ts",
+    edits: [["this.#run.lease = { window, attempts };", ""]],
+    suite: simulation,
+  },
+  {
+    name: "sending before the lease is on disk",
+    file: "src/actors/pump.ts",
+    edits: [["await this.#host.sync();", ""]],
+    suite: { project: "worker", file: "test/worker/pump.test.ts", name: "a lease" },
+  },
+  {
+    name: "twelve attempts in flight",
+    file: "src/actors/pump.ts",
+    edits: [["const MAX_IN_FLIGHT = 6;", "const MAX_IN_FLIGHT = 12;"]],
+    suite: simulation,
+  },
+  {
+    name: "writing outcomes late, so that a crash repeats many",
+    file: "src/actors/pump.ts",
+    edits: [
+      ["const MAX_UNRECORDED = 12;", "const MAX_UNRECORDED = 100;"],
+      ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
+      ["const GATHER_MS = 20;", "const GATHER_MS = 60_000;"],
+    ],
+    suite: {
+      project: "worker",
+      file: "test/worker/pump.test.ts",
+      name: "a crash while attempts are in flight",
+    },
+  },
+  {
+    name: "ignoring the lease's window in recovery",
+    file: "src/actors/recovery.ts",
+    edits: [["else if (mayHaveLeft > 0)", "else if (mayHaveLeft >= 0 || mayHaveLeft < 0)"]],
+    suite: {
+      project: "worker",
+      file: "test/worker/pump.test.ts",
+      name: "a crash while attempts are in flight",
+    },
+  },
+  {
+    name: "sending again what was interrupted without closing the attempt",
+    file: "src/actors/recovery.ts",
+    edits: [["let mayHaveLeft = run.lease.window;", "let mayHaveLeft = 0;"]],
+    suite: simulation,
+  },
+  {
+    name: "moving the head of fresh deliveries too far",
+    file: "src/actors/pump.ts",
+    edits: [["this.#run.head = left?.position ?? fresh.head;", "this.#run.head = fresh.head;"]],
+    suite: simulation,
+  },
+  {
+    name: "leaving the head behind what was planned and given back",
+    file: "src/actors/pump.ts",
+    edits: [["if (fresh?.lease.fresh) this.#rewind(fresh.lease.fresh);", ""]],
+    suite: simulation,
+  },
+  {
+    name: "an alarm that throws",
+    file: "src/actors/subscriber.ts",
+    edits: [["this.#alarm.arm(Date.now() + backoffMs);", "throw thrown;"]],
+    suite: simulation,
+  },
+  {
+    name: "ignoring Retry-After",
+    file: "src/actors/send.ts",
+    edits: [["new Set([429, 503])", "new Set()"]],
+    suite: simulation,
+  },
+  {
+    name: "retrying early",
+    file: "src/domain/schedule.ts",
+    edits: [["wait + Math.floor(", "wait - Math.floor("]],
+    suite: simulation,
+  },
+  {
+    name: "hammering a dead service instead of probing it",
+    file: "src/domain/delivery.ts",
+    edits: [["before.probing || failuresInARow >= FAILURES_BEFORE_PROBING", "before.probing"]],
+    suite: simulation,
+  },
+  {
+    name: "starting attempts while the webhook is held",
+    file: "src/actors/subscriber.ts",
+    edits: [['webhook === null || webhook.status !== "active"', "webhook === null"]],
+    suite: simulation,
+  },
+  {
+    name: "letting an older version of a webhook replace a newer one",
+    file: "src/actors/subscriber.ts",
+    edits: [["|| webhook.version <= before.version", ""]],
+    suite: simulation,
+  },
+  {
+    name: "rotating a secret without grace",
+    file: "src/domain/webhook.ts",
+    edits: [["secrets: [...old, { value: secret", "secrets: [{ value: secret"]],
+    suite: { project: "worker", file: "test/worker/rotation.test.ts" },
+  },
+  {
+    name: "not applying a filter",
+    file: "src/domain/webhook.ts",
+    edits: [["&& matches(envelope)", ""]],
+    suite: simulation,
+  },
+  {
+    name: "sending other bytes than those that came in",
+    file: "src/actors/departures.ts",
+    edits: [
+      [
+        "body: sending.body,",
+        "body: new TextEncoder().encode(JSON.stringify(JSON.parse(new TextDecoder().decode(sending.body)))),",
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "giving up a message whose dead letter was not kept",
+    file: "src/consumer.ts",
+    edits: [["if (await keep(item, env))", "if ((await keep(item, env)) || item)"]],
+    suite: { project: "worker", file: "test/worker/consumer.test.ts" },
+  },
+  {
+    name: "taking an event with any signature",
+    file: "src/routes/ingest.ts",
+    edits: [["if (!(await verifyLeadterra(", "if (null === (await verifyLeadterra("]],
+    suite: { project: "worker", file: "test/worker/ingest.test.ts", name: "a signature" },
+  },
+];
+
+export const MUTANTS: readonly Mutant[] = [...PROMISED, ...MORE];

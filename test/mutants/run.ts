@@ -1,0 +1,172 @@
+/**
+ * Is the suite to be trusted? Plants each fault of `mutants.ts`, alone, into a copy of the project, and runs the
+ * part of the suite that should catch it. A fault that survives ends this with exit code 1, and so does a suite
+ * that is red without one.
+ *
+ *   npm run test:mutants
+ *   npm run test:mutants -- alarm      only those whose name has this in it
+ */
+import { spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { styleText } from "node:util";
+import { MUTANTS, type Mutant, type Suite } from "./mutants.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+/** What the suite needs; what is not there is left out. */
+const COPIED = [
+  "src",
+  "test",
+  "scripts",
+  "package.json",
+  "tsconfig.json",
+  "vitest.config.ts",
+  "wrangler.toml",
+  ".dev.vars.example",
+];
+/** Runs of the simulation for each fault: a fault that hides longer is not caught well. */
+const SEEDS = "400";
+/** A fault may make the suite hang. */
+const MAX_RUN_MS = 180_000;
+
+/** `broken`: the suite could not run, which says nothing about the fault. */
+type Verdict = { colour: "red" | "green" | "broken"; detail: string };
+
+type Report = {
+  numPassedTests: number;
+  testResults: {
+    message: string;
+    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+  }[];
+};
+
+function runSuite(directory: string, { project, file, name }: Suite): Verdict {
+  const reportFile = join(directory, "report.json");
+  rmSync(reportFile, { force: true });
+  const vitest = join(directory, "node_modules/vitest/vitest.mjs");
+  const options = ["--bail=1", "--retry=0", "--reporter=json", `--outputFile=${reportFile}`];
+  const only = name === undefined ? [] : ["--testNamePattern", name];
+  const { error, stderr } = spawnSync(
+    process.execPath,
+    [vitest, "run", file, "--project", project, ...options, ...only],
+    {
+      cwd: directory,
+      env: { ...process.env, SEEDS, SEED: undefined },
+      encoding: "utf8",
+      timeout: MAX_RUN_MS,
+      killSignal: "SIGKILL",
+    },
+  );
+  if (error !== undefined)
+    return { colour: "broken", detail: `vitest did not end: ${error.message}` };
+  if (!existsSync(reportFile)) return { colour: "broken", detail: stderr };
+  return verdictOf(JSON.parse(readFileSync(reportFile, "utf8")));
+}
+
+function verdictOf({ numPassedTests, testResults }: Report): Verdict {
+  for (const { fullName, failureMessages, status } of testResults.flatMap(
+    ({ assertionResults }) => assertionResults,
+  )) {
+    if (status === "failed") {
+      return { colour: "red", detail: `${fullName}\n${firstLine(failureMessages[0])}` };
+    }
+  }
+  const [message] = testResults.flatMap((result) => (result.message === "" ? [] : result.message));
+  if (message !== undefined) return { colour: "broken", detail: firstLine(message) };
+  if (numPassedTests === 0) return { colour: "broken", detail: "no test was run" };
+  return { colour: "green", detail: `${numPassedTests} passed` };
+}
+
+function firstLine(text = ""): string {
+  return (text.split("\n")[0] ?? "").slice(0, 200);
+}
+
+/** @throws when the code has changed so that the fault cannot be planted any more. */
+function plant(source: string, { name, file, edits }: Mutant): string {
+  let text = source;
+  for (const [find, replace] of edits) {
+    const parts = text.split(find);
+    if (parts.length !== 2) {
+      throw new Error(`"${name}": ${parts.length - 1} times in ${file}, not once: ${find}`);
+    }
+    text = parts.join(replace);
+  }
+  return text;
+}
+
+function copyProject(): string {
+  const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-mutants-"));
+  for (const name of COPIED) {
+    if (existsSync(join(ROOT, name)))
+      cpSync(join(ROOT, name), join(directory, name), { recursive: true });
+  }
+  symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));
+  return directory;
+}
+
+/** @returns what is wrong with the suites without a fault: then they cannot judge one. */
+function checkUnmutated(directory: string, mutants: readonly Mutant[]): string[] {
+  const suites = new Map(mutants.map(({ suite }) => [JSON.stringify(suite), suite]));
+  return [...suites.values()].flatMap((suite) => {
+    const { colour, detail } = runSuite(directory, suite);
+    const title = [suite.file, suite.name].filter(Boolean).join(", ");
+    print(colour === "green" ? "  ok   " : "  RED  ", colour === "green", title, detail);
+    return colour === "green" ? [] : [title];
+  });
+}
+
+function judge(directory: string, mutant: Mutant): boolean {
+  const path = join(directory, mutant.file);
+  const source = readFileSync(path, "utf8");
+  writeFileSync(path, plant(source, mutant));
+  const startedAtMs = Date.now();
+  const { colour, detail } = runSuite(directory, mutant.suite);
+  writeFileSync(path, source);
+  const caught = colour === "red";
+  const word = { red: "  caught   ", green: "  SURVIVED ", broken: "  BROKEN   " }[colour];
+  const seconds = ((Date.now() - startedAtMs) / 1_000).toFixed(1);
+  print(word, caught, `${mutant.name} (${seconds} s)`, colour === "green" ? "" : detail);
+  return caught;
+}
+
+function print(word: string, good: boolean, title: string, detail: string): void {
+  const indented = detail === "" ? "" : `\n${detail.replaceAll(/^/gm, "             ")}`;
+  const line = `${styleText(good ? "green" : "red", word)}${title}${styleText("dim", indented)}\n`;
+  process.stdout.write(line);
+}
+
+function main(wanted: string | undefined): number {
+  const mutants = MUTANTS.filter(({ name }) => name.includes(wanted ?? ""));
+  if (mutants.length === 0) throw new Error(`No fault has "${wanted}" in its name.`);
+  const directory = copyProject();
+  try {
+    // All of them first: a table that lags behind the code shows before the long part.
+    for (const mutant of mutants) plant(readFileSync(join(directory, mutant.file), "utf8"), mutant);
+    process.stdout.write("Without a fault:\n");
+    const red = checkUnmutated(directory, mutants);
+    process.stdout.write("With one:\n");
+    const survivors = mutants.filter((mutant) => !judge(directory, mutant));
+    process.stdout.write(
+      `${mutants.length - survivors.length} of ${mutants.length} faults are caught${red.length === 0 ? "" : `, but ${red.length} suites are red without one`}.\n`,
+    );
+    return survivors.length === 0 && red.length === 0 ? 0 : 1;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+try {
+  process.exitCode = main(process.argv[2]);
+} catch (thrown) {
+  process.stderr.write(`${thrown instanceof Error ? thrown.message : String(thrown)}\n`);
+  process.exitCode = 2;
+}
