@@ -164,12 +164,14 @@ function failed(items: readonly Item[], reason: string, thrown: unknown): void {
 let known: { version: number; routes: CompiledRoute[] } | null = null;
 
 async function routingTable(env: Env): Promise<CompiledRoute[]> {
+  // Batches run side by side: the answer is about the table that was asked with, whatever `known` is by then.
+  const held = known;
   const registry = env.REGISTRY.getByName(REGISTRY_NAME);
-  const answer = await inTime(registry.routing(known?.version ?? null), CALL_TIMEOUT_MS);
-  if (answer.routes !== null) {
-    known = { version: answer.version, routes: (answer.routes as Route[]).map(compileRoute) };
-  }
-  return known?.routes ?? [];
+  const answer = await inTime(registry.routing(held?.version ?? null), CALL_TIMEOUT_MS);
+  if (answer.routes === null) return held?.routes ?? [];
+  const routes = (answer.routes as Route[]).map(compileRoute);
+  known = { version: answer.version, routes };
+  return routes;
 }
 
 // --- Journal ------------------------------------------------------------------------------------------------

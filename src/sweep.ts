@@ -18,8 +18,8 @@ export async function sweep(env: Env): Promise<void> {
   for (let index = 0; index < webhooks.length; index += AT_A_TIME) {
     await Promise.all(webhooks.slice(index, index + AT_A_TIME).map((each) => check(each, env)));
   }
-  await checkSilence(webhooks, env);
   await registry.check();
+  await checkSilence(webhooks, env);
 }
 
 async function check(webhook: Webhook, env: Env): Promise<void> {

@@ -93,6 +93,11 @@ export class Deliveries {
     return added;
   }
 
+  /** Counts anew what is pending when it is asked for next. */
+  recount(): void {
+    this.#pending = null;
+  }
+
   /** An attempt's outcome is on disk. */
   recorded(before: StoredDelivery, after: StoredDelivery): void {
     const attempt = after.log.at(-1);
@@ -299,24 +304,20 @@ export class Deliveries {
     if (retentionMs === null) return null;
     const sinceMs = this.#retention.oldestPendingMs(
       this.#pump.plannedHead,
-      Date.now() - retentionMs + EXACT_AHEAD_MS,
+      Date.now() - retentionMs + Math.min(EXACT_AHEAD_MS, retentionMs / 6),
     );
     return sinceMs === null ? null : sinceMs + retentionMs;
   }
 
-  /** Ends what is pending past `RETENTION`; an alert has warned a day before. */
+  /** Ends what is pending past `RETENTION`, some at a time; an alert has warned a day before. */
   #expire(): void {
     const retentionMs = this.#parts.retentionMs();
     if (retentionMs === null) return;
-    const beforeMs = Date.now() - retentionMs;
-    for (;;) {
-      const old = this.#retention
-        .pendingSince(beforeMs, this.#pump.head, MAX_EXPIRED_AT_ONCE)
-        .filter(({ id }) => !this.#pump.isInFlight(id));
-      for (const delivery of old) this.#end(delivery, "expired");
-      if (old.length > 0) this.#pump.save();
-      if (old.length < MAX_EXPIRED_AT_ONCE) return;
-    }
+    const old = this.#retention
+      .pendingSince(Date.now() - retentionMs, this.#pump.plannedHead, MAX_EXPIRED_AT_ONCE)
+      .filter(({ id }) => !this.#pump.isInFlight(id));
+    for (const delivery of old) this.#end(delivery, "expired");
+    if (old.length > 0) this.#pump.save();
   }
 
   /** Expires and drops what is past `RETENTION`. Only while the pump is at rest. */

@@ -87,6 +87,7 @@ export class Pump {
   #blocked = false;
   #runIsOnDisk = true;
   #running = false;
+  #dropped = false;
   #woken = false;
   #resolveChange: () => void = () => {};
 
@@ -123,10 +124,19 @@ export class Pump {
 
   /** Where fresh deliveries begin that have not started: what is only planned is in no flight yet. */
   get plannedHead(): Position {
+    this.#firstFresh();
     const planned = this.#planned.find(({ lease }) => lease.fresh !== null)?.lease.fresh;
     const flying = [...this.#inFlight.values()].find(({ lease }) => lease.fresh !== null);
     const first = flying?.lease.fresh ?? planned ?? this.#run.head;
     return isBefore(first, this.#run.head) ? first : this.#run.head;
+  }
+
+  /** The first fresh delivery that is not planned. Moves the head there: what it passes is never fresh again. */
+  #firstFresh(): DueDelivery | null {
+    const { deliveries, head } = this.#store.fresh(this.#run.head, 1, 0);
+    const [first = null] = deliveries;
+    this.#run.head = first?.position ?? head;
+    return first;
   }
 
   isInFlight(id: EventId): boolean {
@@ -174,6 +184,12 @@ export class Pump {
     if (flight !== undefined) flight.delivery = { ...flight.delivery, ...delivery };
   }
 
+  /** The rate limit is another one: it does not have to wait as long as the one before. */
+  adoptRate(rateLimit: number | null): void {
+    const latestMs = rateLimit === null ? 0 : Date.now() + 1_000 / rateLimit;
+    this.#run.nextStartAtMs = Math.min(this.#run.nextStartAtMs, latestMs);
+  }
+
   /** The URL changed: what is in flight went to another service. */
   disownFlights(): void {
     for (const flight of this.#inFlight.values()) flight.disowned = true;
@@ -203,7 +219,7 @@ export class Pump {
       return Math.max(waiting.dueAtMs ?? 0, asked ? gateMs : postponedMs);
     }
     const asked = this.#store.nextAskedAtMs();
-    const pending = earliest(this.#store.nextDueAtMs(0), this.#store.freshSinceMs(this.#run.head));
+    const pending = earliest(this.#store.nextDueAtMs(0), this.#firstFresh()?.createdAtMs ?? null);
     return earliest(asked && Math.max(asked, gateMs), pending && Math.max(pending, postponedMs));
   }
 
@@ -214,6 +230,7 @@ export class Pump {
 
   /** Forgets what it holds: the webhook was deleted, and outcomes that still come have nowhere to go. */
   drop(): void {
+    this.#dropped = true;
     this.#planned = [];
     this.#answered = [];
     this.#inFlight.clear();
@@ -266,7 +283,7 @@ export class Pump {
   /** The pending delivery that arrived first: one that waits, or a fresh one. */
   #firstPending(): { waiting: DueDelivery | null; fresh: DueDelivery | null } {
     const waiting = this.#store.firstWaiting();
-    const [fresh = null] = this.#store.fresh(this.#run.head, 1, 0).deliveries;
+    const fresh = this.#firstFresh();
     if (waiting === null || fresh === null) return { waiting, fresh };
     return isBefore(fresh.position, waiting.position)
       ? { waiting: null, fresh }
@@ -355,6 +372,7 @@ export class Pump {
   }
 
   #saveRun(): void {
+    if (this.#dropped) return;
     const terms = this.#host.terms();
     const attempts = [...this.#inFlight.values(), ...this.#answered, ...this.#planned].map(
       ({ lease }) => lease,

@@ -114,7 +114,7 @@ export class Registry extends DurableObject<Env> {
   /** Webhooks by creation, newest first. */
   list(before: string | null, limit: number): { webhooks: Webhook[]; next: string | null } {
     const all = this.#webhooks()
-      .reverse()
+      .sort((a, b) => (a.id < b.id ? 1 : -1))
       .filter(({ id }) => before === null || id < before);
     const webhooks = all.slice(0, limit);
     return { webhooks, next: all.length > limit ? (webhooks.at(-1)?.id ?? null) : null };

@@ -111,6 +111,7 @@ export class Subscriber extends DurableObject<Env> {
     }
     this.#pump.settle();
     this.#putInForce(webhook);
+    this.#pump.adoptRate(webhook.rateLimit);
     if (before !== null) this.#followRelease(before, webhook);
     this.#rouse();
     return webhook.version;
@@ -160,8 +161,11 @@ export class Subscriber extends DurableObject<Env> {
       this.#rouse();
       return { status: "accepted", added };
     } catch (thrown) {
-      if (isFull(thrown)) return { status: "full", added: 0 };
-      throw thrown;
+      if (!isFull(thrown)) throw thrown;
+      // Part of it may be stored, and goes out.
+      this.#deliveries.recount();
+      this.#rouse();
+      return { status: "full", added: 0 };
     }
   }
 

@@ -6,6 +6,8 @@
 const REDACTED = "***";
 /** What is left of a secret that the end of the text cut in two is taken out from this length on. */
 const MIN_CUT_CHARACTERS = 4;
+/** So much of a long secret tells it from anything else. */
+const MAX_CUT_CHARACTERS = 256;
 /** The longest spelling of one character, such as `&#x0003D;`. */
 const MAX_SPELLING_CHARACTERS = 10;
 const NAMED_ENTITIES: Record<string, string> = {
@@ -24,7 +26,9 @@ const NAMED_ENTITIES: Record<string, string> = {
 export function redact(text: string, secrets: readonly string[], truncated: boolean): string {
   let clean = text;
   for (const secret of secrets) {
-    if (mayContain(clean, secret)) {
+    if (!/[A-Za-z0-9]/.test(secret)) {
+      clean = clean.replaceAll(secret, REDACTED);
+    } else if (mayContain(clean, secret)) {
       clean = clean.replaceAll(new RegExp(Array.from(secret, spellings).join(""), "g"), REDACTED);
     }
     if (truncated) clean = withoutCut(clean, secret);
@@ -45,6 +49,10 @@ function mayContain(text: string, secret: string): boolean {
 function spellings(character: string): string {
   if (/[A-Za-z0-9]/.test(character)) return character;
   const code = character.charCodeAt(0);
+  if (code > 0x7f) {
+    const unit = code.toString(16).padStart(4, "0");
+    return `(?:\\u${unit}|\\\\u${unit}|${encodeURIComponent(character.toWellFormed())})`;
+  }
   const digits = code.toString(16).padStart(2, "0");
   const hex = digits.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`);
   const ways = [`\\\\?\\x${digits}`, `%${hex}`, `&#0*${code};`, `&#[xX]0*${hex};`, `\\\\u00${hex}`];
@@ -55,7 +63,10 @@ function spellings(character: string): string {
 
 /** The text without the beginning of a secret that it ends with. */
 function withoutCut(text: string, secret: string): string {
-  const characters = Array.from(secret, (character) => new RegExp(spellings(character), "y"));
+  const characters = Array.from(
+    secret.slice(0, MAX_CUT_CHARACTERS),
+    (character) => new RegExp(spellings(character), "y"),
+  );
   const first = Math.max(0, text.length - secret.length * MAX_SPELLING_CHARACTERS);
   for (let start = first; start <= text.length - MIN_CUT_CHARACTERS; start++) {
     if (endsWithin(text, start, characters)) return text.slice(0, start) + REDACTED;
@@ -73,7 +84,8 @@ function endsWithin(text: string, start: number, characters: readonly RegExp[]):
       return index - start >= MIN_CUT_CHARACTERS && isCut(text.slice(index));
     index = character.lastIndex;
   }
-  return false;
+  // The text goes on as the rest of a long secret does; a whole one has been taken out before.
+  return characters.length === MAX_CUT_CHARACTERS;
 }
 
 /** The beginning of an escape that the end of the text cut: `%`, `&#x3`, `\u00`. */

@@ -1,5 +1,5 @@
 /** /v1/audit: who changed what; and the middleware that writes down what is no change of a webhook. */
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { createMiddleware } from "hono/factory";
 import { z } from "zod";
 import { REGISTRY_NAME } from "../domain/placement";
@@ -28,7 +28,7 @@ export const audit = new Hono<ApiEnv>().get("/", async (c) => {
 export function audited(action: string) {
   return createMiddleware<ApiEnv>(async (c, next) => {
     await next();
-    if (!c.res.ok) return;
+    if (!c.res.ok || (await isDryRun(c))) return;
     const { id = null, eventId } = c.req.param() as { id?: string; eventId?: string };
     const isWebhook = id?.startsWith("wh_") ?? false;
     await c.env.REGISTRY.getByName(REGISTRY_NAME).addToAudit({
@@ -38,4 +38,11 @@ export function audited(action: string) {
       after: { ...(isWebhook || id === null ? {} : { id }), ...(eventId && { eventId }) },
     });
   });
+}
+
+/** Whether the call only asked what it would do. Its body has been read and checked before. */
+async function isDryRun(c: Context): Promise<boolean> {
+  const body = await c.req.text();
+  if (!body.includes("dryRun")) return false;
+  return (JSON.parse(body) as { dryRun?: unknown }).dryRun === true;
 }

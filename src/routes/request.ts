@@ -79,6 +79,8 @@ export async function readOptionalBody<S extends z.ZodType>(
   c: Context,
   schema: S,
 ): Promise<Result<z.output<S>>> {
+  const query = readQuery(c, z.strictObject({}));
+  if (!query.ok) return query;
   const { byteLength } = await c.req.arrayBuffer();
   return byteLength === 0 ? check({}, schema) : readBody(c, schema);
 }
@@ -88,6 +90,8 @@ export async function readBody<S extends z.ZodType>(
   c: Context,
   schema: S,
 ): Promise<Result<z.output<S>>> {
+  const query = readQuery(c, z.strictObject({}));
+  if (!query.ok) return query;
   const bytes = await c.req.arrayBuffer();
   let given: unknown;
   try {

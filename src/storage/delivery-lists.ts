@@ -169,8 +169,8 @@ export class DeliveryLists {
     }
     for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
       const wanted = seq === head.seq ? ids.slice(head.index) : ids;
-      const atOnce = ROWS_AT_ONCE;
-      for (const _ of this.#tables.freshAmong(wanted, { period, seq, atOnce })) count += 1;
+      const limit = wanted.length;
+      for (const _ of this.#tables.freshAmong(wanted, { period, seq, limit })) count += 1;
     }
     return count;
   }

@@ -12,6 +12,9 @@ import {
 /** How many rows that stay share an arrival: its ids are one row. */
 const MOVED_AT_ONCE = 1_000;
 
+/** Bodies that are read, though not needed, to see which fresh deliveries have expired. */
+const MAX_EXPIRING_BYTES = 4 * 1024 * 1024;
+
 export class DeliveryRetention {
   readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
@@ -43,9 +46,12 @@ export class DeliveryRetention {
         .toArray();
       for (const row of rows) old.push(deliveryOf(row, period));
     }
-    for (const { body: _, ...delivery } of this.#store.fresh(head, limit, Number.MAX_SAFE_INTEGER)
-      .deliveries) {
-      if (delivery.createdAtMs <= beforeMs) old.push(delivery);
+    const freshMs = this.#store.freshSinceMs(head);
+    if (freshMs !== null && freshMs <= beforeMs) {
+      const { deliveries } = this.#store.fresh(head, limit, MAX_EXPIRING_BYTES);
+      for (const { body: _, ...delivery } of deliveries) {
+        if (delivery.createdAtMs <= beforeMs) old.push(delivery);
+      }
     }
     return old.slice(0, limit);
   }

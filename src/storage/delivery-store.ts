@@ -16,9 +16,6 @@ import {
   type StoredDelivery,
 } from "./delivery-tables";
 
-/** Rows with their bodies that are in memory at once. */
-const MAX_READ_AT_ONCE = 100;
-
 export class DeliveryStore {
   readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
@@ -156,8 +153,8 @@ export class DeliveryStore {
     let bytes = 0;
     for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
       const first = seq === head.seq ? head.index : 0;
-      const atOnce = Math.min(limit + 1, MAX_READ_AT_ONCE);
-      for (const delivery of this.#tables.freshAmong(ids.slice(first), { period, seq, atOnce })) {
+      const wanted = { period, seq, limit: limit - deliveries.length + 1 };
+      for (const delivery of this.#tables.freshAmong(ids.slice(first), wanted)) {
         bytes += delivery.body.byteLength;
         if (deliveries.length >= limit || (deliveries.length > 0 && bytes > maxBytes)) {
           return { deliveries, head: delivery.position };

@@ -23,6 +23,8 @@ import { tableNames } from "./tables";
 
 const PERIODS_PER_RETENTION = 6;
 const ARRIVALS_AT_ONCE = 100;
+/** Rows with their bodies that are in memory at once. */
+const IDS_AT_ONCE = 100;
 /** A retention that does not parse stops deletion; a table then takes what arrives in 5 days. */
 const DEFAULT_PERIOD_MS = 5 * 86_400_000;
 
@@ -188,24 +190,23 @@ export class DeliveryTables {
     }
   }
 
-  /**
-   * The fresh deliveries among `ids`, in their order.
-   *
-   * @param atOnce how many are read together.
-   */
+  /** The fresh deliveries among `ids`, in their order; at most `limit`. */
   *freshAmong(
     ids: readonly string[],
-    { period, seq, atOnce }: { period: number; seq: number; atOnce: number },
+    { period, seq, limit }: { period: number; seq: number; limit: number },
   ): Generator<DueDelivery> {
-    for (let index = 0; index < ids.length; index += atOnce) {
+    let left = limit;
+    for (let index = 0; index < ids.length && left > 0; index += IDS_AT_ONCE) {
       // CROSS JOIN keeps the list outside: rows come in its order.
       const rows = this.sql
         .exec<DeliveryRow & { body: ArrayBuffer }>(
-          `SELECT ${COLUMNS}, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ?`,
-          JSON.stringify(ids.slice(index, index + atOnce)),
+          `SELECT ${COLUMNS}, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ? LIMIT ?`,
+          JSON.stringify(ids.slice(index, index + IDS_AT_ONCE)),
           seq,
+          Math.min(left, IDS_AT_ONCE),
         )
         .toArray();
+      left -= rows.length;
       for (const row of rows) yield dueOf(row, period);
     }
   }

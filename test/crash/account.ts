@@ -54,7 +54,9 @@ export type SideAccount = {
   unexpected: number;
   /** Requests for what had been answered with success. */
   duplicates: number;
-  /** Those of a life before the first crash, or without a crash between. */
+  /** Those whose success never came back to the relay, by a timeout or a lost connection: no crash's doing. */
+  lostAnswers: number;
+  /** Those without a crash between. */
   duplicatesWithoutCrash: number;
   /** The most that one crash has repeated. */
   worstCrash: number;
@@ -101,7 +103,8 @@ export function accountOf(side: Side): SideAccount {
     lost.map(({ id }) => id),
   );
 
-  const repeats = [...byEvent.values()].flatMap(repeatsOf);
+  const all = [...byEvent.values()].flatMap(repeatsOf);
+  const repeats = all.filter((repeat) => !isAnswerLost(repeat, side.reported));
   const withoutCrash = repeats.filter(({ success, request }) => success.life === request.life);
   problems.add(
     "was sent again without a crash between",
@@ -118,7 +121,8 @@ export function accountOf(side: Side): SideAccount {
     requests: side.requests.length,
     lost: lost.length,
     unexpected: unexpected.length,
-    duplicates: repeats.length,
+    duplicates: all.length,
+    lostAnswers: all.length - repeats.length,
     duplicatesWithoutCrash: withoutCrash.length,
     worstCrash: Math.max(0, ...perCrash.map(({ repeated }) => repeated)),
     busyCrashes: perCrash.filter(({ busy }) => busy).length,
@@ -170,6 +174,12 @@ function repeatsOf(requests: readonly Request[]): Repeat[] {
     if (isSuccess(request)) success = request;
   }
   return repeats;
+}
+
+function isAnswerLost({ success }: Repeat, reported: readonly ReportedDelivery[]): boolean {
+  const delivery = reported.find(({ eventId }) => eventId === success.eventId);
+  const logged = delivery?.attemptLog.find(({ number }) => number === numberOf(success));
+  return logged?.error === "timeout" || logged?.error === "connection";
 }
 
 /** A crash answers for what succeeded in the life that it ended, and only for what was fresh then. */

@@ -85,11 +85,13 @@ function printReport({ calm, sides, kills, startsMs, restarts, errors, problems 
   const waits = restarts.map(({ waitedMs }) => waitedMs);
   const slowest = restarts.toSorted((a, b) => b.waitedMs - a.waitedMs)[0];
   const late = restarts.filter(({ waitedMs }) => waitedMs > MAX_WAIT_AFTER_RESTART_MS);
-  const interrupted = sides.reduce((total, side) => total + side.interrupted, 0);
+  const total = (field: "interrupted" | "lostAnswers") =>
+    sides.reduce((sum, side) => sum + side[field], 0);
   print(`
 up again after          median ${median(startsMs)} ms, at most ${Math.max(0, ...startsMs)} ms
 first overdue delivery  median ${median(waits)} ms after that, at most ${slowest?.waitedMs ?? 0} ms${slowest ? ` (${slowest.service}, life ${slowest.life})` : ""}, of ${waits.length}
-interrupted attempts    ${interrupted} in the attempt logs
+interrupted attempts    ${total("interrupted")} in the attempt logs
+lost answers            ${total("lostAnswers")} of the duplicates, by a timeout or a lost connection
 `);
   for (const [kind, its] of Map.groupBy(errors, withoutDetails)) {
     print(`  ! logged ${its.length} times: ${kind}`);

@@ -134,6 +134,9 @@ class Rig {
     const sides = await this.#account();
     const problems = [
       ...calm.flatMap(({ problems: its }) => its.map((problem) => `calm: ${problem}`)),
+      ...calm.flatMap(({ name, duplicates }) =>
+        duplicates === 0 ? [] : [`calm: ${name}: ${duplicates} duplicates though nothing failed`],
+      ),
       ...sides.flatMap(({ problems: its }) => its),
       ...(await this.#problemsOfRelay()),
     ];
@@ -304,21 +307,15 @@ class Rig {
       if (Date.now() > endsAtMs) break;
       await sleep(POLL_MS);
     }
-    await sleep(QUIET_MS);
-    for (;;) {
-      const left = await Promise.all(this.#answering.map((service) => this.#countPending(service)));
-      if (left.every((count) => count === 0)) break;
-      if (Date.now() > endsAtMs) {
-        this.#say(`given up waiting: ${left.join(", ")} deliveries are still pending`);
-        break;
-      }
-      await sleep(QUIET_MS);
-    }
+    do await sleep(QUIET_MS);
+    while ((await this.#countPending()) > 0 && Date.now() < endsAtMs);
   }
 
-  async #countPending({ webhookId }: Service): Promise<number> {
-    const path = `/webhooks/${webhookId}/deliveries?status=pending`;
-    return (await this.#api.all<Delivery>(path)).length;
+  async #countPending(): Promise<number> {
+    const lists = this.#answering.map(({ webhookId }) =>
+      this.#api.all<Delivery>(`/webhooks/${webhookId}/deliveries?status=pending`),
+    );
+    return (await Promise.all(lists)).flat().length;
   }
 
   // --- restarts -----------------------------------------------------------------------------------------------
@@ -396,6 +393,6 @@ function errorsOf(relay: Workerd | null): string[] {
   return (relay?.complaints ?? []).filter((line) => !line.includes('"level":"warning"'));
 }
 
-export function sum(sides: readonly SideAccount[], field: "owed" | "duplicates"): number {
+function sum(sides: readonly SideAccount[], field: "owed" | "duplicates"): number {
   return sides.reduce((total, side) => total + side[field], 0);
 }

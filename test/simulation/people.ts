@@ -1,11 +1,12 @@
 /** What people do at random moments, through the same calls as the API. */
 import type { WebhookChanges, WebhookDraft } from "../../src/domain/webhook";
-import { eraseEvent, replayEvent } from "../../src/operations/events";
 import { redrive } from "../../src/operations/dead-letters";
 import { retryDelivery } from "../../src/operations/deliveries";
+import { eraseEvent, replayEvent } from "../../src/operations/events";
 import type { Chance } from "./chance";
 import { EVENT_NAMES, FILTERS } from "./events";
-import type { AcceptedEvent, Invariants } from "./invariants";
+import type { AcceptedEvent } from "./evidence";
+import type { Invariants } from "./invariants";
 import { TEMPERS, type Temper } from "./network";
 import type { Owner, Scheduler } from "./scheduler";
 
@@ -36,7 +37,8 @@ export class People {
   /** Does `act` as a caller of its own; that an answer is lost is a person's lot. */
   #as(what: string, act: () => Promise<void>): void {
     const { scheduler } = this.#host;
-    const owner: Owner = { name: `person#${(this.#acts += 1)}`, alive: true };
+    this.#acts += 1;
+    const owner: Owner = { name: `person#${this.#acts}`, alive: true };
     scheduler.after(0, owner, what, () => {
       act().catch((thrown: unknown) => scheduler.note(`${what} failed: ${String(thrown)}`, owner));
     });
@@ -56,7 +58,9 @@ export class People {
 
   resumeAll(): void {
     for (const id of this.#known) {
-      this.#as("resumes", async () => this.#told(id, (await this.#registry.resume(id, BY)) as Changed));
+      this.#as("resumes", async () =>
+        this.#told(id, (await this.#registry.resume(id, BY)) as Changed),
+      );
     }
   }
 

@@ -1,0 +1,100 @@
+/** What the judge knows of one Subscriber: every request that it made, and what it had stored a step ago. */
+import type { AttemptRecord } from "../../src/domain/delivery";
+import type { Row } from "./look";
+import type { Ending, Request } from "./network";
+import type { SimulatedObject } from "./objects";
+
+export type Attempt = {
+  readonly request: Request;
+  readonly eventId: string;
+  readonly number: number;
+  readonly isTest: boolean;
+  readonly rateLimit: number | null;
+  /** The version that brought the URL that it went to. */
+  readonly urlVersion: number;
+  readonly startedWhileProbing: boolean;
+  ending: Ending | null;
+  endedAtMs: number | null;
+  /** The instance was gone before the outcome was on disk. */
+  lost: boolean;
+};
+
+/** The judge's own account of what the outcomes say (design §4, "Probing" and "Retries"). */
+export type Reckoning = {
+  failuresInARow: number;
+  probing: boolean;
+  lastProbeEndedAtMs: number | null;
+  postponedUntilMs: number | null;
+  gone: boolean;
+};
+
+export const FRESH_RECKONING: Reckoning = {
+  failuresInARow: 0,
+  probing: false,
+  lastProbeEndedAtMs: null,
+  postponedUntilMs: null,
+  gone: false,
+};
+
+export class Book {
+  readonly object: SimulatedObject;
+  rows = new Map<string, Row>();
+  readonly attempts = new Map<string, Attempt[]>();
+  /** Every line of an attempt log that was seen, by number; the stored log forgets old ones. */
+  readonly logs = new Map<string, Map<number, AttemptRecord>>();
+  /** The attempts that a delivery had when it was last opened again. */
+  readonly openedAt = new Map<string, number>();
+  readonly inFlight = new Set<Attempt>();
+  /** Left, and not known to be on disk. */
+  unrecorded: Attempt[] = [];
+  interruptedInLife = 0;
+  last: Attempt | null = null;
+  reckoning: Reckoning = FRESH_RECKONING;
+  settingsVersion = 0;
+  writesSeen = -1;
+  commitsSeen = -1;
+  clockworkSeen = "";
+  refusedWrites = 0;
+  /** Calls that ran in the present step. */
+  calls: { method: string; args: unknown[] }[] = [];
+
+  constructor(object: SimulatedObject) {
+    this.object = object;
+  }
+
+  attemptsOf(eventId: string): Attempt[] {
+    let list = this.attempts.get(eventId);
+    if (list === undefined) {
+      list = [];
+      this.attempts.set(eventId, list);
+    }
+    return list;
+  }
+
+  /** One that a crash kept from leaving gives its number to the next. */
+  attempt(eventId: string, number: number): Attempt | null {
+    const attempts = this.attemptsOf(eventId);
+    return attempts.findLast((attempt) => attempt.number === number) ?? null;
+  }
+
+  /** The delivery is past its retention; should the event come again, it is a new one. */
+  forget(eventId: string): void {
+    this.attempts.delete(eventId);
+    this.logs.delete(eventId);
+    this.openedAt.delete(eventId);
+  }
+
+  attemptFor(request: Request): Attempt | null {
+    for (const attempt of this.inFlight) if (attempt.request === request) return attempt;
+    return null;
+  }
+
+  logOf(eventId: string): Map<number, AttemptRecord> {
+    let log = this.logs.get(eventId);
+    if (log === undefined) {
+      log = new Map();
+      this.logs.set(eventId, log);
+    }
+    return log;
+  }
+}

@@ -1,0 +1,124 @@
+/** What the judge knows, and the way to say that something does not hold. Shared by all rules. */
+import type { Webhook } from "../../src/domain/webhook";
+import { Book, FRESH_RECKONING } from "./book";
+import type { SourceEvent } from "./events";
+import type { Look, Row } from "./look";
+import type { Ending } from "./network";
+import type { SimulatedObject } from "./objects";
+import type { Scheduler } from "./scheduler";
+
+export class Violation extends Error {
+  readonly invariant: string;
+
+  constructor(invariant: string, detail: string) {
+    super(`${invariant}: ${detail}`);
+    this.invariant = invariant;
+  }
+}
+
+/** One event as the source gave it, with every body that was accepted for it. */
+export type AcceptedEvent = { event: SourceEvent; bodies: Uint8Array[]; atMs: number };
+
+export type World = {
+  scheduler: Scheduler;
+  objects: ReadonlyMap<string, SimulatedObject>;
+  objectOf(className: string, name: string): SimulatedObject | null;
+  accepted: ReadonlyMap<string, AcceptedEvent>;
+  hasFaults: boolean;
+  retentionMs: number;
+};
+
+/** What a crash may repeat. */
+export const MAX_UNRECORDED = 12;
+const FREE_INTERRUPTIONS = 3;
+const DEFAULT_SCHEDULE_MS = [60_000, 300_000, 1_800_000, 7_200_000, 28_800_000];
+
+export class Evidence {
+  readonly world: World;
+  violation: Violation | null = null;
+  readonly books = new Map<string, Book>();
+  /** Every version of every webhook that was ever stored. */
+  readonly versions = new Map<string, Map<number, Webhook>>();
+  readonly deleted = new Set<string>();
+  /** The version that a person was told is in force; Infinity for a deletion. */
+  readonly floors = new Map<string, number>();
+  /** Every routing table that there was. */
+  readonly routings: Webhook[][] = [];
+  /** Webhook and event of every delivery that may be. */
+  readonly owed = new Set<string>();
+  readonly erased = new Set<string>();
+  readonly secrets = new Set<string>();
+
+  constructor(world: World) {
+    this.world = world;
+  }
+
+  violated(invariant: string, detail: string): void {
+    this.violation ??= new Violation(invariant, detail);
+  }
+
+  require(holds: boolean, invariant: string, detail: string | (() => string)): void {
+    if (!holds && this.violation === null) {
+      this.violated(invariant, typeof detail === "string" ? detail : detail());
+    }
+  }
+
+  get nowMs(): number {
+    return this.world.scheduler.nowMs;
+  }
+
+  book(object: SimulatedObject): Book {
+    let book = this.books.get(object.name);
+    if (book === undefined) {
+      book = new Book(object);
+      this.books.set(object.name, book);
+    }
+    return book;
+  }
+
+  schedulesOf(id: string): number[][] {
+    const schedules = [...(this.versions.get(id)?.values() ?? [])].map(({ retrySchedule }) =>
+      retrySchedule === null ? DEFAULT_SCHEDULE_MS : retrySchedule.split(" ").map(durationMs),
+    );
+    return schedules.length === 0 ? [DEFAULT_SCHEDULE_MS] : schedules;
+  }
+
+  followStoredHealth(book: Book, look: Look): void {
+    const health = look.run()?.health;
+    book.reckoning =
+      health === undefined
+        ? FRESH_RECKONING
+        : {
+            failuresInARow: health.failuresInARow,
+            probing: health.probing,
+            lastProbeEndedAtMs: health.lastProbeEndedAtMs,
+            postponedUntilMs: health.postponedUntilMs,
+            gone: health.disabled === "gone",
+          };
+  }
+
+  /** The attempts that count towards the schedule since the delivery was opened. */
+  failures(book: Book, row: Row): { counted: number[] } {
+    const log = book.logOf(row.id);
+    const counted: number[] = [];
+    let interruptions = 0;
+    for (let number = (book.openedAt.get(row.id) ?? 0) + 1; number <= row.attempts; number++) {
+      const line = log.get(number);
+      if (line === undefined) continue;
+      interruptions = line.error === "interrupted" ? interruptions + 1 : 0;
+      if (line.error === null || line.statusCode === 410) continue;
+      if (line.error === "interrupted" && interruptions <= FREE_INTERRUPTIONS) continue;
+      counted.push(number);
+    }
+    return { counted };
+  }
+}
+
+export function isSuccess({ status }: Ending): boolean {
+  return status !== null && status >= 200 && status <= 299;
+}
+
+function durationMs(text: string): number {
+  const unit = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[text.at(-1) ?? ""] ?? 0;
+  return Number(text.slice(0, -1)) * unit;
+}

@@ -1,0 +1,127 @@
+/**
+ * The judge: what must hold after every step (design §4 and §7). It looks at every request, and reads what the
+ * objects have stored; it knows the rules from the contract and not from the code.
+ */
+import { DeliveryRules } from "./delivery-rules";
+import { Evidence, type Violation, type World } from "./evidence";
+import { Look } from "./look";
+import type { SimulatedObject } from "./objects";
+import type { Enqueued } from "./queue";
+import { RequestRules } from "./request-rules";
+import { RestRules } from "./rest-rules";
+import { RoutingRules } from "./routing-rules";
+
+/** Methods that only read: they may make no table. */
+const READS =
+  /^(constructor|deliveries|delivery|missing|stats|get|list|bodies|routing|settingsOf|all|check)$/;
+
+export class Invariants {
+  readonly #evidence: Evidence;
+  /** Looks at every request. */
+  readonly requests: RequestRules;
+  readonly #routing: RoutingRules;
+  readonly #deliveries: DeliveryRules;
+
+  constructor(world: World) {
+    this.#evidence = new Evidence(world);
+    this.requests = new RequestRules(this.#evidence);
+    this.#routing = new RoutingRules(this.#evidence);
+    this.#deliveries = new DeliveryRules(this.#evidence);
+  }
+
+  /** The first thing that did not hold. */
+  get violation(): Violation | null {
+    return this.#evidence.violation;
+  }
+
+  /** After every step. */
+  check(): void {
+    for (const object of this.#evidence.world.objects.values()) {
+      this.#routing.check(object);
+      if (object.className === "Subscriber") this.#deliveries.check(this.#evidence.book(object));
+    }
+  }
+
+  checkAtRest(): void {
+    new RestRules(this.#evidence).check();
+  }
+
+  /** A person was told that `version` is in force; Infinity for a deletion. */
+  inForce(id: string, version: number): void {
+    this.#evidence.floors.set(id, Math.max(this.#evidence.floors.get(id) ?? 0, version));
+    if (version !== Number.POSITIVE_INFINITY) return;
+    const object = this.#evidence.world.objectOf("Subscriber", id);
+    if (object === null) return;
+    const tables = Look.at(object.storage, "disk").tables();
+    this.#evidence.require(
+      tables.every((table) => table === "settings") && object.storage.alarmOnDiskAtMs === null,
+      "deletion empties the object",
+      `${id} still has ${tables.join(", ")}`,
+    );
+  }
+
+  /** The queue was told that a message is done. */
+  acknowledged(message: Enqueued, eventId: string): void {
+    this.#routing.acknowledged(message, eventId);
+  }
+
+  /** Call it when the instance is gone and the storage is what was on disk. */
+  crashed(object: SimulatedObject): void {
+    if (object.className !== "Subscriber") return;
+    const book = this.#evidence.book(object);
+    const look = Look.at(object.storage, "live");
+    for (const list of book.attempts.values()) {
+      for (const attempt of list) {
+        attempt.lost ||= (look.delivery(attempt.eventId)?.attempts ?? 0) < attempt.number;
+      }
+    }
+    book.inFlight.clear();
+    book.unrecorded = [];
+    book.interruptedInLife = 0;
+    book.rows = new Map(look.deliveries().map((row) => [row.id, row]));
+    for (const [id, log] of book.logs) {
+      const attempts = book.rows.get(id)?.attempts ?? 0;
+      for (const number of log.keys()) if (number > attempts) log.delete(number);
+    }
+    this.#evidence.followStoredHealth(book, look);
+  }
+
+  /** A method runs in an object. */
+  called(object: SimulatedObject, method: string, args: unknown[]): void {
+    if (object.className === "Subscriber") {
+      this.#evidence.book(object).calls.push({ method, args });
+      if (method === "reopen") {
+        const [{ deliveries }] = args as [{ deliveries: { id: string; body: unknown }[] }];
+        for (const { id, body } of deliveries) {
+          if (body !== null) this.#evidence.owed.add(`${object.name} ${id}`);
+        }
+      }
+    }
+    if (method.startsWith("erase")) {
+      for (const id of [args[0]].flat()) this.#evidence.erased.add(String(id));
+    }
+  }
+
+  ranReadOnly(method: string, tablesMade: number): void {
+    this.#evidence.require(
+      tablesMade === 0 || !READS.test(method),
+      "reading creates no table",
+      `${method} made ${tablesMade}`,
+    );
+  }
+
+  alarmThrew(object: SimulatedObject, thrown: unknown): void {
+    if (object.className !== "Subscriber") return;
+    this.#evidence.violated("alarm never throws", `${object.name}: ${String(thrown)}`);
+  }
+
+  writeRefused(object: SimulatedObject): void {
+    if (object.className === "Subscriber") this.#evidence.book(object).refusedWrites += 1;
+  }
+
+  logged(line: string): void {
+    for (const secret of this.#evidence.secrets) {
+      this.#evidence.require(!line.includes(secret), "nothing secret in a log", () => line);
+    }
+  }
+}

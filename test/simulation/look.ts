@@ -1,0 +1,194 @@
+/** What the objects have stored, read from outside; on disk or as the object itself sees it. */
+import type { AttemptRecord, DeliveryStatus, Health } from "../../src/domain/delivery";
+import type { Webhook } from "../../src/domain/webhook";
+import { decodeLog } from "../../src/storage/attempt-log";
+import type { ObjectStorage } from "./storage";
+
+export type View = "live" | "disk";
+
+export type Row = {
+  id: string;
+  period: number;
+  seq: number;
+  position: number;
+  status: DeliveryStatus;
+  created_at: number;
+  kept_from: number | null;
+  due_at: number | null;
+  asked: number;
+  attempts: number;
+  failures: number;
+  interruptions: number;
+  completed_at: number | null;
+  last_error: string | null;
+  log: string | null;
+  has_body: number;
+};
+
+type StoredRow = Omit<Row, "status" | "period"> & { status: number };
+
+export type StoredRun = {
+  lease: { window: number; attempts: { id: string; number: number; trigger: string }[] };
+  head: { seq: number; index: number };
+  health: Health;
+  nextStartAtMs: number;
+};
+
+export type StoredSettings = Webhook | { deletedVersion: number };
+
+const STATUSES: DeliveryStatus[] = ["pending", "delivered", "undeliverable", "cancelled"];
+
+function versionOf(storage: ObjectStorage, view: View): number {
+  return view === "live" ? storage.writes : storage.commits;
+}
+
+export class Look {
+  readonly #storage: ObjectStorage;
+  readonly #view: View;
+
+  readonly #version: number;
+  readonly #seen = new Map<string, unknown>();
+
+  private constructor(storage: ObjectStorage, view: View) {
+    this.#storage = storage;
+    this.#view = view;
+    this.#version = versionOf(storage, view);
+  }
+
+  /** A look at it as it is now; what was read stays read until the object writes. */
+  static at(storage: ObjectStorage, view: View): Look {
+    const looks = view === "live" ? liveLooks : diskLooks;
+    let look = looks.get(storage);
+    if (look === undefined || look.#version !== versionOf(storage, view)) {
+      look = new Look(storage, view);
+      looks.set(storage, look);
+    }
+    return look;
+  }
+
+  #once<T>(what: string, read: () => T): T {
+    if (!this.#seen.has(what)) this.#seen.set(what, read());
+    return this.#seen.get(what) as T;
+  }
+
+  #query<T>(sql: string, ...bindings: (string | number)[]): T[] {
+    return this.#view === "live"
+      ? this.#storage.rows<T>(sql, ...bindings)
+      : this.#storage.rowsOnDisk<T>(sql, ...bindings);
+  }
+
+  tables(): string[] {
+    return this.#once("tables", () =>
+      this.#query<{ name: string }>(
+        "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+      ).map(({ name }) => name),
+    );
+  }
+
+  #has(table: string): boolean {
+    return this.tables().includes(table);
+  }
+
+  #periods(): number[] {
+    return this.tables()
+      .filter((name) => name.startsWith("deliveries_"))
+      .map((name) => Number(name.slice("deliveries_".length)));
+  }
+
+  /** All deliveries of a Subscriber, in the order of arrival. */
+  deliveries(): readonly Row[] {
+    return this.#once("deliveries", () =>
+      this.#periods()
+        .flatMap((period) =>
+          this.#query<StoredRow>(
+            `SELECT id, seq, position, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_error, log, body IS NOT NULL AS has_body FROM deliveries_${period}`,
+          ).map((row): Row => readRow(row, period)),
+        )
+        .sort((a, b) => a.seq - b.seq || a.position - b.position),
+    );
+  }
+
+  delivery(id: string): Row | null {
+    return this.deliveries().find((row) => row.id === id) ?? null;
+  }
+
+  run(): StoredRun | null {
+    return this.#once("run", () => {
+      if (!this.#has("run")) return null;
+      const [row] = this.#query<{ state: string }>("SELECT state FROM run");
+      return row === undefined ? null : JSON.parse(row.state);
+    });
+  }
+
+  settings(): StoredSettings | null {
+    return this.#once("settings", () => {
+      if (!this.#has("settings")) return null;
+      const [row] = this.#query<{ version: number; webhook: string | null }>(
+        "SELECT version, webhook FROM settings",
+      );
+      if (row === undefined) return null;
+      return row.webhook === null ? { deletedVersion: row.version } : parsed(row.webhook);
+    });
+  }
+
+  /** All registrations of a Registry. */
+  webhooks(): { id: string; version: number; acknowledged: number; webhook: Webhook | null }[] {
+    if (!this.#has("webhooks")) return [];
+    return this.#query<{ id: string; version: number; acknowledged: number; data: string | null }>(
+      "SELECT id, version, acknowledged, data FROM webhooks ORDER BY id",
+    ).map(({ data, ...row }) => ({ ...row, webhook: data === null ? null : JSON.parse(data) }));
+  }
+
+  /** The events of a Journal. */
+  events(): { id: string; webhookIds: string[]; erased: boolean; body: Uint8Array }[] {
+    if (!this.#has("events")) return [];
+    return this.#query<{ id: string; webhook_ids: string; erased: number; body: Uint8Array }>(
+      "SELECT e.id, m.webhook_ids, e.erased, substr(b.bodies, e.start + 1, e.size) AS body FROM events e JOIN matches m ON m.number = e.matched JOIN batches b ON b.seq = e.seq",
+    ).map(({ id, webhook_ids, erased, body }) => ({
+      id,
+      webhookIds: JSON.parse(webhook_ids),
+      erased: erased === 1,
+      body,
+    }));
+  }
+
+  deadLetters(): { id: string; event_id: string | null; webhookIds: string[] | null }[] {
+    if (!this.#has("dead_letters")) return [];
+    return this.#query<{ id: string; event_id: string | null; webhook_ids: string | null }>(
+      "SELECT id, event_id, webhook_ids FROM dead_letters",
+    ).map(({ webhook_ids, ...row }) => ({
+      ...row,
+      webhookIds: webhook_ids === null ? null : JSON.parse(webhook_ids),
+    }));
+  }
+}
+
+/** In place: the simulation does this more often than anything else. */
+function readRow(row: StoredRow, period: number): Row {
+  const read = row as unknown as Row;
+  read.period = period;
+  read.status = STATUSES[row.status] ?? "pending";
+  return read;
+}
+
+const liveLooks = new WeakMap<ObjectStorage, Look>();
+const diskLooks = new WeakMap<ObjectStorage, Look>();
+
+/** The last settings that were read: they are read again with each write of anything. */
+const lastParsed = { text: "", webhook: null as Webhook | null };
+
+function parsed(text: string): Webhook {
+  if (lastParsed.text !== text || lastParsed.webhook === null) {
+    lastParsed.text = text;
+    lastParsed.webhook = JSON.parse(text) as Webhook;
+  }
+  return lastParsed.webhook;
+}
+
+export function attemptLog(row: Row): AttemptRecord[] {
+  return decodeLog(row.log);
+}
+
+export function isBefore(a: Row, b: Row): boolean {
+  return a.seq < b.seq || (a.seq === b.seq && a.position < b.position);
+}

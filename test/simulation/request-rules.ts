@@ -1,0 +1,332 @@
+/** What must hold of every request: design §4 and §7, numbers 3, 4, 5 and 8. */
+import { createHmac } from "node:crypto";
+import type { Webhook } from "../../src/domain/webhook";
+import { type Attempt, type Book, FRESH_RECKONING } from "./book";
+import { type Evidence, isSuccess, MAX_UNRECORDED } from "./evidence";
+import { isBefore, Look, type Row } from "./look";
+import type { Ending, Request, Witness } from "./network";
+
+const MAX_IN_FLIGHT = 6;
+const FAILURES_BEFORE_PROBING = 10;
+
+export class RequestRules implements Witness {
+  readonly #evidence: Evidence;
+
+  constructor(evidence: Evidence) {
+    this.#evidence = evidence;
+  }
+
+  /** How many requests were made. */
+  attempts = 0;
+
+  starts(request: Request): void {
+    const { object } = request.instance;
+    if (object.className === "Registry") return;
+    this.attempts += 1;
+    const book = this.#evidence.book(object);
+    const eventId = request.headers.get("webhook-id") ?? "";
+    const number = Number(request.headers.get("x-relay-attempt"));
+    const isTest = !this.#evidence.world.accepted.has(eventId);
+    const used = this.#settingsUsed(book, request, isTest);
+    const attempt: Attempt = {
+      request,
+      eventId,
+      number,
+      isTest,
+      rateLimit: used?.rateLimit ?? null,
+      urlVersion: used?.urlVersion ?? 0,
+      startedWhileProbing: book.reckoning.probing,
+      ending: null,
+      endedAtMs: null,
+      lost: false,
+    };
+    if (isTest) {
+      this.#evidence.require(number === 1, "test", `a test has attempt number ${number}`);
+    } else {
+      this.#checkStart(book, attempt, used);
+      book.attemptsOf(eventId).push(attempt);
+      book.last = attempt;
+    }
+    book.inFlight.add(attempt);
+  }
+
+  #checkStart(book: Book, attempt: Attempt, used: Webhook | null): void {
+    const look = Look.at(book.object.storage, "live");
+    const row = look.delivery(attempt.eventId);
+    const name = `attempt ${attempt.number} of ${attempt.eventId}`;
+    this.#evidence.require(
+      row !== null,
+      "conservation",
+      `${name} is made for a delivery that is not stored`,
+    );
+    if (row === null) return;
+    const run = look.run();
+    const lease = run?.lease.attempts.find(
+      ({ id, number }) => id === attempt.eventId && number === attempt.number,
+    );
+    this.#evidence.require(lease !== undefined, "lease", `${name} is not leased`);
+    this.#evidence.require(
+      run?.health.disabled === null && !book.reckoning.gone,
+      "held",
+      `${name} starts while the webhook is disabled`,
+    );
+    this.#checkBody(attempt);
+    this.#checkDelivery(book, attempt, row);
+    this.#checkConcurrency(book, attempt);
+    if (lease?.trigger !== "manual") this.#checkSchedule(book, attempt, row);
+    if (row.asked !== 2) {
+      this.#evidence.require(
+        (book.reckoning.postponedUntilMs ?? 0) <= this.#evidence.nowMs,
+        "retry-after",
+        `${name} starts before ${book.reckoning.postponedUntilMs}`,
+      );
+    }
+    this.#checkProbing(book, attempt, row, look);
+    this.#checkRate(book, attempt);
+    if (used?.ordered) this.#checkOrder(attempt, row, look);
+  }
+
+  /** Bytes as they came in, signed by both schemes. */
+  #checkBody({ request, eventId }: Attempt): void {
+    const bodies = this.#evidence.world.accepted.get(eventId)?.bodies ?? [];
+    const same = bodies.some((body) => Buffer.from(body).equals(request.body));
+    this.#evidence.require(same, "byte-identical", `the body of ${eventId} was changed`);
+  }
+
+  #checkDelivery(book: Book, { eventId, number }: Attempt, row: Row): void {
+    const name = `attempt ${number} of ${eventId}`;
+    this.#evidence.require(
+      row.status === "pending",
+      "no attempt after the end",
+      `${name}: ${row.status}`,
+    );
+    const earlier = book.attemptsOf(eventId);
+    const opened = book.openedAt.get(eventId) ?? 0;
+    for (const other of earlier) {
+      this.#evidence.require(
+        other.number < number || !other.request.left,
+        "attempt numbers",
+        `${name} follows attempt ${other.number}`,
+      );
+      const succeeded = other.ending !== null && isSuccess(other.ending) && !other.lost;
+      this.#evidence.require(
+        !succeeded || other.number <= opened,
+        "no attempt after success",
+        `${name} follows the success of attempt ${other.number}`,
+      );
+    }
+    this.#evidence.require(
+      number === row.attempts + 1,
+      "attempt numbers",
+      `${name}, but ${row.attempts} are stored`,
+    );
+  }
+
+  #checkConcurrency(book: Book, { eventId, number }: Attempt): void {
+    let count = 0;
+    for (const other of book.inFlight) {
+      if (other.isTest) continue;
+      count += 1;
+      this.#evidence.require(
+        other.eventId !== eventId,
+        "one attempt in flight per delivery",
+        `attempt ${number} of ${eventId} starts beside attempt ${other.number}`,
+      );
+    }
+    this.#evidence.require(
+      count < MAX_IN_FLIGHT,
+      "six attempts in flight",
+      `${count} when ${eventId} starts`,
+    );
+  }
+
+  #checkSchedule(book: Book, { eventId, number }: Attempt, row: Row): void {
+    const last = book.logOf(eventId).get(row.attempts);
+    if (last === undefined || row.attempts <= (book.openedAt.get(eventId) ?? 0)) return;
+    const failures = this.#evidence.failures(book, row);
+    const counted = failures.counted.at(-1) === row.attempts;
+    const waits = this.#evidence
+      .schedulesOf(book.object.name)
+      .map((schedule) => schedule[failures.counted.length - 1] ?? 0);
+    const waitMs = counted ? Math.min(...waits) : 0;
+    const dueAtMs = last.startedAtMs + last.durationMs + waitMs;
+    this.#evidence.require(
+      this.#evidence.nowMs >= dueAtMs,
+      "schedule never early",
+      () => `attempt ${number} of ${eventId} starts ${dueAtMs - this.#evidence.nowMs} ms early`,
+    );
+  }
+
+  #checkProbing(book: Book, { eventId, number }: Attempt, row: Row, look: Look): void {
+    const { probing, lastProbeEndedAtMs } = book.reckoning;
+    if (!probing) return;
+    const name = `attempt ${number} of ${eventId}`;
+    const beside = [...book.inFlight].filter(
+      ({ startedWhileProbing, isTest }) => startedWhileProbing && !isTest,
+    );
+    this.#evidence.require(
+      beside.length === 0,
+      "probing one at a time",
+      `${name} starts beside another`,
+    );
+    const firstWaitMs = Math.min(
+      ...this.#evidence.schedulesOf(book.object.name).map((schedule) => schedule[0] ?? 0),
+    );
+    this.#evidence.require(
+      lastProbeEndedAtMs === null || this.#evidence.nowMs >= lastProbeEndedAtMs + firstWaitMs,
+      "probing spaced",
+      `${name} starts ${this.#evidence.nowMs - (lastProbeEndedAtMs ?? 0)} ms after the last`,
+    );
+    const dueAtMs = row.due_at ?? row.created_at;
+    const earlier = look
+      .deliveries()
+      .find((other) => other.status === "pending" && (other.due_at ?? other.created_at) < dueAtMs);
+    const settings = look.settings();
+    const ordered = settings !== null && "ordered" in settings && settings.ordered;
+    this.#evidence.require(
+      earlier === undefined || ordered || row.asked === 2,
+      "probing what is due first",
+      `${name} goes before ${earlier?.id}`,
+    );
+  }
+
+  #checkRate(book: Book, { eventId, number, rateLimit }: Attempt): void {
+    if (rateLimit === null || book.last === null || book.last.rateLimit !== rateLimit) return;
+    const sinceMs = this.#evidence.nowMs - book.last.request.startedAtMs;
+    this.#evidence.require(
+      sinceMs >= 1_000 / rateLimit - 1e-3,
+      "rate limit",
+      `attempt ${number} of ${eventId} starts ${sinceMs} ms after the one before, at ${rateLimit}/s`,
+    );
+  }
+
+  #checkOrder({ eventId, number }: Attempt, row: Row, look: Look): void {
+    const earlier = look
+      .deliveries()
+      .find((other) => other.status === "pending" && isBefore(other, row));
+    this.#evidence.require(
+      earlier === undefined,
+      "order",
+      `attempt ${number} of ${eventId} goes before ${earlier?.id}`,
+    );
+  }
+
+  /** The settings that the object goes by; they must be in force, and the request must be made by them. */
+  #settingsUsed(book: Book, request: Request, isTest: boolean): Webhook | null {
+    const id = book.object.name;
+    const floor = this.#evidence.floors.get(id) ?? 0;
+    const settings = Look.at(book.object.storage, "live").settings();
+    if (settings === null || "deletedVersion" in settings) {
+      this.#evidence.violated("no attempt after deletion", `${id} makes a request`);
+      return null;
+    }
+    this.#evidence.require(
+      settings.version >= floor,
+      "settings in force",
+      `a request of ${id} goes by version ${settings.version}, and ${floor} was acknowledged`,
+    );
+    const mismatch = mismatchOf(settings, request, isTest);
+    this.#evidence.require(
+      mismatch === null,
+      "settings in force",
+      `a request of ${id} is not by version ${settings.version}: ${mismatch}`,
+    );
+    return settings;
+  }
+
+  // --- a request goes on ------------------------------------------------------------------------------------
+
+  leaves(request: Request): void {
+    const { object } = request.instance;
+    if (object.className === "Registry") return;
+    const book = this.#evidence.book(object);
+    const attempt = book.attemptFor(request);
+    if (attempt === null || attempt.isTest) return;
+    const look = Look.at(object.storage, "disk");
+    const leased = look
+      .run()
+      ?.lease.attempts.some(
+        ({ id, number }) => id === attempt.eventId && number === attempt.number,
+      );
+    this.#evidence.require(
+      leased === true,
+      "lease on disk before the request leaves",
+      `attempt ${attempt.number} of ${attempt.eventId}`,
+    );
+    book.unrecorded = book.unrecorded.filter(
+      ({ eventId, number }) => (look.delivery(eventId)?.attempts ?? number) < number,
+    );
+    book.unrecorded.push(attempt);
+    this.#evidence.require(
+      book.unrecorded.length <= MAX_UNRECORDED,
+      "twelve repeats per crash",
+      `a crash would repeat ${book.unrecorded.length} deliveries of ${object.name}`,
+    );
+  }
+
+  arrives(): void {}
+
+  answered(request: Request, ending: Ending): void {
+    if (request.instance.object.className === "Registry") return;
+    const attempt = this.#evidence.book(request.instance.object).attemptFor(request);
+    if (attempt !== null) attempt.ending = ending;
+  }
+
+  ends(request: Request): void {
+    if (request.instance.object.className === "Registry") return;
+    const book = this.#evidence.book(request.instance.object);
+    const attempt = book.attemptFor(request);
+    if (attempt === null) return;
+    book.inFlight.delete(attempt);
+    attempt.endedAtMs = this.#evidence.nowMs;
+    const { ending } = attempt;
+    if (attempt.isTest || ending === null || ending.reason === "refused") return;
+    const settings = Look.at(book.object.storage, "live").settings();
+    // Another URL is another service: what the old one says counts for its delivery only.
+    if (settings === null || !("urlVersion" in settings)) return;
+    if (settings.urlVersion !== attempt.urlVersion) return;
+    const before = book.reckoning;
+    if (isSuccess(ending)) {
+      book.reckoning = {
+        ...FRESH_RECKONING,
+        postponedUntilMs: before.postponedUntilMs,
+        gone: before.gone,
+      };
+      return;
+    }
+    const failuresInARow = before.failuresInARow + 1;
+    const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
+    book.reckoning = {
+      failuresInARow,
+      probing,
+      lastProbeEndedAtMs: probing ? this.#evidence.nowMs : null,
+      postponedUntilMs: Math.max(before.postponedUntilMs ?? 0, ending.retryAfterMs ?? 0) || null,
+      gone: before.gone || ending.status === 410,
+    };
+  }
+}
+
+/** Why the request was not made by this version of the webhook; null when it was. */
+function mismatchOf(webhook: Webhook, request: Request, isTest: boolean): string | null {
+  const { headers, body, startedAtMs } = request;
+  if (webhook.status !== "active" && !isTest) return webhook.status;
+  if (webhook.url !== request.url.href) return "another URL";
+  for (const [name, value] of Object.entries(webhook.headers)) {
+    if (headers.get(name) !== value) return `another ${name}`;
+  }
+  const live = webhook.secrets
+    .filter(({ expiresAtMs }) => expiresAtMs === null || expiresAtMs > startedAtMs)
+    .map(({ value }) => value);
+  const signed = `${headers.get("webhook-id")}.${headers.get("webhook-timestamp")}.`;
+  const standard = [...live].reverse().map((secret) => {
+    const key = Buffer.from(secret.slice("whsec_".length), "base64");
+    return `v1,${createHmac("sha256", key).update(signed).update(body).digest("base64")}`;
+  });
+  if (headers.get("webhook-signature") !== standard.join(" ")) return "another webhook-signature";
+  const leadterra = createHmac("sha256", live[0] ?? "")
+    .update(body)
+    .digest("hex");
+  return headers.get("x-leadterra-signature") === leadterra
+    ? null
+    : "another x-leadterra-signature";
+}

@@ -1,0 +1,423 @@
+/**
+ * One run: objects, queue, services, people and a source of events, all from one seed. First with faults, then
+ * without, until everything is at rest. The judge looks after every step.
+ */
+import { createHash } from "node:crypto";
+import { DeadLetters } from "../../src/actors/dead-letters";
+import { Journal } from "../../src/actors/journal";
+import { Registry } from "../../src/actors/registry";
+import { Subscriber } from "../../src/actors/subscriber";
+import { consume } from "../../src/consumer";
+import { sweep } from "../../src/sweep";
+import { Chance } from "./chance";
+import { takeOver } from "./clock";
+import { makeEvent, type SourceEvent } from "./events";
+import { type AcceptedEvent, Violation } from "./evidence";
+import { Invariants } from "./invariants";
+import { Network, TEMPERS, type Temper } from "./network";
+import { namespaceOf, type ObjectClass, SimulatedObject } from "./objects";
+import { People } from "./people";
+import { type Enqueued, SimulatedQueue } from "./queue";
+import { type Owner, Scheduler } from "./scheduler";
+
+const DAY_MS = 86_400_000;
+/** A Monday evening, so that some runs go over midnight, into the next journal. */
+const START_MS = Date.UTC(2026, 10, 23, 23, 58);
+/** The longest schedule, for a dozen ordered deliveries one after the other. */
+const REST_WITHIN_MS = 12 * DAY_MS;
+const MAX_STEPS = 30_000;
+
+const CLASSES: Record<string, ObjectClass> = {
+  Registry: Registry as unknown as ObjectClass,
+  Subscriber: Subscriber as unknown as ObjectClass,
+  Journal: Journal as unknown as ObjectClass,
+  DeadLetters: DeadLetters as unknown as ObjectClass,
+};
+
+/** What kind of run it is. */
+export type Plan = {
+  faults: boolean;
+  people: boolean;
+  webhooks: number;
+  events: number;
+  /** So many steps until the faults end. */
+  faultySteps: number;
+  /** Chances per step. */
+  crash: number;
+  jump: number;
+  act: number;
+  repeatAlarm: number;
+  /** Chances per call: that it is lost, and that it takes seconds. */
+  loseCall: number;
+  delayCall: number;
+  /** All events within a few seconds. */
+  burst: boolean;
+  /** Some objects take no more writes for a while. */
+  fillsUp: boolean;
+  sweeps: boolean;
+  slowCrypto: boolean;
+  retention: "30d" | "1d";
+  alerts: boolean;
+  tempers: Temper[];
+};
+
+export type Outcome = {
+  seed: number;
+  plan: Plan;
+  violation: Error | null;
+  trace: string[];
+  hash: string;
+  steps: number;
+  attempts: number;
+  crashes: number;
+};
+
+export function planOf(seed: number): Plan {
+  const chance = new Chance(seed ^ 0x5eed);
+  const faults = !chance.happens(0.2);
+  const burst = chance.happens(0.04);
+  return {
+    faults,
+    people: chance.happens(0.7),
+    webhooks: burst ? 1 : chance.pick([1, 1, 1, 1, 2, 2, 3]),
+    events: burst ? 30 : chance.pick([1, 2, 3, 4, 5, 6, 10]),
+    faultySteps: chance.between(40, 280),
+    crash: faults ? chance.pick(burst ? [0.02] : [0, 0.005, 0.02]) : 0,
+    jump: faults ? chance.pick([0, 0.002]) : 0,
+    act: chance.pick([0.005, 0.02, 0.05]),
+    repeatAlarm: faults ? chance.pick([0, 0.005]) : 0,
+    loseCall: faults ? chance.pick([0, 0.02, 0.1]) : 0,
+    delayCall: faults ? chance.pick([0.01, 0.02, 0.2]) : 0,
+    burst,
+    fillsUp: faults && chance.happens(0.1),
+    sweeps: chance.happens(0.3),
+    slowCrypto: chance.happens(0.15),
+    retention: chance.happens(0.85) ? "30d" : "1d",
+    alerts: chance.happens(0.1),
+    tempers: chance.happens(0.5) ? [...TEMPERS] : [chance.pick(TEMPERS), chance.pick(TEMPERS)],
+  };
+}
+
+class Run {
+  readonly #seed: number;
+  readonly #plan: Plan;
+  readonly #chance: Chance;
+  readonly #scheduler: Scheduler;
+  readonly #objects = new Map<string, SimulatedObject>();
+  readonly #accepted = new Map<string, AcceptedEvent>();
+  readonly #invariants: Invariants;
+  readonly #network: Network;
+  readonly #queue: SimulatedQueue;
+  readonly #people: People;
+  readonly #env: Env;
+  #isCalm = false;
+  #full: SimulatedObject | null = null;
+  #jumpedMs = 0;
+  #crashes = 0;
+
+  constructor(seed: number, plan: Plan) {
+    this.#seed = seed;
+    this.#plan = plan;
+    const chance = new Chance(seed);
+    const scheduler = new Scheduler(new Chance(seed + 0.5), START_MS + chance.between(0, 119_000));
+    this.#chance = chance;
+    this.#scheduler = scheduler;
+    const retentionMs = (plan.retention === "1d" ? 1 : 30) * DAY_MS;
+    this.#invariants = new Invariants({
+      scheduler,
+      objects: this.#objects,
+      objectOf: (className, name) => this.#objects.get(`${className} ${name}`) ?? null,
+      accepted: this.#accepted,
+      hasFaults: plan.faults,
+      retentionMs,
+    });
+    const breaks = () => plan.faults && !this.#isCalm;
+    const latencyMs = () => this.#latencyMs();
+    const isCalm = () => this.#isCalm;
+    const host = { scheduler, chance, breaks, isCalm, latencyMs };
+    this.#network = new Network(host, this.#invariants.requests);
+    this.#queue = new SimulatedQueue({
+      scheduler,
+      chance,
+      breaks,
+      consumer: () => (batch) => consume(batch, this.#env),
+      acknowledged: (message) => this.#acknowledged(message),
+    });
+    this.#env = this.#environment();
+    this.#people = new People({
+      scheduler,
+      chance,
+      env: this.#env,
+      invariants: this.#invariants,
+      accepted: this.#accepted,
+      tempers: plan.tempers,
+    });
+  }
+
+  get #breaks(): boolean {
+    return this.#plan.faults && !this.#isCalm;
+  }
+
+  // --- wiring -----------------------------------------------------------------------------------------------
+
+  #environment(): Env {
+    const namespace = (className: string) =>
+      namespaceOf(this.#scheduler, (name) => this.#object(className, name));
+    const environment = {
+      REGISTRY: namespace("Registry"),
+      SUBSCRIBER: namespace("Subscriber"),
+      JOURNAL: namespace("Journal"),
+      DEAD_LETTER_STORE: namespace("DeadLetters"),
+      EVENTS: { send: async (body: Uint8Array) => void this.#queue.send(body) },
+      RETENTION: this.#plan.retention,
+      ...(this.#plan.alerts && { ALERT_URL: "https://alerts.example.com/good/hook" }),
+    };
+    return environment as unknown as Env;
+  }
+
+  #object(className: string, name: string): SimulatedObject {
+    const key = `${className} ${name}`;
+    const known = this.#objects.get(key);
+    if (known !== undefined) return known;
+    const Class = CLASSES[className];
+    if (Class === undefined) throw new Error(`no class ${className}`);
+    const invariants = this.#invariants;
+    const object = new SimulatedObject(
+      {
+        scheduler: this.#scheduler,
+        env: this.#env,
+        latencyMs: () => this.#latencyMs(),
+        commitLatencyMs: () => this.#chance.between(0, this.#breaks ? 12 : 3),
+        alarmLatenessMs: () => this.#alarmLatenessMs(),
+        losesCall: () => this.#breaks && this.#chance.happens(this.#plan.loseCall),
+        refusesWrite: (which, sql) => this.#refusesWrite(which, sql),
+        called: (which, method, args) => invariants.called(which, method, args),
+        ran: (method, tablesMade) => invariants.ranReadOnly(method, tablesMade),
+        alarmThrew: (which, thrown) => invariants.alarmThrew(which, thrown),
+      },
+      Class,
+      name,
+    );
+    this.#objects.set(key, object);
+    return object;
+  }
+
+  #latencyMs(): number {
+    if (!this.#breaks) return this.#chance.between(0, 5);
+    if (this.#chance.happens(this.#plan.delayCall)) return this.#chance.between(400, 9_000);
+    return this.#chance.between(0, this.#chance.happens(0.2) ? 400 : 5);
+  }
+
+  #alarmLatenessMs(): number {
+    return this.#breaks && this.#chance.happens(0.1) ? this.#chance.between(0, 30_000) : 0;
+  }
+
+  #refusesWrite(object: SimulatedObject, sql: string): boolean {
+    if (!this.#breaks || object !== this.#full) return false;
+    if (/^\s*(drop|delete)\b/i.test(sql)) {
+      // What is dropped makes room.
+      this.#full = null;
+      return false;
+    }
+    this.#invariants.writeRefused(object);
+    return true;
+  }
+
+  #acknowledged(message: Enqueued): void {
+    for (const [id, { bodies }] of this.#accepted) {
+      const isIt = bodies.some((body) => Buffer.from(body).equals(message.body));
+      if (isIt) this.#invariants.acknowledged(message, id);
+    }
+  }
+
+  // --- the source -------------------------------------------------------------------------------------------
+
+  #startSource(): void {
+    const span = this.#plan.burst ? 0 : this.#chance.pick([0, 2_000, 60_000, 300_000]);
+    for (let number = 0; number < this.#plan.events; number++) {
+      const event = makeEvent(this.#chance, number);
+      const copies = this.#chance.weighted([
+        [6, 1],
+        [2, 2],
+        [1, 3],
+      ]);
+      for (let copy = 0; copy < copies; copy++) {
+        const again = copy > 0 && event.name !== "campaign.started" && this.#chance.happens(0.3);
+        const sent = again ? makeEvent(this.#chance, number, copy) : event;
+        const delayMs = 500 + this.#chance.between(0, span);
+        this.#scheduler.after(delayMs, this.#scheduler.platform, `event ${event.id}`, () =>
+          this.#accept(sent),
+        );
+      }
+    }
+  }
+
+  /** The answer is 202 once the queue has it. */
+  #accept(event: SourceEvent): void {
+    const known = this.#accepted.get(event.id);
+    const atMs = this.#scheduler.nowMs;
+    if (known === undefined) this.#accepted.set(event.id, { event, bodies: [event.body], atMs });
+    else known.bodies.push(event.body);
+    this.#queue.send(event.body);
+  }
+
+  // --- faults -----------------------------------------------------------------------------------------------
+
+  #stir(): void {
+    const { crash, jump, act, people, repeatAlarm, fillsUp } = this.#plan;
+    const chance = this.#chance;
+    if (people && chance.happens(act)) this.#people.act();
+    if (!this.#plan.faults) return;
+    if (chance.happens(crash)) this.#crashSomething();
+    if (chance.happens(jump)) this.#jump();
+    if (this.#objects.size > 0 && chance.happens(repeatAlarm)) {
+      chance.pick([...this.#objects.values()]).fireAgain();
+    }
+    if (fillsUp && chance.happens(0.02)) {
+      this.#full = this.#full === null ? this.#anyObject("Subscriber") : null;
+    }
+  }
+
+  #anyObject(className: string): SimulatedObject | null {
+    const objects = [...this.#objects.values()].filter((each) => each.className === className);
+    return objects.length === 0 ? null : this.#chance.pick(objects);
+  }
+
+  #crashSomething(): void {
+    const living = [...this.#objects.values()].filter(({ instance }) => instance !== null);
+    const subscribers = living.filter(({ className }) => className === "Subscriber");
+    const { consumers } = this.#queue;
+    if (consumers.length > 0 && this.#chance.happens(0.2)) {
+      const consumer = this.#chance.pick(consumers);
+      this.#scheduler.note("crashes", consumer);
+      this.#queue.crash(consumer);
+    } else if (living.length > 0) {
+      const some = subscribers.length > 0 && this.#chance.happens(0.6) ? subscribers : living;
+      const object = this.#chance.pick(some);
+      this.#scheduler.note(`crashes ${object.className} ${object.name}`);
+      this.#crashes += 1;
+      object.crash();
+      this.#invariants.crashed(object);
+    }
+  }
+
+  /** Longer ones would be longer than what must be kept. */
+  #jump(): void {
+    const jumpMs = this.#chance.pick([30_000, 600_000, 7_200_000, 6 * DAY_MS]);
+    if (this.#jumpedMs + jumpMs > 14 * DAY_MS) return;
+    this.#jumpedMs += jumpMs;
+    this.#scheduler.note(`the clock jumps by ${jumpMs} ms`);
+    this.#scheduler.nowMs += jumpMs;
+  }
+
+  #startSweeps(): void {
+    const owner: Owner = { name: "sweep", alive: true };
+    const next = () =>
+      this.#scheduler.after(300_000, owner, "cron", () => {
+        if (this.#isCalm) return;
+        next();
+        sweep(this.#env).catch(() => {});
+      });
+    next();
+  }
+
+  // --- the run ----------------------------------------------------------------------------------------------
+
+  async go(): Promise<Outcome> {
+    const scheduler = this.#scheduler;
+    const restore = takeOver({
+      scheduler,
+      chance: this.#chance,
+      slowCrypto: this.#plan.slowCrypto,
+      fetch: (input, init) => this.#network.fetch(input, init),
+      log: (line) => {
+        scheduler.note(line);
+        this.#invariants.logged(line);
+      },
+    });
+    let violation: Error | null = null;
+    try {
+      await forgetRoutes();
+      for (let count = 0; count < this.#plan.webhooks; count++) this.#people.register();
+      if (this.#plan.sweeps) this.#startSweeps();
+      this.#startSource();
+      await this.#untilCalm();
+      this.#calm();
+      await this.#untilAtRest();
+      this.#invariants.checkAtRest();
+      this.#throwViolation();
+    } catch (thrown) {
+      violation = thrown as Error;
+    } finally {
+      restore();
+      for (const object of this.#objects.values()) object.storage.close();
+    }
+    return {
+      seed: this.#seed,
+      plan: this.#plan,
+      violation,
+      trace: scheduler.trace,
+      hash: createHash("sha256").update(scheduler.trace.join("\n")).digest("hex"),
+      steps: scheduler.steps,
+      attempts: this.#invariants.requests.attempts,
+      crashes: this.#crashes,
+    };
+  }
+
+  async #untilCalm(): Promise<void> {
+    const sourceEndsMs = this.#scheduler.nowMs + 301_000;
+    for (;;) {
+      const nextMs = this.#scheduler.nextAtMs();
+      const over = this.#scheduler.steps > this.#plan.faultySteps;
+      if (nextMs === null || (over && this.#scheduler.nowMs > sourceEndsMs)) return;
+      if (nextMs > this.#scheduler.startMs + this.#jumpedMs + 5 * DAY_MS) return;
+      if (!over) this.#stir();
+      await this.#step();
+    }
+  }
+
+  #calm(): void {
+    this.#scheduler.note("the faults end");
+    this.#isCalm = true;
+    if (this.#chance.happens(0.5)) this.#people.resumeAll();
+  }
+
+  async #untilAtRest(): Promise<void> {
+    const endMs = this.#scheduler.nowMs + REST_WITHIN_MS;
+    for (;;) {
+      const nextMs = this.#scheduler.nextAtMs();
+      if (nextMs === null || nextMs > endMs) return;
+      await this.#step();
+    }
+  }
+
+  async #step(): Promise<void> {
+    if (this.#scheduler.steps > MAX_STEPS) {
+      throw new Violation("comes to rest", `not after ${MAX_STEPS} steps`);
+    }
+    await this.#scheduler.step();
+    this.#invariants.check();
+    this.#throwViolation();
+  }
+
+  #throwViolation(): void {
+    if (this.#invariants.violation !== null) throw this.#invariants.violation;
+  }
+}
+
+/** The consumer's isolate keeps the routing table between batches; each run begins with a new isolate. */
+async function forgetRoutes(): Promise<void> {
+  const nowhere = { getByName: () => ({ record: async () => ({ webhookIds: [[]] }) }) };
+  const registry = { getByName: () => ({ routing: async () => ({ version: -1, routes: [] }) }) };
+  const { body } = makeEvent(new Chance(0), 1);
+  const message = { id: "m0", timestamp: new Date(0), body, attempts: 1, ack() {}, retry() {} };
+  const batch = { queue: "leadterra-events", messages: [message] };
+  await consume(
+    batch as unknown as MessageBatch<ArrayBuffer>,
+    { REGISTRY: registry, JOURNAL: nowhere } as unknown as Env,
+  );
+}
+
+export function run(seed: number, changes: Partial<Plan> = {}): Promise<Outcome> {
+  return new Run(seed, { ...planOf(seed), ...changes }).go();
+}
