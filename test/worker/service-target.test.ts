@@ -1,0 +1,100 @@
+/** `service:NAME/path`: a webhook that goes to another Worker or a private network through a binding. */
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Departures } from "../../src/actors/departures";
+import { newWebhookId } from "../../src/domain/ids";
+import { newWebhook } from "../../src/domain/webhook";
+import { API_KEY, bytesOf, callWith, silenceLog } from "./fixtures";
+
+silenceLog();
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+function webhookFor(url: string) {
+  const id = newWebhookId(1_700_000_000_000, new Uint8Array(10));
+  const draft = {
+    url,
+    events: ["*"],
+    description: null,
+    filter: null,
+    headers: { "x-team": "sales" },
+    rateLimit: null,
+    ordered: false,
+    retrySchedule: null,
+    relayHost: "relay.example",
+  };
+  return newWebhook(draft, { id, secret: SECRET, nowMs: 1_700_000_000_000 });
+}
+
+function register(bindings: object, url: string): Promise<Response> {
+  return callWith(bindings, "/v1/webhooks", {
+    method: "POST",
+    headers: { authorization: `Bearer ${API_KEY}` },
+    body: JSON.stringify({ url, events: ["*"] }),
+  });
+}
+
+const SENDING = {
+  eventId: "evt_QNH783WW52FCCN914ZB1QAYTW0",
+  event: "reply.received",
+  body: bytesOf({ event: "reply.received", data: {} }),
+  attempt: 1,
+};
+
+describe("a webhook of a bound service", () => {
+  it("gets the delivery through its binding, signed like any other, and nothing goes out otherwise", async () => {
+    const outside = vi.spyOn(globalThis, "fetch");
+    const requests: Request[] = [];
+    const CRM = {
+      fetch: async (url: string, init: RequestInit) => {
+        requests.push(new Request(url, init));
+        return new Response("taken", { status: 202 });
+      },
+    };
+    const departures = new Departures({ CRM } as unknown as Env);
+    const depart = await departures.prepare(webhookFor("service:CRM/in?a=b"), SENDING);
+    const answer = await depart();
+    expect(answer).toMatchObject({ error: null, statusCode: 202, responseBody: "taken" });
+    expect(outside).not.toHaveBeenCalled();
+    const [request] = requests;
+    expect(new URL(request?.url ?? "").pathname).toBe("/in");
+    expect(new URL(request?.url ?? "").search).toBe("?a=b");
+    expect(request?.headers.get("x-leadterra-signature")).toMatch(/^[0-9a-f]{64}$/);
+    expect(request?.headers.get("webhook-signature")).toMatch(/^v1,/);
+    expect(request?.headers.get("x-team")).toBe("sales");
+    expect(new Uint8Array((await request?.arrayBuffer()) ?? new ArrayBuffer(0))).toEqual(
+      SENDING.body,
+    );
+  });
+
+  it("is a forbidden target once the binding is gone, and no request is made", async () => {
+    const outside = vi.spyOn(globalThis, "fetch");
+    const depart = await new Departures({} as Env).prepare(webhookFor("service:CRM/in"), SENDING);
+    expect(await depart()).toMatchObject({ error: "forbidden_target", statusCode: null });
+    expect(outside).not.toHaveBeenCalled();
+  });
+
+  it("is registered when its binding is there", async () => {
+    const response = await register({ CRM: { fetch: () => {} } }, "service:CRM/in");
+    expect(response.status).toBe(201);
+    expect(await response.json()).toMatchObject({ webhook: { url: "service:CRM/in" } });
+  });
+
+  it("is refused by an unknown name, with the names that are known", async () => {
+    const response = await register({ CRM: { fetch: () => {} } }, "service:BILLING/in");
+    expect(response.status).toBe(422);
+    const { errors } = (await response.json()) as { errors: { path: string; message: string }[] };
+    expect(errors[0]?.path).toBe("url");
+    expect(errors[0]?.message).toContain("CRM");
+  });
+
+  it.each(["REGISTRY", "SUBSCRIBER", "JOURNAL", "IDEMPOTENCY", "EVENTS"])(
+    "is never one of the relay's own bindings: %s",
+    async (name) => {
+      const response = await register({}, `service:${name}/in`);
+      expect(response.status).toBe(422);
+    },
+  );
+});
