@@ -320,8 +320,9 @@ export class Deliveries {
     if (old.length > 0) this.#pump.save();
   }
 
-  /** Expires and drops what is past `RETENTION`. Only while the pump is at rest. */
+  /** Expires and drops what is past `RETENTION`, while the pump is at rest. */
   retain(): void {
+    if (!this.#pump.isAtRest) return;
     this.#expire();
     const retentionMs = this.#parts.retentionMs();
     if (retentionMs !== null) this.#retention.dropOld(Date.now(), retentionMs, this.#pump.head);

@@ -139,6 +139,16 @@ export class Pump {
     return first;
   }
 
+  /** Outcomes that are not on disk. */
+  get hasUnrecorded(): boolean {
+    return this.#answered.length > 0;
+  }
+
+  /** Nothing is planned, under way or unrecorded. */
+  get isAtRest(): boolean {
+    return this.#planned.length + this.#inFlight.size + this.#answered.length === 0;
+  }
+
   isInFlight(id: EventId): boolean {
     return this.#inFlight.has(id);
   }

@@ -132,8 +132,8 @@ export class Subscriber extends DurableObject<Env> {
   /** Empties the object but for the version: a late push cannot revive the webhook. */
   async remove(version: number): Promise<number> {
     this.#generation += 1;
-    this.#pump.drop();
     this.#runs.deleteAll(version);
+    this.#pump.drop();
     this.#settings = { deletedVersion: version };
     ({ pump: this.#pump, deliveries: this.#deliveries } = this.#begin());
     await this.#alarm.cancel();
@@ -326,7 +326,8 @@ export class Subscriber extends DurableObject<Env> {
     if (webhook === null) return null;
     const { health } = this.#pump;
     const times = [this.#pump.nextAtMs(), this.#deliveries.nextExpiryMs()];
-    if (health.disabled !== null && webhook.status !== "disabled") times.push(Date.now());
+    const mustReport = health.disabled !== null && webhook.status !== "disabled";
+    if (mustReport || this.#pump.hasUnrecorded) times.push(Date.now());
     const known = times.filter((time) => time !== null);
     return known.length === 0 ? null : Math.min(...known);
   }
@@ -360,6 +361,8 @@ export class Subscriber extends DurableObject<Env> {
   }
 
   #healthChanged(before: Health, after: Health): void {
+    // What is about to leave is taken back: a pause that the service asks for holds from here on.
+    if (before.postponedUntilMs !== after.postponedUntilMs) this.#generation += 1;
     if (before.disabled !== after.disabled) {
       this.#generation += 1;
       logError("webhook.disabled", { webhookId: this.#id, reason: after.disabled });
