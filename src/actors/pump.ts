@@ -12,6 +12,7 @@ import type { DeliveryStore } from "../storage/delivery-store";
 import {
   ASKED,
   type DueDelivery,
+  isBefore,
   type Position,
   type StoredDelivery,
 } from "../storage/delivery-tables";
@@ -599,10 +600,6 @@ export function recorded(
   if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
   const after = settle(delivery, { ...outcome, retryAfterMs }, { schedule, random: Math.random() });
   return { ...delivery, ...after, asked: ASKED.bySchedule, log };
-}
-
-function isBefore(a: Position, b: Position): boolean {
-  return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
 }
 
 function earliest(a: number | null, b: number | null): number | null {

@@ -6,6 +6,7 @@ import {
   type DeliveryRow,
   type DeliveryTables,
   deliveryOf,
+  isBefore,
   type Position,
   type StoredDelivery,
 } from "./delivery-tables";
@@ -193,8 +194,4 @@ function* merged(
       right = b.next();
     }
   }
-}
-
-function isBefore(a: Position, b: Position): boolean {
-  return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
 }

@@ -254,3 +254,8 @@ export function deliveryOf(row: DeliveryRow, period: number): StoredDelivery {
 export function byArrival(a: StoredDelivery, b: StoredDelivery): number {
   return a.position.seq - b.position.seq || a.position.index - b.position.index;
 }
+
+/** Whether `a` stands before `b` in the order of arrival. */
+export function isBefore(a: Position, b: Position): boolean {
+  return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
+}
