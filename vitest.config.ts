@@ -53,9 +53,29 @@ export default defineConfig({
       },
       {
         test: {
+          name: "bench",
+          include: ["test/bench/**/*.test.ts"],
+          environment: "node",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
           name: "journey",
           include: ["test/journey/**/*.test.ts"],
           environment: "node",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // The dashboard in a real browser; skipped where there is none, unless REQUIRE_BROWSER is set.
+        test: {
+          name: "browser",
+          include: ["test/browser/**/*.test.ts"],
+          environment: "node",
+          globalSetup: "test/browser/find.ts",
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -1,16 +1,13 @@
 /**
  * What a dead service costs the others: twenty good webhooks beside one that never answers, with thousands of
  * events waiting for it. Windows with and without it alternate within one run, so that a busy machine slows both.
- *
- *   node bench/isolation.ts
- *   node bench/isolation.ts --waiting 2000 --pairs 2
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { exampleEvent } from "../scripts/leadterra.ts";
 import { hanging, type Receiver, startReceiver } from "../scripts/receiver.ts";
-import { Api, mapInParallel } from "../test/crash/api.ts";
-import { buildWorker, startWorkerd, temporaryDirectory } from "../test/crash/workerd.ts";
+import { type Api, mapInParallel } from "../test/crash/api.ts";
+import { atMost, type Benchmark, type Figure, figureOf, percentile, rounded } from "./figure.ts";
+import { Stage } from "./stage.ts";
 
 /** What the good webhooks want, and what is measured. */
 const MEASURED = "message.sent";
@@ -22,30 +19,23 @@ const ARRIVES_WITHIN_MS = 15_000;
 /** Between windows: the requests that hang are cut, what waits for the clock comes to rest. */
 const PAUSE_MS = 1_000;
 const PARALLEL_POSTS = 24;
-const SHOWN_MISSING = 5;
 
-export type IsolationOptions = {
-  /** Events that wait for the hanging webhook; default 10,000. */
-  waiting?: number;
-  /** Good webhooks; default 20. */
-  good?: number;
-  /** Windows of each kind; default 4. */
-  pairs?: number;
-  windowSeconds?: number;
-  /** Events per second, each for every good webhook; default 3: it is the wait that counts, not the load. */
-  rate?: number;
-  onProgress?: (text: string) => void;
-};
+/** Events that wait for the hanging webhook. */
+const WAITING = 10_000;
+const GOOD_WEBHOOKS = 20;
+/** Windows of each kind. */
+const PAIRS = 5;
+const WINDOW_SECONDS = 8;
+/** Events per second, each for every good webhook: it is the wait that counts, not the load. */
+const RATE = 3;
 
 /** From the moment an event is sent to the relay until a good service has it whole, in milliseconds. */
-export type Latency = { p50: number; p95: number; count: number };
+type Latency = { p50: number; p95: number; count: number };
 
-export type Isolation = {
-  without: Latency;
-  with: Latency;
-  /** The p95 with the hanging webhook as a multiple of that without; `ratioP50` the same for the p50. */
-  ratio: number;
-  ratioP50: number;
+type Isolation = {
+  /** Of each window. */
+  without: Latency[];
+  with: Latency[];
   /** Events that still wait for the hanging webhook in the end. */
   waiting: number;
   /** Requests that it took and never answered. */
@@ -54,81 +44,95 @@ export type Isolation = {
   missing: readonly string[];
 };
 
-/** Runs for about `2 × pairs × windowSeconds` and half a minute. */
-export async function isolation(options: IsolationOptions = {}): Promise<Isolation> {
-  const state = temporaryDirectory("isolation");
-  const closing: (() => Promise<unknown> | unknown)[] = [state.remove];
-  try {
-    const build = await buildWorker();
-    closing.push(build.remove);
-    const api = new Api();
-    const vars = {
-      LEADTERRA_SIGNING_SECRETS: api.signingSecret,
-      API_KEYS: api.apiKey,
-      ALLOW_PRIVATE_DESTINATIONS: "true",
-    };
-    const relay = await startWorkerd({ build, stateDirectory: state.directory, vars });
-    closing.push(relay.kill);
-    api.url = relay.url;
-    return await measure(api, options, closing);
-  } finally {
-    for (const close of closing.reverse()) await close();
-  }
+export const isolation: Benchmark = {
+  name: "isolation",
+  async run({ progress }) {
+    await using closing = new AsyncDisposableStack();
+    const stage = closing.use(new Stage());
+    const { api } = await stage.start("relay");
+    return [figureOfIsolation(await measure(api, progress, closing))];
+  },
+};
+
+function figureOfIsolation({ without, with: beside, ...rest }: Isolation): Figure {
+  const ratio = (name: "p50" | "p95") =>
+    beside.map((latency, pair) => latency[name] / (without[pair]?.[name] ?? Number.NaN));
+  const all = (latencies: readonly Latency[]) => ({
+    p50: rounded(
+      percentile(
+        latencies.map(({ p50 }) => p50),
+        0.5,
+      ),
+    ),
+    p95: rounded(
+      percentile(
+        latencies.map(({ p95 }) => p95),
+        0.5,
+      ),
+    ),
+    arrivals: latencies.reduce((sum, { count }) => sum + count, 0),
+  });
+  const figure = figureOf(
+    {
+      name: "isolation",
+      measured: `p95 of ${GOOD_WEBHOOKS} good webhooks beside one that hangs ÷ without it`,
+      bar: atMost(1.2),
+    },
+    ratio("p95"),
+    {
+      p50Ratio: rounded(percentile(ratio("p50"), 0.5)),
+      withoutMs: all(without),
+      besideMs: all(beside),
+      waiting: rest.waiting,
+      hung: rest.hung,
+      missing: rest.missing,
+    },
+  );
+  return { ...figure, met: figure.met && rest.missing.length === 0 };
 }
 
 async function measure(
   api: Api,
-  options: IsolationOptions,
-  closing: (() => unknown)[],
+  progress: (text: string) => void,
+  closing: AsyncDisposableStack,
 ): Promise<Isolation> {
-  const { waiting = 10_000, good = 20, pairs = 4, onProgress = () => {} } = options;
-  const { windowSeconds = 8, rate = 3 } = options;
   const services: GoodService[] = [];
-  for (let index = 0; index < good; index++) {
+  for (let index = 0; index < GOOD_WEBHOOKS; index++) {
     const arrivals = new Map<string, number>();
     const receiver = await startReceiver({
       onRequest: ({ eventId, atMs }) => {
         if (eventId !== null && !arrivals.has(eventId)) arrivals.set(eventId, atMs);
       },
     });
-    closing.push(receiver.close);
+    closing.defer(receiver.close);
     const registration = { url: receiver.url, events: [MEASURED] };
     const { webhook } = await api.call<{ webhook: { id: string } }>("/webhooks", registration);
     services.push({ webhookId: webhook.id, arrivals });
   }
   const dead = await HangingWebhook.register(api);
-  closing.push(() => dead.close());
-  const startedMs = Date.now();
-  await fill(api, dead, waiting);
-  onProgress(`${waiting} events wait after ${((Date.now() - startedMs) / 1_000).toFixed(0)} s`);
-  const window = (seconds: number) => sendAll(api, { rate, seconds, services });
+  closing.defer(() => dead.close());
+  await fill(api, dead);
+  progress(`isolation: ${WAITING} events wait`);
+  const window = (seconds: number) => sendAll(api, { rate: RATE, seconds, services });
   await window(WARM_UP_SECONDS);
 
-  const found = { with: [] as number[], without: [] as number[] };
+  const found = { with: [] as Latency[], without: [] as Latency[] };
   const missing: string[] = [];
-  for (let pair = 0; pair < pairs; pair++) {
+  for (let pair = 0; pair < PAIRS; pair++) {
     // Which one comes first changes: what drifts weighs on both.
     const kinds = pair % 2 === 0 ? (["without", "with"] as const) : (["with", "without"] as const);
     for (const kind of kinds) {
       if (kind === "with") await dead.wake();
-      const measured = await window(windowSeconds);
+      const measured = await window(WINDOW_SECONDS);
       if (kind === "with") await dead.hold();
       await sleep(PAUSE_MS);
-      found[kind].push(...measured.latencies);
+      const latency = latencyOf(measured.latencies);
+      found[kind].push(latency);
       missing.push(...measured.missing);
-      onProgress(`window ${kind.padEnd(7)}  ${describe(latencyOf(measured.latencies))}`);
+      progress(`isolation: ${kind.padEnd(7)} ${describe(latency)}`);
     }
   }
-  const [withIt, without] = [latencyOf(found.with), latencyOf(found.without)];
-  return {
-    with: withIt,
-    without,
-    ratio: withIt.p95 / without.p95,
-    ratioP50: withIt.p50 / without.p50,
-    waiting: await dead.countWaiting(),
-    hung: dead.hung,
-    missing,
-  };
+  return { ...found, waiting: await dead.countWaiting(), hung: dead.hung, missing };
 }
 
 /** The dead service: while held, it is not asked; while awake, it takes six requests at a time and answers none. */
@@ -186,10 +190,10 @@ class HangingWebhook {
   }
 }
 
-async function fill(api: Api, dead: HangingWebhook, waiting: number): Promise<void> {
-  const bodies = Array.from({ length: waiting }, () => bodyOf(BACKLOG));
+async function fill(api: Api, dead: HangingWebhook): Promise<void> {
+  const bodies = Array.from({ length: WAITING }, () => bodyOf(BACKLOG));
   await mapInParallel(bodies, PARALLEL_POSTS, (body) => api.post(body));
-  while ((await dead.countWaiting()) < waiting) await sleep(PAUSE_MS);
+  while ((await dead.countWaiting()) < WAITING) await sleep(PAUSE_MS);
 }
 
 function bodyOf(kind: typeof MEASURED | typeof BACKLOG): Buffer {
@@ -234,57 +238,10 @@ async function sendAll(
 }
 
 function latencyOf(latencies: readonly number[]): Latency {
-  const sorted = [...latencies].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.ceil(sorted.length * share) - 1] ?? Number.NaN;
-  return { p50: at(0.5), p95: at(0.95), count: sorted.length };
+  const [p50, p95] = [percentile(latencies, 0.5), percentile(latencies, 0.95)];
+  return { p50, p95, count: latencies.length };
 }
 
 function describe({ p50, p95, count }: Latency): string {
   return `p50 ${p50} ms, p95 ${p95} ms of ${count}`;
-}
-
-function printTable({ without, with: withIt, ratio, ratioP50, ...rest }: Isolation): void {
-  const rows = [
-    ["good webhooks", "arrivals", "p50 ms", "p95 ms"],
-    ["without the hanging one", without.count, without.p50, without.p95],
-    ["beside the hanging one", withIt.count, withIt.p50, withIt.p95],
-    ["ratio", "", ratioP50.toFixed(2), ratio.toFixed(2)],
-  ];
-  console.log();
-  for (const [name, ...cells] of rows) {
-    console.log(
-      `${String(name).padEnd(24)}${cells.map((cell) => String(cell).padStart(10)).join("")}`,
-    );
-  }
-  console.log(
-    `\n${rest.waiting} events wait for the hanging webhook; it took ${rest.hung} requests and answered none; ${rest.missing.length} arrivals are missing`,
-  );
-  for (const delivery of rest.missing.slice(0, SHOWN_MISSING))
-    console.log(`  missing: ${delivery}`);
-}
-
-async function main(): Promise<void> {
-  const number = { type: "string" } as const;
-  const { values } = parseArgs({
-    options: { waiting: number, good: number, pairs: number, windowSeconds: number, rate: number },
-  });
-  const options = Object.fromEntries(
-    Object.entries(values).map(([name, text]) => {
-      if (!(Number(text) > 0)) throw new Error(`--${name} must be a number greater than 0.`);
-      return [name, Number(text)];
-    }),
-  );
-  const found = await isolation({ ...options, onProgress: (text) => console.log(text) });
-  printTable(found);
-  if (found.missing.length > 0) process.exitCode = 1;
-}
-
-if (import.meta.main) {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(signal, () => process.exit(130));
-  }
-  await main().catch((thrown: Error) => {
-    console.error(thrown.message);
-    process.exitCode = 2;
-  });
 }

@@ -1,4 +1,5 @@
 import { consume } from "./consumer";
+import { dashboard } from "./dashboard/mount";
 import { app } from "./routes/app";
 import { sweep } from "./sweep";
 
@@ -8,7 +9,7 @@ export { Registry } from "./actors/registry";
 export { Subscriber } from "./actors/subscriber";
 
 export default {
-  fetch: app.fetch,
+  fetch: app.route("/dashboard", dashboard).fetch,
   queue: consume,
   scheduled: (_controller, env) => sweep(env),
 } satisfies ExportedHandler<Env, ArrayBuffer>;

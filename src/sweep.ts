@@ -1,16 +1,15 @@
 /** scheduled(), every 5 minutes by cron: wakes what should have woken itself, and tells a person what needs one. */
 import { configOf } from "./config";
 import { expiringAlert, overdueAlert, silenceAlert } from "./domain/alert";
-import { journalName, REGISTRY_NAME, subscriberNames } from "./domain/placement";
+import { REGISTRY_NAME, subscriberNames } from "./domain/placement";
 import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
+import { lastEventAtMs } from "./operations/journal";
 
 const DAY_MS = 86_400_000;
 const OVERDUE_AFTER_MS = 3_600_000;
 /** How many Subscribers are asked at a time: an invocation has six connections. */
 const AT_A_TIME = 6;
-/** How far back the silence alert looks for the last event. */
-const MAX_SILENT_DAYS = 31;
 
 export async function sweep(env: Env): Promise<void> {
   const registry = env.REGISTRY.getByName(REGISTRY_NAME);
@@ -45,17 +44,8 @@ async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<voi
   const { silenceAlertMs } = configOf(env);
   if (silenceAlertMs === null || webhooks.length === 0) return;
   const nowMs = Date.now();
-  const lastAtMs = await lastEventAtMs(env, nowMs);
+  const lastAtMs = await lastEventAtMs(env);
   const sinceMs = lastAtMs ?? Math.min(...webhooks.map(({ createdAtMs }) => createdAtMs));
   if (sinceMs > nowMs - silenceAlertMs) return;
   await env.REGISTRY.getByName(REGISTRY_NAME).raise(silenceAlert(lastAtMs));
-}
-
-async function lastEventAtMs(env: Env, nowMs: number): Promise<number | null> {
-  for (let days = 0; days <= MAX_SILENT_DAYS; days++) {
-    const journal = env.JOURNAL.getByName(journalName(nowMs - days * DAY_MS));
-    const { lastAtMs } = await journal.stats([]);
-    if (lastAtMs !== null) return lastAtMs;
-  }
-  return null;
 }

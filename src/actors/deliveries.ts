@@ -2,7 +2,7 @@
  * The deliveries of a webhook as people see and handle them: lists, counts, opening again, giving up, expiry. What
  * changes here is written at once; the pump has nothing planned meanwhile and hears of what is in flight.
  */
-import { type HourCounters, sum } from "../domain/counters";
+import { type HourCounters, sum, type Totals } from "../domain/counters";
 import {
   type AttemptRecord,
   type DeliveryStatus,
@@ -49,7 +49,9 @@ export type Reopening = { id: EventId; event: string; body: Uint8Array | null };
 export type SubscriberStats = {
   pending: number;
   oldestDueAtMs: number | null;
-  totals: Omit<HourCounters, "atMs">;
+  /** The first failure since the last success or resume; null while all is well. */
+  failingSinceMs: number | null;
+  totals: Totals;
   hours: HourCounters[];
 };
 
@@ -70,8 +72,6 @@ export class Deliveries {
   readonly #pump: Pump;
   readonly #lists: DeliveryLists;
   readonly #retention: DeliveryRetention;
-  /** Counted once, then kept up to date. */
-  #pending: number | null = null;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -84,18 +84,18 @@ export class Deliveries {
   /** @returns how many were new. */
   insert(deliveries: readonly Arrival[]): number {
     const retentionMs = this.#parts.retentionMs();
-    const added = this.#store.insert(deliveries, {
-      nowMs: Date.now(),
-      head: this.#pump.head,
-      retentionMs,
-    }).length;
-    if (this.#pending !== null) this.#pending += added;
-    return added;
+    const { pump } = this.#parts;
+    return this.#store.insert(deliveries, { nowMs: Date.now(), behind: pump, retentionMs }).length;
   }
 
-  /** Counts anew what is pending when it is asked for next. */
+  /** Counts what is pending, row by row: an arrival was stored without some of its deliveries. */
   recount(): void {
-    this.#pending = null;
+    const pending = this.#lists.countPending(this.#pump.plannedHead);
+    this.#pump.ended = this.#arrived() - pending;
+  }
+
+  #arrived(): number {
+    return this.#parts.tables.arrived(this.#pump.ended);
   }
 
   /** An attempt's outcome is on disk. */
@@ -111,9 +111,7 @@ export class Deliveries {
       durationMs: attempt?.durationMs,
       status: after.status,
     });
-    if (before.status !== "pending" || after.status === "pending") return;
-    if (this.#pending !== null) this.#pending -= 1;
-    if (after.status === "undeliverable") {
+    if (before.status === "pending" && after.status === "undeliverable") {
       logError("delivery.undeliverable", { webhookId: this.#parts.webhookId, eventId: after.id });
     }
   }
@@ -157,15 +155,15 @@ export class Deliveries {
 
   stats(sinceMs: number): SubscriberStats {
     this.#pump.record();
-    this.#pending ??= this.#lists.countPending(this.#pump.plannedHead);
     const running = this.#pump.hour;
     const hours = [
       ...this.#parts.runs.hours(sinceMs),
       ...(running.atMs >= sinceMs ? [running] : []),
     ];
     return {
-      pending: this.#pending,
+      pending: this.#arrived() - this.#pump.ended,
       oldestDueAtMs: this.oldestDueAtMs(),
+      failingSinceMs: this.#pump.health.failingSinceMs,
       totals: sum(hours),
       hours,
     };
@@ -229,7 +227,7 @@ export class Deliveries {
     if (body === null) return "needs_body";
     const after = { ...delivery, ...reopen(delivery, nowMs), keptFromMs: nowMs, asked };
     this.#store.update(after, body);
-    if (this.#pending !== null) this.#pending += 1;
+    this.#pump.count(() => {}, -1);
     return "opened";
   }
 
@@ -286,8 +284,7 @@ export class Deliveries {
     this.#pump.amend(after);
     this.#pump.count((hour) => {
       hour.cancelled += 1;
-    });
-    if (this.#pending !== null) this.#pending -= 1;
+    }, 1);
     logInfo("delivery.cancelled", {
       webhookId: this.#parts.webhookId,
       eventId: delivery.id,
@@ -325,6 +322,8 @@ export class Deliveries {
     if (!this.#pump.isAtRest) return;
     this.#expire();
     const retentionMs = this.#parts.retentionMs();
-    if (retentionMs !== null) this.#retention.dropOld(Date.now(), retentionMs, this.#pump.head);
+    if (retentionMs === null) return;
+    // The lease may speak of rows that are gone now; it is over, and what came of it is counted.
+    if (this.#retention.dropOld(Date.now(), retentionMs, this.#pump)) this.#pump.save();
   }
 }

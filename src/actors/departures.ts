@@ -1,5 +1,6 @@
 /** Makes attempts ready to leave: URL rules, signatures, headers, and what must not be kept of the answer. */
 import { configOf, serviceBindings } from "../config";
+import { standardHeaders } from "../domain/headers";
 import { createSigner, type Signer } from "../domain/signature";
 import { checkTarget, type TargetCheck } from "../domain/target";
 import { liveSecrets, type Webhook } from "../domain/webhook";
@@ -33,14 +34,9 @@ export class Departures {
     const sign = await this.#signerFor(liveSecrets(webhook.secrets, nowMs));
     const signatures = await sign(sending.eventId, unixSeconds, sending.body);
     const headers = new Headers(webhook.headers);
-    headers.set("content-type", "application/json");
-    headers.set("user-agent", `leadterra-relay/${VERSION}`);
-    headers.set("x-leadterra-signature", signatures.leadterra);
-    headers.set("webhook-id", sending.eventId);
-    headers.set("webhook-timestamp", String(unixSeconds));
-    headers.set("webhook-signature", signatures.standard);
-    headers.set("x-leadterra-event", sending.event);
-    headers.set("x-relay-attempt", String(sending.attempt));
+    const { eventId, event, attempt } = sending;
+    const head = { eventId, event, attempt, unixSeconds, ...signatures, version: VERSION };
+    for (const [name, value] of standardHeaders(head)) headers.set(name, value);
     const departure = {
       target: check.target,
       headers,

@@ -4,6 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { configOf } from "../config";
+import { HOUR_MS } from "../domain/counters";
 import type { EventId, WebhookId } from "../domain/ids";
 import { isFull } from "../storage/full";
 import {
@@ -104,11 +105,20 @@ export class Journal extends DurableObject<Env> {
     return { found, left: [] };
   }
 
-  /** How many events came in per hour of `hours` (Unix milliseconds of each start), and when the last one did. */
-  stats(hours: number[]): { counts: number[]; lastAtMs: number | null } {
-    const counts = hours.map(
-      (atMs) => this.#store.countBefore(atMs + 3_600_000) - this.#store.countBefore(atMs),
-    );
+  /**
+   * How many events came in within each step, and when the last one did.
+   *
+   * @param starts Unix milliseconds of each step's start.
+   * @param stepMs the length of each step.
+   */
+  stats(starts: number[], stepMs: number = HOUR_MS): { counts: number[]; lastAtMs: number | null } {
+    const before = new Map<number, number>();
+    const countBefore = (atMs: number) => {
+      const count = before.get(atMs) ?? this.#store.countBefore(atMs);
+      before.set(atMs, count);
+      return count;
+    };
+    const counts = starts.map((atMs) => countBefore(atMs + stepMs) - countBefore(atMs));
     return { counts, lastAtMs: this.#store.lastAtMs() };
   }
 

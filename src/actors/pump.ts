@@ -5,7 +5,14 @@
  *     planned ──start──▶ in flight ──answer──▶ answered ──record──▶ on disk
  *        ▲ one lease row for up to 100            at most 12 of these are not on disk
  */
-import { countLatency, emptyHour, HOUR_MS, type HourCounters } from "../domain/counters";
+import {
+  countDelivered,
+  countFailedAttempt,
+  countLatency,
+  emptyHour,
+  HOUR_MS,
+  type HourCounters,
+} from "../domain/counters";
 import { assess, type Health, type Outcome, settle, type Trigger } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import type { DeliveryStore } from "../storage/delivery-store";
@@ -121,6 +128,16 @@ export class Pump {
   /** The first position that may hold a fresh delivery. */
   get head(): Position {
     return this.#run.head;
+  }
+
+  /** How many deliveries have ended and were not opened again, as far as it is on disk. */
+  get ended(): number {
+    return this.#run.ended;
+  }
+
+  /** Says how many deliveries have ended: they were counted. */
+  set ended(ended: number) {
+    this.#run.ended = ended;
   }
 
   /** Where fresh deliveries begin that have not started: what is only planned is in no flight yet. */
@@ -509,15 +526,20 @@ export class Pump {
       const after = recorded({ delivery, attempt: lease, outcome }, schedule);
       this.#store.update(after);
       this.#answered.shift();
-      this.count((hour) => countAttempt(hour, delivery, after));
+      this.count((hour) => countAttempt(hour, delivery, after), endedBetween(delivery, after));
       this.#host.recorded(delivery, after);
     }
     if (!this.#runIsOnDisk) this.#saveRun();
   }
 
-  /** Counts into the running hour; it is on disk with the next lease, and the one before it when the hour is over. */
-  count(add: (hour: HourCounters) => void): void {
+  /**
+   * Counts into the running hour; it is on disk with the next lease, and the one before it when the hour is over.
+   *
+   * @param ended how many deliveries that ends; one that is opened again is −1.
+   */
+  count(add: (hour: HourCounters) => void, ended: number): void {
     const nowMs = Date.now();
+    this.#run.ended += ended;
     if (this.#run.hour.atMs + HOUR_MS <= nowMs) {
       if (this.#run.hour.atMs > 0) this.#runs.saveHour(this.#run.hour, nowMs - MAX_HOURS_KEPT_MS);
       this.#run.hour = emptyHour(nowMs);
@@ -574,11 +596,17 @@ export function countAttempt(
 ): void {
   const attempt = after.log.at(-1);
   if (attempt === undefined) return;
+  const endedAtMs = attempt.startedAtMs + attempt.durationMs;
   if (attempt.error === null) countLatency(hour, attempt.durationMs);
-  else if (attempt.error !== "interrupted") hour.failedAttempts += 1;
+  else if (attempt.error !== "interrupted") countFailedAttempt(hour, endedAtMs);
   if (before.status !== "pending") return;
-  if (after.status === "delivered") hour.delivered += 1;
+  if (after.status === "delivered") countDelivered(hour, endedAtMs);
   else if (after.status === "undeliverable") hour.undeliverable += 1;
+}
+
+/** 1 when an attempt ended the delivery, else 0. */
+export function endedBetween(before: StoredDelivery, after: StoredDelivery): number {
+  return before.status === "pending" && after.status !== "pending" ? 1 : 0;
 }
 
 /** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */

@@ -2,9 +2,9 @@
 
 import { logWarning } from "../log";
 import type { DeliveryStore } from "../storage/delivery-store";
-import type { Position } from "../storage/delivery-tables";
+import type { Position, StoredDelivery } from "../storage/delivery-tables";
 import { NO_LEASE, type Run, type RunStore } from "../storage/run-store";
-import { countAttempt, recorded } from "./pump";
+import { countAttempt, endedBetween, recorded } from "./pump";
 import { unanswered } from "./send";
 
 /**
@@ -32,7 +32,7 @@ export function recover(
     if (delivery.attempts >= number) {
       const attempt = delivery.log.at(-1);
       if (attempt?.number === number) {
-        countAttempt(run.hour, { ...delivery, status: "pending" }, delivery);
+        countRecorded(run, delivery);
         lastStartAtMs = Math.max(lastStartAtMs, attempt.startedAtMs);
       }
     } else if (mayHaveLeft > 0) {
@@ -43,6 +43,7 @@ export function recover(
       const after = recorded({ delivery, attempt: { number, trigger }, outcome }, schedule);
       deliveries.update(after);
       countAttempt(run.hour, delivery, after);
+      run.ended += endedBetween(delivery, after);
       logWarning("attempt.interrupted", { webhookId, eventId: id, attempt: number });
     } else {
       head ??= fresh;
@@ -55,4 +56,12 @@ export function recover(
     runs.saveRun(run);
   }
   return run;
+}
+
+/** The delivery's last attempt was recorded after the counters were. */
+function countRecorded(run: Run, delivery: StoredDelivery): void {
+  const before: StoredDelivery = { ...delivery, status: "pending" };
+  countAttempt(run.hour, before, delivery);
+  // One that a person gave up on was counted when they did.
+  if (delivery.status !== "cancelled") run.ended += endedBetween(before, delivery);
 }

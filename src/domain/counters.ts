@@ -1,6 +1,9 @@
 /** What a webhook's deliveries came to within an hour, and how percentiles are read from it. */
 
 export const HOUR_MS = 3_600_000;
+/** The steps in which the last hour is shown. */
+export const STEP_MS = 300_000;
+export const STEPS_PER_HOUR = HOUR_MS / STEP_MS;
 /** Buckets grow by this factor: a percentile is right within some 7 %. */
 const BUCKET_GROWTH = 1.15;
 
@@ -13,7 +16,12 @@ export type HourCounters = {
   failedAttempts: number;
   /** Successful attempts by duration: bucket number → how many. */
   latency: Record<string, number>;
+  /** By step of the hour. Hours that were counted before there were steps have none. */
+  steps?: Step[];
 };
+
+/** Delivered, then failed attempts. */
+type Step = [delivered: number, failedAttempts: number];
 
 export function emptyHour(nowMs: number): HourCounters {
   return {
@@ -23,7 +31,28 @@ export function emptyHour(nowMs: number): HourCounters {
     cancelled: 0,
     failedAttempts: 0,
     latency: {},
+    steps: Array.from({ length: STEPS_PER_HOUR }, (): Step => [0, 0]),
   };
+}
+
+/** Counts a delivery that was delivered at `atMs`. */
+export function countDelivered(counters: HourCounters, atMs: number): void {
+  counters.delivered += 1;
+  const step = stepAt(counters, atMs);
+  if (step !== undefined) step[0] += 1;
+}
+
+/** Counts an attempt that failed at `atMs`. */
+export function countFailedAttempt(counters: HourCounters, atMs: number): void {
+  counters.failedAttempts += 1;
+  const step = stepAt(counters, atMs);
+  if (step !== undefined) step[1] += 1;
+}
+
+/** What is counted a little late or early belongs to the hour's last or first step. */
+function stepAt({ steps, atMs: startMs }: HourCounters, atMs: number): Step | undefined {
+  const index = Math.floor((atMs - startMs) / STEP_MS);
+  return steps?.[Math.min(Math.max(index, 0), STEPS_PER_HOUR - 1)];
 }
 
 /** Counts a successful attempt that took `durationMs`. */
@@ -32,8 +61,10 @@ export function countLatency(counters: HourCounters, durationMs: number): void {
   counters.latency[bucket] = (counters.latency[bucket] ?? 0) + 1;
 }
 
-export function sum(hours: readonly HourCounters[]): Omit<HourCounters, "atMs"> {
-  const total = emptyHour(0);
+export type Totals = Omit<HourCounters, "atMs" | "steps">;
+
+export function sum(hours: readonly HourCounters[]): Totals {
+  const { atMs: _, steps: __, ...total } = emptyHour(0);
   for (const hour of hours) {
     total.delivered += hour.delivered;
     total.undeliverable += hour.undeliverable;

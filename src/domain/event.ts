@@ -2,7 +2,7 @@
  * What Leadterra sends (leadterra-webhooks.md): the envelope, which must hold, and the schemas of the known
  * events, which are tolerant: what does not fit is delivered all the same and marked in the journal.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { type Failure, type FieldError, fail, ok, type Result } from "./failure";
 import { type EventId, eventIdOf } from "./ids";
 import { sha256Hex } from "./signature";
@@ -124,6 +124,17 @@ function naturalKey(name: string, data: JsonObject): string | null {
     default:
       return null;
   }
+}
+
+/** The events that Leadterra's id of a reply or a message may stand for, by the rules of the event id. */
+export async function idsOfKey(key: string): Promise<EventId[]> {
+  const part = keyPart(key);
+  if (part === null) return [];
+  return Promise.all([
+    eventIdOf("reply.received", part),
+    eventIdOf("message.sent", part),
+    ...["hard", "soft"].map((type) => eventIdOf("message.bounced", part + KEY_SEPARATOR + type)),
+  ]);
 }
 
 /** Text with lone surrogates does not count: UTF-8 cannot tell one from another, so two ids could be one. */

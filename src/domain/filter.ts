@@ -279,6 +279,14 @@ function somewhere(path: readonly Segment[]): Some {
     );
 }
 
+/**
+ * What `path` leads to in an envelope, as a condition on it sees it: one value for each way that the path can go,
+ * `undefined` where it ends in nothing. None when it leads through a list without fitting items.
+ */
+export function valuesOf(path: string, envelope: unknown): unknown[] {
+  return valuesAt(path.split(".").map(toSegment), envelope);
+}
+
 function valuesAt(path: readonly Segment[], envelope: unknown): unknown[] {
   let values = [envelope];
   for (const segment of path) {

@@ -44,3 +44,31 @@ export function headersOf(given: Record<string, string>): Record<string, string>
     Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]),
   );
 }
+
+/** What an attempt's own headers are made of. */
+export type AttemptHead = {
+  eventId: string;
+  event: string;
+  /** Its number, from 1 on. */
+  attempt: number;
+  unixSeconds: number;
+  /** The two signatures, as `createSigner` makes them. */
+  leadterra: string;
+  standard: string;
+  /** The relay's. */
+  version: string;
+};
+
+/** The headers that every attempt carries, in lower case; they stand above the webhook's own (README, "Verify a delivery"). */
+export function standardHeaders(head: AttemptHead): [name: string, value: string][] {
+  return [
+    ["content-type", "application/json"],
+    ["user-agent", `leadterra-relay/${head.version}`],
+    ["x-leadterra-signature", head.leadterra],
+    ["webhook-id", head.eventId],
+    ["webhook-timestamp", String(head.unixSeconds)],
+    ["webhook-signature", head.standard],
+    ["x-leadterra-event", head.event],
+    ["x-relay-attempt", String(head.attempt)],
+  ];
+}

@@ -31,6 +31,20 @@ export function parseSchedule(text: string): number[] | null {
   return waits;
 }
 
+/** The waits as `parseSchedule` reads them: `"1m 5m 30m 2h 8h"`. */
+export function formatSchedule(waitsMs: readonly number[]): string {
+  const units = Object.entries(UNIT_MS).reverse();
+  return waitsMs
+    .map((wait) => {
+      const [unit, ms] = units.find(([, length]) => wait >= length && wait % length === 0) ?? [
+        "s",
+        UNIT_MS.s,
+      ];
+      return `${wait / ms}${unit}`;
+    })
+    .join(" ");
+}
+
 /**
  * The wait after the `failures`-th failed attempt, never shorter than the schedule says.
  *

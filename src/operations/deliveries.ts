@@ -1,15 +1,100 @@
 /** Deliveries again: one, many, or those that a webhook never had. Bodies come from the journals. */
-import type { DeliveryView } from "../domain/delivery";
+import type { DeliveryStatus, DeliveryView } from "../domain/delivery";
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId } from "../domain/ids";
 import { subscriberName } from "../domain/placement";
 import { compileRoute, type Webhook } from "../domain/webhook";
 import type { JournalPosition } from "../storage/journal-store";
-import { type EventCursor, findBodies, findBody, listEvents, type StoredEvent } from "./journal";
+import {
+  type EventCursor,
+  findBodies,
+  findBody,
+  listEvents,
+  type StoredEvent,
+  searchBodies,
+} from "./journal";
+import { allWebhooks } from "./webhooks";
 
 /** How many deliveries one call looks at. */
 const MAX_REPLAYED = 1_000;
+/** How many deliveries one call gives up on. */
+const MAX_DISCARDED = 1_000;
+
+/** Which deliveries a list shows; times are those of arrival, both ends included. */
+export type DeliveryFilter = {
+  status?: DeliveryStatus;
+  event?: string;
+  sinceMs?: number;
+  untilMs?: number;
+};
+
+export type DeliveryPage = { deliveries: DeliveryView[]; next: JournalPosition | null };
+
+/** A webhook's deliveries, newest first. A page may be short, or empty, while `next` goes on. */
+export async function listDeliveries(
+  env: Env,
+  webhook: Webhook,
+  filter: DeliveryFilter,
+  { before, limit }: { before: JournalPosition | null; limit: number },
+): Promise<DeliveryPage> {
+  const query = { ...filter, limit, ...(before !== null && { before }) };
+  return (await env.SUBSCRIBER.getByName(webhook.id).deliveries(query)) as DeliveryPage;
+}
+
+/**
+ * The newest deliveries over all webhooks.
+ *
+ * @returns at most `limit`; `more` when there may be older ones, which only the list of one webhook shows.
+ */
+export async function latestDeliveries(
+  env: Env,
+  filter: DeliveryFilter,
+  limit: number,
+): Promise<{ webhooks: Webhook[]; deliveries: DeliveryView[]; more: boolean }> {
+  const webhooks = await allWebhooks(env);
+  const pages = await Promise.all(
+    webhooks.map((webhook) => listDeliveries(env, webhook, filter, { before: null, limit })),
+  );
+  const all = pages
+    .flatMap(({ deliveries }) => deliveries)
+    .sort((a, b) => b.createdAtMs - a.createdAtMs);
+  const more = all.length > limit || pages.some(({ next }) => next !== null);
+  return { webhooks, deliveries: all.slice(0, limit), more };
+}
+
+/** A delivery that was not retried, and why. */
+export type NotRetried = { id: EventId; code: "in_flight" | "not_found" | "payload_gone" };
+
+/**
+ * Deliveries of a webhook again now, whatever their status. However many they are, that is a call to the webhook's
+ * object, one to each journal until all bodies are found, and one more for each group of bodies.
+ */
+export async function retryDeliveries(
+  env: Env,
+  webhook: Webhook,
+  ids: readonly EventId[],
+): Promise<{ retried: EventId[]; failed: NotRetried[] }> {
+  const subscriber = env.SUBSCRIBER.getByName(webhook.id);
+  const outcomes = new Map<EventId, string>();
+  const open = async (deliveries: { id: EventId; event: string; body: Uint8Array | null }[]) => {
+    const opened = await subscriber.reopen({ deliveries, by: "retry" });
+    for (const [index, { id }] of deliveries.entries()) outcomes.set(id, opened[index] ?? "");
+  };
+  const wanted = [...new Set(ids)];
+  if (wanted.length > 0) await open(wanted.map((id) => ({ id, event: "", body: null })));
+  const finished = wanted.filter((id) => outcomes.get(id) === "needs_body");
+  for await (const found of searchBodies(env, finished)) await open(found);
+  const retried: EventId[] = [];
+  const failed: NotRetried[] = [];
+  for (const [id, outcome] of outcomes) {
+    if (outcome === "needs_body") failed.push({ id, code: "payload_gone" });
+    else if (outcome === "in_flight") failed.push({ id, code: "in_flight" });
+    else if (outcome === "unknown") failed.push({ id, code: "not_found" });
+    else retried.push(id);
+  }
+  return { retried, failed };
+}
 
 /** The delivery again now, whatever its status. */
 export async function retryDelivery(
@@ -99,6 +184,25 @@ async function replayDeliveries(
     replayed += dryRun ? found.length : await reopen(env, webhook, found);
   }
   return { replayed, next };
+}
+
+export type Discard = { untilMs?: number; event?: string; dryRun: boolean };
+
+/** Gives up on what waits, a page of deliveries at a time. */
+export async function discardDeliveries(
+  env: Env,
+  webhook: Webhook,
+  { untilMs, event, dryRun, cursor }: Discard & { cursor: JournalPosition | null },
+): Promise<{ discarded: number; next: JournalPosition | null }> {
+  return env.SUBSCRIBER.getByName(webhook.id).discard(
+    {
+      limit: MAX_DISCARDED,
+      ...(cursor && { before: cursor }),
+      ...(event !== undefined && { event }),
+      ...(untilMs !== undefined && { untilMs }),
+    },
+    dryRun,
+  );
 }
 
 /** Events of the journals that the webhook wants, as it is now, and never had. */

@@ -1,16 +1,20 @@
 /** An event as a whole: its journal entry, its deliveries, sending it again, and erasing what it holds. */
 import type { DeliveryView } from "../domain/delivery";
+import { idsOfKey } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
-import {
-  DEAD_LETTERS_NAME,
-  REGISTRY_NAME,
-  subscriberName,
-  subscriberNames,
-} from "../domain/placement";
+import { DEAD_LETTERS_NAME, subscriberName, subscriberNames } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
 import type { JournalEvent } from "../storage/journal-store";
-import { type EventCursor, findBody, findEvent, journalDays, listEvents } from "./journal";
+import {
+  type EventCursor,
+  findBody,
+  findEvent,
+  journalDays,
+  listEvents,
+  searchBodies,
+} from "./journal";
+import { allWebhooks } from "./webhooks";
 
 const MAX_ERASED = 100;
 
@@ -18,6 +22,10 @@ export type WholeEvent = {
   event: JournalEvent;
   /** null when it was erased. */
   payload: unknown;
+  /** The same, byte for byte. */
+  body: Uint8Array | null;
+  /** Every webhook there is. */
+  webhooks: Webhook[];
   /** Of every webhook that has one, backfilled ones too. */
   deliveries: DeliveryView[];
 };
@@ -35,8 +43,22 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
   return {
     event,
     payload: stored === null ? null : JSON.parse(new TextDecoder().decode(stored.body)),
+    body: stored?.body ?? null,
+    webhooks,
     deliveries: deliveries.filter((delivery) => delivery !== null),
   };
+}
+
+/** Events by Leadterra's own id of their reply or message, as far as their payload is kept. */
+export async function eventsByKey(
+  env: Env,
+  key: string,
+): Promise<{ id: EventId; event: string }[]> {
+  const events: { id: EventId; event: string }[] = [];
+  for await (const found of searchBodies(env, await idsOfKey(key))) {
+    for (const { id, event } of found) events.push({ id, event });
+  }
+  return events;
 }
 
 /**
@@ -108,10 +130,6 @@ async function eraseEvents(env: Env, ids: EventId[]): Promise<number> {
     env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).erase({ eventIds: ids }),
   ]);
   return found.reduce((sum, each) => sum + each, 0);
-}
-
-async function allWebhooks(env: Env): Promise<Webhook[]> {
-  return (await env.REGISTRY.getByName(REGISTRY_NAME).all()) as Webhook[];
 }
 
 function subscriberOf(env: Env, webhookId: WebhookId, id: EventId) {

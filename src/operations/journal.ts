@@ -1,5 +1,6 @@
 /** Reading the journals of several days as one. */
 import { configOf } from "../config";
+import { type JsonObject, parseEvent } from "../domain/event";
 import type { EventId } from "../domain/ids";
 import { journalName, journalNames } from "../domain/placement";
 import type { JournalEvent, JournalPosition } from "../storage/journal-store";
@@ -10,6 +11,8 @@ const DEFAULT_DAYS = 31;
 /** A Worker has six connections. */
 const DAYS_AT_A_TIME = 6;
 const MAX_BODIES_BYTES = 4 * 1024 * 1024;
+/** A relay that got nothing lately has many empty days: looking into each would cost a call. */
+const LATEST_WITHIN_MS = 7 * DAY_MS;
 
 export type EventFilter = {
   event?: string;
@@ -57,6 +60,32 @@ export async function listEvents(
   return { events, next: null };
 }
 
+/** An event as the journal has it, with what it says. */
+export type ReadEvent = { event: JournalEvent; envelope: JsonObject };
+
+/**
+ * The latest events that were not erased, newest first, of the last week at most: to try a filter on.
+ *
+ * @param count how many are looked at.
+ */
+export async function latestEvents(env: Env, count: number): Promise<ReadEvent[]> {
+  const since = { sinceMs: Date.now() - LATEST_WITHIN_MS };
+  const { events } = await listEvents(env, since, { cursor: null, limit: count });
+  const kept = events.filter(({ erased }) => !erased);
+  const bodies = new Map<EventId, Uint8Array>();
+  const wanted = kept.map(({ id, receivedAtMs }) => ({ id, createdAtMs: receivedAtMs }));
+  for await (const found of findBodies(env, wanted)) {
+    for (const { id, body } of found) bodies.set(id, body);
+  }
+  const read: ReadEvent[] = [];
+  for (const event of kept) {
+    const body = bodies.get(event.id);
+    const parsed = body === undefined ? null : await parseEvent(body);
+    if (parsed?.ok) read.push({ event, envelope: parsed.value.envelope });
+  }
+  return read;
+}
+
 /** The event as the newest day that has it recorded it; null when none has. */
 export async function findEvent(env: Env, id: EventId): Promise<JournalEvent | null> {
   return overDays(
@@ -71,6 +100,11 @@ export async function findBody(env: Env, id: EventId): Promise<StoredEvent | nul
     const { found } = await env.JOURNAL.getByName(day).bodies([id], MAX_BODIES_BYTES);
     return (found[0] as StoredEvent | undefined) ?? null;
   });
+}
+
+/** When the last event came in, Unix milliseconds; null when no journal has one. */
+export async function lastEventAtMs(env: Env): Promise<number | null> {
+  return overDays(env, async (day) => (await env.JOURNAL.getByName(day).stats([])).lastAtMs);
 }
 
 async function overDays<T>(env: Env, look: (day: string) => Promise<T | null>): Promise<T | null> {
@@ -97,17 +131,32 @@ export async function* findBodies(
     const day = journalName(createdAtMs);
     byDay.set(day, [...(byDay.get(day) ?? []), id]);
   }
+  const missing = new Set(wanted.map(({ id }) => id));
   for (const [day, ids] of byDay) {
-    const missing = new Set(ids);
     for await (const found of bodiesOfDay(env, day, ids)) {
       for (const { id } of found) missing.delete(id);
       yield found;
     }
-    // A backfilled delivery is younger than the day that received its event.
-    for (const id of missing) {
-      const found = await findBody(env, id);
-      if (found !== null) yield [found];
+  }
+  // A backfilled delivery is younger than the day that received its event.
+  yield* searchBodies(env, [...missing]);
+}
+
+/**
+ * Bodies of events of which only the ids are known, in groups that fit into one call; newest day first, until all
+ * are found: one call a day, however many they are. What is erased or past its retention is left out.
+ */
+export async function* searchBodies(
+  env: Env,
+  ids: readonly EventId[],
+): AsyncGenerator<StoredEvent[]> {
+  const missing = new Set(ids);
+  for (const day of missing.size === 0 ? [] : journalDays(env)) {
+    for await (const found of bodiesOfDay(env, day, [...missing])) {
+      for (const { id } of found) missing.delete(id);
+      yield found;
     }
+    if (missing.size === 0) return;
   }
 }
 

@@ -1,91 +1,183 @@
 /** How the relay is doing: counters of journals and Subscribers, put together. */
-import { HOUR_MS, percentile } from "../domain/counters";
-import { journalName, REGISTRY_NAME } from "../domain/placement";
+import {
+  HOUR_MS,
+  type HourCounters,
+  percentile,
+  STEP_MS,
+  STEPS_PER_HOUR,
+  sum,
+  type Totals,
+} from "../domain/counters";
+import { journalName } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
-import { journalDays } from "./journal";
+import { lastEventAtMs } from "./journal";
+import { allWebhooks } from "./webhooks";
 
-export type WebhookStats = {
+export type WebhookStats = Outcomes & {
   id: string;
   pending: number;
-  delivered: number;
   undeliverable: number;
   cancelled: number;
+  oldestDueAtMs: number | null;
+  /** The first failure since the last success or resume; null while all is well. */
+  failingSinceMs: number | null;
+};
+
+/** What became of attempts. */
+export type Outcomes = {
+  delivered: number;
   /** Successful attempts as a share of all that had an outcome; null without any. */
   successRate: number | null;
   /** Of successful attempts, from request to answer. */
   latencyMs: { p50: number | null; p95: number | null };
-  oldestDueAtMs: number | null;
 };
+
+/** What came in and went out within a step of time that begins at `atMs`. */
+export type Step = { atMs: number; events: number; delivered: number; failedAttempts: number };
 
 export type Stats = {
   lastEventAtMs: number | null;
   events: number;
+  /** Of all webhooks together. */
+  all: Outcomes;
   webhooks: WebhookStats[];
-  hours: { atMs: number; events: number; delivered: number; failedAttempts: number }[];
+  hours: Step[];
+  /** The last hour in steps of five minutes. */
+  recent: Step[];
 };
 
-type Hour = Stats["hours"][number];
-
-/** @param sinceMs from the start of its hour on. */
-export async function stats(env: Env, sinceMs: number): Promise<Stats> {
+/**
+ * @param sinceMs from the start of its hour on.
+ * @param known all webhooks, where the caller has them already.
+ */
+export async function stats(
+  env: Env,
+  sinceMs: number,
+  known?: readonly Pick<Webhook, "id">[],
+): Promise<Stats> {
   const nowMs = Date.now();
-  const hours: Hour[] = [];
-  for (let atMs = Math.floor(sinceMs / HOUR_MS) * HOUR_MS; atMs <= nowMs; atMs += HOUR_MS) {
-    hours.push({ atMs, events: 0, delivered: 0, failedAttempts: 0 });
-  }
-  const [lastEventAtMs, webhooks] = await Promise.all([
-    addEvents(env, hours),
-    addDeliveries(env, hours),
+  const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
+  const recent = stepsBetween(nowMs - HOUR_MS + STEP_MS, nowMs, STEP_MS);
+  const webhooks = known ?? (await allWebhooks(env));
+  const [lastAtMs, outgoing] = await Promise.all([
+    lastEventAtMs(env),
+    addDeliveries(env, webhooks, hours, recent),
+    addEvents(env, hours, HOUR_MS),
+    addEvents(env, recent, STEP_MS),
   ]);
-  const events = hours.reduce((sum, hour) => sum + hour.events, 0);
-  return { lastEventAtMs, events, webhooks, hours };
+  const events = hours.reduce((total, hour) => total + hour.events, 0);
+  return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent };
 }
 
-/** @returns when the last event came in. */
-async function addEvents(env: Env, hours: readonly Hour[]): Promise<number | null> {
-  const byDay = new Map<string, Hour[]>();
-  for (const hour of hours) {
-    const day = journalName(hour.atMs);
-    byDay.set(day, [...(byDay.get(day) ?? []), hour]);
+/** One webhook and its hours; `events` are those that it was delivered. @param sinceMs as for `stats`. */
+export async function webhookStats(
+  env: Env,
+  id: string,
+  sinceMs: number,
+): Promise<{ stats: WebhookStats; hours: Step[]; recent: Step[] }> {
+  const nowMs = Date.now();
+  const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
+  const recent = stepsBetween(nowMs - HOUR_MS + STEP_MS, nowMs, STEP_MS);
+  const { stats: own } = await addDeliveriesOf(env, id, hours, recent);
+  return { stats: own, hours, recent };
+}
+
+/** Whole steps, oldest first, from the one that holds `sinceMs` to the one that holds `nowMs`. */
+function stepsBetween(sinceMs: number, nowMs: number, stepMs: number): Step[] {
+  const steps: Step[] = [];
+  for (let atMs = Math.floor(sinceMs / stepMs) * stepMs; atMs <= nowMs; atMs += stepMs) {
+    steps.push({ atMs, events: 0, delivered: 0, failedAttempts: 0 });
+  }
+  return steps;
+}
+
+async function addEvents(env: Env, steps: readonly Step[], stepMs: number): Promise<void> {
+  const byDay = new Map<string, Step[]>();
+  for (const step of steps) {
+    const day = journalName(step.atMs);
+    byDay.set(day, [...(byDay.get(day) ?? []), step]);
   }
   await Promise.all(
     [...byDay].map(async ([day, its]) => {
-      const { counts } = await env.JOURNAL.getByName(day).stats(its.map(({ atMs }) => atMs));
-      for (const [index, hour] of its.entries()) hour.events = counts[index] ?? 0;
+      const starts = its.map(({ atMs }) => atMs);
+      const { counts } = await env.JOURNAL.getByName(day).stats(starts, stepMs);
+      for (const [index, step] of its.entries()) step.events = counts[index] ?? 0;
     }),
   );
-  for (const day of journalDays(env)) {
-    const { lastAtMs } = await env.JOURNAL.getByName(day).stats([]);
-    if (lastAtMs !== null) return lastAtMs;
-  }
-  return null;
 }
 
-async function addDeliveries(env: Env, hours: readonly Hour[]): Promise<WebhookStats[]> {
-  const webhooks = (await env.REGISTRY.getByName(REGISTRY_NAME).all()) as Webhook[];
-  const byStart = new Map(hours.map((hour) => [hour.atMs, hour]));
-  const sinceMs = hours[0]?.atMs ?? Date.now();
-  return Promise.all(
-    webhooks.map(async ({ id }) => {
-      const its = await env.SUBSCRIBER.getByName(id).stats(sinceMs);
-      for (const counters of its.hours) {
-        const hour = byStart.get(counters.atMs);
-        if (hour === undefined) continue;
-        hour.delivered += counters.delivered;
-        hour.failedAttempts += counters.failedAttempts;
-      }
-      const { delivered, undeliverable, cancelled, failedAttempts, latency } = its.totals;
-      const attempts = delivered + failedAttempts;
-      return {
-        id,
-        pending: its.pending,
-        delivered,
-        undeliverable,
-        cancelled,
-        successRate: attempts === 0 ? null : delivered / attempts,
-        latencyMs: { p50: percentile(latency, 0.5), p95: percentile(latency, 0.95) },
-        oldestDueAtMs: its.oldestDueAtMs,
-      };
-    }),
+async function addDeliveries(
+  env: Env,
+  webhooks: readonly Pick<Webhook, "id">[],
+  hours: readonly Step[],
+  recent: readonly Step[],
+): Promise<{ webhooks: WebhookStats[]; all: Outcomes }> {
+  const found = await Promise.all(
+    webhooks.map(({ id }) => addDeliveriesOf(env, id, hours, recent)),
   );
+  const counted = found.flatMap((each) => each.hours);
+  return { webhooks: found.map((each) => each.stats), all: outcomesOf(sum(counted)) };
+}
+
+async function addDeliveriesOf(
+  env: Env,
+  id: string,
+  hours: readonly Step[],
+  recent: readonly Step[],
+): Promise<{ stats: WebhookStats; hours: HourCounters[] }> {
+  const sinceMs = hours[0]?.atMs ?? Date.now();
+  const recentSinceMs = recent[0]?.atMs ?? sinceMs;
+  const subscriber = env.SUBSCRIBER.getByName(id);
+  const its = await subscriber.stats(Math.min(sinceMs, hourOf(recentSinceMs)));
+  const all = its.hours as HourCounters[];
+  const wanted = all.filter(({ atMs }) => atMs >= sinceMs);
+  addHours(wanted, hours);
+  addRecent(all, recent);
+  const totals = sum(wanted);
+  const { undeliverable, cancelled } = totals;
+  const { pending, oldestDueAtMs, failingSinceMs } = its;
+  const outcomes = outcomesOf(totals);
+  const stats = {
+    id,
+    pending,
+    undeliverable,
+    cancelled,
+    oldestDueAtMs,
+    failingSinceMs,
+    ...outcomes,
+  };
+  return { stats, hours: wanted };
+}
+
+function addHours(counted: readonly HourCounters[], hours: readonly Step[]): void {
+  const byStart = new Map(hours.map((hour) => [hour.atMs, hour]));
+  for (const { atMs, delivered, failedAttempts } of counted) {
+    const hour = byStart.get(atMs);
+    if (hour === undefined) continue;
+    hour.delivered += delivered;
+    hour.failedAttempts += failedAttempts;
+  }
+}
+
+function addRecent(counted: readonly HourCounters[], recent: readonly Step[]): void {
+  for (const step of recent) {
+    const hour = counted.find(({ atMs }) => atMs === hourOf(step.atMs));
+    const index = Math.floor((step.atMs - hourOf(step.atMs)) / STEP_MS) % STEPS_PER_HOUR;
+    const [delivered, failedAttempts] = hour?.steps?.[index] ?? [0, 0];
+    step.delivered += delivered;
+    step.failedAttempts += failedAttempts;
+  }
+}
+
+function outcomesOf({ delivered, failedAttempts, latency }: Totals): Outcomes {
+  const attempts = delivered + failedAttempts;
+  return {
+    delivered,
+    successRate: attempts === 0 ? null : delivered / attempts,
+    latencyMs: { p50: percentile(latency, 0.5), p95: percentile(latency, 0.95) },
+  };
+}
+
+function hourOf(ms: number): number {
+  return Math.floor(ms / HOUR_MS) * HOUR_MS;
 }

@@ -2,7 +2,7 @@
  * What the API answers, as schemas. Only the OpenAPI document is made from them (the shapes themselves are made in
  * `views.ts`), so nothing but `openapi.ts` imports this file, and no cold start pays for it.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { exampleEvent } from "../domain/event";
 
 export const webhookId = z.string().regex(/^wh_[0-9A-HJKMNP-TV-Z]{26}$/);
@@ -244,23 +244,40 @@ export const eventType = z
     ],
   });
 
+const step = z.object({ at: time, events: count, delivered: count, failedAttempts: count });
+const outcomes = z.object({
+  delivered: count,
+  successRate: z.number().min(0).max(1).nullable(),
+  latencyMs: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
+});
+const STEP_EXAMPLE = {
+  at: "2026-11-23T09:00:00.000Z",
+  events: 12,
+  delivered: 11,
+  failedAttempts: 1,
+};
+
 export const stats = z
   .object({
     lastEventAt: time.nullable(),
     events: count,
+    all: outcomes.meta({ description: "Of all webhooks together." }),
     webhooks: z.array(
-      z.object({
+      outcomes.extend({
         id: webhookId,
         pending: count,
-        delivered: count,
         undeliverable: count,
         cancelled: count,
-        successRate: z.number().min(0).max(1).nullable(),
-        latencyMs: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
         oldestDueAt: time.nullable(),
+        failingSince: time
+          .nullable()
+          .meta({
+            description: "The first failure since the last success; null while all is well.",
+          }),
       }),
     ),
-    hours: z.array(z.object({ at: time, events: count, delivered: count, failedAttempts: count })),
+    hours: z.array(step),
+    recent: z.array(step).meta({ description: "The last hour in steps of five minutes." }),
   })
   .meta({
     id: "Stats",
@@ -268,6 +285,7 @@ export const stats = z
       {
         lastEventAt: "2026-11-23T09:14:36.001Z",
         events: 12,
+        all: { delivered: 11, successRate: 0.92, latencyMs: { p50: 120, p95: 480 } },
         webhooks: [
           {
             id: WEBHOOK_ID,
@@ -278,9 +296,11 @@ export const stats = z
             successRate: 0.92,
             latencyMs: { p50: 120, p95: 480 },
             oldestDueAt: "2026-11-23T09:15:38.002Z",
+            failingSince: "2026-11-23T09:14:38.002Z",
           },
         ],
-        hours: [{ at: "2026-11-23T09:00:00.000Z", events: 12, delivered: 11, failedAttempts: 1 }],
+        hours: [STEP_EXAMPLE],
+        recent: [STEP_EXAMPLE],
       },
     ],
   });

@@ -1,8 +1,9 @@
 /** /v1/audit: who changed what; and the middleware that writes down what is no change of a webhook. */
 import { type Context, Hono } from "hono";
 import { createMiddleware } from "hono/factory";
-import { z } from "zod";
+import * as z from "zod";
 import { REGISTRY_NAME } from "../domain/placement";
+import { writeDown } from "../operations/audit";
 import type { AuditEntry } from "../storage/registry-store";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
@@ -31,7 +32,7 @@ export function audited(action: string) {
     if (!c.res.ok || (await isDryRun(c))) return;
     const { id = null, eventId } = c.req.param() as { id?: string; eventId?: string };
     const isWebhook = id?.startsWith("wh_") ?? false;
-    await c.env.REGISTRY.getByName(REGISTRY_NAME).addToAudit({
+    await writeDown(c.env, {
       by: c.get("caller"),
       action,
       webhookId: isWebhook ? id : null,

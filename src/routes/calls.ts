@@ -1,5 +1,5 @@
 /** Every call of the relay as one row of a table, with the very schemas that the routes check with. */
-import { z } from "zod";
+import * as z from "zod";
 import { EVENT_TYPES, type EventTypeName, eventSchema, MAX_BODY_BYTES } from "../domain/event";
 import type { FailureCode } from "../domain/failure";
 import * as answers from "./answers";

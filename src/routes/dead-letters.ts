@@ -1,6 +1,6 @@
 /** /v1/dead-letters: what could not be handed over. */
 import { Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { DEAD_LETTERS_NAME } from "../domain/placement";
 import { redrive } from "../operations/dead-letters";
 import type { DeadLetter } from "../storage/dead-letter-store";
@@ -36,7 +36,7 @@ export const deadLetters = new Hono<ApiEnv>()
     return deleted ? c.body(null, 204) : problem(c, { code: "not_found" });
   });
 
-function parseCursor(text: string): { failedAtMs: number; id: string } | null {
+export function parseCursor(text: string): { failedAtMs: number; id: string } | null {
   const match = /^(\d{1,15})~(dl_[\w-]{1,128})$/.exec(text);
   return match === null ? null : { failedAtMs: Number(match[1]), id: match[2] ?? "" };
 }

@@ -1,11 +1,18 @@
 /** /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import { type Context, Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import type { AttemptRecord, DeliveryView } from "../domain/delivery";
 import { parseEventId } from "../domain/ids";
-import { REGISTRY_NAME, subscriberName } from "../domain/placement";
+import { subscriberName } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
-import { cancelDelivery, type ReplayCursor, replay, retryDelivery } from "../operations/deliveries";
+import {
+  cancelDelivery,
+  discardDeliveries,
+  type ReplayCursor,
+  replay,
+  retryDelivery,
+} from "../operations/deliveries";
+import { findWebhook } from "../operations/webhooks";
 import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
@@ -23,9 +30,6 @@ import {
   timeParam,
 } from "./request";
 import { shownAttempt, shownDelivery } from "./views";
-
-/** How many deliveries one call gives up on. */
-const MAX_DISCARDED = 1_000;
 
 export const listQuery = z.strictObject({
   limit: limitParam,
@@ -136,21 +140,17 @@ export const deliveries = new Hono<ApiEnv>()
     if (before === null) return problem(c, badCursor());
     const webhook = await existing(c);
     if (webhook === null) return problem(c, { code: "not_found" });
-    const { discarded, next } = await c.env.SUBSCRIBER.getByName(webhook.id).discard(
-      {
-        limit: MAX_DISCARDED,
-        ...(before && { before }),
-        ...(event !== undefined && { event }),
-        ...(until !== undefined && { untilMs: until }),
-      },
+    const { discarded, next } = await discardDeliveries(c.env, webhook, {
       dryRun,
-    );
+      cursor: before ?? null,
+      ...(event !== undefined && { event }),
+      ...(until !== undefined && { untilMs: until }),
+    });
     return c.json({ discarded, next: next && formatPosition(next) }, 202);
   });
 
-async function existing(c: AppContext): Promise<Webhook | null> {
-  const registry = c.env.REGISTRY.getByName(REGISTRY_NAME);
-  return (await registry.get(c.req.param("id") ?? "")) as Webhook | null;
+function existing(c: AppContext): Promise<Webhook | null> {
+  return findWebhook(c.env, c.req.param("id") ?? "");
 }
 
 async function named(c: AppContext) {
@@ -158,11 +158,11 @@ async function named(c: AppContext) {
 }
 
 /** `until~day~seq.index`, the day only where the journals are replayed. */
-function formatReplayCursor(untilMs: number, { day, position }: ReplayCursor): string {
+export function formatReplayCursor(untilMs: number, { day, position }: ReplayCursor): string {
   return [untilMs, day ?? "", position === null ? "" : formatPosition(position)].join("~");
 }
 
-function parseReplayCursor(
+export function parseReplayCursor(
   text: string,
   only: "undeliverable" | "all" | "missing",
 ): { untilMs: number; cursor: ReplayCursor } | null {

@@ -1,6 +1,6 @@
 /** /v1/event-types: the events that Leadterra documents, each with its schema and an example. */
 import { Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { EVENT_TYPES, type EventTypeName, eventSchema, exampleEvent } from "../domain/event";
 import type { ApiEnv } from "./auth";
 import { takesNothing } from "./request";

@@ -1,6 +1,6 @@
 /** /v1/events: the journal, and what can be done with an event. */
 import { Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../domain/ids";
 import { eraseEvent, erasePerson, replayEvent, wholeEvent } from "../operations/events";
 import { type EventCursor, listEvents } from "../operations/journal";
@@ -94,11 +94,11 @@ export const events = new Hono<ApiEnv>()
   });
 
 /** `day~seq.index`. */
-function formatCursor({ day, position }: EventCursor): string {
+export function formatCursor({ day, position }: EventCursor): string {
   return `${day}~${position === null ? "" : formatPosition(position)}`;
 }
 
-function parseCursor(text: string): EventCursor | null {
+export function parseCursor(text: string): EventCursor | null {
   const match = /^(\d{4}-\d{2}-\d{2})~([\d.]*)$/.exec(text);
   if (match === null) return null;
   const [, day = "", rest = ""] = match;

@@ -1,6 +1,6 @@
 /** /v1/filters/test: whether a filter wants an event, before a webhook depends on it. */
 import { Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { isObject, type JsonObject } from "../domain/event";
 import { type Filter, matchesFilter } from "../domain/filter";
 import type { ApiEnv } from "./auth";

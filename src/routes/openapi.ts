@@ -2,8 +2,8 @@
  * The OpenAPI 3.1 document, from the table of calls. Imported when the document is first asked for, and made once
  * per isolate: no cold start pays for it.
  */
-import { OpenAPIHono } from "@hono/zod-openapi";
-import { z } from "zod";
+import { OpenApiGeneratorV31, OpenAPIRegistry } from "@asteasolutions/zod-to-openapi";
+import * as z from "zod";
 import type { FailureCode } from "../domain/failure";
 import { VERSION } from "../version";
 import * as answers from "./answers";
@@ -36,7 +36,7 @@ const PATH_PARAMETERS: Record<string, z.ZodType> = {
 
 const EXAMPLES = "#/components/examples/";
 
-export type Document = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
+export type Document = ReturnType<OpenApiGeneratorV31["generateDocument"]>;
 
 let made: Document | null = null;
 
@@ -46,19 +46,19 @@ export function openApiDocument(): Document {
 }
 
 function makeDocument(): Document {
-  const api = new OpenAPIHono();
-  api.openAPIRegistry.registerComponent("securitySchemes", "apiKey", {
+  const registry = new OpenAPIRegistry();
+  registry.registerComponent("securitySchemes", "apiKey", {
     type: "http",
     scheme: "bearer",
     description: "One of API_KEYS, or one of READ_ONLY_API_KEYS for GET.",
   });
   for (const code of Object.keys(ANSWERS) as FailureCode[]) {
-    api.openAPIRegistry.registerComponent("examples", code, { value: problemExample(code) });
+    registry.registerComponent("examples", code, { value: problemExample(code) });
   }
   for (const { name, calls } of TAGS) {
-    for (const call of calls) api.openAPIRegistry.registerPath(routeOf(call, name));
+    for (const call of calls) registry.registerPath(routeOf(call, name));
   }
-  return api.getOpenAPI31Document({
+  return new OpenApiGeneratorV31(registry.definitions).generateDocument({
     openapi: "3.1.0",
     info: {
       title: "Leadterra Relay",
@@ -72,7 +72,7 @@ function makeDocument(): Document {
   });
 }
 
-type Route = Parameters<OpenAPIHono["openAPIRegistry"]["registerPath"]>[0];
+type Route = Parameters<OpenAPIRegistry["registerPath"]>[0];
 
 function routeOf(call: Call, tag: string): Route {
   const [method = "", path = ""] = call.on.split(" ");

@@ -1,7 +1,7 @@
 /** Reads what a caller of the API sends: bodies, parameters and cursors, each strictly. */
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
-import { z } from "zod";
+import * as z from "zod";
 import { type Failure, type FieldError, fail, ok, type Result } from "../domain/failure";
 import { readCapped } from "./capped-body";
 import { problem } from "./problem";
@@ -124,7 +124,8 @@ function check<S extends z.ZodType>(given: unknown, schema: S): Result<z.output<
   return parsed.success ? ok(parsed.data) : invalid(parsed.error.issues.flatMap(fieldErrors));
 }
 
-function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
+/** What a schema found wrong, as it is answered: a dotted path and what should be there. */
+export function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
   const path = issue.path.map(String).join(".");
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => ({

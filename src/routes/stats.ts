@@ -1,6 +1,6 @@
 /** /v1/stats: how the relay is doing. */
 import { Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { stats as readStats } from "../operations/stats";
 import { problem } from "./problem";
 import { readQuery, timeParam } from "./request";

@@ -3,7 +3,7 @@ import type { AttemptRecord, DeliveryView } from "../domain/delivery";
 import { maskQuery } from "../domain/target";
 import type { Webhook } from "../domain/webhook";
 import type { WholeEvent } from "../operations/events";
-import type { Stats } from "../operations/stats";
+import type { Stats, Step } from "../operations/stats";
 import type { DeadLetter } from "../storage/dead-letter-store";
 import type { JournalEvent } from "../storage/journal-store";
 import type { AuditEntry } from "../storage/registry-store";
@@ -92,16 +92,29 @@ export function shownAudit({ number, atMs, key, action, webhookId, before, after
   return { id: `aud_${number}`, at: iso(atMs), key, action, webhookId, before, after };
 }
 
-export function shownStats({ lastEventAtMs, events, webhooks, hours }: Stats) {
+export function shownStats({ lastEventAtMs, events, all, webhooks, hours, recent }: Stats) {
   return {
     lastEventAt: iso(lastEventAtMs),
     events,
-    webhooks: webhooks.map(({ oldestDueAtMs, ...webhook }) => ({
-      ...webhook,
-      oldestDueAt: iso(oldestDueAtMs),
+    all,
+    webhooks: webhooks.map((webhook) => ({
+      id: webhook.id,
+      pending: webhook.pending,
+      delivered: webhook.delivered,
+      undeliverable: webhook.undeliverable,
+      cancelled: webhook.cancelled,
+      successRate: webhook.successRate,
+      latencyMs: webhook.latencyMs,
+      oldestDueAt: iso(webhook.oldestDueAtMs),
+      failingSince: iso(webhook.failingSinceMs),
     })),
-    hours: hours.map(({ atMs, ...hour }) => ({ at: iso(atMs), ...hour })),
+    hours: hours.map(shownStep),
+    recent: recent.map(shownStep),
   };
+}
+
+function shownStep({ atMs, ...step }: Step) {
+  return { at: iso(atMs), ...step };
 }
 
 function iso(ms: number | null): string | null {

@@ -1,25 +1,31 @@
 /** /v1/webhooks: registrations. */
 import { type Context, Hono } from "hono";
-import { z } from "zod";
-import { configOf, serviceBindings } from "../config";
-import type { AttemptRecord } from "../domain/delivery";
-import { exampleEvent } from "../domain/event";
-import { ok, type Result } from "../domain/failure";
+import * as z from "zod";
+import type { Result } from "../domain/failure";
 import { checkFilter, type Filter } from "../domain/filter";
 import { checkHeaders, headersOf } from "../domain/headers";
 import { parseWebhookId } from "../domain/ids";
-import { REGISTRY_NAME } from "../domain/placement";
 import { parseSchedule } from "../domain/schedule";
 import { isSecret } from "../domain/signature";
-import { checkTarget } from "../domain/target";
-import { ALL_EVENTS, type Webhook, type WebhookChanges } from "../domain/webhook";
+import { ALL_EVENTS, type WebhookChanges, type WebhookDraft } from "../domain/webhook";
+import {
+  type Changed,
+  findWebhook,
+  listWebhooks,
+  pauseWebhook,
+  registerWebhook,
+  removeWebhook,
+  resumeWebhook,
+  rotateSecret,
+  testWebhook,
+  updateWebhook,
+} from "../operations/webhooks";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
   badCursor,
   cursorParam,
   eventName,
-  invalid,
   limitParam,
   readBody,
   readOptionalBody,
@@ -137,38 +143,27 @@ export const rotationSchema = z.strictObject({
 
 export const testSchema = z.strictObject({ event: eventName.optional() });
 
-type AppContext = Context<ApiEnv>;
-
 export const webhooks = new Hono<ApiEnv>()
   .post("/", async (c) => {
     const given = await readBody(c, draftSchema);
     if (!given.ok) return problem(c, given.failure);
-    const { signingSecret: secret, ...draft } = given.value;
-    const url = targetUrl(c, draft.url, relayHost(c));
-    if (!url.ok) return problem(c, url.failure);
-    const created = await registry(c).create(
-      {
-        ...draft,
-        url: url.value,
-        filter: draft.filter as Filter | null,
-        headers: draft.headers ?? {},
-        relayHost: relayHost(c),
-      },
-      secret ?? null,
-      c.get("caller"),
-    );
-    return c.json(withSecret(created as Changed), 201);
+    const { signingSecret: secret = null, ...draft } = given.value;
+    const created = await registerWebhook(c.env, draftOf(draft, relayHost(c.req.url)), {
+      secret,
+      by: c.get("caller"),
+    });
+    return created.ok ? c.json(withSecret(created.value), 201) : problem(c, created.failure);
   })
   .get("/", async (c) => {
     const query = readQuery(c, listQuery);
     if (!query.ok) return problem(c, query.failure);
     const { cursor, limit } = query.value;
     if (cursor !== undefined && parseWebhookId(cursor) === null) return problem(c, badCursor());
-    const { webhooks: page, next } = await registry(c).list(cursor ?? null, limit);
-    return c.json({ data: (page as Webhook[]).map(listedWebhook), next });
+    const { webhooks: page, next } = await listWebhooks(c.env, cursor ?? null, limit);
+    return c.json({ data: page.map(listedWebhook), next });
   })
   .get("/:id", takesNothing(), async (c) => {
-    const webhook = await existing(c);
+    const webhook = await findWebhook(c.env, c.req.param("id"));
     if (webhook === null) return problem(c, { code: "not_found" });
     const show = c.get("scope") === "all" ? shownWebhook : listedWebhook;
     return c.json({ webhook: show(webhook) });
@@ -176,49 +171,37 @@ export const webhooks = new Hono<ApiEnv>()
   .patch("/:id", async (c) => {
     const given = await readBody(c, changesSchema);
     if (!given.ok) return problem(c, given.failure);
-    const before = await existing(c);
-    if (before === null) return problem(c, { code: "not_found" });
-    const changes = changesOf(c, given.value, before.relayHost);
-    if (!changes.ok) return problem(c, changes.failure);
-    return answer(c, await registry(c).update(before.id, changes.value, c.get("caller")));
+    const changes = changesOf(given.value);
+    const by = c.get("caller");
+    return answer(c, await updateWebhook(c.env, c.req.param("id"), { changes, by }));
   })
   .delete("/:id", takesNothing(), async (c) => {
-    const removed = await registry(c).remove(c.req.param("id"), c.get("caller"));
+    const removed = await removeWebhook(c.env, c.req.param("id"), c.get("caller"));
     return removed.ok ? c.body(null, 204) : problem(c, removed.failure);
   })
   .post("/:id/pause", takesNothing(), async (c) =>
-    answer(c, await registry(c).pause(c.req.param("id"), c.get("caller"))),
+    answer(c, await pauseWebhook(c.env, c.req.param("id"), c.get("caller"))),
   )
   .post("/:id/resume", takesNothing(), async (c) =>
-    answer(c, await registry(c).resume(c.req.param("id"), c.get("caller"))),
+    answer(c, await resumeWebhook(c.env, c.req.param("id"), c.get("caller"))),
   )
   .post("/:id/rotate-secret", async (c) => {
     const given = await readOptionalBody(c, rotationSchema);
     if (!given.ok) return problem(c, given.failure);
-    const rotated = await registry(c).rotateSecret(
-      c.req.param("id"),
-      {
-        graceMs: given.value.gracePeriodSeconds * 1_000,
-        signingSecret: given.value.signingSecret ?? null,
-      },
-      c.get("caller"),
-    );
+    const { gracePeriodSeconds, signingSecret = null } = given.value;
+    const rotated = await rotateSecret(c.env, c.req.param("id"), {
+      graceMs: gracePeriodSeconds * 1_000,
+      signingSecret,
+      by: c.get("caller"),
+    });
     return answer(c, rotated);
   })
   .post("/:id/test", async (c) => {
     const given = await readOptionalBody(c, testSchema);
     if (!given.ok) return problem(c, given.failure);
-    const webhook = await existing(c);
-    if (webhook === null) return problem(c, { code: "not_found" });
-    const [first = ALL_EVENTS] = webhook.events;
-    const event = given.value.event ?? (first === ALL_EVENTS ? "reply.received" : first);
-    const body = new TextEncoder().encode(JSON.stringify(exampleEvent(event, Date.now())));
-    const attempt = await c.env.SUBSCRIBER.getByName(webhook.id).sendTest({ event, body });
-    if (attempt === null) return problem(c, { code: "not_found" });
-    return c.json(shownAttempt(attempt as AttemptRecord));
+    const tested = await testWebhook(c.env, c.req.param("id"), given.value.event ?? null);
+    return tested.ok ? c.json(shownAttempt(tested.value)) : problem(c, tested.failure);
   });
-
-type Changed = { webhook: Webhook; signingSecret: string | null };
 
 /** A webhook after a change, with its secret where that is new: it is shown once. */
 function withSecret({ webhook, signingSecret: secret }: Changed) {
@@ -227,44 +210,31 @@ function withSecret({ webhook, signingSecret: secret }: Changed) {
   };
 }
 
-function answer(c: Context, changed: { ok: boolean }): Response {
-  const result = changed as Result<Changed>;
-  return result.ok ? c.json(withSecret(result.value)) : problem(c, result.failure);
+function answer(c: Context, changed: Result<Changed>): Response {
+  return changed.ok ? c.json(withSecret(changed.value)) : problem(c, changed.failure);
 }
 
-async function existing(c: AppContext): Promise<Webhook | null> {
-  return (await registry(c).get(c.req.param("id") ?? "")) as Webhook | null;
+/** The host by which the relay is reached: a webhook must not lead back to it. */
+export function relayHost(requestUrl: string): string {
+  return new URL(requestUrl).host;
 }
 
-function registry(c: AppContext) {
-  return c.env.REGISTRY.getByName(REGISTRY_NAME);
-}
-
-function relayHost(c: Context): string {
-  return new URL(c.req.url).host;
-}
-
-/** The URL as it is stored, or why it is refused. */
-function targetUrl(c: Context, given: string, host: string): Result<string> {
-  const checked = checkTarget(given, {
-    allowPrivate: configOf(c.env).allowPrivateDestinations,
-    relayHost: host,
-    services: serviceBindings(c.env),
-  });
-  return checked.ok ? ok(checked.url) : invalid([{ path: "url", message: checked.reason }]);
-}
-
-function changesOf(
-  c: Context,
-  given: z.output<typeof changesSchema>,
+/** @param given without its secret. */
+export function draftOf(
+  given: Omit<z.output<typeof draftSchema>, "signingSecret">,
   host: string,
-): Result<WebhookChanges> {
+): WebhookDraft {
+  return {
+    ...given,
+    filter: given.filter as Filter | null,
+    headers: given.headers ?? {},
+    relayHost: host,
+  };
+}
+
+export function changesOf(given: z.output<typeof changesSchema>): WebhookChanges {
   const changes: WebhookChanges = {};
-  if (given.url !== undefined) {
-    const url = targetUrl(c, given.url, host);
-    if (!url.ok) return url;
-    changes.url = url.value;
-  }
+  if (given.url !== undefined) changes.url = given.url;
   if (given.events !== undefined) changes.events = given.events;
   if (given.description !== undefined) changes.description = given.description;
   if (given.filter !== undefined) changes.filter = given.filter as Filter | null;
@@ -272,5 +242,5 @@ function changesOf(
   if (given.rateLimit !== undefined) changes.rateLimit = given.rateLimit;
   if (given.ordered !== undefined) changes.ordered = given.ordered ?? false;
   if (given.retrySchedule !== undefined) changes.retrySchedule = given.retrySchedule;
-  return ok(changes);
+  return changes;
 }

@@ -1,6 +1,7 @@
 /** What is past `RETENTION`: pending deliveries that expire, and tables that go whole (`delivery-tables.ts`). */
 import type { DeliveryStore } from "./delivery-store";
 import {
+  type Behind,
   COLUMNS,
   type DeliveryRow,
   type DeliveryTables,
@@ -81,13 +82,19 @@ export class DeliveryRetention {
    * Drops the tables whose every row is past `RETENTION`. What is kept for longer, because it was opened again or
    * just expired, moves on first; a table with a pending delivery stays until that expires. Call it only while
    * nothing is in flight.
+   *
+   * @returns whether any was dropped: what a lease still says of its rows must then not be asked of them.
    */
-  dropOld(nowMs: number, retentionMs: number, head: Position): void {
+  dropOld(nowMs: number, retentionMs: number, behind: Behind): boolean {
+    let dropped = false;
     for (const period of [...this.#tables.periods]) {
-      if (this.#lastArrivalMs(period) + retentionMs > nowMs) return;
-      this.#moveOn(period, nowMs, { retentionMs, head });
-      if (!this.#hasPending(period, head)) this.#tables.drop(period);
+      if (this.#lastArrivalMs(period) + retentionMs > nowMs) break;
+      this.#moveOn(period, nowMs, { retentionMs, behind });
+      if (this.#hasPending(period, behind.head)) continue;
+      this.#tables.drop(period);
+      dropped = true;
     }
+    return dropped;
   }
 
   #lastArrivalMs(period: number): number {
@@ -110,7 +117,7 @@ export class DeliveryRetention {
   #moveOn(
     from: number,
     nowMs: number,
-    { retentionMs, head }: { retentionMs: number; head: Position },
+    { retentionMs, behind }: { retentionMs: number; behind: Behind },
   ): void {
     const kept = this.#sql
       .exec<{ id: string }>(
@@ -122,8 +129,8 @@ export class DeliveryRetention {
     for (let index = 0; index < kept.length; index += MOVED_AT_ONCE) {
       this.#move(kept.slice(index, index + MOVED_AT_ONCE), from, {
         to: this.#tables.periodFor(nowMs, retentionMs),
-        seq: this.#tables.takeSeq(head),
         nowMs,
+        behind,
       });
     }
   }
@@ -132,14 +139,10 @@ export class DeliveryRetention {
   #move(
     ids: readonly string[],
     from: number,
-    { to, seq, nowMs }: { to: number; seq: number; nowMs: number },
+    { to, nowMs, behind }: { to: number; nowMs: number; behind: Behind },
   ): void {
-    this.#sql.exec(
-      `INSERT INTO arrivals_${to} (seq, at, ids) VALUES (?, ?, ?)`,
-      seq,
-      nowMs,
-      JSON.stringify(ids),
-    );
+    const arrival = { period: to, atMs: nowMs, ids, added: 0 };
+    const seq = this.#tables.insertArrival(arrival, behind);
     for (const [position, id] of ids.entries()) {
       this.#sql.exec(
         `INSERT INTO deliveries_${to} SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,

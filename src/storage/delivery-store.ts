@@ -4,6 +4,7 @@ import { encodeLog } from "./attempt-log";
 import {
   type Arrival,
   ASKED,
+  type Behind,
   byArrival,
   COLUMNS,
   type DeliveryRow,
@@ -30,13 +31,12 @@ export class DeliveryStore {
   /**
    * Stores what is new of `arrivals`, each id once, whatever was accepted before within `RETENTION`.
    *
-   * @param head where fresh deliveries begin: they arrive behind it, even when every older table is gone.
    * @param retentionMs null when retention is off.
    * @returns the ids that are new.
    */
   insert(
     arrivals: readonly Arrival[],
-    { nowMs, head, retentionMs }: { nowMs: number; head: Position; retentionMs: number | null },
+    { nowMs, behind, retentionMs }: { nowMs: number; behind: Behind; retentionMs: number | null },
   ): EventId[] {
     const known = this.#known(arrivals.map(({ id }) => id));
     const fresh = new Map<EventId, Arrival>();
@@ -45,14 +45,9 @@ export class DeliveryStore {
     }
     if (fresh.size === 0) return [];
     const period = this.#tables.periodFor(nowMs, retentionMs);
-    const seq = this.#tables.takeSeq(head);
     const ids = [...fresh.keys()];
-    this.#sql.exec(
-      `INSERT INTO arrivals_${period} (seq, at, ids) VALUES (?, ?, ?)`,
-      seq,
-      nowMs,
-      JSON.stringify(ids),
-    );
+    const arrival = { period, atMs: nowMs, ids, added: ids.length };
+    const seq = this.#tables.insertArrival(arrival, behind);
     const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, 0, ?, 0, 0, 0, 0, ?)`;
     for (const [index, id] of ids.entries()) {
       const arrival = fresh.get(id) as Arrival;

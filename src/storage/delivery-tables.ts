@@ -7,7 +7,7 @@
  * | `run` | 1 | lease, first fresh position, health, rate, the running hour | the object's | 1 row |
  * | `hours` | hour | counters of a finished hour | `RETENTION` | 24 rows a day |
  * | `deliveries_T` | event id | one row per delivery, from accept to the end of `RETENTION` | dropped whole | 1 row a delivery |
- * | `arrivals_T` | seq | the ids of one accept in order: the index by time, and the queue of fresh deliveries | with it | 1 row an accept |
+ * | `arrivals_T` | seq | the ids of one accept in order, and how many deliveries had ever arrived with it: the index by time, and the queue of fresh deliveries | with it | 1 row an accept |
  *
  * `T` is the first millisecond of a period, a sixth of `RETENTION`. A delivery lives in the period of its first
  * arrival, so its id is looked for in all of them before it is inserted. A row is written once on accept and once
@@ -22,7 +22,9 @@ import { decodeLog } from "./attempt-log";
 import { tableNames } from "./tables";
 
 const PERIODS_PER_RETENTION = 6;
-const ARRIVALS_AT_ONCE = 100;
+/** Most who ask want the first arrivals only; whoever reads on gets twice as many each time, up to the most. */
+const FIRST_ARRIVALS = 10;
+const MAX_ARRIVALS_AT_ONCE = 160;
 /** Rows with their bodies that are in memory at once. */
 const IDS_AT_ONCE = 100;
 /** A retention that does not parse stops deletion; a table then takes what arrives in 5 days. */
@@ -62,6 +64,12 @@ export type DueDelivery = StoredDelivery & { body: Uint8Array };
 /** The ids of one accept, in order. */
 export type ArrivalIds = { period: number; seq: number; ids: string[] };
 
+/** What the run knows of deliveries whose tables may be gone: where fresh ones begin, and how many have ended. */
+export type Behind = { head: Position; ended: number };
+
+/** An arrival that is to be stored; `added` of its deliveries are new, the others moved here. */
+export type NewArrival = { period: number; atMs: number; ids: readonly string[]; added: number };
+
 export type Arrival = { id: EventId; event: string; body: Uint8Array };
 
 export type DeliveryRow = {
@@ -91,7 +99,8 @@ export class DeliveryTables {
   readonly sql: SqlStorage;
   /** First milliseconds of the periods that have tables, oldest first; null until it was read. */
   #periods: number[] | null = null;
-  #newestSeq: number | null = null;
+  /** Of the newest arrival; null until it was read. */
+  #newest: { seq: number; total: number } | null = null;
 
   constructor(sql: SqlStorage) {
     this.sql = sql;
@@ -121,7 +130,7 @@ export class DeliveryTables {
 
   #createPeriod(start: number): void {
     for (const statement of [
-      `CREATE TABLE arrivals_${start} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, ids TEXT NOT NULL)`,
+      `CREATE TABLE arrivals_${start} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, total INTEGER NOT NULL, ids TEXT NOT NULL)`,
       `CREATE TABLE deliveries_${start} (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, event TEXT NOT NULL, status INTEGER NOT NULL, created_at INTEGER NOT NULL, kept_from INTEGER, due_at INTEGER, asked INTEGER NOT NULL, attempts INTEGER NOT NULL, failures INTEGER NOT NULL, interruptions INTEGER NOT NULL, completed_at INTEGER, last_status_code INTEGER, last_error TEXT, log TEXT, body BLOB) WITHOUT ROWID`,
       `CREATE INDEX due_${start} ON deliveries_${start} (due_at) WHERE due_at IS NOT NULL`,
       `CREATE INDEX waiting_${start} ON deliveries_${start} (seq, position) WHERE due_at IS NOT NULL`,
@@ -133,24 +142,45 @@ export class DeliveryTables {
     }
   }
 
-  /** @param head where fresh deliveries begin: what arrives is behind it, even when every older table is gone. */
-  takeSeq(head: Position): number {
-    const seq = Math.max(this.lastSeq(), head.seq) + 1;
-    this.#newestSeq = seq;
+  /**
+   * Stores an arrival.
+   *
+   * @param behind what arrives is behind this, even when every older table is gone.
+   * @returns its `seq`.
+   */
+  insertArrival({ period, atMs, ids, added }: NewArrival, behind: Behind): number {
+    const seq = Math.max(this.lastSeq(), behind.head.seq) + 1;
+    const total = this.arrived(behind.ended) + added;
+    this.sql.exec(
+      `INSERT INTO arrivals_${period} (seq, at, total, ids) VALUES (?, ?, ?, ?)`,
+      seq,
+      atMs,
+      total,
+      JSON.stringify(ids),
+    );
+    this.#newest = { seq, total };
     return seq;
   }
 
   lastSeq(): number {
-    if (this.#newestSeq === null) {
-      const lasts = this.#allPeriods().map(
-        (period) =>
-          this.sql
-            .exec<{ last: number | null }>(`SELECT max(seq) AS last FROM arrivals_${period}`)
-            .one().last ?? 0,
-      );
-      this.#newestSeq = Math.max(0, ...lasts);
+    return this.#newestArrival()?.seq ?? 0;
+  }
+
+  /** How many deliveries ever arrived. Where no table tells it any more, all of them have ended. */
+  arrived(ended: number): number {
+    return this.#newestArrival()?.total ?? ended;
+  }
+
+  #newestArrival(): { seq: number; total: number } | null {
+    for (const period of this.#newest === null ? this.periodsNewestFirst : []) {
+      const [row] = this.sql
+        .exec<{ seq: number; total: number }>(
+          `SELECT seq, total FROM arrivals_${period} ORDER BY seq DESC LIMIT 1`,
+        )
+        .toArray();
+      if (row !== undefined && row.seq > (this.#newest?.seq ?? 0)) this.#newest = row;
     }
-    return this.#newestSeq;
+    return this.#newest;
   }
 
   drop(period: number): void {
@@ -180,13 +210,15 @@ export class DeliveryTables {
     period: number,
     { from, step }: { from: number; step: 1 | -1 },
   ): Generator<ArrivalIds> {
+    let limit = FIRST_ARRIVALS;
     for (let next: number | null = from; next !== null; ) {
       const rows: { seq: number; ids: string }[] = this.sql
-        .exec<{ seq: number; ids: string }>(query, next, ARRIVALS_AT_ONCE)
+        .exec<{ seq: number; ids: string }>(query, next, limit)
         .toArray();
       for (const row of rows) yield { period, seq: row.seq, ids: JSON.parse(row.ids) };
       const last = rows.at(-1);
-      next = last === undefined || rows.length < ARRIVALS_AT_ONCE ? null : last.seq + step;
+      next = last === undefined || rows.length < limit ? null : last.seq + step;
+      limit = Math.min(limit * 2, MAX_ARRIVALS_AT_ONCE);
     }
   }
 

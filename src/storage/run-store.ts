@@ -36,6 +36,11 @@ export type Run = {
   nextStartAtMs: number;
   /** The running hour, without what came of the attempts in `lease`: those count by their own rows. */
   hour: HourCounters;
+  /**
+   * How many deliveries have ended and were not opened again, as far as `hour` knows. With the number of those that
+   * ever arrived it tells how many are pending, so that nobody has to count them.
+   */
+  ended: number;
 };
 
 export function emptyRun(): Run {
@@ -45,6 +50,7 @@ export function emptyRun(): Run {
     health: HEALTHY,
     nextStartAtMs: 0,
     hour: emptyHour(0),
+    ended: 0,
   };
 }
 

@@ -7,16 +7,21 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, parse } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QUIET, ROOT, spawnWrangler } from "../../scripts/wrangler.ts";
 
 /** How long a start may take, on a slow machine with other work. */
 const READY_TIMEOUT_MS = 60_000;
 const KEPT_LINES = 200;
+/** What the lines of happenings that went well contain. */
+const INFO = '"level":"info"';
 const OPTIONS_FILE = "options.json";
+/** What lies beside the modules that are deployed. */
+const NO_MODULE = /^(options\.json|README\.md|.*\.map)$/;
+const CONFIG = join(ROOT, "wrangler.toml");
 
 /** A directory that is removed when this process ends, if not before. */
 export type TemporaryDirectory = { directory: string; remove(): void };
@@ -24,9 +29,18 @@ export type TemporaryDirectory = { directory: string; remove(): void };
 /** A bundled Worker with its bindings. */
 export type Build = TemporaryDirectory;
 
+export type BuildOptions = {
+  /** A wrangler.toml, absolute; default the relay's own. */
+  config?: string;
+  /** A module to begin with in place of the `main` of the configuration, absolute. */
+  entry?: string;
+};
+
 /** A relay that runs. */
 export type Workerd = {
   url: string;
+  /** Of the process that holds miniflare; workerd is its child. */
+  processId: number;
   /** When it began to listen, Unix milliseconds. */
   upAtMs: number;
   /** SIGKILL to all of it at once; resolves when it is gone. */
@@ -40,6 +54,8 @@ export type WorkerdOptions = {
   /** Where KV and objects are kept. */
   stateDirectory: string;
   vars: Readonly<Record<string, string>>;
+  /** `url` is then a socket of the Worker's own: without the hop through miniflare's entry Worker. */
+  directSocket?: boolean;
   /** Called with the process as soon as it exists: for a kill before it is up. */
   onSpawn?: (kill: () => Promise<void>) => void;
 };
@@ -55,29 +71,51 @@ export function temporaryDirectory(name: string): TemporaryDirectory {
 }
 
 /** Bundles the Worker as it is now; what happens to the sources afterwards changes nothing. */
-export async function buildWorker(): Promise<Build> {
+export async function buildWorker({ config = CONFIG, entry }: BuildOptions = {}): Promise<Build> {
   const build = temporaryDirectory("build");
   const { directory } = build;
   try {
-    const wrangler = spawnWrangler(["deploy", "--dry-run", "--outdir", directory], {
+    const main = entry === undefined ? [] : [entry];
+    const args = ["deploy", ...main, "--config", config, "--dry-run", "--outdir", directory];
+    const wrangler = spawnWrangler(args, {
       stdio: ["ignore", "ignore", "pipe"],
       env: QUIET,
     });
+    const onExit = () => wrangler.kill("SIGKILL");
+    process.prependOnceListener("exit", onExit);
     let errors = "";
     wrangler.stderr?.setEncoding("utf8").on("data", (text: string) => {
       errors += text;
     });
     const [exitCode] = await once(wrangler, "exit");
+    process.off("exit", onExit);
     if (exitCode !== 0) throw new Error(`the Worker could not be bundled\n${errors}`);
     Object.assign(process.env, QUIET);
     const { unstable_getMiniflareWorkerOptions: optionsOf } = await import("wrangler");
-    const { workerOptions } = optionsOf(join(ROOT, "wrangler.toml"));
-    writeFileSync(join(directory, OPTIONS_FILE), JSON.stringify(workerOptions));
+    const { workerOptions, main: configured } = optionsOf(config);
+    const bundle = `${parse(entry ?? configured ?? "").name}.js`;
+    writeFileSync(join(directory, OPTIONS_FILE), JSON.stringify({ bundle, worker: workerOptions }));
     return build;
   } catch (thrown) {
     build.remove();
     throw thrown;
   }
+}
+
+/** What would be deployed: the bundle first, then the files that it imports as text. */
+export function modulesOf(build: string) {
+  const { bundle } = optionsIn(build);
+  const texts = readdirSync(build).filter((name) => name !== bundle && !NO_MODULE.test(name));
+  return [
+    { type: "ESModule" as const, path: join(build, bundle) },
+    ...texts.map((name) => ({ type: "Text" as const, path: join(build, name) })),
+  ];
+}
+
+function optionsIn(build: string): { bundle: string; worker: { bindings: object } } {
+  const { worker, ...rest } = JSON.parse(readFileSync(join(build, OPTIONS_FILE), "utf8"));
+  delete worker.modulesRules;
+  return { ...rest, worker };
 }
 
 /** Starts the relay on a free port, and resolves when it listens. @throws when it does not. */
@@ -99,22 +137,20 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   void ended.then(() => process.off("exit", onExit));
   options.onSpawn?.(kill);
   const complaints = keepComplaints(child);
-  child.send({
-    build: options.build.directory,
-    stateDirectory: options.stateDirectory,
-    vars: options.vars,
-  } satisfies Order);
+  const { build, stateDirectory, vars, directSocket = false } = options;
+  const order: Order = { build: build.directory, stateDirectory, vars, directSocket };
+  child.send(order);
   const waiting = new AbortController();
   const up = await Promise.race([
     once(child, "message", { signal: waiting.signal }).then(([message]) => message as Up),
     ended.then(() => null),
     sleep(READY_TIMEOUT_MS, null, { signal: waiting.signal }),
   ]).finally(() => waiting.abort());
-  if (up === null) {
+  if (up === null || child.pid === undefined) {
     await kill();
     throw new Error(`workerd did not start\n${complaints.join("\n")}`);
   }
-  return { ...up, kill, complaints };
+  return { ...up, processId: child.pid, kill, complaints };
 }
 
 function killGroup(child: ChildProcess): void {
@@ -135,7 +171,7 @@ function keepComplaints(child: ChildProcess): string[] {
       const lines = (rest + text).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) {
-        if (line.trim() !== "" && !line.includes('"level":"info"')) kept.push(line);
+        if (line.trim() !== "" && !line.includes(INFO)) kept.push(line);
       }
       kept.splice(0, kept.length - KEPT_LINES);
     });
@@ -145,31 +181,37 @@ function keepComplaints(child: ChildProcess): string[] {
 
 // --- the process that is killed -------------------------------------------------------------------------------
 
-type Order = { build: string; stateDirectory: string; vars: Readonly<Record<string, string>> };
+type Order = {
+  build: string;
+  stateDirectory: string;
+  vars: Readonly<Record<string, string>>;
+  directSocket: boolean;
+};
 type Up = Pick<Workerd, "url" | "upAtMs">;
 
-async function runWorkerd({ build, stateDirectory, vars }: Order): Promise<Up> {
+async function runWorkerd(order: Order): Promise<Up> {
+  const { build, stateDirectory, vars, directSocket } = order;
   const { convertV4MiniflareOptions, Miniflare } = await import("miniflare");
-  const { modulesRules: _, ...worker } = JSON.parse(
-    readFileSync(join(build, OPTIONS_FILE), "utf8"),
-  );
+  const { worker } = optionsIn(build);
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       ...worker,
       name: "leadterra-relay",
       rootPath: build,
-      modules: [{ type: "ESModule", path: join(build, "index.js") }],
+      modules: modulesOf(build),
+      unsafeDirectSockets: directSocket ? [{ host: "127.0.0.1", port: 0 }] : [],
       bindings: { ...worker.bindings, ...vars },
       host: "127.0.0.1",
       port: 0,
       cf: false,
       resourcePersistencePath: stateDirectory,
       handleStructuredLogs: ({ message }: { message: string }) => {
-        process.stdout.write(`${message}\n`);
+        if (!message.includes(INFO)) process.stdout.write(`${message}\n`);
       },
     }),
   );
-  const url = (await miniflare.ready).origin;
+  const { origin } = await miniflare.ready;
+  const url = directSocket ? (await miniflare.unsafeGetDirectURL()).origin : origin;
   return { url, upAtMs: Date.now() };
 }
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  formatSchedule,
   MAX_RETRY_AFTER_MS,
   parseDuration,
   parseRetryAfter,
@@ -97,6 +98,15 @@ describe("a schedule", () => {
     Array(21).fill("1m").join(" "),
   ])("is not %j", (text) => {
     expect(parseSchedule(text)).toBeNull();
+  });
+});
+
+describe("waits", () => {
+  it("are written as they are read", () => {
+    for (const text of ["1m 5m 30m 2h 8h", "0s", "90s 36h 1d", "7d"]) {
+      expect(formatSchedule(parseSchedule(text) ?? [])).toBe(text);
+    }
+    expect(formatSchedule(parseSchedule("60s 24h 120m") ?? [])).toBe("1m 1d 2h");
   });
 });
 

@@ -69,8 +69,15 @@ type ApiAnswer = { status: number; body: unknown; text: string };
 
 type StartedWorker = Awaited<ReturnType<DevEnv["startWorker"]>>;
 
-/** Starts the relay with these variables, the defaults for the others. Takes a second or two: one for each file. */
-export async function startRelay(variables: Variables = {}): Promise<Relay> {
+/**
+ * Starts the relay with these variables, the defaults for the others. Takes a second or two: one for each file.
+ *
+ * @param entrypoint a Worker around the relay's own, for a test that needs what no request brings about.
+ */
+export async function startRelay(
+  variables: Variables = {},
+  { entrypoint }: { entrypoint?: string } = {},
+): Promise<Relay> {
   const logs: string[] = [];
   const devEnv = new DevEnv();
   const failure = Promise.withResolvers<never>();
@@ -79,6 +86,7 @@ export async function startRelay(variables: Variables = {}): Promise<Relay> {
   devEnv.once("buildFailed", fail).once("error", fail);
   const worker = await devEnv.startWorker({
     config: "./wrangler.toml",
+    ...(entrypoint === undefined ? {} : { entrypoint }),
     bindings: bindingsOf(variables),
     dev: {
       server: { hostname: "127.0.0.1", port: 0 },

@@ -32,6 +32,7 @@ export type StoredRun = {
   head: { seq: number; index: number };
   health: Health;
   nextStartAtMs: number;
+  ended: number;
 };
 
 export type StoredSettings = Webhook | { deletedVersion: number };
@@ -106,6 +107,17 @@ export class Look {
         )
         .sort((a, b) => a.seq - b.seq || a.position - b.position),
     );
+  }
+
+  /** How many deliveries ever arrived at a Subscriber; null when no table tells it any more. */
+  arrived(): number | null {
+    const totals = this.#periods().map((period) => {
+      const [row] = this.#query<{ total: number | null }>(
+        `SELECT max(total) AS total FROM arrivals_${period}`,
+      );
+      return row?.total ?? 0;
+    });
+    return totals.length === 0 ? null : Math.max(...totals);
   }
 
   delivery(id: string): Row | null {

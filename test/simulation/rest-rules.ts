@@ -89,6 +89,26 @@ export class RestRules {
       this.#checkSecrets(row);
       this.#checkCount(book, row);
     }
+    this.#checkPending(object.name, look);
+  }
+
+  /** What nobody counts row by row: arrivals less ends, of which the last lease's are only in their rows. */
+  #checkPending(name: string, look: Look): void {
+    const run = look.run();
+    const arrived = look.arrived();
+    if (arrived === null) return;
+    const endedInLease = (run?.lease.attempts ?? []).filter(({ id, number }) => {
+      const row = look.delivery(id);
+      const ended = row?.status === "delivered" || row?.status === "undeliverable";
+      return row !== null && ended && attemptLog(row).at(-1)?.number === number;
+    }).length;
+    const counted = arrived - (run?.ended ?? 0) - endedInLease;
+    const pending = look.deliveries().filter(({ status }) => status === "pending").length;
+    this.#evidence.require(
+      counted === pending,
+      "pending counted",
+      `${name} has ${pending} pending, and counts ${counted}`,
+    );
   }
 
   #checkSecrets(row: Row): void {

@@ -1,0 +1,137 @@
+/** The relay with meters (`metered-worker.ts`), run and driven from outside. */
+import { join } from "node:path";
+import { Api } from "../../test/crash/api.ts";
+import {
+  type Build,
+  buildWorker,
+  startWorkerd,
+  temporaryDirectory,
+} from "../../test/crash/workerd.ts";
+
+/**
+ * By what was counted: `worker.fetch`, `kv.read`, `queue.write`, `rpc.Journal`, `alarm.Subscriber`, `read.Journal.SELECT events`,
+ * `written.Subscriber.UPDATE deliveries`; and, which cost nothing, `attempts` and
+ * `dropped.Subscriber`.
+ */
+export type Counts = Readonly<Record<string, number>>;
+
+/** Leadterra's events are about so big; a queue message of up to 64 KB costs the same. */
+const EVENT_BYTES = 1_000;
+
+export function buildMeteredWorker(): Promise<Build> {
+  return buildWorker({ entry: join(import.meta.dirname, "metered-worker.ts") });
+}
+
+export class MeteredRelay implements AsyncDisposable {
+  readonly #api = new Api();
+  readonly #closing = new AsyncDisposableStack();
+  #nowMs = 0;
+  #events = 0;
+  #webhooks = 0;
+
+  /** @param vars as in wrangler.toml. */
+  static async start(build: Build, vars: Readonly<Record<string, string>>): Promise<MeteredRelay> {
+    const relay = new MeteredRelay();
+    try {
+      const state = temporaryDirectory("cost");
+      relay.#closing.defer(state.remove);
+      const secrets = {
+        LEADTERRA_SIGNING_SECRETS: relay.#api.signingSecret,
+        API_KEYS: relay.#api.apiKey,
+      };
+      const workerd = await startWorkerd({
+        build,
+        stateDirectory: state.directory,
+        vars: { ...secrets, ...vars },
+      });
+      relay.#closing.defer(workerd.kill);
+      relay.#api.url = workerd.url;
+      return relay;
+    } catch (thrown) {
+      await relay[Symbol.asyncDispose]();
+      throw thrown;
+    }
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  get webhooks(): number {
+    return this.#webhooks;
+  }
+
+  /** Sets the clock, Unix milliseconds; nothing rings. */
+  async setClock(atMs: number): Promise<void> {
+    this.#nowMs = atMs;
+    await this.#drive(`clock?at=${atMs}`);
+  }
+
+  /** Registers a webhook for everything. */
+  async register(): Promise<void> {
+    await this.#api.call("/webhooks", { url: "https://receiver.example/in", events: ["*"] });
+    this.#webhooks += 1;
+  }
+
+  /** What services answer from here on; 204 to begin with. */
+  async answer(status: number): Promise<void> {
+    await this.#drive(`answer?status=${status}`);
+  }
+
+  /** Posts so many new events, and lets the consumer have them in one batch. */
+  async send(events: number): Promise<void> {
+    for (let left = events; left > 0; left--) await this.#api.post(this.#newEvent());
+    await this.#drive(`consume?size=${events}`);
+  }
+
+  /** Lets the clock run for so long, and alarms ring in their order. */
+  async pass(ms: number): Promise<void> {
+    this.#nowMs += ms;
+    await this.#drive(`ring?until=${this.#nowMs}`);
+  }
+
+  /** The cron trigger. */
+  async sweep(): Promise<void> {
+    await this.#drive("sweep");
+  }
+
+  /** What was counted since the last reading. */
+  read(): Promise<Counts> {
+    return this.#drive("read");
+  }
+
+  /** Bytes that all objects of a class hold, by class. */
+  sizes(): Promise<Counts> {
+    return this.#drive("sizes");
+  }
+
+  async #drive(call: string): Promise<Counts> {
+    const response = await fetch(`${this.#api.url}/meter/${call}`, { method: "POST" });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${call} answered ${response.status} ${text}`);
+    return JSON.parse(text);
+  }
+
+  /** The same events in every run: their ids decide where they go in an index. */
+  #newEvent(): Buffer {
+    this.#events += 1;
+    const event = {
+      event: "message.sent",
+      timestamp: new Date(this.#nowMs).toISOString(),
+      webhookId: "wh_01HZC7RQNP4XT2KM",
+      data: {
+        campaignId: "camp_01HZB3MNPW6XT8QA",
+        messageId: `msg_${String(this.#events).padStart(8, "0")}`,
+        sequenceStep: 1,
+        lead: { email: "lead@example.com", name: "Lead" },
+        note: "",
+      },
+    };
+    event.data.note = "x".repeat(EVENT_BYTES - JSON.stringify(event).length);
+    return Buffer.from(JSON.stringify(event));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing.disposeAsync();
+  }
+}

@@ -1,0 +1,152 @@
+/** The tables of `npm run bench -- cost` and `-- retry-cost`. */
+import { type Measured, type MeasuredFailure, type Stored, sumOf, usageOf } from "./measure.ts";
+import type { Counts } from "./metered-relay.ts";
+import { listPrice, OPERATIONS, PRICES, type Resource, type Usage } from "./prices.ts";
+import {
+  ANSWER_SECONDS,
+  CALL_SECONDS,
+  IN_FLIGHT,
+  monthOf,
+  SPREADS,
+  TIMEOUTS,
+  TURNAROUND_SECONDS,
+  VOLUMES,
+} from "./volumes.ts";
+
+/** A million events of one kind. */
+export type Case = {
+  name: string;
+  webhooks: number;
+  batch: number;
+  /** Operations of a million events. */
+  operations: Usage;
+  /** What hours, days, periods and sweeps of a month cost, at a million events a month. */
+  overTime: Usage;
+  /** Both, in dollars. */
+  dollars: number;
+  /** In dollars. */
+  bar: number;
+  /** Of a million events, dollars; not in the sum. */
+  duration: number;
+  storage: number;
+};
+
+function printRows(rows: readonly (readonly string[])[]): void {
+  const width = Math.max(...rows.map(([name = ""]) => name.length));
+  const widths = rows.reduce<number[]>(
+    (widest, [, ...cells]) =>
+      cells.map((cell, column) => Math.max(cell.length, widest[column] ?? 0)),
+    [],
+  );
+  for (const [name = "", ...cells] of rows) {
+    const padded = cells.map((cell, column) => cell.padStart(widths[column] ?? 0));
+    console.log([name.padEnd(width), ...padded].join("  ").trimEnd());
+  }
+  console.log();
+}
+
+const dollars = (amount: number) => amount.toFixed(amount < 0.1 ? 4 : 2);
+
+export function printCounts(cases: readonly Case[]): void {
+  const row = (resource: Resource) => [
+    PRICES[resource].name,
+    ...cases.map(({ operations }) => String(Number((operations[resource] / 1e6).toFixed(4)))),
+  ];
+  console.log("Operations per event\n");
+  printRows([["", ...cases.map(({ name }) => name)], ...OPERATIONS.map(row)]);
+}
+
+export function printDollars(cases: readonly Case[], stored: Stored): void {
+  const line = (name: string, of: (each: Case) => string) => [name, ...cases.map(of)];
+  console.log("Dollars per million events, at the price beyond what the plan includes\n");
+  printRows([
+    line("", ({ name }) => name),
+    ...OPERATIONS.map((resource) =>
+      line(PRICES[resource].name, ({ operations }) => dollars(listPrice(operations, [resource]))),
+    ),
+    line("Retention, hours, sweeps *", ({ overTime }) => dollars(listPrice(overTime))),
+    line("sum", (each) => each.dollars.toFixed(2)),
+    line("bar", ({ bar }) => bar.toFixed(2)),
+    line("without consumer requests **", ({ operations, dollars: sum }) =>
+      (sum - withoutConsumer(operations)).toFixed(2),
+    ),
+    line("not in the sum: duration ***", ({ duration }) => dollars(duration)),
+    line("not in the sum: storage ****", ({ storage }) => dollars(storage)),
+  ]);
+  console.log(
+    `*    Of one month, at a million events a month: tables of new periods and Journals of new days (dropping old
+     ones costs no rows), a row of counters for each hour and webhook, the sweep every 5 minutes.
+**   The pricing page does not say that an invocation by a queue is a billed request; the sum takes it for one.
+***  128 MB for as long as an object is busy: a service that answers in ${ANSWER_SECONDS * 1e3} ms, ${IN_FLIGHT} attempts at a time, and
+     ${CALL_SECONDS * 1e3} ms for each other call.
+**** For the 30 days of RETENTION: an event of 1 KB takes ${Math.round(stored.perEvent)} bytes, a delivery ${Math.round(stored.perDelivery)} and up to 1 KB of the answer.\n`,
+  );
+}
+
+function withoutConsumer(operations: Usage): number {
+  const { consumerRequests, ingestRequests } = operations;
+  const cpuMs = (operations.cpuMs * consumerRequests) / (consumerRequests + ingestRequests);
+  return listPrice({ ...operations, cpuMs }, ["consumerRequests", "cpuMs"]);
+}
+
+export function printMonths(all: readonly Measured[], stored: Stored): void {
+  for (const { name, hours } of SPREADS) {
+    console.log(`Dollars a month, events spread ${name}: list price → bill *\n`);
+    const rows = VOLUMES.flatMap((events) =>
+      TIMEOUTS.map((timeout) => {
+        const months = all.map((measured) => monthOf(measured, stored, { events, hours, timeout }));
+        const [batch] = months.map((month) => month.batch.toFixed(1));
+        return [
+          `${events / 1e6} million, max_batch_timeout ${timeout}`,
+          batch ?? "",
+          ...months.map(({ listPrice: list, bill }) => `${whole(list)} → ${whole(bill)}`),
+        ];
+      }),
+    );
+    const head = all.map(({ webhooks }) => (webhooks === 1 ? "1 webhook" : `${webhooks} webhooks`));
+    printRows([["", "batch", ...head], ...rows]);
+  }
+  console.log(
+    `* The bill is that of the Workers Paid plan, its $5 included, in an account with nothing else; duration and
+  storage are in both. A batch is one event and what arrives within max_batch_timeout, or within the
+  ${TURNAROUND_SECONDS * 1e3} ms that the consumer is taken to need; each is paid for as if its objects had nothing else to do.\n`,
+  );
+}
+
+const whole = (amount: number) => amount.toFixed(amount < 100 ? 1 : 0);
+
+export function printFailure({ steps, total }: MeasuredFailure): void {
+  const row = (name: string, counts: Counts) => [
+    name,
+    ...[
+      sumOf(counts, "worker"),
+      sumOf(counts, "kv"),
+      sumOf(counts, "queue"),
+      sumOf(counts, "rpc", "alarm"),
+      sumOf(counts, "written"),
+      sumOf(counts, "read"),
+    ].map(String),
+    dollars(listPrice(usageOf(counts)) * 1e6),
+    writtenRows(counts),
+  ];
+  console.log("One event for one webhook whose service answers 500 to all of 6 attempts\n");
+  const head = ["", "Worker", "KV", "queue", "objects", "rows", "read", "$ per million", ""];
+  printRows([
+    head,
+    ...steps.map(({ name, counts }) => row(name, counts)),
+    row("in all", total).slice(0, -1),
+  ]);
+  console.log(
+    `INSERT run: the lease before a request leaves, and the webhook's health once it has failed. UPDATE deliveries: the
+row, and its places in the indexes of what is due and of what waits (at first two, then the one that moves counts
+twice), at last in that of what is undeliverable. setAlarm: for the next attempt. Each alarm is an object request.\n`,
+  );
+}
+
+/** Which rows they are. */
+function writtenRows(counts: Counts): string {
+  return Object.entries(counts)
+    .filter(([what]) => what.startsWith("written."))
+    .map(([what, count]) => `${count} ${what.split(".").slice(1).join(" ")}`)
+    .join(", ");
+}

@@ -1,0 +1,150 @@
+/** What a benchmark needs around it: Workers that run, services that receive; and all of it gone at the end. */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Api } from "../test/crash/api.ts";
+import {
+  type Build,
+  buildWorker,
+  startWorkerd,
+  temporaryDirectory,
+  type Workerd,
+} from "../test/crash/workerd.ts";
+import { exampleBody } from "./events.ts";
+import { Connection, mustSucceed, wire } from "./load.ts";
+import { type Sink, startSink } from "./sink.ts";
+
+/** The Workers that are measured, and what they are measured against. */
+const WORKERS = {
+  relay: {},
+  relayIngest: { entry: "relay-ingest.ts" },
+  relayInMemory: { entry: "relay-in-memory.ts" },
+  relayFilled: { entry: "relay-filled.ts" },
+  reference: { config: "reference.toml" },
+  referenceInMemory: { config: "reference.toml", entry: "reference-in-memory.ts" },
+  bare: { config: "bare.toml" },
+  empty: { config: "empty.toml" },
+  loader: { config: "loader.toml" },
+} as const satisfies Record<string, { config?: string; entry?: string }>;
+
+export type WorkerName = keyof typeof WORKERS;
+
+/** Deliveries that one request puts into a Subscriber. */
+const FILLED_AT_ONCE = 5_000;
+const LOOK_EVERY_MS = 20;
+
+const builds = new Map<WorkerName, Promise<Build>>();
+
+/** Bundled once; removed when this process ends. */
+export function build(name: WorkerName): Promise<Build> {
+  let made = builds.get(name);
+  if (made === undefined) {
+    made = buildWorker(
+      Object.fromEntries(
+        Object.entries(WORKERS[name]).map(([key, file]) => [
+          key,
+          join(import.meta.dirname, "workers", file),
+        ]),
+      ),
+    );
+    builds.set(name, made);
+  }
+  return made;
+}
+
+/** A Worker that runs, with its state in a directory of its own. */
+export type Running = Workerd & { api: Api };
+
+export class Stage implements AsyncDisposable {
+  readonly #closing = new AsyncDisposableStack();
+
+  /** Starts a Worker behind a socket of its own. @param vars added to what every Worker here is given. */
+  async start(name: WorkerName, vars: Readonly<Record<string, string>> = {}): Promise<Running> {
+    const state = temporaryDirectory(`bench-${name}`);
+    this.#closing.defer(state.remove);
+    const api = new Api();
+    const workerd = await startWorkerd({
+      build: await build(name),
+      stateDirectory: state.directory,
+      directSocket: true,
+      vars: {
+        LEADTERRA_SIGNING_SECRETS: api.signingSecret,
+        API_KEYS: api.apiKey,
+        ALLOW_PRIVATE_DESTINATIONS: "true",
+        ...vars,
+      },
+    });
+    this.#closing.defer(workerd.kill);
+    api.url = workerd.url;
+    return { ...workerd, api };
+  }
+
+  async sink(): Promise<Sink> {
+    const sink = await startSink();
+    this.#closing.defer(sink.close);
+    return sink;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing.disposeAsync();
+  }
+}
+
+/** Registers a webhook for everything. @returns its id. */
+export async function register(api: Api, url: string): Promise<string> {
+  const { webhook } = await api.call<{ webhook: { id: string } }>("/webhooks", {
+    url,
+    events: ["*"],
+  });
+  return webhook.id;
+}
+
+/** Registers a webhook that is held, with so many deliveries waiting; the relay must be `relayFilled`. */
+export async function registerFilled(api: Api, url: string, count: number): Promise<string> {
+  const id = await register(api, url);
+  await api.call(`/webhooks/${id}/pause`, {});
+  await fill(api, id, count);
+  return id;
+}
+
+/** Puts deliveries into a Subscriber in batches of 100, as the consumer does; the relay must be `relayFilled`. */
+export async function fill(api: Api, webhookId: string, count: number): Promise<void> {
+  const connection = await Connection.open(api.url);
+  try {
+    for (let left = count; left > 0; left -= FILLED_AT_ONCE) {
+      const request = fillRequest(webhookId, Math.min(left, FILLED_AT_ONCE));
+      mustSucceed(await connection.send(request));
+    }
+  } finally {
+    connection.close();
+  }
+}
+
+export function fillRequest(webhookId: string, count: number): Buffer {
+  const path = `/bench/fill?webhook=${webhookId}&count=${count}`;
+  return wire({ method: "POST", path, body: exampleBody() });
+}
+
+export function resume(api: Api, webhookId: string): Promise<unknown> {
+  return api.call(`/webhooks/${webhookId}/resume`, {});
+}
+
+type Stats = { events: number; webhooks: { id: string; pending: number; delivered: number }[] };
+
+export async function countsOf(api: Api, webhookId: string) {
+  const { webhooks } = await api.call<Stats>("/stats");
+  const counts = webhooks.find(({ id }) => id === webhookId);
+  if (counts === undefined) throw new Error(`no counts of ${webhookId}`);
+  return counts;
+}
+
+/** Resolves when everything that waits for this webhook is recorded as delivered. */
+export async function settled(api: Api, webhookId: string, delivered: number): Promise<void> {
+  for (;;) {
+    const counts = await countsOf(api, webhookId);
+    if (counts.pending === 0 && counts.delivered === delivered) return;
+    if (counts.pending === 0) {
+      throw new Error(`${counts.delivered} of ${delivered} deliveries are recorded as delivered`);
+    }
+    await sleep(LOOK_EVERY_MS);
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * Takes the pictures of the dashboard that README shows, of a relay that runs on this machine with three services:
+ * one that is well, one that fails and one that is paused.
+ *
+ *   npm run screenshots
+ *   npm run screenshots -- --minutes 2
+ */
+import { mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import type { Browser, Page } from "playwright-core";
+import { findChromium, launchChromium } from "./chromium.ts";
+import { type EventKind, exampleEvent, send } from "./leadterra.ts";
+import { type Behaviour, type Receiver, startReceiver } from "./receiver.ts";
+import { onInterrupt, type Relay, startRelay } from "./start.ts";
+import { ROOT } from "./wrangler.ts";
+
+const SIGNING_SECRET = "screenshots-signing-secret";
+const API_KEY = "screenshots-key-with-all-rights";
+const DEFAULT_MINUTES = 16;
+/** So many events a minute, in waves. */
+const RATES = [9, 14, 22, 17, 25, 12] as const;
+const VIEWPORT = { width: 1280, height: 800 } as const;
+const MAX_HEIGHT = 1_400;
+const SETTLE_MS = 3_000;
+
+/** What happens, in this order, again and again. */
+const KINDS: readonly { kind: EventKind; classification?: string }[] = [
+  { kind: "message.sent" },
+  { kind: "message.sent" },
+  { kind: "reply.received", classification: "interested" },
+  { kind: "message.sent" },
+  { kind: "message.bounced" },
+  { kind: "reply.received", classification: "not_interested" },
+];
+
+type Service = {
+  name: string;
+  path: string;
+  events: readonly string[];
+  filter?: Record<string, unknown>;
+  behaviour: Behaviour;
+};
+
+const SERVICES: readonly Service[] = [
+  {
+    name: "Reporting",
+    path: "/leadterra",
+    events: ["*"],
+    behaviour: ({ number }) =>
+      number % 29 === 0 ? 502 : { status: 204, delayMs: 12 + (number % 40) },
+  },
+  {
+    name: "CRM: replies",
+    path: "/webhooks/leadterra",
+    events: ["reply.received"],
+    behaviour: () => ({
+      status: 503,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ error: "maintenance", message: "The CRM is being upgraded." }),
+      delayMs: 180,
+    }),
+  },
+  {
+    name: "Booking: interested leads",
+    path: "/leads",
+    events: ["reply.received"],
+    filter: { "data.reply.classification": "interested" },
+    behaviour: () => 200,
+  },
+];
+
+export type Stage = { relay: Relay; webhookIds: string[]; close: () => Promise<void> };
+
+/** Starts the relay and the services, and registers them. */
+export async function setStage(): Promise<Stage> {
+  const receivers: Receiver[] = [];
+  const relay = await startRelay({
+    vars: {
+      LEADTERRA_SIGNING_SECRETS: SIGNING_SECRET,
+      API_KEYS: API_KEY,
+      ALLOW_PRIVATE_DESTINATIONS: "true",
+      RETRY_SCHEDULE: "10s 40s 2m 10m 1h",
+    },
+  });
+  const close = async () => {
+    for (const receiver of receivers) await receiver.close();
+    await relay.stop();
+  };
+  const webhookIds: string[] = [];
+  for (const { name, path, events, filter, behaviour } of SERVICES) {
+    const receiver = await startReceiver({ behaviour });
+    receivers.push(receiver);
+    const { webhook } = await call<{ webhook: { id: string } }>(relay, "POST", "/v1/webhooks", {
+      url: receiver.url + path,
+      description: name,
+      events,
+      ...(filter === undefined ? {} : { filter }),
+    });
+    webhookIds.push(webhook.id);
+  }
+  return { relay, webhookIds, close };
+}
+
+/** Sends events as Leadterra would, for so long; then pauses the third webhook and sends a few more. */
+export async function play({ relay, webhookIds }: Stage, minutes: number): Promise<void> {
+  const endsAtMs = Date.now() + minutes * 60_000;
+  let number = 0;
+  const sendOne = async () => {
+    const { kind, classification } = KINDS[number % KINDS.length] ?? { kind: "message.sent" };
+    number += 1;
+    const event = exampleEvent(kind, classification === undefined ? {} : { classification });
+    await send(`${relay.url}/webhooks/leadterra`, JSON.stringify(event), SIGNING_SECRET);
+  };
+  while (Date.now() < endsAtMs) {
+    const rate = RATES[Math.floor(Date.now() / 60_000) % RATES.length] ?? 10;
+    await sendOne();
+    await sleep(60_000 / rate);
+  }
+  await call(relay, "POST", `/v1/webhooks/${webhookIds[2]}/pause`);
+  for (let more = 0; more < 2 * KINDS.length; more++) await sendOne();
+  await sleep(SETTLE_MS);
+}
+
+async function call<T>(relay: Relay, method: string, path: string, body?: unknown): Promise<T> {
+  const response = await fetch(relay.url + path, {
+    method,
+    headers: { authorization: `Bearer ${API_KEY}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path} answered ${response.status} ${text}`);
+  return JSON.parse(text) as T;
+}
+
+/** Signed in, in a window of this width. */
+export async function signedIn(
+  browser: Browser,
+  { relay }: Stage,
+  { width, colorScheme }: { width: number; colorScheme: "light" | "dark" },
+): Promise<Page> {
+  const page = await browser.newPage({ viewport: { ...VIEWPORT, width }, colorScheme });
+  await page.goto(`${relay.url}/dashboard/sign-in`);
+  await page.getByLabel("API key").fill(API_KEY);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL(`${relay.url}/dashboard`);
+  return page;
+}
+
+/** The pages in the pictures, by the picture's name. */
+export async function picturedPages(stage: Stage): Promise<Record<string, string>> {
+  const [, failing] = stage.webhookIds;
+  const path = `/v1/webhooks/${failing}/deliveries`;
+  const { data } = await call<{ data: { eventId: string; attempts: number }[] }>(
+    stage.relay,
+    "GET",
+    path,
+  );
+  const [tried] = [...data].sort((a, b) => b.attempts - a.attempts);
+  return {
+    overview: "/dashboard?over=hour",
+    delivery: `/dashboard/webhooks/${failing}/deliveries/${tried?.eventId}`,
+    webhook: `/dashboard/webhooks/${failing}`,
+  };
+}
+
+/** The page from its top, as far down as it goes or the picture may. */
+export async function take(page: Page, path: string): Promise<void> {
+  const height = await page.evaluate("document.documentElement.scrollHeight");
+  await page.screenshot({
+    path,
+    fullPage: true,
+    clip: { x: 0, y: 0, width: VIEWPORT.width, height: Math.min(Number(height), MAX_HEIGHT) },
+  });
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { minutes: { type: "string" } } });
+  const minutes = Number(values.minutes ?? DEFAULT_MINUTES);
+  if (!(minutes > 0)) throw new Error("--minutes must be a number greater than 0.");
+  const executable = findChromium();
+  if (executable === null) throw new Error("There is no Chromium here; name one with CHROMIUM.");
+  console.log("Starting the relay …");
+  const stage = await setStage();
+  onInterrupt(async () => {
+    await stage.close();
+    return 1;
+  });
+  try {
+    console.log(`Sending events for ${minutes} minutes …`);
+    await play(stage, minutes);
+    const browser = await launchChromium(executable);
+    const page = await signedIn(browser, stage, { width: VIEWPORT.width, colorScheme: "light" });
+    const folder = join(ROOT, "docs", "screenshots");
+    mkdirSync(folder, { recursive: true });
+    for (const [name, path] of Object.entries(await picturedPages(stage))) {
+      await page.goto(stage.relay.url + path);
+      const file = join(folder, `${name}.png`);
+      await take(page, file);
+      console.log(`${file}  ${Math.round(statSync(file).size / 1_000)} kB`);
+    }
+    await browser.close();
+  } finally {
+    await stage.close();
+  }
+}
+
+if (import.meta.main) {
+  await main().catch((thrown: unknown) => {
+    console.error(thrown instanceof Error ? thrown.message : thrown);
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,39 @@
+/**
+ * The dashboard: pages over the same operations as the API. What comes in passes, in this order: security headers,
+ * same origin, the files (no session needed), sign-in, session. Every change is a POST that answers with a redirect
+ * to the page that shows it, but for the one that shows a secret once.
+ */
+import { Hono } from "hono";
+import { errorText, logError } from "../log";
+import { capBody } from "../routes/request";
+import { auditPages } from "./audit";
+import { deadLetterPages } from "./dead-letters";
+import { deliveryPages } from "./deliveries";
+import { eventPages } from "./events";
+import { files } from "./files";
+import { showFailure } from "./layout";
+import { overview } from "./overview";
+import { sameOrigin, securityHeaders } from "./same-origin";
+import { type PageEnv, requireSession } from "./session";
+import { signIn } from "./sign-in";
+import { webhookChanges } from "./webhook-changes";
+import { webhookPages } from "./webhooks";
+
+export const app = new Hono<PageEnv>()
+  .basePath("/dashboard")
+  .use(securityHeaders(), sameOrigin(), capBody())
+  .route("/", files)
+  .route("/", signIn)
+  .use(requireSession())
+  .route("/", overview)
+  .route("/webhooks", webhookPages)
+  .route("/webhooks", webhookChanges)
+  .route("/", deliveryPages)
+  .route("/events", eventPages)
+  .route("/dead-letters", deadLetterPages)
+  .route("/audit", auditPages)
+  .notFound((c) => showFailure(c, { code: "not_found" }))
+  .onError((thrown, c) => {
+    logError("page.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });
+    return showFailure(c, { code: "unavailable" });
+  });

@@ -1,0 +1,248 @@
+/**
+ * What the pages do beyond plain HTML: follow what happens, keep times current, copy, and try a filter while one
+ * types it. Every page works without.
+ */
+
+// --- times ----------------------------------------------------------------------------------------------------
+
+const UNITS = /** @type {const} */ ([
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+  ["second", 1_000],
+]);
+const JUST_NOW_MS = 2_000;
+const TIMES_EVERY_MS = 10_000;
+
+/** The rule of `relativeTime` in time.tsx. @param {number} ms @param {number} nowMs */
+function relative(ms, nowMs) {
+  const distanceMs = Math.abs(ms - nowMs);
+  if (distanceMs < JUST_NOW_MS) return "just now";
+  const [unit, lengthMs] = UNITS.find(([, length]) => distanceMs >= length) ?? ["second", 1_000];
+  const count = Math.floor(distanceMs / lengthMs);
+  const amount = `${count} ${unit}${count === 1 ? "" : "s"}`;
+  return ms < nowMs ? `${amount} ago` : `in ${amount}`;
+}
+
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+/** Puts times into the browser's zone, and tells them anew. */
+function tellTimes() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const ms = Date.parse(time.getAttribute("datetime") ?? "");
+    const text = relative(ms, Date.now());
+    if (time.textContent !== text) time.textContent = text;
+    time.setAttribute("title", exact.format(ms));
+  }
+}
+
+// --- following ------------------------------------------------------------------------------------------------
+
+/** Nothing is asked while nobody looks. While nothing changes, it is asked ever more rarely. */
+const FIRST_MS = 2_000;
+const SLOWEST_MS = 30_000;
+const SLOWER = 1.4;
+
+let waitMs = FIRST_MS;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+let asking = false;
+
+function schedule() {
+  clearTimeout(timer);
+  if (document.visibilityState === "visible") timer = setTimeout(follow, waitMs);
+}
+
+/** Somebody looks, or does something: what happens is of interest again. */
+function rouse() {
+  if (asking || waitMs === FIRST_MS) return;
+  waitMs = FIRST_MS;
+  schedule();
+}
+
+async function follow() {
+  asking = true;
+  let changed = false;
+  try {
+    const response = await fetch(location.href, { headers: { accept: "text/html" } });
+    // The session has ended, or the relay is not well: the page stays as it is until somebody reloads it.
+    if (response.ok && !response.redirected) changed = adopt(await response.text());
+  } catch {
+    // Offline; asked again.
+  }
+  asking = false;
+  waitMs = changed ? FIRST_MS : Math.min(waitMs * SLOWER, SLOWEST_MS);
+  schedule();
+}
+
+/** Takes over the regions that differ, but for one that somebody is working in. @param {string} html */
+function adopt(html) {
+  const fresh = new DOMParser().parseFromString(html, "text/html");
+  let changed = false;
+  for (const region of document.querySelectorAll("[data-live][id]")) {
+    const successor = fresh.getElementById(region.id);
+    if (successor === null || isBusy(region)) continue;
+    const before = region.getAttribute("data-was") ?? "";
+    const after = withoutTimes(successor);
+    if (before === after) continue;
+    successor.setAttribute("data-was", after);
+    markFresh(region, successor);
+    region.replaceWith(document.adoptNode(successor));
+    changed = true;
+  }
+  if (changed) enhance();
+  return changed;
+}
+
+/** What a region says, without how long ago it was. @param {Element} region */
+function withoutTimes(region) {
+  const copy = /** @type {Element} */ (region.cloneNode(true));
+  copy.removeAttribute("data-was");
+  for (const time of copy.querySelectorAll("time")) {
+    time.textContent = "";
+    time.removeAttribute("title");
+  }
+  for (const button of copy.querySelectorAll("[data-copy]")) button.removeAttribute("hidden");
+  return copy.innerHTML;
+}
+
+/** Rows that were not there before stand out for a moment. @param {Element} before @param {Element} after */
+function markFresh(before, after) {
+  const known = new Set([...before.querySelectorAll("[data-row]")].map(rowOf));
+  for (const row of after.querySelectorAll("[data-row]")) {
+    if (!known.has(rowOf(row))) row.classList.add("fresh");
+  }
+}
+
+/** @param {Element} element */
+function rowOf(element) {
+  return element.getAttribute("data-row");
+}
+
+/** Somebody has the focus in it, ticked something or selected text. @param {Element} region */
+function isBusy(region) {
+  if (region.contains(document.activeElement) && document.activeElement !== region) return true;
+  if (region.querySelector("input:checked, details[open]:not([data-open])") !== null) return true;
+  const selection = getSelection();
+  return selection !== null && !selection.isCollapsed && selection.containsNode(region, true);
+}
+
+// --- copying --------------------------------------------------------------------------------------------------
+
+function enhance() {
+  tellTimes();
+  for (const button of document.querySelectorAll("[data-copy]")) button.removeAttribute("hidden");
+  for (const button of document.querySelectorAll("[data-repeat]")) button.removeAttribute("hidden");
+  for (const box of document.querySelectorAll("[data-select-all]")) {
+    box.closest("label")?.removeAttribute("hidden");
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const target = event.target instanceof Element ? event.target : null;
+  const button = target?.closest("[data-copy]");
+  if (button) {
+    await navigator.clipboard.writeText(button.getAttribute("data-copy") ?? "");
+    const before = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => {
+      button.textContent = before;
+    }, 1_500);
+  }
+});
+
+document.addEventListener("change", (event) => {
+  const box = event.target;
+  if (!(box instanceof HTMLInputElement) || !box.matches("[data-select-all]")) return;
+  const all = box.form?.querySelectorAll("input[type=checkbox][name]") ?? [];
+  for (const each of all) if (each instanceof HTMLInputElement) each.checked = box.checked;
+});
+
+// --- forms ----------------------------------------------------------------------------------------------------
+
+/** The second click of a double click would take the place of the answer to the first, and of what it shows once. */
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || form.dataset.once === undefined) return;
+  if (form.dataset.once === "sent") event.preventDefault();
+  form.dataset.once = "sent";
+});
+
+/** The page came back by the browser's own way: its forms may be sent again. */
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-once=sent]")) {
+    form.setAttribute("data-once", "");
+  }
+});
+
+/** `data-repeat` names the class of the rows above, of which one more is wanted. */
+document.addEventListener("click", (event) => {
+  const button = event.target instanceof Element ? event.target.closest("[data-repeat]") : null;
+  const rows = button?.parentElement?.querySelectorAll(`.${button.getAttribute("data-repeat")}`);
+  const last = rows === undefined ? null : rows[rows.length - 1];
+  if (!last) return;
+  const row = /** @type {Element} */ (last.cloneNode(true));
+  for (const input of row.querySelectorAll("input")) input.value = "";
+  last.after(row);
+  row.querySelector("input")?.focus();
+});
+
+// --- trying a filter ------------------------------------------------------------------------------------------
+
+const TYPING_MS = 350;
+
+/**
+ * A form with `data-trial` has a region of that id; its answer to what the form holds is shown there.
+ *
+ * @param {HTMLFormElement} form
+ */
+function tryWhileTyping(form) {
+  const region = document.getElementById(form.dataset.trial ?? "");
+  const action = form.dataset.trialAction;
+  if (region === null || action === undefined) return;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typing;
+  let latest = 0;
+  const attempt = async () => {
+    latest += 1;
+    const mine = latest;
+    const body = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) {
+      if (typeof value === "string" && (name === "filter" || name === "events" || name === "names"))
+        body.append(name, value);
+    }
+    const response = await fetch(action, { method: "POST", body });
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    const answer = fresh.getElementById(region.id);
+    // Only the answer to the last question counts.
+    if (mine !== latest || !response.ok || answer === null) return;
+    region.replaceChildren(...answer.childNodes);
+    region.hidden = false;
+    tellTimes();
+  };
+  form.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(attempt, TYPING_MS);
+  });
+  void attempt();
+}
+
+// --- begin ----------------------------------------------------------------------------------------------------
+
+enhance();
+setInterval(tellTimes, TIMES_EVERY_MS);
+for (const form of document.querySelectorAll("form[data-trial]")) {
+  if (form instanceof HTMLFormElement) tryWhileTyping(form);
+}
+if (document.querySelector("[data-follows]") !== null) {
+  for (const region of document.querySelectorAll("[data-live][id]")) {
+    region.setAttribute("data-was", withoutTimes(region));
+  }
+  document.addEventListener("visibilitychange", () => {
+    waitMs = FIRST_MS;
+    schedule();
+  });
+  for (const sign of ["pointerdown", "keydown", "focus"])
+    addEventListener(sign, rouse, { passive: true });
+  schedule();
+}

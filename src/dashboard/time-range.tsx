@@ -1,0 +1,114 @@
+/** The part of a search that says when: within the last while, or from and to in the visitor's zone. */
+import type { PageContext } from "./session";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+const WITHIN = {
+  hour: { text: "The last hour", ms: HOUR_MS },
+  day: { text: "The last 24 hours", ms: DAY_MS },
+  week: { text: "The last 7 days", ms: 7 * DAY_MS },
+  month: { text: "The last 30 days", ms: 30 * DAY_MS },
+} as const;
+
+/** Receive times, Unix milliseconds, both ends included. */
+export type TimeRange = { sinceMs?: number; untilMs?: number };
+
+/** What the query says; what it says wrongly counts as not said. A `since` counts more than `within`. */
+export function timeRangeOf(c: PageContext, nowMs: number): TimeRange {
+  const { within = "", since = "", until = "" } = c.req.query();
+  const zone = c.get("zone");
+  const length = Object.hasOwn(WITHIN, within) ? WITHIN[within as keyof typeof WITHIN].ms : null;
+  const sinceMs = parseLocalTime(since, zone) ?? (length === null ? null : nowMs - length);
+  const untilMs = parseLocalTime(until, zone);
+  return {
+    ...(sinceMs !== null && { sinceMs }),
+    // The field shows minutes or seconds, and what it shows is meant to the end.
+    ...(untilMs !== null && { untilMs: untilMs + (until.length > MINUTE_LENGTH ? 999 : 59_999) }),
+  };
+}
+
+const MINUTE_LENGTH = "2026-11-23T21:14".length;
+const LOCAL_TIME = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2})(?::(\d{2})(?:\.\d{1,3})?)?$/;
+
+/**
+ * What `datetime-local` gives, as the clocks of `zone` show it → Unix milliseconds; null when it is none. A time that
+ * a zone has twice is the first of them; one that it skips is as far behind the last before it.
+ */
+export function parseLocalTime(text: string, zone: string): number | null {
+  const match = LOCAL_TIME.exec(text);
+  if (match === null) return null;
+  const [year, month, day, hour, minute, second] = match.slice(1).map((part) => Number(part ?? 0));
+  const asUtcMs = Date.UTC(
+    year ?? 0,
+    (month ?? 1) - 1,
+    day ?? 1,
+    hour ?? 0,
+    minute ?? 0,
+    second ?? 0,
+  );
+  if (!new Date(asUtcMs).toISOString().startsWith(text.slice(0, MINUTE_LENGTH))) return null;
+  // The offset a day earlier and a day later: around a change of the clocks, one of them is right.
+  const candidates = [asUtcMs - DAY_MS, asUtcMs + DAY_MS].map(
+    (ms) => asUtcMs - zoneOffsetMs(ms, zone),
+  );
+  const right = candidates.filter((ms) => ms + zoneOffsetMs(ms, zone) === asUtcMs);
+  return right.length > 0 ? Math.min(...right) : (candidates[0] ?? null);
+}
+
+/** How far the clocks of `zone` are ahead of UTC. */
+function zoneOffsetMs(ms: number, zone: string): number {
+  const parts = new Intl.DateTimeFormat("en-GB", {
+    timeZone: zone,
+    year: "numeric",
+    month: "numeric",
+    day: "numeric",
+    hour: "numeric",
+    minute: "numeric",
+    second: "numeric",
+    hourCycle: "h23",
+  }).formatToParts(ms);
+  const of = (type: string) => Number(parts.find((part) => part.type === type)?.value ?? 0);
+  const local = Date.UTC(
+    of("year"),
+    of("month") - 1,
+    of("day"),
+    of("hour"),
+    of("minute"),
+    of("second"),
+  );
+  return local - Math.floor(ms / 1_000) * 1_000;
+}
+
+/** The fields `within`, `since` and `until`, filled in with what was asked. */
+export function TimeRangeFields({
+  query,
+  zone,
+}: {
+  query: Readonly<Record<string, string>>;
+  zone: string;
+}) {
+  return (
+    <>
+      <label>
+        Received
+        <select name="within">
+          <option value="">Any time</option>
+          {Object.entries(WITHIN).map(([name, { text }]) => (
+            <option value={name} selected={query.within === name}>
+              {text}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label class="when">
+        From ({zone})
+        <input type="datetime-local" name="since" value={query.since ?? ""} />
+      </label>
+      <label class="when">
+        To ({zone})
+        <input type="datetime-local" name="until" value={query.until ?? ""} />
+      </label>
+    </>
+  );
+}

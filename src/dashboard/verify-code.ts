@@ -1,0 +1,63 @@
+/** Code that verifies a delivery, ready to be taken over; `RELAY_SECRET` is the webhook's signing secret. */
+
+export type Sample = { title: string; code: string };
+
+/** The first way needs nothing new where a handler for Leadterra's own webhooks exists. */
+export const SAMPLES: { leadterra: readonly Sample[]; standard: readonly Sample[] } = {
+  leadterra: [
+    {
+      title: "Node or TypeScript",
+      code: `import { createHmac, timingSafeEqual } from "node:crypto";
+
+/** @param body the raw bytes; @param signature the header X-Leadterra-Signature */
+export function isGenuine(body: Buffer, signature: string): boolean {
+  const secret = process.env.RELAY_SECRET ?? ""; // the whole of it, with whsec_
+  const expected = Buffer.from(createHmac("sha256", secret).update(body).digest("hex"));
+  const given = Buffer.from(signature);
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}
+`,
+    },
+    {
+      title: "Python",
+      code: `import hashlib, hmac, os
+
+def is_genuine(body: bytes, signature: str) -> bool:   # the header X-Leadterra-Signature
+    secret = os.environ["RELAY_SECRET"].encode()       # the whole of it, with whsec_
+    expected = hmac.new(secret, body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), signature.encode())
+`,
+    },
+  ],
+  standard: [
+    {
+      title: "Node or TypeScript",
+      code: `import { Webhook } from "standardwebhooks"; // npm install standardwebhooks
+
+const webhook = new Webhook(process.env.RELAY_SECRET ?? "");
+
+/** @param body the raw text; throws when it does not verify, or is older than five minutes */
+export function eventIn(body: string, headers: Record<string, string>): unknown {
+  return webhook.verify(body, headers); // webhook-id, webhook-timestamp, webhook-signature
+}
+`,
+    },
+    {
+      title: "Python",
+      code: `import base64, hashlib, hmac, os, time
+
+def is_genuine(body: bytes, headers) -> bool:
+    sent_at = headers["webhook-timestamp"]
+    if abs(time.time() - int(sent_at)) > 300:
+        return False
+    key = base64.b64decode(os.environ["RELAY_SECRET"].removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{sent_at}.".encode() + body
+    expected = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+    return any(
+        hmac.compare_digest(expected, each.encode())
+        for each in headers["webhook-signature"].split()
+    )
+`,
+    },
+  ],
+};

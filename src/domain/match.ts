@@ -1,0 +1,127 @@
+/** Why a webhook does not want an event, in words for a person. Whether it does is for `compileRoute` to say. */
+import type { RelayEvent } from "./event";
+import { compileFilter, type Filter, valuesOf } from "./filter";
+import { ALL_EVENTS, compileRoute, type Route } from "./webhook";
+
+/** Of a value, an operand or a name, before it ends in `…`. */
+const MAX_TEXT_CHARACTERS = 80;
+/** Of values found, of operands, of names, and of the alternatives of an `$or`. */
+const MAX_LISTED = 3;
+const MAX_SENTENCE_CHARACTERS = 600;
+
+/**
+ * Why `route` does not want `event`: its name, or the first condition of the filter that does not hold, with what
+ * was found instead.
+ *
+ * @returns null when it wants it; else a clause without a capital and a full stop, of at most 600 characters. It
+ *   repeats text of the event: to be shown as text.
+ */
+export function explainMiss(
+  route: Route,
+  event: Pick<RelayEvent, "name" | "envelope">,
+): string | null {
+  if (compileRoute(route).wants(event)) return null;
+  const { events, filter } = route;
+  if (!events.includes(ALL_EVENTS) && !events.includes(event.name)) {
+    return cut(
+      `asks for ${listed(events.map(short))}, not for ${short(event.name)}`,
+      MAX_SENTENCE_CHARACTERS,
+    );
+  }
+  const miss = filter === null ? null : missOf(filter, event.envelope);
+  return cut(miss ?? "the filter does not match", MAX_SENTENCE_CHARACTERS);
+}
+
+/**
+ * The filter taken apart: each part is asked as a filter of its own, so that this cannot disagree with the whole.
+ * null when all of it holds.
+ */
+function missOf(filter: Filter, envelope: unknown): string | null {
+  for (const [key, operand] of Object.entries(filter)) {
+    if (compileFilter({ [key]: operand })(envelope)) continue;
+    if (key === "$and") return firstMiss(operand as readonly Filter[], envelope);
+    if (key === "$or") return everyMiss(operand as readonly Filter[], envelope);
+    return missAt(key, operand, envelope);
+  }
+  return null;
+}
+
+function firstMiss(filters: readonly Filter[], envelope: unknown): string | null {
+  for (const filter of filters) {
+    const miss = missOf(filter, envelope);
+    if (miss !== null) return miss;
+  }
+  return null;
+}
+
+function everyMiss(filters: readonly Filter[], envelope: unknown): string {
+  const misses = filters.slice(0, MAX_LISTED).map((filter) => missOf(filter, envelope) ?? "");
+  const [only = ""] = misses;
+  if (filters.length === 1) return only;
+  const more = filters.length > MAX_LISTED ? "; …" : "";
+  return `none of the ${filters.length} in $or holds: ${misses.join("; ")}${more}`;
+}
+
+function missAt(path: string, operand: Filter[string], envelope: unknown): string {
+  const name = path === "event" ? "the event" : short(path);
+  const head = `${name} is ${found(valuesOf(path, envelope))}, and the filter wants`;
+  if (typeof operand !== "object" || operand === null) return `${head} ${text(operand)}`;
+  const missed = Object.entries(operand).find(
+    ([operator, value]) => !compileFilter({ [path]: { [operator]: value } })(envelope),
+  );
+  return missed === undefined ? head : `${head} ${wanted(...missed)}`;
+}
+
+const WORDS: ReadonlyMap<string, string> = new Map([
+  ["$ne", "anything but"],
+  ["$gt", "more than"],
+  ["$gte", "at least"],
+  ["$lt", "less than"],
+  ["$lte", "at most"],
+  ["$startsWith", "a text that starts with"],
+  ["$endsWith", "a text that ends with"],
+]);
+
+function wanted(operator: string, operand: unknown): string {
+  const list = Array.isArray(operand) ? operand.map(text) : [];
+  switch (operator) {
+    case "$eq":
+      return text(operand);
+    case "$in":
+      return list.length === 1 ? listed(list) : `one of ${listed(list)}`;
+    case "$nin":
+      return `none of ${listed(list)}`;
+    case "$exists":
+      return operand === true ? "it to be there" : "it to be missing";
+    case "$not":
+      return `what does not fit ${text(operand)}`;
+    default:
+      return `${WORDS.get(operator) ?? operator} ${text(operand)}`;
+  }
+}
+
+function found(values: readonly unknown[]): string {
+  return values.length === 0 ? text(undefined) : listed(values.map(text));
+}
+
+/** `a, b, c and 2 more`. */
+function listed(items: readonly string[]): string {
+  if (items.length > MAX_LISTED) {
+    return `${items.slice(0, MAX_LISTED).join(", ")} and ${items.length - MAX_LISTED} more`;
+  }
+  return items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
+}
+
+function text(value: unknown): string {
+  return value === undefined ? "missing" : short(JSON.stringify(value));
+}
+
+function short(given: string): string {
+  return cut(given, MAX_TEXT_CHARACTERS);
+}
+
+/** Never through the middle of a character. */
+function cut(given: string, characters: number): string {
+  if (given.length <= characters) return given;
+  return `${given.slice(0, characters - 1).replace(/[\uD800-\uDBFF]$/, "")}…`;
+}

@@ -1,0 +1,120 @@
+/** What the relay costs (`npm run bench -- cost`): an operation more for each event or delivery shows here. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  type Measured,
+  type MeasuredFailure,
+  measure,
+  measureFailure,
+  sumOf,
+  usageOf,
+  usagePerEvent,
+} from "../../bench/cost/measure.ts";
+import { buildMeteredWorker, type Counts } from "../../bench/cost/metered-relay.ts";
+import type { Build } from "../crash/workerd.ts";
+
+let build: Build;
+
+beforeAll(async () => {
+  build = await buildMeteredWorker();
+});
+
+afterAll(() => build.remove());
+
+/** What is billed of `counts`; rows read are a thousandth of a row written, and only bounded. */
+function billed(counts: Counts) {
+  return {
+    worker: sumOf(counts, "worker"),
+    kv: sumOf(counts, "kv"),
+    queue: sumOf(counts, "queue"),
+    registry: sumOf(counts, "rpc.Registry", "alarm.Registry", "written.Registry"),
+    journalCalls: sumOf(counts, "rpc.Journal"),
+    journalRows: sumOf(counts, "written.Journal"),
+    subscriberCalls: sumOf(counts, "rpc.Subscriber"),
+    subscriberAlarms: sumOf(counts, "alarm.Subscriber"),
+    subscriberRows: sumOf(counts, "written.Subscriber"),
+  };
+}
+
+describe("a relay with two webhooks", () => {
+  const webhooks = 2;
+  let measured: Measured;
+  const batch = (size: number) => measured.batches.get(size) ?? {};
+
+  beforeAll(async () => {
+    measured = await measure(build, { webhooks });
+  });
+
+  it("counts a full batch", () => {
+    expect(billed(batch(100))).toEqual({
+      worker: 101,
+      kv: 200,
+      queue: 300,
+      registry: 1,
+      journalCalls: 1,
+      journalRows: 101,
+      subscriberCalls: webhooks,
+      subscriberAlarms: webhooks,
+      // Each delivery on arrival and with its outcome, the arrival, a lease, an alarm.
+      subscriberRows: webhooks * 203,
+    });
+  });
+
+  it("counts a batch of one", () => {
+    expect(billed(batch(1))).toEqual({
+      worker: 2,
+      kv: 2,
+      queue: 3,
+      registry: 1,
+      journalCalls: 1,
+      journalRows: 2,
+      subscriberCalls: webhooks,
+      subscriberAlarms: webhooks,
+      subscriberRows: webhooks * 5,
+    });
+  });
+
+  it("costs so much an event and so much a batch, whatever the size", () => {
+    const { rowsRead: _, ...perEvent } = usagePerEvent(measured, 10);
+    const counted = usageOf(batch(10));
+    for (const [resource, amount] of Object.entries(perEvent)) {
+      expect(10 * amount, resource).toBeCloseTo(counted[resource as keyof typeof perEvent]);
+    }
+  });
+
+  it("reads few rows, with every table that retention keeps", () => {
+    expect(sumOf(batch(100), "read") / 100).toBeLessThan(15 * webhooks);
+    expect(sumOf(batch(1), "read")).toBeLessThan(200 * webhooks);
+  });
+
+  it("counts what a new hour, day and period and a sweep cost", () => {
+    const { hour, day, period, sweep } = measured.over;
+    // The hour that ended, and the run with a new one.
+    expect(sumOf(hour, "written")).toBe(2 * webhooks);
+    // Three tables, a list of webhooks, and the alarm that deletes it all.
+    expect(sumOf(day, "written")).toBe(8);
+    // Two tables with their indexes; the oldest are dropped, and so is a Journal.
+    expect(sumOf(period, "written")).toBeLessThanOrEqual(12 * webhooks);
+    expect(period).toMatchObject({ "dropped.Subscriber": 2 * webhooks, "dropped.Journal": 1 });
+    expect(billed(sweep)).toMatchObject({ worker: 1, registry: 2, subscriberCalls: webhooks });
+    expect(sumOf(sweep, "written")).toBe(0);
+  });
+});
+
+describe("an event that fails all six times", () => {
+  let failure: MeasuredFailure;
+
+  beforeAll(async () => {
+    failure = await measureFailure(build);
+  });
+
+  it("counts every attempt", () => {
+    const rows = failure.steps.map(({ counts }) => sumOf(counts, "written"));
+    expect(rows).toEqual([5, 6, 6, 6, 6, 6, 4]);
+    const alarms = failure.steps.map(({ counts }) => sumOf(counts, "alarm"));
+    expect(alarms).toEqual([0, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it("counts all of it", () => {
+    expect(billed(failure.total)).toMatchObject({ journalRows: 2, subscriberRows: 37 });
+  });
+});

@@ -1,0 +1,172 @@
+/** Who looks at the dashboard, and with what: a phone, a keyboard, a screen reader, in light and dark, without scripts. */
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Locator, Page } from "playwright-core";
+import { expect, it } from "vitest";
+import { answering } from "../journey/receiver.ts";
+import { API_KEY } from "../journey/relay.ts";
+import { describeInBrowser, pagesOf, type Rig, signIn } from "./rig.ts";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const PHONE = { width: 360, height: 740 } as const;
+/** No page has more to tab through than this. */
+const MOST_TABS = 120;
+const LONG = "a-rather-long-name-that-nobody-breaks-".repeat(4);
+
+type Found = { id: string; impact: string; nodes: { target: string[]; failureSummary: string }[] };
+
+/** What axe finds on the page that somebody with a disability would be stopped or slowed by. */
+async function violationsOf(page: Page, rules: object): Promise<string[]> {
+  const { violations } = await page.evaluate<{ violations: Found[] }>(
+    `axe.run(document, ${JSON.stringify({ resultTypes: ["violations"], runOnly: rules })})`,
+  );
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, nodes }) =>
+      nodes.map(({ target, failureSummary }) => `${id}: ${target.join(" ")}: ${failureSummary}`),
+    );
+}
+
+async function expectAccessible(page: Page, name: string): Promise<void> {
+  await page.evaluate(AXE);
+  await page.emulateMedia({ colorScheme: "light" });
+  expect(await violationsOf(page, { type: "tag", values: STANDARDS }), name).toEqual([]);
+  await page.emulateMedia({ colorScheme: "dark" });
+  // Only colours differ.
+  const colours = { type: "rule", values: ["color-contrast"] };
+  expect(await violationsOf(page, colours), `${name}, in the dark`).toEqual([]);
+  const before = page.viewportSize() ?? PHONE;
+  await page.setViewportSize(PHONE);
+  const width = await page.evaluate("document.documentElement.scrollWidth");
+  expect(width, `${name}, on a phone`).toBeLessThanOrEqual(PHONE.width);
+  await page.setViewportSize(before);
+}
+
+/** One of everything: a webhook that fails, one that is well, a paused one; events, a dead letter, an audit log. */
+async function stage(rig: Rig): Promise<Record<string, string>> {
+  rig.service.answer = ({ request, response }) => {
+    response.writeHead(request.path.startsWith("/bad") ? 503 : 200).end("The answer of a service.");
+  };
+  const failing = await rig.register({ url: `${rig.service.url}/bad/${LONG}`, description: LONG });
+  const other = await rig.register({ description: "CRM", headers: { "x-team": "sales" } });
+  await rig.relay.api("POST", `/v1/webhooks/${other.id}/pause`);
+  const eventId = await rig.relay.accept({
+    event: `campaign.${LONG.slice(0, 100)}`,
+    data: {
+      campaignId: LONG,
+      lead: { email: `${LONG}@example.com` },
+      text: LONG,
+      at: performance.now(),
+    },
+  });
+  await rig.relay.attempted(failing.id, eventId);
+  await rig.keepDeadLetter({
+    id: "dl_1",
+    event: "reply.received",
+    reason: "subscriber_unreachable",
+    webhookIds: [failing.id],
+  });
+  return pagesOf(failing.id, eventId);
+}
+
+describeInBrowser("the dashboard", (rig) => {
+  it("has no page that axe finds serious faults with, in light and dark, or that is wider than a phone", async () => {
+    const pages = await stage(rig);
+    const page = await rig.open();
+    await page.goto("/dashboard/sign-in");
+    await expectAccessible(page, "signing in");
+    await signIn(page, API_KEY);
+    await page.waitForURL(/\/dashboard$/);
+    for (const [name, path] of Object.entries(pages)) {
+      await page.goto(path);
+      await expectAccessible(page, name);
+    }
+  });
+
+  it("is worked by the keyboard alone: signing in, registering, retrying", async () => {
+    const page = await rig.open();
+    await page.goto("/dashboard/webhooks/new");
+    await page.getByLabel("API key").and(page.locator(":focus")).waitFor();
+    await page.keyboard.type(API_KEY);
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/dashboard\/webhooks\/new$/);
+
+    await tabTo(page, page.getByLabel("URL", { exact: true }));
+    await page.keyboard.type(`${rig.service.url}/keyboard`);
+    await tabTo(page, page.getByText("Order, pace and retries"));
+    await page.keyboard.press("Space");
+    await tabTo(page, page.getByRole("checkbox", { name: /^One event at a time/ }));
+    await page.keyboard.press("Space");
+    await tabTo(page, page.getByRole("button", { name: "Register the webhook" }));
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "The webhook is registered" }).waitFor();
+
+    rig.service.answer = answering(500);
+    const eventId = await rig.relay.accept({ event: "custom.keyboard", data: {} });
+    const webhook = await newestWebhook(rig);
+    expect(webhook.ordered).toBe(true);
+    await rig.relay.attempted(webhook.id, eventId);
+    rig.service.answer = answering(200);
+    await page.goto(`/dashboard/webhooks/${webhook.id}/deliveries/${eventId}`);
+    await tabTo(page, page.getByRole("button", { name: "Retry now" }));
+    await page.keyboard.press("Space");
+    await page.getByRole("status").getByText("will be sent again now").waitFor();
+    await rig.relay.finished(webhook.id, eventId);
+  });
+
+  it("works with JavaScript off: signing in, registering, retrying, pausing, deleting a dead letter", async () => {
+    const page = await rig.signedIn({ javaScriptEnabled: false });
+    await page.goto("/dashboard/webhooks/new");
+    await page.getByLabel("URL", { exact: true }).fill(`${rig.service.url}/plain`);
+    await page.getByRole("button", { name: "Register the webhook" }).click();
+    await page.getByRole("heading", { name: "The webhook is registered" }).waitFor();
+    // What only a script can do is not offered.
+    expect(await page.locator("[data-copy]:visible").count()).toBe(0);
+
+    const webhook = await newestWebhook(rig);
+    rig.service.answer = answering(500);
+    const eventId = await rig.relay.accept({ event: "custom.plain", data: {} });
+    await rig.relay.attempted(webhook.id, eventId);
+    rig.service.answer = answering(200);
+    await page.goto(`/dashboard/webhooks/${webhook.id}/deliveries/${eventId}`);
+    await page.getByRole("button", { name: "Retry now" }).click();
+    await page.getByRole("status").getByText("will be sent again now").waitFor();
+    expect((await rig.relay.finished(webhook.id, eventId)).status).toBe("delivered");
+
+    await page.goto(`/dashboard/webhooks/${webhook.id}`);
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("status").getByText("Paused").waitFor();
+
+    const letter = { id: "dl_plain", event: "custom.dead", reason: "full", webhookIds: null };
+    await rig.keepDeadLetter(letter);
+    await page.goto("/dashboard/dead-letters");
+    await page.locator("summary", { hasText: "dl_plain" }).click();
+    await page.getByRole("button", { name: "Delete dl_plain for good" }).click();
+    await page.getByRole("status").getByText("The dead letter is deleted.").waitFor();
+  });
+});
+
+async function newestWebhook({ relay }: Rig): Promise<{ id: string; ordered: boolean }> {
+  const { body } = await relay.api("GET", "/v1/webhooks");
+  const [webhook] = (body as { data: { id: string; ordered: boolean }[] }).data;
+  if (webhook === undefined) throw new Error("there is no webhook");
+  return webhook;
+}
+
+/** Presses Tab until this has the focus; whatever has it on the way shows it. */
+async function tabTo(page: Page, goal: Locator): Promise<void> {
+  for (let tabs = 0; tabs < MOST_TABS; tabs++) {
+    await page.keyboard.press("Tab");
+    const { name, isVisible } = await page.evaluate<{ name: string; isVisible: boolean }>(`(() => {
+      const { activeElement } = document;
+      const { outlineStyle, outlineWidth } = getComputedStyle(activeElement);
+      const isVisible = outlineStyle !== "none" && parseFloat(outlineWidth) >= 2;
+      return { name: activeElement.outerHTML.slice(0, 200), isVisible };
+    })()`);
+    expect(isVisible, `the focus is not seen on ${name}`).toBe(true);
+    if ((await goal.and(page.locator(":focus")).count()) > 0) return;
+  }
+  throw new Error(`${MOST_TABS} tabs do not lead to it`);
+}

@@ -1,0 +1,166 @@
+/** What the two people do whom the dashboard is for: connect a service, and put one right that gets nothing. */
+import type { Page } from "playwright-core";
+import { expect, it } from "vitest";
+import { answering } from "../journey/receiver.ts";
+import { describeInBrowser } from "./rig.ts";
+
+const BODY = "Billing is being upgraded.";
+
+/** A page that is marked keeps the mark until it is loaded again. */
+async function mark(page: Page): Promise<void> {
+  await page.evaluate("window.marked = true");
+}
+
+function isMarked(page: Page): Promise<unknown> {
+  return page.evaluate("window.marked === true");
+}
+
+async function register(page: Page, url: string): Promise<string> {
+  await page.goto("/dashboard/webhooks/new");
+  await page.getByLabel("URL", { exact: true }).fill(url);
+  await page.getByLabel("Name or description").fill("The CRM");
+  await page.getByRole("button", { name: "Register the webhook" }).click();
+  await page.getByRole("heading", { name: "The webhook is registered" }).waitFor();
+  return secretOn(page);
+}
+
+async function secretOn(page: Page): Promise<string> {
+  const text = (await page.locator("#content").textContent()) ?? "";
+  return /whsec_[A-Za-z0-9+/=]{44}/.exec(text)?.[0] ?? "";
+}
+
+describeInBrowser("whoever has to do with a service", (rig) => {
+  it("registers a webhook, tests it, and sees the first event arrive without a reload", async () => {
+    const page = await rig.signedIn();
+    await page.getByRole("heading", { name: "To the first event" }).waitFor();
+    const secret = await register(page, `${rig.service.url}/first?token=hidden-token`);
+    expect(secret).not.toBe("");
+    await page.getByRole("button", { name: "Send a test" }).click();
+    await page.getByText("200").first().waitFor();
+    expect((await rig.service.last()).path).toBe("/first?token=hidden-token");
+
+    await page.goto("/dashboard");
+    await mark(page);
+    const eventId = await rig.relay.accept({ event: "custom.first", data: {} });
+    await page.locator("#events").getByRole("link", { name: eventId }).waitFor();
+    await page.locator("#condition").getByText("Everything is all right").waitFor();
+    await page.locator("#first-steps > *").waitFor({ state: "detached" });
+    expect(await isMarked(page)).toBe(true);
+
+    await page.goto("/dashboard/events");
+    await mark(page);
+    const next = await rig.relay.accept({ event: "custom.second", data: {} });
+    await page.locator(`#events [data-row="${next}"]`).waitFor();
+    expect(await isMarked(page)).toBe(true);
+
+    for (const path of ["/dashboard", "/dashboard/webhooks", "/dashboard/audit"]) {
+      await page.goto(path);
+      const shown = await page.content();
+      expect(shown, path).not.toContain("hidden-token");
+      expect(shown, path).not.toContain(secret);
+    }
+  });
+
+  it("sees while typing what a filter would let through", async () => {
+    await rig.relay.accept({ event: "custom.filtered", data: { plan: "gold" } });
+    await rig.relay.accept({ event: "custom.filtered", data: { plan: "tin" } });
+    const page = await rig.signedIn();
+    await page.goto("/dashboard/webhooks/new");
+    const trial = page.locator("#trial");
+    await trial.getByText("Of the latest").waitFor();
+    await page.getByLabel("Filter", { exact: true }).pressSequentially('{"data.plan": "gold"');
+    await trial.getByText("The filter").waitFor();
+    await page.getByLabel("Filter", { exact: true }).pressSequentially("}");
+    await trial.getByText("it would get 1.").waitFor();
+  });
+
+  // --- and puts one right that gets nothing -------------------------------------------------------------------
+
+  it("finds the failing delivery, reads the answer, and retries it", async () => {
+    rig.service.answer = ({ request, response }) => {
+      const isBilling = request.path === "/billing";
+      response.writeHead(isBilling ? 503 : 200).end(isBilling ? BODY : "");
+    };
+    const webhook = await rig.register({
+      url: `${rig.service.url}/billing`,
+      description: "Billing",
+    });
+    const eventId = await rig.relay.accept({ event: "custom.failing", data: {} });
+    await rig.relay.attempted(webhook.id, eventId);
+
+    const page = await rig.signedIn();
+    const condition = page.locator("#condition .headline");
+    await condition.getByText("Billing does not take deliveries").waitFor();
+    await condition.getByRole("link", { name: "Billing" }).click();
+    await page.getByRole("link", { name: "custom.failing" }).first().click();
+    await page.getByRole("heading", { name: "Attempt 1" }).getByText("503").waitFor();
+    await page.getByText(BODY).waitFor();
+    await page.getByText("The next attempt is").waitFor();
+
+    rig.service.answer = answering(204);
+    await page.getByRole("button", { name: "Retry now" }).click();
+    await page.getByRole("status").getByText("1 delivery will be sent again now.").waitFor();
+    await page.getByRole("heading", { name: "Attempt 2" }).getByText("204").waitFor();
+    await page.getByText("The service has it").waitFor();
+    const { attempts } = await rig.relay.finished(webhook.id, eventId);
+    expect(attempts).toBe(2);
+  });
+
+  it("replays what was delivered, with the same id", async () => {
+    const webhook = await rig.register({ url: `${rig.service.url}/replayed` });
+    const eventId = await rig.relay.accept({ event: "custom.replayed", data: {} });
+    await rig.relay.finished(webhook.id, eventId);
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/webhooks/${webhook.id}/replay`);
+    await page.getByLabel("All of them").check();
+    await page.getByRole("button", { name: "Count them first" }).click();
+    await page.getByText("1 delivery would be sent again.").waitFor();
+    await page.getByRole("button", { name: "Send them again" }).click();
+    await page.getByRole("status").getByText("1 delivery will be sent again.").waitFor();
+    await rig.relay.attempted(webhook.id, eventId, 2);
+    const ids = rig.service.requests
+      .filter(({ path }) => path === "/replayed")
+      .map(({ headers }) => headers["webhook-id"]);
+    expect(ids).toEqual([eventId, eventId]);
+  });
+
+  it("rotates a secret, which is shown once", async () => {
+    const webhook = await rig.register();
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/webhooks/${webhook.id}`);
+    await page.getByRole("link", { name: /^Rotate/ }).click();
+    await page.getByRole("button", { name: "Rotate the secret" }).click();
+    await page.getByRole("heading", { name: "The new signing secret" }).waitFor();
+    const secret = await secretOn(page);
+    expect(secret).not.toBe("");
+    expect(secret).not.toBe(webhook.signingSecret);
+    // Sends the form once more.
+    await page.reload();
+    expect(await page.content()).not.toContain(secret);
+    expect(await secretOn(page)).toBe("");
+    const { body } = await rig.relay.api("GET", "/v1/audit");
+    const { data } = body as { data: { action: string; webhookId: string }[] };
+    const rotations = data.filter(
+      ({ action, webhookId }) => action.includes("rotated") && webhookId === webhook.id,
+    );
+    expect(rotations).toHaveLength(1);
+  });
+
+  it("pauses a webhook, sees what is held, and resumes it", async () => {
+    const webhook = await rig.register({ url: `${rig.service.url}/paused` });
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/webhooks/${webhook.id}`);
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("status").getByText("Paused").waitFor();
+    const eventId = await rig.relay.accept({ event: "custom.held", data: {} });
+    await rig.relay.deliveryOnce(webhook.id, eventId, ({ status }) => status === "pending");
+    await page.goto("/dashboard");
+    await page.locator("#condition").getByText("is paused. 1 delivery is held.").waitFor();
+    expect(rig.service.requests.filter(({ path }) => path === "/paused")).toEqual([]);
+    await page.goto(`/dashboard/webhooks/${webhook.id}`);
+    await page.getByRole("button", { name: "Resume" }).click();
+    await page.getByRole("status").getByText("Resumed").waitFor();
+    const { status } = await rig.relay.finished(webhook.id, eventId);
+    expect(status).toBe("delivered");
+  });
+});

@@ -1,0 +1,153 @@
+/**
+ * A relay, a service and a browser for the tests of one file. Whatever a page does that it must not is an offence:
+ * a dialog, an error in the console, a violation of the Content-Security-Policy, a request to anyone but the relay,
+ * a page that is wider than the window. There must be none after any test.
+ */
+import { createServer } from "node:http";
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, inject } from "vitest";
+import { launchChromium } from "../../scripts/chromium.ts";
+import { listen } from "../../scripts/loopback.ts";
+import { answering, Receiver } from "../journey/receiver.ts";
+import { API_KEY, type RegisteredWebhook, type Relay, startRelay } from "../journey/relay.ts";
+
+/** How long a page may take to show what has happened; it asks every two seconds at first. */
+const PATIENCE_MS = 15_000;
+/** The relay's own answers to what a test does wrong on purpose are no errors of the page. */
+const EXPECTED = /^Failed to load resource: the server responded with a status of 4\d\d/;
+const VIOLATION = "content security policy violated";
+
+export type Rig = {
+  relay: Relay;
+  /** The service; it answers 200 until told otherwise. */
+  service: Receiver;
+  browser: Browser;
+  offences: string[];
+  /** A window of its own. */
+  open(options?: BrowserContextOptions): Promise<Page>;
+  /** The same, signed in with this key. */
+  signedIn(options?: BrowserContextOptions & { key?: string }): Promise<Page>;
+  /** A webhook that leads to the service; it stays for the file. */
+  register(draft?: Record<string, unknown>): Promise<RegisteredWebhook>;
+  /** Puts a dead letter where the consumer would, through the Worker of these tests. */
+  keepDeadLetter(draft: DeadLetterDraft): Promise<void>;
+};
+
+/** What a file's tests are about, skipped where there is no browser. */
+export function describeInBrowser(name: string, tests: (rig: Rig) => void): void {
+  const executable = inject("chromium");
+  describe.skipIf(executable === null)(name, () => {
+    const rig = { offences: [] as string[] } as Rig;
+    const contexts: BrowserContext[] = [];
+
+    beforeAll(async () => {
+      const server = createServer({ requestTimeout: 0, headersTimeout: 0 });
+      [rig.relay, rig.browser, rig.service] = await Promise.all([
+        startRelay({}, { entrypoint: "test/browser/worker.ts" }),
+        launchChromium(executable ?? ""),
+        listen(server).then((port) => new Receiver(server, port, answering(200))),
+      ]);
+    });
+    afterAll(async () => {
+      await rig.browser?.close();
+      await rig.service?.close();
+      await rig.relay?.close();
+    });
+    afterEach(async () => {
+      rig.service.answer = answering(200);
+      for (const context of contexts.splice(0)) await context.close();
+      expect(rig.offences.splice(0)).toEqual([]);
+    });
+
+    rig.open = async (options = {}) => {
+      const context = await rig.browser.newContext({ baseURL: rig.relay.origin, ...options });
+      contexts.push(context);
+      context.setDefaultTimeout(PATIENCE_MS);
+      await watch(context, rig);
+      return context.newPage();
+    };
+    rig.signedIn = async ({ key = API_KEY, ...options } = {}) => {
+      const page = await rig.open(options);
+      await signIn(page, key);
+      await page.waitForURL(/\/dashboard$/);
+      return page;
+    };
+    rig.register = async (draft = {}) => {
+      const { status, body, text } = await rig.relay.api("POST", "/v1/webhooks", {
+        url: `${rig.service.url}/in`,
+        events: ["*"],
+        ...draft,
+      });
+      if (status !== 201) throw new Error(`not registered: ${status} ${text}`);
+      return (body as { webhook: RegisteredWebhook }).webhook;
+    };
+    rig.keepDeadLetter = async (draft) => {
+      const body = JSON.stringify(draft);
+      const { status } = await rig.relay.fetch("/test/dead-letters", { method: "POST", body });
+      if (status !== 204) throw new Error(`no dead letter: ${status}`);
+    };
+    tests(rig);
+  });
+}
+
+export async function signIn(page: Page, key: string): Promise<void> {
+  await page.goto("/dashboard/sign-in");
+  await page.getByLabel("API key").fill(key);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+async function watch(context: BrowserContext, { offences, relay }: Rig): Promise<void> {
+  await context.addInitScript(`document.addEventListener("securitypolicyviolation", (event) =>
+    console.error(${JSON.stringify(VIOLATION)}, event.violatedDirective, event.blockedURI))`);
+  context.on("dialog", (dialog) => {
+    offences.push(`a dialog at ${dialog.page()?.url()}: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  context.on("weberror", (error) => {
+    offences.push(`an error at ${error.page()?.url()}: ${error.error()}`);
+  });
+  context.on("console", (message) => {
+    if (message.type() !== "error" || EXPECTED.test(message.text())) return;
+    offences.push(`an error at ${message.page()?.url()}: ${message.text()}`);
+  });
+  context.on("request", (request) => {
+    const { origin, protocol } = new URL(request.url());
+    if (origin === relay.origin || protocol === "data:" || origin === "null") return;
+    // A page of another site, which a test opens itself.
+    if (request.isNavigationRequest()) return;
+    offences.push(`a request to ${request.url()} from ${request.frame().url()}`);
+  });
+}
+
+export type DeadLetterDraft = {
+  id: string;
+  /** null for a message that is no event. */
+  event: string | null;
+  reason: string;
+  webhookIds: readonly string[] | null;
+};
+
+/** Every page of the dashboard, with this webhook and this event. */
+export function pagesOf(webhookId: string, eventId: string): Record<string, string> {
+  const webhook = `/dashboard/webhooks/${webhookId}`;
+  return {
+    overview: "/dashboard",
+    "overview of a week": "/dashboard?over=week",
+    webhooks: "/dashboard/webhooks",
+    "new webhook": "/dashboard/webhooks/new",
+    webhook,
+    "webhook, to be changed": `${webhook}/edit`,
+    "webhook, to be deleted": `${webhook}/delete`,
+    "secret, to be rotated": `${webhook}/rotate`,
+    replay: `${webhook}/replay`,
+    discard: `${webhook}/discard`,
+    deliveries: "/dashboard/deliveries",
+    delivery: `${webhook}/deliveries/${eventId}`,
+    events: "/dashboard/events",
+    event: `/dashboard/events/${eventId}`,
+    "event, to be erased": `/dashboard/events/${eventId}/erase`,
+    "dead letters": "/dashboard/dead-letters",
+    audit: "/dashboard/audit",
+    "no such page": "/dashboard/nothing",
+  };
+}

@@ -1,0 +1,74 @@
+/** Signing in, in a browser: with the right key, a wrong one, and from a link on another site. */
+import { createServer } from "node:http";
+import { expect, it, onTestFinished } from "vitest";
+import { closeServer, listen } from "../../scripts/loopback.ts";
+import { API_KEY, READ_ONLY_API_KEY } from "../journey/relay.ts";
+import { describeInBrowser, signIn } from "./rig.ts";
+
+describeInBrowser("signing in", (rig) => {
+  it("takes a configured key, keeps to it, and leads to the page that was asked for", async () => {
+    const page = await rig.open();
+    await page.goto("/dashboard/audit");
+    await page.waitForURL(/\/dashboard\/sign-in\?next=/);
+    await page.getByLabel("API key").fill("a-key-that-nobody-configured");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("alert").getByText("not a configured API key").waitFor();
+    await page.getByLabel("API key").fill(API_KEY);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.waitForURL(/\/dashboard\/audit$/);
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.waitForURL(/\/dashboard\/sign-in$/);
+    await page.goto("/dashboard");
+    await page.waitForURL(/\/dashboard\/sign-in/);
+  });
+
+  it("leads a link from another site to its page, still signed in", async () => {
+    const page = await rig.signedIn();
+    const target = `${rig.relay.origin}/dashboard/audit`;
+    const server = createServer((_, response) => {
+      response.writeHead(200, { "content-type": "text/html" });
+      response.end(`<title>Chat</title><a href="${target}">look</a>`);
+    });
+    const port = await listen(server);
+    onTestFinished(() => closeServer(server));
+    // localhost and 127.0.0.1 are two sites.
+    await page.goto(`http://localhost:${port}/`);
+    await page.getByRole("link", { name: "look" }).click();
+    await page.waitForURL(target);
+    await page.getByRole("heading", { name: "Audit", level: 1 }).waitFor();
+  });
+
+  it("asks a link from another site to sign in where nobody is, and then leads to the page", async () => {
+    const page = await rig.open();
+    await page.goto("data:text/html,<title>Chat</title>");
+    await page.goto("/dashboard/continue?next=/dashboard/audit");
+    await page.waitForURL(/\/dashboard\/sign-in/);
+    await page.getByLabel("API key").fill(API_KEY);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.waitForURL(/\/dashboard\/audit$/);
+  });
+
+  it("shows a key that only reads no form that changes anything", async () => {
+    const webhook = await rig.register({ description: "CRM" });
+    const eventId = await rig.relay.accept({ event: "custom.seen", data: {} });
+    await rig.relay.finished(webhook.id, eventId);
+    const page = await rig.open();
+    await signIn(page, READ_ONLY_API_KEY);
+    await page.waitForURL(/\/dashboard$/);
+    for (const path of [
+      "/dashboard",
+      "/dashboard/webhooks",
+      `/dashboard/webhooks/${webhook.id}`,
+      `/dashboard/webhooks/${webhook.id}/deliveries/${eventId}`,
+      "/dashboard/events",
+      `/dashboard/events/${eventId}`,
+      "/dashboard/dead-letters",
+    ]) {
+      await page.goto(path);
+      const actions = await page
+        .locator("form[method=post]")
+        .evaluateAll((forms) => forms.map((form) => form.getAttribute("action")));
+      expect(actions, path).toEqual(["/dashboard/sign-out"]);
+    }
+  });
+});

@@ -1,0 +1,148 @@
+/** /dashboard/dead-letters: what could not be handed over, and getting rid of it. */
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { WebhookId } from "../../src/domain/ids";
+import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
+import type { DeadLetter } from "../../src/storage/dead-letter-store";
+import { signedIn } from "./dashboard";
+import { deliveryOf, newEvent, register, startClock, startService } from "./engine";
+import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+
+const PATH = "/dashboard/dead-letters";
+const MARKUP = '<img src=x onerror="alert(1)">';
+
+beforeEach(() => {
+  silenceLog();
+  startClock();
+  startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+function store() {
+  return env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
+}
+
+/** A dead letter as the consumer keeps it. */
+async function keep(fields: Partial<DeadLetter> = {}): Promise<DeadLetter> {
+  const event = await newEvent();
+  const letter: DeadLetter = {
+    id: "dl_1",
+    eventId: event.id,
+    event: event.event,
+    email: null,
+    reason: "subscriber_unreachable",
+    receivedAtMs: Date.now() - 3_600_000,
+    failedAtMs: Date.now(),
+    webhookIds: null,
+    ...fields,
+  };
+  await store().keep({ letter, body: event.body });
+  return letter;
+}
+
+async function lastDeed() {
+  const { data } = await (await api("GET", "/v1/audit?limit=1")).json<{ data: unknown[] }>();
+  return data[0];
+}
+
+describe("the page of dead letters", () => {
+  it("says that there is nothing to do when there are none", async () => {
+    const page = await (await (await signedIn()).get(PATH)).text();
+    expect(page).toContain("There are no dead letters");
+  });
+
+  it("shows each with its reason explained and who is owed, by name", async () => {
+    const webhook = await register({ description: "The CRM" });
+    const gone = "wh_01HZC7RQNP4XT2KM9QZ8W3V5YA" as WebhookId;
+    const { eventId } = await keep({ webhookIds: [webhook.id as WebhookId, gone] });
+    const page = await (await (await signedIn()).get(PATH)).text();
+    expect(page).toContain("did not take it, over 20 retries");
+    expect(page).toContain(`href="/dashboard/webhooks/${webhook.id}">The CRM</a>`);
+    expect(page).toContain(gone);
+    expect(page).toContain(`href="/dashboard/events/${eventId}"`);
+    expect(page).toContain(`action="${PATH}/dl_1/redrive"`);
+  });
+
+  it("shows what strangers wrote as text", async () => {
+    await keep({ reason: MARKUP, event: MARKUP });
+    const page = await (await (await signedIn()).get(PATH)).text();
+    expect(page).not.toContain("<img src=x");
+    expect(page).toContain("&lt;img src=x");
+  });
+
+  it("goes on by a cursor, and refuses one that it did not give", async () => {
+    for (let index = 10; index < 37; index++) await keep({ id: `dl_${index}`, failedAtMs: index });
+    const { get } = await signedIn();
+    const first = await (await get(PATH)).text();
+    const [, cursor] = /cursor=([^"]+)"/.exec(first) ?? [];
+    expect(first.match(/data-row=/g)).toHaveLength(25);
+    const second = await (await get(`${PATH}?cursor=${cursor}`)).text();
+    expect([...second.matchAll(/data-row="([^"]+)"/g)].map(([, id]) => id)).toEqual([
+      "dl_11",
+      "dl_10",
+    ]);
+    expect((await get(`${PATH}?cursor=nonsense`)).status).toBe(422);
+  });
+});
+
+describe("redriving", () => {
+  it("hands the event to those it is owed to, and is written down", async () => {
+    const webhook = await register();
+    const { eventId } = await keep({ webhookIds: [webhook.id as WebhookId] });
+    const { post } = await signedIn();
+    const answer = await post(`${PATH}/dl_1/redrive`);
+    expect(answer.status).toBe(303);
+    expect(answer.headers.get("location")).toBe(`${PATH}?done=redriven`);
+    expect((await deliveryOf(webhook.id, String(eventId))).status).toBe("pending");
+    expect(await store().get("dl_1")).toBeNull();
+    expect(await lastDeed()).toMatchObject({
+      action: "dead_letter.redriven",
+      key: expect.stringMatching(/^[0-9a-f]{8}/),
+      after: { id: "dl_1" },
+    });
+  });
+
+  it("answers 404 for one that is not there, and writes nothing down", async () => {
+    const { post } = await signedIn();
+    for (const id of ["dl_2", "wh_1", "dl_'%20OR%201"]) {
+      expect((await post(`${PATH}/${id}/redrive`)).status, id).toBe(404);
+      expect((await post(`${PATH}/${id}/delete`)).status, id).toBe(404);
+    }
+    expect(await lastDeed()).toBeUndefined();
+  });
+});
+
+describe("deleting", () => {
+  it("asks once more, then deletes it, and is written down", async () => {
+    await keep();
+    const { get, post } = await signedIn();
+    expect(await (await get(PATH)).text()).toMatch(/<details>.*for good/s);
+    const answer = await post(`${PATH}/dl_1/delete`);
+    expect(answer.headers.get("location")).toBe(`${PATH}?done=dead_letter_deleted`);
+    expect(await store().get("dl_1")).toBeNull();
+    expect(await lastDeed()).toMatchObject({
+      action: "dead_letter.deleted",
+      after: { id: "dl_1" },
+    });
+  });
+});
+
+describe("a key that only reads", () => {
+  it("sees no button, and changes nothing", async () => {
+    await keep();
+    const { get, post } = await signedIn(READ_ONLY_API_KEY);
+    const page = await (await get(PATH)).text();
+    expect(page).toContain("dl_1");
+    expect(page).not.toContain(`${PATH}/dl_1`);
+    for (const action of ["redrive", "delete"]) {
+      expect((await post(`${PATH}/dl_1/${action}`)).status).toBe(403);
+    }
+    expect(await store().get("dl_1")).not.toBeNull();
+    expect(await lastDeed()).toBeUndefined();
+  });
+});

@@ -1,0 +1,409 @@
+/** /dashboard/deliveries and the page of one delivery. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { parseLocalTime } from "../../src/dashboard/time-range";
+import { signedIn, type Visitor } from "./dashboard";
+import {
+  answering,
+  type Clock,
+  consume,
+  DAY,
+  deliverAll,
+  deliveryOf,
+  eventOf,
+  gate,
+  HOUR,
+  MINUTE,
+  newEvent,
+  newEvents,
+  type Owed,
+  register,
+  ring,
+  type Service,
+  type ShownWebhook,
+  startClock,
+  startService,
+  subscriber,
+} from "./engine";
+import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+
+const LIST = "/dashboard/deliveries";
+const MARKUP = '<img src=x onerror="alert(1)">';
+const ESCAPED = "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;";
+
+let service: Service;
+let clock: Clock;
+let visitor: Visitor;
+
+beforeEach(async () => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+  visitor = await signedIn();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+async function textOf(path: string, who: Visitor = visitor): Promise<string> {
+  const response = await who.get(path);
+  expect(response.status).toBe(200);
+  return response.text();
+}
+
+/** The deliveries that a page lists, in its order, as `<webhook id>/<event id>`. */
+function rowsOf(page: string): string[] {
+  return [...page.matchAll(/<tr data-row="([^"]+)"/g)].map(([, key = ""]) => key);
+}
+
+const listed = async (query = "") => rowsOf(await textOf(LIST + query));
+
+const pathOf = (webhook: { id: string }, event: { id: string }) =>
+  `/dashboard/webhooks/${webhook.id}/deliveries/${event.id}`;
+
+async function lastDeed() {
+  const { data } = await (await api("GET", "/v1/audit?limit=1")).json<{ data: unknown[] }>();
+  return data[0];
+}
+
+/** A delivery that failed for good. */
+async function undeliverable(
+  fields: Record<string, unknown> = {},
+): Promise<{ webhook: ShownWebhook; event: Owed }> {
+  const webhook = await register({ retrySchedule: "1s", ...fields });
+  const event = await newEvent();
+  service.answer = () => new Response(`<b>no</b> ${MARKUP}`, { status: 503 });
+  await consume([event]);
+  await deliverAll(webhook.id, clock);
+  clock.advance(MINUTE);
+  await deliverAll(webhook.id, clock);
+  return { webhook, event };
+}
+
+describe("the list of deliveries", () => {
+  it("says what to do next where there is none yet", async () => {
+    expect(await textOf(LIST)).toContain('href="/dashboard/webhooks/new"');
+    const { id } = await register();
+    expect(await textOf(LIST)).toContain("No delivery yet");
+    expect(await textOf(`${LIST}?webhook=${id}`)).toContain(`href="/dashboard/webhooks/${id}"`);
+    expect(await textOf(`${LIST}?status=pending`)).toContain("No delivery is like that");
+    const gone = await textOf(`${LIST}?webhook=wh_00000000000000000000000000`);
+    expect(gone).toContain("There is no such webhook");
+  });
+
+  it("shows the newest over all webhooks, and with one chosen its own, page by page", async () => {
+    const [first, second] = [await register(), await register({ events: ["campaign.started"] })];
+    const old = await newEvents(51);
+    await consume(old);
+    clock.advance(MINUTE);
+    const event = await eventOf("campaign.started", { n: 1 });
+    await consume([event]);
+    const page = await textOf(LIST);
+    const newest = [`${first.id}/${event.id}`, `${second.id}/${event.id}`];
+    expect(rowsOf(page)).toHaveLength(50);
+    expect(rowsOf(page).slice(0, 2).sort()).toEqual([...newest].sort());
+    expect(page).toContain("Choose a webhook above to go further back");
+    expect(page).not.toContain('rel="next"');
+    expect(await listed(`?webhook=${second.id}`)).toEqual([newest[1]]);
+
+    const one = await textOf(`${LIST}?webhook=${first.id}&event=message.sent`);
+    const [, next = ""] = /rel="next" href="([^"]+)"/.exec(one) ?? [];
+    const rest = await textOf(next.replaceAll("&amp;", "&"));
+    expect(rowsOf(one)).toHaveLength(50);
+    expect(rowsOf(rest)).toEqual([`${first.id}/${old[0]?.id}`]);
+    expect(one).toContain("data-follows");
+    expect(rest).not.toContain("data-follows");
+  });
+
+  it("narrows by webhook, status, event and time; what makes no sense counts as not asked", async () => {
+    const { webhook, event: failed } = await undeliverable();
+    service.answer = answering(204);
+    clock.advance(2 * HOUR);
+    const started = await eventOf("campaign.started", { n: 2 });
+    await consume([started]);
+    await deliverAll(webhook.id, clock);
+    const [old, fresh] = [`${webhook.id}/${failed.id}`, `${webhook.id}/${started.id}`];
+    for (const chosen of ["", `&webhook=${webhook.id}`]) {
+      const of = (query: string) => listed(`?${query}${chosen}`);
+      expect(await of("status=undeliverable")).toEqual([old]);
+      expect(await of("status=delivered")).toEqual([fresh]);
+      expect(await of("event=campaign.started")).toEqual([fresh]);
+      expect(await of("within=hour")).toEqual([fresh]);
+      expect(await of("within=day")).toEqual([fresh, old]);
+      const minute = new Date(clock.nowMs() - HOUR).toISOString().slice(0, 16);
+      expect(await of(`until=${minute}`)).toEqual([old]);
+      expect(await of(`since=${minute}`)).toEqual([fresh]);
+      expect(await of("status=x&event=a%20b&within=x&since=x&until=x&more=x")).toEqual([
+        fresh,
+        old,
+      ]);
+    }
+    const bad = await visitor.get(`${LIST}?webhook=${webhook.id}&cursor=x`);
+    expect(bad.status).toBe(422);
+  });
+
+  it("shows nothing of a URL's query, and markup as text", async () => {
+    const { webhook } = await undeliverable({
+      url: "https://crm.example.com/in?token=very-secret",
+      description: MARKUP,
+    });
+    await consume([await newEvent()]);
+    const page = await textOf(LIST);
+    expect(page).toContain(ESCAPED);
+    expect(page).not.toContain("<img src=x");
+    await api("PATCH", `/v1/webhooks/${webhook.id}`, { description: null });
+    const unnamed = await textOf(LIST);
+    expect(unnamed).toContain("crm.example.com/in?…");
+    expect(unnamed).not.toContain("very-secret");
+  });
+});
+
+describe("those that are selected", () => {
+  it("are retried, whatever their status, and each webhook's are written down", async () => {
+    const { webhook, event } = await undeliverable();
+    service.answer = answering(204);
+    const other = await register({ url: "https://b.example.com/in" });
+    const pending = await newEvent();
+    await api("POST", `/v1/webhooks/${other.id}/pause`);
+    await consume([pending]);
+    await deliverAll(webhook.id, clock);
+    const keys = [event, pending].map(({ id }) => `${webhook.id}/${id}`);
+    const back = `${LIST}?status=undeliverable`;
+    const answer = await visitor.post(`${LIST}/retry`, {
+      delivery: [...keys, `${other.id}/${pending.id}`],
+      back,
+    });
+    expect(answer.status).toBe(303);
+    expect(answer.headers.get("location")).toBe(`${back}&done=retried&count=3`);
+    expect(await textOf(`${back}&done=retried&count=3`)).toContain(
+      "3 deliveries will be sent again",
+    );
+    const { data } = await (await api("GET", "/v1/audit?limit=2")).json<{
+      data: { action: string; webhookId: string; after: { eventIds: string[] } }[];
+    }>();
+    expect(new Map(data.map(({ webhookId, after }) => [webhookId, after.eventIds]))).toEqual(
+      new Map([
+        [webhook.id, expect.arrayContaining([event.id, pending.id])],
+        [other.id, [pending.id]],
+      ]),
+    );
+    expect(data.every(({ action }) => action === "delivery.retried")).toBe(true);
+    await deliverAll(webhook.id, clock);
+    expect(await deliveryOf(webhook.id, event.id)).toMatchObject({
+      status: "delivered",
+      attempts: 3,
+    });
+    expect(await deliveryOf(webhook.id, pending.id)).toMatchObject({ attempts: 2 });
+  });
+
+  it("are found in the journals of their days, and a payload that is gone is told", async () => {
+    const { webhook, event } = await undeliverable();
+    const erased = await newEvent();
+    await consume([erased], { atMs: clock.nowMs() - 3 * DAY });
+    await deliverAll(webhook.id, clock);
+    await api("DELETE", `/v1/events/${erased.id}`);
+    const retry = (...events: Owed[]) =>
+      visitor.post(`${LIST}/retry`, { delivery: events.map(({ id }) => `${webhook.id}/${id}`) });
+    const part = await retry(event, erased);
+    expect(part.headers.get("location")).toBe(`${LIST}?done=retried_in_part&count=1`);
+    const none = await retry(erased);
+    expect(none.headers.get("location")).toBe(`${LIST}?failed=payload_gone`);
+    expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "pending" });
+  });
+
+  it("are none when nothing is ticked, or nothing that could be", async () => {
+    const { webhook } = await undeliverable();
+    const before = await lastDeed();
+    for (const delivery of [[], ["x"], [`${webhook.id}/x`], ["wh_x/evt_x"]]) {
+      const answer = await visitor.post(`${LIST}/retry`, {
+        delivery,
+        back: "https://evil.example",
+      });
+      expect(answer.headers.get("location")).toBe(`${LIST}?done=nothing_selected`);
+    }
+    const unknown = `wh_00000000000000000000000000/evt_00000000000000000000000000`;
+    expect((await visitor.post(`${LIST}/retry`, { delivery: unknown })).status).toBe(404);
+    expect(await lastDeed()).toEqual(before);
+  });
+
+  it.each([
+    "//evil.example",
+    "/dashboard/events",
+    "/dashboard/deliveries/../audit",
+    "/dashboard/deliveriesx",
+  ])("do not lead back to %s", async (back) => {
+    const answer = await visitor.post(`${LIST}/retry`, { back });
+    expect(answer.headers.get("location")).toBe(`${LIST}?done=nothing_selected`);
+  });
+});
+
+describe("the page of a delivery", () => {
+  it("shows each attempt with its answer as text, and what to do", async () => {
+    const { webhook, event } = await undeliverable();
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toContain("Every attempt failed");
+    expect(page).toContain("put the service right, then retry");
+    expect(page).toContain("Attempt 1");
+    expect(page).toContain("Attempt 2");
+    expect(page).toContain("It answered 503");
+    expect(page).toContain(`&lt;b&gt;no&lt;/b&gt; ${ESCAPED}`);
+    expect(page).not.toContain("<img src=x");
+    expect(page).not.toContain("data-follows");
+  });
+
+  it("says why one waits", async () => {
+    const webhook = await register();
+    const event = await newEvent();
+    service.answer = answering(500);
+    await consume([event]);
+    await deliverAll(webhook.id, clock);
+    expect(await textOf(pathOf(webhook, event))).toContain("The next attempt is");
+    await api("POST", `/v1/webhooks/${webhook.id}/pause`);
+    expect(await textOf(pathOf(webhook, event))).toContain("It waits: the webhook is paused");
+    await api("POST", `/v1/webhooks/${webhook.id}/resume`);
+    service.answer = answering(410);
+    await api("POST", `/v1/webhooks/${webhook.id}/deliveries/${event.id}/retry`);
+    await ring(subscriber(webhook.id));
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toContain("It waits: the webhook is disabled");
+    expect(page).toContain("data-follows");
+  });
+
+  it("puts the request together as it was sent, without what is secret", async () => {
+    const webhook = await register({
+      url: "https://crm.example.com/in?token=very-secret",
+      headers: { Authorization: "Bearer very-secret-too" },
+    });
+    const event = await newEvent({ note: "it's <b>", big: 1 });
+    await consume([event]);
+    await deliverAll(webhook.id, clock);
+    const [asked] = service.requests;
+    const page = await textOf(pathOf(webhook, event));
+    for (const [name, value] of asked?.headers ?? []) {
+      const isSecret = name === "authorization" || name.endsWith("signature");
+      expect(page).toContain(isSecret ? `${name}: ` : `${name}: ${value}\n`.trimEnd());
+      if (isSecret) expect(page).not.toContain(value);
+    }
+    expect(page).toContain("POST https://crm.example.com/in?…");
+    expect(page).toContain("&quot;note&quot;: &quot;it&#39;s &lt;b&gt;&quot;");
+    expect(page).toContain("it&#39;\\&#39;&#39;s");
+    expect(page).not.toContain("very-secret");
+    expect(page).not.toContain(webhook.signingSecret);
+  });
+
+  it("retries, and says that it did", async () => {
+    const { webhook, event } = await undeliverable();
+    const answer = await visitor.post(`${pathOf(webhook, event)}/retry`);
+    expect(answer.headers.get("location")).toBe(`${pathOf(webhook, event)}?done=retried`);
+    expect(await lastDeed()).toMatchObject({
+      action: "delivery.retried",
+      webhookId: webhook.id,
+      after: { eventId: event.id },
+    });
+    expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "pending" });
+  });
+
+  it("gives up on one that waits; on one that is finished there is nothing to give up on", async () => {
+    const webhook = await register();
+    const event = await newEvent();
+    await api("POST", `/v1/webhooks/${webhook.id}/pause`);
+    await consume([event]);
+    const path = pathOf(webhook, event);
+    expect(await textOf(path)).toContain(`action="${path}/cancel"`);
+    // A retry would not make what is held leave.
+    expect(await textOf(path)).not.toContain(`action="${path}/retry"`);
+    const answer = await visitor.post(`${path}/cancel`);
+    expect(answer.headers.get("location")).toBe(`${path}?done=cancelled`);
+    expect(await lastDeed()).toMatchObject({ action: "delivery.cancelled", webhookId: webhook.id });
+    expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "cancelled" });
+    const again = await visitor.post(`${path}/cancel`);
+    expect(again.headers.get("location")).toBe(`${path}?failed=not_pending`);
+    expect(await textOf(`${path}?failed=not_pending`)).toContain("there is nothing to give up on");
+    expect(await textOf(path)).not.toContain(`action="${path}/cancel"`);
+  });
+
+  it("does not retry one whose attempt is on its way", async () => {
+    const webhook = await register();
+    const event = await newEvent();
+    const { opened, open } = gate();
+    service.answer = () => opened.then(answering(204));
+    await consume([event]);
+    const running = ring(subscriber(webhook.id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    const answer = await visitor.post(`${pathOf(webhook, event)}/retry`);
+    open();
+    await running;
+    expect(answer.headers.get("location")).toBe(`${pathOf(webhook, event)}?failed=in_flight`);
+  });
+
+  it("is 404 for what is not there", async () => {
+    const webhook = await register();
+    const event = await newEvent();
+    for (const [id, eventId] of [
+      [webhook.id, event.id],
+      [webhook.id, "x"],
+      ["x", event.id],
+      ["wh_00000000000000000000000000", event.id],
+    ]) {
+      const path = `/dashboard/webhooks/${id}/deliveries/${eventId}`;
+      expect((await visitor.get(path)).status).toBe(404);
+      expect((await visitor.post(`${path}/retry`)).status).toBe(404);
+      expect((await visitor.post(`${path}/cancel`)).status).toBe(404);
+    }
+  });
+});
+
+describe("a key that only reads", () => {
+  it("sees deliveries, no form that changes any, and changes none", async () => {
+    const { webhook, event } = await undeliverable();
+    const reader = await signedIn(READ_ONLY_API_KEY);
+    const path = pathOf(webhook, event);
+    for (const page of [await textOf(LIST, reader), await textOf(path, reader)]) {
+      expect(page.match(/<form method="post" action="(?!\/dashboard\/sign-out)/g)).toBeNull();
+      expect(page).not.toContain("checkbox");
+    }
+    expect(rowsOf(await textOf(LIST, reader))).toHaveLength(1);
+    const key = `${webhook.id}/${event.id}`;
+    for (const answer of [
+      await reader.post(`${LIST}/retry`, { delivery: key }),
+      await reader.post(`${path}/retry`),
+      await reader.post(`${path}/cancel`),
+    ]) {
+      expect(answer.status).toBe(403);
+    }
+    expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "undeliverable" });
+  });
+});
+
+describe("a time as a zone's clocks show it", () => {
+  it.each([
+    ["2026-01-15T12:00", "UTC", "2026-01-15T12:00:00Z"],
+    ["2026-01-15T12:00", "Europe/Berlin", "2026-01-15T11:00:00Z"],
+    ["2026-07-15T12:00:30", "Europe/Berlin", "2026-07-15T10:00:30Z"],
+    ["2026-07-15T12:00", "Asia/Kathmandu", "2026-07-15T06:15:00Z"],
+    // The clocks go forward at 2:00 on 29 March 2026: half past two does not exist.
+    ["2026-03-29T01:59", "Europe/Berlin", "2026-03-29T00:59:00Z"],
+    ["2026-03-29T02:30", "Europe/Berlin", "2026-03-29T01:30:00Z"],
+    ["2026-03-29T03:00", "Europe/Berlin", "2026-03-29T01:00:00Z"],
+    // And back at 3:00 on 25 October: half past two is there twice.
+    ["2026-10-25T02:30", "Europe/Berlin", "2026-10-25T00:30:00Z"],
+    ["2026-10-25T03:00", "Europe/Berlin", "2026-10-25T02:00:00Z"],
+    ["2026-11-01T01:30", "America/Los_Angeles", "2026-11-01T08:30:00Z"],
+  ])("%s in %s is %s", (text, zone, utc) => {
+    expect(parseLocalTime(text, zone)).toBe(Date.parse(utc));
+  });
+
+  it.each([
+    "",
+    "x",
+    "2026-01-15",
+    "2026-02-30T12:00",
+    "2026-01-15T25:00",
+    "2026-13-01T00:00",
+    "0000-00-00T00:00",
+  ])("%j is none", (text) => {
+    expect(parseLocalTime(text, "UTC")).toBeNull();
+  });
+});

@@ -1,0 +1,278 @@
+/** /dashboard/events and the page of one event. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { parseEvent } from "../../src/domain/event";
+import { signedIn, type Visitor } from "./dashboard";
+import {
+  type Clock,
+  consume,
+  DAY,
+  deliverAll,
+  deliveryOf,
+  eventOf,
+  HOUR,
+  newEvent,
+  newEvents,
+  type Owed,
+  register,
+  type Service,
+  startClock,
+  startService,
+  tally,
+} from "./engine";
+import { api, bytesOf, DOCUMENTED_REPLY, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+
+const LIST = "/dashboard/events";
+const DOCUMENTED_ID = "evt_QNH783WW52FCCN914ZB1QAYTW0";
+const MARKUP = "<img src=x onerror='alert(1)'>";
+const ESCAPED = "&lt;img src=x onerror=&#39;alert(1)&#39;&gt;";
+
+let service: Service;
+let clock: Clock;
+let visitor: Visitor;
+
+beforeEach(async () => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+  visitor = await signedIn();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+async function textOf(path: string, who: Visitor = visitor): Promise<string> {
+  const response = await who.get(path);
+  expect(response.status).toBe(200);
+  return response.text();
+}
+
+/** The text of a page, without its tags. */
+function wordsOf(page: string): string {
+  return page.replaceAll(/<[^>]*>/g, " ").replaceAll(/\s+/g, " ");
+}
+
+function rowsOf(page: string): string[] {
+  return [...page.matchAll(/<tr data-row="([^"]+)"/g)].map(([, key = ""]) => key);
+}
+
+const listed = async (query = "") => rowsOf(await textOf(LIST + query));
+
+async function lastDeed() {
+  const { data } = await (await api("GET", "/v1/audit?limit=1")).json<{ data: unknown[] }>();
+  return data[0];
+}
+
+/** An event of which every text that a stranger gives is markup. */
+async function markedUp(): Promise<Owed> {
+  const body = bytesOf({
+    event: "reply.received",
+    timestamp: MARKUP,
+    data: { campaignId: MARKUP, lead: { email: MARKUP }, reply: { id: MARKUP, text: MARKUP } },
+  });
+  const parsed = await parseEvent(body);
+  if (!parsed.ok) throw new Error("is no event");
+  return { id: parsed.value.id, event: "reply.received", body };
+}
+
+describe("the list of events", () => {
+  it("leads a new relay to its first event, and shows it without a reload", async () => {
+    const empty = await textOf(LIST);
+    expect(empty).toContain("https://relay.example/webhooks/leadterra");
+    expect(empty).toContain("openssl dgst -sha256");
+    expect(empty).toContain("data-follows");
+    expect(empty).toContain('id="events" data-live');
+    await consume([bytesOf(DOCUMENTED_REPLY)]);
+    const page = await textOf(LIST);
+    expect(rowsOf(page)).toEqual([DOCUMENTED_ID]);
+    expect(page).not.toContain("openssl");
+    expect(await textOf(`${LIST}?event=campaign.started`)).toContain("No event is like that");
+  });
+
+  it("makes an event that no webhook asked for stand out", async () => {
+    await consume([bytesOf(DOCUMENTED_REPLY)]);
+    expect(await textOf(LIST)).toContain('<span class="badge warn">no webhook</span>');
+    await register();
+    await consume([await newEvent()]);
+    expect(await textOf(LIST)).toContain("<td>1 webhook</td>");
+  });
+
+  it("goes on page by page, each event once", async () => {
+    const events = await newEvents(60);
+    await consume(events.slice(0, 30), { atMs: clock.nowMs() - DAY });
+    await consume(events.slice(30));
+    const page = await textOf(LIST);
+    const [, next = ""] = /rel="next" href="([^"]+)"/.exec(page) ?? [];
+    const rest = await textOf(next.replaceAll("&amp;", "&"));
+    const newestFirst = events.map(({ id }) => id).reverse();
+    expect([...rowsOf(page), ...rowsOf(rest)]).toEqual(newestFirst);
+    expect(rest).not.toContain("data-follows");
+    expect((await visitor.get(`${LIST}?cursor=x`)).status).toBe(422);
+  });
+
+  it("is searched by event, lead, campaign and time; what makes no sense counts as not asked", async () => {
+    const sent = await newEvent({ campaignId: "camp_1", lead: { email: "a+b@c.co" } });
+    await consume([sent], { atMs: clock.nowMs() - 3 * HOUR });
+    await consume([bytesOf(DOCUMENTED_REPLY)]);
+    expect(await listed("?event=message.sent")).toEqual([sent.id]);
+    expect(await listed("?email=A%2Bb@c.co")).toEqual([sent.id]);
+    expect(await listed("?campaignId=camp_1")).toEqual([sent.id]);
+    expect(await listed("?email=ava@acmecorp.com&within=hour")).toEqual([DOCUMENTED_ID]);
+    expect(await listed("?event=&email=&campaignId=&since=&until=")).toHaveLength(2);
+    expect(await listed(`?event=a%20b&email=${"x".repeat(600)}&since=x&more=x`)).toHaveLength(2);
+  });
+
+  it("leads straight to an event by its id or by Leadterra's own", async () => {
+    const sent = await newEvent({ messageId: "msg_own" });
+    const { id } = await eventOf("message.sent", { messageId: "msg_own", sequenceStep: 1 });
+    const bounced = await eventOf("message.bounced", { messageId: "msg_own", bounceType: "soft" });
+    await consume([bytesOf(DOCUMENTED_REPLY), { body: sent.body }], { atMs: clock.nowMs() - DAY });
+    const leads = async (text: string) =>
+      (await visitor.get(`${LIST}?id=${text}`)).headers.get("location");
+    expect(await leads(DOCUMENTED_ID)).toBe(`${LIST}/${DOCUMENTED_ID}`);
+    expect(await leads("rpl_01HZB3MNPW6XT8QA")).toBe(`${LIST}/${DOCUMENTED_ID}`);
+    expect(await leads("%20msg_own%20")).toBe(`${LIST}/${id}`);
+    await consume([bounced]);
+    const both = await textOf(`${LIST}?id=msg_own`);
+    for (const each of [id, bounced.id]) expect(both).toContain(`href="${LIST}/${each}"`);
+    for (const wrong of ["rpl_unknown", "evt_x", encodeURIComponent(MARKUP), "x".repeat(2_000)]) {
+      const page = await visitor.get(`${LIST}?id=${wrong}`);
+      expect(page.status).toBe(404);
+      const text = await page.text();
+      expect(text).toContain("There is no event with this id");
+      expect(text).not.toContain("<img src=x");
+    }
+  });
+});
+
+describe("the page of an event", () => {
+  it("shows what it says with every digit, as text", async () => {
+    const event = await markedUp();
+    await consume([event]);
+    const big = `{"event":"click","data":{"n":12345678901234567890,"s":"\\u003cb>"}}`;
+    const parsed = await parseEvent(bytesOf(big));
+    await consume([bytesOf(big)]);
+    for (const path of [LIST, `${LIST}/${event.id}`]) {
+      const page = await textOf(path);
+      expect(page).toContain(ESCAPED);
+      expect(page).not.toContain("<img src=x");
+    }
+    const page = await textOf(`${LIST}/${parsed.ok ? parsed.value.id : ""}`);
+    expect(page).toContain("&quot;n&quot;: 12345678901234567890,\n");
+    expect(page).toContain("&quot;s&quot;: &quot;\\u003cb&gt;&quot;");
+  });
+
+  it("says whom it went to, and why not to the others", async () => {
+    const all = await register({ description: "takes all" });
+    await register({ description: "names another", events: ["campaign.started"] });
+    const filter = { "data.reply.classification": "out_of_office" };
+    await register({ description: "narrows", events: ["reply.received"], filter });
+    const changed = await register({ description: "was changed", events: ["campaign.started"] });
+    const deleted = await register({ description: "was deleted" });
+    await consume([bytesOf(DOCUMENTED_REPLY)]);
+    await deliverAll(all.id, clock);
+    clock.advance(1_000);
+    await register({ description: "came later" });
+    await api("PATCH", `/v1/webhooks/${changed.id}`, { events: ["*"] });
+    await api("DELETE", `/v1/webhooks/${deleted.id}`);
+    const page = wordsOf(await textOf(`${LIST}/${DOCUMENTED_ID}`));
+    expect(page).toMatch(/takes all delivered 1 attempt 204 It asked for this event/);
+    expect(page).toMatch(
+      /names another none – No match: asks for campaign\.started, not for reply/,
+    );
+    expect(page).toMatch(
+      /narrows none – No match: data\.reply\.classification is &quot;interested&quot;, and the filter wants &quot;out_of_office&quot;\./,
+    );
+    expect(page).toMatch(/was changed none – It would match by its settings of now/);
+    expect(page).toMatch(/came later none – It was registered after the event came in/);
+    expect(page).toContain(`${deleted.id} none – It asked for this event, and was deleted since`);
+  });
+
+  it("is sent again to the webhooks that are ticked, and that is written down", async () => {
+    const [one, two] = [await register(), await register({ events: ["campaign.started"] })];
+    await consume([bytesOf(DOCUMENTED_REPLY)]);
+    await deliverAll(one.id, clock);
+    const path = `${LIST}/${DOCUMENTED_ID}`;
+    const page = await textOf(path);
+    expect(page).toMatch(new RegExp(`value="${one.id}" checked`));
+    expect(page).not.toMatch(new RegExp(`value="${two.id}" checked`));
+    const answer = await visitor.post(`${path}/replay`, { webhook: [one.id, two.id] });
+    expect(answer.headers.get("location")).toBe(`${path}?done=replayed&count=2`);
+    expect(await lastDeed()).toMatchObject({
+      action: "event.replayed",
+      after: { id: DOCUMENTED_ID, webhookIds: [one.id, two.id] },
+    });
+    await deliverAll(one.id, clock);
+    await deliverAll(two.id, clock);
+    expect(await deliveryOf(one.id, DOCUMENTED_ID)).toMatchObject({ attempts: 2 });
+    expect(await deliveryOf(two.id, DOCUMENTED_ID)).toMatchObject({ status: "delivered" });
+    expect(wordsOf(await textOf(path))).toContain("It did not ask for it then; somebody sent it");
+    const none = await visitor.post(`${path}/replay`, { webhook: ["x"] });
+    expect(none.headers.get("location")).toBe(`${path}?done=nothing_selected`);
+    const unknown = { webhook: "wh_00000000000000000000000000" };
+    expect((await visitor.post(`${path}/replay`, unknown)).status).toBe(422);
+    expect(service.requests).toHaveLength(3);
+  });
+
+  it("is erased once somebody has confirmed it", async () => {
+    const { id } = await register();
+    await consume([bytesOf(DOCUMENTED_REPLY)]);
+    await deliverAll(id, clock);
+    const path = `${LIST}/${DOCUMENTED_ID}`;
+    expect(await textOf(path)).toContain(`href="${path}/erase"`);
+    expect(await textOf(`${path}/erase`)).toContain("It cannot be undone");
+    expect(await textOf(path)).toContain("ava@acmecorp.com");
+    const answer = await visitor.post(`${path}/erase`);
+    expect(answer.headers.get("location")).toBe(`${path}?done=erased`);
+    expect(await lastDeed()).toMatchObject({
+      action: "event.erased",
+      after: { id: DOCUMENTED_ID },
+    });
+    const page = await textOf(path);
+    expect(page).toContain("The payload was erased");
+    expect(page).not.toContain("ava@acmecorp.com");
+    expect(page).not.toContain(`href="${path}/erase"`);
+    const again = await visitor.post(`${path}/replay`, { webhook: id });
+    expect(again.headers.get("location")).toBe(`${path}?failed=payload_gone`);
+    const delivery = await textOf(`/dashboard/webhooks/${id}/deliveries/${DOCUMENTED_ID}`);
+    expect(delivery).toContain("payload was erased, or is past its retention");
+    expect(delivery).not.toContain("ava@acmecorp.com");
+  });
+
+  it("is 404 for one that is not there", async () => {
+    for (const id of ["evt_00000000000000000000000000", "evt_x", "x"]) {
+      const path = `${LIST}/${id}`;
+      for (const answer of [
+        await visitor.get(path),
+        await visitor.get(`${path}/erase`),
+        await visitor.post(`${path}/erase`),
+      ]) {
+        expect(answer.status).toBe(404);
+        expect(await answer.text()).toContain("No such event");
+      }
+      const replay = { webhook: "wh_00000000000000000000000000" };
+      expect((await visitor.post(`${path}/replay`, replay)).status).toBe(404);
+    }
+  });
+});
+
+describe("a key that only reads", () => {
+  it("sees events, no form that changes any, and changes none", async () => {
+    const { id } = await register();
+    await consume([bytesOf(DOCUMENTED_REPLY)]);
+    await deliverAll(id, clock);
+    const reader = await signedIn(READ_ONLY_API_KEY);
+    const path = `${LIST}/${DOCUMENTED_ID}`;
+    for (const page of [await textOf(LIST, reader), await textOf(path, reader)]) {
+      expect(page.match(/<form method="post" action="(?!\/dashboard\/sign-out)/g)).toBeNull();
+      expect(page).not.toContain("/erase");
+    }
+    expect((await reader.get(`${path}/erase`)).status).toBe(403);
+    expect((await reader.post(`${path}/erase`)).status).toBe(403);
+    expect((await reader.post(`${path}/replay`, { webhook: id })).status).toBe(403);
+    expect(await textOf(path, reader)).toContain("ava@acmecorp.com");
+    expect(await tally(id)).toEqual({ delivered: 1 });
+  });
+});

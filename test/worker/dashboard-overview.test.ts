@@ -1,0 +1,210 @@
+/** /dashboard: whether everything is all right, and what is not, the most urgent first. */
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
+import { signedIn } from "./dashboard";
+import {
+  accept,
+  answering,
+  type Clock,
+  consume,
+  DAY,
+  deliverAll,
+  eventOf,
+  HOUR,
+  MINUTE,
+  newEvent,
+  newRoutingVersion,
+  register,
+  type Service,
+  startClock,
+  startService,
+} from "./engine";
+import { api, callWith, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+
+const MARKUP = '"><svg onload=alert(1)>';
+
+let clock: Clock;
+let service: Service;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+/** The way of an event through the relay, up to what it is answered. */
+async function arrive(data: Record<string, unknown> = { name: "Autumn" }): Promise<string> {
+  await newRoutingVersion();
+  const event = await eventOf("campaign.started", data);
+  await consume([event], { atMs: clock.nowMs() });
+  return event.id;
+}
+
+async function overview(query = "", bindings?: object): Promise<string> {
+  const { cookie, get } = await signedIn();
+  const answer =
+    bindings === undefined
+      ? await get(`/dashboard${query}`)
+      : await callWith(bindings, `/dashboard${query}`, { headers: { cookie } });
+  expect(answer.status).toBe(200);
+  return answer.text();
+}
+
+/** What stands in a region of the page, without its tags. */
+function textOf(page: string, id: string): string {
+  const start = page.indexOf(`id="${id}"`);
+  expect(start, id).toBeGreaterThan(-1);
+  const end = page.indexOf("data-live", start + id.length + 20);
+  return page
+    .slice(page.indexOf(">", start) + 1, end === -1 ? undefined : end)
+    .replace(/<[^>]*>/g, " ")
+    .replace(/\s+/g, " ");
+}
+
+describe("the overview of a new relay", () => {
+  it("leads with the three steps to the first event, and ticks what is done", async () => {
+    const empty = await overview();
+    expect(textOf(empty, "first-steps")).toContain("https://relay.example/webhooks/leadterra");
+    expect(empty).toContain('href="/dashboard/webhooks/new"');
+    expect(empty.match(/badge good">done/g)).toBeNull();
+    expect(empty).not.toContain("Everything is all right");
+    await register();
+    expect((await overview()).match(/badge good">done/g)).toHaveLength(1);
+    await arrive();
+    expect(await overview()).not.toContain("To the first event");
+  });
+
+  it("says that the signing secret is missing", async () => {
+    const page = await overview("", { LEADTERRA_SIGNING_SECRETS: "" });
+    expect(textOf(page, "condition")).toContain("LEADTERRA_SIGNING_SECRETS is missing");
+    expect(textOf(page, "first-steps")).toContain("LEADTERRA_SIGNING_SECRETS");
+  });
+
+  it("offers a key that only reads no way to register", async () => {
+    const page = await (await (await signedIn(READ_ONLY_API_KEY)).get("/dashboard")).text();
+    expect(page).not.toContain('href="/dashboard/webhooks/new"');
+  });
+});
+
+describe("the overview", () => {
+  it("says that everything is all right, with the figures", async () => {
+    const webhook = await register({ description: "The CRM" });
+    const eventId = await arrive();
+    await deliverAll(webhook.id, clock);
+    for (const over of ["", "?over=hour", "?over=week", "?over=nonsense&x=1"]) {
+      const page = await overview(over);
+      expect(textOf(page, "condition")).toContain("Everything is all right. 1 delivery in");
+      expect(textOf(page, "tiles")).toMatch(/Events in 1 /);
+      expect(textOf(page, "tiles")).toMatch(/Delivered 1 0 failed attempts/);
+      expect(textOf(page, "tiles")).toMatch(/Success rate 100 %/);
+      expect(page).toContain(`href="/dashboard/events/${eventId}"`);
+      expect(textOf(page, "webhooks")).toContain("The CRM");
+    }
+  });
+
+  it("has 12 bars for an hour, 24 for a day and 42 for a week", async () => {
+    await register();
+    await arrive();
+    const bars = async (over: string) =>
+      (await overview(`?over=${over}`)).match(/<rect class="events"/g)?.length;
+    expect(await bars("hour")).toBe(12);
+    expect(await bars("day")).toBe(24);
+    expect(await bars("week")).toBe(42);
+  });
+
+  it("says that a webhook fails, at first calmly, later not, and puts it first", async () => {
+    const failing = await register({ description: "The CRM" });
+    await register({ description: "Another", events: ["nothing.else"] });
+    service.answer = answering(503);
+    await arrive();
+    await deliverAll(failing.id, clock);
+    const soon = await overview();
+    expect(soon).toContain('class="notice warn"');
+    expect(textOf(soon, "condition")).toContain("The CRM does not take deliveries");
+    expect(textOf(soon, "condition")).toContain("1 delivery waits");
+    const rows = textOf(soon, "webhooks");
+    expect(rows.indexOf("The CRM")).toBeLessThan(rows.indexOf("Another"));
+    clock.advance(11 * MINUTE);
+    expect(await overview()).toContain('class="notice bad"');
+  });
+
+  it("says that a webhook is disabled before it says that dead letters wait", async () => {
+    const webhook = await register({ description: "The CRM" });
+    service.answer = answering(410);
+    const { id, event, body } = await newEvent();
+    await accept(webhook.id, [{ id, event, body }]);
+    await deliverAll(webhook.id, clock);
+    const letter = {
+      id: "dl_1",
+      eventId: id,
+      event,
+      email: null,
+      reason: "full",
+      receivedAtMs: clock.nowMs(),
+      failedAtMs: clock.nowMs(),
+      webhookIds: null,
+    };
+    await env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).keep({ letter, body });
+    const page = await overview("", { RETRY_SCHEDULE: "whenever" });
+    const said = textOf(page, "condition");
+    const places = ["RETRY_SCHEDULE must be", "answered 410 Gone", "1 dead letter"].map((text) =>
+      said.indexOf(text),
+    );
+    expect(places.every((place) => place >= 0)).toBe(true);
+    expect([...places].sort((a, b) => a - b)).toEqual(places);
+    expect(said).not.toContain("whenever");
+  });
+
+  it("says that a delivery is overdue, that one was given up, and that a paused webhook holds", async () => {
+    const webhook = await register({ description: "The CRM", retrySchedule: "1m" });
+    service.answer = answering(500);
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    clock.advance(2 * MINUTE);
+    await deliverAll(webhook.id, clock);
+    expect(textOf(await overview(), "condition")).toContain("1 delivery was given up");
+    service.answer = answering(200);
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    await accept(webhook.id, [await newEvent()]);
+    clock.advance(6 * MINUTE);
+    expect(textOf(await overview(), "condition")).toMatch(
+      /The CRM has a delivery that was due 6 minutes ago and has not gone out/,
+    );
+    await api("POST", `/v1/webhooks/${webhook.id}/pause`);
+    expect(textOf(await overview(), "condition")).toContain(
+      "The CRM is paused. 1 delivery is held.",
+    );
+  });
+
+  it("says that nothing came for long, from when SILENCE_ALERT says so on, else after a day", async () => {
+    const webhook = await register();
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    clock.advance(3 * HOUR);
+    expect(await overview()).not.toContain("No event was accepted for long");
+    expect(await overview("", { SILENCE_ALERT: "2h" })).toContain("No event was accepted for long");
+    clock.advance(DAY);
+    expect(await overview()).toContain("No event was accepted for long");
+  });
+
+  it("shows what strangers wrote as text, and no query of a URL", async () => {
+    const named = await register({ description: MARKUP });
+    const unnamed = await register({ url: "https://crm.example.com/in?token=secret-token" });
+    service.answer = answering(500);
+    await arrive();
+    for (const { id } of [named, unnamed]) await deliverAll(id, clock);
+    const page = await overview();
+    expect(page).not.toContain("<svg onload");
+    expect(page).toContain("&lt;svg onload");
+    expect(page).toContain("crm.example.com/in?…");
+    expect(page).not.toContain("secret-token");
+  });
+});

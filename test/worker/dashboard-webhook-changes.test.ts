@@ -1,0 +1,267 @@
+/** What a webhook's page does: hold, release, test, rotate, replay, discard, delete. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { signedIn, type Visitor } from "./dashboard";
+import {
+  accept,
+  answering,
+  type Clock,
+  consume,
+  deliverAll,
+  newEvents,
+  register,
+  type Service,
+  settingsOf,
+  startClock,
+  startService,
+  tally,
+} from "./engine";
+import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+
+const PATH = "/dashboard/webhooks";
+const DAY_SECONDS = 86_400;
+
+let clock: Clock;
+let service: Service;
+let visitor: Visitor;
+
+beforeEach(async () => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+  visitor = await signedIn();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+type Deed = { action: string; webhookId: string; key: string; after: Record<string, unknown> };
+
+async function deeds(): Promise<Deed[]> {
+  return (await (await api("GET", "/v1/audit")).json<{ data: Deed[] }>()).data;
+}
+
+/** The hidden fields of the form on a page that posts to this path. */
+function fieldsOf(page: string, action: string): Record<string, string> {
+  const [, form = ""] = page.split(`action="${action}"`);
+  const inputs = form.slice(0, form.indexOf("</form>")).matchAll(/<input[^>]*type="hidden"[^>]*>/g);
+  return Object.fromEntries(
+    [...inputs].map(([input]) => [
+      /name="([^"]*)"/.exec(input)?.[1] ?? "",
+      /value="([^"]*)"/.exec(input)?.[1] ?? "",
+    ]),
+  );
+}
+
+describe("pausing and resuming", () => {
+  it("holds and releases, and leads back to the page that says so", async () => {
+    const { id } = await register();
+    const paused = await visitor.post(`${PATH}/${id}/pause`);
+    expect(paused.status).toBe(303);
+    expect(paused.headers.get("location")).toBe(`${PATH}/${id}?done=paused`);
+    expect((await settingsOf(id)).status).toBe("paused");
+    await visitor.post(`${PATH}/${id}/resume`);
+    expect((await settingsOf(id)).status).toBe("active");
+    expect((await deeds()).map(({ action }) => action)).toEqual([
+      "webhook.resumed",
+      "webhook.paused",
+      "webhook.created",
+    ]);
+    expect((await visitor.post(`${PATH}/wh_00000000000000000000000000/pause`)).status).toBe(404);
+  });
+});
+
+describe("a test", () => {
+  it("shows what the service answered, as text", async () => {
+    service.answer = () => new Response("<script>alert(1)</script>", { status: 500 });
+    const { id } = await register();
+    const response = await visitor.post(`${PATH}/${id}/test`, { event: "message.bounced" });
+    expect(response.status).toBe(200);
+    const page = await response.text();
+    expect(service.requests[0]?.headers.get("x-leadterra-event")).toBe("message.bounced");
+    expect(page).toContain("The test failed");
+    expect(page).toContain("It answered 500");
+    expect(page).toContain("&lt;script&gt;alert(1)");
+    expect(page).not.toContain("<script>alert");
+  });
+
+  it("says so when it arrived", async () => {
+    const { id } = await register({ events: ["link.clicked"] });
+    const page = await (await visitor.post(`${PATH}/${id}/test`)).text();
+    expect(page).toContain("The test arrived");
+    expect(service.requests[0]?.headers.get("x-leadterra-event")).toBe("link.clicked");
+    expect((await visitor.post(`${PATH}/${id}/test`, { event: "$" })).status).toBe(422);
+    expect(service.requests).toHaveLength(1);
+  });
+});
+
+describe("rotating the secret", () => {
+  it("shows the new one once, and the old one signs along for the grace period", async () => {
+    const { id, signingSecret } = await register();
+    const path = `${PATH}/${id}/rotate`;
+    const { token = "" } = fieldsOf(await (await visitor.get(path)).text(), path);
+    const page = await (await visitor.post(path, { token, grace: String(DAY_SECONDS) })).text();
+    const { secrets } = await settingsOf(id);
+    expect(secrets.map(({ value }) => value)[0]).toBe(signingSecret);
+    expect(secrets[0]?.expiresAtMs).toBeGreaterThan(clock.nowMs() + 0.99 * DAY_SECONDS * 1_000);
+    expect(page).toContain(secrets[1]?.value);
+    expect(page).not.toContain(signingSecret);
+
+    const again = await visitor.post(path, { token, grace: String(DAY_SECONDS) });
+    expect(again.headers.get("location")).toBe(`${PATH}/${id}?done=rotated_before`);
+    expect((await settingsOf(id)).secrets).toEqual(secrets);
+    expect((await deeds()).map(({ action }) => action)).toEqual([
+      "webhook.secret_rotated",
+      "webhook.created",
+    ]);
+  });
+
+  it("takes a secret of one's own, and says what is wrong with one", async () => {
+    const { id } = await register();
+    const own = `whsec_${btoa("y".repeat(32))}`;
+    const wrong = await visitor.post(`${PATH}/${id}/rotate`, {
+      grace: "0",
+      signingSecret: "short",
+    });
+    expect(wrong.status).toBe(422);
+    expect(await wrong.text()).toContain("The secret must be");
+    expect((await visitor.post(`${PATH}/${id}/rotate`, { grace: "soon" })).status).toBe(422);
+    await visitor.post(`${PATH}/${id}/rotate`, { grace: "0", signingSecret: own });
+    expect((await settingsOf(id)).secrets).toEqual([{ value: own, expiresAtMs: null }]);
+  });
+});
+
+describe("sending again", () => {
+  it("counts first, then does it", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ retrySchedule: "1s" });
+    await consume(await newEvents(3));
+    await deliverAll(id, clock);
+    clock.advance(5_000);
+    await deliverAll(id, clock);
+    expect(await tally(id)).toEqual({ undeliverable: 3 });
+
+    const path = `${PATH}/${id}/replay`;
+    const counted = await (
+      await visitor.post(path, { step: "count", only: "undeliverable", span: "day" })
+    ).text();
+    expect(counted).toContain("3 deliveries would be sent again");
+    expect(await tally(id)).toEqual({ undeliverable: 3 });
+    expect((await deeds())[0]?.action).toBe("webhook.created");
+
+    const fields = fieldsOf(counted, path);
+    const done = await visitor.post(path, fields);
+    expect(done.headers.get("location")).toBe(`${PATH}/${id}?done=replayed&count=3`);
+    expect(await tally(id)).toEqual({ pending: 3 });
+    expect((await deeds())[0]).toMatchObject({
+      action: "webhook.replayed",
+      webhookId: id,
+      after: { only: "undeliverable", deliveries: 3 },
+    });
+  });
+
+  it("sends what it never had, but nothing that came after the count", async () => {
+    await consume(await newEvents(2));
+    const { id } = await register();
+    const path = `${PATH}/${id}/replay`;
+    const counted = await (
+      await visitor.post(path, { step: "count", only: "missing", span: "hour" })
+    ).text();
+    expect(counted).toContain("2 deliveries would be sent again");
+    clock.advance(60_000);
+    await api("PATCH", `/v1/webhooks/${id}`, { events: ["other"] });
+    await consume(await newEvents(1), { atMs: clock.nowMs() });
+    await api("PATCH", `/v1/webhooks/${id}`, { events: ["*"] });
+    await visitor.post(path, fieldsOf(counted, path));
+    expect(await tally(id)).toEqual({ pending: 2 });
+  });
+
+  it("goes on page by page, with the progress so far", async () => {
+    const { id } = await register();
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    await accept(id, await newEvents(600));
+    await accept(id, await newEvents(600));
+    const path = `${PATH}/${id}/replay`;
+    const counted = await (
+      await visitor.post(path, { step: "count", only: "all", span: "week" })
+    ).text();
+    expect(counted).toContain("1,200 deliveries would be sent again");
+    const first = await (await visitor.post(path, fieldsOf(counted, path))).text();
+    expect(first).toContain("1,000 deliveries will be sent again so far");
+    expect(first).toContain("Go on");
+    const last = await visitor.post(path, fieldsOf(first, path));
+    expect(last.headers.get("location")).toBe(`${PATH}/${id}?done=replayed&count=1200`);
+    expect((await deeds()).filter(({ action }) => action === "webhook.replayed")).toHaveLength(2);
+  });
+
+  it("says so when there is nothing, and refuses nonsense", async () => {
+    const { id } = await register();
+    const path = `${PATH}/${id}/replay`;
+    const asked = { step: "count", only: "all", span: "day" };
+    expect(await (await visitor.post(path, asked)).text()).toContain(
+      "There is nothing of this kind",
+    );
+    for (const nonsense of [{ only: "some" }, { event: "$" }, { cursor: "x" }, { since: "then" }]) {
+      const step = { ...asked, step: "go", ...nonsense };
+      expect((await visitor.post(path, step)).status, JSON.stringify(nonsense)).toBe(422);
+    }
+    expect((await deeds()).map(({ action }) => action)).toEqual(["webhook.created"]);
+  });
+});
+
+describe("giving up on what waits", () => {
+  it("counts first, then does it, only for the event that was named", async () => {
+    const { id } = await register();
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    await accept(id, await newEvents(2));
+    await accept(id, await newEvents(3, { event: "link.clicked" }));
+    const path = `${PATH}/${id}/discard`;
+    const counted = await (
+      await visitor.post(path, { step: "count", span: "", event: "link.clicked" })
+    ).text();
+    expect(counted).toContain("3 deliveries would be given up");
+    expect(await tally(id)).toEqual({ pending: 5 });
+    const done = await visitor.post(path, fieldsOf(counted, path));
+    expect(done.headers.get("location")).toBe(`${PATH}/${id}?done=discarded&count=3`);
+    expect(await tally(id)).toEqual({ pending: 2, cancelled: 3 });
+    expect((await deeds())[0]).toMatchObject({ action: "webhook.discarded", webhookId: id });
+    const older = { step: "count", span: "hour" };
+    expect(await (await visitor.post(path, older)).text()).toContain("Nothing of this kind waits");
+  });
+});
+
+describe("deleting a webhook", () => {
+  it("wants its host to be typed", async () => {
+    const { id } = await register({ url: "https://crm.example.com:8443/in" });
+    for (const host of ["", "crm.example.com", "https://crm.example.com:8443"]) {
+      const refused = await visitor.post(`${PATH}/${id}/delete`, { host });
+      expect(refused.status, host).toBe(422);
+      expect(await refused.text()).toContain("nothing was deleted");
+    }
+    expect((await api("GET", `/v1/webhooks/${id}`)).status).toBe(200);
+    const deleted = await visitor.post(`${PATH}/${id}/delete`, { host: " CRM.example.com:8443 " });
+    expect(deleted.headers.get("location")).toBe(`${PATH}?done=deleted`);
+    expect((await api("GET", `/v1/webhooks/${id}`)).status).toBe(404);
+    expect((await deeds())[0]?.action).toBe("webhook.deleted");
+  });
+});
+
+describe("whoever may only read", () => {
+  it("changes nothing, and is shown no form for it", async () => {
+    const { id } = await register();
+    const before = await settingsOf(id);
+    const reader = await signedIn(READ_ONLY_API_KEY);
+    for (const change of ["rotate", "delete", "replay", "discard"]) {
+      expect((await reader.get(`${PATH}/${id}/${change}`)).status, change).toBe(403);
+    }
+    const all = { host: "crm.example.com", grace: "0", step: "go", only: "all", span: "day" };
+    for (const change of ["pause", "resume", "test", "rotate", "delete", "replay", "discard"]) {
+      expect((await reader.post(`${PATH}/${id}/${change}`, all)).status, change).toBe(403);
+    }
+    expect(await settingsOf(id)).toEqual(before);
+    expect(service.requests).toEqual([]);
+    expect((await deeds()).map(({ action }) => action)).toEqual(["webhook.created"]);
+  });
+});

@@ -1,0 +1,325 @@
+/** Registering and editing a webhook in the dashboard, and trying a filter. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { signedIn, type Visitor } from "./dashboard";
+import {
+  consume,
+  eventOf,
+  inObject,
+  register,
+  registry,
+  settingsOf,
+  startClock,
+  startService,
+} from "./engine";
+import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+
+const PATH = "/dashboard/webhooks";
+const DRAFT = { url: "https://crm.example.com/in", events: "*" };
+const MARKUP = "</textarea><script>alert(1)</script>";
+
+let visitor: Visitor;
+
+beforeEach(async () => {
+  silenceLog();
+  startClock();
+  startService();
+  visitor = await signedIn();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+type Listed = { id: string; url: string };
+
+async function webhooks(): Promise<Listed[]> {
+  return (await (await api("GET", "/v1/webhooks")).json<{ data: Listed[] }>()).data;
+}
+
+async function actions(): Promise<string[]> {
+  const { data } = await (await api("GET", "/v1/audit")).json<{ data: { action: string }[] }>();
+  return data.map(({ action }) => action);
+}
+
+async function tokenOf(path: string): Promise<string> {
+  const page = await (await visitor.get(path)).text();
+  const [, token] = /name="token" value="([0-9a-f-]{36})"/.exec(page) ?? [];
+  expect(token).toBeDefined();
+  return token ?? "";
+}
+
+describe("registering a webhook", () => {
+  it("shows its secret once, with code and a test", async () => {
+    const response = await visitor.post(PATH, {
+      url: "https://crm.example.com/in",
+      events: ["message.sent", "reply.received"],
+      names: "link.clicked, message.opened",
+      filter: '{"data.sequenceStep": {"$gt": 1}}',
+      description: " The CRM ",
+      headerName: ["X-Team", ""],
+      headerValue: ["a-secret-value", ""],
+      rateLimit: "0.5",
+      ordered: "yes",
+      retrySchedule: "1m 2m",
+    });
+    expect(response.status).toBe(200);
+    const page = await response.text();
+    const [{ id } = { id: "" }] = await webhooks();
+    const { secrets, ...settings } = await settingsOf(id);
+    expect(settings).toMatchObject({
+      url: "https://crm.example.com/in",
+      events: ["message.sent", "reply.received", "link.clicked", "message.opened"],
+      filter: { "data.sequenceStep": { $gt: 1 } },
+      description: "The CRM",
+      headers: { "x-team": "a-secret-value" },
+      rateLimit: 0.5,
+      ordered: true,
+      retrySchedule: "1m 2m",
+      relayHost: "relay.example",
+    });
+    expect(page).toContain(secrets[0]?.value);
+    expect(page).toContain("X-Leadterra-Signature");
+    expect(page).toContain("standardwebhooks");
+    expect(page).toContain(`action="/dashboard/webhooks/${id}/test"`);
+    expect(page).not.toContain("a-secret-value");
+    expect(await (await visitor.get(`${PATH}/${id}`)).text()).not.toContain("whsec_");
+    expect(await actions()).toEqual(["webhook.created"]);
+  });
+
+  it("takes every event as just that, whatever else is ticked", async () => {
+    await visitor.post(PATH, { ...DRAFT, events: ["message.sent", "*"], names: "a" });
+    const [{ id } = { id: "" }] = await webhooks();
+    expect((await settingsOf(id)).events).toEqual(["*"]);
+  });
+
+  it("takes a secret of one's own", async () => {
+    const signingSecret = `whsec_${btoa("x".repeat(32))}`;
+    await visitor.post(PATH, { ...DRAFT, signingSecret });
+    const [{ id } = { id: "" }] = await webhooks();
+    expect((await settingsOf(id)).secrets).toEqual([{ value: signingSecret, expiresAtMs: null }]);
+  });
+
+  it("registers once, however often the form is sent, and keeps no secret for it", async () => {
+    const token = await tokenOf(`${PATH}/new`);
+    expect((await visitor.post(PATH, { ...DRAFT, token })).status).toBe(200);
+    const again = await visitor.post(PATH, { ...DRAFT, token });
+    const [{ id } = { id: "" }, ...others] = await webhooks();
+    expect(others).toEqual([]);
+    expect(again.status).toBe(303);
+    const shows = again.headers.get("location") ?? "";
+    expect(shows).toBe(`${PATH}/${id}?done=created_before`);
+    expect(await (await visitor.get(shows)).text()).toContain("was registered by this form before");
+    const kept = await inObject(registry(), ({ storage }) =>
+      storage.sql.exec("SELECT * FROM answers").toArray(),
+    );
+    expect(JSON.stringify(kept)).toContain(id);
+    expect(JSON.stringify(kept)).not.toContain("whsec_");
+  });
+
+  it("registers once when two clicks arrive at the same time", async () => {
+    const token = await tokenOf(`${PATH}/new`);
+    const answers = await Promise.all([
+      visitor.post(PATH, { ...DRAFT, token }),
+      visitor.post(PATH, { ...DRAFT, token }),
+    ]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 303]);
+    expect(await webhooks()).toHaveLength(1);
+  });
+
+  it("may be sent again after a mistake", async () => {
+    const token = await tokenOf(`${PATH}/new`);
+    expect((await visitor.post(PATH, { url: "nonsense", events: "*", token })).status).toBe(422);
+    expect((await visitor.post(PATH, { ...DRAFT, token })).status).toBe(200);
+    expect(await webhooks()).toHaveLength(1);
+  });
+
+  it("says each mistake at its field, keeps what was typed, and forgets what is secret", async () => {
+    const response = await visitor.post(PATH, {
+      url: "https://crm.example.com/in",
+      names: "no$name",
+      filter: MARKUP,
+      description: '"><script>alert(2)</script>',
+      headerName: ["Host", "x-a", "X-A"],
+      headerValue: ["a-secret-value", "1", "2"],
+      rateLimit: "fast",
+      retrySchedule: "soon",
+      signingSecret: "too-short-a-secret",
+    });
+    expect(response.status).toBe(422);
+    const page = await response.text();
+    for (const field of ["events", "filter", "headers", "rateLimit", "retrySchedule"]) {
+      expect(page, field).toContain(`id="${field}-wrong"`);
+      expect(page, field).toMatch(new RegExp(`id="${field}"[^>]*aria-describedby="${field}-wrong`));
+    }
+    expect(page).toContain("<code>no$name</code> must be 1 to 128");
+    expect(page).toContain("is not JSON yet");
+    expect(page).toContain("<code>Host</code> is a reserved header");
+    expect(page).toContain("<code>x-a</code> must be given once");
+    expect(page).toContain('id="signingSecret-wrong"');
+    expect(page).toContain('value="fast"');
+    expect(page).toContain("&lt;/textarea&gt;&lt;script&gt;alert(1)");
+    for (const text of ["a-secret-value", "too-short-a-secret", "<script>alert"]) {
+      expect(page).not.toContain(text);
+    }
+    expect(await webhooks()).toEqual([]);
+  });
+
+  it("says why a URL is refused", async () => {
+    const page = await (await visitor.post(PATH, { ...DRAFT, url: "ftp://a.example" })).text();
+    expect(page).toMatch(/id="url-wrong"><li>URL must use https:/);
+  });
+
+  it("is not for who may only read", async () => {
+    const reader = await signedIn(READ_ONLY_API_KEY);
+    expect((await reader.get(`${PATH}/new`)).status).toBe(403);
+    expect((await reader.post(PATH, DRAFT)).status).toBe(403);
+    expect(await webhooks()).toEqual([]);
+  });
+});
+
+describe("the query of a URL", () => {
+  const url = "https://crm.example.com/in?token=not-for-any-page";
+
+  it("is on no page, and stays when the settings are saved", async () => {
+    const { id } = await register({ url });
+    for (const path of [`${PATH}/${id}`, `${PATH}/${id}/edit`]) {
+      const page = await (await visitor.get(path)).text();
+      expect(page).toContain("https://crm.example.com/in?…");
+      expect(page).not.toContain("not-for-any-page");
+    }
+    await visitor.post(`${PATH}/${id}/edit`, { ...DRAFT, url: "https://crm.example.com/in?…" });
+    expect((await settingsOf(id)).url).toBe(url);
+  });
+
+  it("has to be typed anew with another URL", async () => {
+    const { id } = await register({ url });
+    const moved = { ...DRAFT, url: "https://crm.example.com/other?…" };
+    const response = await visitor.post(`${PATH}/${id}/edit`, moved);
+    expect(response.status).toBe(422);
+    expect((await settingsOf(id)).url).toBe(url);
+  });
+});
+
+describe("editing a webhook", () => {
+  const FIELDS = { events: ["reply.received"], headers: { "x-team": "a-secret-value" } };
+
+  it("shows what is set, but for the values of headers", async () => {
+    const filter = { "data.reply.classification": "interested" };
+    const { id } = await register({
+      ...FIELDS,
+      filter,
+      events: ["reply.received", "link.clicked"],
+    });
+    const page = await (await visitor.get(`${PATH}/${id}/edit`)).text();
+    expect(page).toContain('value="https://crm.example.com/in"');
+    expect(page).toMatch(/value="reply.received" checked/);
+    expect(page).not.toMatch(/value="\*" checked/);
+    expect(page).toContain('value="link.clicked"');
+    expect(page).toContain("&quot;data.reply.classification&quot;: &quot;interested&quot;");
+    expect(page).toContain("x-team");
+    expect(page).not.toContain("a-secret-value");
+  });
+
+  it("changes what differs, and keeps headers and secret", async () => {
+    const { id, signingSecret } = await register(FIELDS);
+    const response = await visitor.post(`${PATH}/${id}/edit`, {
+      url: "https://crm.example.com/other?token=1",
+      events: "*",
+      description: "",
+    });
+    expect(response.headers.get("location")).toBe(`${PATH}/${id}?done=changed`);
+    expect(await settingsOf(id)).toMatchObject({
+      url: "https://crm.example.com/other?token=1",
+      events: ["*"],
+      headers: { "x-team": "a-secret-value" },
+      secrets: [{ value: signingSecret, expiresAtMs: null }],
+    });
+    expect(await actions()).toEqual(["webhook.updated", "webhook.created"]);
+  });
+
+  it("replaces all headers by those that are typed, or drops them when asked to", async () => {
+    const { id } = await register(FIELDS);
+    const edit = (fields: Record<string, string>) =>
+      visitor.post(`${PATH}/${id}/edit`, { ...DRAFT, ...fields });
+    await edit({ headerName: "x-other", headerValue: "2" });
+    expect((await settingsOf(id)).headers).toEqual({ "x-other": "2" });
+    await edit({ removesHeaders: "yes" });
+    expect((await settingsOf(id)).headers).toEqual({});
+  });
+
+  it("asks before another origin costs the secret and the headers, then shows the new one once", async () => {
+    const { id, signingSecret } = await register(FIELDS);
+    const moved = { url: "https://erp.example.com/in", events: "*" };
+    const token = await tokenOf(`${PATH}/${id}/edit`);
+    const asked = await visitor.post(`${PATH}/${id}/edit`, { ...moved, token });
+    expect(asked.status).toBe(422);
+    expect(await asked.text()).toContain('id="replacesSecret-wrong"');
+    expect((await settingsOf(id)).url).toBe("https://crm.example.com/in");
+
+    const confirmed = { ...moved, token, replacesSecret: "yes" };
+    const done = await visitor.post(`${PATH}/${id}/edit`, confirmed);
+    const { url, secrets, headers } = await settingsOf(id);
+    expect(url).toBe("https://erp.example.com/in");
+    expect(headers).toEqual({});
+    expect(secrets[0]?.value).not.toBe(signingSecret);
+    expect(await done.text()).toContain(secrets[0]?.value);
+
+    const again = await visitor.post(`${PATH}/${id}/edit`, confirmed);
+    expect(again.status).toBe(303);
+    expect((await settingsOf(id)).secrets).toEqual(secrets);
+  });
+
+  it("says mistakes and changes nothing", async () => {
+    const { id } = await register(FIELDS);
+    const response = await visitor.post(`${PATH}/${id}/edit`, {
+      url: "https://10.0.0.1:1/",
+      names: "a b$",
+    });
+    expect(response.status).toBe(422);
+    expect(await actions()).toEqual(["webhook.created"]);
+    const reader = await signedIn(READ_ONLY_API_KEY);
+    expect((await reader.get(`${PATH}/${id}/edit`)).status).toBe(403);
+    expect((await reader.post(`${PATH}/${id}/edit`, DRAFT)).status).toBe(403);
+    expect(await actions()).toEqual(["webhook.created"]);
+  });
+});
+
+describe("trying a filter", () => {
+  const TRIAL = `${PATH}/filter-trial`;
+  const reply = (id: string, classification: string) =>
+    eventOf("reply.received", { campaignId: "c", lead: {}, reply: { id, classification } });
+
+  async function tried(form: Record<string, string>): Promise<string> {
+    const response = await visitor.post(TRIAL, form);
+    expect(response.status).toBe(200);
+    const page = await response.text();
+    return page.slice(page.indexOf('id="trial"'));
+  }
+
+  it("tells of the latest events which it would get, and why not the others", async () => {
+    await consume([await reply("r1", "interested"), await reply("r2", MARKUP)]);
+    await consume([await eventOf("message.sent", { messageId: "m1" })]);
+    const answer = await tried({
+      events: "reply.received",
+      filter: '{"data.reply.classification": "interested"}',
+    });
+    expect(answer).toContain("Of the latest 3 events it would get <strong>1</strong>");
+    expect(answer).toContain("asks for reply.received, not for message.sent");
+    expect(answer).toContain("data.reply.classification is &quot;&lt;/textarea&gt;");
+    expect(answer).toContain("and the filter wants &quot;interested&quot;");
+    expect(answer).not.toContain("<script>alert");
+  });
+
+  it("tells the mistakes of a filter with their paths", async () => {
+    const answer = await tried({ events: "*", filter: '{"data.x": {"$foo": 1}}' });
+    expect(answer).toContain("<code>data.x.$foo</code> is not an operator");
+    expect(await tried({ events: "*", filter: "{" })).toContain("The filter is not JSON yet");
+  });
+
+  it("says so when there is nothing to try it on, or nothing asked for", async () => {
+    expect(await tried({ events: "*" })).toContain("No event came in within the last week");
+    expect(await tried({})).toContain("it would get nothing");
+  });
+});

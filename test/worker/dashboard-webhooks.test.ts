@@ -1,0 +1,167 @@
+/** /dashboard/webhooks and a webhook's page: what they show, and to whom. */
+import { reset } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { signedIn } from "./dashboard";
+import {
+  accept,
+  answering,
+  type Clock,
+  deliverAll,
+  newEvent,
+  newEvents,
+  register,
+  type Service,
+  startClock,
+  startService,
+} from "./engine";
+import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+
+const PATH = "/dashboard/webhooks";
+const MARKUP = '<img src=x onerror="alert(1)">';
+const ESCAPED = "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;";
+
+let clock: Clock;
+let service: Service;
+
+beforeEach(() => {
+  silenceLog();
+  clock = startClock();
+  service = startService();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await reset();
+});
+
+async function shown(path: string, key?: string): Promise<string> {
+  const response = await (await signedIn(key)).get(path);
+  expect(response.status).toBe(200);
+  return response.text();
+}
+
+/** The part of a page from this on. */
+function from(page: string, mark: string): string {
+  const at = page.indexOf(mark);
+  expect(at, mark).toBeGreaterThan(0);
+  return page.slice(at);
+}
+
+describe("the list of webhooks", () => {
+  it("says what to do next when there is none", async () => {
+    const page = await shown(PATH);
+    expect(page).toContain("No webhook is registered");
+    expect(page).toContain('href="/dashboard/webhooks/new"');
+    expect(await shown(PATH, READ_ONLY_API_KEY)).not.toContain("/dashboard/webhooks/new");
+  });
+
+  it("shows each with its numbers, those that need attention first", async () => {
+    const failing = await register({ url: "https://down.example.com/in", description: "Down" });
+    const well = await register({ url: "https://well.example.com/in", description: "Well" });
+    service.answer = ({ url }) => new Response(null, { status: url.includes("down") ? 503 : 204 });
+    for (const { id } of [failing, well]) {
+      await accept(id, [await newEvent()]);
+      await deliverAll(id, clock);
+    }
+    const page = await shown(PATH);
+    const rows = page.split("<tr data-row=").slice(1);
+    expect(rows.map((row) => row.slice(1, 30))).toEqual([failing.id, well.id]);
+    expect(rows[0]).toMatch(/first failed/);
+    expect(rows[0]).toContain(">0 %<");
+    expect(rows[1]).toContain(">100 %<");
+    expect(rows[1]).not.toMatch(/first failed/);
+  });
+
+  it("shows neither the query of a URL nor markup of others", async () => {
+    await register({ url: "https://crm.example.com/in?token=hush", description: MARKUP });
+    await register({ url: "https://erp.example.com/in?token=hush" });
+    const page = await shown(PATH);
+    expect(page).toContain(ESCAPED);
+    expect(page).not.toContain("<img src=x");
+    expect(page).toContain("erp.example.com/in?…");
+    expect(page).not.toContain("hush");
+  });
+});
+
+describe("a webhook's page", () => {
+  it("shows settings by name, the values of headers never", async () => {
+    const { id } = await register({
+      url: "https://crm.example.com/in?token=hush",
+      description: MARKUP,
+      events: ["reply.received"],
+      filter: { "data.reply.classification": "</pre><script>" },
+      headers: { "x-team": "a-secret-value" },
+      retrySchedule: "1m 2m",
+    });
+    const page = await shown(`${PATH}/${id}`);
+    for (const text of [ESCAPED, "x-team", "1m 2m", "&lt;/pre&gt;&lt;script&gt;", "?token=hush"]) {
+      expect(page).toContain(text);
+    }
+    for (const text of ["a-secret-value", "whsec_", "<img src=x", "</pre><script>"]) {
+      expect(page).not.toContain(text);
+    }
+  });
+
+  it("shows who may only read the URL without its query, and no way to change anything", async () => {
+    const { id } = await register({ url: "https://crm.example.com/in?token=hush" });
+    const page = await shown(`${PATH}/${id}`, READ_ONLY_API_KEY);
+    expect(page).toContain("https://crm.example.com/in?…");
+    expect(page).not.toContain("hush");
+    const forms = page.match(/<form[^>]*>/g) ?? [];
+    expect(forms.filter((form) => !form.includes("sign-out"))).toEqual([]);
+    for (const change of ["edit", "rotate", "delete", "replay", "discard"]) {
+      expect(page).not.toContain(`${id}/${change}`);
+    }
+  });
+
+  it("shows the latest deliveries with the way to each, and its own numbers", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(12));
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}`);
+    const rows = from(page, "Latest deliveries").match(/data-row=/g) ?? [];
+    expect(rows).toHaveLength(10);
+    expect(page).toContain(`/dashboard/deliveries?webhook=${id}&amp;status=delivered`);
+    expect(from(page, ">Delivered<")).toMatch(/^>Delivered<\/dt><dd><a[^>]*>12</);
+    expect(page).toContain("Active, and all is well");
+  });
+
+  it("says since when it fails, and how it was answered last", async () => {
+    service.answer = answering(503);
+    const { id } = await register();
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}`);
+    expect(page).toContain("Failing: the first failure was");
+    expect(page).toContain("It answered 503");
+  });
+
+  it("says why it is disabled, what is held and what to do", async () => {
+    service.answer = answering(410);
+    const { id } = await register();
+    await accept(id, await newEvents(2));
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}`);
+    expect(page).toContain("Disabled: the service answered 410 Gone");
+    expect(page).toContain("2 deliveries are held");
+    expect(page).toContain(`action="/dashboard/webhooks/${id}/resume"`);
+    expect(page).not.toContain(`action="/dashboard/webhooks/${id}/pause"`);
+  });
+
+  it("tells what is late, and what a pause holds", async () => {
+    const { id } = await register({ rateLimit: 0.001 });
+    await accept(id, await newEvents(2));
+    clock.advance(600_000);
+    expect(await shown(`${PATH}/${id}`)).toContain("Its rate limit lets 0.001 a second through");
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    expect(await shown(`${PATH}/${id}`)).toContain("Paused. 2 deliveries are held.");
+  });
+
+  it("is not found where there is no such webhook", async () => {
+    const visitor = await signedIn();
+    for (const id of ["wh_00000000000000000000000000", "wh_1", "constructor"]) {
+      expect((await visitor.get(`${PATH}/${id}`)).status, id).toBe(404);
+      expect((await visitor.get(`${PATH}/${id}/edit`)).status, id).toBe(404);
+    }
+  });
+});
