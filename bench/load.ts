@@ -35,13 +35,17 @@ export class Connection {
   readonly #socket: Socket;
   #received: Buffer = Buffer.alloc(0);
   #waiting: PromiseWithResolvers<Answer> | null = null;
+  #closed = false;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.on("data", (chunk) => this.#take(chunk));
     socket.on("error", (thrown) => this.#waiting?.reject(thrown));
-    socket.on("close", () => this.#waiting?.reject(new Error("the connection was closed")));
+    socket.on("close", () => {
+      this.#closed = true;
+      this.#waiting?.reject(new Error("the connection was closed"));
+    });
   }
 
   static async open(url: string): Promise<Connection> {
@@ -52,8 +56,14 @@ export class Connection {
     return new Connection(socket);
   }
 
+  /** A server closes what was idle for long. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** @throws when the connection breaks. */
   send(request: Buffer): Promise<Answer> {
+    if (this.#closed) return Promise.reject(new Error("the connection is closed"));
     this.#waiting = Promise.withResolvers<Answer>();
     this.#socket.write(request);
     return this.#waiting.promise;
@@ -156,7 +166,7 @@ export async function pace(
   const sending: Promise<Paced>[] = [];
   for (const request of requests) {
     await sleepUntil(startMs + (sending.length * 1_000) / rate);
-    const connection = idle.pop() ?? (await Connection.open(url));
+    const connection = takeOpen(idle) ?? (await Connection.open(url));
     if (!opened.includes(connection)) opened.push(connection);
     const sentAtMs = performance.now();
     const sent = connection.send(request).then((answer) => {
@@ -173,6 +183,12 @@ export async function pace(
   } finally {
     for (const connection of opened) connection.close();
   }
+}
+
+function takeOpen(idle: Connection[]): Connection | undefined {
+  let connection = idle.pop();
+  while (connection?.isClosed) connection = idle.pop();
+  return connection;
 }
 
 /** Sleeps most of the time and spins the rest. */

@@ -22,7 +22,7 @@ const DEFAULT_MINUTES = 16;
 /** So many events a minute, in waves. */
 const RATES = [9, 14, 22, 17, 25, 12] as const;
 const VIEWPORT = { width: 1280, height: 800 } as const;
-const MAX_HEIGHT = 1_400;
+const MAX_HEIGHT = 1_040;
 const SETTLE_MS = 3_000;
 
 /** What happens, in this order, again and again. */

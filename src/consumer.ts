@@ -249,7 +249,10 @@ async function handOverPart(name: string, part: readonly Share[], env: Env): Pro
       body,
     }));
     const subscriber = env.SUBSCRIBER.getByName(name);
-    const { status } = await inTime(subscriber.accept({ deliveries }), CALL_TIMEOUT_MS);
+    const { status } = await inTime(
+      subscriber.accept({ deliveries, sendNow: true }),
+      CALL_TIMEOUT_MS,
+    );
     if (status === "full") for (const { item, webhookId } of part) item.full.push(webhookId);
   } catch (thrown) {
     failed(

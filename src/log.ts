@@ -2,7 +2,7 @@
 
 type Fields = Record<string, string | number | boolean | null | undefined | readonly string[]>;
 
-/** @param happening what happened, as `noun.verb` in the past tense: `event.accepted`. */
+/** @param happening what happened, as `noun.verb` in the past tense: `event.duplicate`. */
 export function logInfo(happening: string, fields: Fields = {}): void {
   console.log(line("info", happening, fields));
 }

@@ -10,7 +10,7 @@ import {
   reopen,
 } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
-import { logError, logInfo } from "../log";
+import { logError, logInfo, logWarning } from "../log";
 import { DeliveryLists } from "../storage/delivery-lists";
 import { DeliveryRetention } from "../storage/delivery-retention";
 import type { DeliveryStore } from "../storage/delivery-store";
@@ -22,7 +22,7 @@ import {
   type StoredDelivery,
 } from "../storage/delivery-tables";
 import type { RunStore } from "../storage/run-store";
-import type { Pump } from "./pump";
+import type { Pump, Written } from "./pump";
 
 /** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
@@ -30,6 +30,9 @@ const MAX_ROWS_PER_PAGE = 1_000;
 const EXACT_AHEAD_MS = 86_400_000;
 /** How many deliveries expire in one turn. */
 const MAX_EXPIRED_AT_ONCE = 500;
+
+/** Attempts that succeeded share a log line, up to so many: a line costs more than an attempt's row. */
+const MAX_LOGGED_TOGETHER = 50;
 
 export type DeliveryQuery = {
   status?: DeliveryStatus;
@@ -73,6 +76,9 @@ export class Deliveries {
   readonly #lists: DeliveryLists;
   readonly #retention: DeliveryRetention;
 
+  /** Events of attempts that succeeded and are not logged yet. */
+  readonly #succeeded: string[] = [];
+
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#store = parts.store;
@@ -98,22 +104,37 @@ export class Deliveries {
     return this.#parts.tables.arrived(this.#pump.ended);
   }
 
-  /** An attempt's outcome is on disk. */
-  recorded(before: StoredDelivery, after: StoredDelivery): void {
-    const attempt = after.log.at(-1);
-    logInfo("attempt.finished", {
+  /** Outcomes are on disk. A failed attempt has a log line of its own; those that succeeded share one. */
+  recorded(written: readonly Written[]): void {
+    for (const { before, after } of written) {
+      const attempt = after.log.at(-1);
+      if (attempt?.error === null) this.#succeeded.push(after.id);
+      else this.#logFailure(before, after);
+    }
+    if (this.#succeeded.length >= MAX_LOGGED_TOGETHER) this.logSuccesses();
+  }
+
+  /** Call it when a run ends. */
+  logSuccesses(): void {
+    const eventIds = this.#succeeded.splice(0);
+    if (eventIds.length === 0) return;
+    logInfo("attempts.succeeded", { webhookId: this.#parts.webhookId, eventIds });
+  }
+
+  #logFailure(before: StoredDelivery, { id, event, status, log: attempts }: StoredDelivery): void {
+    const isOver = before.status === "pending" && status === "undeliverable";
+    const log = isOver ? logError : logWarning;
+    const attempt = attempts.at(-1);
+    log(isOver ? "delivery.undeliverable" : "attempt.failed", {
       webhookId: this.#parts.webhookId,
-      eventId: after.id,
-      event: after.event,
+      eventId: id,
+      event,
       attempt: attempt?.number,
       statusCode: attempt?.statusCode,
       error: attempt?.error,
       durationMs: attempt?.durationMs,
-      status: after.status,
+      status,
     });
-    if (before.status === "pending" && after.status === "undeliverable") {
-      logError("delivery.undeliverable", { webhookId: this.#parts.webhookId, eventId: after.id });
-    }
   }
 
   // --- looking ----------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-/** Makes attempts ready to leave: URL rules, signatures, headers, and what must not be kept of the answer. */
+/** Sends attempts on their way: URL rules, signatures, headers, and what must not be kept of the answer. */
 import { configOf, serviceBindings } from "../config";
 import { standardHeaders } from "../domain/headers";
 import { createSigner, type Signer } from "../domain/signature";
 import { checkTarget, type TargetCheck } from "../domain/target";
 import { liveSecrets, type Webhook } from "../domain/webhook";
 import { VERSION } from "../version";
+import { Deadlines } from "./deadlines";
 import { type Answer, send, unanswered } from "./send";
 
 /** Shorter values, such as "1" or "true", would blacken half of every answer. */
@@ -15,57 +16,57 @@ export type Sending = { eventId: string; event: string; body: Uint8Array; attemp
 
 export class Departures {
   readonly #env: Env;
-  #signer: { secrets: string; sign: Promise<Signer> } | null = null;
-  #target: { webhook: Webhook; check: TargetCheck } | null = null;
+  #signer: { secrets: string; sign: Signer } | null = null;
+  readonly #deadlines = new Deadlines();
+  #known: { webhook: Webhook; check: TargetCheck; secrets: string[] } | null = null;
 
   constructor(env: Env) {
     this.#env = env;
   }
 
-  /** Signs an attempt; what it returns makes the request at once when called, and never throws. */
-  async prepare(webhook: Webhook, sending: Sending): Promise<() => Promise<Answer>> {
+  /** Signs an attempt and makes its request, in the same turn: nothing can change in between. */
+  async depart(webhook: Webhook, sending: Sending): Promise<Answer> {
     const delivering = configOf(this.#env).delivery;
-    const check = this.#check(webhook);
+    const { check, secrets } = this.#facts(webhook);
     if (!check.ok || delivering === null) {
-      return async () => ({ ...unanswered("forbidden_target", Date.now()), refused: false });
+      return { ...unanswered("forbidden_target", Date.now()), refused: false };
     }
     const nowMs = Date.now();
     const unixSeconds = Math.floor(nowMs / 1_000);
-    const sign = await this.#signerFor(liveSecrets(webhook.secrets, nowMs));
-    const signatures = await sign(sending.eventId, unixSeconds, sending.body);
-    const headers = new Headers(webhook.headers);
+    const sign = this.#signerFor(liveSecrets(webhook.secrets, nowMs));
+    const signatures = sign(sending.eventId, unixSeconds, sending.body);
     const { eventId, event, attempt } = sending;
     const head = { eventId, event, attempt, unixSeconds, ...signatures, version: VERSION };
-    for (const [name, value] of standardHeaders(head)) headers.set(name, value);
     const departure = {
       target: check.target,
-      headers,
+      headers: { ...webhook.headers, ...standardHeaders(head) },
       body: sending.body,
       timeoutMs: delivering.timeoutMs,
+      deadlines: this.#deadlines,
       secrets: [
-        ...secretsOf(webhook),
+        ...secrets,
         signatures.leadterra,
         ...signatures.standard.split(" ").map((signature) => signature.slice("v1,".length)),
       ],
     };
-    return () => send(departure, this.#env);
+    return send(departure, this.#env);
   }
 
   /** Once for each version of the webhook; the configuration cannot change while the object lives. */
-  #check(webhook: Webhook): TargetCheck {
-    if (this.#target?.webhook !== webhook) {
+  #facts(webhook: Webhook): { check: TargetCheck; secrets: string[] } {
+    if (this.#known?.webhook !== webhook) {
       const check = checkTarget(webhook.url, {
         allowPrivate: configOf(this.#env).allowPrivateDestinations,
         relayHost: webhook.relayHost,
         services: serviceBindings(this.#env),
       });
-      this.#target = { webhook, check };
+      this.#known = { webhook, check, secrets: secretsOf(webhook) };
     }
-    return this.#target.check;
+    return this.#known;
   }
 
   /** Keys are imported once for each set of live secrets. */
-  #signerFor(secrets: string[]): Promise<Signer> {
+  #signerFor(secrets: string[]): Signer {
     const wanted = secrets.join(" ");
     if (this.#signer?.secrets !== wanted) {
       this.#signer = { secrets: wanted, sign: createSigner(secrets) };

@@ -57,14 +57,12 @@ export type PumpHost = {
   terms(): Terms | null;
   /** The waits after failed attempts, in milliseconds; known also while the webhook is held. */
   schedule(): readonly number[];
-  /** Grows with every change of what is in force. */
-  generation(): number;
-  /** Makes everything ready for an attempt; what it returns makes the request at once when called. */
-  prepare(delivery: DueDelivery, number: number): Promise<() => Promise<Answer>>;
+  /** Makes an attempt by what is in force; the request is made before this returns. */
+  depart(delivery: DueDelivery, number: number): Promise<Answer>;
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
-  /** Called once for each attempt when it is written. */
-  recorded(before: StoredDelivery, after: StoredDelivery): void;
+  /** Called once for each attempt, with those that were written together. */
+  recorded(written: readonly Written[]): void;
   healthChanged(before: Health, after: Health): void;
 };
 
@@ -76,6 +74,8 @@ type Flight = {
   /** It went to another URL than the one now in force: what it says of the service does not count. */
   disowned: boolean;
 };
+/** A delivery before and after an attempt's outcome was written. */
+export type Written = { before: StoredDelivery; after: StoredDelivery };
 type Answered = { delivery: StoredDelivery; lease: LeasedAttempt; outcome: Outcome };
 
 export class Pump {
@@ -98,6 +98,8 @@ export class Pump {
   #dropped = false;
   #woken = false;
   #resolveChange: () => void = () => {};
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
 
   /** @param run the state as stored, after recovery; written back by the pump alone from here on. */
   constructor(host: PumpHost, stores: { deliveries: DeliveryStore; runs: RunStore }, run: Run) {
@@ -140,13 +142,14 @@ export class Pump {
     this.#run.ended = ended;
   }
 
-  /** Where fresh deliveries begin that have not started: what is only planned is in no flight yet. */
+  /** Where deliveries begin that are fresh on disk: what is planned, in flight or answered is among them. */
   get plannedHead(): Position {
     this.#firstFresh();
-    const planned = this.#planned.find(({ lease }) => lease.fresh !== null)?.lease.fresh;
-    const flying = [...this.#inFlight.values()].find(({ lease }) => lease.fresh !== null);
-    const first = flying?.lease.fresh ?? planned ?? this.#run.head;
-    return isBefore(first, this.#run.head) ? first : this.#run.head;
+    let head = this.#run.head;
+    for (const { lease } of [...this.#answered, ...this.#inFlight.values(), ...this.#planned]) {
+      if (lease.fresh !== null && isBefore(lease.fresh, head)) head = lease.fresh;
+    }
+    return head;
   }
 
   /** The first fresh delivery that is not planned. Moves the head there: what it passes is never fresh again. */
@@ -196,6 +199,7 @@ export class Pump {
         await this.#change(waitMs ?? 0);
       }
     } finally {
+      this.#clearTimer();
       this.#running = false;
     }
   }
@@ -464,26 +468,13 @@ export class Pump {
   }
 
   async #fly(flight: Flight, number: number): Promise<void> {
-    const generation = this.#host.generation();
     let answer: Answer;
     try {
-      const depart = await this.#host.prepare(flight.delivery, number);
-      if (this.#host.generation() !== generation) {
-        this.#withdraw(flight);
-        return;
-      }
-      answer = await depart();
+      answer = await this.#host.depart(flight.delivery, number);
     } catch {
       answer = { ...unanswered("interrupted", Date.now()), refused: false };
     }
     this.#land(flight, answer);
-  }
-
-  /** What is in force changed before the request was made: it has not left, and is planned anew. */
-  #withdraw(flight: Flight): void {
-    if (!this.#inFlight.delete(flight.delivery.id)) return;
-    if (flight.lease.fresh !== null) this.#rewind(flight.lease.fresh);
-    this.#runIsOnDisk = false;
   }
 
   #land(flight: Flight, { refused, ...answer }: Answer): void {
@@ -521,13 +512,18 @@ export class Pump {
   /** Writes the outcomes that came in, one row each. Should a write fail, they stay and are written again. */
   record(): void {
     const schedule = this.#host.schedule();
-    for (let next = this.#answered[0]; next !== undefined; next = this.#answered[0]) {
-      const { delivery, lease, outcome } = next;
-      const after = recorded({ delivery, attempt: lease, outcome }, schedule);
-      this.#store.update(after);
-      this.#answered.shift();
-      this.count((hour) => countAttempt(hour, delivery, after), endedBetween(delivery, after));
-      this.#host.recorded(delivery, after);
+    const written: Written[] = [];
+    try {
+      for (let next = this.#answered[0]; next !== undefined; next = this.#answered[0]) {
+        const { delivery, lease, outcome } = next;
+        const after = recorded({ delivery, attempt: lease, outcome }, schedule);
+        this.#store.update(after);
+        this.#answered.shift();
+        this.count((hour) => countAttempt(hour, delivery, after), endedBetween(delivery, after));
+        written.push({ before: delivery, after });
+      }
+    } finally {
+      if (written.length > 0) this.#host.recorded(written);
     }
     if (!this.#runIsOnDisk) this.#saveRun();
   }
@@ -577,14 +573,28 @@ export class Pump {
 
   async #change(waitMs: number): Promise<void> {
     if (!this.#woken) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
+      this.#wakeBy(Date.now() + waitMs);
       await new Promise<void>((resolve) => {
         this.#resolveChange = resolve;
-        timer = setTimeout(resolve, waitMs);
       });
-      clearTimeout(timer);
     }
     this.#woken = false;
+  }
+
+  /** A timer that rings earlier will do: to wake once too often costs less than to set another. */
+  #wakeBy(atMs: number): void {
+    if (this.#timerAtMs <= atMs) return;
+    this.#clearTimer();
+    this.#timerAtMs = atMs;
+    this.#timer = setTimeout(() => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY;
+      this.#resolveChange();
+    }, atMs - Date.now());
+  }
+
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
   }
 }
 

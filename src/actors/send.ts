@@ -3,6 +3,7 @@ import type { AttemptError, Outcome } from "../domain/delivery";
 import { redact } from "../domain/redaction";
 import { parseRetryAfter } from "../domain/schedule";
 import type { Target } from "../domain/target";
+import type { Deadlines } from "./deadlines";
 
 /** At most this much of an answer is read, decompressed: a debug page, not a download. */
 const MAX_READ_BYTES = 16 * 1024;
@@ -12,9 +13,10 @@ const RETRY_AFTER_STATUSES: ReadonlySet<number> = new Set([429, 503]);
 
 export type Departure = {
   target: Target;
-  headers: Headers;
+  headers: Record<string, string>;
   body: Uint8Array;
   timeoutMs: number;
+  deadlines: Deadlines;
   /** What must not be kept of an answer that echoes the request. */
   secrets: readonly string[];
 };
@@ -28,10 +30,9 @@ export type Answer = Outcome & { refused: boolean };
  */
 export async function send(departure: Departure, env: object): Promise<Answer> {
   const startedAtMs = Date.now();
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), departure.timeoutMs);
+  const deadline = departure.deadlines.begin(departure.timeoutMs);
   try {
-    const response = await request(departure, env, controller.signal);
+    const response = await request(departure, env, deadline.signal);
     const succeeded = response.status >= 200 && response.status <= 299;
     const read = await readBody(response, succeeded ? MAX_KEPT_OF_SUCCESS_BYTES : MAX_READ_BYTES);
     const endedAtMs = Date.now();
@@ -50,14 +51,14 @@ export async function send(departure: Departure, env: object): Promise<Answer> {
     };
   } catch (thrown) {
     const refused = isRefusal(thrown);
-    const error = controller.signal.aborted ? "timeout" : "connection";
+    const error = deadline.signal.aborted ? "timeout" : "connection";
     return {
       ...unanswered(refused ? "interrupted" : error, startedAtMs),
       durationMs: Date.now() - startedAtMs,
       refused,
     };
   } finally {
-    clearTimeout(timer);
+    departure.deadlines.end(deadline);
   }
 }
 

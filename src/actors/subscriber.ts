@@ -54,8 +54,8 @@ export class Subscriber extends DurableObject<Env> {
   #pump: Pump;
   #deliveries: Deliveries;
   #settings: Settings | null;
-  #generation = 0;
   #errorsInARow = 0;
+  #run: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -131,7 +131,6 @@ export class Subscriber extends DurableObject<Env> {
 
   /** Empties the object but for the version: a late push cannot revive the webhook. */
   async remove(version: number): Promise<number> {
-    this.#generation += 1;
     this.#runs.deleteAll(version);
     this.#pump.drop();
     this.#settings = { deletedVersion: version };
@@ -145,20 +144,24 @@ export class Subscriber extends DurableObject<Env> {
   /**
    * Takes deliveries, each event id once. Durable when it returns.
    *
+   * @param sendNow whether what may go leaves at once; else when the alarm rings, some milliseconds later.
    * @returns `added`, how many were new; `deleted` when the Registry says that there is no such webhook any more,
    *   so nothing is owed; `full` when the object can take no more.
    */
   async accept({
     deliveries,
+    sendNow = false,
   }: {
     deliveries: Arrival[];
+    sendNow?: boolean;
   }): Promise<{ status: "accepted" | "deleted" | "full"; added: number }> {
     if (this.#settings === null) await this.#askRegistry();
     if (this.#settings === null || isDeleted(this.#settings))
       return { status: "deleted", added: 0 };
     try {
       const added = this.#deliveries.insert(deliveries);
-      this.#rouse();
+      const nextMs = this.#rouse();
+      if (sendNow && nextMs !== null && nextMs <= Date.now()) this.#runEarly();
       return { status: "accepted", added };
     } catch (thrown) {
       if (!isFull(thrown)) throw thrown;
@@ -270,8 +273,8 @@ export class Subscriber extends DurableObject<Env> {
     const webhook = this.#webhook();
     if (webhook === null) return null;
     const eventId = randomEventId(crypto.getRandomValues(new Uint8Array(16)));
-    const depart = await this.#departures.prepare(webhook, { eventId, event, body, attempt: 1 });
-    const { retryAfterMs: _, refused: __, ...outcome } = await depart();
+    const answer = await this.#departures.depart(webhook, { eventId, event, body, attempt: 1 });
+    const { retryAfterMs: _, refused: __, ...outcome } = answer;
     return { ...outcome, number: 1, trigger: "test" };
   }
 
@@ -282,9 +285,9 @@ export class Subscriber extends DurableObject<Env> {
     this.#alarm.rang();
     try {
       if (this.#settings === null) await this.#askRegistry();
-      if (!this.#pump.running && this.#webhook() !== null) {
-        this.#deliveries.retain();
-        await this.#pump.pump();
+      if (this.#webhook() !== null) {
+        if (!this.#pump.running) this.#deliveries.retain();
+        await this.#runPump();
         await this.#reportDisabled();
       }
       this.#errorsInARow = 0;
@@ -295,6 +298,24 @@ export class Subscriber extends DurableObject<Env> {
       logError("alarm.failed", { webhookId: this.#id, error: errorText(thrown), backoffMs });
       this.#alarm.arm(Date.now() + backoffMs);
     }
+  }
+
+  /**
+   * What arrived leaves before the alarm rings. The alarm is set all the same, and joins the run: should the process
+   * die, it rings again.
+   */
+  #runEarly(): void {
+    // The alarm finds what went wrong, and backs off.
+    this.#runPump().catch(() => {});
+  }
+
+  /** The run under way, or a new one. */
+  #runPump(): Promise<void> {
+    this.#run ??= this.#pump.pump().finally(() => {
+      this.#run = null;
+      this.#deliveries.logSuccesses();
+    });
+    return this.#run;
   }
 
   /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
@@ -315,10 +336,19 @@ export class Subscriber extends DurableObject<Env> {
     };
   }
 
-  /** Makes sure that what is pending gets its turn: by the pump that runs, or by an alarm. */
-  #rouse(): void {
-    if (this.#pump.running) this.#pump.wake();
-    else this.#alarm.arm(this.#nextWakeMs());
+  /**
+   * Makes sure that what is pending gets its turn: by the pump that runs, or by an alarm.
+   *
+   * @returns when the alarm is needed, Unix milliseconds; null when it is not.
+   */
+  #rouse(): number | null {
+    if (this.#pump.running) {
+      this.#pump.wake();
+      return null;
+    }
+    const nextMs = this.#nextWakeMs();
+    this.#alarm.arm(nextMs);
+    return nextMs;
   }
 
   #nextWakeMs(): number | null {
@@ -348,23 +378,19 @@ export class Subscriber extends DurableObject<Env> {
     return {
       terms: () => this.#terms(),
       schedule: () => this.#schedule(),
-      generation: () => this.#generation,
-      prepare: ({ id, event, body }, attempt) => {
+      depart: ({ id, event, body }, attempt) => {
         const webhook = this.#webhook();
         if (webhook === null) throw new Error("there is no webhook to send for");
-        return this.#departures.prepare(webhook, { eventId: id, event, body, attempt });
+        return this.#departures.depart(webhook, { eventId: id, event, body, attempt });
       },
       sync: () => this.ctx.storage.sync(),
-      recorded: (before, after) => this.#deliveries.recorded(before, after),
+      recorded: (written) => this.#deliveries.recorded(written),
       healthChanged: (before, after) => this.#healthChanged(before, after),
     };
   }
 
   #healthChanged(before: Health, after: Health): void {
-    // What is about to leave is taken back: a pause that the service asks for holds from here on.
-    if (before.postponedUntilMs !== after.postponedUntilMs) this.#generation += 1;
     if (before.disabled !== after.disabled) {
-      this.#generation += 1;
       logError("webhook.disabled", { webhookId: this.#id, reason: after.disabled });
     } else if (before.probing !== after.probing) {
       logWarning(after.probing ? "webhook.probing" : "webhook.recovered", { webhookId: this.#id });
@@ -374,7 +400,6 @@ export class Subscriber extends DurableObject<Env> {
   // --- what is in force -------------------------------------------------------------------------------------
 
   #putInForce(webhook: Webhook): void {
-    this.#generation += 1;
     this.#runs.saveSettings(webhook);
     this.#settings = webhook;
   }

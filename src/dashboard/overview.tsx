@@ -10,7 +10,16 @@ import type { JournalEvent } from "../storage/journal-store";
 import { Chart } from "./chart";
 import { FirstSteps, type Progress } from "./first-steps";
 import { page } from "./layout";
-import { count, Empty, eventPath, Table, WebhookLink, WebhookStatus, webhookName } from "./parts";
+import {
+  Badge,
+  count,
+  Empty,
+  eventPath,
+  Table,
+  WebhookLink,
+  WebhookStatus,
+  webhookName,
+} from "./parts";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
 import { mayChange, type PageContext, type PageEnv } from "./session";
 import { duration, exactTime, Time } from "./time";
@@ -261,7 +270,15 @@ function Webhooks({ look }: { look: Look }) {
     );
   }
   const inOrder = [...watched].sort((a, b) => urgencyOf(a, nowMs) - urgencyOf(b, nowMs));
-  const head = ["Webhook", "Status", "Waiting", "Delivered", "Success", "Answer in", "Failing"];
+  const head = [
+    "Webhook",
+    "Status",
+    "Waiting",
+    "Delivered",
+    "Success",
+    "Answer in",
+    "Failing since",
+  ];
   return (
     <>
       <Table label="Webhooks, those that need attention first" head={head}>
@@ -287,7 +304,11 @@ function WebhookRow({ watched: { webhook, stats }, zone }: { watched: Watched; z
         <WebhookLink webhook={webhook} />
       </th>
       <td>
-        <WebhookStatus webhook={webhook} />
+        {webhook.status === "active" && failingSinceMs !== null ? (
+          <Badge tone="bad">failing</Badge>
+        ) : (
+          <WebhookStatus webhook={webhook} />
+        )}
       </td>
       <td class="number">{number(pending)}</td>
       <td class="number">
@@ -297,13 +318,7 @@ function WebhookRow({ watched: { webhook, stats }, zone }: { watched: Watched; z
       <td class="number">{share(successRate)}</td>
       <td class="number">{duration(latencyMs.p50)}</td>
       <td>
-        {failingSinceMs === null ? (
-          <span class="quiet">no</span>
-        ) : (
-          <>
-            since <Time ms={failingSinceMs} zone={zone} />
-          </>
-        )}
+        <Time ms={failingSinceMs} zone={zone} />
       </td>
     </tr>
   );

@@ -65,15 +65,17 @@ function headersOf(
 ): [name: string, value: string][] {
   return [
     ...Object.keys(webhook.headers).map((name): [string, string] => [name, SECRET_VALUE]),
-    ...standardHeaders({
-      eventId,
-      event,
-      attempt,
-      unixSeconds: Math.floor(startedAtMs / 1_000),
-      leadterra: LEADTERRA_SIGNATURE,
-      standard: STANDARD_SIGNATURE,
-      version: VERSION,
-    }),
+    ...Object.entries(
+      standardHeaders({
+        eventId,
+        event,
+        attempt,
+        unixSeconds: Math.floor(startedAtMs / 1_000),
+        leadterra: LEADTERRA_SIGNATURE,
+        standard: STANDARD_SIGNATURE,
+        version: VERSION,
+      }),
+    ),
   ];
 }
 

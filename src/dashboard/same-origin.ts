@@ -1,9 +1,8 @@
 /** What holds for every request and answer of the dashboard, whoever asks: headers, and who may change things. */
 import { createMiddleware } from "hono/factory";
+import { isSafe } from "../routes/auth";
 import { showFailure } from "./layout";
 import type { PageEnv } from "./session";
-
-const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 const HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy":
@@ -33,7 +32,7 @@ export function securityHeaders() {
  */
 export function sameOrigin() {
   return createMiddleware<PageEnv>(async (c, next) => {
-    if (SAFE_METHODS.has(c.req.method)) return next();
+    if (isSafe(c.req.method)) return next();
     const origin = c.req.header("origin");
     const site = c.req.header("sec-fetch-site");
     const own = new URL(c.req.url).origin;

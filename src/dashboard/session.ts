@@ -7,7 +7,7 @@ import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { createMiddleware } from "hono/factory";
 import { configOf } from "../config";
 import { importHmacKey } from "../domain/signature";
-import { fingerprintOf, type Scope } from "../routes/auth";
+import { fingerprintOf, isSafe, type Scope } from "../routes/auth";
 import { showFailure } from "./layout";
 import { zoneOf } from "./time";
 
@@ -15,7 +15,6 @@ const SESSION_SECONDS = 12 * 3_600;
 const NAME = "leadterra-relay";
 /** Tells this use of an API key from any other. */
 const PURPOSE = "leadterra-relay dashboard session v1";
-const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 export type Session = {
   scope: Scope;
@@ -42,7 +41,7 @@ export function requireSession() {
     if (session === null) return signInFirst(c);
     c.set("session", session);
     c.set("zone", zoneOf(c.req.raw));
-    if (session.scope === "read" && !SAFE_METHODS.has(c.req.method)) {
+    if (session.scope === "read" && !isSafe(c.req.method)) {
       return showFailure(c, { code: "insufficient_scope" });
     }
     return next();
@@ -127,7 +126,7 @@ function attributes(c: Context) {
  * to the same address brings it: only then is it known whether there is a session.
  */
 function signInFirst(c: PageContext): Response | Promise<Response> {
-  if (!SAFE_METHODS.has(c.req.method)) return showFailure(c, { code: "unauthorized" });
+  if (!isSafe(c.req.method)) return showFailure(c, { code: "unauthorized" });
   const { pathname, search } = new URL(c.req.url);
   const site = c.req.header("sec-fetch-site");
   if (site === "cross-site" || site === "same-site") {

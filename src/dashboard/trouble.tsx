@@ -7,8 +7,8 @@ import { count, webhookName, webhookPath } from "./parts";
 import { Time } from "./time";
 
 const MINUTE_MS = 60_000;
-/** Shorter, a failing webhook is told but not yet alarming: the first retries often help. */
-const FAILING_MS = 10 * MINUTE_MS;
+/** Shorter, a failing webhook is told but not yet alarming: the first retry often helps. */
+const FAILING_MS = 2 * MINUTE_MS;
 /** A delivery is due and sent within seconds; past this something holds it up. */
 const OVERDUE_MS = 5 * MINUTE_MS;
 /** Unless `SILENCE_ALERT` says when silence is worth a word. */

@@ -60,15 +60,15 @@ export type AttemptHead = {
 };
 
 /** The headers that every attempt carries, in lower case; they stand above the webhook's own (README, "Verify a delivery"). */
-export function standardHeaders(head: AttemptHead): [name: string, value: string][] {
-  return [
-    ["content-type", "application/json"],
-    ["user-agent", `leadterra-relay/${head.version}`],
-    ["x-leadterra-signature", head.leadterra],
-    ["webhook-id", head.eventId],
-    ["webhook-timestamp", String(head.unixSeconds)],
-    ["webhook-signature", head.standard],
-    ["x-leadterra-event", head.event],
-    ["x-relay-attempt", String(head.attempt)],
-  ];
+export function standardHeaders(head: AttemptHead): Record<string, string> {
+  return {
+    "content-type": "application/json",
+    "user-agent": `leadterra-relay/${head.version}`,
+    "x-leadterra-signature": head.leadterra,
+    "webhook-id": head.eventId,
+    "webhook-timestamp": String(head.unixSeconds),
+    "webhook-signature": head.standard,
+    "x-leadterra-event": head.event,
+    "x-relay-attempt": String(head.attempt),
+  };
 }

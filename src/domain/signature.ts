@@ -3,6 +3,8 @@
  * Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
  */
 
+import { createHmac, createSecretKey } from "node:crypto";
+
 const HMAC = { name: "HMAC", hash: "SHA-256" };
 const SIGNATURE_HEX = /^[0-9a-fA-F]{64}$/;
 const SECRET_PREFIX = "whsec_";
@@ -41,31 +43,27 @@ export type Signer = (
   eventId: string,
   unixSeconds: number,
   body: Uint8Array,
-) => Promise<{ leadterra: string; standard: string }>;
+) => { leadterra: string; standard: string };
 
 /**
+ * With node:crypto, whose calls are no promises: an attempt is signed and leaves in the same turn, so nothing that is
+ * in force can change in between.
+ *
  * @param secrets the live signing secrets, oldest first, at least one. Leadterra's header is keyed with the
  *   whole string of the oldest; Standard Webhooks with the decoded bytes of each, newest first.
  */
-export async function createSigner(secrets: readonly string[]): Promise<Signer> {
+export function createSigner(secrets: readonly string[]): Signer {
   const [oldest] = secrets;
   if (oldest === undefined) throw new Error("a signer needs at least one secret");
-  const leadterraKey = await importHmacKey(oldest);
-  const standardKeys = await Promise.all(
-    secrets.map((secret) => importHmacKey(secretBytes(secret))).reverse(),
-  );
-  return async (eventId, unixSeconds, body) => {
-    const head = utf8.encode(`${eventId}.${unixSeconds}.`);
-    const signed = new Uint8Array(head.length + body.length);
-    signed.set(head);
-    signed.set(body, head.length);
-    const [leadterra, ...standard] = await Promise.all([
-      crypto.subtle.sign("HMAC", leadterraKey, body),
-      ...standardKeys.map((key) => crypto.subtle.sign("HMAC", key, signed)),
-    ]);
+  const leadterraKey = createSecretKey(utf8.encode(oldest));
+  const standardKeys = secrets.map((secret) => createSecretKey(secretBytes(secret))).reverse();
+  return (eventId, unixSeconds, body) => {
+    const head = `${eventId}.${unixSeconds}.`;
     return {
-      leadterra: hexOf(new Uint8Array(leadterra)),
-      standard: standard.map((mac) => `v1,${base64Of(new Uint8Array(mac))}`).join(" "),
+      leadterra: createHmac("sha256", leadterraKey).update(body).digest("hex"),
+      standard: standardKeys
+        .map((key) => `v1,${createHmac("sha256", key).update(head).update(body).digest("base64")}`)
+        .join(" "),
     };
   };
 }

@@ -269,11 +269,9 @@ export const stats = z
         undeliverable: count,
         cancelled: count,
         oldestDueAt: time.nullable(),
-        failingSince: time
-          .nullable()
-          .meta({
-            description: "The first failure since the last success; null while all is well.",
-          }),
+        failingSince: time.nullable().meta({
+          description: "The first failure since the last success; null while all is well.",
+        }),
       }),
     ),
     hours: z.array(step),

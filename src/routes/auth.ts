@@ -6,7 +6,6 @@ import { problem } from "./problem";
 
 /** The scheme is case-insensitive (RFC 9110 §11.1), the key is not. */
 const BEARER = /^bearer +(\S+) *$/i;
-const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 /** Enough to tell keys apart, too few to guess one by. */
 const FINGERPRINT_DIGITS = 8;
@@ -21,7 +20,7 @@ export function requireKey() {
     const key = BEARER.exec(c.req.header("authorization") ?? "")?.[1];
     const scope = key === undefined ? null : await scopeOf(key, c.env);
     if (scope === null) return problem(c, { code: "unauthorized" });
-    if (scope === "read" && !SAFE_METHODS.has(c.req.method)) {
+    if (scope === "read" && !isSafe(c.req.method)) {
       return problem(c, { code: "insufficient_scope" });
     }
     c.set("scope", scope);
@@ -29,6 +28,11 @@ export function requireKey() {
     c.header("cache-control", "no-store");
     await next();
   });
+}
+
+/** Whether the method changes nothing (RFC 9110 §9.2.1); what else is safe is not used here. */
+export function isSafe(method: string): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 /** What `given` may do; null when it is no configured key. Takes as long for a wrong key as for a right one. */

@@ -1,7 +1,21 @@
-/** The body, counted while it is read, whatever Content-Length says; null when it is too large. */
+/**
+ * The body; null when it is too large. One whose length is told is read in one piece, because no more can follow
+ * (RFC 9112 §6.3); any other is counted while it is read.
+ */
 export async function readCapped(request: Request, maxBytes: number): Promise<Uint8Array | null> {
-  if (request.body === null) return new Uint8Array();
-  const reader = request.body.getReader();
+  const told = request.headers.get("content-length");
+  if (told === null || !/^\d{1,15}$/.test(told) || Number(told) > maxBytes) {
+    return request.body === null ? new Uint8Array() : readCounting(request.body, maxBytes);
+  }
+  const body = new Uint8Array(await request.arrayBuffer());
+  return body.length > maxBytes ? null : body;
+}
+
+async function readCounting(
+  stream: ReadableStream<Uint8Array>,
+  maxBytes: number,
+): Promise<Uint8Array | null> {
+  const reader = stream.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
   for (;;) {
@@ -14,8 +28,6 @@ export async function readCapped(request: Request, maxBytes: number): Promise<Ui
     }
     chunks.push(value);
   }
-  const [first] = chunks;
-  if (chunks.length === 1 && first !== undefined) return first;
   const body = new Uint8Array(length);
   let offset = 0;
   for (const chunk of chunks) {

@@ -93,7 +93,6 @@ async function enqueue(event: RelayEvent, body: Uint8Array, env: Env): Promise<R
   try {
     // A copy: sending takes the buffer away.
     await env[queueBinding(event.id)].send(body.slice(), { contentType: "bytes" });
-    logInfo("event.accepted", { eventId: event.id, event: event.name, size: body.length });
     return ok(null);
   } catch (thrown) {
     logError("event.not_enqueued", { eventId: event.id, error: errorText(thrown) });

@@ -2,7 +2,7 @@
  * The OpenAPI 3.1 document, from the table of calls. Imported when the document is first asked for, and made once
  * per isolate: no cold start pays for it.
  */
-import { OpenApiGeneratorV31, OpenAPIRegistry } from "@asteasolutions/zod-to-openapi";
+import { OpenAPIRegistry, OpenApiGeneratorV31 } from "@asteasolutions/zod-to-openapi";
 import * as z from "zod";
 import type { FailureCode } from "../domain/failure";
 import { VERSION } from "../version";

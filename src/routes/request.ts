@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import * as z from "zod";
 import { type Failure, type FieldError, fail, ok, type Result } from "../domain/failure";
+import { isSafe } from "./auth";
 import { readCapped } from "./capped-body";
 import { problem } from "./problem";
 
@@ -54,7 +55,8 @@ export function formatPosition({ seq, index }: { seq: number; index: number }): 
 /** Refuses bodies that are too large before they are in memory. */
 export function capBody() {
   return createMiddleware(async (c, next) => {
-    if (c.req.raw.body === null) return next();
+    // A GET has none, and may be sent with `Content-Length: 0`.
+    if (isSafe(c.req.method) || c.req.raw.body === null) return next();
     const body = await readCapped(c.req.raw, MAX_REQUEST_BYTES);
     if (body === null) {
       return problem(c, { code: "payload_too_large", limitBytes: MAX_REQUEST_BYTES });

@@ -12,16 +12,12 @@ const CACHE_TTL_SECONDS = 30;
 
 /** @returns the SHA-256 of the body that came with this id before, or null if it was not seen. */
 export async function lookUpSeen(kv: KVNamespace, id: EventId): Promise<string | null> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), MAX_WAIT_MS);
-  });
   try {
-    return await Promise.race([kv.get(id, { cacheTtl: CACHE_TTL_SECONDS }), timeout]);
+    // The wait is left to end with the request: to take it back costs more than the look-up itself.
+    const late = scheduler.wait(MAX_WAIT_MS).then(() => null);
+    return await Promise.race([kv.get(id, { cacheTtl: CACHE_TTL_SECONDS }), late]);
   } catch {
     return null;
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -25,27 +25,20 @@ describeInBrowser("signing in", (rig) => {
   it("leads a link from another site to its page, still signed in", async () => {
     const page = await rig.signedIn();
     const target = `${rig.relay.origin}/dashboard/audit`;
-    const server = createServer((_, response) => {
-      response.writeHead(200, { "content-type": "text/html" });
-      response.end(`<title>Chat</title><a href="${target}">look</a>`);
-    });
-    const port = await listen(server);
-    onTestFinished(() => closeServer(server));
-    // localhost and 127.0.0.1 are two sites.
-    await page.goto(`http://localhost:${port}/`);
+    await page.goto(await anotherSite(target));
     await page.getByRole("link", { name: "look" }).click();
     await page.waitForURL(target);
     await page.getByRole("heading", { name: "Audit", level: 1 }).waitFor();
   });
 
-  it("asks a link from another site to sign in where nobody is, and then leads to the page", async () => {
+  it("asks whoever follows a link from another site to sign in first, and leads there then", async () => {
     const page = await rig.open();
-    await page.goto("data:text/html,<title>Chat</title>");
-    await page.goto("/dashboard/continue?next=/dashboard/audit");
-    await page.waitForURL(/\/dashboard\/sign-in/);
+    const target = `${rig.relay.origin}/dashboard/events?email=ava@acmecorp.com`;
+    await page.goto(await anotherSite(target));
+    await page.getByRole("link", { name: "look" }).click();
     await page.getByLabel("API key").fill(API_KEY);
     await page.getByRole("button", { name: "Sign in" }).click();
-    await page.waitForURL(/\/dashboard\/audit$/);
+    await page.waitForURL(target);
   });
 
   it("shows a key that only reads no form that changes anything", async () => {
@@ -64,7 +57,7 @@ describeInBrowser("signing in", (rig) => {
       `/dashboard/events/${eventId}`,
       "/dashboard/dead-letters",
     ]) {
-      await page.goto(path);
+      expect((await page.goto(path))?.status(), path).toBe(200);
       const actions = await page
         .locator("form[method=post]")
         .evaluateAll((forms) => forms.map((form) => form.getAttribute("action")));
@@ -72,3 +65,14 @@ describeInBrowser("signing in", (rig) => {
     }
   });
 });
+
+/** The address of a page with a link; localhost and 127.0.0.1 are two sites. */
+async function anotherSite(target: string): Promise<string> {
+  const server = createServer((_, response) => {
+    response.writeHead(200, { "content-type": "text/html" });
+    response.end(`<title>Chat</title><a href="${target}">look</a>`);
+  });
+  const port = await listen(server);
+  onTestFinished(() => closeServer(server));
+  return `http://localhost:${port}/`;
+}

@@ -120,14 +120,16 @@ function optionsIn(build: string): { bundle: string; worker: { bindings: object 
 
 /** Starts the relay on a free port, and resolves when it listens. @throws when it does not. */
 export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
+  // Miniflare's own files: killed, it leaves them behind.
+  const scratch = temporaryDirectory("miniflare");
   const child = spawn(process.execPath, [import.meta.filename], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe", "ipc"],
-    env: { ...process.env, ...QUIET },
+    env: { ...process.env, ...QUIET, TMPDIR: scratch.directory },
   });
   const ended = new Promise<void>((resolve) => {
     child.once("exit", () => resolve()).once("error", () => resolve());
-  });
+  }).finally(scratch.remove);
   const kill = async () => {
     killGroup(child);
     await ended;

@@ -1,4 +1,6 @@
 /** A client that knows the relay by /openapi.json alone: paths, methods, examples and schemas come from there. */
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import Ajv, { type ValidateFunction } from "ajv/dist/2020.js";
 import createClient, { type Client } from "openapi-fetch";
@@ -317,5 +319,16 @@ describe("code written against Leadterra's API", () => {
       },
     });
     await relay.api("DELETE", `/v1/webhooks/${answer.webhook.id}`);
+  });
+});
+
+describe("a client that sends Content-Length: 0 with a GET", () => {
+  it("is answered as any other", async () => {
+    const asked = request(`${relay.url}/v1/webhooks`, {
+      headers: { authorization: `Bearer ${API_KEY}`, "content-length": "0" },
+    }).end();
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    answer.resume();
+    expect(answer.statusCode).toBe(200);
   });
 });

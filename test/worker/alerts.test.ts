@@ -11,6 +11,7 @@ import {
   deliverAll,
   gate,
   HOUR,
+  leavingItToTheAlarm,
   MINUTE,
   newEvents,
   register,
@@ -57,7 +58,7 @@ async function consume(bodies: Uint8Array[]): Promise<void> {
   }));
   const batch = createMessageBatch<ArrayBuffer>("leadterra-events", messages);
   const context = createExecutionContext();
-  await worker.queue(batch, env);
+  await worker.queue(batch, leavingItToTheAlarm(env));
   await getQueueResult(batch, context);
 }
 

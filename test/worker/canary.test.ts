@@ -8,6 +8,7 @@ import {
   deliverAll,
   HOUR,
   inObject,
+  leavingItToTheAlarm,
   newRoutingVersion,
   registry,
   startClock,
@@ -129,7 +130,10 @@ async function arrive(signature?: string): Promise<string> {
   });
   shown.push(["POST /webhooks/leadterra", await answer.clone().text()]);
   if (!answer.ok) return "";
-  await worker.queue(createMessageBatch<ArrayBuffer>("leadterra-events", messages), env);
+  await worker.queue(
+    createMessageBatch<ArrayBuffer>("leadterra-events", messages),
+    leavingItToTheAlarm(env),
+  );
   return (await answer.json<{ id: string }>()).id;
 }
 

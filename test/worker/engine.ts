@@ -13,6 +13,7 @@ import { parseEvent } from "../../src/domain/event";
 import { type EventId, eventIdOf } from "../../src/domain/ids";
 import { journalName, REGISTRY_NAME } from "../../src/domain/placement";
 import type { Webhook } from "../../src/domain/webhook";
+import type { Arrival } from "../../src/storage/delivery-tables";
 import { api, bytesOf } from "./fixtures";
 
 export const SECOND = 1_000;
@@ -361,6 +362,15 @@ export type Consumed = {
 };
 
 /** Runs one batch of the queue; messages are `m0`, `m1`, … unless named. */
+/** Attempts begin when the test rings, not when events are handed over. */
+export function leavingItToTheAlarm(given: Env): Env {
+  const getByName = (name: string) => {
+    const stub = given.SUBSCRIBER.getByName(name);
+    return { accept: ({ deliveries }: { deliveries: Arrival[] }) => stub.accept({ deliveries }) };
+  };
+  return { ...given, SUBSCRIBER: { getByName } as unknown as Env["SUBSCRIBER"] };
+}
+
 export async function consume(
   bodies: readonly (Uint8Array | { body: Uint8Array })[],
   options: { atMs?: number; attempts?: number; env?: Env; queue?: string; name?: string } = {},
@@ -383,7 +393,7 @@ export async function consume(
     };
   }
   const context = createExecutionContext();
-  await worker.queue(batch, options.env ?? env);
+  await worker.queue(batch, leavingItToTheAlarm(options.env ?? env));
   const { explicitAcks, retryMessages } = await getQueueResult(batch, context);
   const retried = retryMessages.map(({ msgId }) => [msgId, delays[msgId]]);
   return { acked: [...explicitAcks].sort(), retried: Object.fromEntries(retried) };

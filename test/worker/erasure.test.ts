@@ -12,6 +12,7 @@ import {
   deliveryOf,
   gate,
   inObject,
+  leavingItToTheAlarm,
   register,
   ring,
   type Service,
@@ -80,7 +81,10 @@ async function arrive(events: object[], atMs = clock.nowMs()): Promise<EventId[]
     expect(answer.status).toBe(202);
     ids.push((await answer.json<{ id: EventId }>()).id);
   }
-  await worker.queue(createMessageBatch<ArrayBuffer>("leadterra-events", messages), env);
+  await worker.queue(
+    createMessageBatch<ArrayBuffer>("leadterra-events", messages),
+    leavingItToTheAlarm(env),
+  );
   return ids;
 }
 

@@ -543,10 +543,11 @@ describe("an alarm", () => {
     const { id } = await owing(10);
     const first = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));
-    await runInDurableObject(subscriber(id), (instance) => instance.alarm());
+    const second = runInDurableObject(subscriber(id), (instance) => instance.alarm());
+    await list(id);
     expect(service.requests).toHaveLength(6);
     late.open();
-    await first;
+    await Promise.all([first, second]);
     await deliverAll(id, clock);
     expect(service.requests).toHaveLength(10);
   });

@@ -54,8 +54,7 @@ describe("a webhook of a bound service", () => {
       },
     };
     const departures = new Departures({ CRM } as unknown as Env);
-    const depart = await departures.prepare(webhookFor("service:CRM/in?a=b"), SENDING);
-    const answer = await depart();
+    const answer = await departures.depart(webhookFor("service:CRM/in?a=b"), SENDING);
     expect(answer).toMatchObject({ error: null, statusCode: 202, responseBody: "taken" });
     expect(outside).not.toHaveBeenCalled();
     const [request] = requests;
@@ -71,8 +70,9 @@ describe("a webhook of a bound service", () => {
 
   it("is a forbidden target once the binding is gone, and no request is made", async () => {
     const outside = vi.spyOn(globalThis, "fetch");
-    const depart = await new Departures({} as Env).prepare(webhookFor("service:CRM/in"), SENDING);
-    expect(await depart()).toMatchObject({ error: "forbidden_target", statusCode: null });
+    const departures = new Departures({} as Env);
+    const answer = await departures.depart(webhookFor("service:CRM/in"), SENDING);
+    expect(answer).toMatchObject({ error: "forbidden_target", statusCode: null });
     expect(outside).not.toHaveBeenCalled();
   });
 
