@@ -43,7 +43,7 @@ export class Departures {
       body: sending.body,
       timeoutMs: delivering.timeoutMs,
       deadlines: this.#deadlines,
-      secrets: [
+      secrets: () => [
         ...secrets,
         signatures.leadterra,
         ...signatures.standard.split(" ").map((signature) => signature.slice("v1,".length)),

@@ -18,7 +18,7 @@ export type Departure = {
   timeoutMs: number;
   deadlines: Deadlines;
   /** What must not be kept of an answer that echoes the request. */
-  secrets: readonly string[];
+  secrets: () => readonly string[];
 };
 
 /** An outcome, and whether the platform would not make the request: this invocation has made its share. */
@@ -42,7 +42,7 @@ export async function send(departure: Departure, env: object): Promise<Answer> {
       startedAtMs,
       durationMs: endedAtMs - startedAtMs,
       responseBody:
-        read.text === null ? null : redact(read.text, departure.secrets, read.truncated),
+        read.text === null ? null : redact(read.text, departure.secrets(), read.truncated),
       responseTruncated: read.truncated,
       retryAfterMs: RETRY_AFTER_STATUSES.has(response.status)
         ? parseRetryAfter(response.headers.get("retry-after"), endedAtMs)
@@ -100,7 +100,8 @@ async function readBody(
   response: Response,
   keepBytes: number,
 ): Promise<{ text: string | null; truncated: boolean }> {
-  if (response.body === null || response.headers.get("content-length") === "0") {
+  // In this order: a stream is made when it is asked for.
+  if (response.headers.get("content-length") === "0" || response.body === null) {
     return { text: null, truncated: false };
   }
   const reader = response.body.getReader();

@@ -3,6 +3,8 @@ import type { AttemptRecord, Outcome, Trigger } from "../domain/delivery";
 
 const MAX_LOG_ENTRIES = 20;
 const MAX_LOG_BYTES = 64 * 1024;
+/** UTF-8 needs no more for a UTF-16 code unit; so most logs need not be encoded to know that they fit. */
+const MAX_BYTES_PER_UNIT = 3;
 
 const utf8 = new TextEncoder();
 
@@ -51,6 +53,7 @@ export function encodeLog(log: readonly AttemptRecord[]): string | null {
     );
   let text = JSON.stringify(lines);
   for (const line of lines) {
+    if (text.length * MAX_BYTES_PER_UNIT <= MAX_LOG_BYTES) break;
     if (utf8.encode(text).length <= MAX_LOG_BYTES) break;
     if (line[6] === null) continue;
     line[6] = null;

@@ -324,7 +324,7 @@ describe("code written against Leadterra's API", () => {
 
 describe("a client that sends Content-Length: 0 with a GET", () => {
   it("is answered as any other", async () => {
-    const asked = request(`${relay.url}/v1/webhooks`, {
+    const asked = request(`${relay.origin}/v1/webhooks`, {
       headers: { authorization: `Bearer ${API_KEY}`, "content-length": "0" },
     }).end();
     const [answer] = (await once(asked, "response")) as [IncomingMessage];
