@@ -278,7 +278,7 @@ function printWelcome(url: string, made: boolean, envFiles: readonly string[]): 
   const elsewhere = url.endsWith(`:${DEFAULT_PORT}`) ? "" : ` --url ${url}/webhooks/leadterra`;
   const signedWith = envFiles.includes(devVars) ? "" : ` --secret "one of ${files}"`;
   const bold = (text: string) => styleText("bold", text);
-  console.log(`${bold("Leadterra Relay")} runs at ${bold(url)}  (its API: ${url}/docs)
+  console.log(`${bold("Leadterra Relay")} runs at ${bold(url)}: ${url}/dashboard, and its API: ${url}/docs
   API key         ${key ?? `none: set API_KEYS in ${files}`}
   signing secret  LEADTERRA_SIGNING_SECRETS in ${files}${made ? ", made just now" : ""}
 Next, in other terminals:

@@ -37,11 +37,11 @@ const PROMISED: readonly Mutant[] = [
     file: "src/actors/pump.ts",
     edits: [
       [
-        "answer = await depart();",
+        "answer = await this.#host.depart(flight.delivery, number);",
         `const success = { ...unanswered("interrupted", Date.now()), error: null, statusCode: 200 };
          this.#land(flight, { ...success, refused: false });
          this.record();
-         answer = await depart();`,
+         answer = await this.#host.depart(flight.delivery, number);`,
       ],
     ],
     suite: simulation,
@@ -276,6 +276,30 @@ const MORE: readonly Mutant[] = [
     file: "src/routes/ingest.ts",
     edits: [["if (!(await verifyLeadterra(", "if (null === (await verifyLeadterra("]],
     suite: { project: "worker", file: "test/worker/ingest.test.ts", name: "a signature" },
+  },
+  {
+    name: "changing something for a form of another origin",
+    file: "src/dashboard/same-origin.ts",
+    edits: [["if (!isOwn || (site", "if (c.req.path === site || (site === null && site"]],
+    suite: { project: "worker", file: "test/worker/dashboard-csrf.test.ts" },
+  },
+  {
+    name: "keeping a session whose API key was removed",
+    file: "src/dashboard/session.ts",
+    edits: [["await importHmacKey(apiKey),", 'await importHmacKey("any key"),']],
+    suite: { project: "worker", file: "test/worker/dashboard-session.test.ts" },
+  },
+  {
+    name: "writing a row more for each outcome",
+    file: "src/storage/delivery-store.ts",
+    edits: [
+      [
+        "const set =",
+        `this.#sql.exec("UPDATE deliveries_" + delivery.period + " SET attempts = attempts WHERE id = ?", delivery.id);
+         const set =`,
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/cost.test.ts" },
   },
 ];
 

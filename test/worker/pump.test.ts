@@ -552,6 +552,28 @@ describe("an alarm", () => {
     expect(service.requests).toHaveLength(10);
   });
 
+  it("is set though what was handed over leaves at once, and joins the run", async () => {
+    const late = gate();
+    service.answer = async () => {
+      await late.opened;
+      return answering(204)();
+    };
+    const { id } = await register();
+    await subscriber(id).accept({ deliveries: await newEvents(3), sendNow: true });
+    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    expect(await alarmAt(subscriber(id))).toBeLessThanOrEqual(clock.nowMs() + 1);
+    let rung = false;
+    const alarm = ring(subscriber(id)).then(() => {
+      rung = true;
+    });
+    await list(id);
+    expect(rung).toBe(false);
+    late.open();
+    await alarm;
+    expect(service.requests).toHaveLength(3);
+    expect(await tally(id)).toEqual({ delivered: 3 });
+  });
+
   it("that comes before anything is due sends nothing, and sets itself again", async () => {
     service.answer = answering(500);
     const { id } = await owing(1);
