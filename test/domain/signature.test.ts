@@ -161,18 +161,18 @@ describe("a signer", () => {
   });
 
   it("gives the published vector of Standard Webhooks", async () => {
-    const sign = await createSigner(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    const sign = createSigner(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
     const body = utf8.encode('{"test": 2432232314}');
-    await expect(sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)).resolves.toMatchObject({
+    expect(sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)).toMatchObject({
       standard: "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     });
   });
 
   it("satisfies the Standard Webhooks library with each live secret", async () => {
-    const sign = await createSigner([OLD_SECRET, MIDDLE_SECRET, NEW_SECRET]);
+    const sign = createSigner([OLD_SECRET, MIDDLE_SECRET, NEW_SECRET]);
     const unixSeconds = Date.now() / 1_000;
     const body = '{"event":"message.sent","data":{"text":"é — 🎉"}}';
-    const { standard } = await sign("evt_1", unixSeconds, utf8.encode(body));
+    const { standard } = sign("evt_1", unixSeconds, utf8.encode(body));
     const headers = {
       "webhook-id": "evt_1",
       "webhook-timestamp": String(unixSeconds),
@@ -195,8 +195,8 @@ describe("a signer", () => {
   });
 
   it("signs for Standard Webhooks with the newest secret first", async () => {
-    const sign = await createSigner([OLD_SECRET, MIDDLE_SECRET, NEW_SECRET]);
-    const { standard } = await sign("evt_1", 1_700_000_000, utf8.encode("{}"));
+    const sign = createSigner([OLD_SECRET, MIDDLE_SECRET, NEW_SECRET]);
+    const { standard } = sign("evt_1", 1_700_000_000, utf8.encode("{}"));
     const expected = [NEW_SECRET, MIDDLE_SECRET, OLD_SECRET].map((secret) =>
       new StandardWebhook(secret).sign("evt_1", new Date(1_700_000_000_000), "{}"),
     );
@@ -205,19 +205,19 @@ describe("a signer", () => {
 
   it("signs Leadterra's header with the whole string of the oldest secret", async () => {
     const body = utf8.encode('{"event":"reply.received"}');
-    const sign = await createSigner([OLD_SECRET, MIDDLE_SECRET, NEW_SECRET]);
-    const { leadterra } = await sign("evt_1", 1_700_000_000, body);
+    const sign = createSigner([OLD_SECRET, MIDDLE_SECRET, NEW_SECRET]);
+    const { leadterra } = sign("evt_1", 1_700_000_000, body);
     expect(verifySignature(body, leadterra, OLD_SECRET)).toBe(true);
     expect(verifySignature(body, leadterra, NEW_SECRET)).toBe(false);
   });
 
   it("signs any bytes so that both judges agree", async () => {
-    const sign = await createSigner([OLD_SECRET]);
+    const sign = createSigner([OLD_SECRET]);
     const standard = new StandardWebhook(OLD_SECRET);
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: "grapheme" }), fc.nat(), async (text, unixSeconds) => {
         const body = utf8.encode(text);
-        const signed = await sign("evt_1", unixSeconds, body);
+        const signed = sign("evt_1", unixSeconds, body);
         expect(verifySignature(body, signed.leadterra, OLD_SECRET)).toBe(true);
         expect(signed.standard).toBe(standard.sign("evt_1", new Date(unixSeconds * 1_000), text));
       }),
@@ -225,22 +225,20 @@ describe("a signer", () => {
   });
 
   it("signs a body that is a view into a larger buffer by its own bytes only", async () => {
-    const sign = await createSigner([OLD_SECRET]);
+    const sign = createSigner([OLD_SECRET]);
     const view = utf8.encode("before{}after").subarray(6, 8);
-    await expect(sign("evt_1", 1, view)).resolves.toEqual(
-      await sign("evt_1", 1, utf8.encode("{}")),
-    );
+    expect(sign("evt_1", 1, view)).toEqual(sign("evt_1", 1, utf8.encode("{}")));
   });
 
   it("makes signatures that the relay's own verification accepts", async () => {
-    const sign = await createSigner([OLD_SECRET]);
+    const sign = createSigner([OLD_SECRET]);
     const body = utf8.encode("{}");
-    const { leadterra } = await sign("evt_1", 1, body);
+    const { leadterra } = sign("evt_1", 1, body);
     await expect(verify(OLD_SECRET, leadterra, body)).resolves.toBe(true);
   });
 
-  it("needs a secret", async () => {
-    await expect(createSigner([])).rejects.toThrow();
+  it("needs a secret", () => {
+    expect(() => createSigner([])).toThrow();
   });
 });
 
