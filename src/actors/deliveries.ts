@@ -2,7 +2,7 @@
  * The deliveries of a webhook as people see and handle them: lists, counts, opening again, giving up, expiry. What
  * changes here is written at once; the pump has nothing planned meanwhile and hears of what is in flight.
  */
-import { type HourCounters, sum, type Totals } from "../domain/counters";
+import type { HourCounters } from "../domain/counters";
 import {
   type AttemptRecord,
   type DeliveryStatus,
@@ -54,7 +54,6 @@ export type SubscriberStats = {
   oldestDueAtMs: number | null;
   /** The first failure since the last success or resume; null while all is well. */
   failingSinceMs: number | null;
-  totals: Totals;
   hours: HourCounters[];
 };
 
@@ -185,7 +184,6 @@ export class Deliveries {
       pending: this.#arrived() - this.#pump.ended,
       oldestDueAtMs: this.oldestDueAtMs(),
       failingSinceMs: this.#pump.health.failingSinceMs,
-      totals: sum(hours),
       hours,
     };
   }

@@ -5,15 +5,8 @@
  *     planned ──start──▶ in flight ──answer──▶ answered ──record──▶ on disk
  *        ▲ one lease row for up to 100            at most 12 of these are not on disk
  */
-import {
-  countDelivered,
-  countFailedAttempt,
-  countLatency,
-  emptyHour,
-  HOUR_MS,
-  type HourCounters,
-} from "../domain/counters";
-import { assess, type Health, type Outcome, settle, type Trigger } from "../domain/delivery";
+import { emptyHour, HOUR_MS, type HourCounters } from "../domain/counters";
+import { assess, type Health, type Outcome } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import type { DeliveryStore } from "../storage/delivery-store";
 import {
@@ -24,6 +17,7 @@ import {
   type StoredDelivery,
 } from "../storage/delivery-tables";
 import type { LeasedAttempt, Run, RunStore } from "../storage/run-store";
+import { countAttempt, endedBetween, recorded } from "./outcomes";
 import { type Answer, unanswered } from "./send";
 
 /** https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections */
@@ -596,48 +590,6 @@ export class Pump {
     clearTimeout(this.#timer);
     this.#timerAtMs = Number.POSITIVE_INFINITY;
   }
-}
-
-/** Counts the last attempt in the log of `after`, and what became of the delivery. */
-export function countAttempt(
-  hour: HourCounters,
-  before: StoredDelivery,
-  after: StoredDelivery,
-): void {
-  const attempt = after.log.at(-1);
-  if (attempt === undefined) return;
-  const endedAtMs = attempt.startedAtMs + attempt.durationMs;
-  if (attempt.error === null) countLatency(hour, attempt.durationMs);
-  else if (attempt.error !== "interrupted") countFailedAttempt(hour, endedAtMs);
-  if (before.status !== "pending") return;
-  if (after.status === "delivered") countDelivered(hour, endedAtMs);
-  else if (after.status === "undeliverable") hour.undeliverable += 1;
-}
-
-/** 1 when an attempt ended the delivery, else 0. */
-export function endedBetween(before: StoredDelivery, after: StoredDelivery): number {
-  return before.status === "pending" && after.status !== "pending" ? 1 : 0;
-}
-
-/** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */
-export function recorded(
-  {
-    delivery,
-    attempt: { number, trigger },
-    outcome: { retryAfterMs, ...outcome },
-  }: {
-    delivery: StoredDelivery;
-    attempt: { number: number; trigger: Trigger };
-    outcome: Outcome;
-  },
-  schedule: readonly number[],
-): StoredDelivery {
-  // An answer to what was erased meanwhile may echo it.
-  const responseBody = delivery.lastError === "erased" ? null : outcome.responseBody;
-  const log = [...delivery.log, { ...outcome, responseBody, number, trigger }];
-  if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
-  const after = settle(delivery, { ...outcome, retryAfterMs }, { schedule, random: Math.random() });
-  return { ...delivery, ...after, asked: ASKED.bySchedule, log };
 }
 
 function earliest(a: number | null, b: number | null): number | null {

@@ -4,7 +4,7 @@ import { logWarning } from "../log";
 import type { DeliveryStore } from "../storage/delivery-store";
 import type { Position, StoredDelivery } from "../storage/delivery-tables";
 import { NO_LEASE, type Run, type RunStore } from "../storage/run-store";
-import { countAttempt, endedBetween, recorded } from "./pump";
+import { countAttempt, endedBetween, recorded } from "./outcomes";
 import { unanswered } from "./send";
 
 /**

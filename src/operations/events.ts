@@ -7,8 +7,8 @@ import { DEAD_LETTERS_NAME, subscriberName, subscriberNames } from "../domain/pl
 import type { Webhook } from "../domain/webhook";
 import type { JournalEvent } from "../storage/journal-store";
 import {
+  bodyOf,
   type EventCursor,
-  findBody,
   findEvent,
   journalDays,
   listEvents,
@@ -33,7 +33,7 @@ export type WholeEvent = {
 export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | null> {
   const event = await findEvent(env, id);
   if (event === null) return null;
-  const [stored, webhooks] = await Promise.all([findBody(env, id), allWebhooks(env)]);
+  const [stored, webhooks] = await Promise.all([bodyOf(env, event), allWebhooks(env)]);
   const deliveries = await Promise.all(
     webhooks.map(async (webhook) => {
       const found = await subscriberOf(env, webhook.id, id).delivery(id);
@@ -74,7 +74,7 @@ export async function replayEvent(
 ): Promise<Result<number>> {
   const event = await findEvent(env, id);
   if (event === null) return fail({ code: "not_found" });
-  const stored = await findBody(env, id);
+  const stored = await bodyOf(env, event);
   if (stored === null) return fail({ code: "payload_gone" });
   const existing = new Set((await allWebhooks(env)).map((webhook) => webhook.id));
   const unknown = (webhookIds ?? []).findIndex((webhookId) => !existing.has(webhookId));

@@ -94,6 +94,16 @@ export async function findEvent(env: Env, id: EventId): Promise<JournalEvent | n
   );
 }
 
+/** The event's raw body, from the day that `findEvent` found it in; null when it is erased. */
+export async function bodyOf(
+  env: Env,
+  { id, receivedAtMs }: Pick<JournalEvent, "id" | "receivedAtMs">,
+): Promise<StoredEvent | null> {
+  const journal = env.JOURNAL.getByName(journalName(receivedAtMs));
+  const { found } = await journal.bodies([id], MAX_BODIES_BYTES);
+  return (found as StoredEvent[])[0] ?? null;
+}
+
 /** The event's name and raw body; null when they are erased or past their retention. */
 export async function findBody(env: Env, id: EventId): Promise<StoredEvent | null> {
   return overDays(env, async (day) => {

@@ -69,17 +69,15 @@ export async function stats(
   return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent };
 }
 
-/** One webhook and its hours; `events` are those that it was delivered. @param sinceMs as for `stats`. */
+/** One webhook and its hours, in which `events` is 0: what came in is the relay's. @param sinceMs as for `stats`. */
 export async function webhookStats(
   env: Env,
   id: string,
   sinceMs: number,
-): Promise<{ stats: WebhookStats; hours: Step[]; recent: Step[] }> {
-  const nowMs = Date.now();
-  const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
-  const recent = stepsBetween(nowMs - HOUR_MS + STEP_MS, nowMs, STEP_MS);
-  const { stats: own } = await addDeliveriesOf(env, id, hours, recent);
-  return { stats: own, hours, recent };
+): Promise<{ stats: WebhookStats; hours: Step[] }> {
+  const hours = stepsBetween(sinceMs, Date.now(), HOUR_MS);
+  const { stats: own } = await addDeliveriesOf(env, id, hours, []);
+  return { stats: own, hours };
 }
 
 /** Whole steps, oldest first, from the one that holds `sinceMs` to the one that holds `nowMs`. */

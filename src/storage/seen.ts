@@ -13,7 +13,7 @@ const CACHE_TTL_SECONDS = 30;
 /** @returns the SHA-256 of the body that came with this id before, or null if it was not seen. */
 export async function lookUpSeen(kv: KVNamespace, id: EventId): Promise<string | null> {
   try {
-    // The wait is left to end with the request: to take it back costs more than the look-up itself.
+    // The wait is left to end with the request: to take it back would cost time with every event.
     const late = scheduler.wait(MAX_WAIT_MS).then(() => null);
     return await Promise.race([kv.get(id, { cacheTtl: CACHE_TTL_SECONDS }), late]);
   } catch {

@@ -1,5 +1,6 @@
 import { evictDurableObject, reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { type HourCounters, sum } from "../../src/domain/counters";
 import {
   accept,
   type Clock,
@@ -25,6 +26,12 @@ afterEach(async () => {
   await reset();
 });
 
+async function countDelivered(webhookId: string): Promise<number> {
+  const { hours } = await subscriber(webhookId).stats(0);
+  // An RPC answer widens tuples to arrays.
+  return sum(hours as HourCounters[]).delivered;
+}
+
 describe("the counters of a webhook", () => {
   it("count a delivery that was opened again just before an eviction", async () => {
     const { id } = await register();
@@ -33,10 +40,10 @@ describe("the counters of a webhook", () => {
     const event = await newEvent();
     await accept(id, [event]);
     await deliverAll(id, clock);
-    expect((await subscriber(id).stats(0)).totals.delivered).toBe(2);
+    expect(await countDelivered(id)).toBe(2);
     await api("POST", `/v1/webhooks/${id}/pause`);
     await subscriber(id).reopen({ deliveries: [event], by: "retry" });
     await evictDurableObject(subscriber(id));
-    expect((await subscriber(id).stats(0)).totals.delivered).toBe(2);
+    expect(await countDelivered(id)).toBe(2);
   });
 });
