@@ -7,17 +7,17 @@ import { Hono } from "hono";
 import { errorText, logError } from "../log";
 import { capBody } from "../routes/request";
 import { auditPages } from "./audit";
-import { deadLetterPages } from "./dead-letters";
-import { deliveryPages } from "./deliveries";
-import { eventPages } from "./events";
-import { files } from "./files";
-import { showFailure } from "./layout";
-import { overview } from "./overview";
-import { sameOrigin, securityHeaders } from "./same-origin";
-import { type PageEnv, requireSession } from "./session";
+import { deadLetterPages } from "./deliveries/dead-letters";
+import { deliveryPages } from "./deliveries/deliveries";
+import { eventPages } from "./events/events";
+import { overview } from "./overview/overview";
 import { signIn } from "./sign-in";
-import { webhookChanges } from "./webhook-changes";
-import { webhookPages } from "./webhooks";
+import { files } from "./ui/files";
+import { showFailure } from "./ui/layout";
+import { sameOrigin, securityHeaders } from "./ui/same-origin";
+import { type PageEnv, requireSession } from "./ui/session";
+import { webhookChanges } from "./webhooks/changes";
+import { webhookPages } from "./webhooks/webhooks";
 
 export const app = new Hono<PageEnv>()
   .basePath("/dashboard")

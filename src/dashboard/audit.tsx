@@ -2,10 +2,10 @@
 import { Hono } from "hono";
 import { REGISTRY_NAME } from "../domain/placement";
 import type { AuditEntry } from "../storage/registry-store";
-import { page } from "./layout";
-import { Empty, Pager, Table, webhookPath } from "./parts";
-import type { PageContext, PageEnv } from "./session";
-import { Time } from "./time";
+import { page } from "./ui/layout";
+import { Empty, Pager, Table, webhookPath } from "./ui/parts";
+import type { PageContext, PageEnv } from "./ui/session";
+import { Time } from "./ui/time";
 
 const PATH = "/dashboard/audit";
 const ENTRIES_PER_PAGE = 50;

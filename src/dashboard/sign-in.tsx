@@ -1,8 +1,8 @@
 /** Signing in with an API key, and out. Neither calls an object. */
 import { Hono } from "hono";
 import { scopeOf } from "../routes/auth";
-import { page } from "./layout";
-import { closeSession, openSession, type PageContext, type PageEnv, sessionOf } from "./session";
+import { page } from "./ui/layout";
+import { closeSession, openSession, type PageContext, type PageEnv, sessionOf } from "./ui/session";
 
 const HOME = "/dashboard";
 

@@ -279,13 +279,13 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "changing something for a form of another origin",
-    file: "src/dashboard/same-origin.ts",
+    file: "src/dashboard/ui/same-origin.ts",
     edits: [["if (!isOwn || (site", "if (c.req.path === site || (site === null && site"]],
     suite: { project: "worker", file: "test/worker/dashboard-csrf.test.ts" },
   },
   {
     name: "keeping a session whose API key was removed",
-    file: "src/dashboard/session.ts",
+    file: "src/dashboard/ui/session.ts",
     edits: [["await importHmacKey(apiKey),", 'await importHmacKey("any key"),']],
     suite: { project: "worker", file: "test/worker/dashboard-session.test.ts" },
   },

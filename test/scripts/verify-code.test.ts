@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { SAMPLES } from "../../src/dashboard/verify-code.ts";
+import { SAMPLES } from "../../src/dashboard/webhooks/verify-code.ts";
 import { createSigner, newSecret } from "../../src/domain/signature.ts";
 
 const ID = "evt_QNH783WW52FCCN914ZB1QAYTW0";

@@ -1,7 +1,7 @@
 /** /dashboard/deliveries and the page of one delivery. */
 import { reset } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { parseLocalTime } from "../../src/dashboard/time-range";
+import { parseLocalTime } from "../../src/dashboard/ui/time-range";
 import { signedIn, type Visitor } from "./dashboard";
 import {
   answering,

@@ -1,0 +1,152 @@
+/** What came of attempts, in words: the timeline of a delivery, and the last outcome in a list. */
+import type { AttemptRecord, DeliveryError, DeliveryView } from "../../domain/delivery";
+import { Badge, Code, count, type Tone } from "../ui/parts";
+import { duration, Time } from "../ui/time";
+
+const SHORT: Record<DeliveryError, string> = {
+  timeout: "no answer in time",
+  connection: "not reached",
+  redirect: "redirect",
+  status: "refused",
+  forbidden_target: "URL not allowed",
+  interrupted: "interrupted",
+  expired: "expired",
+  erased: "erased",
+};
+
+/** The last outcome of a delivery, for a line of a list. */
+export function LastOutcome({
+  delivery: { lastStatusCode, lastError },
+}: {
+  delivery: Pick<DeliveryView, "lastStatusCode" | "lastError">;
+}) {
+  if (lastStatusCode === null && lastError === null) return <span class="quiet">–</span>;
+  return (
+    <>
+      {lastStatusCode !== null && <code>{lastStatusCode}</code>}{" "}
+      {lastError !== null && SHORT[lastError]}
+    </>
+  );
+}
+
+/** What a status outside 200–299 most often means, and whose turn it is. */
+const STATUS_HINTS: Readonly<Record<number, string>> = {
+  400: "It does not understand the request.",
+  401: "It does not accept the signature or the credentials: compare its secret and the webhook's headers.",
+  403: "It does not let the request in: a firewall, or credentials in the webhook's headers.",
+  404: "There is nothing at this path: compare the webhook's URL.",
+  405: "It does not take POST at this path: compare the webhook's URL.",
+  410: "It is gone for good by its own word: the webhook was disabled, and the delivery waits.",
+  413: "The body is too large for it.",
+  429: "It wants fewer requests: a rate limit of the webhook helps.",
+};
+
+/** Why an attempt failed, as a sentence; of a success that it is one. */
+export function explainAttempt(
+  { error, statusCode }: Pick<AttemptRecord, "error" | "statusCode">,
+  timeoutMs: number | null,
+): string {
+  switch (error) {
+    case null:
+      return `It answered ${statusCode}: the service has the event.`;
+    case "timeout":
+      return timeoutMs === null
+        ? "No answer came in time."
+        : `No answer came within ${timeoutMs / 1_000} seconds. The service may have the event all the same.`;
+    case "connection":
+      return "The service was not reached, or it hung up: its name, its certificate, its network, or a process that is down.";
+    case "redirect":
+      return `It answered ${statusCode}, a redirect. Redirects are not followed: the webhook needs the final URL.`;
+    case "status":
+      return `It answered ${statusCode}; only 200 to 299 means that it has the event. ${hintFor(statusCode ?? 0)}`;
+    case "forbidden_target":
+      return "No request was made: the URL is not allowed any more. Give the webhook another one.";
+    case "interrupted":
+      return "The relay was restarted while the attempt was under way. The service may have the event; it is sent again with the same id.";
+  }
+}
+
+function hintFor(status: number): string {
+  return STATUS_HINTS[status] ?? (status >= 500 ? "The service failed: its log says why." : "");
+}
+
+type TimelineProps = {
+  delivery: DeliveryView;
+  attempts: readonly AttemptRecord[];
+  timeoutMs: number | null;
+  zone: string;
+};
+
+/** Newest first. */
+export function Timeline({ delivery, attempts, timeoutMs, zone }: TimelineProps) {
+  const forgotten = delivery.attempts - attempts.length;
+  return (
+    <>
+      <ol class="timeline" reversed>
+        {attempts
+          .map((attempt, index) => (
+            <Attempt
+              attempt={attempt}
+              isLast={index === attempts.length - 1}
+              timeoutMs={timeoutMs}
+              zone={zone}
+            />
+          ))
+          .reverse()}
+        <li>
+          <strong>Arrived</strong> <Time ms={delivery.createdAtMs} zone={zone} />
+        </li>
+      </ol>
+      {forgotten > 0 && (
+        <p class="quiet">The log no longer holds {count(forgotten, "earlier attempt")}.</p>
+      )}
+    </>
+  );
+}
+
+type AttemptProps = Pick<TimelineProps, "timeoutMs" | "zone"> & {
+  attempt: AttemptRecord;
+  isLast: boolean;
+};
+
+function Attempt({ attempt, isLast, timeoutMs, zone }: AttemptProps) {
+  const { number, trigger, startedAtMs, durationMs, statusCode, error } = attempt;
+  const tone = toneOf(attempt);
+  return (
+    <li class={tone} data-row={number}>
+      <h3>
+        Attempt {number} <Badge tone={tone}>{statusCode ?? (error && SHORT[error])}</Badge>
+      </h3>
+      <p class="quiet">
+        <Time ms={startedAtMs} zone={zone} />, took {duration(durationMs)}
+        {trigger === "manual" && ", asked for by hand"}
+      </p>
+      <p>{explainAttempt(attempt, timeoutMs)}</p>
+      <Answer attempt={attempt} isLast={isLast} />
+    </li>
+  );
+}
+
+/** What counts is the last answer; the ones before are often the same. */
+function Answer({ attempt, isLast }: Pick<AttemptProps, "attempt" | "isLast">) {
+  const { number, responseBody, responseTruncated } = attempt;
+  if (responseBody === null) return null;
+  const answer = (
+    <>
+      <Code label={`The answer to attempt ${number}`} text={responseBody} />
+      {responseTruncated && <p class="quiet">The answer goes on; only its beginning is kept.</p>}
+    </>
+  );
+  if (isLast) return answer;
+  return (
+    <details>
+      <summary>The answer to attempt {number}</summary>
+      {answer}
+    </details>
+  );
+}
+
+function toneOf({ error }: AttemptRecord): Tone {
+  if (error === null) return "good";
+  return error === "interrupted" ? "warn" : "bad";
+}

@@ -1,0 +1,104 @@
+/** The request that a delivery makes, put together again from the event, the webhook and an attempt. */
+import { standardHeaders } from "../../domain/headers";
+import { prettyJson } from "../../domain/pretty-json";
+import { maskQuery } from "../../domain/target";
+import type { Webhook } from "../../domain/webhook";
+import { VERSION } from "../../version";
+import { curlOf } from "../ui/curl";
+import { Code, Copy } from "../ui/parts";
+
+/** Four times what an event may have: laid out in lines it is longer. */
+const MAX_PRETTY_CHARACTERS = 480_000;
+
+const SECRET_VALUE = "<not shown>";
+const LEADTERRA_SIGNATURE = "<hex HMAC-SHA256 of the body>";
+const STANDARD_SIGNATURE = "v1,<base64 HMAC-SHA256 of id.timestamp.body>";
+
+type RequestProps = {
+  webhook: Webhook;
+  eventId: string;
+  event: string;
+  /** Of the attempt that is shown. */
+  attempt: number;
+  startedAtMs: number;
+  /** null when it was erased or is past its retention. */
+  body: Uint8Array | null;
+};
+
+/** Secrets, values of the webhook's own headers and the URL's query are left out. */
+export function RequestSent({ webhook, body, ...sent }: RequestProps) {
+  const url = maskQuery(webhook.url);
+  const headers = headersOf(webhook, sent);
+  const text = body === null ? null : new TextDecoder().decode(body);
+  return (
+    <>
+      <h3>Headers</h3>
+      <Code
+        label="The headers of the request"
+        text={[`POST ${url}`, ...headers.map(([name, value]) => `${name}: ${value}`)].join("\n")}
+      />
+      <h3>Body</h3>
+      {text === null ? (
+        <p class="quiet">The event's payload was erased, or is past its retention.</p>
+      ) : (
+        <>
+          <JsonText label="The body of the request" text={text} />
+          <p class="quiet">
+            Laid out to be read. What is sent, and signed, are the bytes that Leadterra sent.{" "}
+            <Copy text={text}>Copy the bytes</Copy>
+          </p>
+          {!isService(webhook.url) && <AsCurl url={url} headers={headers} body={text} />}
+        </>
+      )}
+    </>
+  );
+}
+
+/** What is reached through a binding has no address that curl could reach. */
+function isService(url: string): boolean {
+  return url.startsWith("service:");
+}
+
+function headersOf(
+  webhook: Webhook,
+  { eventId, event, attempt, startedAtMs }: Omit<RequestProps, "webhook" | "body">,
+): [name: string, value: string][] {
+  return [
+    ...Object.keys(webhook.headers).map((name): [string, string] => [name, SECRET_VALUE]),
+    ...Object.entries(
+      standardHeaders({
+        eventId,
+        event,
+        attempt,
+        unixSeconds: Math.floor(startedAtMs / 1_000),
+        leadterra: LEADTERRA_SIGNATURE,
+        standard: STANDARD_SIGNATURE,
+        version: VERSION,
+      }),
+    ),
+  ];
+}
+
+function AsCurl(request: { url: string; headers: [string, string][]; body: string }) {
+  const command = curlOf(request);
+  const hasSecrets =
+    request.url.includes("?") || request.headers.some(([, v]) => v === SECRET_VALUE);
+  return (
+    <details>
+      <summary>As a curl command</summary>
+      <p class="quiet">
+        Put in the signatures{hasSecrets && ", and what is not shown here,"} yourself: with the
+        placeholders a service that verifies refuses it.
+      </p>
+      <p class="actions">
+        <Copy text={command}>Copy as curl</Copy>
+      </p>
+      <Code label="The request as a curl command" text={command} />
+    </details>
+  );
+}
+
+/** A JSON document laid out in lines; as it is when that would be too long. */
+export function JsonText({ label, text }: { label: string; text: string }) {
+  return <Code label={label} text={prettyJson(text, MAX_PRETTY_CHARACTERS) ?? text} />;
+}

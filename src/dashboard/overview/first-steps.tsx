@@ -1,0 +1,73 @@
+/** What leads a new relay to its first event. */
+import type { Child } from "hono/jsx";
+import { Copy } from "../ui/parts";
+
+const INGEST_PATH = "/webhooks/leadterra";
+
+export type Progress = {
+  /** Where this page was asked for: `https://relay.example`. */
+  origin: string;
+  hasSecret: boolean;
+  hasWebhook: boolean;
+  hasEvent: boolean;
+  mayChange: boolean;
+};
+
+/** Three steps; those that are done are ticked. */
+export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, mayChange }: Progress) {
+  const url = origin + INGEST_PATH;
+  return (
+    <section class="panel steps" aria-labelledby="first-steps-title">
+      <h2 id="first-steps-title">To the first event</h2>
+      <ol>
+        <Step title="Connect Leadterra" isDone={hasEvent}>
+          <p>At Leadterra, register this address for the events that you want:</p>
+          <p class="actions">
+            <code>{url}</code> <Copy text={url}>Copy the address</Copy>
+          </p>
+          <p class="quiet">
+            {hasSecret
+              ? "A signing secret is configured; it must be the one that Leadterra answered with."
+              : "Put the signing secret that it answers with into LEADTERRA_SIGNING_SECRETS: without one no event is accepted."}{" "}
+            One command does both: <code>npm run register -- --relay {origin}</code>
+          </p>
+        </Step>
+        <Step title="Register a webhook" isDone={hasWebhook}>
+          <p>
+            A webhook is the address of your service, and which events it gets.{" "}
+            {mayChange ? (
+              <a href="/dashboard/webhooks/new">Register a webhook</a>
+            ) : (
+              <span class="quiet">It takes a key that may change things.</span>
+            )}
+          </p>
+        </Step>
+        <Step title="See the first event arrive" isDone={hasEvent}>
+          {hasEvent ? (
+            <p>
+              It has arrived: <a href="/dashboard/events">look at the events</a>. A webhook that is
+              registered later can be given what it missed.
+            </p>
+          ) : (
+            <p>
+              It shows up here by itself within seconds. On a laptop{" "}
+              <code>npm run leadterra -- send</code> sends a signed one.
+            </p>
+          )}
+        </Step>
+      </ol>
+    </section>
+  );
+}
+
+function Step({ title, isDone, children }: { title: string; isDone: boolean; children?: Child }) {
+  return (
+    <li class={isDone ? "done" : ""}>
+      <h3>
+        {title}
+        {isDone && <span class="badge good">done</span>}
+      </h3>
+      {children}
+    </li>
+  );
+}

@@ -1,0 +1,150 @@
+/** What every page has around it; and the page for what went wrong. */
+import type { Context } from "hono";
+import type { Child } from "hono/jsx";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { Failure } from "../../domain/failure";
+import { ANSWERS } from "../../routes/problem";
+import { VERSION } from "../../version";
+import { filePaths } from "./files";
+import { Notice } from "./notice";
+import type { PageEnv, Session } from "./session";
+
+const SECTIONS = [
+  ["Overview", "/dashboard"],
+  ["Webhooks", "/dashboard/webhooks"],
+  ["Deliveries", "/dashboard/deliveries"],
+  ["Events", "/dashboard/events"],
+  ["Dead letters", "/dashboard/dead-letters"],
+  ["Audit", "/dashboard/audit"],
+] as const;
+
+export type PageOptions = {
+  title: string;
+  /** What stands before the title in the way to this page: text and address of each. */
+  trail?: readonly (readonly [string, string])[];
+  status?: ContentfulStatusCode;
+  /** Regions marked with `data-live` and an id follow what happens, while somebody looks. */
+  live?: boolean;
+  /** `<meta http-equiv="refresh">`. */
+  refresh?: string;
+};
+
+/** Answers with a page. */
+export async function page(
+  c: Context<PageEnv>,
+  options: PageOptions,
+  content: Child,
+): Promise<Response> {
+  const { title, trail = [], status = 200, live = false, refresh } = options;
+  const session = c.get("session") ?? null;
+  const paths = await filePaths();
+  const document = (
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        {refresh !== undefined && <meta http-equiv="refresh" content={refresh} />}
+        <title>{`${title} · Leadterra Relay`}</title>
+        <link rel="icon" href={paths.icon} type="image/svg+xml" />
+        <link rel="stylesheet" href={paths.style} />
+        <script src={paths.script} defer></script>
+      </head>
+      <body>
+        <a class="skip" href="#content">
+          Skip to the content
+        </a>
+        <Header path={c.req.path} session={session} icon={paths.icon} />
+        <main id="content" {...(live ? { "data-follows": "" } : {})}>
+          {trail.length > 0 && (
+            <nav aria-label="Breadcrumb" class="trail">
+              {trail.map(([text, href]) => (
+                <a href={href}>{text}</a>
+              ))}
+            </nav>
+          )}
+          <h1>{title}</h1>
+          <Notice query={c.req.query()} />
+          {content}
+        </main>
+        <footer class="quiet">
+          Leadterra Relay {VERSION} · <a href="/docs">API</a>
+        </footer>
+      </body>
+    </html>
+  );
+  return c.html(`<!DOCTYPE html>${document}`, status);
+}
+
+/** The page for a failure: what happened, and the way back. */
+export function showFailure(
+  c: Context<PageEnv>,
+  failure: Failure | { code: "cross_origin" },
+): Promise<Response> {
+  const { title, detail, status } =
+    failure.code === "cross_origin" ? CROSS_ORIGIN : ANSWERS[failure.code];
+  const errors = "errors" in failure ? failure.errors : [];
+  const isSignedOut = failure.code === "unauthorized";
+  return page(
+    c,
+    { title, status },
+    <>
+      <p>{isSignedOut ? "The session has ended. Sign in, then do it again." : detail}</p>
+      {errors.length > 0 && (
+        <ul>
+          {errors.map(({ path, message }) => (
+            <li>
+              <code>{path}</code> {message}
+            </li>
+          ))}
+        </ul>
+      )}
+      <p>
+        <a href="/dashboard">To the overview</a>
+      </p>
+    </>,
+  );
+}
+
+const CROSS_ORIGIN = {
+  title: "Not from here",
+  detail: "This request did not come from a page of this dashboard, so nothing was changed.",
+  status: 403,
+} as const satisfies { title: string; detail: string; status: ContentfulStatusCode };
+
+type HeaderProps = { path: string; session: Session | null; icon: string };
+
+function Header({ path, session, icon }: HeaderProps) {
+  return (
+    <header class="top">
+      <a class="brand" href="/dashboard">
+        <img src={icon} alt="" width="24" height="24" /> Leadterra Relay
+      </a>
+      {session !== null && (
+        <>
+          <nav aria-label="Sections">
+            {SECTIONS.map(([name, href]) => (
+              <a href={href} {...(isWithin(path, href) ? { "aria-current": "page" as const } : {})}>
+                {name}
+              </a>
+            ))}
+          </nav>
+          <form method="post" action="/dashboard/sign-out" class="who">
+            <span class="quiet" title="The fingerprint of your API key, as in the audit log">
+              {session.caller.key}
+              {session.scope === "read" && " · read only"}
+            </span>
+            <button type="submit" class="plain">
+              Sign out
+            </button>
+          </form>
+        </>
+      )}
+    </header>
+  );
+}
+
+function isWithin(path: string, section: string): boolean {
+  if (section === "/dashboard") return path === section;
+  return path === section || path.startsWith(`${section}/`);
+}

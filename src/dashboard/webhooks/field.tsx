@@ -1,0 +1,81 @@
+/** A field of a form, with its hint and its mistakes, and the list of all mistakes above. */
+import type { Child } from "hono/jsx";
+import type { FieldError } from "../../domain/failure";
+
+export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
+  if (errors.length === 0) return null;
+  const fields = [...new Set(errors.map(({ path }) => fieldOf(path)))];
+  return (
+    <div class="notice bad" role="alert">
+      Nothing was changed yet. Look at{" "}
+      {fields.map((field, index) => (
+        <>
+          {index > 0 && ", "}
+          <a href={`#${field}`}>{LABELS[field] ?? field}</a>
+        </>
+      ))}
+      . Header values and secrets have to be typed again.
+    </div>
+  );
+}
+
+const LABELS: Readonly<Record<string, string>> = {
+  url: "URL",
+  replacesSecret: "the change of service",
+  description: "Name or description",
+  events: "Events",
+  filter: "Filter",
+  headers: "Headers",
+  rateLimit: "Deliveries per second",
+  retrySchedule: "Waits before each retry",
+  signingSecret: "Signing secret",
+};
+
+/** `headers.x-team` → `headers`. */
+export function fieldOf(path: string): string {
+  return path.split(".")[0] ?? path;
+}
+
+export function Wrong({ field, errors }: { field: string; errors: readonly FieldError[] }) {
+  const its = errors.filter(({ path }) => fieldOf(path) === field);
+  if (its.length === 0) return null;
+  return (
+    <ul class="wrong" id={`${field}-wrong`}>
+      {its.map(({ path, message }) => (
+        <li>
+          {path === field ? LABELS[field] : <code>{path.slice(field.length + 1)}</code>} {message}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** What ties a control to its hint and its mistakes. */
+export function tied(field: string, errors: readonly FieldError[]) {
+  const isWrong = errors.some(({ path }) => fieldOf(path) === field);
+  return {
+    id: field,
+    "aria-describedby": isWrong ? `${field}-wrong ${field}-hint` : `${field}-hint`,
+    ...(isWrong && { "aria-invalid": "true" as const }),
+  };
+}
+
+type FieldProps = {
+  field: string;
+  errors: readonly FieldError[];
+  hint: Child;
+  children?: Child;
+};
+
+export function Field({ field, errors, hint, children }: FieldProps) {
+  return (
+    <div class="field">
+      <label for={field}>{LABELS[field]}</label>
+      {children}
+      <Wrong field={field} errors={errors} />
+      <p class="hint" id={`${field}-hint`}>
+        {hint}
+      </p>
+    </div>
+  );
+}

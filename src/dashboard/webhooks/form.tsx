@@ -1,0 +1,354 @@
+/** The form that registers and changes a webhook. It works without the script; with it, the filter is tried at once. */
+import { EVENT_TYPES } from "../../domain/event";
+import type { FieldError } from "../../domain/failure";
+import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import { Field, fieldOf, Mistakes, tied, Wrong } from "./field";
+import { TRIAL_ID, TRIAL_PATH } from "./filter-trial";
+import type { Typed } from "./input";
+
+/** Without the script; with it, there is a button for more. */
+const EMPTY_HEADER_ROWS = 2;
+const FILTER_EXAMPLE = '{"data.reply.classification": "interested"}';
+
+export type FormProps = {
+  action: string;
+  typed: Typed;
+  errors: readonly FieldError[];
+  /** Guards against a double click. */
+  token: string;
+  /** The webhook that is changed; null for a new one. */
+  webhook: Webhook | null;
+  /** Bindings that `service:NAME/path` reaches. */
+  services: readonly string[];
+  /** The relay's own, in the form of `RETRY_SCHEDULE`. */
+  retrySchedule: string | null;
+};
+
+export function WebhookForm(props: FormProps) {
+  const { action, token, webhook, errors } = props;
+  return (
+    <form
+      method="post"
+      action={action}
+      class="panel webhook-form"
+      data-once=""
+      data-trial={TRIAL_ID}
+      data-trial-action={TRIAL_PATH}
+    >
+      <Mistakes errors={errors} />
+      <input type="hidden" name="token" value={token} />
+      <Address {...props} />
+      <Events {...props} />
+      <FilterField {...props} />
+      <Headers {...props} />
+      <Pace {...props} />
+      {webhook === null && <OwnSecret {...props} />}
+      <p class="actions">
+        <button type="submit" class="primary">
+          {webhook === null ? "Register the webhook" : "Save the changes"}
+        </button>
+        <a href={webhook === null ? "/dashboard/webhooks" : `/dashboard/webhooks/${webhook.id}`}>
+          Cancel
+        </a>
+      </p>
+    </form>
+  );
+}
+
+function Address({ typed, errors, webhook, services }: FormProps) {
+  const urlHint = (
+    <>
+      Where events are posted to: <code>https://</code> and a public name
+      {services.length > 0 && (
+        <>
+          , or a binding of the relay: <code>service:{services[0]}/path</code>
+        </>
+      )}
+      .
+      {typed.url.endsWith("?…") && " The query is not shown; it stays unless you type another URL."}
+    </>
+  );
+  return (
+    <>
+      <Field field="url" errors={errors} hint={urlHint}>
+        <input
+          type="text"
+          inputmode="url"
+          name="url"
+          value={typed.url}
+          required
+          autocomplete="off"
+          autocapitalize="none"
+          spellcheck={false}
+          placeholder="https://crm.example.com/leadterra"
+          {...tied("url", errors)}
+        />
+      </Field>
+      {webhook !== null && <OtherService errors={errors} webhook={webhook} />}
+      <Field
+        field="description"
+        errors={errors}
+        hint="What people will know it by. Left empty, it goes by its host and path."
+      >
+        <input
+          type="text"
+          name="description"
+          value={typed.description}
+          maxlength={1_000}
+          autocomplete="off"
+          {...tied("description", errors)}
+        />
+      </Field>
+    </>
+  );
+}
+
+function OtherService({ errors, webhook }: { errors: readonly FieldError[]; webhook: Webhook }) {
+  const headers = Object.keys(webhook.headers).length > 0;
+  return (
+    <div class="field">
+      <label class="inline">
+        <input
+          type="checkbox"
+          name="replacesSecret"
+          value="yes"
+          {...tied("replacesSecret", errors)}
+        />{" "}
+        The URL now leads to another service
+      </label>
+      <Wrong field="replacesSecret" errors={errors} />
+      <p class="hint" id="replacesSecret-hint">
+        Another scheme, host or port is another service. Its signing secret is replaced at once,
+        without a grace period, and shown to you once
+        {headers && "; headers are dropped unless you type them anew below"}.
+      </p>
+    </div>
+  );
+}
+
+function Events({ typed, errors }: FormProps) {
+  const isAsked = (name: string) => typed.events.includes(name);
+  return (
+    <fieldset id="events" aria-describedby={tied("events", errors)["aria-describedby"]}>
+      <legend>Events</legend>
+      <p class="hint" id="events-hint">
+        What it gets. An event that nobody asks for is only recorded.
+      </p>
+      <Wrong field="events" errors={errors} />
+      <label class="inline">
+        <input
+          type="checkbox"
+          name="events"
+          value={ALL_EVENTS}
+          checked={isAsked(ALL_EVENTS)}
+          aria-describedby="every-event"
+        />
+        <span>
+          <strong>Every event</strong>{" "}
+          <small id="every-event">
+            also kinds that Leadterra adds later; then nothing below matters
+          </small>
+        </span>
+      </label>
+      {Object.entries(EVENT_TYPES).map(([name, { description }]) => (
+        <label class="inline">
+          <input type="checkbox" name="events" value={name} checked={isAsked(name)} />
+          <span>
+            <code>{name}</code> <small>{description}</small>
+          </span>
+        </label>
+      ))}
+      <label>
+        Other events, by name
+        <input
+          type="text"
+          name="names"
+          value={typed.names}
+          autocomplete="off"
+          autocapitalize="none"
+          spellcheck={false}
+          placeholder="link.clicked message.opened"
+        />
+      </label>
+    </fieldset>
+  );
+}
+
+function FilterField({ typed, errors }: FormProps) {
+  const hint = (
+    <>
+      Narrows by content; left empty, every such event is delivered. A path in the event and what it
+      must be: <code>{FILTER_EXAMPLE}</code>. There are{" "}
+      <code>$eq $ne $in $nin $gt $gte $lt $lte</code>{" "}
+      <code>$exists $startsWith $endsWith $not</code> under a path, <code>$and $or</code> beside
+      paths.
+    </>
+  );
+  return (
+    <>
+      <Field field="filter" errors={errors} hint={hint}>
+        <textarea
+          name="filter"
+          rows={4}
+          spellcheck={false}
+          autocapitalize="none"
+          {...tied("filter", errors)}
+        >
+          {typed.filter}
+        </textarea>
+      </Field>
+      <div id={TRIAL_ID} class="trial" hidden></div>
+    </>
+  );
+}
+
+function Headers({ typed, errors, webhook }: FormProps) {
+  const kept = Object.keys(webhook?.headers ?? {});
+  const empty = Array.from({ length: EMPTY_HEADER_ROWS }, () => "");
+  const isWrong = errors.some(({ path }) => fieldOf(path) === "headers");
+  return (
+    <details open={isWrong || typed.headerNames.some((name) => name !== "")}>
+      <summary>Headers{kept.length > 0 && ` (${kept.length})`}</summary>
+      <fieldset id="headers" aria-describedby={tied("headers", errors)["aria-describedby"]}>
+        <legend>Sent with every delivery</legend>
+        <p class="hint" id="headers-hint">
+          Such as <code>authorization</code>, where the service wants more than a signature. Values
+          are never shown again.
+          {kept.length > 0 && (
+            <>
+              {" "}
+              Now there {kept.length === 1 ? "is" : "are"} <Names names={kept} />: kept as they are,
+              unless you type headers here, which replace all of them.
+            </>
+          )}
+        </p>
+        <Wrong field="headers" errors={errors} />
+        {[...typed.headerNames.filter((name) => name !== ""), ...empty].map((name) => (
+          <div class="pair">
+            <label>
+              Name
+              <input
+                type="text"
+                name="headerName"
+                value={name}
+                autocomplete="off"
+                autocapitalize="none"
+                spellcheck={false}
+              />
+            </label>
+            <label>
+              Value
+              <input type="password" name="headerValue" autocomplete="new-password" />
+            </label>
+          </div>
+        ))}
+        <button type="button" class="plain" data-repeat="pair" hidden>
+          One more
+        </button>
+        {kept.length > 0 && (
+          <label class="inline">
+            <input
+              type="checkbox"
+              name="removesHeaders"
+              value="yes"
+              checked={typed.removesHeaders}
+            />{" "}
+            Send none of them any more
+          </label>
+        )}
+      </fieldset>
+    </details>
+  );
+}
+
+function Names({ names }: { names: readonly string[] }) {
+  return (
+    <>
+      {names.map((name, index) => (
+        <>
+          {index > 0 && ", "}
+          <code>{name}</code>
+        </>
+      ))}
+    </>
+  );
+}
+
+function Pace({ typed, errors, retrySchedule }: FormProps) {
+  const isWrong = errors.some(({ path }) => path === "rateLimit" || path === "retrySchedule");
+  const isSet = typed.rateLimit !== "" || typed.retrySchedule !== "" || typed.ordered;
+  return (
+    <details open={isWrong || isSet}>
+      <summary>Order, pace and retries</summary>
+      <div class="field">
+        <label class="inline">
+          <input
+            type="checkbox"
+            name="ordered"
+            value="yes"
+            checked={typed.ordered}
+            aria-describedby="ordered-hint"
+          />{" "}
+          One event at a time, in the order of arrival
+        </label>
+        <p class="hint" id="ordered-hint">
+          Then an event that fails holds those behind it until it is delivered or given up.
+        </p>
+      </div>
+      <Field
+        field="rateLimit"
+        errors={errors}
+        hint="At most so many; 0.5 is one every two seconds. Left empty, there is no limit."
+      >
+        <input
+          type="text"
+          inputmode="decimal"
+          name="rateLimit"
+          value={typed.rateLimit}
+          autocomplete="off"
+          {...tied("rateLimit", errors)}
+        />
+      </Field>
+      <Field
+        field="retrySchedule"
+        errors={errors}
+        hint="The waits after each failed attempt, as numbers with s, m, h or d; when they are used up, the delivery is undeliverable. Left empty, they are the relay's own."
+      >
+        <input
+          type="text"
+          name="retrySchedule"
+          value={typed.retrySchedule}
+          autocomplete="off"
+          spellcheck={false}
+          {...(retrySchedule === null ? {} : { placeholder: retrySchedule })}
+          {...tied("retrySchedule", errors)}
+        />
+      </Field>
+    </details>
+  );
+}
+
+function OwnSecret({ errors }: FormProps) {
+  return (
+    <details open={errors.some(({ path }) => path === "signingSecret")}>
+      <summary>A signing secret of your own</summary>
+      <Field
+        field="signingSecret"
+        errors={errors}
+        hint={
+          <>
+            <code>whsec_</code> and the base64 of 24 to 64 bytes. Left empty, the relay makes one
+            and shows it once: the better choice, unless the service has its secret already.
+          </>
+        }
+      >
+        <input
+          type="password"
+          name="signingSecret"
+          autocomplete="new-password"
+          {...tied("signingSecret", errors)}
+        />
+      </Field>
+    </details>
+  );
+}

@@ -1,0 +1,202 @@
+/** What a form says of a webhook → the JSON that the API takes, checked by the API's own schemas. */
+import type * as z from "zod";
+import { type FieldError, fail, ok, type Result } from "../../domain/failure";
+import { maskQuery } from "../../domain/target";
+import {
+  ALL_EVENTS,
+  type Webhook,
+  type WebhookChanges,
+  type WebhookDraft,
+} from "../../domain/webhook";
+import { fieldErrors } from "../../routes/request";
+import { changesOf, changesSchema, draftOf, draftSchema } from "../../routes/webhooks";
+
+/** What a URL's query, which may hold a token, is shown as. */
+const HIDDEN_QUERY = "?…";
+const QUERY_NEEDED = "must be typed with its query: the one that was there is not shown";
+
+/** A form as Hono parses it with `all`. */
+export type Form = Readonly<Record<string, unknown>>;
+
+/** What is typed again for whoever has to correct something; header values and secrets are not. */
+export type Typed = {
+  url: string;
+  events: readonly string[];
+  /** Further names, as they were typed. */
+  names: string;
+  filter: string;
+  description: string;
+  headerNames: readonly string[];
+  removesHeaders: boolean;
+  rateLimit: string;
+  ordered: boolean;
+  retrySchedule: string;
+};
+
+export function text(form: Form, name: string): string {
+  return texts(form, name)[0] ?? "";
+}
+
+function texts(form: Form, name: string): string[] {
+  const given = Object.hasOwn(form, name) ? form[name] : undefined;
+  return [given].flat().filter((each) => typeof each === "string");
+}
+
+export function typedIn(form: Form): Typed {
+  return {
+    url: text(form, "url").trim(),
+    events: texts(form, "events"),
+    names: text(form, "names"),
+    filter: text(form, "filter"),
+    description: text(form, "description"),
+    headerNames: texts(form, "headerName").map((name) => name.trim()),
+    removesHeaders: text(form, "removesHeaders") !== "",
+    rateLimit: text(form, "rateLimit").trim(),
+    ordered: text(form, "ordered") !== "",
+    retrySchedule: text(form, "retrySchedule").trim(),
+  };
+}
+
+/** A webhook as it would be typed in. */
+export function typedOf(webhook: Webhook, knownEvents: readonly string[]): Typed {
+  const known = new Set([...knownEvents, ALL_EVENTS]);
+  return {
+    url: maskQuery(webhook.url),
+    events: webhook.events.filter((name) => known.has(name)),
+    names: webhook.events.filter((name) => !known.has(name)).join(" "),
+    filter: webhook.filter === null ? "" : JSON.stringify(webhook.filter, null, 2),
+    description: webhook.description ?? "",
+    headerNames: [],
+    removesHeaders: false,
+    rateLimit: webhook.rateLimit === null ? "" : String(webhook.rateLimit),
+    ordered: webhook.ordered,
+    retrySchedule: webhook.retrySchedule ?? "",
+  };
+}
+
+export const NOTHING_TYPED: Typed = {
+  url: "",
+  events: [ALL_EVENTS],
+  names: "",
+  filter: "",
+  description: "",
+  headerNames: [],
+  removesHeaders: false,
+  rateLimit: "",
+  ordered: false,
+  retrySchedule: "",
+};
+
+/** @returns `invalid_request` with the mistakes under the API's field names. */
+export function draftIn(
+  form: Form,
+  host: string,
+): Result<{ draft: WebhookDraft; secret: string | null }> {
+  const { given, errors } = fieldsIn(form);
+  const signingSecret = text(form, "signingSecret").trim();
+  const checked = check(draftSchema, errors, {
+    ...given,
+    ...(signingSecret !== "" && { signingSecret }),
+  });
+  if (!checked.ok) return checked;
+  const { signingSecret: secret = null, ...draft } = checked.value;
+  return ok({ draft: draftOf(draft, host), secret });
+}
+
+/**
+ * What the form would change: headers only if new ones are typed or the old ones are to go, the URL only if it is
+ * not the one that was shown, without its query.
+ */
+export function changesIn(form: Form, before: Webhook): Result<WebhookChanges> {
+  const { given, errors } = fieldsIn(form);
+  const { url, headers, ...others } = given;
+  const keepsUrl = url === before.url || url === maskQuery(before.url);
+  if (!keepsUrl && url.endsWith(HIDDEN_QUERY)) errors.push({ path: "url", message: QUERY_NEEDED });
+  const keepsHeaders = headers === null && !typedIn(form).removesHeaders;
+  const checked = check(changesSchema, errors, {
+    ...others,
+    ...(!keepsUrl && { url }),
+    ...(!keepsHeaders && { headers }),
+  });
+  return checked.ok ? ok(changesOf(checked.value)) : checked;
+}
+
+/** The events that are asked for: every one, or those that are ticked or typed. */
+export function eventsIn(form: Form): string[] {
+  const { events, names } = typedIn(form);
+  if (events.includes(ALL_EVENTS)) return [ALL_EVENTS];
+  return [...new Set([...events, ...names.split(/[\s,]+/)])].filter((name) => name !== "");
+}
+
+/** null without one; what is no JSON is a mistake of the field `filter`. */
+export function filterIn(form: Form): Result<unknown> {
+  const typed = text(form, "filter");
+  if (typed.trim() === "") return ok(null);
+  try {
+    return ok(JSON.parse(typed));
+  } catch (thrown) {
+    const why = thrown instanceof Error ? ` (${thrown.message})` : "";
+    return fail({
+      code: "invalid_request",
+      errors: [{ path: "filter", message: `is not JSON yet${why}` }],
+    });
+  }
+}
+
+/** The fields of both schemas, and what no schema can see: JSON that is none, a header that is given twice. */
+function fieldsIn(form: Form) {
+  const { url, description, rateLimit, ordered, retrySchedule } = typedIn(form);
+  const errors: FieldError[] = [];
+  const filter = filterIn(form);
+  if (!filter.ok && "errors" in filter.failure) errors.push(...filter.failure.errors);
+  const rate = rateLimit === "" ? null : Number(rateLimit);
+  if (Number.isNaN(rate)) errors.push({ path: "rateLimit", message: "must be a number" });
+  const given = {
+    url,
+    events: eventsIn(form),
+    description: description.trim() === "" ? null : description.trim(),
+    filter: filter.ok ? filter.value : null,
+    headers: headersIn(form, errors),
+    rateLimit: Number.isNaN(rate) ? null : rate,
+    ordered,
+    retrySchedule: retrySchedule === "" ? null : retrySchedule,
+  };
+  return { given, errors };
+}
+
+/** Rows with a name or a value; null without any. */
+function headersIn(form: Form, errors: FieldError[]): Record<string, string> | null {
+  const values = texts(form, "headerValue");
+  const rows = typedIn(form)
+    .headerNames.map((name, index) => [name, (values[index] ?? "").trim()] as const)
+    .filter(([name, value]) => name !== "" || value !== "");
+  if (rows.length === 0) return null;
+  const names = rows.map(([name]) => name.toLowerCase());
+  const repeated = names.find((name, index) => names.indexOf(name) !== index);
+  if (repeated !== undefined) {
+    errors.push({ path: `headers.${repeated}`, message: "must be given once" });
+  }
+  return Object.fromEntries(rows);
+}
+
+/** `events.1` is of no use to whoever typed names: they see the name. */
+function byName({ events }: { events: readonly string[] }) {
+  return ({ path, message }: FieldError): FieldError => {
+    const [, index] = /^events\.(\d+)$/.exec(path) ?? [];
+    return index === undefined
+      ? { path, message }
+      : { path: `events.${events[Number(index)]}`, message };
+  };
+}
+
+function check<S extends z.ZodType>(
+  schema: S,
+  errors: readonly FieldError[],
+  given: { events: readonly string[] },
+): Result<z.output<S>> {
+  const parsed = schema.safeParse(given);
+  const all = [...errors, ...(parsed.error?.issues.flatMap(fieldErrors) ?? [])].map(byName(given));
+  return parsed.success && all.length === 0
+    ? ok(parsed.data)
+    : fail({ code: "invalid_request", errors: all });
+}

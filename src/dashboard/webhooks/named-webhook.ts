@@ -1,0 +1,22 @@
+/** The webhook that a path names. */
+import { parseWebhookId } from "../../domain/ids";
+import type { Webhook } from "../../domain/webhook";
+import { findWebhook } from "../../operations/webhooks";
+import { webhookName, webhookPath } from "../ui/parts";
+import type { PageContext } from "../ui/session";
+
+export const WEBHOOKS_PATH = "/dashboard/webhooks";
+
+/** By `:id`; null when there is none. No object is called for what is no id. */
+export async function namedWebhook(c: PageContext): Promise<Webhook | null> {
+  const id = parseWebhookId(c.req.param("id") ?? "");
+  return id === null ? null : findWebhook(c.env, id);
+}
+
+/** The way to a page about the webhook. */
+export function trailOf(webhook: Webhook): readonly (readonly [string, string])[] {
+  return [
+    ["Webhooks", WEBHOOKS_PATH],
+    [webhookName(webhook), webhookPath(webhook.id)],
+  ];
+}

@@ -1,0 +1,98 @@
+/** A new signing secret: shown once, on the answer to the form that made it, with code that uses it. */
+import type { Webhook } from "../../domain/webhook";
+import { page } from "../ui/layout";
+import { Code, Copy, webhookName, webhookPath } from "../ui/parts";
+import type { PageContext } from "../ui/session";
+import { trailOf } from "./named-webhook";
+import { TestForm } from "./test";
+import { SAMPLES, type Sample } from "./verify-code";
+
+/** What is to be done with it depends on where it came from. */
+export type SecretOccasion = "created" | "rotated" | "moved";
+
+const TITLES: Record<SecretOccasion, string> = {
+  created: "The webhook is registered",
+  rotated: "The new signing secret",
+  moved: "The webhook leads to another service",
+};
+
+export function showSecret(
+  c: PageContext,
+  { webhook, secret, occasion }: { webhook: Webhook; secret: string; occasion: SecretOccasion },
+): Promise<Response> {
+  const name = webhookName(webhook);
+  return page(
+    c,
+    { title: TITLES[occasion], trail: trailOf(webhook) },
+    <>
+      <section class="panel" aria-labelledby="secret">
+        <h2 id="secret">Its signing secret</h2>
+        <p>
+          <strong>This page shows it once.</strong> Put it where the service reads it, then leave.
+        </p>
+        <div class="secret">
+          <Code label="The signing secret" text={secret} />
+          <Copy text={secret}>Copy the secret</Copy>
+        </div>
+        <Next webhook={webhook} occasion={occasion} />
+      </section>
+      <section class="panel" aria-labelledby="test">
+        <h2 id="test">Send a test</h2>
+        <p class="quiet">
+          A signed example goes out at once, and you see what the service answers. It is no
+          delivery: nothing is counted or retried.
+        </p>
+        <TestForm webhook={webhook} />
+        <p>
+          <a href={webhookPath(webhook.id)}>To the page of {name}</a>
+        </p>
+      </section>
+      <section aria-labelledby="verify">
+        <h2 id="verify">Verify a delivery</h2>
+        <p class="quiet">
+          The service gets the very bytes that Leadterra sent, signed twice; check either. Take{" "}
+          <code>webhook-id</code> as the idempotency key: it is the same in every retry.
+        </p>
+        <div class="columns samples">
+          <Samples title="Leadterra's own header" samples={SAMPLES.leadterra} />
+          <Samples title="Standard Webhooks" samples={SAMPLES.standard} />
+        </div>
+      </section>
+    </>,
+  );
+}
+
+function Next({ webhook, occasion }: { webhook: Webhook; occasion: SecretOccasion }) {
+  if (occasion === "created") return null;
+  if (occasion === "moved") {
+    return (
+      <p>
+        The old one does not sign any more, so that the service before cannot forge for this one.
+        {Object.keys(webhook.headers).length === 0 && " No custom headers are sent now."}
+      </p>
+    );
+  }
+  const signing = webhook.secrets.length;
+  return (
+    <p>
+      {signing > 1
+        ? "Until the grace period ends, X-Leadterra-Signature is still that of the oldest secret, and webhook-signature carries them all: the service should accept both, then drop the old one."
+        : "It signs from now on, alone."}
+    </p>
+  );
+}
+
+function Samples({ title, samples }: { title: string; samples: readonly Sample[] }) {
+  return (
+    <section class="panel">
+      <h3>{title}</h3>
+      {samples.map((sample) => (
+        <details open={sample === samples[0]}>
+          <summary>{sample.title}</summary>
+          <Code label={`${title}, ${sample.title}`} text={sample.code} />
+          <Copy text={sample.code} />
+        </details>
+      ))}
+    </section>
+  );
+}
