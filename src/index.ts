@@ -6,7 +6,7 @@ import { sweep } from "./sweep";
 export { DeadLetters } from "./actors/dead-letters";
 export { Journal } from "./actors/journal";
 export { Registry } from "./actors/registry";
-export { Subscriber } from "./actors/subscriber";
+export { Subscriber } from "./actors/subscriber/subscriber";
 
 export default {
   fetch: app.route("/dashboard", dashboard).fetch,

@@ -6,7 +6,7 @@ import { add, listPrice, monthlyBill, times, type Usage } from "./prices.ts";
 export const ANSWER_SECONDS = 0.1;
 /** A Registry, a Journal or an `accept` is busy for so long with one call. */
 export const CALL_SECONDS = 0.005;
-/** src/actors/pump.ts: attempts of a Subscriber at the same time. */
+/** src/actors/subscriber/pump.ts: attempts of a Subscriber at the same time. */
 export const IN_FLIGHT = 6;
 /** https://developers.cloudflare.com/durable-objects/platform/pricing/: whatever an object uses. */
 const OBJECT_GIGABYTES = 0.128;

@@ -28,27 +28,27 @@ const simulation: Suite = {
 const PROMISED: readonly Mutant[] = [
   {
     name: "forgetting to re-arm the alarm",
-    file: "src/actors/subscriber.ts",
+    file: "src/actors/subscriber/subscriber.ts",
     edits: [["this.#alarm.arm(this.#afterRun(this.#nextWakeMs()));", ""]],
     suite: simulation,
   },
   {
     name: "recording success before sending",
-    file: "src/actors/pump.ts",
+    file: "src/actors/subscriber/pump.ts",
     edits: [
       [
-        "answer = await this.#host.depart(flight.delivery, number);",
+        "answer = await this.#host.attempt(flight.delivery, number);",
         `const success = { ...unanswered("interrupted", Date.now()), error: null, statusCode: 200 };
          this.#land(flight, { ...success, refused: false });
          this.record();
-         answer = await this.#host.depart(flight.delivery, number);`,
+         answer = await this.#host.attempt(flight.delivery, number);`,
       ],
     ],
     suite: simulation,
   },
   {
     name: "following redirects",
-    file: "src/actors/send.ts",
+    file: "src/actors/subscriber/send.ts",
     edits: [['redirect: "manual"', 'redirect: "follow"']],
     suite: {
       project: "journey",
@@ -148,25 +148,25 @@ const PROMISED: readonly Mutant[] = [
 const MORE: readonly Mutant[] = [
   {
     name: "not writing the lease",
-    file: "src/actors/pump.ts",
+    file: "src/actors/subscriber/pump.ts",
     edits: [["this.#run.lease = { window, attempts };", ""]],
     suite: simulation,
   },
   {
     name: "sending before the lease is on disk",
-    file: "src/actors/pump.ts",
+    file: "src/actors/subscriber/pump.ts",
     edits: [["await this.#host.sync();", ""]],
     suite: { project: "worker", file: "test/worker/pump.test.ts", name: "a lease" },
   },
   {
     name: "twelve attempts in flight",
-    file: "src/actors/pump.ts",
+    file: "src/actors/subscriber/pump.ts",
     edits: [["const MAX_IN_FLIGHT = 6;", "const MAX_IN_FLIGHT = 12;"]],
     suite: simulation,
   },
   {
     name: "writing outcomes late, so that a crash repeats many",
-    file: "src/actors/pump.ts",
+    file: "src/actors/subscriber/pump.ts",
     edits: [
       ["const MAX_UNRECORDED = 12;", "const MAX_UNRECORDED = 100;"],
       ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
@@ -180,7 +180,7 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "ignoring the lease's window in recovery",
-    file: "src/actors/recovery.ts",
+    file: "src/actors/subscriber/recovery.ts",
     edits: [["else if (mayHaveLeft > 0)", "else if (mayHaveLeft >= 0 || mayHaveLeft < 0)"]],
     suite: {
       project: "worker",
@@ -190,31 +190,31 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "sending again what was interrupted without closing the attempt",
-    file: "src/actors/recovery.ts",
+    file: "src/actors/subscriber/recovery.ts",
     edits: [["let mayHaveLeft = run.lease.window;", "let mayHaveLeft = 0;"]],
     suite: simulation,
   },
   {
     name: "moving the head of fresh deliveries too far",
-    file: "src/actors/pump.ts",
+    file: "src/actors/subscriber/pump.ts",
     edits: [["this.#run.head = left?.position ?? fresh.head;", "this.#run.head = fresh.head;"]],
     suite: simulation,
   },
   {
     name: "leaving the head behind what was planned and given back",
-    file: "src/actors/pump.ts",
+    file: "src/actors/subscriber/pump.ts",
     edits: [["if (fresh?.lease.fresh) this.#rewind(fresh.lease.fresh);", ""]],
     suite: simulation,
   },
   {
     name: "an alarm that throws",
-    file: "src/actors/subscriber.ts",
+    file: "src/actors/subscriber/subscriber.ts",
     edits: [["this.#alarm.arm(Date.now() + backoffMs);", "throw thrown;"]],
     suite: simulation,
   },
   {
     name: "ignoring Retry-After",
-    file: "src/actors/send.ts",
+    file: "src/actors/subscriber/send.ts",
     edits: [["new Set([429, 503])", "new Set()"]],
     suite: simulation,
   },
@@ -232,13 +232,13 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "starting attempts while the webhook is held",
-    file: "src/actors/subscriber.ts",
+    file: "src/actors/subscriber/subscriber.ts",
     edits: [['webhook === null || webhook.status !== "active"', "webhook === null"]],
     suite: simulation,
   },
   {
     name: "letting an older version of a webhook replace a newer one",
-    file: "src/actors/subscriber.ts",
+    file: "src/actors/subscriber/subscriber.ts",
     edits: [["|| webhook.version <= before.version", ""]],
     suite: simulation,
   },
@@ -256,7 +256,7 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "sending other bytes than those that came in",
-    file: "src/actors/departures.ts",
+    file: "src/actors/subscriber/attempt.ts",
     edits: [
       [
         "body: sending.body,",

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { DeadLetters } from "../../src/actors/dead-letters";
 import { Journal } from "../../src/actors/journal";
 import { Registry } from "../../src/actors/registry";
-import { Subscriber } from "../../src/actors/subscriber";
+import { Subscriber } from "../../src/actors/subscriber/subscriber";
 import { consume } from "../../src/consumer";
 import { sweep } from "../../src/sweep";
 import { Chance } from "./chance";

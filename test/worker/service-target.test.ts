@@ -1,6 +1,6 @@
 /** `service:NAME/path`: a webhook that goes to another Worker or a private network through a binding. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Departures } from "../../src/actors/departures";
+import { Attempts } from "../../src/actors/subscriber/attempt";
 import { newWebhookId } from "../../src/domain/ids";
 import { newWebhook } from "../../src/domain/webhook";
 import { API_KEY, bytesOf, callWith, silenceLog } from "./fixtures";
@@ -53,8 +53,8 @@ describe("a webhook of a bound service", () => {
         return new Response("taken", { status: 202 });
       },
     };
-    const departures = new Departures({ CRM } as unknown as Env);
-    const answer = await departures.depart(webhookFor("service:CRM/in?a=b"), SENDING);
+    const attempts = new Attempts({ CRM } as unknown as Env);
+    const answer = await attempts.make(webhookFor("service:CRM/in?a=b"), SENDING);
     expect(answer).toMatchObject({ error: null, statusCode: 202, responseBody: "taken" });
     expect(outside).not.toHaveBeenCalled();
     const [request] = requests;
@@ -70,8 +70,8 @@ describe("a webhook of a bound service", () => {
 
   it("is a forbidden target once the binding is gone, and no request is made", async () => {
     const outside = vi.spyOn(globalThis, "fetch");
-    const departures = new Departures({} as Env);
-    const answer = await departures.depart(webhookFor("service:CRM/in"), SENDING);
+    const attempts = new Attempts({} as Env);
+    const answer = await attempts.make(webhookFor("service:CRM/in"), SENDING);
     expect(answer).toMatchObject({ error: "forbidden_target", statusCode: null });
     expect(outside).not.toHaveBeenCalled();
   });

@@ -1,8 +1,8 @@
 /** The only place where the relay makes a request to a service. */
-import type { AttemptError, Outcome } from "../domain/delivery";
-import { redact } from "../domain/redaction";
-import { parseRetryAfter } from "../domain/schedule";
-import type { Target } from "../domain/target";
+import type { AttemptError, Outcome } from "../../domain/delivery";
+import { redact } from "../../domain/redaction";
+import { parseRetryAfter } from "../../domain/schedule";
+import type { Target } from "../../domain/target";
 import type { Deadlines } from "./deadlines";
 
 /** At most this much of an answer is read, decompressed: a debug page, not a download. */
@@ -11,7 +11,7 @@ const MAX_KEPT_OF_SUCCESS_BYTES = 1024;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const RETRY_AFTER_STATUSES: ReadonlySet<number> = new Set([429, 503]);
 
-export type Departure = {
+export type Outgoing = {
   target: Target;
   headers: Record<string, string>;
   body: Uint8Array;
@@ -28,11 +28,11 @@ export type Answer = Outcome & { refused: boolean };
  * Makes one request and never throws. The clock starts with the request; the status line must come within
  * `timeoutMs`, and the body is read within what is left of it and never changes the outcome.
  */
-export async function send(departure: Departure, env: object): Promise<Answer> {
+export async function send(outgoing: Outgoing, env: object): Promise<Answer> {
   const startedAtMs = Date.now();
-  const deadline = departure.deadlines.begin(departure.timeoutMs);
+  const deadline = outgoing.deadlines.begin(outgoing.timeoutMs);
   try {
-    const response = await request(departure, env, deadline.signal);
+    const response = await request(outgoing, env, deadline.signal);
     const succeeded = response.status >= 200 && response.status <= 299;
     const read = await readBody(response, succeeded ? MAX_KEPT_OF_SUCCESS_BYTES : MAX_READ_BYTES);
     const endedAtMs = Date.now();
@@ -42,7 +42,7 @@ export async function send(departure: Departure, env: object): Promise<Answer> {
       startedAtMs,
       durationMs: endedAtMs - startedAtMs,
       responseBody:
-        read.text === null ? null : redact(read.text, departure.secrets(), read.truncated),
+        read.text === null ? null : redact(read.text, outgoing.secrets(), read.truncated),
       responseTruncated: read.truncated,
       retryAfterMs: RETRY_AFTER_STATUSES.has(response.status)
         ? parseRetryAfter(response.headers.get("retry-after"), endedAtMs)
@@ -58,7 +58,7 @@ export async function send(departure: Departure, env: object): Promise<Answer> {
       refused,
     };
   } finally {
-    departure.deadlines.end(deadline);
+    outgoing.deadlines.end(deadline);
   }
 }
 
@@ -76,7 +76,7 @@ export function unanswered(error: AttemptError, startedAtMs: number): Outcome {
 }
 
 function request(
-  { target, headers, body }: Departure,
+  { target, headers, body }: Outgoing,
   env: object,
   signal: AbortSignal,
 ): Promise<Response> {

@@ -1,20 +1,20 @@
-/** Sends attempts on their way: URL rules, signatures, headers, and what must not be kept of the answer. */
-import { configOf, serviceBindings } from "../config";
-import { standardHeaders } from "../domain/headers";
-import { createSigner, type Signer } from "../domain/signature";
-import { checkTarget, type TargetCheck } from "../domain/target";
-import { liveSecrets, type Webhook } from "../domain/webhook";
-import { VERSION } from "../version";
+/** One attempt: URL rules, signatures, headers, and what must not be kept of the answer. */
+import { configOf, serviceBindings } from "../../config";
+import { standardHeaders } from "../../domain/headers";
+import { createSigner, type Signer } from "../../domain/signature";
+import { checkTarget, type TargetCheck } from "../../domain/target";
+import { liveSecrets, type Webhook } from "../../domain/webhook";
+import { VERSION } from "../../version";
 import { Deadlines } from "./deadlines";
 import { type Answer, send, unanswered } from "./send";
 
-/** Shorter values, such as "1" or "true", would blacken half of every answer. */
+/** Shorter values, such as "1" or "true", stand in many an answer by chance. */
 const MIN_REDACTED_CHARACTERS = 8;
 
 /** What is sent; `attempt` is its number. */
 export type Sending = { eventId: string; event: string; body: Uint8Array; attempt: number };
 
-export class Departures {
+export class Attempts {
   readonly #env: Env;
   #signer: { secrets: string; sign: Signer } | null = null;
   readonly #deadlines = new Deadlines();
@@ -25,7 +25,7 @@ export class Departures {
   }
 
   /** Signs an attempt and makes its request, in the same turn: nothing can change in between. */
-  async depart(webhook: Webhook, sending: Sending): Promise<Answer> {
+  async make(webhook: Webhook, sending: Sending): Promise<Answer> {
     const delivering = configOf(this.#env).delivery;
     const { check, secrets } = this.#facts(webhook);
     if (!check.ok || delivering === null) {
@@ -37,7 +37,7 @@ export class Departures {
     const signatures = sign(sending.eventId, unixSeconds, sending.body);
     const { eventId, event, attempt } = sending;
     const head = { eventId, event, attempt, unixSeconds, ...signatures, version: VERSION };
-    const departure = {
+    const outgoing = {
       target: check.target,
       headers: { ...webhook.headers, ...standardHeaders(head) },
       body: sending.body,
@@ -49,7 +49,7 @@ export class Departures {
         ...signatures.standard.split(" ").map((signature) => signature.slice("v1,".length)),
       ],
     };
-    return send(departure, this.#env);
+    return send(outgoing, this.#env);
   }
 
   /** Once for each version of the webhook; the configuration cannot change while the object lives. */

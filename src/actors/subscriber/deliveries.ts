@@ -2,26 +2,26 @@
  * The deliveries of a webhook as people see and handle them: lists, counts, opening again, giving up, expiry. What
  * changes here is written at once; the pump has nothing planned meanwhile and hears of what is in flight.
  */
-import type { HourCounters } from "../domain/counters";
+import type { HourCounters } from "../../domain/counters";
 import {
   type AttemptRecord,
   type DeliveryStatus,
   type DeliveryView,
   reopen,
-} from "../domain/delivery";
-import type { EventId } from "../domain/ids";
-import { logError, logInfo, logWarning } from "../log";
-import { DeliveryLists } from "../storage/delivery-lists";
-import { DeliveryRetention } from "../storage/delivery-retention";
-import type { DeliveryStore } from "../storage/delivery-store";
+} from "../../domain/delivery";
+import type { EventId } from "../../domain/ids";
+import { logError, logInfo, logWarning } from "../../log";
+import { DeliveryLists } from "../../storage/delivery-lists";
+import { DeliveryRetention } from "../../storage/delivery-retention";
+import type { DeliveryStore } from "../../storage/delivery-store";
 import {
   type Arrival,
   ASKED,
   type DeliveryTables,
   type Position,
   type StoredDelivery,
-} from "../storage/delivery-tables";
-import type { RunStore } from "../storage/run-store";
+} from "../../storage/delivery-tables";
+import type { RunStore } from "../../storage/run-store";
 import type { Pump, Written } from "./pump";
 
 /** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */

@@ -1,9 +1,9 @@
 /** What an object finds when it starts: attempts that the life before has leased and not recorded. */
 
-import { logWarning } from "../log";
-import type { DeliveryStore } from "../storage/delivery-store";
-import type { Position, StoredDelivery } from "../storage/delivery-tables";
-import { NO_LEASE, type Run, type RunStore } from "../storage/run-store";
+import { logWarning } from "../../log";
+import type { DeliveryStore } from "../../storage/delivery-store";
+import type { Position, StoredDelivery } from "../../storage/delivery-tables";
+import { NO_LEASE, type Run, type RunStore } from "../../storage/run-store";
 import { countAttempt, endedBetween, recorded } from "./outcomes";
 import { unanswered } from "./send";
 

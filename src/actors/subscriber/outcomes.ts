@@ -4,9 +4,9 @@ import {
   countFailedAttempt,
   countLatency,
   type HourCounters,
-} from "../domain/counters";
-import { type Outcome, settle, type Trigger } from "../domain/delivery";
-import { ASKED, type StoredDelivery } from "../storage/delivery-tables";
+} from "../../domain/counters";
+import { type Outcome, settle, type Trigger } from "../../domain/delivery";
+import { ASKED, type StoredDelivery } from "../../storage/delivery-tables";
 
 /** Counts the last attempt in the log of `after`, and what became of the delivery. */
 export function countAttempt(

@@ -4,24 +4,25 @@
  * was acknowledged.
  */
 import { DurableObject } from "cloudflare:workers";
-import { configOf } from "../config";
+import { configOf } from "../../config";
 import {
   type AttemptRecord,
   type DeliveryView,
   HEALTHY,
   type Health,
   release,
-} from "../domain/delivery";
-import { type EventId, randomEventId } from "../domain/ids";
-import { REGISTRY_NAME } from "../domain/placement";
-import { parseSchedule } from "../domain/schedule";
-import type { Webhook } from "../domain/webhook";
-import { errorText, logError, logWarning } from "../log";
-import { DeliveryStore } from "../storage/delivery-store";
-import { type Arrival, DeliveryTables, type Position } from "../storage/delivery-tables";
-import { isFull } from "../storage/full";
-import { RunStore, type Settings } from "../storage/run-store";
-import { AlarmClock } from "./alarm-clock";
+} from "../../domain/delivery";
+import { type EventId, randomEventId } from "../../domain/ids";
+import { REGISTRY_NAME } from "../../domain/placement";
+import { parseSchedule } from "../../domain/schedule";
+import type { Webhook } from "../../domain/webhook";
+import { errorText, logError, logWarning } from "../../log";
+import { DeliveryStore } from "../../storage/delivery-store";
+import { type Arrival, DeliveryTables, type Position } from "../../storage/delivery-tables";
+import { isFull } from "../../storage/full";
+import { RunStore, type Settings } from "../../storage/run-store";
+import { AlarmClock } from "../alarm-clock";
+import { Attempts } from "./attempt";
 import {
   Deliveries,
   type DeliveryQuery,
@@ -29,7 +30,6 @@ import {
   type Reopening,
   type SubscriberStats,
 } from "./deliveries";
-import { Departures } from "./departures";
 import { Pump, type PumpHost, type Terms } from "./pump";
 import { recover } from "./recovery";
 
@@ -48,7 +48,7 @@ export type SubscriberReport = {
 
 export class Subscriber extends DurableObject<Env> {
   readonly #runs: RunStore;
-  readonly #departures: Departures;
+  readonly #attempts: Attempts;
   readonly #alarm: AlarmClock;
   /** Replaced together when the webhook is deleted. */
   #pump: Pump;
@@ -60,7 +60,7 @@ export class Subscriber extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#runs = new RunStore(ctx.storage.sql);
-    this.#departures = new Departures(env);
+    this.#attempts = new Attempts(env);
     this.#settings = this.#runs.settings();
     this.#alarm = new AlarmClock(ctx.storage);
     ({ pump: this.#pump, deliveries: this.#deliveries } = this.#begin());
@@ -273,7 +273,7 @@ export class Subscriber extends DurableObject<Env> {
     const webhook = this.#webhook();
     if (webhook === null) return null;
     const eventId = randomEventId(crypto.getRandomValues(new Uint8Array(16)));
-    const answer = await this.#departures.depart(webhook, { eventId, event, body, attempt: 1 });
+    const answer = await this.#attempts.make(webhook, { eventId, event, body, attempt: 1 });
     const { retryAfterMs: _, refused: __, ...outcome } = answer;
     return { ...outcome, number: 1, trigger: "test" };
   }
@@ -378,10 +378,10 @@ export class Subscriber extends DurableObject<Env> {
     return {
       terms: () => this.#terms(),
       schedule: () => this.#schedule(),
-      depart: ({ id, event, body }, attempt) => {
+      attempt: ({ id, event, body }, number) => {
         const webhook = this.#webhook();
         if (webhook === null) throw new Error("there is no webhook to send for");
-        return this.#departures.depart(webhook, { eventId: id, event, body, attempt });
+        return this.#attempts.make(webhook, { eventId: id, event, body, attempt: number });
       },
       sync: () => this.ctx.storage.sync(),
       recorded: (written) => this.#deliveries.recorded(written),

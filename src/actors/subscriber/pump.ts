@@ -5,18 +5,18 @@
  *     planned ──start──▶ in flight ──answer──▶ answered ──record──▶ on disk
  *        ▲ one lease row for up to 100            at most 12 of these are not on disk
  */
-import { emptyHour, HOUR_MS, type HourCounters } from "../domain/counters";
-import { assess, type Health, type Outcome } from "../domain/delivery";
-import type { EventId } from "../domain/ids";
-import type { DeliveryStore } from "../storage/delivery-store";
+import { emptyHour, HOUR_MS, type HourCounters } from "../../domain/counters";
+import { assess, type Health, type Outcome } from "../../domain/delivery";
+import type { EventId } from "../../domain/ids";
+import type { DeliveryStore } from "../../storage/delivery-store";
 import {
   ASKED,
   type DueDelivery,
   isBefore,
   type Position,
   type StoredDelivery,
-} from "../storage/delivery-tables";
-import type { LeasedAttempt, Run, RunStore } from "../storage/run-store";
+} from "../../storage/delivery-tables";
+import type { LeasedAttempt, Run, RunStore } from "../../storage/run-store";
 import { countAttempt, endedBetween, recorded } from "./outcomes";
 import { type Answer, unanswered } from "./send";
 
@@ -52,7 +52,7 @@ export type PumpHost = {
   /** The waits after failed attempts, in milliseconds; known also while the webhook is held. */
   schedule(): readonly number[];
   /** Makes an attempt by what is in force; the request is made before this returns. */
-  depart(delivery: DueDelivery, number: number): Promise<Answer>;
+  attempt(delivery: DueDelivery, number: number): Promise<Answer>;
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
   /** Called once for each attempt, with those that were written together. */
@@ -464,7 +464,7 @@ export class Pump {
   async #fly(flight: Flight, number: number): Promise<void> {
     let answer: Answer;
     try {
-      answer = await this.#host.depart(flight.delivery, number);
+      answer = await this.#host.attempt(flight.delivery, number);
     } catch {
       answer = { ...unanswered("interrupted", Date.now()), refused: false };
     }
