@@ -208,6 +208,7 @@ const OWN_BINDINGS: ReadonlySet<string> = new Set([
   "SUBSCRIBER",
   "JOURNAL",
   "DEAD_LETTER_STORE",
+  "ASSETS",
 ]);
 
 /** Names of the service and VPC bindings that a webhook may reach as `service:NAME/path`. */

@@ -90,7 +90,7 @@ describe("a webhook of a bound service", () => {
     expect(errors[0]?.message).toContain("CRM");
   });
 
-  it.each(["REGISTRY", "SUBSCRIBER", "JOURNAL", "IDEMPOTENCY", "EVENTS"])(
+  it.each(["REGISTRY", "SUBSCRIBER", "JOURNAL", "IDEMPOTENCY", "EVENTS", "ASSETS"])(
     "is never one of the relay's own bindings: %s",
     async (name) => {
       const response = await register({}, `service:${name}/in`);
