@@ -11,11 +11,11 @@ import { deadLetterPages } from "./deliveries/dead-letters";
 import { deliveryPages } from "./deliveries/deliveries";
 import { eventPages } from "./events/events";
 import { overview } from "./overview/overview";
-import { signIn } from "./sign-in";
+import { requireSession, signIn } from "./sign-in";
 import { files } from "./ui/files";
-import { showFailure } from "./ui/layout";
+import { showFailure } from "./ui/page";
 import { sameOrigin, securityHeaders } from "./ui/same-origin";
-import { type PageEnv, requireSession } from "./ui/session";
+import type { PageEnv } from "./ui/session";
 import { webhookChanges } from "./webhooks/changes";
 import { webhookPages } from "./webhooks/webhooks";
 

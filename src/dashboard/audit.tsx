@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { REGISTRY_NAME } from "../domain/placement";
 import type { AuditEntry } from "../storage/registry-store";
-import { page } from "./ui/layout";
+import { page } from "./ui/page";
 import { Empty, Pager, Table, webhookPath } from "./ui/parts";
 import type { PageContext, PageEnv } from "./ui/session";
 import { Time } from "./ui/time";

@@ -1,8 +1,17 @@
-/** Signing in with an API key, and out. Neither calls an object. */
+/** Signing in with an API key, and out; and who is let in. None of it calls an object. */
 import { Hono } from "hono";
-import { scopeOf } from "../routes/auth";
-import { page } from "./ui/layout";
-import { closeSession, openSession, type PageContext, type PageEnv, sessionOf } from "./ui/session";
+import { createMiddleware } from "hono/factory";
+import { isSafe, scopeOf } from "../access";
+import { page, showFailure } from "./ui/page";
+import {
+  closeSession,
+  isLocal,
+  openSession,
+  type PageContext,
+  type PageEnv,
+  sessionOf,
+} from "./ui/session";
+import { zoneOf } from "./ui/time";
 
 const HOME = "/dashboard";
 
@@ -19,7 +28,9 @@ export const signIn = new Hono<PageEnv>()
     if (key === "" || (await scopeOf(key, c.env)) === null) {
       return page(c, { title: "Sign in", status: 401 }, <Form next={next} wrong />);
     }
-    if (isUnsafe(c)) return page(c, { title: "Sign in", status: 403 }, <NeedsHttps />);
+    if (new URL(c.req.url).protocol !== "https:" && !isLocal(c)) {
+      return page(c, { title: "Sign in", status: 403 }, <NeedsHttps />);
+    }
     await openSession(c, key);
     return c.redirect(next, 303);
   })
@@ -29,27 +40,46 @@ export const signIn = new Hono<PageEnv>()
   })
   .get("/continue", (c) => {
     const next = ownPath(c.req.query("next"));
-    const refresh = `0;url=${next}`;
     return page(
       c,
-      { title: "One moment", refresh },
+      { title: "One moment", refresh: `0;url=${next}` },
       <p>
         <a href={next}>Go on to the dashboard</a>
       </p>,
     );
   });
 
+/** Lets in who has a session; whoever may only read gets pages and changes nothing. */
+export function requireSession() {
+  return createMiddleware<PageEnv>(async (c, next) => {
+    const session = await sessionOf(c);
+    if (session === null) return signInFirst(c);
+    c.set("session", session);
+    c.set("zone", zoneOf(c.req.raw));
+    if (session.scope === "read" && !isSafe(c.req.method)) {
+      return showFailure(c, { code: "insufficient_scope" });
+    }
+    return next();
+  });
+}
+
+/**
+ * A link in a chat leads here without the cookie, because the cookie is SameSite=Strict. A page of ours that leads
+ * to the same address brings it: only then is it known whether there is a session.
+ */
+function signInFirst(c: PageContext): Response | Promise<Response> {
+  if (!isSafe(c.req.method)) return showFailure(c, { code: "unauthorized" });
+  const { pathname, search } = new URL(c.req.url);
+  const site = c.req.header("sec-fetch-site");
+  const page = site === "cross-site" || site === "same-site" ? "continue" : "sign-in";
+  return c.redirect(`${HOME}/${page}?next=${encodeURIComponent(pathname + search)}`, 303);
+}
+
 /** Where to go on; never to another host. */
 function ownPath(given: unknown): string {
   if (typeof given !== "string" || !/^\/dashboard(?:[/?][\x21-\x7e]*)?$/.test(given)) return HOME;
   const { origin, pathname, search } = new URL(given, "https://relay.invalid");
   return origin === "https://relay.invalid" && pathname.startsWith(HOME) ? pathname + search : HOME;
-}
-
-/** A browser keeps the cookie on https only, and on http://localhost. */
-function isUnsafe(c: PageContext): boolean {
-  const { protocol, hostname } = new URL(c.req.url);
-  return protocol !== "https:" && !/^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);
 }
 
 function NeedsHttps() {

@@ -2,8 +2,8 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import * as z from "zod";
+import { isSafe } from "../access";
 import { type Failure, type FieldError, fail, ok, type Result } from "../domain/failure";
-import { isSafe } from "./auth";
 import { readCapped } from "./capped-body";
 import { problem } from "./problem";
 

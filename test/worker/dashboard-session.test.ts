@@ -28,7 +28,7 @@ describe("the dashboard's session", () => {
     expect(response.status).toBe(303);
     expect(response.headers.get("location")).toBe("/dashboard");
     const cookie = response.headers.get("set-cookie") ?? "";
-    expect(cookie).toMatch(/^__Host-leadterra-relay=\d+\.[\w-]{43};/);
+    expect(cookie).toMatch(/^__Host-leadterra-relay=\d+\.[\w%]{44,};/);
     for (const part of ["HttpOnly", "Secure", "SameSite=Strict", "Path=/", "Max-Age=43200"]) {
       expect(cookie).toContain(part);
     }

@@ -14,8 +14,8 @@ import {
 import { allWebhooks } from "../../operations/webhooks";
 import { badCursor, eventName, formatPosition, parsePosition } from "../../routes/request";
 import { EventNameField } from "../events/event-name";
-import { page, showFailure } from "../ui/layout";
 import { seeOther } from "../ui/notice";
+import { page, showFailure } from "../ui/page";
 import { Empty, Pager, webhookName, webhookPath } from "../ui/parts";
 import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";

@@ -9,8 +9,8 @@ import { writeDown } from "../../operations/audit";
 import { cancelDelivery, retryDelivery } from "../../operations/deliveries";
 import { findBodies } from "../../operations/journal";
 import { findWebhook } from "../../operations/webhooks";
-import { page, showFailure } from "../ui/layout";
 import { seeOther } from "../ui/notice";
+import { page, showFailure } from "../ui/page";
 import {
   Action,
   DeliveryBadge,

@@ -10,8 +10,8 @@ import { findEvent } from "../../operations/journal";
 import type { JournalEvent } from "../../storage/journal-store";
 import { LastOutcome } from "../deliveries/attempts";
 import { JsonText } from "../deliveries/request-sent";
-import { page, showFailure } from "../ui/layout";
 import { seeOther } from "../ui/notice";
+import { page, showFailure } from "../ui/page";
 import {
   Copy,
   count,

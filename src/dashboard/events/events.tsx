@@ -8,7 +8,7 @@ import { allWebhooks } from "../../operations/webhooks";
 import { formatCursor, listQuery, parseCursor } from "../../routes/events";
 import { badCursor } from "../../routes/request";
 import type { JournalEvent } from "../../storage/journal-store";
-import { page, showFailure } from "../ui/layout";
+import { page, showFailure } from "../ui/page";
 import { Badge, Empty, eventPath, Pager, Table } from "../ui/parts";
 import { mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";

@@ -8,7 +8,7 @@ import { type Stats, type Step, stats as statsSince } from "../../operations/sta
 import { allWebhooks } from "../../operations/webhooks";
 import type { JournalEvent } from "../../storage/journal-store";
 import { Chart } from "../ui/chart";
-import { page } from "../ui/layout";
+import { page } from "../ui/page";
 import {
   Badge,
   count,

@@ -1,7 +1,7 @@
 /** What holds for every request and answer of the dashboard, whoever asks: headers, and who may change things. */
 import { createMiddleware } from "hono/factory";
-import { isSafe } from "../../routes/auth";
-import { showFailure } from "./layout";
+import { isSafe } from "../../access";
+import { showFailure } from "./page";
 import type { PageEnv } from "./session";
 
 const HEADERS: Readonly<Record<string, string>> = {

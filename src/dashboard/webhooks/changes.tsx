@@ -13,9 +13,9 @@ import {
   updateWebhook,
 } from "../../operations/webhooks";
 import { relayHost } from "../../routes/webhooks";
-import { page, showFailure } from "../ui/layout";
 import { seeOther } from "../ui/notice";
 import { newToken, once } from "../ui/once";
+import { page, showFailure } from "../ui/page";
 import { webhookPath } from "../ui/parts";
 import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { webhookEnd } from "./end";

@@ -2,8 +2,8 @@
 import { Hono } from "hono";
 import type { Webhook } from "../../domain/webhook";
 import { removeWebhook } from "../../operations/webhooks";
-import { page, showFailure } from "../ui/layout";
 import { seeOther } from "../ui/notice";
+import { page, showFailure } from "../ui/page";
 import { webhookPath } from "../ui/parts";
 import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { text } from "./input";

@@ -8,7 +8,7 @@ import type { Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
 import { fieldErrors } from "../../routes/request";
 import { filterSchema } from "../../routes/webhooks";
-import { page } from "../ui/layout";
+import { page } from "../ui/page";
 import { Badge, count, eventPath, Table } from "../ui/parts";
 import type { PageEnv } from "../ui/session";
 import { Time } from "../ui/time";

@@ -1,6 +1,6 @@
 /** A new signing secret: shown once, on the answer to the form that made it, with code that uses it. */
 import type { Webhook } from "../../domain/webhook";
-import { page } from "../ui/layout";
+import { page } from "../ui/page";
 import { Code, Copy, webhookName, webhookPath } from "../ui/parts";
 import type { PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";

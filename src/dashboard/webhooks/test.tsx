@@ -7,7 +7,7 @@ import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { testWebhook } from "../../operations/webhooks";
 import { testSchema } from "../../routes/webhooks";
 import { explainAttempt } from "../deliveries/attempts";
-import { page, showFailure } from "../ui/layout";
+import { page, showFailure } from "../ui/page";
 import { Badge, Code, shortUrl, webhookName, webhookPath } from "../ui/parts";
 import type { PageEnv } from "../ui/session";
 import { duration } from "../ui/time";

@@ -9,7 +9,7 @@ import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { LastOutcome } from "../deliveries/attempts";
 import { urgencyOf, type Watched } from "../overview/trouble";
-import { page, showFailure } from "../ui/layout";
+import { page, showFailure } from "../ui/page";
 import {
   Code,
   DeliveryBadge,
