@@ -6,10 +6,11 @@
 import { inTime } from "./deadline";
 import { deadLetterAlert, fullAlert } from "./domain/alert";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
-import type { EventId, WebhookId } from "./domain/ids";
-import { DEAD_LETTERS_NAME, journalName, REGISTRY_NAME, subscriberName } from "./domain/placement";
-import { type CompiledRoute, compileRoute, type Route } from "./domain/webhook";
+import type { WebhookId } from "./domain/ids";
+import { journalName } from "./domain/placement";
+import { type CompiledRoute, compileRoute } from "./domain/webhook";
 import { errorText, logError, logWarning } from "./log";
+import { deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
 
 /** The platform's dead-letter queue (wrangler.toml): the backstop for what never reached this code. */
 const DEAD_LETTER_QUEUE = "leadterra-dead-letters";
@@ -128,7 +129,7 @@ async function keep(item: Item, env: Env): Promise<boolean> {
     webhookIds: owed.length === 0 ? null : owed,
   };
   try {
-    const store = env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
+    const store = deadLetters(env);
     await inTime(store.keep({ letter, body }), CALL_TIMEOUT_MS);
   } catch (thrown) {
     logError("dead_letter.not_kept", { messageId: message.id, error: errorText(thrown) });
@@ -147,7 +148,7 @@ async function alert({ reason, full, message }: Item, env: Env): Promise<void> {
         ? fullAlert(`Journal ${journalName(message.timestamp.getTime())}`)
         : deadLetterAlert(1, reason ?? "given up");
   try {
-    await inTime(env.REGISTRY.getByName(REGISTRY_NAME).raise(about), CALL_TIMEOUT_MS);
+    await inTime(registry(env).raise(about), CALL_TIMEOUT_MS);
   } catch (thrown) {
     logError("alert.not_raised", { cause: about.cause, error: errorText(thrown) });
   }
@@ -166,10 +167,9 @@ let known: { version: number; routes: CompiledRoute[] } | null = null;
 async function routingTable(env: Env): Promise<CompiledRoute[]> {
   // Batches run side by side: the answer is about the table that was asked with, whatever `known` is by then.
   const held = known;
-  const registry = env.REGISTRY.getByName(REGISTRY_NAME);
-  const answer = await inTime(registry.routing(held?.version ?? null), CALL_TIMEOUT_MS);
+  const answer = await inTime(registry(env).routing(held?.version ?? null), CALL_TIMEOUT_MS);
   if (answer.routes === null) return held?.routes ?? [];
-  const routes = (answer.routes as Route[]).map(compileRoute);
+  const routes = answer.routes.map(compileRoute);
   known = { version: answer.version, routes };
   return routes;
 }
@@ -208,7 +208,7 @@ async function recordPart(
     body,
   }));
   try {
-    const journal = env.JOURNAL.getByName(day);
+    const journal = journalOf(env, day);
     const { webhookIds } = await inTime(journal.record({ entries }), CALL_TIMEOUT_MS);
     for (const [index, item] of part.entries()) {
       if (webhookIds === null) {
@@ -231,24 +231,22 @@ async function handOver(items: readonly ReadableItem[], env: Env): Promise<void>
   const shares = items.flatMap((item) =>
     (item.webhookIds ?? []).map((webhookId) => ({ item, webhookId })),
   );
-  const subscribers = groupBy(shares, ({ item, webhookId }) =>
-    subscriberName(webhookId, item.event.id as EventId),
-  );
+  const subscribers = groupBy(shares, ({ webhookId }) => webhookId);
   await Promise.all(
-    [...subscribers].map(async ([name, share]) => {
-      for (const part of inParts(share)) await handOverPart(name, part, env);
+    [...subscribers].map(async ([id, share]) => {
+      for (const part of inParts(share)) await handOverPart(id, part, env);
     }),
   );
 }
 
-async function handOverPart(name: string, part: readonly Share[], env: Env): Promise<void> {
+async function handOverPart(id: WebhookId, part: readonly Share[], env: Env): Promise<void> {
   try {
     const deliveries = part.map(({ item: { event, body } }) => ({
       id: event.id,
       event: event.name,
       body,
     }));
-    const subscriber = env.SUBSCRIBER.getByName(name);
+    const subscriber = subscriberOf(env, id);
     const { status } = await inTime(
       subscriber.accept({ deliveries, sendNow: true }),
       CALL_TIMEOUT_MS,
@@ -266,8 +264,8 @@ async function handOverPart(name: string, part: readonly Share[], env: Env): Pro
 
 // --- grouping -----------------------------------------------------------------------------------------------
 
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
+function groupBy<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
   for (const item of items) {
     const key = keyOf(item);
     const group = groups.get(key);

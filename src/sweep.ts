@@ -1,41 +1,37 @@
 /** scheduled(), every 5 minutes by cron: wakes what should have woken itself, and tells a person what needs one. */
 import { configOf } from "./config";
 import { expiringAlert, overdueAlert, silenceAlert } from "./domain/alert";
-import { REGISTRY_NAME, subscriberNames } from "./domain/placement";
+import { DAY_MS, HOUR_MS } from "./domain/time";
 import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
 import { lastEventAtMs } from "./operations/journal";
+import { registry, subscriberOf } from "./operations/objects";
 
-const DAY_MS = 86_400_000;
-const OVERDUE_AFTER_MS = 3_600_000;
+const OVERDUE_AFTER_MS = HOUR_MS;
 /** How many Subscribers are asked at a time: an invocation has six connections. */
 const AT_A_TIME = 6;
 
 export async function sweep(env: Env): Promise<void> {
-  const registry = env.REGISTRY.getByName(REGISTRY_NAME);
-  const webhooks = (await registry.all()) as Webhook[];
+  const webhooks = await registry(env).all();
   for (let index = 0; index < webhooks.length; index += AT_A_TIME) {
     await Promise.all(webhooks.slice(index, index + AT_A_TIME).map((each) => check(each, env)));
   }
-  await registry.check();
+  await registry(env).check();
   await checkSilence(webhooks, env);
 }
 
 async function check(webhook: Webhook, env: Env): Promise<void> {
-  const registry = env.REGISTRY.getByName(REGISTRY_NAME);
   const nowMs = Date.now();
-  for (const name of subscriberNames(webhook.id)) {
-    try {
-      const { overdueSinceMs, expiresAtMs } = await env.SUBSCRIBER.getByName(name).check();
-      if (overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS) {
-        await registry.raise(overdueAlert(webhook, overdueSinceMs));
-      }
-      if (expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS) {
-        await registry.raise(expiringAlert(webhook, expiresAtMs));
-      }
-    } catch (thrown) {
-      logError("subscriber.not_checked", { subscriber: name, error: errorText(thrown) });
+  try {
+    const { overdueSinceMs, expiresAtMs } = await subscriberOf(env, webhook.id).check();
+    if (overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS) {
+      await registry(env).raise(overdueAlert(webhook, overdueSinceMs));
     }
+    if (expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS) {
+      await registry(env).raise(expiringAlert(webhook, expiresAtMs));
+    }
+  } catch (thrown) {
+    logError("subscriber.not_checked", { subscriber: webhook.id, error: errorText(thrown) });
   }
 }
 
@@ -47,5 +43,5 @@ async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<voi
   const lastAtMs = await lastEventAtMs(env);
   const sinceMs = lastAtMs ?? Math.min(...webhooks.map(({ createdAtMs }) => createdAtMs));
   if (sinceMs > nowMs - silenceAlertMs) return;
-  await env.REGISTRY.getByName(REGISTRY_NAME).raise(silenceAlert(lastAtMs));
+  await registry(env).raise(silenceAlert(lastAtMs));
 }

@@ -9,7 +9,6 @@ import { inTime } from "../deadline";
 import { disabledAlert } from "../domain/alert";
 import { fail, ok, type Result } from "../domain/failure";
 import { newWebhookId, type WebhookId } from "../domain/ids";
-import { subscriberNames } from "../domain/placement";
 import { newSecret } from "../domain/signature";
 import {
   auditViews,
@@ -328,14 +327,12 @@ export class Registry extends DurableObject<Env> {
     return this.ctx.storage.setAlarm(Date.now() + backoffMs);
   }
 
-  /** Whether every object of the webhook has acknowledged this version. */
+  /** Whether the Subscriber has acknowledged this version. */
   async #push({ id, version, webhook }: Registration): Promise<boolean> {
     try {
-      const pushes = subscriberNames(id).map((name) => {
-        const subscriber = this.env.SUBSCRIBER.getByName(name);
-        return webhook === null ? subscriber.remove(version) : subscriber.configure(webhook);
-      });
-      await inTime(Promise.all(pushes), PUSH_TIMEOUT_MS);
+      const subscriber = this.env.SUBSCRIBER.getByName(id);
+      const push = webhook === null ? subscriber.remove(version) : subscriber.configure(webhook);
+      await inTime(push, PUSH_TIMEOUT_MS);
     } catch (thrown) {
       logWarning("settings.not_pushed", { webhookId: id, version, error: errorText(thrown) });
       return false;

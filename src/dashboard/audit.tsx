@@ -1,6 +1,6 @@
 /** /dashboard/audit: who changed what. */
 import { Hono } from "hono";
-import { REGISTRY_NAME } from "../domain/placement";
+import { registry } from "../operations/objects";
 import type { AuditEntry } from "../storage/registry-store";
 import { page } from "./ui/page";
 import { Empty, Pager, Table, webhookPath } from "./ui/parts";
@@ -13,8 +13,7 @@ const ENTRIES_PER_PAGE = 50;
 export const auditPages = new Hono<PageEnv>().get("/", async (c: PageContext) => {
   const query = c.req.query();
   const before = /^\d{1,15}$/.test(query.cursor ?? "") ? Number(query.cursor) : null;
-  const registry = c.env.REGISTRY.getByName(REGISTRY_NAME);
-  const entries = (await registry.audit(before, ENTRIES_PER_PAGE + 1)) as AuditEntry[];
+  const entries = await registry(c.env).audit(before, ENTRIES_PER_PAGE + 1);
   const shown = entries.slice(0, ENTRIES_PER_PAGE);
   const last = shown.at(-1);
   const next = entries.length > shown.length && last ? String(last.number) : null;

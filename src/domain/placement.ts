@@ -1,33 +1,38 @@
-/**
- * Which object and which queue serve an event. Today one of each; these are the seams along which the relay
- * grows (README, "Scale"): a webhook that is not `ordered` may get several Subscribers chosen by the event id,
- * queues likewise, and journals by the hour.
- */
-import type { EventId, WebhookId } from "./ids";
+/** Which object serves what, by its name; the name of a Subscriber is the id of its webhook. */
+import { parseWebhookId, type WebhookId } from "./ids";
+import { DAY_MS } from "./time";
 
 export const REGISTRY_NAME = "registry";
 export const DEAD_LETTERS_NAME = "dead-letters";
 
-const DAY_MS = 86_400_000;
-
-/** The name of the Subscriber object that owes `eventId` to the webhook. */
-export function subscriberName(webhookId: WebhookId, _eventId: EventId): string {
-  return webhookId;
-}
-
-/** Every Subscriber object of a webhook: where settings are pushed to and lists are gathered from. */
-export function subscriberNames(webhookId: WebhookId): string[] {
-  return [webhookId];
-}
-
-/** The binding of the queue that carries `eventId`. */
-export function queueBinding(_eventId: EventId): "EVENTS" {
-  return "EVENTS";
+/**
+ * The webhook that a Subscriber object is for.
+ *
+ * @throws for a name that a later release may have given: what such an object is for is not known, and must not be
+ *   taken for a webhook that was deleted.
+ */
+export function webhookOf(objectName: string | undefined): WebhookId {
+  const id = parseWebhookId(objectName ?? "");
+  if (id === null) throw new Error(`no webhook is served by an object named ${objectName}`);
+  return id;
 }
 
 /** The name of the Journal object for what was received at `receivedAtMs`: its UTC day, `2026-11-23`. */
 export function journalName(receivedAtMs: number): string {
   return new Date(receivedAtMs).toISOString().slice(0, 10);
+}
+
+/**
+ * When the day of a Journal object begins, Unix milliseconds.
+ *
+ * @throws for a name that is no day.
+ */
+export function journalDayMs(objectName: string | undefined): number {
+  const dayMs = Date.parse(`${objectName}T00:00:00Z`);
+  if (Number.isNaN(dayMs) || journalName(dayMs) !== objectName) {
+    throw new Error(`no day is served by an object named ${objectName}`);
+  }
+  return dayMs;
 }
 
 /** The journals of the days from `sinceMs` to `untilMs`, newest first. */

@@ -1,5 +1,5 @@
 /** Writing down what somebody did beside changing a webhook: the Registry writes those down itself. */
-import { REGISTRY_NAME } from "../domain/placement";
+import { registry } from "./objects";
 
 export type Deed = {
   /** Who: a fingerprint of the API key. */
@@ -10,5 +10,5 @@ export type Deed = {
 };
 
 export async function writeDown(env: Env, deed: Deed): Promise<void> {
-  await env.REGISTRY.getByName(REGISTRY_NAME).addToAudit(deed);
+  await registry(env).addToAudit(deed);
 }

@@ -1,9 +1,8 @@
 /** Redriving: a dead letter goes to the webhooks that are still owed, and only to them. */
 import { fail, ok, type Result } from "../domain/failure";
 import type { WebhookId } from "../domain/ids";
-import { DEAD_LETTERS_NAME, subscriberName } from "../domain/placement";
 import { errorText, logWarning } from "../log";
-import type { DeadLetter } from "../storage/dead-letter-store";
+import { deadLetters, subscriberOf } from "./objects";
 
 /**
  * Hands a dead letter over again. One that was never routed goes back into the queue; the others straight to whom
@@ -12,8 +11,8 @@ import type { DeadLetter } from "../storage/dead-letter-store";
  * @returns `unavailable` when somebody could not take it: the letter stays, for those.
  */
 export async function redrive(env: Env, id: string): Promise<Result<null>> {
-  const store = env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
-  const kept = (await store.get(id)) as { letter: DeadLetter; body: Uint8Array } | null;
+  const store = deadLetters(env);
+  const kept = await store.get(id);
   if (kept === null) return fail({ code: "not_found" });
   const { letter, body } = kept;
   if (letter.webhookIds === null || letter.eventId === null || letter.event === null) {
@@ -30,8 +29,7 @@ export async function redrive(env: Env, id: string): Promise<Result<null>> {
   const owed: WebhookId[] = [];
   for (const webhookId of letter.webhookIds) {
     try {
-      const subscriber = env.SUBSCRIBER.getByName(subscriberName(webhookId, letter.eventId));
-      const { status } = await subscriber.accept({ deliveries: [arrival] });
+      const { status } = await subscriberOf(env, webhookId).accept({ deliveries: [arrival] });
       if (status === "full") owed.push(webhookId);
     } catch (thrown) {
       logWarning("dead_letter.not_redriven", {

@@ -3,7 +3,6 @@ import type { DeliveryStatus, DeliveryView } from "../domain/delivery";
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId } from "../domain/ids";
-import { subscriberName } from "../domain/placement";
 import { compileRoute, type Webhook } from "../domain/webhook";
 import type { JournalPosition } from "../storage/journal-store";
 import {
@@ -14,6 +13,7 @@ import {
   type StoredEvent,
   searchBodies,
 } from "./journal";
+import { subscriberOf } from "./objects";
 import { allWebhooks } from "./webhooks";
 
 /** How many deliveries one call looks at. */
@@ -39,7 +39,7 @@ export async function listDeliveries(
   { before, limit }: { before: JournalPosition | null; limit: number },
 ): Promise<DeliveryPage> {
   const query = { ...filter, limit, ...(before !== null && { before }) };
-  return (await env.SUBSCRIBER.getByName(webhook.id).deliveries(query)) as DeliveryPage;
+  return subscriberOf(env, webhook.id).deliveries(query);
 }
 
 /**
@@ -75,7 +75,7 @@ export async function retryDeliveries(
   webhook: Webhook,
   ids: readonly EventId[],
 ): Promise<{ retried: EventId[]; failed: NotRetried[] }> {
-  const subscriber = env.SUBSCRIBER.getByName(webhook.id);
+  const subscriber = subscriberOf(env, webhook.id);
   const outcomes = new Map<EventId, string>();
   const open = async (deliveries: { id: EventId; event: string; body: Uint8Array | null }[]) => {
     const opened = await subscriber.reopen({ deliveries, by: "retry" });
@@ -102,7 +102,7 @@ export async function retryDelivery(
   webhook: Webhook,
   id: EventId,
 ): Promise<Result<DeliveryView>> {
-  const subscriber = env.SUBSCRIBER.getByName(subscriberName(webhook.id, id));
+  const subscriber = subscriberOf(env, webhook.id);
   let [opened] = await subscriber.reopen({
     deliveries: [{ id, event: "", body: null }],
     by: "retry",
@@ -115,7 +115,7 @@ export async function retryDelivery(
   if (opened === "in_flight") return fail({ code: "in_flight" });
   const delivery = await subscriber.delivery(id);
   if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
-  return ok(delivery as DeliveryView);
+  return ok(delivery);
 }
 
 export async function cancelDelivery(
@@ -123,8 +123,8 @@ export async function cancelDelivery(
   webhook: Webhook,
   id: EventId,
 ): Promise<Result<DeliveryView>> {
-  const subscriber = env.SUBSCRIBER.getByName(subscriberName(webhook.id, id));
-  const cancelled = (await subscriber.cancel(id)) as DeliveryView | "not_pending" | null;
+  const subscriber = subscriberOf(env, webhook.id);
+  const cancelled = await subscriber.cancel(id);
   if (cancelled === null) return fail({ code: "not_found" });
   return cancelled === "not_pending" ? fail({ code: "not_pending" }) : ok(cancelled);
 }
@@ -156,7 +156,7 @@ async function replayDeliveries(
   { sinceMs, untilMs, only, event, dryRun }: Replay,
   cursor: ReplayCursor | null,
 ): Promise<{ replayed: number; next: ReplayCursor | null }> {
-  const subscriber = env.SUBSCRIBER.getByName(webhook.id);
+  const subscriber = subscriberOf(env, webhook.id);
   const page = await subscriber.deliveries({
     sinceMs,
     untilMs,
@@ -165,7 +165,7 @@ async function replayDeliveries(
     ...(event !== undefined && { event }),
     ...(cursor?.position && { before: cursor.position }),
   });
-  const deliveries = page.deliveries as DeliveryView[];
+  const deliveries = page.deliveries;
   const next = page.next === null ? null : { day: null, position: page.next };
   const pending = deliveries.filter(({ status }) => status === "pending");
   const finished = deliveries.filter(({ status }) => status !== "pending");
@@ -194,7 +194,7 @@ export async function discardDeliveries(
   webhook: Webhook,
   { untilMs, event, dryRun, cursor }: Discard & { cursor: JournalPosition | null },
 ): Promise<{ discarded: number; next: JournalPosition | null }> {
-  return env.SUBSCRIBER.getByName(webhook.id).discard(
+  return subscriberOf(env, webhook.id).discard(
     {
       limit: MAX_DISCARDED,
       ...(cursor && { before: cursor }),
@@ -218,8 +218,8 @@ async function backfill(
   const page = await listEvents(env, filter, { cursor: from, limit: MAX_REPLAYED });
   const route = compileRoute(webhook);
   const candidates = page.events.filter((each) => !each.erased);
-  const subscriber = env.SUBSCRIBER.getByName(webhook.id);
-  const missing = new Set((await subscriber.missing(candidates.map(({ id }) => id))) as EventId[]);
+  const subscriber = subscriberOf(env, webhook.id);
+  const missing = new Set(await subscriber.missing(candidates.map(({ id }) => id)));
   const wanted = candidates
     .filter(({ id }) => missing.has(id))
     .map(({ id, receivedAtMs }) => ({ id, createdAtMs: receivedAtMs }))
@@ -244,7 +244,7 @@ async function reopen(
   deliveries: { id: EventId; event: string; body: Uint8Array | null }[],
 ): Promise<number> {
   if (deliveries.length === 0) return 0;
-  const opened = await env.SUBSCRIBER.getByName(webhook.id).reopen({ deliveries, by: "replay" });
+  const opened = await subscriberOf(env, webhook.id).reopen({ deliveries, by: "replay" });
   return opened.filter((each) => each === "opened" || each === "hastened" || each === "added")
     .length;
 }

@@ -3,7 +3,6 @@ import type { DeliveryView } from "../domain/delivery";
 import { idsOfKey } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
-import { DEAD_LETTERS_NAME, subscriberName, subscriberNames } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
 import type { JournalEvent } from "../storage/journal-store";
 import {
@@ -14,6 +13,7 @@ import {
   listEvents,
   searchBodies,
 } from "./journal";
+import { deadLetters, journalOf, subscriberOf } from "./objects";
 import { allWebhooks } from "./webhooks";
 
 const MAX_ERASED = 100;
@@ -35,10 +35,7 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
   if (event === null) return null;
   const [stored, webhooks] = await Promise.all([bodyOf(env, event), allWebhooks(env)]);
   const deliveries = await Promise.all(
-    webhooks.map(async (webhook) => {
-      const found = await subscriberOf(env, webhook.id, id).delivery(id);
-      return found as DeliveryView | null;
-    }),
+    webhooks.map((webhook) => subscriberOf(env, webhook.id).delivery(id)),
   );
   return {
     event,
@@ -87,7 +84,7 @@ export async function replayEvent(
   const targets = [...new Set(webhookIds ?? event.webhookIds)].filter((each) => existing.has(each));
   const opened = await Promise.all(
     targets.map((webhookId) =>
-      subscriberOf(env, webhookId, id).reopen({ deliveries: [stored], by: "replay" }),
+      subscriberOf(env, webhookId).reopen({ deliveries: [stored], by: "replay" }),
     ),
   );
   const done = opened.flat().filter((each) => each !== "in_flight" && each !== "unknown");
@@ -114,7 +111,7 @@ export async function erasePerson(
     env,
     page.events.map(({ id }) => id),
   );
-  const letters = await env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).erase({ email });
+  const letters = await deadLetters(env).erase({ email });
   return { erased: page.events.length + letters, next: page.next };
 }
 
@@ -123,15 +120,9 @@ async function eraseEvents(env: Env, ids: EventId[]): Promise<number> {
   if (ids.length === 0) return 0;
   const webhooks = await allWebhooks(env);
   const found = await Promise.all([
-    ...journalDays(env).map((day) => env.JOURNAL.getByName(day).eraseMany(ids)),
-    ...webhooks
-      .flatMap((webhook) => subscriberNames(webhook.id))
-      .map((name) => env.SUBSCRIBER.getByName(name).eraseMany(ids)),
-    env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).erase({ eventIds: ids }),
+    ...journalDays(env).map((day) => journalOf(env, day).eraseMany(ids)),
+    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),
+    deadLetters(env).erase({ eventIds: ids }),
   ]);
   return found.reduce((sum, each) => sum + each, 0);
-}
-
-function subscriberOf(env: Env, webhookId: WebhookId, id: EventId) {
-  return env.SUBSCRIBER.getByName(subscriberName(webhookId, id));
 }

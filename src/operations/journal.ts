@@ -3,9 +3,10 @@ import { configOf } from "../config";
 import { type JsonObject, parseEvent } from "../domain/event";
 import type { EventId } from "../domain/ids";
 import { journalName, journalNames } from "../domain/placement";
+import { DAY_MS } from "../domain/time";
 import type { JournalEvent, JournalPosition } from "../storage/journal-store";
+import { journalOf } from "./objects";
 
-const DAY_MS = 86_400_000;
 /** Without a `RETENTION` that parses nothing is deleted; so far back is looked. */
 const DEFAULT_DAYS = 31;
 /** A Worker has six connections. */
@@ -49,12 +50,12 @@ export async function listEvents(
   const days = journalDays(env, filter).filter((day) => cursor === null || day <= cursor.day);
   for (const day of days) {
     const before = cursor !== null && cursor.day === day ? cursor.position : null;
-    const page = await env.JOURNAL.getByName(day).list({
+    const page = await journalOf(env, day).list({
       ...filter,
       limit: limit - events.length,
       ...(before === null ? {} : { before }),
     });
-    events.push(...(page.events as JournalEvent[]));
+    events.push(...page.events);
     if (page.next !== null) return { events, next: { day, position: page.next } };
   }
   return { events, next: null };
@@ -88,10 +89,7 @@ export async function latestEvents(env: Env, count: number): Promise<ReadEvent[]
 
 /** The event as the newest day that has it recorded it; null when none has. */
 export async function findEvent(env: Env, id: EventId): Promise<JournalEvent | null> {
-  return overDays(
-    env,
-    async (day) => (await env.JOURNAL.getByName(day).get(id)) as JournalEvent | null,
-  );
+  return overDays(env, (day) => journalOf(env, day).get(id));
 }
 
 /** The event's raw body, from the day that `findEvent` found it in; null when it is erased. */
@@ -99,22 +97,22 @@ export async function bodyOf(
   env: Env,
   { id, receivedAtMs }: Pick<JournalEvent, "id" | "receivedAtMs">,
 ): Promise<StoredEvent | null> {
-  const journal = env.JOURNAL.getByName(journalName(receivedAtMs));
+  const journal = journalOf(env, journalName(receivedAtMs));
   const { found } = await journal.bodies([id], MAX_BODIES_BYTES);
-  return (found as StoredEvent[])[0] ?? null;
+  return found[0] ?? null;
 }
 
 /** The event's name and raw body; null when they are erased or past their retention. */
 export async function findBody(env: Env, id: EventId): Promise<StoredEvent | null> {
   return overDays(env, async (day) => {
-    const { found } = await env.JOURNAL.getByName(day).bodies([id], MAX_BODIES_BYTES);
-    return (found[0] as StoredEvent | undefined) ?? null;
+    const { found } = await journalOf(env, day).bodies([id], MAX_BODIES_BYTES);
+    return found[0] ?? null;
   });
 }
 
 /** When the last event came in, Unix milliseconds; null when no journal has one. */
 export async function lastEventAtMs(env: Env): Promise<number | null> {
-  return overDays(env, async (day) => (await env.JOURNAL.getByName(day).stats([])).lastAtMs);
+  return overDays(env, async (day) => (await journalOf(env, day).stats([])).lastAtMs);
 }
 
 async function overDays<T>(env: Env, look: (day: string) => Promise<T | null>): Promise<T | null> {
@@ -172,8 +170,8 @@ export async function* searchBodies(
 
 async function* bodiesOfDay(env: Env, day: string, ids: EventId[]): AsyncGenerator<StoredEvent[]> {
   for (let left = ids; left.length > 0; ) {
-    const page = await env.JOURNAL.getByName(day).bodies(left, MAX_BODIES_BYTES);
-    if (page.found.length > 0) yield page.found as StoredEvent[];
-    left = page.left as EventId[];
+    const page = await journalOf(env, day).bodies(left, MAX_BODIES_BYTES);
+    if (page.found.length > 0) yield page.found;
+    left = page.left;
   }
 }

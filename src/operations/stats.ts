@@ -8,9 +8,11 @@ import {
   sum,
   type Totals,
 } from "../domain/counters";
+import type { WebhookId } from "../domain/ids";
 import { journalName } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
 import { lastEventAtMs } from "./journal";
+import { journalOf, subscriberOf } from "./objects";
 import { allWebhooks } from "./webhooks";
 
 export type WebhookStats = Outcomes & {
@@ -72,7 +74,7 @@ export async function stats(
 /** One webhook and its hours, in which `events` is 0: what came in is the relay's. @param sinceMs as for `stats`. */
 export async function webhookStats(
   env: Env,
-  id: string,
+  id: WebhookId,
   sinceMs: number,
 ): Promise<{ stats: WebhookStats; hours: Step[] }> {
   const hours = stepsBetween(sinceMs, Date.now(), HOUR_MS);
@@ -98,7 +100,7 @@ async function addEvents(env: Env, steps: readonly Step[], stepMs: number): Prom
   await Promise.all(
     [...byDay].map(async ([day, its]) => {
       const starts = its.map(({ atMs }) => atMs);
-      const { counts } = await env.JOURNAL.getByName(day).stats(starts, stepMs);
+      const { counts } = await journalOf(env, day).stats(starts, stepMs);
       for (const [index, step] of its.entries()) step.events = counts[index] ?? 0;
     }),
   );
@@ -119,15 +121,14 @@ async function addDeliveries(
 
 async function addDeliveriesOf(
   env: Env,
-  id: string,
+  id: WebhookId,
   hours: readonly Step[],
   recent: readonly Step[],
 ): Promise<{ stats: WebhookStats; hours: HourCounters[] }> {
   const sinceMs = hours[0]?.atMs ?? Date.now();
   const recentSinceMs = recent[0]?.atMs ?? sinceMs;
-  const subscriber = env.SUBSCRIBER.getByName(id);
-  const its = await subscriber.stats(Math.min(sinceMs, hourOf(recentSinceMs)));
-  const all = its.hours as HourCounters[];
+  const its = await subscriberOf(env, id).stats(Math.min(sinceMs, hourOf(recentSinceMs)));
+  const all = its.hours;
   const wanted = all.filter(({ atMs }) => atMs >= sinceMs);
   addHours(wanted, hours);
   addRecent(all, recent);

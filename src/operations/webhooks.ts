@@ -3,7 +3,6 @@ import { configOf, serviceBindings } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
-import { REGISTRY_NAME } from "../domain/placement";
 import { checkTarget } from "../domain/target";
 import {
   ALL_EVENTS,
@@ -11,6 +10,7 @@ import {
   type WebhookChanges,
   type WebhookDraft,
 } from "../domain/webhook";
+import { registry, subscriberOf } from "./objects";
 
 /** What a test sends for a webhook that takes every event. */
 const DEFAULT_TEST_EVENT = "reply.received";
@@ -29,16 +29,16 @@ export async function registerWebhook(
 ): Promise<Result<Changed>> {
   const url = targetUrl(env, draft.url, draft.relayHost);
   if (!url.ok) return url;
-  return ok((await registryOf(env).create({ ...draft, url: url.value }, secret, by)) as Changed);
+  return ok(await registry(env).create({ ...draft, url: url.value }, secret, by));
 }
 
 export async function findWebhook(env: Env, id: string): Promise<Webhook | null> {
-  return (await registryOf(env).get(id)) as Webhook | null;
+  return registry(env).get(id);
 }
 
 /** Newest first. */
 export async function allWebhooks(env: Env): Promise<Webhook[]> {
-  const webhooks = (await registryOf(env).all()) as Webhook[];
+  const webhooks = await registry(env).all();
   return webhooks.sort((a, b) => (a.id < b.id ? 1 : -1));
 }
 
@@ -47,10 +47,7 @@ export async function listWebhooks(
   before: string | null,
   limit: number,
 ): Promise<{ webhooks: Webhook[]; next: string | null }> {
-  return (await registryOf(env).list(before, limit)) as {
-    webhooks: Webhook[];
-    next: string | null;
-  };
+  return registry(env).list(before, limit);
 }
 
 /** @returns `not_yet_in_force` when the change is stored but not acknowledged by who acts on it. */
@@ -61,20 +58,20 @@ export async function updateWebhook(
 ): Promise<Result<Changed>> {
   const before = await findWebhook(env, id);
   if (before === null) return fail({ code: "not_found" });
-  if (changes.url === undefined) return changed(await registryOf(env).update(id, changes, by));
+  if (changes.url === undefined) return registry(env).update(id, changes, by);
   const url = targetUrl(env, changes.url, before.relayHost);
   if (!url.ok) return url;
-  return changed(await registryOf(env).update(id, { ...changes, url: url.value }, by));
+  return registry(env).update(id, { ...changes, url: url.value }, by);
 }
 
 /** Holds its deliveries. */
 export async function pauseWebhook(env: Env, id: string, by: Caller): Promise<Result<Changed>> {
-  return changed(await registryOf(env).pause(id, by));
+  return registry(env).pause(id, by);
 }
 
 /** Releases what was held, also from being disabled. */
 export async function resumeWebhook(env: Env, id: string, by: Caller): Promise<Result<Changed>> {
-  return changed(await registryOf(env).resume(id, by));
+  return registry(env).resume(id, by);
 }
 
 /** @param signingSecret null for a new random one. */
@@ -83,11 +80,11 @@ export async function rotateSecret(
   id: string,
   { graceMs, signingSecret, by }: { graceMs: number; signingSecret: string | null; by: Caller },
 ): Promise<Result<Changed>> {
-  return changed(await registryOf(env).rotateSecret(id, { graceMs, signingSecret }, by));
+  return registry(env).rotateSecret(id, { graceMs, signingSecret }, by);
 }
 
 export async function removeWebhook(env: Env, id: string, by: Caller): Promise<Result<null>> {
-  return (await registryOf(env).remove(id, by)) as Result<null>;
+  return registry(env).remove(id, by);
 }
 
 /** @param event null for the first that the webhook asks for. */
@@ -101,8 +98,8 @@ export async function testWebhook(
   const [first = ALL_EVENTS] = webhook.events;
   const name = event ?? (first === ALL_EVENTS ? DEFAULT_TEST_EVENT : first);
   const body = new TextEncoder().encode(JSON.stringify(exampleEvent(name, Date.now())));
-  const attempt = await env.SUBSCRIBER.getByName(id).sendTest({ event: name, body });
-  return attempt === null ? fail({ code: "not_found" }) : ok(attempt as AttemptRecord);
+  const attempt = await subscriberOf(env, webhook.id).sendTest({ event: name, body });
+  return attempt === null ? fail({ code: "not_found" }) : ok(attempt);
 }
 
 /** The URL as it is stored, or why it is refused. */
@@ -117,13 +114,4 @@ function targetUrl(env: Env, given: string, relayHost: string): Result<string> {
     code: "invalid_request",
     errors: [{ path: "url", message: checked.reason }],
   });
-}
-
-function registryOf(env: Env) {
-  return env.REGISTRY.getByName(REGISTRY_NAME);
-}
-
-/** What comes over RPC is not branded. */
-function changed(answer: { ok: boolean }): Result<Changed> {
-  return answer as Result<Changed>;
 }

@@ -2,9 +2,8 @@
 import { type Context, Hono } from "hono";
 import { createMiddleware } from "hono/factory";
 import * as z from "zod";
-import { REGISTRY_NAME } from "../domain/placement";
 import { writeDown } from "../operations/audit";
-import type { AuditEntry } from "../storage/registry-store";
+import { registry } from "../operations/objects";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import { badCursor, cursorParam, limitParam, readQuery } from "./request";
@@ -19,8 +18,7 @@ export const audit = new Hono<ApiEnv>().get("/", async (c) => {
   const before =
     cursor === undefined ? null : /^aud_\d{1,15}$/.test(cursor) ? Number(cursor.slice(4)) : -1;
   if (before === -1) return problem(c, badCursor());
-  const registry = c.env.REGISTRY.getByName(REGISTRY_NAME);
-  const entries = (await registry.audit(before, limit + 1)) as AuditEntry[];
+  const entries = await registry(c.env).audit(before, limit + 1);
   const data = entries.slice(0, limit).map(shownAudit);
   return c.json({ data, next: entries.length > limit ? (data.at(-1)?.id ?? null) : null });
 });

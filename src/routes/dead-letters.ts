@@ -1,9 +1,8 @@
 /** /v1/dead-letters: what could not be handed over. */
 import { Hono } from "hono";
 import * as z from "zod";
-import { DEAD_LETTERS_NAME } from "../domain/placement";
 import { redrive } from "../operations/dead-letters";
-import type { DeadLetter } from "../storage/dead-letter-store";
+import { deadLetters as deadLetterStore } from "../operations/objects";
 import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
@@ -19,8 +18,7 @@ export const deadLetters = new Hono<ApiEnv>()
     const { cursor, limit } = query.value;
     const before = cursor === undefined ? null : parseCursor(cursor);
     if (cursor !== undefined && before === null) return problem(c, badCursor());
-    const store = c.env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
-    const letters = (await store.list(before, limit + 1)) as DeadLetter[];
+    const letters = await deadLetterStore(c.env).list(before, limit + 1);
     const page = letters.slice(0, limit);
     const last = page.at(-1);
     const next = letters.length > limit && last ? `${last.failedAtMs}~${last.id}` : null;
@@ -31,8 +29,7 @@ export const deadLetters = new Hono<ApiEnv>()
     return redriven.ok ? c.json({ id: c.req.param("id") }, 202) : problem(c, redriven.failure);
   })
   .delete("/:id", takesNothing(), audited("dead_letter.deleted"), async (c) => {
-    const store = c.env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
-    const deleted = await store.delete(c.req.param("id"));
+    const deleted = await deadLetterStore(c.env).delete(c.req.param("id"));
     return deleted ? c.body(null, 204) : problem(c, { code: "not_found" });
   });
 

@@ -1,9 +1,7 @@
 /** /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import { type Context, Hono } from "hono";
 import * as z from "zod";
-import type { AttemptRecord, DeliveryView } from "../domain/delivery";
 import { parseEventId } from "../domain/ids";
-import { subscriberName } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
 import {
   cancelDelivery,
@@ -12,6 +10,7 @@ import {
   replay,
   retryDelivery,
 } from "../operations/deliveries";
+import { subscriberOf } from "../operations/objects";
 import { findWebhook } from "../operations/webhooks";
 import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
@@ -67,7 +66,7 @@ export const deliveries = new Hono<ApiEnv>()
     if (before === null) return problem(c, badCursor());
     const webhook = await existing(c);
     if (webhook === null) return problem(c, { code: "not_found" });
-    const page = await c.env.SUBSCRIBER.getByName(webhook.id).deliveries({
+    const page = await subscriberOf(c.env, webhook.id).deliveries({
       limit,
       ...(before && { before }),
       ...(status && { status }),
@@ -76,18 +75,17 @@ export const deliveries = new Hono<ApiEnv>()
       ...(until !== undefined && { untilMs: until }),
     });
     const next = page.next === null ? null : formatPosition(page.next);
-    return c.json({ data: (page.deliveries as DeliveryView[]).map(shownDelivery), next });
+    return c.json({ data: page.deliveries.map(shownDelivery), next });
   })
   .get("/:id/deliveries/:eventId", takesNothing(), async (c) => {
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
-    const subscriber = c.env.SUBSCRIBER.getByName(subscriberName(webhook.id, eventId));
-    const delivery = await subscriber.delivery(eventId);
+    const delivery = await subscriberOf(c.env, webhook.id).delivery(eventId);
     if (delivery === null) return problem(c, { code: "not_found" });
     const { attemptLog, ...view } = delivery;
     return c.json({
-      ...shownDelivery(view as DeliveryView),
-      attemptLog: (attemptLog as AttemptRecord[]).map(shownAttempt),
+      ...shownDelivery(view),
+      attemptLog: attemptLog.map(shownAttempt),
     });
   })
   .post(

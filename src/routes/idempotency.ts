@@ -1,8 +1,8 @@
 /** `Idempotency-Key` on every POST: the same call with the same key from the same API key gets the same answer. */
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
-import { REGISTRY_NAME } from "../domain/placement";
 import { sha256Hex } from "../domain/signature";
+import { registry } from "../operations/objects";
 import type { StoredAnswer } from "../storage/registry-store";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
@@ -14,10 +14,9 @@ export function idempotent() {
     const key = c.req.header("idempotency-key");
     if (c.req.method !== "POST" || key === undefined) return next();
     if (!KEY.test(key)) return problem(c, badKey());
-    const registry = c.env.REGISTRY.getByName(REGISTRY_NAME);
     const caller = c.get("caller").key;
     const call = await hashOf(c);
-    const begun = await registry.beginCall(caller, key, call);
+    const begun = await registry(c.env).beginCall(caller, key, call);
     switch (begun.state) {
       case "running":
         return problem(c, { code: "idempotency_key_in_use" });
@@ -27,7 +26,7 @@ export function idempotent() {
         return again(begun.answer as StoredAnswer);
       case "begun":
         await next();
-        await registry.endCall(caller, key, call, await answerOf(c.res));
+        await registry(c.env).endCall(caller, key, call, await answerOf(c.res));
     }
   });
 }

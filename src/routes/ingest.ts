@@ -3,7 +3,6 @@ import { Hono } from "hono";
 import { type Config, configOf } from "../config";
 import { MAX_BODY_BYTES, parseEvent, type RelayEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
-import { queueBinding } from "../domain/placement";
 import { importHmacKey, sha256Hex, verifyLeadterra } from "../domain/signature";
 import { errorText, logError, logInfo, logWarning } from "../log";
 import { lookUpSeen, rememberSeen } from "../storage/seen";
@@ -92,7 +91,7 @@ async function isDuplicate(
 async function enqueue(event: RelayEvent, body: Uint8Array, env: Env): Promise<Result<null>> {
   try {
     // A copy: sending takes the buffer away.
-    await env[queueBinding(event.id)].send(body.slice(), { contentType: "bytes" });
+    await env.EVENTS.send(body.slice(), { contentType: "bytes" });
     return ok(null);
   } catch (thrown) {
     logError("event.not_enqueued", { eventId: event.id, error: errorText(thrown) });

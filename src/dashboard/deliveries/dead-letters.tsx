@@ -1,9 +1,9 @@
 /** /dashboard/dead-letters: what could not be handed over, why, and what to do about it. */
 import { Hono } from "hono";
-import { DEAD_LETTERS_NAME } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
 import { writeDown } from "../../operations/audit";
 import { redrive } from "../../operations/dead-letters";
+import { deadLetters } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
 import { parseCursor } from "../../routes/dead-letters";
 import { badCursor } from "../../routes/request";
@@ -23,7 +23,7 @@ export const deadLetterPages = new Hono<PageEnv>()
     const query = c.req.query();
     const before = query.cursor === undefined ? null : parseCursor(query.cursor);
     if (query.cursor !== undefined && before === null) return showFailure(c, badCursor());
-    const found = (await storeOf(c).list(before, LETTERS_PER_PAGE + 1)) as DeadLetter[];
+    const found = await deadLetters(c.env).list(before, LETTERS_PER_PAGE + 1);
     const letters = found.slice(0, LETTERS_PER_PAGE);
     const last = letters.at(-1);
     const next = found.length > letters.length && last ? `${last.failedAtMs}~${last.id}` : null;
@@ -66,15 +66,11 @@ export const deadLetterPages = new Hono<PageEnv>()
   })
   .post("/:id/delete", async (c) => {
     const id = c.req.param("id");
-    const deleted = LETTER_ID.test(id) && (await storeOf(c).delete(id));
+    const deleted = LETTER_ID.test(id) && (await deadLetters(c.env).delete(id));
     if (!deleted) return showFailure(c, { code: "not_found" });
     await writeDown(c.env, deed(c, "dead_letter.deleted", id));
     return seeOther(c, PATH, { done: "dead_letter_deleted" });
   });
-
-function storeOf(c: PageContext) {
-  return c.env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
-}
 
 function deed(c: PageContext, action: string, id: string) {
   return { by: callerOf(c), action, webhookId: null, after: { id } };

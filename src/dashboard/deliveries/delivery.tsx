@@ -3,11 +3,11 @@ import { Hono } from "hono";
 import { configOf } from "../../config";
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
-import { subscriberName } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
 import { writeDown } from "../../operations/audit";
 import { cancelDelivery, retryDelivery } from "../../operations/deliveries";
 import { findBodies } from "../../operations/journal";
+import { subscriberOf } from "../../operations/objects";
 import { findWebhook } from "../../operations/webhooks";
 import { seeOther } from "../ui/notice";
 import { page, showFailure } from "../ui/page";
@@ -33,8 +33,7 @@ export const deliveryPage = new Hono<PageEnv>()
   .get(PATH, async (c) => {
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return showFailure(c, { code: "not_found" });
-    const subscriber = c.env.SUBSCRIBER.getByName(subscriberName(webhook.id, eventId));
-    const delivery = (await subscriber.delivery(eventId)) as LoggedDelivery | null;
+    const delivery = await subscriberOf(c.env, webhook.id).delivery(eventId);
     if (delivery === null) return showFailure(c, { code: "not_found" });
     const body = await bodyOf(c.env, eventId, delivery.createdAtMs);
     return page(

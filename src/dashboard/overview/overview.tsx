@@ -2,8 +2,8 @@
 import { Hono } from "hono";
 import type { Child } from "hono/jsx";
 import { configOf } from "../../config";
-import { DEAD_LETTERS_NAME } from "../../domain/placement";
 import { listEvents } from "../../operations/journal";
+import { deadLetters as deadLetterStore } from "../../operations/objects";
 import { type Stats, type Step, stats as statsSince } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import type { JournalEvent } from "../../storage/journal-store";
@@ -59,7 +59,7 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const webhooks = await allWebhooks(c.env);
   const [stats, { count: deadLetters }] = await Promise.all([
     statsSince(c.env, firstHourMs(over, nowMs), webhooks),
-    c.env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME).stats(),
+    deadLetterStore(c.env).stats(),
   ]);
   const { lastEventAtMs } = stats;
   const watched = webhooks.flatMap((webhook) => {

@@ -1,7 +1,6 @@
 /** A form that must not be acted upon twice: what it did is remembered for a day under a token that it carries. */
-import { REGISTRY_NAME } from "../../domain/placement";
 import { errorText, logWarning } from "../../log";
-import type { StoredAnswer } from "../../storage/registry-store";
+import { registry } from "../../operations/objects";
 import { callerOf, type PageContext } from "./session";
 
 const TOKEN = /^[0-9a-f-]{36}$/;
@@ -25,13 +24,12 @@ export async function once(
   act: () => Promise<{ answer: Response; path: string | null }>,
   again: (path: string | null) => Response | Promise<Response>,
 ): Promise<Response> {
-  const registry = c.env.REGISTRY.getByName(REGISTRY_NAME);
   const caller = callerOf(c).key;
   // A form without a token of ours is acted upon as it is: the token guards against mishaps, not against people.
   const key = KEY_PREFIX + (TOKEN.test(token) ? token : newToken());
   const call = c.req.path;
-  const begun = await registry.beginCall(caller, key, call);
-  if (begun.state !== "begun") return again((begun.answer as StoredAnswer | null)?.body ?? null);
+  const begun = await registry(c.env).beginCall(caller, key, call);
+  if (begun.state !== "begun") return again(begun.answer?.body ?? null);
   let done: string | null = null;
   try {
     const { answer, path } = await act();
@@ -39,9 +37,11 @@ export async function once(
     return answer;
   } finally {
     const kept = done === null ? null : { status: 303, type: "", body: done };
-    await registry.endCall(caller, key, call, kept).catch((thrown: unknown) => {
-      // What was done is done, and its answer may hold a secret that is shown once.
-      logWarning("form.not_remembered", { path: call, error: errorText(thrown) });
-    });
+    await registry(c.env)
+      .endCall(caller, key, call, kept)
+      .catch((thrown: unknown) => {
+        // What was done is done, and its answer may hold a secret that is shown once.
+        logWarning("form.not_remembered", { path: call, error: errorText(thrown) });
+      });
   }
 }

@@ -1,10 +1,10 @@
 /** /dashboard/webhooks: the list, and a webhook's page. */
 import { Hono } from "hono";
 import { configOf } from "../../config";
-import type { DeliveryView } from "../../domain/delivery";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import { subscriberOf } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { LastOutcome } from "../deliveries/attempts";
@@ -89,13 +89,13 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
   const { delivery } = configOf(c.env);
   const [{ stats, hours }, { deliveries }] = await Promise.all([
     webhookStats(c.env, webhook.id, Date.now() - LOOK_BACK_MS),
-    c.env.SUBSCRIBER.getByName(webhook.id).deliveries({ limit: DELIVERIES_SHOWN }),
+    subscriberOf(c.env, webhook.id).deliveries({ limit: DELIVERIES_SHOWN }),
   ]);
   return {
     webhook,
     stats,
     hours,
-    recent: deliveries as DeliveryView[],
+    recent: deliveries,
     timeoutMs: delivery?.timeoutMs ?? null,
     ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
     zone: c.get("zone"),

@@ -1,0 +1,63 @@
+/** The objects, by what they are for. Everything that is asked of one from outside `actors` is asked through here. */
+import type { WebhookId } from "../domain/ids";
+import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../domain/placement";
+
+/** The class behind a namespace. */
+type ObjectOf<Namespace> = Namespace extends DurableObjectNamespace<infer Class> ? Class : never;
+
+/** What an object answers from elsewhere: the same values, brands included. */
+type Remote<Class> = {
+  [Method in keyof Class as Class[Method] extends (...given: never[]) => unknown
+    ? Method
+    : never]: Class[Method] extends (...given: infer Given) => infer Answer
+    ? (...given: Given) => Promise<Awaited<Answer>>
+    : never;
+};
+
+/** What would happen twice if an object had done it and was restarted before it answered. */
+const ONCE: ReadonlySet<string> = new Set(["create", "addToAudit", "beginCall", "sendTest"]);
+
+export function registry(env: Env): Remote<ObjectOf<Env["REGISTRY"]>> {
+  return remote(env.REGISTRY, REGISTRY_NAME);
+}
+
+export function subscriberOf(env: Env, id: WebhookId): Remote<ObjectOf<Env["SUBSCRIBER"]>> {
+  return remote(env.SUBSCRIBER, id);
+}
+
+/** @param day as `journalName` has it. */
+export function journalOf(env: Env, day: string): Remote<ObjectOf<Env["JOURNAL"]>> {
+  return remote(env.JOURNAL, day);
+}
+
+export function deadLetters(env: Env): Remote<ObjectOf<Env["DEAD_LETTER_STORE"]>> {
+  return remote(env.DEAD_LETTER_STORE, DEAD_LETTERS_NAME);
+}
+
+type Namespace = { getByName(name: string): object };
+type Call = (...given: unknown[]) => Promise<unknown>;
+
+/** A stub that has failed once fails for good: each call, and each repetition, takes a new one. */
+function remote<Class>(namespace: Namespace, name: string): Remote<Class> {
+  const call = (method: string, given: unknown[]) =>
+    (namespace.getByName(name) as Record<string, Call>)[method]?.(...given);
+  const get = (_: object, method: string | symbol) => {
+    // Not a promise, wherever it is returned from.
+    if (typeof method !== "string" || method === "then") return undefined;
+    return async (...given: unknown[]) => {
+      try {
+        return await call(method, given);
+      } catch (thrown) {
+        if (ONCE.has(method) || !wasRestarted(thrown)) throw thrown;
+        return call(method, given);
+      }
+    };
+  };
+  return new Proxy({}, { get }) as Remote<Class>;
+}
+
+/** https://developers.cloudflare.com/durable-objects/best-practices/error-handling/ */
+function wasRestarted(thrown: unknown): boolean {
+  const { retryable, overloaded } = Object(thrown) as { retryable?: boolean; overloaded?: boolean };
+  return retryable === true && overloaded !== true;
+}
