@@ -4,8 +4,8 @@
  * to the page that shows it, but for the one that shows a secret once.
  */
 import { Hono } from "hono";
+import { capBody } from "../capped-body";
 import { errorText, logError } from "../log";
-import { capBody } from "../routes/request";
 import { auditPages } from "./audit";
 import { deadLetterPages } from "./deliveries/dead-letters";
 import { deliveryPages } from "./deliveries/deliveries";
@@ -21,7 +21,11 @@ import { webhookPages } from "./webhooks/webhooks";
 
 export const app = new Hono<PageEnv>()
   .basePath("/dashboard")
-  .use(securityHeaders(), sameOrigin(), capBody())
+  .use(
+    securityHeaders(),
+    sameOrigin(),
+    capBody((c, limitBytes) => showFailure(c, { code: "payload_too_large", limitBytes })),
+  )
   .route("/", files)
   .route("/", signIn)
   .use(requireSession())

@@ -1,5 +1,6 @@
 /** The relay's HTTP side: what is mounted where, and what happens to what nobody handles. */
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
+import { capBody } from "../capped-body";
 import { configOf } from "../config";
 import { errorText, logError } from "../log";
 import { VERSION } from "../version";
@@ -14,9 +15,11 @@ import { filters } from "./filters";
 import { idempotent } from "./idempotency";
 import { ingest } from "./ingest";
 import { problem } from "./problem";
-import { capBody } from "./request";
 import { stats } from "./stats";
 import { webhooks } from "./webhooks";
+
+const tooLarge = (c: Context, limitBytes: number) =>
+  problem(c, { code: "payload_too_large", limitBytes });
 
 export const app = new Hono<ApiEnv>()
   .route("/", ingest)
@@ -27,7 +30,7 @@ export const app = new Hono<ApiEnv>()
     return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
   })
   .route("/", docs)
-  .use("/v1/*", requireKey(), capBody(), idempotent())
+  .use("/v1/*", requireKey(), capBody(tooLarge), idempotent())
   .route("/v1/webhooks", webhooks)
   .route("/v1/webhooks", deliveries)
   .route("/v1/events", events)

@@ -2,11 +2,12 @@
 import { type Context, Hono } from "hono";
 import { createMiddleware } from "hono/factory";
 import * as z from "zod";
+import { badCursor } from "../contract/problem";
 import { writeDown } from "../operations/audit";
 import { registry } from "../operations/objects";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
-import { badCursor, cursorParam, limitParam, readQuery } from "./request";
+import { cursorParam, limitParam, readQuery } from "./request";
 import { shownAudit } from "./views";
 
 export const listQuery = z.strictObject({ limit: limitParam, cursor: cursorParam });

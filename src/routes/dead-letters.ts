@@ -1,12 +1,13 @@
 /** /v1/dead-letters: what could not be handed over. */
 import { Hono } from "hono";
 import * as z from "zod";
+import { badCursor } from "../contract/problem";
 import { redrive } from "../operations/dead-letters";
 import { deadLetters as deadLetterStore } from "../operations/objects";
 import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
-import { badCursor, cursorParam, limitParam, readQuery, takesNothing } from "./request";
+import { cursorParam, limitParam, readQuery, takesNothing } from "./request";
 import { shownDeadLetter } from "./views";
 
 export const listQuery = z.strictObject({ limit: limitParam, cursor: cursorParam });

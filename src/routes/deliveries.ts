@@ -1,6 +1,8 @@
 /** /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import { type Context, Hono } from "hono";
 import * as z from "zod";
+import { formatPosition, parsePosition } from "../contract/cursor";
+import { badCursor } from "../contract/problem";
 import { parseEventId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import {
@@ -16,12 +18,9 @@ import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
-  badCursor,
   cursorParam,
   eventName,
-  formatPosition,
   limitParam,
-  parsePosition,
   readBody,
   readOptionalBody,
   readQuery,

@@ -1,6 +1,8 @@
 /** /v1/events: the journal, and what can be done with an event. */
 import { Hono } from "hono";
 import * as z from "zod";
+import { formatPosition, parsePosition } from "../contract/cursor";
+import { badCursor } from "../contract/problem";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../domain/ids";
 import { eraseEvent, erasePerson, replayEvent, wholeEvent } from "../operations/events";
 import { type EventCursor, listEvents } from "../operations/journal";
@@ -8,12 +10,9 @@ import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
-  badCursor,
   cursorParam,
   eventName,
-  formatPosition,
   limitParam,
-  parsePosition,
   readBody,
   readOptionalBody,
   readQuery,

@@ -1,12 +1,12 @@
 /** POST /webhooks/leadterra: the inbound contract. Each step is a value; the first failure is the answer. */
 import { Hono } from "hono";
+import { readCapped } from "../capped-body";
 import { type Config, configOf } from "../config";
 import { MAX_BODY_BYTES, parseEvent, type RelayEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import { importHmacKey, sha256Hex, verifyLeadterra } from "../domain/signature";
 import { errorText, logError, logInfo, logWarning } from "../log";
 import { lookUpSeen, rememberSeen } from "../storage/seen";
-import { readCapped } from "./capped-body";
 import { problem } from "./problem";
 
 /** Leadterra's own first retry comes after a minute; this is for whoever listens. */

@@ -4,11 +4,11 @@
  */
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from "@asteasolutions/zod-to-openapi";
 import * as z from "zod";
+import { ANSWERS, PROBLEM_TYPE, typeOf } from "../contract/problem";
 import type { FailureCode } from "../domain/failure";
 import { VERSION } from "../version";
 import * as answers from "./answers";
 import { type Call, TAGS } from "./calls";
-import { ANSWERS, PROBLEM_TYPE, typeOf } from "./problem";
 
 const idempotencyKey = z
   .string()

@@ -2,12 +2,10 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import * as z from "zod";
-import { isSafe } from "../access";
-import { type Failure, type FieldError, fail, ok, type Result } from "../domain/failure";
-import { readCapped } from "./capped-body";
+import { fieldErrors } from "../contract/problem";
+import { type FieldError, fail, ok, type Result } from "../domain/failure";
 import { problem } from "./problem";
 
-const MAX_REQUEST_BYTES = 256 * 1024;
 const MAX_PAGE = 250;
 const DEFAULT_PAGE = 50;
 
@@ -33,38 +31,6 @@ export const timeParam = z.iso
 export const eventName = z
   .string()
   .regex(/^[A-Za-z0-9._-]{1,128}$/, "must be 1 to 128 of A-Z a-z 0-9 . _ -");
-
-/** The failure for a cursor that no list gave. */
-export function badCursor(): Failure {
-  return {
-    code: "invalid_request",
-    errors: [{ path: "cursor", message: "is not a cursor that this list gave" }],
-  };
-}
-
-/** `seq.index`: where a page ends in the order of arrival; null for anything else. */
-export function parsePosition(text: string): { seq: number; index: number } | null {
-  const match = /^(\d{1,15})\.(\d{1,4})$/.exec(text);
-  return match === null ? null : { seq: Number(match[1]), index: Number(match[2]) };
-}
-
-export function formatPosition({ seq, index }: { seq: number; index: number }): string {
-  return `${seq}.${index}`;
-}
-
-/** Refuses bodies that are too large before they are in memory. */
-export function capBody() {
-  return createMiddleware(async (c, next) => {
-    // A GET has none, and may be sent with `Content-Length: 0`.
-    if (isSafe(c.req.method) || c.req.raw.body === null) return next();
-    const body = await readCapped(c.req.raw, MAX_REQUEST_BYTES);
-    if (body === null) {
-      return problem(c, { code: "payload_too_large", limitBytes: MAX_REQUEST_BYTES });
-    }
-    c.req.raw = new Request(c.req.raw, { body });
-    return next();
-  });
-}
 
 /** For a call that takes neither parameters nor a body: any is a mistake. */
 export function takesNothing() {
@@ -124,19 +90,4 @@ export function invalid(errors: FieldError[]): ReturnType<typeof fail> {
 function check<S extends z.ZodType>(given: unknown, schema: S): Result<z.output<S>> {
   const parsed = schema.safeParse(given);
   return parsed.success ? ok(parsed.data) : invalid(parsed.error.issues.flatMap(fieldErrors));
-}
-
-/** What a schema found wrong, as it is answered: a dotted path and what should be there. */
-export function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
-  const path = issue.path.map(String).join(".");
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => ({
-      path: path === "" ? key : `${path}.${key}`,
-      message: "is not a known field",
-    }));
-  }
-  if (issue.code === "invalid_key") {
-    return issue.issues.map(({ message }) => ({ path, message }));
-  }
-  return [{ path, message: issue.message }];
 }

@@ -1,6 +1,7 @@
 /** /v1/webhooks: registrations. */
 import { type Context, Hono } from "hono";
 import * as z from "zod";
+import { badCursor } from "../contract/problem";
 import type { Result } from "../domain/failure";
 import { checkFilter, type Filter } from "../domain/filter";
 import { checkHeaders, headersOf } from "../domain/headers";
@@ -23,7 +24,6 @@ import {
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
-  badCursor,
   cursorParam,
   eventName,
   limitParam,

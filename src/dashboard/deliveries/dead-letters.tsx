@@ -1,12 +1,12 @@
 /** /dashboard/dead-letters: what could not be handed over, why, and what to do about it. */
 import { Hono } from "hono";
+import { badCursor } from "../../contract/problem";
 import type { Webhook } from "../../domain/webhook";
 import { writeDown } from "../../operations/audit";
 import { redrive } from "../../operations/dead-letters";
 import { deadLetters } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
 import { parseCursor } from "../../routes/dead-letters";
-import { badCursor } from "../../routes/request";
 import type { DeadLetter } from "../../storage/dead-letter-store";
 import { seeOther } from "../ui/notice";
 import { page, showFailure } from "../ui/page";

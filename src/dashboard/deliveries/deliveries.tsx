@@ -1,5 +1,7 @@
 /** /dashboard/deliveries: what webhooks are owed and got, newest first; those that are selected again. */
 import { Hono } from "hono";
+import { formatPosition, parsePosition } from "../../contract/cursor";
+import { badCursor } from "../../contract/problem";
 import type { DeliveryStatus, DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
@@ -12,7 +14,7 @@ import {
   retryDeliveries,
 } from "../../operations/deliveries";
 import { allWebhooks } from "../../operations/webhooks";
-import { badCursor, eventName, formatPosition, parsePosition } from "../../routes/request";
+import { eventName } from "../../routes/request";
 import { EventNameField } from "../events/event-name";
 import { seeOther } from "../ui/notice";
 import { page, showFailure } from "../ui/page";

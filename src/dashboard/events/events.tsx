@@ -1,12 +1,12 @@
 /** /dashboard/events: the journal, newest first, and what it can be searched by. */
 import { Hono } from "hono";
 import { configOf } from "../../config";
+import { badCursor } from "../../contract/problem";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { eventsByKey } from "../../operations/events";
 import { type EventFilter, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
 import { formatCursor, listQuery, parseCursor } from "../../routes/events";
-import { badCursor } from "../../routes/request";
 import type { JournalEvent } from "../../storage/journal-store";
 import { page, showFailure } from "../ui/page";
 import { Badge, Empty, eventPath, Pager, Table } from "../ui/parts";

@@ -1,7 +1,7 @@
 /** What came of a change, said on the page that it led to. Only texts from here are shown, by their name. */
 import type { Context } from "hono";
+import { ANSWERS } from "../../contract/problem";
 import type { FailureCode } from "../../domain/failure";
-import { ANSWERS } from "../../routes/problem";
 
 const DONE = {
   created: () => "The webhook is registered.",

@@ -2,8 +2,8 @@
 import type { Context } from "hono";
 import type { Child } from "hono/jsx";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { ANSWERS } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
-import { ANSWERS } from "../../routes/problem";
 import { VERSION } from "../../version";
 import { filePaths } from "./files";
 import { Notice } from "./notice";

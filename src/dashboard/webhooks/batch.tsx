@@ -1,5 +1,7 @@
 /** Which deliveries are sent again or given up: what can be chosen, and the API's calls that do it. */
 import type * as z from "zod";
+import { formatPosition, parsePosition } from "../../contract/cursor";
+import { badCursor, fieldErrors } from "../../contract/problem";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
@@ -9,7 +11,6 @@ import {
   parseReplayCursor,
   replaySchema,
 } from "../../routes/deliveries";
-import { badCursor, fieldErrors, formatPosition, parsePosition } from "../../routes/request";
 import { exactTime } from "../ui/time";
 import { type Form, text } from "./input";
 

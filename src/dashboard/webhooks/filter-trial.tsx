@@ -1,12 +1,12 @@
 /** What events and a filter would let through, tried on the latest events while one types. */
 import { Hono } from "hono";
+import { fieldErrors } from "../../contract/problem";
 import { type FieldError, ok, type Result } from "../../domain/failure";
 import type { Filter } from "../../domain/filter";
 import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
 import type { Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
-import { fieldErrors } from "../../routes/request";
 import { filterSchema } from "../../routes/webhooks";
 import { page } from "../ui/page";
 import { Badge, count, eventPath, Table } from "../ui/parts";

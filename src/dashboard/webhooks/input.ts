@@ -1,5 +1,6 @@
 /** What a form says of a webhook → the JSON that the API takes, checked by the API's own schemas. */
 import type * as z from "zod";
+import { fieldErrors } from "../../contract/problem";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { maskQuery } from "../../domain/target";
 import {
@@ -8,7 +9,6 @@ import {
   type WebhookChanges,
   type WebhookDraft,
 } from "../../domain/webhook";
-import { fieldErrors } from "../../routes/request";
 import { changesOf, changesSchema, draftOf, draftSchema } from "../../routes/webhooks";
 
 /** What a URL's query, which may hold a token, is shown as. */

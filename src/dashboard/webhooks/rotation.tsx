@@ -1,9 +1,9 @@
 /** Giving a webhook a new signing secret. */
 import { Hono } from "hono";
+import { fieldErrors } from "../../contract/problem";
 import type { FieldError } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
 import { rotateSecret } from "../../operations/webhooks";
-import { fieldErrors } from "../../routes/request";
 import { rotationSchema } from "../../routes/webhooks";
 import { seeOther } from "../ui/notice";
 import { newToken, once } from "../ui/once";
