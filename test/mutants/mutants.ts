@@ -37,11 +37,11 @@ const PROMISED: readonly Mutant[] = [
     file: "src/actors/subscriber/pump.ts",
     edits: [
       [
-        "answer = await this.#host.attempt(flight.delivery, number);",
+        "answer = await this.#host.attempt(delivery, lease.number);",
         `const success = { ...unanswered("interrupted", Date.now()), error: null, statusCode: 200 };
-         this.#land(flight, { ...success, refused: false });
-         this.record();
-         answer = await this.#host.attempt(flight.delivery, number);`,
+         this.#end(delivery.id, { ...success, refused: false, isStale: false });
+         this.#ledger.record();
+         answer = await this.#host.attempt(delivery, lease.number);`,
       ],
     ],
     suite: simulation,
@@ -148,8 +148,8 @@ const PROMISED: readonly Mutant[] = [
 const MORE: readonly Mutant[] = [
   {
     name: "not writing the lease",
-    file: "src/actors/subscriber/pump.ts",
-    edits: [["this.#run.lease = { window, attempts };", ""]],
+    file: "src/actors/subscriber/ledger.ts",
+    edits: [["this.#run.lease = { window: this.#window, attempts };", ""]],
     suite: simulation,
   },
   {
@@ -160,7 +160,7 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "twelve attempts in flight",
-    file: "src/actors/subscriber/pump.ts",
+    file: "src/domain/pace.ts",
     edits: [["const MAX_IN_FLIGHT = 6;", "const MAX_IN_FLIGHT = 12;"]],
     suite: simulation,
   },
@@ -168,7 +168,10 @@ const MORE: readonly Mutant[] = [
     name: "writing outcomes late, so that a crash repeats many",
     file: "src/actors/subscriber/pump.ts",
     edits: [
-      ["const MAX_UNRECORDED = 12;", "const MAX_UNRECORDED = 100;"],
+      [
+        "this.#inFlight.size + this.#ledger.unrecorded < windowOf(situation)",
+        "this.#inFlight.size < 100",
+      ],
       ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
       ["const GATHER_MS = 20;", "const GATHER_MS = 60_000;"],
     ],
@@ -196,14 +199,19 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "moving the head of fresh deliveries too far",
-    file: "src/actors/subscriber/pump.ts",
-    edits: [["this.#run.head = left?.position ?? fresh.head;", "this.#run.head = fresh.head;"]],
+    file: "src/actors/subscriber/agenda.ts",
+    edits: [
+      [
+        "this.#ledger.moveHead(left?.position ?? fresh.head);",
+        "this.#ledger.moveHead(fresh.head);",
+      ],
+    ],
     suite: simulation,
   },
   {
     name: "leaving the head behind what was planned and given back",
-    file: "src/actors/subscriber/pump.ts",
-    edits: [["if (fresh?.lease.fresh) this.#rewind(fresh.lease.fresh);", ""]],
+    file: "src/actors/subscriber/ledger.ts",
+    edits: [["if (lease.fresh !== null) this.#rewind(lease.fresh);", ""]],
     suite: simulation,
   },
   {
@@ -232,7 +240,7 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "starting attempts while the webhook is held",
-    file: "src/actors/subscriber/subscriber.ts",
+    file: "src/actors/subscriber/in-force.ts",
     edits: [['webhook === null || webhook.status !== "active"', "webhook === null"]],
     suite: simulation,
   },

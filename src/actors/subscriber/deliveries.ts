@@ -22,7 +22,7 @@ import {
   type StoredDelivery,
 } from "../../storage/delivery-tables";
 import type { RunStore } from "../../storage/run-store";
-import type { Pump, Written } from "./pump";
+import type { Ledger, Written } from "./ledger";
 
 /** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
@@ -61,7 +61,7 @@ type Parts = {
   tables: DeliveryTables;
   store: DeliveryStore;
   runs: RunStore;
-  pump: Pump;
+  ledger: Ledger;
   webhookId: string;
   isHeld: () => boolean;
   /** null when retention is off. */
@@ -71,7 +71,7 @@ type Parts = {
 export class Deliveries {
   readonly #parts: Parts;
   readonly #store: DeliveryStore;
-  readonly #pump: Pump;
+  readonly #ledger: Ledger;
   readonly #lists: DeliveryLists;
   readonly #retention: DeliveryRetention;
 
@@ -81,7 +81,7 @@ export class Deliveries {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#store = parts.store;
-    this.#pump = parts.pump;
+    this.#ledger = parts.ledger;
     this.#lists = new DeliveryLists(parts.tables);
     this.#retention = new DeliveryRetention(parts.tables, parts.store);
   }
@@ -89,18 +89,18 @@ export class Deliveries {
   /** @returns how many were new. */
   insert(deliveries: readonly Arrival[]): number {
     const retentionMs = this.#parts.retentionMs();
-    const { pump } = this.#parts;
-    return this.#store.insert(deliveries, { nowMs: Date.now(), behind: pump, retentionMs }).length;
+    const arrival = { nowMs: Date.now(), behind: this.#ledger, retentionMs };
+    return this.#store.insert(deliveries, arrival).length;
   }
 
   /** Counts what is pending, row by row: an arrival was stored without some of its deliveries. */
   recount(): void {
-    const pending = this.#lists.countPending(this.#pump.plannedHead);
-    this.#pump.ended = this.#arrived() - pending;
+    const pending = this.#lists.countPending(this.#ledger.freshFrom);
+    this.#ledger.recounted(this.#arrived() - pending);
   }
 
   #arrived(): number {
-    return this.#parts.tables.arrived(this.#pump.ended);
+    return this.#parts.tables.arrived(this.#ledger.ended);
   }
 
   /** Outcomes are on disk. A failed attempt has a log line of its own; those that succeeded share one. */
@@ -145,11 +145,11 @@ export class Deliveries {
   }
 
   #list(query: DeliveryQuery) {
-    this.#pump.record();
+    this.#ledger.record();
     const { status, event, sinceMs = 0, untilMs } = query;
     return this.#lists.list(query.before ?? null, {
       status: status ?? null,
-      head: this.#pump.plannedHead,
+      head: this.#ledger.freshFrom,
       untilMs: untilMs ?? null,
       limit: query.limit,
       maxRows: MAX_ROWS_PER_PAGE,
@@ -164,7 +164,7 @@ export class Deliveries {
   }
 
   one(id: EventId): (DeliveryView & { attemptLog: AttemptRecord[] }) | null {
-    this.#pump.record();
+    this.#ledger.record();
     const delivery = this.#store.get(id);
     return delivery === null ? null : { ...this.#view(delivery), attemptLog: delivery.log };
   }
@@ -174,16 +174,16 @@ export class Deliveries {
   }
 
   stats(sinceMs: number): SubscriberStats {
-    this.#pump.record();
-    const running = this.#pump.hour;
+    this.#ledger.record();
+    const running = this.#ledger.hour;
     const hours = [
       ...this.#parts.runs.hours(sinceMs),
       ...(running.atMs >= sinceMs ? [running] : []),
     ];
     return {
-      pending: this.#arrived() - this.#pump.ended,
+      pending: this.#arrived() - this.#ledger.ended,
       oldestDueAtMs: this.oldestDueAtMs(),
-      failingSinceMs: this.#pump.health.failingSinceMs,
+      failingSinceMs: this.#ledger.health.failingSinceMs,
       hours,
     };
   }
@@ -193,7 +193,7 @@ export class Deliveries {
     if (this.#parts.isHeld()) return null;
     const times = [
       this.#store.nextDueAtMs(0),
-      this.#store.freshSinceMs(this.#pump.plannedHead),
+      this.#store.freshSinceMs(this.#ledger.freshFrom),
     ].filter((time) => time !== null);
     return times.length === 0 ? null : Math.min(...times);
   }
@@ -217,7 +217,7 @@ export class Deliveries {
   #nextAttemptAtMs(delivery: StoredDelivery): number {
     const dueAtMs = delivery.dueAtMs ?? delivery.createdAtMs;
     if (delivery.asked === ASKED.byRetry) return dueAtMs;
-    return Math.max(dueAtMs, this.#pump.health.postponedUntilMs ?? 0);
+    return Math.max(dueAtMs, this.#ledger.health.postponedUntilMs ?? 0);
   }
 
   // --- doing ------------------------------------------------------------------------------------------------
@@ -232,12 +232,12 @@ export class Deliveries {
       return this.insert([{ id, event, body }]) > 0 ? "added" : "unknown";
     });
     // Counters are derived from the rows of the last lease, and these rows have just changed.
-    this.#pump.save();
+    this.#ledger.save();
     return opened;
   }
 
   #open(delivery: StoredDelivery, asked: StoredDelivery["asked"], body: Uint8Array | null): Opened {
-    if (this.#pump.isInFlight(delivery.id)) return "in_flight";
+    if (this.#ledger.isLeased(delivery.id)) return "in_flight";
     const nowMs = Date.now();
     if (delivery.status === "pending") {
       this.#store.update({ ...delivery, dueAtMs: nowMs, asked });
@@ -246,7 +246,7 @@ export class Deliveries {
     if (body === null) return "needs_body";
     const after = { ...delivery, ...reopen(delivery, nowMs), keptFromMs: nowMs, asked };
     this.#store.update(after, body);
-    this.#pump.count(() => {}, -1);
+    this.#ledger.count(() => {}, -1);
     return "opened";
   }
 
@@ -256,7 +256,7 @@ export class Deliveries {
     if (delivery === null) return null;
     if (delivery.status !== "pending") return "not_pending";
     const after = this.#end(delivery, null);
-    this.#pump.save();
+    this.#ledger.save();
     return this.#view(after);
   }
 
@@ -267,7 +267,7 @@ export class Deliveries {
     const page = this.#list({ ...query, status: "pending" });
     if (!dryRun) {
       for (const delivery of page.deliveries) this.#end(delivery, null);
-      this.#pump.save();
+      this.#ledger.save();
     }
     return { discarded: page.deliveries.length, next: page.next };
   }
@@ -281,9 +281,9 @@ export class Deliveries {
       this.#end({ ...delivery, log }, "erased");
     } else {
       this.#store.update({ ...delivery, log });
-      this.#pump.amend({ ...delivery, log });
+      this.#ledger.amend({ ...delivery, log });
     }
-    this.#pump.save();
+    this.#ledger.save();
     return true;
   }
 
@@ -300,8 +300,8 @@ export class Deliveries {
       keptFromMs: error === "expired" ? nowMs : delivery.keptFromMs,
     };
     this.#store.update(after);
-    this.#pump.amend(after);
-    this.#pump.count((hour) => {
+    this.#ledger.amend(after);
+    this.#ledger.count((hour) => {
       hour.cancelled += 1;
     }, 1);
     logInfo("delivery.cancelled", {
@@ -319,7 +319,7 @@ export class Deliveries {
     const retentionMs = this.#parts.retentionMs();
     if (retentionMs === null) return null;
     const sinceMs = this.#retention.oldestPendingMs(
-      this.#pump.plannedHead,
+      this.#ledger.freshFrom,
       Date.now() - retentionMs + Math.min(EXACT_AHEAD_MS, retentionMs / 6),
     );
     return sinceMs === null ? null : sinceMs + retentionMs;
@@ -330,19 +330,19 @@ export class Deliveries {
     const retentionMs = this.#parts.retentionMs();
     if (retentionMs === null) return;
     const old = this.#retention
-      .pendingSince(Date.now() - retentionMs, this.#pump.plannedHead, MAX_EXPIRED_AT_ONCE)
-      .filter(({ id }) => !this.#pump.isInFlight(id));
+      .pendingSince(Date.now() - retentionMs, this.#ledger.freshFrom, MAX_EXPIRED_AT_ONCE)
+      .filter(({ id }) => !this.#ledger.isLeased(id));
     for (const delivery of old) this.#end(delivery, "expired");
-    if (old.length > 0) this.#pump.save();
+    if (old.length > 0) this.#ledger.save();
   }
 
   /** Expires and drops what is past `RETENTION`, while the pump is at rest. */
   retain(): void {
-    if (!this.#pump.isAtRest) return;
+    if (!this.#ledger.isAtRest) return;
     this.#expire();
     const retentionMs = this.#parts.retentionMs();
     if (retentionMs === null) return;
     // The lease may speak of rows that are gone now; it is over, and what came of it is counted.
-    if (this.#retention.dropOld(Date.now(), retentionMs, this.#pump)) this.#pump.save();
+    if (this.#retention.dropOld(Date.now(), retentionMs, this.#ledger)) this.#ledger.save();
   }
 }

@@ -13,15 +13,21 @@ import {
   release,
 } from "../../domain/delivery";
 import { type EventId, randomEventId } from "../../domain/ids";
+import { spacingMs } from "../../domain/pace";
 import { REGISTRY_NAME } from "../../domain/placement";
-import { parseSchedule } from "../../domain/schedule";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logError, logWarning } from "../../log";
 import { DeliveryStore } from "../../storage/delivery-store";
-import { type Arrival, DeliveryTables, type Position } from "../../storage/delivery-tables";
+import {
+  type Arrival,
+  DeliveryTables,
+  type DueDelivery,
+  type Position,
+} from "../../storage/delivery-tables";
 import { isFull } from "../../storage/full";
-import { RunStore, type Settings } from "../../storage/run-store";
+import { RunStore } from "../../storage/run-store";
 import { AlarmClock } from "../alarm-clock";
+import { Agenda } from "./agenda";
 import { Attempts } from "./attempt";
 import {
   Deliveries,
@@ -30,13 +36,13 @@ import {
   type Reopening,
   type SubscriberStats,
 } from "./deliveries";
-import { Pump, type PumpHost, type Terms } from "./pump";
+import { InForce } from "./in-force";
+import { Ledger, type Written } from "./ledger";
+import { Pump } from "./pump";
 import { recover } from "./recovery";
 
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
-/** What is left open without a schedule to settle by is due at once. */
-const UNKNOWN_SCHEDULE: readonly number[] = Array.from({ length: 20 }, () => 0);
 
 /** What the sweep wants to know. */
 export type SubscriberReport = {
@@ -46,14 +52,15 @@ export type SubscriberReport = {
   expiresAtMs: number | null;
 };
 
+type Engine = { ledger: Ledger; pump: Pump; deliveries: Deliveries };
+
 export class Subscriber extends DurableObject<Env> {
   readonly #runs: RunStore;
   readonly #attempts: Attempts;
   readonly #alarm: AlarmClock;
+  readonly #inForce: InForce;
   /** Replaced together when the webhook is deleted. */
-  #pump: Pump;
-  #deliveries: Deliveries;
-  #settings: Settings | null;
+  #engine: Engine;
   #errorsInARow = 0;
   #run: Promise<void> | null = null;
 
@@ -61,36 +68,49 @@ export class Subscriber extends DurableObject<Env> {
     super(ctx, env);
     this.#runs = new RunStore(ctx.storage.sql);
     this.#attempts = new Attempts(env);
-    this.#settings = this.#runs.settings();
+    this.#inForce = new InForce(env, this.#runs);
     this.#alarm = new AlarmClock(ctx.storage);
-    ({ pump: this.#pump, deliveries: this.#deliveries } = this.#begin());
+    this.#engine = this.#begin();
     void ctx.blockConcurrencyWhile(async () => {
       await this.#alarm.load();
-      this.#rouse();
+      this.#wake();
     });
   }
 
   /** Reads what is stored; attempts that the life before left open are closed. */
-  #begin(): { pump: Pump; deliveries: Deliveries } {
+  #begin(): Engine {
     const tables = new DeliveryTables(this.ctx.storage.sql);
     const store = new DeliveryStore(tables);
     const stores = { deliveries: store, runs: this.#runs };
-    const rateLimit = this.#webhook()?.rateLimit ?? null;
+    const schedule = () => this.#inForce.schedule();
     const terms = {
-      schedule: this.#schedule(),
-      spacingMs: rateLimit === null ? 0 : 1_000 / rateLimit,
+      schedule: schedule(),
+      spacingMs: spacingMs(this.#inForce.webhook?.rateLimit ?? null),
     };
-    const pump = new Pump(this.#host(), stores, recover(stores, terms, this.#id));
+    const run = recover(stores, terms, this.#id);
+    const host = {
+      schedule,
+      recorded: (written: readonly Written[]) => this.#engine.deliveries.recorded(written),
+      healthChanged: (before: Health, after: Health) => this.#healthChanged(before, after),
+    };
+    const ledger = new Ledger(host, stores, run);
+    const agenda = new Agenda(store, ledger);
+    const isHeld = () => this.#inForce.terms(ledger.health) === null;
+    const pump = new Pump(
+      {
+        schedule,
+        terms: () => this.#inForce.terms(ledger.health),
+        attempt: (delivery, number) => this.#attempt(delivery, number),
+        sync: () => this.ctx.storage.sync(),
+      },
+      { agenda, ledger },
+    );
+    const retentionMs = () => configOf(this.env).retentionMs;
     const deliveries = new Deliveries({
-      tables,
-      store,
-      runs: this.#runs,
-      pump,
-      webhookId: this.#id,
-      isHeld: () => this.#terms() === null,
-      retentionMs: () => configOf(this.env).retentionMs,
+      ...{ tables, store, runs: this.#runs, ledger },
+      ...{ webhookId: this.#id, isHeld, retentionMs },
     });
-    return { pump, deliveries };
+    return { ledger, pump, deliveries };
   }
 
   get #id(): string {
@@ -105,36 +125,35 @@ export class Subscriber extends DurableObject<Env> {
    * @returns the version in force.
    */
   configure(webhook: Webhook): number {
-    const before = this.#settings;
-    if (before !== null && (isDeleted(before) || webhook.version <= before.version)) {
-      return isDeleted(before) ? before.deletedVersion : before.version;
-    }
-    this.#pump.settle();
-    this.#putInForce(webhook);
-    this.#pump.adoptRate(webhook.rateLimit);
+    const before = this.#inForce.webhook;
+    const version = this.#inForce.version;
+    if (version !== null && (before === null || webhook.version <= before.version)) return version;
+    this.#engine.pump.settle();
+    this.#inForce.put(webhook);
+    this.#engine.ledger.adoptRate(webhook.rateLimit);
     if (before !== null) this.#followRelease(before, webhook);
-    this.#rouse();
+    this.#wake();
     return webhook.version;
   }
 
   /** Another URL is another service, and a resume a new start: the failures of before do not count. */
   #followRelease(before: Webhook, after: Webhook): void {
-    const { health } = this.#pump;
+    const { ledger } = this.#engine;
+    const { health } = ledger;
     const wasDisabled = before.status === "disabled" || health.disabled !== null;
     if (after.urlVersion > before.version) {
-      this.#pump.disownFlights();
-      this.#pump.setHealth({ ...HEALTHY, probing: wasDisabled });
+      ledger.setHealth({ ...HEALTHY, probing: wasDisabled });
     } else if (after.resumedVersion > before.version)
-      this.#pump.setHealth(release(health, wasDisabled));
-    else if (after.status === "disabled") this.#pump.setHealth({ ...health, disabled: null });
+      ledger.setHealth(release(health, wasDisabled));
+    else if (after.status === "disabled") ledger.setHealth({ ...health, disabled: null });
   }
 
   /** Empties the object but for the version: a late push cannot revive the webhook. */
   async remove(version: number): Promise<number> {
     this.#runs.deleteAll(version);
-    this.#pump.drop();
-    this.#settings = { deletedVersion: version };
-    ({ pump: this.#pump, deliveries: this.#deliveries } = this.#begin());
+    this.#engine.pump.drop();
+    this.#inForce.end(version);
+    this.#engine = this.#begin();
     await this.#alarm.cancel();
     return version;
   }
@@ -155,19 +174,18 @@ export class Subscriber extends DurableObject<Env> {
     deliveries: Arrival[];
     sendNow?: boolean;
   }): Promise<{ status: "accepted" | "deleted" | "full"; added: number }> {
-    if (this.#settings === null) await this.#askRegistry();
-    if (this.#settings === null || isDeleted(this.#settings))
-      return { status: "deleted", added: 0 };
+    if (!this.#inForce.isKnown) await this.#askRegistry();
+    if (this.#inForce.webhook === null) return { status: "deleted", added: 0 };
     try {
-      const added = this.#deliveries.insert(deliveries);
-      const nextMs = this.#rouse();
+      const added = this.#engine.deliveries.insert(deliveries);
+      const nextMs = this.#wake();
       if (sendNow && nextMs !== null && nextMs <= Date.now()) this.#runEarly();
       return { status: "accepted", added };
     } catch (thrown) {
       if (!isFull(thrown)) throw thrown;
       // Part of it may be stored, and goes out.
-      this.#deliveries.recount();
-      this.#rouse();
+      this.#engine.deliveries.recount();
+      this.#wake();
       return { status: "full", added: 0 };
     }
   }
@@ -175,34 +193,34 @@ export class Subscriber extends DurableObject<Env> {
   /** An object without settings asks for them; that there is no such webhook is not stored. */
   async #askRegistry(): Promise<void> {
     const answer = await this.env.REGISTRY.getByName(REGISTRY_NAME).settingsOf(this.#id);
-    if (this.#settings !== null) return;
-    if (answer === null) this.#settings = { deletedVersion: 0 };
-    else this.#putInForce(answer as Webhook);
+    if (this.#inForce.isKnown) return;
+    if (answer === null) this.#inForce.end(0);
+    else this.#inForce.put(answer);
   }
 
   // --- what people look at ----------------------------------------------------------------------------------
 
   /** Deliveries newest first; `next` is where the following page begins, null on the last. */
   deliveries(query: DeliveryQuery): { deliveries: DeliveryView[]; next: Position | null } {
-    this.#rouse();
-    return this.#deliveries.page(query);
+    this.#wake();
+    return this.#engine.deliveries.page(query);
   }
 
   /** One delivery with its attempts, oldest first; null when this webhook has none of that event. */
   delivery(id: EventId): (DeliveryView & { attemptLog: AttemptRecord[] }) | null {
-    this.#rouse();
-    return this.#deliveries.one(id);
+    this.#wake();
+    return this.#engine.deliveries.one(id);
   }
 
   /** Which of `ids` this webhook never had. */
   missing(ids: EventId[]): EventId[] {
-    return this.#deliveries.missing(ids);
+    return this.#engine.deliveries.missing(ids);
   }
 
   /** What happened since `sinceMs`, in whole hours, and what is pending now. */
   stats(sinceMs: number): SubscriberStats {
-    this.#rouse();
-    return this.#deliveries.stats(sinceMs);
+    this.#wake();
+    return this.#engine.deliveries.stats(sinceMs);
   }
 
   // --- what people do ---------------------------------------------------------------------------------------
@@ -215,12 +233,12 @@ export class Subscriber extends DurableObject<Env> {
    */
   reopen({ deliveries, by }: { deliveries: Reopening[]; by: "retry" | "replay" }): Opened[] {
     const nothing: Opened[] = deliveries.map(() => "unknown");
-    return this.#changing(() => this.#deliveries.reopen(deliveries, by), nothing);
+    return this.#changing(() => this.#engine.deliveries.reopen(deliveries, by), nothing);
   }
 
   /** Gives up on a delivery; null when there is none, `not_pending` when it is finished. */
   cancel(id: EventId): DeliveryView | "not_pending" | null {
-    return this.#changing(() => this.#deliveries.cancel(id), null);
+    return this.#changing(() => this.#engine.deliveries.cancel(id), null);
   }
 
   /** Gives up on what waits, at most `query.limit` at once; `next` goes on behind them. */
@@ -228,7 +246,7 @@ export class Subscriber extends DurableObject<Env> {
     query: Omit<DeliveryQuery, "status">,
     dryRun: boolean,
   ): { discarded: number; next: Position | null } {
-    return this.#changing(() => this.#deliveries.discard(query, dryRun), {
+    return this.#changing(() => this.#engine.deliveries.discard(query, dryRun), {
       discarded: 0,
       next: null,
     });
@@ -236,12 +254,12 @@ export class Subscriber extends DurableObject<Env> {
 
   /** Erases what is kept of an event's content: pending deliveries end, the record of attempts stays. */
   erase(id: EventId): boolean {
-    return this.#changing(() => this.#deliveries.erase(id), false);
+    return this.#changing(() => this.#engine.deliveries.erase(id), false);
   }
 
   /** The same for several. How many there were. */
   eraseMany(ids: EventId[]): number {
-    return this.#changing(() => ids.filter((id) => this.#deliveries.erase(id)).length, 0);
+    return this.#changing(() => ids.filter((id) => this.#engine.deliveries.erase(id)).length, 0);
   }
 
   /**
@@ -250,10 +268,10 @@ export class Subscriber extends DurableObject<Env> {
    * @param nothing what comes of it in an object without a webhook, which stores nothing.
    */
   #changing<T>(change: () => T, nothing: T): T {
-    if (this.#webhook() === null) return nothing;
-    this.#pump.settle();
+    if (this.#inForce.webhook === null) return nothing;
+    this.#engine.pump.settle();
     const result = change();
-    this.#rouse();
+    this.#wake();
     return result;
   }
 
@@ -269,8 +287,8 @@ export class Subscriber extends DurableObject<Env> {
     event: string;
     body: Uint8Array;
   }): Promise<AttemptRecord | null> {
-    if (this.#settings === null) await this.#askRegistry();
-    const webhook = this.#webhook();
+    if (!this.#inForce.isKnown) await this.#askRegistry();
+    const webhook = this.#inForce.webhook;
     if (webhook === null) return null;
     const eventId = randomEventId(crypto.getRandomValues(new Uint8Array(16)));
     const answer = await this.#attempts.make(webhook, { eventId, event, body, attempt: 1 });
@@ -284,9 +302,9 @@ export class Subscriber extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#alarm.rang();
     try {
-      if (this.#settings === null) await this.#askRegistry();
-      if (this.#webhook() !== null) {
-        if (!this.#pump.running) this.#deliveries.retain();
+      if (!this.#inForce.isKnown) await this.#askRegistry();
+      if (this.#inForce.webhook !== null) {
+        if (!this.#engine.pump.running) this.#engine.deliveries.retain();
         await this.#runPump();
         await this.#reportDisabled();
       }
@@ -311,9 +329,9 @@ export class Subscriber extends DurableObject<Env> {
 
   /** The run under way, or a new one. */
   #runPump(): Promise<void> {
-    this.#run ??= this.#pump.pump().finally(() => {
+    this.#run ??= this.#engine.pump.run().finally(() => {
       this.#run = null;
-      this.#deliveries.logSuccesses();
+      this.#engine.deliveries.logSuccesses();
     });
     return this.#run;
   }
@@ -321,18 +339,18 @@ export class Subscriber extends DurableObject<Env> {
   /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
   #afterRun(nextMs: number | null): number | null {
     const nowMs = Date.now();
-    if (nextMs === null || nextMs > nowMs || this.#pump.startedInRun > 0) return nextMs;
+    if (nextMs === null || nextMs > nowMs || this.#engine.pump.startedInRun > 0) return nextMs;
     return nowMs + MIN_BACKOFF_MS;
   }
 
   /** Wakes what should have woken itself, drops what is past its retention. Called by the sweep. */
   check(): SubscriberReport {
-    if (!this.#pump.running) this.#deliveries.retain();
-    this.#rouse();
-    const dueAtMs = this.#deliveries.oldestDueAtMs();
+    if (!this.#engine.pump.running) this.#engine.deliveries.retain();
+    this.#wake();
+    const dueAtMs = this.#engine.deliveries.oldestDueAtMs();
     return {
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
-      expiresAtMs: this.#deliveries.nextExpiryMs(),
+      expiresAtMs: this.#engine.deliveries.nextExpiryMs(),
     };
   }
 
@@ -341,9 +359,9 @@ export class Subscriber extends DurableObject<Env> {
    *
    * @returns when the alarm is needed, Unix milliseconds; null when it is not.
    */
-  #rouse(): number | null {
-    if (this.#pump.running) {
-      this.#pump.wake();
+  #wake(): number | null {
+    if (this.#engine.pump.running) {
+      this.#engine.pump.wake();
       return null;
     }
     const nextMs = this.#nextWakeMs();
@@ -352,20 +370,20 @@ export class Subscriber extends DurableObject<Env> {
   }
 
   #nextWakeMs(): number | null {
-    const webhook = this.#webhook();
+    const webhook = this.#inForce.webhook;
     if (webhook === null) return null;
-    const { health } = this.#pump;
-    const times = [this.#pump.nextAtMs(), this.#deliveries.nextExpiryMs()];
+    const { health } = this.#engine.ledger;
+    const times = [this.#engine.pump.nextAtMs(), this.#engine.deliveries.nextExpiryMs()];
     const mustReport = health.disabled !== null && webhook.status !== "disabled";
-    if (mustReport || this.#pump.hasUnrecorded) times.push(Date.now());
+    if (mustReport || this.#engine.ledger.unrecorded > 0) times.push(Date.now());
     const known = times.filter((time) => time !== null);
     return known.length === 0 ? null : Math.min(...known);
   }
 
   /** Tells the Registry that the webhook was disabled, until it answers; what it answers is in force. */
   async #reportDisabled(): Promise<void> {
-    const webhook = this.#webhook();
-    const { disabled } = this.#pump.health;
+    const webhook = this.#inForce.webhook;
+    const { disabled } = this.#engine.ledger.health;
     if (disabled === null || webhook === null || webhook.status === "disabled") return;
     const answer = await this.env.REGISTRY.getByName(REGISTRY_NAME).reportDisabled(this.#id, {
       reason: disabled,
@@ -374,19 +392,16 @@ export class Subscriber extends DurableObject<Env> {
     if (answer !== null) this.configure(answer as Webhook);
   }
 
-  #host(): PumpHost {
-    return {
-      terms: () => this.#terms(),
-      schedule: () => this.#schedule(),
-      attempt: ({ id, event, body }, number) => {
-        const webhook = this.#webhook();
-        if (webhook === null) throw new Error("there is no webhook to send for");
-        return this.#attempts.make(webhook, { eventId: id, event, body, attempt: number });
-      },
-      sync: () => this.ctx.storage.sync(),
-      recorded: (written) => this.#deliveries.recorded(written),
-      healthChanged: (before, after) => this.#healthChanged(before, after),
-    };
+  async #attempt({ id, event, body }: DueDelivery, number: number) {
+    const { webhook } = this.#inForce;
+    if (webhook === null) throw new Error("there is no webhook to send for");
+    const answer = await this.#attempts.make(webhook, {
+      eventId: id,
+      event,
+      body,
+      attempt: number,
+    });
+    return { ...answer, isStale: this.#inForce.webhook?.urlVersion !== webhook.urlVersion };
   }
 
   #healthChanged(before: Health, after: Health): void {
@@ -396,34 +411,4 @@ export class Subscriber extends DurableObject<Env> {
       logWarning(after.probing ? "webhook.probing" : "webhook.recovered", { webhookId: this.#id });
     }
   }
-
-  // --- what is in force -------------------------------------------------------------------------------------
-
-  #putInForce(webhook: Webhook): void {
-    this.#runs.saveSettings(webhook);
-    this.#settings = webhook;
-  }
-
-  /** null while held: paused, disabled, deleted, without settings, or with a configuration that does not parse. */
-  #terms(): Terms | null {
-    const webhook = this.#webhook();
-    if (webhook === null || webhook.status !== "active") return null;
-    if (this.#pump.health.disabled !== null || configOf(this.env).delivery === null) return null;
-    return { ordered: webhook.ordered, rateLimit: webhook.rateLimit };
-  }
-
-  /** Without a configuration that parses nothing starts; what the life before left open is due at once. */
-  #schedule(): readonly number[] {
-    const own = this.#webhook()?.retrySchedule ?? null;
-    const parsed = own === null ? null : parseSchedule(own);
-    return parsed ?? configOf(this.env).delivery?.retryScheduleMs ?? UNKNOWN_SCHEDULE;
-  }
-
-  #webhook(): Webhook | null {
-    return this.#settings === null || isDeleted(this.#settings) ? null : this.#settings;
-  }
-}
-
-function isDeleted(settings: Settings): settings is { deletedVersion: number } {
-  return "deletedVersion" in settings;
 }

@@ -1,0 +1,96 @@
+/** What goes next, and when: of the deliveries that wait, and of those that are fresh. */
+import type { EventId } from "../../domain/ids";
+import { opensAtMs, pauseEndsAtMs, type Situation } from "../../domain/pace";
+import type { DeliveryStore } from "../../storage/delivery-store";
+import { ASKED, type DueDelivery, isBefore } from "../../storage/delivery-tables";
+import type { Ledger } from "./ledger";
+
+const MAX_PLANNED_BYTES = 4 * 1024 * 1024;
+
+export class Agenda {
+  readonly #store: DeliveryStore;
+  readonly #ledger: Ledger;
+
+  constructor(store: DeliveryStore, ledger: Ledger) {
+    this.#store = store;
+    this.#ledger = ledger;
+  }
+
+  /** Up to `limit` deliveries that may go at `nowMs`, in their order. They must be leased or given back. */
+  take(situation: Situation, nowMs: number, limit: number): DueDelivery[] {
+    const isPostponed = pauseEndsAtMs(situation) > nowMs;
+    if (situation.terms.ordered) return this.#takeInOrder(limit, nowMs, isPostponed);
+    if (isPostponed) {
+      return this.#notLeased((most) => this.#store.askedFor(nowMs, most), limit);
+    }
+    const due = this.#notLeased((most) => this.#store.due(nowMs, most), limit);
+    return this.#withFresh(due, limit);
+  }
+
+  /** When there is something that may go, Unix milliseconds; null when nothing is pending. */
+  nextAtMs(situation: Situation): number | null {
+    const openMs = opensAtMs(situation, false);
+    const openToAskedMs = opensAtMs(situation, true);
+    if (situation.terms.ordered) {
+      const { waiting, fresh } = this.#firstPending();
+      if (waiting === null) return fresh && Math.max(fresh.createdAtMs, openMs);
+      const isAsked = waiting.asked === ASKED.byRetry;
+      return Math.max(waiting.dueAtMs ?? 0, isAsked ? openToAskedMs : openMs);
+    }
+    const asked = this.#store.nextAskedAtMs();
+    const fresh = this.#ledger.firstFresh()?.createdAtMs ?? null;
+    const pending = earliest(this.#store.nextDueAtMs(0), fresh);
+    return earliest(asked && Math.max(asked, openToAskedMs), pending && Math.max(pending, openMs));
+  }
+
+  /** When the next delivery that waits is due after `nowMs` and may go, Unix milliseconds. */
+  nextDueAtMs(situation: Situation, nowMs: number): number | null {
+    const dueAtMs = this.#store.nextDueAtMs(nowMs);
+    return dueAtMs === null ? null : Math.max(dueAtMs, opensAtMs(situation, false));
+  }
+
+  /** What arrived first of all that is pending goes first, and holds the others. */
+  #takeInOrder(limit: number, nowMs: number, isPostponed: boolean): DueDelivery[] {
+    const { waiting, fresh } = this.#firstPending();
+    if (waiting === null) {
+      if (fresh === null || isPostponed) return [];
+      return this.#withFresh([], this.#store.firstWaiting() === null ? limit : 1);
+    }
+    const mayGo = !isPostponed || waiting.asked === ASKED.byRetry;
+    return mayGo && (waiting.dueAtMs ?? 0) <= nowMs ? [waiting] : [];
+  }
+
+  /** The pending delivery that arrived first: one that waits, or a fresh one. */
+  #firstPending(): { waiting: DueDelivery | null; fresh: DueDelivery | null } {
+    const waiting = this.#store.firstWaiting();
+    const fresh = this.#ledger.firstFresh();
+    if (waiting === null || fresh === null) return { waiting, fresh };
+    return isBefore(fresh.position, waiting.position)
+      ? { waiting: null, fresh }
+      : { waiting, fresh: null };
+  }
+
+  /** The first of what waited and what is fresh, by when it became due; moves the head past what it takes. */
+  #withFresh(waiting: DueDelivery[], limit: number): DueDelivery[] {
+    const fresh = this.#store.fresh(this.#ledger.head, limit, MAX_PLANNED_BYTES);
+    const chosen = [...waiting, ...fresh.deliveries]
+      .sort((a, b) => (a.dueAtMs ?? a.createdAtMs) - (b.dueAtMs ?? b.createdAtMs))
+      .slice(0, limit);
+    const left = fresh.deliveries.find((delivery) => !chosen.includes(delivery));
+    this.#ledger.moveHead(left?.position ?? fresh.head);
+    return chosen;
+  }
+
+  /** Up to `limit` of what `look` finds and is not leased. */
+  #notLeased(look: (most: number) => DueDelivery[], limit: number): DueDelivery[] {
+    const isFree = ({ id }: { id: EventId }) => !this.#ledger.isLeased(id);
+    return look(limit + this.#ledger.leased)
+      .filter(isFree)
+      .slice(0, limit);
+  }
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.min(a, b);
+}

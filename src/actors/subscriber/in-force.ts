@@ -1,0 +1,67 @@
+/** What is in force for a webhook: its settings as the Registry pushed them, and the relay's configuration. */
+import { configOf } from "../../config";
+import type { Health } from "../../domain/delivery";
+import type { Terms } from "../../domain/pace";
+import { parseSchedule } from "../../domain/schedule";
+import type { Webhook } from "../../domain/webhook";
+import type { RunStore, Settings } from "../../storage/run-store";
+
+/** What is left open without a schedule to settle by is due at once. */
+const UNKNOWN_SCHEDULE: readonly number[] = Array.from({ length: 20 }, () => 0);
+
+export class InForce {
+  readonly #env: Env;
+  readonly #runs: RunStore;
+  #settings: Settings | null;
+
+  constructor(env: Env, runs: RunStore) {
+    this.#env = env;
+    this.#runs = runs;
+    this.#settings = runs.settings();
+  }
+
+  /** Whether the Registry has said anything of this webhook yet. */
+  get isKnown(): boolean {
+    return this.#settings !== null;
+  }
+
+  /** null without settings, and of a deleted webhook. */
+  get webhook(): Webhook | null {
+    return this.#settings === null || isDeleted(this.#settings) ? null : this.#settings;
+  }
+
+  /** The version in force, also of a deletion; null without any. */
+  get version(): number | null {
+    if (this.#settings === null) return null;
+    return isDeleted(this.#settings) ? this.#settings.deletedVersion : this.#settings.version;
+  }
+
+  put(webhook: Webhook): void {
+    this.#runs.saveSettings(webhook);
+    this.#settings = webhook;
+  }
+
+  /** The webhook is deleted; that is not stored here. */
+  end(deletedVersion: number): void {
+    this.#settings = { deletedVersion };
+  }
+
+  /** null while held: paused, disabled, deleted, without settings, or with a configuration that does not parse. */
+  terms({ disabled }: Health): Terms | null {
+    const { webhook } = this;
+    if (webhook === null || webhook.status !== "active") return null;
+    if (disabled !== null || configOf(this.#env).delivery === null) return null;
+    return { ordered: webhook.ordered, rateLimit: webhook.rateLimit };
+  }
+
+  /** The waits after failed attempts, in milliseconds. Without a configuration that parses nothing starts. */
+  schedule(): readonly number[] {
+    const own = this.webhook?.retrySchedule ?? null;
+    const parsed = own === null ? null : parseSchedule(own);
+    return parsed ?? configOf(this.#env).delivery?.retryScheduleMs ?? UNKNOWN_SCHEDULE;
+  }
+}
+
+function isDeleted(settings: Settings): settings is { deletedVersion: number } {
+  return "deletedVersion" in settings;
+}

@@ -1,0 +1,81 @@
+import { describe, expect, it } from "vitest";
+import { HEALTHY } from "../../src/domain/delivery";
+import {
+  opensAtMs,
+  pauseEndsAtMs,
+  planLimitOf,
+  probeOpensAtMs,
+  rateOpensAtMs,
+  type Situation,
+  slotsOf,
+  spacingMs,
+  windowOf,
+} from "../../src/domain/pace";
+
+type Given = {
+  terms?: Partial<Situation["terms"]>;
+  health?: Partial<Situation["health"]>;
+  nextStartAtMs?: number;
+};
+
+function situation({ terms, health, nextStartAtMs = 0 }: Given): Situation {
+  return {
+    terms: { ordered: false, rateLimit: null, ...terms },
+    health: { ...HEALTHY, ...health },
+    nextStartAtMs,
+    firstWaitMs: 60_000,
+  };
+}
+
+describe("how many attempts", () => {
+  it.each<[string, Given, { slots: number; window: number; plan: number }]>([
+    ["any webhook", {}, { slots: 6, window: 12, plan: 100 }],
+    ["an ordered one", { terms: { ordered: true } }, { slots: 1, window: 1, plan: 100 }],
+    ["while probing", { health: { probing: true } }, { slots: 1, window: 1, plan: 1 }],
+    ["20 a second", { terms: { rateLimit: 20 } }, { slots: 6, window: 12, plan: 40 }],
+    ["0.1 a second", { terms: { rateLimit: 0.1 } }, { slots: 6, window: 12, plan: 1 }],
+    ["1,000 a second", { terms: { rateLimit: 1_000 } }, { slots: 6, window: 12, plan: 100 }],
+    [
+      "20 a second, probing",
+      { terms: { rateLimit: 20 }, health: { probing: true } },
+      { slots: 1, window: 1, plan: 1 },
+    ],
+  ])("%s", (_, given, { slots, window, plan }) => {
+    const now = situation(given);
+    expect(slotsOf(now)).toBe(slots);
+    expect(windowOf(now)).toBe(window);
+    expect(planLimitOf(now)).toBe(plan);
+  });
+});
+
+describe("when an attempt may start", () => {
+  it.each<[string, Given, { probe?: number; rate?: number; pause?: number }]>([
+    ["with nothing in the way", {}, {}],
+    ["with a start that no limit asks for", { nextStartAtMs: 5_000 }, {}],
+    ["under a limit", { terms: { rateLimit: 1 }, nextStartAtMs: 5_000 }, { rate: 5_000 }],
+    ["the first probe", { health: { probing: true } }, {}],
+    ["the next probe", { health: { probing: true, lastProbeEndedAtMs: 1_000 } }, { probe: 61_000 }],
+    ["after the last probe", { health: { lastProbeEndedAtMs: 1_000 } }, {}],
+    ["in a pause", { health: { postponedUntilMs: 9_000 } }, { pause: 9_000 }],
+    [
+      "with all of them",
+      {
+        terms: { rateLimit: 1 },
+        nextStartAtMs: 70_000,
+        health: { probing: true, lastProbeEndedAtMs: 1_000, postponedUntilMs: 99_000 },
+      },
+      { rate: 70_000, probe: 61_000, pause: 99_000 },
+    ],
+  ])("%s", (_, given, { probe = 0, rate = 0, pause = 0 }) => {
+    const now = situation(given);
+    expect(probeOpensAtMs(now)).toBe(probe);
+    expect(rateOpensAtMs(now)).toBe(rate);
+    expect(pauseEndsAtMs(now)).toBe(pause);
+    expect(opensAtMs(now, true)).toBe(Math.max(probe, rate));
+    expect(opensAtMs(now, false)).toBe(Math.max(probe, rate, pause));
+  });
+
+  it("is spaced by the rate limit, fractions too", () => {
+    expect([null, 4, 0.5].map(spacingMs)).toEqual([0, 250, 2_000]);
+  });
+});
