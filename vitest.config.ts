@@ -1,7 +1,7 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-/** Secrets and switches of the Worker under test; tests import the same values from test/worker/fixtures. */
+/** Secrets and switches of the Worker under test; tests import the same values from test/rig/worker/requests. */
 const TEST_BINDINGS = {
   LEADTERRA_SIGNING_SECRETS: "test-signing-secret-one, test-signing-secret-two",
   API_KEYS: "test-key-with-all-rights",
@@ -9,16 +9,29 @@ const TEST_BINDINGS = {
   ALLOW_PRIVATE_DESTINATIONS: "true",
 };
 
+/**
+ * How long one test or hook may take: many times what it needs, because a machine with two cores that does other work
+ * too must not fail it. What hangs ends all the same, before a planted fault counts as one that stopped the suite.
+ */
+const TIME_LIMIT_MS = 60_000;
+/** For tests that are minutes of work in themselves. */
+const LONG_TIME_LIMIT_MS = 600_000;
+
 export default defineConfig({
   test: {
+    testTimeout: TIME_LIMIT_MS,
+    hookTimeout: TIME_LIMIT_MS,
     projects: [
       {
+        extends: true,
         test: { name: "domain", include: ["test/domain/**/*.test.ts"], environment: "node" },
       },
       {
+        extends: true,
         test: { name: "scripts", include: ["test/scripts/**/*.test.ts"], environment: "node" },
       },
       {
+        extends: true,
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
@@ -28,6 +41,7 @@ export default defineConfig({
         test: { name: "worker", include: ["test/worker/**/*.test.ts"] },
       },
       {
+        extends: true,
         // The actors themselves, under plain Node, over a storage and a clock that the test owns.
         resolve: {
           alias: {
@@ -39,45 +53,42 @@ export default defineConfig({
           name: "simulation",
           include: ["test/simulation/**/*.test.ts"],
           environment: "node",
-          testTimeout: 300_000,
+          testTimeout: LONG_TIME_LIMIT_MS,
         },
       },
       {
+        extends: true,
         test: {
           name: "crash",
           include: ["test/crash/**/*.test.ts"],
           environment: "node",
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: LONG_TIME_LIMIT_MS,
         },
       },
       {
+        extends: true,
         test: {
           name: "bench",
           include: ["test/bench/**/*.test.ts"],
           environment: "node",
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
         },
       },
       {
+        extends: true,
         test: {
           name: "journey",
           include: ["test/journey/**/*.test.ts"],
           environment: "node",
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
         },
       },
       {
+        extends: true,
         // The dashboard in a real browser; skipped where there is none, unless REQUIRE_BROWSER is set.
         test: {
           name: "browser",
           include: ["test/browser/**/*.test.ts"],
           environment: "node",
           globalSetup: "test/browser/find.ts",
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
         },
       },
     ],

@@ -1,45 +1,26 @@
-import { createExecutionContext, createMessageBatch, getQueueResult, reset } from "cloudflare:test";
+import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, vi } from "vitest";
 import worker from "../../src";
 import { sweep } from "../../src/sweep";
 import {
   accept,
-  answering,
-  type Clock,
-  DAY,
   deliverAll,
-  gate,
-  HOUR,
-  leavingItToTheAlarm,
-  MINUTE,
   newEvents,
   register,
   registry,
   ring,
-  type Service,
-  startClock,
-  startService,
   subscriber,
-  withVariables,
-} from "./engine";
-import { api, bytesOf, silenceLog } from "./fixtures";
+} from "../rig/worker/engine";
+import { answering, clock, DAY, gate, HOUR, it, MINUTE, service } from "../rig/worker/fixture";
+import { withVariables } from "../rig/worker/objects";
+import { leavingItToTheAlarm } from "../rig/worker/queue";
+import { api, bytesOf } from "../rig/worker/requests";
 
 const ALERT_URL = "https://alerts.example.com/hook/secret-part";
 
-let service: Service;
-let clock: Clock;
-
 beforeEach(async () => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
   await withVariables(registry(), { ALERT_URL });
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
 });
 
 /** What was posted to `ALERT_URL`. */

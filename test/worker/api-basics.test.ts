@@ -1,5 +1,5 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
+import { it, log } from "../rig/worker/fixture";
 import {
   API_KEY,
   api,
@@ -8,8 +8,7 @@ import {
   type Problem,
   READ_ONLY_API_KEY,
   SIGNING_SECRET,
-  silenceLog,
-} from "./fixtures";
+} from "../rig/worker/requests";
 
 /** Nobody listens there. */
 const URL_OF_NOBODY = "http://127.0.0.1:1/in";
@@ -34,17 +33,6 @@ type Shown = {
   signingSecret?: string;
 };
 type Page = { data: Shown[]; next: string | null };
-
-let log: ReturnType<typeof silenceLog>;
-
-beforeEach(() => {
-  log = silenceLog();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 const secretOf = (length: number) => `whsec_${btoa("s".repeat(length))}`;
 

@@ -1,9 +1,9 @@
-import { reset } from "cloudflare:test";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { app } from "../../src/routes/app";
-import { accept, answering, newEvents, register, startClock, startService } from "./engine";
-import { API_KEY, call, type Problem, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+import { accept, newEvents, register } from "../rig/worker/engine";
+import { answering, it, service } from "../rig/worker/fixture";
+import { API_KEY, call, type Problem, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const ULID = "01HZC7RQNP4XT2KM9QZ8W3V5YA";
 
@@ -18,15 +18,6 @@ const ROUTES: Route[] = [
   ).values(),
 ];
 const WRITING = ROUTES.filter(({ method }) => method === "POST" || method === "PATCH");
-
-beforeEach(() => {
-  silenceLog();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 type Ids = { webhookId: string; eventId: string };
 
@@ -169,8 +160,7 @@ describe("a request body of any shape", () => {
   it.each(WRITING)(
     "is never answered with a 5xx: $method $path",
     async (route) => {
-      startClock();
-      startService(answering(200));
+      service.answer = answering(200);
       const webhook = await register({ url: "https://crm.example.com/in" });
       const [event] = await newEvents(1);
       if (event === undefined) throw new Error("there is no event");

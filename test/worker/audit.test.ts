@@ -1,21 +1,10 @@
-import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import type { EventId, WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
-import {
-  accept,
-  answering,
-  type Clock,
-  deliverAll,
-  journal,
-  newEvent,
-  type Owed,
-  register,
-  startClock,
-  startService,
-} from "./engine";
-import { API_KEY, api, bytesOf, call, callWith, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+import { accept, deliverAll, journal, newEvent, type Owed, register } from "../rig/worker/engine";
+import { answering, clock, it, service } from "../rig/worker/fixture";
+import { API_KEY, api, bytesOf, call, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 type Entry = {
   id: string;
@@ -27,18 +16,6 @@ type Entry = {
   after: Record<string, unknown> | null;
 };
 type Page = { data: Entry[]; next: string | null };
-
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 async function audit(query = ""): Promise<Page> {
   const response = await api("GET", `/v1/audit${query}`);
@@ -155,7 +132,7 @@ describe("the audit log", () => {
   });
 
   it("has what was done with deliveries and events", async () => {
-    startService(answering(500));
+    service.answer = answering(500);
     const { id } = await register();
     const { id: eventId } = await recorded(id);
     await deliverAll(id, clock);
@@ -192,7 +169,7 @@ describe("the audit log", () => {
   });
 
   it("has what the relay did by itself, without a key", async () => {
-    startService(answering(410));
+    service.answer = answering(410);
     const { id } = await register();
     await accept(id, [await newEvent()]);
     await deliverAll(id, clock);

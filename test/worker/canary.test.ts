@@ -1,21 +1,11 @@
-import { createMessageBatch, listDurableObjectIds, reset } from "cloudflare:test";
+import { createMessageBatch, listDurableObjectIds } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect } from "vitest";
 import worker from "../../src/index";
-import {
-  type Asked,
-  type Clock,
-  deliverAll,
-  HOUR,
-  inObject,
-  leavingItToTheAlarm,
-  newRoutingVersion,
-  registry,
-  startClock,
-  startService,
-  subscriber,
-  withVariables,
-} from "./engine";
+import { deliverAll, newRoutingVersion, registry, subscriber } from "../rig/worker/engine";
+import { type Asked, clock, HOUR, it, log, service } from "../rig/worker/fixture";
+import { inObject, withVariables } from "../rig/worker/objects";
+import { leavingItToTheAlarm } from "../rig/worker/queue";
 import {
   API_KEY,
   api,
@@ -26,8 +16,7 @@ import {
   OTHER_SIGNING_SECRET,
   READ_ONLY_API_KEY,
   SIGNING_SECRET,
-  silenceLog,
-} from "./fixtures";
+} from "../rig/worker/requests";
 
 const secret = (letter: string) => `whsec_${btoa(letter.repeat(32))}`;
 
@@ -53,20 +42,11 @@ const CANARIES = {
 };
 const WEBHOOK_QUERY_URL = `https://crm.example.com/in?token=${CANARIES.query}`;
 
-let clock: Clock;
-let log: ReturnType<typeof silenceLog>;
 /** All that was shown to somebody, with where. */
 let shown: [string, string][];
 
 beforeEach(() => {
-  log = silenceLog();
-  clock = startClock();
   shown = [];
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
 });
 
 /** Everything that must not be found, the secrets that the relay made among it. */
@@ -173,7 +153,7 @@ async function registered(fields: Record<string, unknown>): Promise<Registered["
 
 /** Registers, delivers to a service that fails and echoes, looks at everything, changes and deletes. */
 async function wholeJourney(): Promise<string[]> {
-  const service = startService(echo);
+  service.answer = echo;
   await withVariables(registry(), {
     ALERT_URL: `https://hooks.example.com/${CANARIES.alertUrl}`,
   });
@@ -291,7 +271,7 @@ describe("a secret", () => {
 
   // Departures blacken header values and signing secrets; the query of the URL is left in what a service echoes.
   it("is in no stored attempt when it was in the URL's query and the service shows that", async () => {
-    startService(({ url }) => new Response(`GET ${url}: no such page`, { status: 404 }));
+    service.answer = ({ url }) => new Response(`GET ${url}: no such page`, { status: 404 });
     const { id } = await registered({});
     await newRoutingVersion();
     const eventId = await arrive();

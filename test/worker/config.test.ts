@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, vi } from "vitest";
 import { version } from "../../package.json";
 import {
   type Config,
@@ -8,6 +8,7 @@ import {
   readConfig,
   serviceBindings,
 } from "../../src/config";
+import { DAY, HOUR, it, MINUTE } from "../rig/worker/fixture";
 import {
   API_KEY,
   bytesOf,
@@ -17,12 +18,7 @@ import {
   leadterraSignature,
   READ_ONLY_API_KEY,
   SIGNING_SECRET,
-  silenceLog,
-} from "./fixtures";
-
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
+} from "../rig/worker/requests";
 
 /** The least that a relay needs, and every default. */
 const NEEDED = { LEADTERRA_SIGNING_SECRETS: "a-signing-secret", API_KEYS: "0123456789abcdef" };
@@ -260,13 +256,6 @@ describe("the bindings that a webhook may reach", () => {
 });
 
 describe("/healthz", () => {
-  beforeEach(() => {
-    silenceLog();
-  });
-  afterEach(() => {
-    vi.restoreAllMocks();
-  });
-
   it("answers 200 without a key when nothing is wrong", async () => {
     const response = await call("/healthz");
     expect(response.status).toBe(200);
@@ -319,15 +308,10 @@ describe("/healthz", () => {
 
 describe("a Worker that is misconfigured", () => {
   beforeEach(() => {
-    silenceLog();
     vi.spyOn(env.EVENTS, "send").mockResolvedValue({
       metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } },
     });
   });
-  afterEach(() => {
-    vi.restoreAllMocks();
-  });
-
   const WRONG_IN_ALL = {
     API_KEYS: "short",
     RETRY_SCHEDULE: "?",

@@ -1,15 +1,8 @@
-import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, vi } from "vitest";
 import {
-  type Clock,
-  consume,
-  DAY,
   deliverAll,
   deliveryOf,
-  diverted,
-  failStatements,
-  gate,
   journal,
   newEvent,
   newEvents,
@@ -17,15 +10,13 @@ import {
   type Owed,
   register,
   registry,
-  type Service,
-  startClock,
-  startService,
   subscriber,
-  tablesOf,
   tally,
-  withVariables,
-} from "./engine";
-import { api, bytesOf, silenceLog } from "./fixtures";
+} from "../rig/worker/engine";
+import { clock, DAY, gate, it, service } from "../rig/worker/fixture";
+import { diverted, failStatements, tablesOf, withVariables } from "../rig/worker/objects";
+import { consume } from "../rig/worker/queue";
+import { api, bytesOf } from "../rig/worker/requests";
 
 const ALERT_URL = "https://alerts.example.com/hook";
 
@@ -39,19 +30,8 @@ type ShownLetter = {
   webhookIds: string[];
 };
 
-let service: Service;
-let clock: Clock;
-
 beforeEach(async () => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
   await withVariables(registry(), { ALERT_URL });
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
 });
 
 const fail = () => Promise.reject(new Error("the object is unreachable"));

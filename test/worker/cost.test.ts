@@ -1,42 +1,21 @@
 /** What a delivery costs: rows written, which is most of the bill. An extra row for each delivery shows here. */
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect } from "vitest";
 import {
   accept,
-  answering,
-  type Clock,
-  consume,
-  DAY,
   deliverAll,
-  HOUR,
-  inObject,
   journal,
-  MINUTE,
   newEvents,
   register,
-  SECOND,
-  type Service,
-  startClock,
-  startService,
   subscriber,
   tally,
-} from "./engine";
-import { silenceLog } from "./fixtures";
-
-let service: Service;
-let clock: Clock;
+} from "../rig/worker/engine";
+import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { inObject } from "../rig/worker/objects";
+import { consume } from "../rig/worker/queue";
 
 beforeEach(() => {
-  silenceLog();
-  clock = startClock();
   // Within one hour, one day and one period: what begins anew with those is not part of a delivery.
   clock.setTo((Math.floor(clock.nowMs() / (5 * DAY)) + 1) * 5 * DAY + 12 * HOUR + MINUTE);
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
 });
 
 type Meter = { rows: number; alarms: number; byStatement: Map<string, number> };

@@ -1,12 +1,12 @@
 /** What other sites can make a signed-in browser do: nothing. And what those who are not signed in cause: nothing. */
-import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { app } from "../../src/dashboard/app";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
-import { ORIGIN, signedIn } from "./dashboard";
-import { accept, newEvent, register, startClock, startService } from "./engine";
-import { API_KEY, api, call, callWith, silenceLog } from "./fixtures";
+import { signedIn } from "../rig/worker/dashboard";
+import { accept, newEvent, register } from "../rig/worker/engine";
+import { it } from "../rig/worker/fixture";
+import { API_KEY, api, call, callWith, ORIGIN } from "../rig/worker/requests";
 
 const POSTS = [
   ...new Set(
@@ -98,17 +98,6 @@ async function stateOf({ webhookId, eventId }: Ids): Promise<unknown> {
   ];
   return Promise.all(paths.map(async (path) => (await api("GET", path)).json()));
 }
-
-beforeEach(() => {
-  silenceLog();
-  startClock();
-  startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 describe("a form of another origin", () => {
   it("has routes to be tried on", () => {

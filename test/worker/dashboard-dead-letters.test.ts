@@ -1,27 +1,16 @@
 /** /dashboard/dead-letters: what could not be handed over, and getting rid of it. */
-import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import type { WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
 import type { DeadLetter } from "../../src/storage/dead-letter-store";
-import { signedIn } from "./dashboard";
-import { deliveryOf, newEvent, register, startClock, startService } from "./engine";
-import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+import { signedIn } from "../rig/worker/dashboard";
+import { deliveryOf, newEvent, register } from "../rig/worker/engine";
+import { it } from "../rig/worker/fixture";
+import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const PATH = "/dashboard/dead-letters";
 const MARKUP = '<img src=x onerror="alert(1)">';
-
-beforeEach(() => {
-  silenceLog();
-  startClock();
-  startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 function store() {
   return env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);

@@ -1,51 +1,26 @@
 /** /dashboard/deliveries and the page of one delivery. */
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { parseLocalTime } from "../../src/dashboard/ui/time-range";
-import { signedIn, type Visitor } from "./dashboard";
+import { it, signedIn, type Visitor, visitor } from "../rig/worker/dashboard";
 import {
-  answering,
-  type Clock,
-  consume,
-  DAY,
   deliverAll,
   deliveryOf,
   eventOf,
-  gate,
-  HOUR,
-  MINUTE,
   newEvent,
   newEvents,
   type Owed,
   register,
   ring,
-  type Service,
   type ShownWebhook,
-  startClock,
-  startService,
   subscriber,
-} from "./engine";
-import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+} from "../rig/worker/engine";
+import { answering, clock, DAY, gate, HOUR, MINUTE, service } from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
+import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const LIST = "/dashboard/deliveries";
 const MARKUP = '<img src=x onerror="alert(1)">';
 const ESCAPED = "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;";
-
-let service: Service;
-let clock: Clock;
-let visitor: Visitor;
-
-beforeEach(async () => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-  visitor = await signedIn();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 async function textOf(path: string, who: Visitor = visitor): Promise<string> {
   const response = await who.get(path);

@@ -1,47 +1,25 @@
 /** /dashboard/events and the page of one event. */
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { parseEvent } from "../../src/domain/event";
-import { signedIn, type Visitor } from "./dashboard";
+import { it, signedIn, type Visitor, visitor } from "../rig/worker/dashboard";
 import {
-  type Clock,
-  consume,
-  DAY,
   deliverAll,
   deliveryOf,
   eventOf,
-  HOUR,
   newEvent,
   newEvents,
   type Owed,
   register,
-  type Service,
-  startClock,
-  startService,
   tally,
-} from "./engine";
-import { api, bytesOf, DOCUMENTED_REPLY, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+} from "../rig/worker/engine";
+import { clock, DAY, HOUR, service } from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
+import { api, bytesOf, DOCUMENTED_REPLY, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const LIST = "/dashboard/events";
 const DOCUMENTED_ID = "evt_QNH783WW52FCCN914ZB1QAYTW0";
 const MARKUP = "<img src=x onerror='alert(1)'>";
 const ESCAPED = "&lt;img src=x onerror=&#39;alert(1)&#39;&gt;";
-
-let service: Service;
-let clock: Clock;
-let visitor: Visitor;
-
-beforeEach(async () => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-  visitor = await signedIn();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 async function textOf(path: string, who: Visitor = visitor): Promise<string> {
   const response = await who.get(path);

@@ -1,43 +1,21 @@
 /** /dashboard: whether everything is all right, and what is not, the most urgent first. */
-import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
-import { signedIn } from "./dashboard";
+import { signedIn } from "../rig/worker/dashboard";
 import {
   accept,
-  answering,
-  type Clock,
-  consume,
-  DAY,
   deliverAll,
   eventOf,
-  HOUR,
-  MINUTE,
   newEvent,
   newRoutingVersion,
   register,
-  type Service,
-  startClock,
-  startService,
-} from "./engine";
-import { api, callWith, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+} from "../rig/worker/engine";
+import { answering, clock, DAY, HOUR, it, MINUTE, service } from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
+import { api, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const MARKUP = '"><svg onload=alert(1)>';
-
-let clock: Clock;
-let service: Service;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 /** The way of an event through the relay, up to what it is answered. */
 async function arrive(data: Record<string, unknown> = { name: "Autumn" }): Promise<string> {

@@ -1,26 +1,18 @@
 /** What a page over many deliveries reads: as many rows as one over few, also in an object that has just started. */
-import { evictDurableObject, reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { evictDurableObject } from "cloudflare:test";
+import { describe, expect } from "vitest";
 import type { EventId } from "../../src/domain/ids";
-import { signedIn } from "./dashboard";
-import { accept, HOUR, inObject, type Owed, register, startClock, subscriber } from "./engine";
-import { api, bytesOf, silenceLog } from "./fixtures";
+import { signedIn } from "../rig/worker/dashboard";
+import { accept, type Owed, register, subscriber } from "../rig/worker/engine";
+import { HOUR, it } from "../rig/worker/fixture";
+import { inObject } from "../rig/worker/objects";
+import { api, bytesOf } from "../rig/worker/requests";
 
 const MANY = 100_000;
 const FEW = 100;
 const PER_ARRIVAL = 10;
 /** Where a time is, is found by bisection: 1,000 times as many arrivals are ten more looks. */
 const MORE_LOOKS = 10;
-
-beforeEach(() => {
-  silenceLog();
-  startClock();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 /** How deliveries may stand. */
 const STATES = {

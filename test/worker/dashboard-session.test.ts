@@ -1,13 +1,9 @@
 /** Signing in to the dashboard, and who may change things there. */
-import { afterEach, describe, expect, it, vi } from "vitest";
-import { API_KEY, call, callWith, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+import { describe, expect, vi } from "vitest";
+import { it } from "../rig/worker/fixture";
+import { API_KEY, call, callWith, ORIGIN, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
-const ORIGIN = "https://relay.example";
 const FORM = "application/x-www-form-urlencoded";
-
-afterEach(() => {
-  vi.restoreAllMocks();
-});
 
 function signIn(key: string, headers: Record<string, string> = { origin: ORIGIN }) {
   return call("/dashboard/sign-in", {
@@ -80,7 +76,6 @@ describe("the dashboard's session", () => {
       callWith({}, "/dashboard/sign-in", { method: "POST" }).then(() =>
         fetchAt(origin, { key: API_KEY }),
       );
-    silenceLog();
     const local = await post("http://localhost:8787");
     expect(local.headers.get("set-cookie")).toMatch(/^leadterra-relay=/);
     expect(local.headers.get("set-cookie")).not.toContain("Secure");

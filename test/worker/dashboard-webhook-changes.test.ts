@@ -1,41 +1,13 @@
 /** What a webhook's page does: hold, release, test, rotate, replay, discard, delete. */
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { signedIn, type Visitor } from "./dashboard";
-import {
-  accept,
-  answering,
-  type Clock,
-  consume,
-  deliverAll,
-  newEvents,
-  register,
-  type Service,
-  settingsOf,
-  startClock,
-  startService,
-  tally,
-} from "./engine";
-import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+import { describe, expect } from "vitest";
+import { it, signedIn, visitor } from "../rig/worker/dashboard";
+import { accept, deliverAll, newEvents, register, settingsOf, tally } from "../rig/worker/engine";
+import { answering, clock, service } from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
+import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const PATH = "/dashboard/webhooks";
 const DAY_SECONDS = 86_400;
-
-let clock: Clock;
-let service: Service;
-let visitor: Visitor;
-
-beforeEach(async () => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-  visitor = await signedIn();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 type Deed = { action: string; webhookId: string; key: string; after: Record<string, unknown> };
 

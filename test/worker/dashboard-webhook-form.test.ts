@@ -1,36 +1,14 @@
 /** Registering and editing a webhook in the dashboard, and trying a filter. */
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { signedIn, type Visitor } from "./dashboard";
-import {
-  consume,
-  eventOf,
-  inObject,
-  register,
-  registry,
-  settingsOf,
-  startClock,
-  startService,
-} from "./engine";
-import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+import { describe, expect } from "vitest";
+import { it, signedIn, visitor } from "../rig/worker/dashboard";
+import { eventOf, register, registry, settingsOf } from "../rig/worker/engine";
+import { inObject } from "../rig/worker/objects";
+import { consume } from "../rig/worker/queue";
+import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const PATH = "/dashboard/webhooks";
 const DRAFT = { url: "https://crm.example.com/in", events: "*" };
 const MARKUP = "</textarea><script>alert(1)</script>";
-
-let visitor: Visitor;
-
-beforeEach(async () => {
-  silenceLog();
-  startClock();
-  startService();
-  visitor = await signedIn();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 type Listed = { id: string; url: string };
 

@@ -1,38 +1,13 @@
 /** /dashboard/webhooks and a webhook's page: what they show, and to whom. */
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { signedIn } from "./dashboard";
-import {
-  accept,
-  answering,
-  type Clock,
-  deliverAll,
-  newEvent,
-  newEvents,
-  register,
-  type Service,
-  startClock,
-  startService,
-} from "./engine";
-import { api, READ_ONLY_API_KEY, silenceLog } from "./fixtures";
+import { describe, expect } from "vitest";
+import { signedIn } from "../rig/worker/dashboard";
+import { accept, deliverAll, newEvent, newEvents, register } from "../rig/worker/engine";
+import { answering, clock, it, service } from "../rig/worker/fixture";
+import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const PATH = "/dashboard/webhooks";
 const MARKUP = '<img src=x onerror="alert(1)">';
 const ESCAPED = "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;";
-
-let clock: Clock;
-let service: Service;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 async function shown(path: string, key?: string): Promise<string> {
   const response = await (await signedIn(key)).get(path);

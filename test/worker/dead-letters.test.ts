@@ -1,42 +1,14 @@
-import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { redrive } from "../../src/operations/dead-letters";
-import {
-  type Clock,
-  consume,
-  deliverAll,
-  diverted,
-  failStatements,
-  newEvent,
-  newEvents,
-  register,
-  SECOND,
-  type Service,
-  startClock,
-  startService,
-  subscriber,
-  tablesOf,
-  tally,
-} from "./engine";
-import { api, bytesOf, type Problem, silenceLog } from "./fixtures";
+import { deliverAll, newEvent, newEvents, register, subscriber, tally } from "../rig/worker/engine";
+import { clock, it, SECOND, service, startClock } from "../rig/worker/fixture";
+import { diverted, failStatements, tablesOf } from "../rig/worker/objects";
+import { consume } from "../rig/worker/queue";
+import { api, bytesOf, type Problem } from "../rig/worker/requests";
 
 type ShownLetter = { id: string; eventId: string | null; webhookIds: string[]; failedAt: string };
 type Page = { data: ShownLetter[]; next: string | null };
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 const fail = () => Promise.reject(new Error("the object is unreachable"));
 const LAST = 21;
@@ -166,7 +138,7 @@ describe("the list of dead letters", () => {
   it("goes on with its cursor, newest first, each one once, also those of one moment", async () => {
     vi.spyOn(Date, "now").mockReturnValue(clock.nowMs());
     await consume(Array.from({ length: 4 }, (_, index) => bytesOf(`not JSON ${index}`)));
-    clock = startClock();
+    startClock();
     for (let times = 0; times < 3; times++) {
       clock.advance(SECOND);
       await consume([bytesOf("neither")], { name: `later${times}` });

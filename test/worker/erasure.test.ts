@@ -1,42 +1,20 @@
-import { createMessageBatch, listDurableObjectIds, reset } from "cloudflare:test";
+import { createMessageBatch, listDurableObjectIds } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, vi } from "vitest";
 import type { EventId, WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
 import worker from "../../src/index";
-import {
-  type Asked,
-  type Clock,
-  DAY,
-  deliverAll,
-  deliveryOf,
-  gate,
-  inObject,
-  leavingItToTheAlarm,
-  register,
-  ring,
-  type Service,
-  startClock,
-  startService,
-  subscriber,
-} from "./engine";
-import { API_KEY, api, bytesOf, call, callWith, leadterraSignature, silenceLog } from "./fixtures";
+import { deliverAll, deliveryOf, register, ring, subscriber } from "../rig/worker/engine";
+import { type Asked, clock, DAY, gate, it, service } from "../rig/worker/fixture";
+import { inObject } from "../rig/worker/objects";
+import { leavingItToTheAlarm } from "../rig/worker/queue";
+import { API_KEY, api, bytesOf, call, callWith, leadterraSignature } from "../rig/worker/requests";
 
 const EMAIL = "zoe.quist@prospect.example";
 const SNIPPET = "hedgehogs-at-midnight";
 
-let clock: Clock;
-let service: Service;
-
 beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService(echo(500));
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
+  service.answer = echo(500);
 });
 
 /** A debug page: what was sent comes back, and is kept in the attempt log. */

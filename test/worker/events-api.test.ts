@@ -1,25 +1,16 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import {
-  answering,
-  type Clock,
-  consume,
-  DAY,
   deliverAll,
   eventOf,
-  HOUR,
-  MINUTE,
   newEvent,
   newEvents,
   type Owed,
   register,
-  SECOND,
-  type Service,
   type ShownDelivery,
-  startClock,
-  startService,
-} from "./engine";
-import { api, bytesOf, DOCUMENTED_REPLY, type Problem, silenceLog } from "./fixtures";
+} from "../rig/worker/engine";
+import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
+import { api, bytesOf, DOCUMENTED_REPLY, type Problem } from "../rig/worker/requests";
 
 type ShownEvent = {
   id: string;
@@ -32,20 +23,6 @@ type ShownEvent = {
 };
 type WholeEvent = ShownEvent & { payload: unknown; deliveries: ShownDelivery[] };
 type Page<T> = { data: T[]; next: string | null };
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 const iso = (ms: number) => new Date(ms).toISOString();
 

@@ -1,15 +1,6 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { API_KEY, api, call, DOCUMENTED_REPLY, type Problem, silenceLog } from "./fixtures";
-
-beforeEach(() => {
-  silenceLog();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+import { describe, expect } from "vitest";
+import { it } from "../rig/worker/fixture";
+import { API_KEY, api, call, DOCUMENTED_REPLY, type Problem } from "../rig/worker/requests";
 
 async function matches(filter: unknown, event: unknown = DOCUMENTED_REPLY): Promise<boolean> {
   const response = await api("POST", "/v1/filters/test", { filter, event });

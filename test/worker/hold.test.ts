@@ -1,36 +1,16 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import {
   accept,
   alarmAt,
-  answering,
-  type Clock,
   deliverAll,
   deliveryOf,
-  HOUR,
   newEvents,
   register,
-  type Service,
-  startClock,
-  startService,
   subscriber,
   tally,
-} from "./engine";
-import { api, silenceLog } from "./fixtures";
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+} from "../rig/worker/engine";
+import { answering, clock, HOUR, it, service } from "../rig/worker/fixture";
+import { api } from "../rig/worker/requests";
 
 async function paused(fields: Record<string, unknown> = {}): Promise<string> {
   const { id } = await register(fields);

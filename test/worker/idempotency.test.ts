@@ -1,6 +1,6 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type Clock, DAY, gate, MINUTE, register, startClock } from "./engine";
+import { describe, expect, vi } from "vitest";
+import { register } from "../rig/worker/engine";
+import { clock, DAY, gate, it, log, MINUTE } from "../rig/worker/fixture";
 import {
   API_KEY,
   api,
@@ -8,24 +8,10 @@ import {
   callWith,
   type Problem,
   READ_ONLY_API_KEY,
-  silenceLog,
-} from "./fixtures";
+} from "../rig/worker/requests";
 
 const OTHER_API_KEY = "other-key-with-all-rights";
 const DRAFT = { url: "https://crm.example.com/in", events: ["*"] };
-
-let clock: Clock;
-let log: ReturnType<typeof silenceLog>;
-
-beforeEach(() => {
-  log = silenceLog();
-  clock = startClock();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 type Sent = { path?: string; body?: unknown; method?: string; apiKey?: string };
 

@@ -1,9 +1,9 @@
-import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { eventIdOf, parseEventId } from "../../src/domain/ids";
 import { sha256Hex } from "../../src/domain/signature";
+import { it, log } from "../rig/worker/fixture";
 import {
   bytesOf,
   callWith,
@@ -13,23 +13,11 @@ import {
   type Problem,
   post,
   SIGNING_SECRET,
-  silenceLog,
-} from "./fixtures";
+} from "../rig/worker/requests";
 
 const PATH = "/webhooks/leadterra";
 const MAX_BODY_BYTES = 120_000;
 const REPLY_ID = "evt_QNH783WW52FCCN914ZB1QAYTW0";
-
-let log: ReturnType<typeof silenceLog>;
-
-beforeEach(() => {
-  log = silenceLog();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 /** The queue takes every event and hands it to nobody; returns what it took. */
 function takingQueue() {

@@ -1,13 +1,9 @@
-import { createMessageBatch, reset } from "cloudflare:test";
+import { createMessageBatch } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import worker from "../../src";
 import {
-  type Clock,
-  DAY,
   deliverAll,
-  HOUR,
-  inObject,
   journal,
   newEvent,
   newEvents,
@@ -15,30 +11,14 @@ import {
   type Owed,
   register,
   ring,
-  type Service,
-  startClock,
-  startService,
   subscriber,
-  tablesOf,
   tally,
-} from "./engine";
-import { api, silenceLog } from "./fixtures";
+} from "../rig/worker/engine";
+import { clock, DAY, HOUR, it, service } from "../rig/worker/fixture";
+import { inObject, tablesOf } from "../rig/worker/objects";
+import { api } from "../rig/worker/requests";
 
 const RETENTION = 30 * DAY;
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 /** One batch of the queue. */
 async function consume(events: Owed[], atMs = clock.nowMs()): Promise<void> {

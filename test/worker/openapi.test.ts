@@ -1,8 +1,8 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { conforms, parseEvent } from "../../src/domain/event";
 import { app } from "../../src/routes/app";
-import { api, bytesOf, call, callWith, silenceLog } from "./fixtures";
+import { it } from "../rig/worker/fixture";
+import { api, bytesOf, call, callWith } from "../rig/worker/requests";
 
 type Operation = {
   operationId: string;
@@ -29,15 +29,6 @@ const UNREACHABLE = new Proxy(
     },
   },
 );
-
-beforeEach(() => {
-  silenceLog();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 async function documented(): Promise<Document> {
   const response = await call("/openapi.json");

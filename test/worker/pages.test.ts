@@ -1,22 +1,13 @@
-import { reset, runInDurableObject } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect } from "vitest";
 import type { EventId } from "../../src/domain/ids";
-import { accept, type Owed, register, startClock, subscriber } from "./engine";
-import { api, bytesOf, silenceLog } from "./fixtures";
+import { accept, type Owed, register, subscriber } from "../rig/worker/engine";
+import { it } from "../rig/worker/fixture";
+import { api, bytesOf } from "../rig/worker/requests";
 
 const DELIVERIES = 100_000;
 const PER_ACCEPT = 1_000;
 const PAGE = 250;
-
-beforeEach(() => {
-  silenceLog();
-  startClock();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
 
 const body = bytesOf("{}");
 

@@ -1,50 +1,31 @@
-import {
-  abortAllDurableObjects,
-  evictDurableObject,
-  reset,
-  runInDurableObject,
-} from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { describe, expect, vi } from "vitest";
 import {
   accept,
   alarmAt,
-  answering,
-  type Clock,
-  DAY,
   deliverAll,
   deliveryOf,
-  failStatements,
-  gate,
-  HOUR,
-  inObject,
-  MINUTE,
   newEvents,
   type Owed,
   register,
   ring,
-  SECOND,
-  type Service,
   type ShownDelivery,
-  startClock,
-  startService,
   subscriber,
   tally,
-} from "./engine";
-import { api, bytesOf, silenceLog } from "./fixtures";
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+} from "../rig/worker/engine";
+import {
+  answering,
+  clock,
+  DAY,
+  gate,
+  HOUR,
+  it,
+  MINUTE,
+  SECOND,
+  service,
+} from "../rig/worker/fixture";
+import { failStatements, inObject } from "../rig/worker/objects";
+import { api, bytesOf } from "../rig/worker/requests";
 
 /** A webhook that is owed this many events. */
 async function owing(

@@ -1,41 +1,21 @@
-import { abortAllDurableObjects, reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { abortAllDurableObjects } from "cloudflare:test";
+import { describe, expect, vi } from "vitest";
 import {
   accept,
   alarmAt,
-  type Clock,
   deliverAll,
-  gate,
-  MINUTE,
   newEvents,
   register,
   registry,
   ring,
-  type Service,
   type ShownWebhook,
   settingsOf,
-  startClock,
-  startService,
   subscriber,
-  tablesOf,
   tally,
-  withBindings,
-} from "./engine";
-import { api, type Problem, silenceLog } from "./fixtures";
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+} from "../rig/worker/engine";
+import { clock, gate, it, MINUTE, service } from "../rig/worker/fixture";
+import { tablesOf, withBindings } from "../rig/worker/objects";
+import { api, type Problem } from "../rig/worker/requests";
 
 const fail = () => Promise.reject(new Error("the object is unreachable"));
 

@@ -1,46 +1,32 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, vi } from "vitest";
 import {
   accept,
-  answering,
-  type Clock,
-  consume,
-  DAY,
   deliverAll,
   deliveryOf,
   eventOf,
-  gate,
-  HOUR,
-  MINUTE,
   newEvent,
   newEvents,
   newRoutingVersion,
   type Owed,
   register,
   ring,
-  SECOND,
-  type Service,
   type ShownDelivery,
-  startClock,
-  startService,
   subscriber,
   tally,
-} from "./engine";
-import { api, type Problem, silenceLog } from "./fixtures";
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+} from "../rig/worker/engine";
+import {
+  answering,
+  clock,
+  DAY,
+  gate,
+  HOUR,
+  it,
+  MINUTE,
+  SECOND,
+  service,
+} from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
+import { api, type Problem } from "../rig/worker/requests";
 
 const UNKNOWN_EVENT = "evt_00000000000000000000000000";
 const UNKNOWN_WEBHOOK = "wh_00000000000000000000000000";

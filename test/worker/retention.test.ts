@@ -1,48 +1,26 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect } from "vitest";
 import {
   accept,
   alarmAt,
-  answering,
-  type Clock,
-  DAY,
   deliverAll,
   deliveryOf,
-  HOUR,
-  inObject,
-  MINUTE,
   newEvent,
   newEvents,
   register,
   ring,
-  SECOND,
-  type Service,
-  startClock,
-  startService,
   subscriber,
-  tablesOf,
   tally,
-  withVariables,
-} from "./engine";
-import { api, silenceLog } from "./fixtures";
+} from "../rig/worker/engine";
+import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { inObject, tablesOf, withVariables } from "../rig/worker/objects";
+import { api } from "../rig/worker/requests";
 
 const RETENTION = 30 * DAY;
 /** A sixth of it. */
 const PERIOD = 5 * DAY;
 
-let service: Service;
-let clock: Clock;
-
 beforeEach(() => {
-  silenceLog();
-  clock = startClock();
   clock.setTo((Math.floor(clock.nowMs() / PERIOD) + 1) * PERIOD + HOUR);
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
 });
 
 const pause = (id: string) => api("POST", `/v1/webhooks/${id}/pause`);

@@ -1,35 +1,7 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import {
-  type Asked,
-  accept,
-  type Clock,
-  DAY,
-  deliverAll,
-  HOUR,
-  newEvents,
-  register,
-  SECOND,
-  type Service,
-  type ShownWebhook,
-  startClock,
-  startService,
-} from "./engine";
-import { api, leadterraSignature, silenceLog } from "./fixtures";
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+import { describe, expect } from "vitest";
+import { accept, deliverAll, newEvents, register, type ShownWebhook } from "../rig/worker/engine";
+import { type Asked, clock, DAY, HOUR, it, SECOND, service } from "../rig/worker/fixture";
+import { api, leadterraSignature } from "../rig/worker/requests";
 
 /** Standard Webhooks 1.0, by WebCrypto alone: `v1,` and the base64 HMAC-SHA256 of id, seconds and body. */
 async function standardSignature({ headers, body }: Asked, secret: string): Promise<string> {

@@ -1,14 +1,10 @@
 /** `service:NAME/path`: a webhook that goes to another Worker or a private network through a binding. */
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { Attempts } from "../../src/actors/subscriber/attempt";
 import { newWebhookId } from "../../src/domain/ids";
 import { newWebhook } from "../../src/domain/webhook";
-import { API_KEY, bytesOf, callWith, silenceLog } from "./fixtures";
-
-silenceLog();
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+import { it } from "../rig/worker/fixture";
+import { API_KEY, bytesOf, callWith } from "../rig/worker/requests";
 
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 

@@ -1,36 +1,16 @@
-import { reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, vi } from "vitest";
 import {
   accept,
-  answering,
-  type Clock,
   deliverAll,
   deliveryOf,
-  gate,
   newEvents,
   register,
   ring,
-  type Service,
   settingsOf,
-  startClock,
-  startService,
   subscriber,
-} from "./engine";
-import { api, silenceLog } from "./fixtures";
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+} from "../rig/worker/engine";
+import { answering, clock, gate, it, service } from "../rig/worker/fixture";
+import { api } from "../rig/worker/requests";
 
 const patch = (id: string, changes: unknown) => api("PATCH", `/v1/webhooks/${id}`, changes);
 

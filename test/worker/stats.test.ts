@@ -1,30 +1,9 @@
-import { evictDurableObject, reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { evictDurableObject } from "cloudflare:test";
+import { describe, expect } from "vitest";
 import { type HourCounters, sum } from "../../src/domain/counters";
-import {
-  accept,
-  type Clock,
-  deliverAll,
-  newEvent,
-  register,
-  startClock,
-  startService,
-  subscriber,
-} from "./engine";
-import { api, silenceLog } from "./fixtures";
-
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+import { accept, deliverAll, newEvent, register, subscriber } from "../rig/worker/engine";
+import { clock, it } from "../rig/worker/fixture";
+import { api } from "../rig/worker/requests";
 
 async function countDelivered(webhookId: string): Promise<number> {
   const { hours } = await subscriber(webhookId).stats(0);

@@ -1,38 +1,19 @@
-import { evictDurableObject, reset } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { evictDurableObject } from "cloudflare:test";
+import { describe, expect, vi } from "vitest";
 import {
   accept,
   alarmAt,
-  type Clock,
   deliverAll,
-  gate,
-  inObject,
   newEvent,
   newEvents,
   type Owed,
   register,
   ring,
-  type Service,
-  startClock,
-  startService,
   subscriber,
-  tablesOf,
-} from "./engine";
-import { api, bytesOf, silenceLog } from "./fixtures";
-
-let service: Service;
-let clock: Clock;
-
-beforeEach(() => {
-  silenceLog();
-  clock = startClock();
-  service = startService();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  await reset();
-});
+} from "../rig/worker/engine";
+import { clock, gate, it, service } from "../rig/worker/fixture";
+import { inObject, tablesOf } from "../rig/worker/objects";
+import { api, bytesOf } from "../rig/worker/requests";
 
 describe("accept", () => {
   it("takes an id that is twice in a batch once, as it came first", async () => {

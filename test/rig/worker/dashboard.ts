@@ -1,7 +1,14 @@
 /** Signed in to the dashboard, as a browser is: with the cookie, and from a page of its own. */
-import { API_KEY, call } from "./fixtures";
+import { it as base } from "./fixture";
+import { API_KEY, call, ORIGIN } from "./requests";
 
-export const ORIGIN = "https://relay.example";
+/** Whoever is signed in with the full key in the test that runs. */
+export let visitor: Visitor;
+
+export const it = base.extend("visitor", { auto: true }, async () => {
+  visitor = await signedIn();
+  return visitor;
+});
 
 export type Visitor = {
   cookie: string;

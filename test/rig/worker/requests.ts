@@ -1,15 +1,14 @@
-/** What tests inside workerd share: the same values that vitest.config.ts binds. */
+/** Requests to the whole Worker inside workerd, with the same values that vitest.config.ts binds. */
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
-import { vi } from "vitest";
-import worker from "../../src/index";
+import worker from "../../../src/index";
 
 export const SIGNING_SECRET = "test-signing-secret-one";
 export const OTHER_SIGNING_SECRET = "test-signing-secret-two";
 export const API_KEY = "test-key-with-all-rights";
 export const READ_ONLY_API_KEY = "test-key-that-only-reads";
 
-const ORIGIN = "https://relay.example";
+export const ORIGIN = "https://relay.example";
 
 /** The hex HMAC-SHA256 that Leadterra's page describes, by WebCrypto alone. */
 export async function leadterraSignature(
@@ -50,15 +49,6 @@ export async function callWith(
   const response = await worker.fetch(request, { ...env, ...bindings } as Env, context);
   await waitOnExecutionContext(context);
   return response;
-}
-
-/** Keeps the relay's log out of the test report, until `vi.restoreAllMocks()`; what it said can be asked. */
-export function silenceLog(): { lines: () => Record<string, unknown>[]; text: () => string } {
-  const spies = (["log", "warn", "error"] as const).map((method) =>
-    vi.spyOn(console, method).mockImplementation(() => undefined),
-  );
-  const said = () => spies.flatMap((spy) => spy.mock.calls.map(([line]) => String(line)));
-  return { lines: () => said().map((line) => JSON.parse(line)), text: () => said().join("\n") };
 }
 
 /** An RFC 9457 problem, as every error of the relay is one. */

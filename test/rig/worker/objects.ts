@@ -1,0 +1,77 @@
+/** A look into the objects of the relay, and hands to break them with. */
+import { runInDurableObject } from "cloudflare:test";
+
+/** Any object of the relay; its methods do not matter here, and their types are deep. */
+export type Stub = Pick<DurableObjectStub, "id">;
+
+export function inObject<R>(
+  stub: Stub,
+  look: (state: DurableObjectState) => R | Promise<R>,
+): Promise<R> {
+  return runInDurableObject(stub as DurableObjectStub, (_, state) => look(state));
+}
+
+/** The object's own tables. */
+export function tablesOf(stub: Stub): Promise<string[]> {
+  return inObject(stub, (state) =>
+    state.storage.sql
+      .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+      .toArray()
+      .map(({ name }) => name)
+      .filter((name) => !name.startsWith("_cf_") && !name.startsWith("sqlite_")),
+  );
+}
+
+/** Gives an object other variables than those that are bound, until it is evicted. */
+export async function withVariables(
+  stub: Stub,
+  variables: Partial<Record<keyof Env, string>>,
+): Promise<void> {
+  await runInDurableObject(stub as DurableObjectStub, (instance) => {
+    const object = instance as unknown as { env: Env };
+    object.env = { ...object.env, ...variables } as Env;
+  });
+}
+
+/** Gives an object other bindings, until it is evicted. */
+export async function withBindings(
+  stub: Stub,
+  change: (env: Env) => { [Name in keyof Env]?: unknown },
+): Promise<void> {
+  await runInDurableObject(stub as DurableObjectStub, (instance) => {
+    const object = instance as unknown as { env: Env };
+    object.env = { ...object.env, ...change(object.env) } as Env;
+  });
+}
+
+/** Calls to an object of this namespace that go elsewhere: `methods` of the objects named in `only`, or of all. */
+export function diverted<N extends { getByName(name: string): object }>(
+  namespace: N,
+  methods: Record<string, (...parameters: never[]) => unknown>,
+  only?: readonly string[],
+): N {
+  const getByName = (name: string) => {
+    const stub = namespace.getByName(name);
+    if (only !== undefined && !only.includes(name)) return stub;
+    return new Proxy(stub, {
+      get: (target, key) => methods[String(key)] ?? Reflect.get(target, key),
+    });
+  };
+  return { getByName } as unknown as N;
+}
+
+/** The next `times` statements of an object's SQL that begin with `start` fail with `message`, until it is evicted. */
+export async function failStatements(
+  stub: Stub,
+  { start, message, times }: { start: string; message: string; times: number },
+): Promise<void> {
+  await inObject(stub, (state) => {
+    const { sql } = state.storage;
+    const exec = sql.exec.bind(sql);
+    let left = times;
+    sql.exec = ((query: string, ...bindings: SqlStorageValue[]) => {
+      if (query.startsWith(start) && left-- > 0) throw new Error(message);
+      return exec(query, ...bindings);
+    }) as typeof sql.exec;
+  });
+}
