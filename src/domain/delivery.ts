@@ -1,6 +1,6 @@
 /**
- * The delivery state machine: `pending → delivered | undeliverable | cancelled`, and what each outcome means
- * for the webhook as a whole. Pure: the clock and chance come in as arguments.
+ * The delivery state machine: `pending → delivered | undeliverable | cancelled`. Pure: the clock and chance come in as
+ * arguments. What outcomes mean for the webhook as a whole is in `health.ts`.
  */
 import { retryWaitMs } from "./schedule";
 
@@ -114,95 +114,4 @@ export function reopen(before: Progress, nowMs: number): Progress {
     dueAtMs: nowMs,
     completedAtMs: null,
   };
-}
-
-/** What the outcomes of its attempts say about the webhook as a whole. */
-export type Health = {
-  /** Failures since the last success; interruptions do not count. */
-  failuresInARow: number;
-  /** The first of the failures since the last success or resume, Unix milliseconds. */
-  failingSinceMs: number | null;
-  /** Failures since `failingSinceMs`. */
-  failuresSince: number;
-  /** Attempts go out one at a time until one succeeds. */
-  probing: boolean;
-  /** The end of the last probe; null when the next may go at once. */
-  lastProbeEndedAtMs: number | null;
-  /** A service asked for a pause until then, Unix milliseconds. */
-  postponedUntilMs: number | null;
-  disabled: DisabledReason | null;
-};
-
-export type DisabledReason = "gone" | "failing";
-
-export const HEALTHY: Health = {
-  failuresInARow: 0,
-  failingSinceMs: null,
-  failuresSince: 0,
-  probing: false,
-  lastProbeEndedAtMs: null,
-  postponedUntilMs: null,
-  disabled: null,
-};
-
-/** Failures in a row after which a backlog is probed, not hammered. */
-const FAILURES_BEFORE_PROBING = 10;
-const DISABLE_AFTER_MS = 5 * 86_400_000;
-const DISABLE_AFTER_FAILURES = 10;
-
-/** The webhook's health after an attempt came to `outcome`; the same object when nothing changed. */
-export function assess(before: Health, outcome: Outcome): Health {
-  if (outcome.error === "interrupted") return before;
-  if (outcome.error === null) return recovered(before);
-  const endedAtMs = outcome.startedAtMs + outcome.durationMs;
-  const failingSinceMs = before.failingSinceMs ?? endedAtMs;
-  const failuresInARow = before.failuresInARow + 1;
-  const failuresSince = before.failuresSince + 1;
-  const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
-  return {
-    failuresInARow,
-    failingSinceMs,
-    failuresSince,
-    probing,
-    lastProbeEndedAtMs: probing ? endedAtMs : null,
-    postponedUntilMs: latest(before.postponedUntilMs, outcome.retryAfterMs),
-    disabled:
-      before.disabled ?? disabledBy(outcome.statusCode, endedAtMs - failingSinceMs, failuresSince),
-  };
-}
-
-/** A success ends the failing; a pause that the service asked for and a 410 stand. */
-function recovered(before: Health): Health {
-  if (before.failuresInARow === 0 && before.failingSinceMs === null && !before.probing)
-    return before;
-  const { postponedUntilMs, disabled } = before;
-  return { ...HEALTHY, postponedUntilMs, disabled };
-}
-
-function disabledBy(
-  statusCode: number | null,
-  failingForMs: number,
-  failuresSince: number,
-): DisabledReason | null {
-  if (statusCode === GONE) return "gone";
-  return failingForMs >= DISABLE_AFTER_MS && failuresSince >= DISABLE_AFTER_FAILURES
-    ? "failing"
-    : null;
-}
-
-/** The webhook's health after a person released it: the failure clock starts anew. */
-export function release(before: Health, wasDisabled: boolean): Health {
-  const probing = wasDisabled || before.probing;
-  return {
-    ...HEALTHY,
-    failuresInARow: before.failuresInARow,
-    probing,
-    lastProbeEndedAtMs: wasDisabled ? null : before.lastProbeEndedAtMs,
-    postponedUntilMs: before.postponedUntilMs,
-  };
-}
-
-function latest(a: number | null, b: number | null): number | null {
-  if (a === null || b === null) return a ?? b;
-  return Math.max(a, b);
 }

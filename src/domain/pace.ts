@@ -1,5 +1,5 @@
 /** When attempts of a webhook may start, and how many at once: rate limit, probing, pause, window. Pure. */
-import type { Health } from "./delivery";
+import type { Health } from "./health";
 
 /** https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections */
 const MAX_IN_FLIGHT = 6;

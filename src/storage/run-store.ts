@@ -3,8 +3,8 @@
  * (The head of `delivery-tables.ts` lists all tables of the object.)
  */
 import { emptyHour, type HourCounters } from "../domain/counters";
-import type { Health, Trigger } from "../domain/delivery";
-import { HEALTHY } from "../domain/delivery";
+import type { Trigger } from "../domain/delivery";
+import { HEALTHY, type Health } from "../domain/health";
 import type { EventId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
@@ -96,7 +96,9 @@ export class RunStore {
   run(): Run {
     if (!tableNames(this.#sql).includes("run")) return emptyRun();
     const [row] = this.#sql.exec<{ state: string }>("SELECT state FROM run").toArray();
-    return row === undefined ? emptyRun() : { ...emptyRun(), ...JSON.parse(row.state) };
+    if (row === undefined) return emptyRun();
+    const stored = JSON.parse(row.state);
+    return { ...emptyRun(), ...stored, health: { ...HEALTHY, ...stored.health } };
   }
 
   saveRun(run: Run): void {

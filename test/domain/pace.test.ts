@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { HEALTHY } from "../../src/domain/delivery";
+import { HEALTHY } from "../../src/domain/health";
 import {
   opensAtMs,
   pauseEndsAtMs,

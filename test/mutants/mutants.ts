@@ -234,7 +234,7 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "hammering a dead service instead of probing it",
-    file: "src/domain/delivery.ts",
+    file: "src/domain/health.ts",
     edits: [["before.probing || failuresInARow >= FAILURES_BEFORE_PROBING", "before.probing"]],
     suite: simulation,
   },

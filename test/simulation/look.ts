@@ -1,5 +1,6 @@
 /** What the objects have stored, read from outside; on disk or as the object itself sees it. */
-import type { AttemptRecord, DeliveryStatus, Health } from "../../src/domain/delivery";
+import type { AttemptRecord, DeliveryStatus } from "../../src/domain/delivery";
+import type { Health } from "../../src/domain/health";
 import type { Webhook } from "../../src/domain/webhook";
 import { decodeLog } from "../../src/storage/attempt-log";
 import type { ObjectStorage } from "./storage";

@@ -399,17 +399,22 @@ describe("Retry-After", () => {
     expect(await tally(id)).toEqual({ delivered: 3 });
   });
 
-  it("is overridden by a manual retry, for that delivery only", async () => {
+  it("is overridden by a manual retry, for that delivery only while it fails", async () => {
     service.answer = answering(503, { headers: { "retry-after": "3600" } });
     const { id } = await owing(1);
     await ring(subscriber(id));
     const [asked, waiting] = (await newEvents(2)) as [Owed, Owed];
     await accept(id, [asked, waiting]);
-    service.answer = answering(204);
+    service.answer = answering(500);
     expect((await retry(id, asked.id)).status).toBe(202);
     await deliverAll(id, clock);
     expect(service.ids().slice(1)).toEqual([asked.id]);
-    expect(await tally(id)).toEqual({ delivered: 1, pending: 2 });
+    service.answer = answering(204);
+    expect((await retry(id, asked.id)).status).toBe(202);
+    await deliverAll(id, clock);
+    // It succeeded: the service takes deliveries again, and the pause is over for what has not failed itself.
+    expect(service.ids().slice(2)).toEqual([asked.id, waiting.id]);
+    expect(await tally(id)).toEqual({ delivered: 2, pending: 1 });
     clock.advance(HOUR + SECOND);
     await deliverAll(id, clock);
     expect(await tally(id)).toEqual({ delivered: 3 });

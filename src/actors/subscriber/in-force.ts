@@ -1,6 +1,6 @@
 /** What is in force for a webhook: its settings as the Registry pushed them, and the relay's configuration. */
 import { configOf } from "../../config";
-import type { Health } from "../../domain/delivery";
+import type { Health } from "../../domain/health";
 import type { Terms } from "../../domain/pace";
 import { parseSchedule } from "../../domain/schedule";
 import type { Webhook } from "../../domain/webhook";

@@ -8,7 +8,8 @@
  * what came of its attempts is counted from their own rows when the object starts again.
  */
 import { emptyHour, HOUR_MS, type HourCounters } from "../../domain/counters";
-import { assess, type Health, type Outcome } from "../../domain/delivery";
+import type { Outcome } from "../../domain/delivery";
+import { assess, type Health, isNotable } from "../../domain/health";
 import type { EventId } from "../../domain/ids";
 import { spacingMs } from "../../domain/pace";
 import type { DeliveryStore } from "../../storage/delivery-store";
@@ -226,14 +227,14 @@ export class Ledger {
     if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
     const outcome = isStale ? { ...given, retryAfterMs: null } : given;
     this.#answered.push({ ...leased, outcome });
-    if (!isStale) this.#assess(outcome);
+    if (!isStale) this.#assess(outcome, leased.delivery);
   }
 
-  #assess(outcome: Outcome): void {
+  #assess(outcome: Outcome, { id: eventId, event }: StoredDelivery): void {
     const before = this.#run.health;
-    const after = assess(before, outcome);
-    if (after === before) return;
+    const after = assess(before, outcome, { eventId, event });
     this.#run.health = after;
+    if (!isNotable(before, after)) return;
     this.#runIsOnDisk = false;
     this.#host.healthChanged(before, after);
   }

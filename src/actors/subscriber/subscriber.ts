@@ -5,13 +5,8 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { configOf } from "../../config";
-import {
-  type AttemptRecord,
-  type DeliveryView,
-  HEALTHY,
-  type Health,
-  release,
-} from "../../domain/delivery";
+import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
+import { type Health, release, renew } from "../../domain/health";
 import { type EventId, randomEventId } from "../../domain/ids";
 import { spacingMs } from "../../domain/pace";
 import { REGISTRY_NAME } from "../../domain/placement";
@@ -142,9 +137,9 @@ export class Subscriber extends DurableObject<Env> {
     const { health } = ledger;
     const wasDisabled = before.status === "disabled" || health.disabled !== null;
     if (after.urlVersion > before.version) {
-      ledger.setHealth({ ...HEALTHY, probing: wasDisabled });
+      ledger.setHealth(renew(health, wasDisabled, Date.now()));
     } else if (after.resumedVersion > before.version)
-      ledger.setHealth(release(health, wasDisabled));
+      ledger.setHealth(release(health, wasDisabled, Date.now()));
     else if (after.status === "disabled") ledger.setHealth({ ...health, disabled: null });
   }
 

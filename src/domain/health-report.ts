@@ -1,0 +1,114 @@
+/** How a webhook is doing, as one object: answers, pages, alerts and metrics all say it from here. Pure. */
+import type { Health, LastFailure } from "./health";
+import { LATE_AFTER_MS } from "./health";
+import type { WebhookStatus } from "./webhook";
+
+/** The first that fits, in this order. */
+export const HEALTH_STATES = [
+  "disabled",
+  "paused",
+  "misconfigured",
+  "unconnected",
+  "probing",
+  "postponed",
+  "failing",
+  "late",
+  "healthy",
+] as const;
+export type HealthState = (typeof HEALTH_STATES)[number];
+
+/** Every time in Unix milliseconds. */
+export type HealthReport = {
+  state: HealthState;
+  /** When the state began; null where that is not known, as of a webhook that never failed. */
+  sinceMs: number | null;
+  /** Of the delivery that goes next. */
+  nextAttemptAtMs: number | null;
+  /** What there is now, however old. */
+  pending: number;
+  undeliverable: number;
+  /** By the waits of schedule and Retry-After: limits and slots are what makes a delivery late. */
+  oldestDueAtMs: number | null;
+  lastSuccessAtMs: number | null;
+  lastFailure: LastFailure | null;
+};
+
+/** What decides about the state. */
+export type Standing = {
+  status: WebhookStatus;
+  /** When a person or the relay last changed `status`; null when it never changed, or before that was kept. */
+  statusSinceMs: number | null;
+  /** A variable that does not parse holds deliveries. */
+  misconfigured: boolean;
+  /** A `listener:` without a connection, and since when; null for every other webhook. */
+  unconnected: { sinceMs: number | null } | null;
+  health: Health;
+};
+
+export type Queue = Pick<
+  HealthReport,
+  "nextAttemptAtMs" | "pending" | "undeliverable" | "oldestDueAtMs"
+>;
+
+export function reportHealth(standing: Standing, queue: Queue, nowMs: number): HealthReport {
+  const { lastSuccessAtMs, lastFailure } = standing.health;
+  return {
+    ...stateOf(standing, queue.oldestDueAtMs, nowMs),
+    ...queue,
+    lastSuccessAtMs,
+    lastFailure,
+  };
+}
+
+export function stateOf(
+  standing: Standing,
+  oldestDueAtMs: number | null,
+  nowMs: number,
+): Pick<HealthReport, "state" | "sinceMs"> {
+  for (const [state, sinceMs] of RULES) {
+    const since = sinceMs(standing, oldestDueAtMs, nowMs);
+    if (since !== undefined) return { state, sinceMs: since };
+  }
+  return { state: "healthy", sinceMs: wellSinceMs(standing) };
+}
+
+/** Since when a state holds; undefined when it does not. */
+type Rule = (
+  standing: Standing,
+  oldestDueAtMs: number | null,
+  nowMs: number,
+) => number | null | undefined;
+
+const RULES: readonly [HealthState, Rule][] = [
+  [
+    "disabled",
+    ({ status, statusSinceMs, health }) => {
+      if (status === "disabled") return statusSinceMs ?? health.disabledFromMs;
+      return health.disabled === null ? undefined : health.disabledFromMs;
+    },
+  ],
+  ["paused", ({ status, statusSinceMs }) => (status === "paused" ? statusSinceMs : undefined)],
+  ["misconfigured", ({ misconfigured }) => (misconfigured ? null : undefined)],
+  ["unconnected", ({ unconnected }) => unconnected?.sinceMs],
+  ["probing", ({ health }) => (health.probing ? health.probingFromMs : undefined)],
+  [
+    "postponed",
+    ({ health }, _, nowMs) =>
+      (health.postponedUntilMs ?? 0) > nowMs ? health.postponedFromMs : undefined,
+  ],
+  ["failing", ({ health }) => health.failingFromMs ?? undefined],
+  [
+    "late",
+    ({ health }, oldestDueAtMs, nowMs) => {
+      if (oldestDueAtMs === null || oldestDueAtMs + LATE_AFTER_MS > nowMs) return undefined;
+      return health.lateFromMs ?? oldestDueAtMs + LATE_AFTER_MS;
+    },
+  ],
+];
+
+/** After the last trouble, pause or postponement. */
+function wellSinceMs({ health, statusSinceMs }: Standing): number | null {
+  const times = [health.wellFromMs, health.postponedUntilMs, statusSinceMs];
+  const known = times.filter((time) => time !== null);
+  return known.length === 0 ? null : Math.max(...known);
+}

@@ -1,0 +1,242 @@
+/**
+ * How a webhook's service is doing: what the outcomes of attempts say, kept with the state of the engine, and the one
+ * object that answers, pages, alerts and metrics take it from. Pure: the clock comes in as an argument.
+ */
+import type { AttemptError, Outcome } from "./delivery";
+
+import type { EventId } from "./ids";
+import { isOwnEvent } from "./own-event";
+
+/** What is remembered of the outcomes. Every time in Unix milliseconds; null for what did not happen yet. */
+export type Health = {
+  /** Failures since the last success; interruptions do not count. */
+  failuresInARow: number;
+  /** The end of the first of the failures since the last success or resume. */
+  failingSinceMs: number | null;
+  /** Failures since `failingSinceMs`. */
+  failuresSince: number;
+  /** Attempts go out one at a time until one succeeds. */
+  probing: boolean;
+  /** The end of the last probe; null when the next may go at once. */
+  lastProbeEndedAtMs: number | null;
+  /** A service asked for a pause until then. */
+  postponedUntilMs: number | null;
+  disabled: DisabledReason | null;
+  lastSuccessAtMs: number | null;
+  lastFailure: LastFailure | null;
+  /** When each state began: with the end of the attempt that brought it, or a person's doing. */
+  failingFromMs: number | null;
+  probingFromMs: number | null;
+  postponedFromMs: number | null;
+  disabledFromMs: number | null;
+  lateFromMs: number | null;
+  /** The end of the last trouble. */
+  wellFromMs: number | null;
+  /** Whether the relay's own events have told that probing began: `owed` when nothing but a relay event failed yet. */
+  told: "nothing" | "owed" | "failing";
+};
+
+export type DisabledReason = "gone" | "failing";
+
+export type LastFailure = {
+  atMs: number;
+  eventId: EventId;
+  statusCode: number | null;
+  error: AttemptError;
+  /** At most 1 KB; null without any, and once the event was erased. */
+  responseBody: string | null;
+};
+
+export const HEALTHY: Health = {
+  failuresInARow: 0,
+  failingSinceMs: null,
+  failuresSince: 0,
+  probing: false,
+  lastProbeEndedAtMs: null,
+  postponedUntilMs: null,
+  disabled: null,
+  lastSuccessAtMs: null,
+  lastFailure: null,
+  failingFromMs: null,
+  probingFromMs: null,
+  postponedFromMs: null,
+  disabledFromMs: null,
+  lateFromMs: null,
+  wellFromMs: null,
+  told: "nothing",
+};
+
+/** Failures in a row after which a backlog is probed, not hammered. */
+const FAILURES_BEFORE_PROBING = 10;
+const GONE = 410;
+const DISABLE_AFTER_MS = 5 * 86_400_000;
+const DISABLE_AFTER_FAILURES = 10;
+/** One failure among successes is no trouble yet: so many in a row are, or one without a success for so long. */
+const FAILURES_BEFORE_FAILING = 3;
+const FAILING_WITHOUT_SUCCESS_MS = 300_000;
+const MAX_KEPT_BODY_BYTES = 1_024;
+/** What was due so long ago is late. */
+export const LATE_AFTER_MS = 60_000;
+
+/** The delivery that an outcome belongs to. */
+export type Subject = {
+  eventId: EventId;
+  event: string;
+  /** The service lives and does not want this event: an answer of the webhook's `giveUpOn`. */
+  givenUp?: boolean;
+};
+
+/** The webhook's health after an attempt came to `outcome`; the same object when it says nothing. */
+export function assess(before: Health, outcome: Outcome, subject: Subject): Health {
+  if (outcome.error === "interrupted" || subject.givenUp) return before;
+  if (outcome.error === null) return succeeded(before, outcome);
+  const endedAtMs = endOf(outcome);
+  const failingSinceMs = before.failingSinceMs ?? endedAtMs;
+  const failuresInARow = before.failuresInARow + 1;
+  const failuresSince = before.failuresSince + 1;
+  const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
+  const disabled =
+    before.disabled ?? disabledBy(outcome.statusCode, endedAtMs - failingSinceMs, failuresSince);
+  const isFailing =
+    failuresInARow >= FAILURES_BEFORE_FAILING ||
+    before.lastSuccessAtMs === null ||
+    before.lastSuccessAtMs < endedAtMs - FAILING_WITHOUT_SUCCESS_MS;
+  return {
+    ...before,
+    failuresInARow,
+    failingSinceMs,
+    failuresSince,
+    probing,
+    lastProbeEndedAtMs: probing ? endedAtMs : null,
+    postponedUntilMs: latest(before.postponedUntilMs, outcome.retryAfterMs),
+    disabled,
+    lastFailure: lastFailureOf(outcome, outcome.error, subject),
+    failingFromMs: before.failingFromMs ?? (isFailing ? endedAtMs : null),
+    probingFromMs: before.probingFromMs ?? (probing ? endedAtMs : null),
+    postponedFromMs: postponedFromMs(before, outcome, endedAtMs),
+    disabledFromMs: disabled === null ? null : (before.disabledFromMs ?? endedAtMs),
+    told: toldAfter(before, probing, subject.event),
+  };
+}
+
+/** A success ends the failing and a pause that the service asked for before the attempt began; a 410 stands. */
+function succeeded(before: Health, outcome: Outcome): Health {
+  const endedAtMs = endOf(outcome);
+  const lastSuccessAtMs = latest(before.lastSuccessAtMs, endedAtMs);
+  const { postponedFromMs, disabled, disabledFromMs, lastFailure, lateFromMs } = before;
+  const stands = postponedFromMs !== null && outcome.startedAtMs <= postponedFromMs;
+  const isPostponed = before.postponedUntilMs !== null && before.postponedUntilMs > endedAtMs;
+  const wasWell = before.failingFromMs === null && !before.probing && (stands || !isPostponed);
+  return {
+    ...HEALTHY,
+    postponedUntilMs: stands ? before.postponedUntilMs : null,
+    postponedFromMs: stands ? postponedFromMs : null,
+    disabled,
+    disabledFromMs,
+    lastSuccessAtMs,
+    lastFailure,
+    lateFromMs,
+    wellFromMs: wasWell ? before.wellFromMs : endedAtMs,
+  };
+}
+
+/** Whether the difference is more than another success: that one is told by the deliveries' own rows too. */
+export function isNotable(before: Health, after: Health): boolean {
+  const { lastSuccessAtMs: _, lateFromMs: __, ...then } = before;
+  return Object.entries(then).some(([key, value]) => after[key as keyof Health] !== value);
+}
+
+/** Tells whether what is about to be sent is late. @param dueAtMs when what has been due longest became due. */
+export function noteLateness(before: Health, dueAtMs: number | null, nowMs: number): Health {
+  const isLate = dueAtMs !== null && dueAtMs + LATE_AFTER_MS <= nowMs;
+  if (isLate === (before.lateFromMs !== null)) return before;
+  if (isLate) return { ...before, lateFromMs: dueAtMs + LATE_AFTER_MS };
+  return { ...before, lateFromMs: null, wellFromMs: latest(before.wellFromMs, nowMs) };
+}
+
+/** The webhook's health after a person released it: the failure clock starts anew, and the next probe goes at once. */
+export function release(before: Health, wasDisabled: boolean, nowMs: number): Health {
+  const probing = wasDisabled || before.probing;
+  return {
+    ...before,
+    failingSinceMs: null,
+    failuresSince: 0,
+    probing,
+    lastProbeEndedAtMs: null,
+    probingFromMs: before.probingFromMs ?? (probing ? nowMs : null),
+    disabled: null,
+    disabledFromMs: null,
+  };
+}
+
+/** The webhook got another URL: what the service of before did says nothing about this one. */
+export function renew(before: Health, wasDisabled: boolean, nowMs: number): Health {
+  const { lastSuccessAtMs, lastFailure, told } = before;
+  const probingFromMs = wasDisabled ? nowMs : null;
+  return {
+    ...HEALTHY,
+    lastSuccessAtMs,
+    lastFailure,
+    probing: wasDisabled,
+    probingFromMs,
+    told: told === "failing" ? told : "nothing",
+  };
+}
+
+/** A test was answered: the service is there, so the next probe need not wait. */
+export function answeredTest(before: Health): Health {
+  return before.probing ? { ...before, lastProbeEndedAtMs: null } : before;
+}
+
+/** What an answer said of an erased event goes too. */
+export function erased(before: Health, id: EventId): Health {
+  if (before.lastFailure?.eventId !== id) return before;
+  return { ...before, lastFailure: { ...before.lastFailure, responseBody: null } };
+}
+
+function lastFailureOf(outcome: Outcome, error: AttemptError, { eventId }: Subject): LastFailure {
+  const { statusCode, responseBody } = outcome;
+  const kept = responseBody === null ? null : firstBytes(responseBody, MAX_KEPT_BODY_BYTES);
+  return { atMs: endOf(outcome), eventId, statusCode, error, responseBody: kept };
+}
+
+/** Whole characters only. */
+function firstBytes(text: string, bytes: number): string {
+  const buffer = new Uint8Array(bytes);
+  const { read } = new TextEncoder().encodeInto(text, buffer);
+  return text.slice(0, read);
+}
+
+function postponedFromMs(before: Health, outcome: Outcome, endedAtMs: number): number | null {
+  if (outcome.retryAfterMs === null) return before.postponedFromMs;
+  const { postponedUntilMs } = before;
+  const isPostponed = postponedUntilMs !== null && postponedUntilMs > endedAtMs;
+  return isPostponed ? (before.postponedFromMs ?? endedAtMs) : endedAtMs;
+}
+
+/** A relay event that fails makes no relay event; the next other one does. After a resume nothing is owed. */
+function toldAfter(before: Health, probing: boolean, event: string): Health["told"] {
+  const owed = before.told === "owed" || (before.told === "nothing" && probing && !before.probing);
+  if (!owed) return before.told;
+  return isOwnEvent(event) ? "owed" : "failing";
+}
+
+function disabledBy(
+  statusCode: number | null,
+  failingForMs: number,
+  failuresSince: number,
+): DisabledReason | null {
+  if (statusCode === GONE) return "gone";
+  return failingForMs >= DISABLE_AFTER_MS && failuresSince >= DISABLE_AFTER_FAILURES
+    ? "failing"
+    : null;
+}
+
+function endOf({ startedAtMs, durationMs }: Outcome): number {
+  return startedAtMs + durationMs;
+}
+
+function latest(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.max(a, b);
+}

@@ -1,0 +1,49 @@
+/** What a webhook's attempts and deliveries came to, ever: these counters only grow. Pure. */
+import type { AttemptError, DeliveryStatus } from "./delivery";
+
+export type Outcome = "success" | AttemptError;
+export type Ending = Exclude<DeliveryStatus, "pending">;
+
+/** Upper bounds of the histogram's buckets, seconds; what took longer is in the last one, without a bound. */
+export const DURATION_BOUNDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
+
+export type Totals = {
+  /** By outcome; without tests. */
+  attempts: Partial<Record<Outcome, number>>;
+  /** By how they ended; one that is opened again and ends again is counted again. */
+  deliveries: Partial<Record<Ending, number>>;
+  /** Attempts that had an answer, by bucket (not cumulative), one more than there are bounds. */
+  durations: number[];
+  durationSumMs: number;
+};
+
+export function emptyTotals(): Totals {
+  return {
+    attempts: {},
+    deliveries: {},
+    durations: Array.from({ length: DURATION_BOUNDS.length + 1 }, () => 0),
+    durationSumMs: 0,
+  };
+}
+
+/** Counts an attempt. @param answered whether a status came. */
+export function countOutcome(
+  totals: Totals,
+  {
+    error,
+    durationMs,
+    answered,
+  }: { error: AttemptError | null; durationMs: number; answered: boolean },
+): void {
+  const outcome = error ?? "success";
+  totals.attempts[outcome] = (totals.attempts[outcome] ?? 0) + 1;
+  if (!answered) return;
+  const bucket = DURATION_BOUNDS.findIndex((bound) => durationMs <= bound * 1_000);
+  const index = bucket < 0 ? DURATION_BOUNDS.length : bucket;
+  totals.durations[index] = (totals.durations[index] ?? 0) + 1;
+  totals.durationSumMs += durationMs;
+}
+
+export function countEnding(totals: Totals, status: Ending): void {
+  totals.deliveries[status] = (totals.deliveries[status] ?? 0) + 1;
+}
