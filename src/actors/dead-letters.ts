@@ -2,7 +2,11 @@
 import { DurableObject } from "cloudflare:workers";
 import type { EventId } from "../domain/ids";
 import { logError, logInfo } from "../log";
-import { type DeadLetter, DeadLetterStore } from "../storage/dead-letter-store";
+import {
+  type DeadLetter,
+  type DeadLetterPosition,
+  DeadLetterStore,
+} from "../storage/dead-letter-store";
 
 export class DeadLetters extends DurableObject<Env> {
   readonly #store: DeadLetterStore;
@@ -28,7 +32,7 @@ export class DeadLetters extends DurableObject<Env> {
     return this.#store.get(id);
   }
 
-  list(before: { failedAtMs: number; id: string } | null, limit: number): DeadLetter[] {
+  list(before: DeadLetterPosition | null, limit: number): DeadLetter[] {
     return this.#store.list(before, limit);
   }
 

@@ -48,6 +48,9 @@ const MAX_CALL_MS = 120_000;
 /** Who asks: a fingerprint of the API key; null for the relay itself. */
 export type Caller = { key: string | null };
 
+/** Why a change was not made, or is not acknowledged yet. */
+export type ChangeFailure = "not_found" | "not_yet_in_force";
+
 type Deed = { action: string; by: Caller };
 
 /** A webhook after a change, with the secret where it is new: it is shown once. */
@@ -120,7 +123,11 @@ export class Registry extends DurableObject<Env> {
   }
 
   /** `not_yet_in_force` when the change is stored but its Subscriber has not acknowledged it. */
-  async update(id: string, changes: WebhookChanges, by: Caller): Promise<Result<Changed>> {
+  async update(
+    id: string,
+    changes: WebhookChanges,
+    by: Caller,
+  ): Promise<Result<Changed, ChangeFailure>> {
     const secret = newSecret();
     let secretIsNew = false;
     const change = (before: Webhook) => {
@@ -133,13 +140,13 @@ export class Registry extends DurableObject<Env> {
     return ok({ ...changed.value, signingSecret: secret });
   }
 
-  async pause(id: string, by: Caller): Promise<Result<Changed>> {
+  async pause(id: string, by: Caller): Promise<Result<Changed, ChangeFailure>> {
     const pause = (before: Webhook) => pauseWebhook(before, Date.now());
     return this.#change(id, pause, { action: "webhook.paused", by });
   }
 
   /** Releases what was held, also from being disabled. */
-  async resume(id: string, by: Caller): Promise<Result<Changed>> {
+  async resume(id: string, by: Caller): Promise<Result<Changed, ChangeFailure>> {
     const resume = (before: Webhook) => resumeWebhook(before, Date.now());
     return this.#change(id, resume, { action: "webhook.resumed", by });
   }
@@ -149,7 +156,7 @@ export class Registry extends DurableObject<Env> {
     id: string,
     { graceMs, signingSecret }: { graceMs: number; signingSecret: string | null },
     by: Caller,
-  ): Promise<Result<Changed>> {
+  ): Promise<Result<Changed, ChangeFailure>> {
     const secret = signingSecret ?? newSecret();
     const rotate = (before: Webhook) =>
       rotateSecret(before, { secret, graceMs, nowMs: Date.now() });
@@ -157,7 +164,7 @@ export class Registry extends DurableObject<Env> {
     return rotated.ok ? ok({ ...rotated.value, signingSecret: secret }) : rotated;
   }
 
-  async remove(id: string, by: Caller): Promise<Result<null>> {
+  async remove(id: string, by: Caller): Promise<Result<null, ChangeFailure>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
     const inForce = await this.#commit(before, null, { action: "webhook.deleted", by });
@@ -189,7 +196,7 @@ export class Registry extends DurableObject<Env> {
     id: string,
     change: (before: Webhook) => Webhook,
     what: Deed,
-  ): Promise<Result<Changed>> {
+  ): Promise<Result<Changed, ChangeFailure>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
     const webhook = change(before);

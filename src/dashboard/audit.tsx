@@ -1,6 +1,6 @@
 /** /dashboard/audit: who changed what. */
 import { Hono } from "hono";
-import { registry } from "../operations/objects";
+import { listAudit } from "../operations/audit";
 import type { AuditEntry } from "../storage/registry-store";
 import { page } from "./ui/page";
 import { Empty, Pager, Table, webhookPath } from "./ui/parts";
@@ -13,15 +13,12 @@ const ENTRIES_PER_PAGE = 50;
 export const auditPages = new Hono<PageEnv>().get("/", async (c: PageContext) => {
   const query = c.req.query();
   const before = /^\d{1,15}$/.test(query.cursor ?? "") ? Number(query.cursor) : null;
-  const entries = await registry(c.env).audit(before, ENTRIES_PER_PAGE + 1);
-  const shown = entries.slice(0, ENTRIES_PER_PAGE);
-  const last = shown.at(-1);
-  const next = entries.length > shown.length && last ? String(last.number) : null;
+  const { entries, next } = await listAudit(c.env, before, ENTRIES_PER_PAGE);
   return page(
     c,
     { title: "Audit", live: before === null },
     <div id="entries" data-live>
-      {shown.length === 0 ? (
+      {entries.length === 0 ? (
         <Empty>
           <p>
             Nothing was changed yet. Every change of a webhook, retry and replay will stand here.
@@ -29,12 +26,12 @@ export const auditPages = new Hono<PageEnv>().get("/", async (c: PageContext) =>
         </Empty>
       ) : (
         <Table label="Audit log" head={["When", "Who", "What", "Webhook", "Before", "After"]}>
-          {shown.map((entry) => (
+          {entries.map((entry) => (
             <Entry entry={entry} zone={c.get("zone")} />
           ))}
         </Table>
       )}
-      <Pager path={PATH} query={query} next={next} />
+      <Pager path={PATH} query={query} next={next === null ? null : String(next)} />
     </div>,
   );
 });

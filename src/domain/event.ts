@@ -3,7 +3,7 @@
  * events, which are tolerant: what does not fit is delivered all the same and marked in the journal.
  */
 import * as z from "zod";
-import { type Failure, type FieldError, fail, ok, type Result } from "./failure";
+import { type FieldError, fail, ok, type Result } from "./failure";
 import { type EventId, eventIdOf } from "./ids";
 import { sha256Hex } from "./signature";
 
@@ -24,6 +24,9 @@ export type RelayEvent = {
   envelope: JsonObject;
 };
 
+/** Why a body is no event. */
+export type Unreadable = "invalid_encoding" | "invalid_json" | "invalid_event";
+
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
@@ -31,7 +34,7 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  *
  * @returns `invalid_encoding`, `invalid_json` or `invalid_event` (field paths, no values) when it is none.
  */
-export async function parseEvent(body: Uint8Array): Promise<Result<RelayEvent>> {
+export async function parseEvent(body: Uint8Array): Promise<Result<RelayEvent, Unreadable>> {
   const document = parseJson(body);
   if (!document.ok) return document;
   const envelope = document.value;
@@ -42,7 +45,7 @@ export async function parseEvent(body: Uint8Array): Promise<Result<RelayEvent>> 
   return ok({ id: await eventIdOf(name, key), name, envelope: envelope as JsonObject });
 }
 
-function parseJson(body: Uint8Array): Result<unknown> {
+function parseJson(body: Uint8Array): Result<unknown, "invalid_encoding" | "invalid_json"> {
   let text: string;
   try {
     text = strictUtf8.decode(body);
@@ -61,7 +64,7 @@ function parseJson(body: Uint8Array): Result<unknown> {
   }
 }
 
-function invalidJson(detail: string): { ok: false; failure: Failure } {
+function invalidJson(detail: string) {
   return fail({ code: "invalid_json", detail });
 }
 

@@ -28,12 +28,17 @@ export type Failure =
 
 export type FailureCode = Failure["code"];
 
-export type Result<T> = { ok: true; value: T } | { ok: false; failure: Failure };
+export type FailureOf<Code extends FailureCode> = Extract<Failure, { code: Code }>;
+
+/** `Code` names the failures that a caller can get. */
+export type Result<T, Code extends FailureCode = FailureCode> =
+  | { ok: true; value: T }
+  | { ok: false; failure: FailureOf<Code> };
 
 export function ok<T>(value: T): { ok: true; value: T } {
   return { ok: true, value };
 }
 
-export function fail(failure: Failure): { ok: false; failure: Failure } {
+export function fail<F extends Failure>(failure: F): { ok: false; failure: F } {
   return { ok: false, failure };
 }

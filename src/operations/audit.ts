@@ -1,14 +1,40 @@
-/** Writing down what somebody did beside changing a webhook: the Registry writes those down itself. */
+/** The audit log: reading it, and writing down what is no change of a webhook (the Registry writes those itself). */
+import type { Caller } from "../access";
+import type { WebhookId } from "../domain/ids";
+import type { AuditEntry } from "../storage/registry-store";
 import { registry } from "./objects";
 
-export type Deed = {
-  /** Who: a fingerprint of the API key. */
-  by: { key: string };
-  action: string;
-  webhookId: string | null;
-  after: Record<string, unknown>;
-};
+export type Action =
+  | "delivery.retried"
+  | "delivery.cancelled"
+  | "webhook.replayed"
+  | "webhook.discarded"
+  | "event.replayed"
+  | "event.erased"
+  | "person.erased"
+  | "dead_letter.redriven"
+  | "dead_letter.deleted";
 
-export async function writeDown(env: Env, deed: Deed): Promise<void> {
-  await registry(env).addToAudit(deed);
+/** @param entry `after` holds what was asked and what it came to: no secret, and nobody's data. */
+export async function addToAudit(
+  env: Env,
+  entry: {
+    by: Caller;
+    action: Action;
+    webhookId?: WebhookId;
+    after: Record<string, unknown>;
+  },
+): Promise<void> {
+  await registry(env).addToAudit({ webhookId: null, ...entry });
+}
+
+/** Newest first. @param before the number of an entry; null for the newest. */
+export async function listAudit(
+  env: Env,
+  before: number | null,
+  limit: number,
+): Promise<{ entries: AuditEntry[]; next: number | null }> {
+  const found = await registry(env).audit(before, limit + 1);
+  const entries = found.slice(0, limit);
+  return { entries, next: found.length > limit ? (entries.at(-1)?.number ?? null) : null };
 }

@@ -1,10 +1,12 @@
-/** Deliveries again: one, many, or those that a webhook never had. Bodies come from the journals. */
-import type { DeliveryStatus, DeliveryView } from "../domain/delivery";
+/** Deliveries: reading them; again, one, many, or those that a webhook never had; no more. Bodies come from the journals. */
+import type { Caller } from "../access";
+import type { AttemptRecord, DeliveryStatus, DeliveryView } from "../domain/delivery";
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId } from "../domain/ids";
 import { compileRoute, type Webhook } from "../domain/webhook";
 import type { JournalPosition } from "../storage/journal-store";
+import { addToAudit } from "./audit";
 import {
   type EventCursor,
   findBodies,
@@ -28,6 +30,8 @@ export type DeliveryFilter = {
   sinceMs?: number;
   untilMs?: number;
 };
+
+export type LoggedDelivery = DeliveryView & { attemptLog: AttemptRecord[] };
 
 export type DeliveryPage = { deliveries: DeliveryView[]; next: JournalPosition | null };
 
@@ -73,7 +77,7 @@ export type NotRetried = { id: EventId; code: "in_flight" | "not_found" | "paylo
 export async function retryDeliveries(
   env: Env,
   webhook: Webhook,
-  ids: readonly EventId[],
+  { ids, by }: { ids: readonly EventId[]; by: Caller },
 ): Promise<{ retried: EventId[]; failed: NotRetried[] }> {
   const subscriber = subscriberOf(env, webhook.id);
   const outcomes = new Map<EventId, string>();
@@ -93,15 +97,28 @@ export async function retryDeliveries(
     else if (outcome === "unknown") failed.push({ id, code: "not_found" });
     else retried.push(id);
   }
+  if (retried.length > 0) {
+    const after = { eventIds: retried };
+    await addToAudit(env, { by, action: "delivery.retried", webhookId: webhook.id, after });
+  }
   return { retried, failed };
+}
+
+/** One delivery with its attempts, oldest first; null when the webhook has none of that event. */
+export async function findDelivery(
+  env: Env,
+  webhook: Webhook,
+  id: EventId,
+): Promise<LoggedDelivery | null> {
+  return subscriberOf(env, webhook.id).delivery(id);
 }
 
 /** The delivery again now, whatever its status. */
 export async function retryDelivery(
   env: Env,
   webhook: Webhook,
-  id: EventId,
-): Promise<Result<DeliveryView>> {
+  { id, by }: { id: EventId; by: Caller },
+): Promise<Result<DeliveryView, "in_flight" | "not_found" | "payload_gone">> {
   const subscriber = subscriberOf(env, webhook.id);
   let [opened] = await subscriber.reopen({
     deliveries: [{ id, event: "", body: null }],
@@ -115,18 +132,22 @@ export async function retryDelivery(
   if (opened === "in_flight") return fail({ code: "in_flight" });
   const delivery = await subscriber.delivery(id);
   if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
+  const after = { eventId: id };
+  await addToAudit(env, { by, action: "delivery.retried", webhookId: webhook.id, after });
   return ok(delivery);
 }
 
 export async function cancelDelivery(
   env: Env,
   webhook: Webhook,
-  id: EventId,
-): Promise<Result<DeliveryView>> {
-  const subscriber = subscriberOf(env, webhook.id);
-  const cancelled = await subscriber.cancel(id);
+  { id, by }: { id: EventId; by: Caller },
+): Promise<Result<DeliveryView, "not_found" | "not_pending">> {
+  const cancelled = await subscriberOf(env, webhook.id).cancel(id);
   if (cancelled === null) return fail({ code: "not_found" });
-  return cancelled === "not_pending" ? fail({ code: "not_pending" }) : ok(cancelled);
+  if (cancelled === "not_pending") return fail({ code: "not_pending" });
+  const after = { eventId: id };
+  await addToAudit(env, { by, action: "delivery.cancelled", webhookId: webhook.id, after });
+  return ok(cancelled);
 }
 
 export type Replay = {
@@ -140,21 +161,32 @@ export type Replay = {
 /** Where a replay goes on: among the webhook's deliveries, or among the events of a day. */
 export type ReplayCursor = { day: string | null; position: JournalPosition | null };
 
-export function replay(
+/** @returns how many deliveries were opened, made due or added, or would be. */
+export async function replay(
   env: Env,
   webhook: Webhook,
-  { cursor, ...wanted }: Replay & { cursor: ReplayCursor | null },
+  { cursor, by, ...wanted }: Replay & { cursor: ReplayCursor | null; by: Caller },
 ): Promise<{ replayed: number; next: ReplayCursor | null }> {
-  return wanted.only === "missing"
-    ? backfill(env, webhook, wanted, cursor)
-    : replayDeliveries(env, webhook, wanted, cursor);
+  const page = wanted.only === "missing" ? backfill : replayDeliveries;
+  const done = await page(env, webhook, { ...wanted, cursor });
+  if (done.replayed > 0 && !wanted.dryRun) {
+    const { sinceMs, untilMs, only, event } = wanted;
+    const after = {
+      since: iso(sinceMs),
+      until: iso(untilMs),
+      only,
+      ...(event !== undefined && { event }),
+      deliveries: done.replayed,
+    };
+    await addToAudit(env, { by, action: "webhook.replayed", webhookId: webhook.id, after });
+  }
+  return done;
 }
 
 async function replayDeliveries(
   env: Env,
   webhook: Webhook,
-  { sinceMs, untilMs, only, event, dryRun }: Replay,
-  cursor: ReplayCursor | null,
+  { sinceMs, untilMs, only, event, dryRun, cursor }: Replay & { cursor: ReplayCursor | null },
 ): Promise<{ replayed: number; next: ReplayCursor | null }> {
   const subscriber = subscriberOf(env, webhook.id);
   const page = await subscriber.deliveries({
@@ -192,9 +224,9 @@ export type Discard = { untilMs?: number; event?: string; dryRun: boolean };
 export async function discardDeliveries(
   env: Env,
   webhook: Webhook,
-  { untilMs, event, dryRun, cursor }: Discard & { cursor: JournalPosition | null },
+  { untilMs, event, dryRun, cursor, by }: Discard & { cursor: JournalPosition | null; by: Caller },
 ): Promise<{ discarded: number; next: JournalPosition | null }> {
-  return subscriberOf(env, webhook.id).discard(
+  const done = await subscriberOf(env, webhook.id).discard(
     {
       limit: MAX_DISCARDED,
       ...(cursor && { before: cursor }),
@@ -203,14 +235,22 @@ export async function discardDeliveries(
     },
     dryRun,
   );
+  if (done.discarded > 0 && !dryRun) {
+    const after = {
+      ...(untilMs !== undefined && { until: iso(untilMs) }),
+      ...(event !== undefined && { event }),
+      deliveries: done.discarded,
+    };
+    await addToAudit(env, { by, action: "webhook.discarded", webhookId: webhook.id, after });
+  }
+  return done;
 }
 
 /** Events of the journals that the webhook wants, as it is now, and never had. */
 async function backfill(
   env: Env,
   webhook: Webhook,
-  { sinceMs, untilMs, event, dryRun }: Replay,
-  cursor: ReplayCursor | null,
+  { sinceMs, untilMs, event, dryRun, cursor }: Replay & { cursor: ReplayCursor | null },
 ): Promise<{ replayed: number; next: ReplayCursor | null }> {
   const from: EventCursor | null =
     cursor?.day == null ? null : { day: cursor.day, position: cursor.position };
@@ -247,4 +287,8 @@ async function reopen(
   const opened = await subscriberOf(env, webhook.id).reopen({ deliveries, by: "replay" });
   return opened.filter((each) => each === "opened" || each === "hastened" || each === "added")
     .length;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
 }

@@ -1,10 +1,12 @@
 /** An event as a whole: its journal entry, its deliveries, sending it again, and erasing what it holds. */
+import type { Caller } from "../access";
 import type { DeliveryView } from "../domain/delivery";
 import { idsOfKey } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import type { JournalEvent } from "../storage/journal-store";
+import { addToAudit } from "./audit";
 import {
   bodyOf,
   type EventCursor,
@@ -66,9 +68,8 @@ export async function eventsByKey(
  */
 export async function replayEvent(
   env: Env,
-  id: EventId,
-  webhookIds: readonly WebhookId[] | null,
-): Promise<Result<number>> {
+  { id, webhookIds, by }: { id: EventId; webhookIds: readonly WebhookId[] | null; by: Caller },
+): Promise<Result<number, "invalid_request" | "not_found" | "payload_gone">> {
   const event = await findEvent(env, id);
   if (event === null) return fail({ code: "not_found" });
   const stored = await bodyOf(env, event);
@@ -88,12 +89,19 @@ export async function replayEvent(
     ),
   );
   const done = opened.flat().filter((each) => each !== "in_flight" && each !== "unknown");
+  const after = { id, webhookIds: targets, deliveries: done.length };
+  if (done.length > 0) await addToAudit(env, { by, action: "event.replayed", after });
   return ok(done.length);
 }
 
 /** Erases an event's payload and what is known of the lead, wherever it is kept. Whether there was one. */
-export async function eraseEvent(env: Env, id: EventId): Promise<boolean> {
-  return (await eraseEvents(env, [id])) > 0;
+export async function eraseEvent(
+  env: Env,
+  { id, by }: { id: EventId; by: Caller },
+): Promise<boolean> {
+  const found = (await eraseEvents(env, [id])) > 0;
+  if (found) await addToAudit(env, { by, action: "event.erased", after: { id } });
+  return found;
 }
 
 /**
@@ -103,8 +111,7 @@ export async function eraseEvent(env: Env, id: EventId): Promise<boolean> {
  */
 export async function erasePerson(
   env: Env,
-  email: string,
-  cursor: EventCursor | null,
+  { email, cursor, by }: { email: string; cursor: EventCursor | null; by: Caller },
 ): Promise<{ erased: number; next: EventCursor | null }> {
   const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED });
   await eraseEvents(
@@ -112,7 +119,9 @@ export async function erasePerson(
     page.events.map(({ id }) => id),
   );
   const letters = await deadLetters(env).erase({ email });
-  return { erased: page.events.length + letters, next: page.next };
+  const erased = page.events.length + letters;
+  await addToAudit(env, { by, action: "person.erased", after: { events: erased } });
+  return { erased, next: page.next };
 }
 
 /** One call to each object, however many events. How many were found, over all objects. */

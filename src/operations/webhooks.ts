@@ -1,4 +1,5 @@
 /** Registering, changing and testing webhooks: one way, for routes and dashboard alike. */
+import type { Caller } from "../access";
 import { configOf, serviceBindings } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
@@ -12,11 +13,11 @@ import {
 } from "../domain/webhook";
 import { registry, subscriberOf } from "./objects";
 
+/** Why a webhook that there may be was not changed, or not yet for everyone. */
+type ChangeFailure = "not_found" | "not_yet_in_force";
+
 /** What a test sends for a webhook that takes every event. */
 const DEFAULT_TEST_EVENT = "reply.received";
-
-/** Who asks: a fingerprint of the API key. */
-export type Caller = { key: string };
 
 /** A webhook after a change, with its secret where that is new: it is shown once. */
 export type Changed = { webhook: Webhook; signingSecret: string | null };
@@ -26,7 +27,7 @@ export async function registerWebhook(
   env: Env,
   draft: WebhookDraft,
   { secret, by }: { secret: string | null; by: Caller },
-): Promise<Result<Changed>> {
+): Promise<Result<Changed, "invalid_request">> {
   const url = targetUrl(env, draft.url, draft.relayHost);
   if (!url.ok) return url;
   return ok(await registry(env).create({ ...draft, url: url.value }, secret, by));
@@ -55,7 +56,7 @@ export async function updateWebhook(
   env: Env,
   id: string,
   { changes, by }: { changes: WebhookChanges; by: Caller },
-): Promise<Result<Changed>> {
+): Promise<Result<Changed, ChangeFailure | "invalid_request">> {
   const before = await findWebhook(env, id);
   if (before === null) return fail({ code: "not_found" });
   if (changes.url === undefined) return registry(env).update(id, changes, by);
@@ -65,12 +66,20 @@ export async function updateWebhook(
 }
 
 /** Holds its deliveries. */
-export async function pauseWebhook(env: Env, id: string, by: Caller): Promise<Result<Changed>> {
+export async function pauseWebhook(
+  env: Env,
+  id: string,
+  by: Caller,
+): Promise<Result<Changed, ChangeFailure>> {
   return registry(env).pause(id, by);
 }
 
 /** Releases what was held, also from being disabled. */
-export async function resumeWebhook(env: Env, id: string, by: Caller): Promise<Result<Changed>> {
+export async function resumeWebhook(
+  env: Env,
+  id: string,
+  by: Caller,
+): Promise<Result<Changed, ChangeFailure>> {
   return registry(env).resume(id, by);
 }
 
@@ -79,11 +88,15 @@ export async function rotateSecret(
   env: Env,
   id: string,
   { graceMs, signingSecret, by }: { graceMs: number; signingSecret: string | null; by: Caller },
-): Promise<Result<Changed>> {
+): Promise<Result<Changed, ChangeFailure>> {
   return registry(env).rotateSecret(id, { graceMs, signingSecret }, by);
 }
 
-export async function removeWebhook(env: Env, id: string, by: Caller): Promise<Result<null>> {
+export async function removeWebhook(
+  env: Env,
+  id: string,
+  by: Caller,
+): Promise<Result<null, ChangeFailure>> {
   return registry(env).remove(id, by);
 }
 
@@ -92,7 +105,7 @@ export async function testWebhook(
   env: Env,
   id: string,
   event: string | null,
-): Promise<Result<AttemptRecord>> {
+): Promise<Result<AttemptRecord, "not_found">> {
   const webhook = await findWebhook(env, id);
   if (webhook === null) return fail({ code: "not_found" });
   const [first = ALL_EVENTS] = webhook.events;
@@ -103,7 +116,7 @@ export async function testWebhook(
 }
 
 /** The URL as it is stored, or why it is refused. */
-function targetUrl(env: Env, given: string, relayHost: string): Result<string> {
+function targetUrl(env: Env, given: string, relayHost: string): Result<string, "invalid_request"> {
   const checked = checkTarget(given, {
     allowPrivate: configOf(env).allowPrivateDestinations,
     relayHost,

@@ -2,9 +2,8 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { badCursor } from "../contract/problem";
-import { redrive } from "../operations/dead-letters";
-import { deadLetters as deadLetterStore } from "../operations/objects";
-import { audited } from "./audit";
+import { deleteDeadLetter, listDeadLetters, redriveDeadLetter } from "../operations/dead-letters";
+import type { DeadLetterPosition } from "../storage/dead-letter-store";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import { cursorParam, limitParam, readQuery, takesNothing } from "./request";
@@ -19,22 +18,25 @@ export const deadLetters = new Hono<ApiEnv>()
     const { cursor, limit } = query.value;
     const before = cursor === undefined ? null : parseCursor(cursor);
     if (cursor !== undefined && before === null) return problem(c, badCursor());
-    const letters = await deadLetterStore(c.env).list(before, limit + 1);
-    const page = letters.slice(0, limit);
-    const last = page.at(-1);
-    const next = letters.length > limit && last ? `${last.failedAtMs}~${last.id}` : null;
-    return c.json({ data: page.map(shownDeadLetter), next });
+    const { letters, next } = await listDeadLetters(c.env, { before, limit });
+    return c.json({ data: letters.map(shownDeadLetter), next: next && formatCursor(next) });
   })
-  .post("/:id/redrive", takesNothing(), audited("dead_letter.redriven"), async (c) => {
-    const redriven = await redrive(c.env, c.req.param("id"));
-    return redriven.ok ? c.json({ id: c.req.param("id") }, 202) : problem(c, redriven.failure);
+  .post("/:id/redrive", takesNothing(), async (c) => {
+    const id = c.req.param("id");
+    const redriven = await redriveDeadLetter(c.env, { id, by: c.get("caller") });
+    return redriven.ok ? c.json({ id }, 202) : problem(c, redriven.failure);
   })
-  .delete("/:id", takesNothing(), audited("dead_letter.deleted"), async (c) => {
-    const deleted = await deadLetterStore(c.env).delete(c.req.param("id"));
-    return deleted ? c.body(null, 204) : problem(c, { code: "not_found" });
+  .delete("/:id", takesNothing(), async (c) => {
+    const given = { id: c.req.param("id"), by: c.get("caller") };
+    const deleted = await deleteDeadLetter(c.env, given);
+    return deleted.ok ? c.body(null, 204) : problem(c, deleted.failure);
   });
 
-export function parseCursor(text: string): { failedAtMs: number; id: string } | null {
+export function formatCursor({ failedAtMs, id }: DeadLetterPosition): string {
+  return `${failedAtMs}~${id}`;
+}
+
+export function parseCursor(text: string): DeadLetterPosition | null {
   const match = /^(\d{1,15})~(dl_[\w-]{1,128})$/.exec(text);
   return match === null ? null : { failedAtMs: Number(match[1]), id: match[2] ?? "" };
 }

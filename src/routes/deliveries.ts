@@ -8,13 +8,13 @@ import type { Webhook } from "../domain/webhook";
 import {
   cancelDelivery,
   discardDeliveries,
+  findDelivery,
+  listDeliveries,
   type ReplayCursor,
   replay,
   retryDelivery,
 } from "../operations/deliveries";
-import { subscriberOf } from "../operations/objects";
 import { findWebhook } from "../operations/webhooks";
-import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
@@ -65,21 +65,20 @@ export const deliveries = new Hono<ApiEnv>()
     if (before === null) return problem(c, badCursor());
     const webhook = await existing(c);
     if (webhook === null) return problem(c, { code: "not_found" });
-    const page = await subscriberOf(c.env, webhook.id).deliveries({
-      limit,
-      ...(before && { before }),
+    const filter = {
       ...(status && { status }),
       ...(event !== undefined && { event }),
       ...(since !== undefined && { sinceMs: since }),
       ...(until !== undefined && { untilMs: until }),
-    });
+    };
+    const page = await listDeliveries(c.env, webhook, filter, { before: before ?? null, limit });
     const next = page.next === null ? null : formatPosition(page.next);
     return c.json({ data: page.deliveries.map(shownDelivery), next });
   })
   .get("/:id/deliveries/:eventId", takesNothing(), async (c) => {
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
-    const delivery = await subscriberOf(c.env, webhook.id).delivery(eventId);
+    const delivery = await findDelivery(c.env, webhook, eventId);
     if (delivery === null) return problem(c, { code: "not_found" });
     const { attemptLog, ...view } = delivery;
     return c.json({
@@ -87,29 +86,19 @@ export const deliveries = new Hono<ApiEnv>()
       attemptLog: attemptLog.map(shownAttempt),
     });
   })
-  .post(
-    "/:id/deliveries/:eventId/retry",
-    takesNothing(),
-    audited("delivery.retried"),
-    async (c) => {
-      const { webhook, eventId } = await named(c);
-      if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
-      const retried = await retryDelivery(c.env, webhook, eventId);
-      return retried.ok ? c.json(shownDelivery(retried.value), 202) : problem(c, retried.failure);
-    },
-  )
-  .post(
-    "/:id/deliveries/:eventId/cancel",
-    takesNothing(),
-    audited("delivery.cancelled"),
-    async (c) => {
-      const { webhook, eventId } = await named(c);
-      if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
-      const cancelled = await cancelDelivery(c.env, webhook, eventId);
-      return cancelled.ok ? c.json(shownDelivery(cancelled.value)) : problem(c, cancelled.failure);
-    },
-  )
-  .post("/:id/replay", audited("webhook.replayed"), async (c) => {
+  .post("/:id/deliveries/:eventId/retry", takesNothing(), async (c) => {
+    const { webhook, eventId } = await named(c);
+    if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
+    const retried = await retryDelivery(c.env, webhook, { id: eventId, by: c.get("caller") });
+    return retried.ok ? c.json(shownDelivery(retried.value), 202) : problem(c, retried.failure);
+  })
+  .post("/:id/deliveries/:eventId/cancel", takesNothing(), async (c) => {
+    const { webhook, eventId } = await named(c);
+    if (webhook === null || eventId === null) return problem(c, { code: "not_found" });
+    const cancelled = await cancelDelivery(c.env, webhook, { id: eventId, by: c.get("caller") });
+    return cancelled.ok ? c.json(shownDelivery(cancelled.value)) : problem(c, cancelled.failure);
+  })
+  .post("/:id/replay", async (c) => {
     const given = await readBody(c, replaySchema);
     if (!given.ok) return problem(c, given.failure);
     const { since, until, only, event, dryRun, cursor } = given.value;
@@ -126,10 +115,11 @@ export const deliveries = new Hono<ApiEnv>()
       ...(event !== undefined && { event }),
       dryRun,
       cursor: from?.cursor ?? null,
+      by: c.get("caller"),
     });
     return c.json({ replayed, next: next && formatReplayCursor(untilMs, next) }, 202);
   })
-  .post("/:id/discard", audited("webhook.discarded"), async (c) => {
+  .post("/:id/discard", async (c) => {
     const given = await readOptionalBody(c, discardSchema);
     if (!given.ok) return problem(c, given.failure);
     const { until, event, dryRun, cursor } = given.value;
@@ -140,6 +130,7 @@ export const deliveries = new Hono<ApiEnv>()
     const { discarded, next } = await discardDeliveries(c.env, webhook, {
       dryRun,
       cursor: before ?? null,
+      by: c.get("caller"),
       ...(event !== undefined && { event }),
       ...(until !== undefined && { untilMs: until }),
     });

@@ -3,10 +3,9 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { formatPosition, parsePosition } from "../contract/cursor";
 import { badCursor } from "../contract/problem";
-import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../domain/ids";
+import { parseEventId, parseWebhookId, type WebhookId } from "../domain/ids";
 import { eraseEvent, erasePerson, replayEvent, wholeEvent } from "../operations/events";
 import { type EventCursor, listEvents } from "../operations/journal";
-import { audited } from "./audit";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 import {
@@ -63,13 +62,13 @@ export const events = new Hono<ApiEnv>()
       next: page.next && formatCursor(page.next),
     });
   })
-  .post("/erase", audited("person.erased"), async (c) => {
+  .post("/erase", async (c) => {
     const given = await readBody(c, eraseSchema);
     if (!given.ok) return problem(c, given.failure);
     const { email, cursor } = given.value;
     const from = cursor === undefined ? null : parseCursor(cursor);
     if (cursor !== undefined && from === null) return problem(c, badCursor());
-    const { erased, next } = await erasePerson(c.env, email, from);
+    const { erased, next } = await erasePerson(c.env, { email, cursor: from, by: c.get("caller") });
     return c.json({ erased, next: next && formatCursor(next) }, 202);
   })
   .get("/:id", takesNothing(), async (c) => {
@@ -77,18 +76,18 @@ export const events = new Hono<ApiEnv>()
     const whole = id === null ? null : await wholeEvent(c.env, id);
     return whole === null ? problem(c, { code: "not_found" }) : c.json(shownWholeEvent(whole));
   })
-  .delete("/:id", takesNothing(), audited("event.erased"), async (c) => {
+  .delete("/:id", takesNothing(), async (c) => {
     const id = parseEventId(c.req.param("id"));
-    const erased = id !== null && (await eraseEvent(c.env, id));
+    const erased = id !== null && (await eraseEvent(c.env, { id, by: c.get("caller") }));
     return erased ? c.body(null, 204) : problem(c, { code: "not_found" });
   })
-  .post("/:id/replay", audited("event.replayed"), async (c) => {
+  .post("/:id/replay", async (c) => {
     const given = await readOptionalBody(c, replaySchema);
     if (!given.ok) return problem(c, given.failure);
     const id = parseEventId(c.req.param("id"));
     if (id === null) return problem(c, { code: "not_found" });
     const webhookIds = (given.value.webhookIds ?? null) as WebhookId[] | null;
-    const replayed = await replayEvent(c.env, id as EventId, webhookIds);
+    const replayed = await replayEvent(c.env, { id, webhookIds, by: c.get("caller") });
     return replayed.ok ? c.json({ replayed: replayed.value }, 202) : problem(c, replayed.failure);
   });
 

@@ -21,6 +21,9 @@ export type DeadLetter = {
   webhookIds: WebhookId[] | null;
 };
 
+/** Where a list goes on: behind this letter. */
+export type DeadLetterPosition = Pick<DeadLetter, "failedAtMs" | "id">;
+
 type Row = {
   id: string;
   event_id: string | null;
@@ -72,7 +75,7 @@ export class DeadLetterStore {
   }
 
   /** Newest first. */
-  list(before: { failedAtMs: number; id: string } | null, limit: number): DeadLetter[] {
+  list(before: DeadLetterPosition | null, limit: number): DeadLetter[] {
     if (!this.#exists()) return [];
     return this.#sql
       .exec<Row>(

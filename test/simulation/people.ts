@@ -1,6 +1,6 @@
 /** What people do at random moments, through the same calls as the API. */
 import type { WebhookChanges, WebhookDraft } from "../../src/domain/webhook";
-import { redrive } from "../../src/operations/dead-letters";
+import { redriveDeadLetter } from "../../src/operations/dead-letters";
 import { retryDelivery } from "../../src/operations/deliveries";
 import { eraseEvent, replayEvent } from "../../src/operations/events";
 import type { Chance } from "./chance";
@@ -118,7 +118,7 @@ export class People {
     const subscriber = env.SUBSCRIBER.getByName(webhookId);
     switch (kind) {
       case "retry":
-        await retryDelivery(env, { id: webhookId } as never, id);
+        await retryDelivery(env, { id: webhookId } as never, { id, by: BY });
         return;
       case "reopen": {
         const body = chance.happens(0.2) ? null : chance.pick(accepted.bodies);
@@ -128,7 +128,7 @@ export class People {
         return;
       }
       case "replay": {
-        await replayEvent(env, id, null);
+        await replayEvent(env, { id, webhookIds: null, by: BY });
         return;
       }
       case "cancel": {
@@ -136,12 +136,12 @@ export class People {
         return;
       }
       case "erase":
-        await eraseEvent(env, id);
+        await eraseEvent(env, { id, by: BY });
         return;
       case "redrive": {
         const store = env.DEAD_LETTER_STORE.getByName("dead-letters");
         const [letter] = await store.list(null, 5);
-        if (letter !== undefined) await redrive(env, letter.id);
+        if (letter !== undefined) await redriveDeadLetter(env, { id: letter.id, by: BY });
         return;
       }
       default:

@@ -155,6 +155,48 @@ describe("the audit log", () => {
     expect(JSON.stringify(await audit())).not.toContain("zoe@example.com");
   });
 
+  it("says what a replay and a discard were asked for, and what they came to", async () => {
+    const { id } = await register();
+    await recorded(id);
+    const path = `/v1/webhooks/${id}`;
+    const span = { since: "2020-01-01T00:00:00.000Z", until: "2099-01-01T00:00:00.000Z" };
+    const asked = { ...span, only: "all", event: "message.sent" };
+    expect((await done("POST", `${path}/replay`, asked)).after).toEqual({
+      ...asked,
+      deliveries: 1,
+    });
+    const { until } = span;
+    expect((await done("POST", `${path}/discard`, { until })).after).toEqual({
+      until,
+      deliveries: 1,
+    });
+  });
+
+  it("names the number of events that were erased, and to whom one was sent again", async () => {
+    const { id } = await register();
+    const { id: eventId } = await recorded(id);
+    expect((await done("POST", `/v1/events/${eventId}/replay`)).after).toEqual({
+      id: eventId,
+      webhookIds: [id],
+      deliveries: 1,
+    });
+    const erased = await done("POST", "/v1/events/erase", { email: "zoe@example.com" });
+    expect(erased.after).toEqual({ events: 1 });
+  });
+
+  it("has nothing of what changed nothing", async () => {
+    const { id } = await register();
+    await recorded(id);
+    const { data: before } = await audit();
+    const since = "2020-01-01T00:00:00Z";
+    const path = `/v1/webhooks/${id}`;
+    await api("POST", `${path}/replay`, { since, only: "undeliverable" });
+    await api("POST", `${path}/replay`, { since, only: "all", dryRun: true });
+    await api("POST", `${path}/discard`, { dryRun: true });
+    await api("POST", `${path}/discard`, { event: "link.clicked" });
+    expect((await audit()).data).toEqual(before);
+  });
+
   it("has what was done with dead letters", async () => {
     await deadLetter("dl_1");
     await deadLetter("dl_2");

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
-import { redrive } from "../../src/operations/dead-letters";
+import { redriveDeadLetter } from "../../src/operations/dead-letters";
 import { deliverAll, newEvent, newEvents, register, subscriber, tally } from "../rig/worker/engine";
 import { clock, it, SECOND, service, startClock } from "../rig/worker/fixture";
 import { diverted, failStatements, tablesOf } from "../rig/worker/objects";
@@ -29,6 +29,7 @@ async function owedTo(...only: string[]) {
   return { event, letter };
 }
 
+const BY = { key: "0123abcd" };
 const redriven = (id: string) => api("POST", `/v1/dead-letters/${id}/redrive`);
 
 describe("a redrive", () => {
@@ -62,7 +63,9 @@ describe("a redrive", () => {
     const [first, second] = [await register(), await register()];
     const { letter } = await owedTo(first.id, second.id);
     const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept: fail }, [second.id]);
-    expect(await redrive({ ...env, SUBSCRIBER }, letter.id)).toMatchObject({ ok: false });
+    expect(
+      await redriveDeadLetter({ ...env, SUBSCRIBER }, { id: letter.id, by: BY }),
+    ).toMatchObject({ ok: false });
     expect((await page()).data).toMatchObject([{ id: letter.id, webhookIds: [second.id] }]);
     expect(await tally(first.id)).toEqual({ pending: 1 });
     expect((await redriven(letter.id)).status).toBe(202);
@@ -101,7 +104,9 @@ describe("a redrive", () => {
     const send = async (body: Uint8Array, options: unknown) => {
       sent.push({ body, options });
     };
-    expect(await redrive({ ...env, EVENTS: { send } as never }, "dl_m0")).toMatchObject({
+    expect(
+      await redriveDeadLetter({ ...env, EVENTS: { send } as never }, { id: "dl_m0", by: BY }),
+    ).toMatchObject({
       ok: true,
     });
     expect(sent).toEqual([{ body: event.body, options: { contentType: "bytes" } }]);
@@ -113,10 +118,12 @@ describe("a redrive", () => {
     const JOURNAL = diverted(env.JOURNAL, { record: fail });
     await consume([event], { attempts: LAST, env: { ...env, JOURNAL } });
     const faulty = { ...env, EVENTS: { send: fail } as never };
-    const answer = await redrive(faulty, "dl_m0").catch((thrown: unknown) => ({
-      ok: false,
-      thrown,
-    }));
+    const answer = await redriveDeadLetter(faulty, { id: "dl_m0", by: BY }).catch(
+      (thrown: unknown) => ({
+        ok: false,
+        thrown,
+      }),
+    );
     expect(answer.ok).toBe(false);
     expect((await page()).data).toMatchObject([{ id: "dl_m0" }]);
   });

@@ -2,31 +2,29 @@
 import { Hono } from "hono";
 import { badCursor } from "../../contract/problem";
 import type { Webhook } from "../../domain/webhook";
-import { writeDown } from "../../operations/audit";
-import { redrive } from "../../operations/dead-letters";
-import { deadLetters } from "../../operations/objects";
+import {
+  deleteDeadLetter,
+  listDeadLetters,
+  redriveDeadLetter,
+} from "../../operations/dead-letters";
 import { allWebhooks } from "../../operations/webhooks";
-import { parseCursor } from "../../routes/dead-letters";
+import { formatCursor, parseCursor } from "../../routes/dead-letters";
 import type { DeadLetter } from "../../storage/dead-letter-store";
 import { seeOther } from "../ui/notice";
 import { page, showFailure } from "../ui/page";
 import { Action, Empty, eventPath, Pager, WebhookLink } from "../ui/parts";
-import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
+import { callerOf, mayChange, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 
 const PATH = "/dashboard/dead-letters";
 const LETTERS_PER_PAGE = 25;
-const LETTER_ID = /^dl_[\w-]{1,128}$/;
 
 export const deadLetterPages = new Hono<PageEnv>()
   .get("/", async (c) => {
     const query = c.req.query();
     const before = query.cursor === undefined ? null : parseCursor(query.cursor);
     if (query.cursor !== undefined && before === null) return showFailure(c, badCursor());
-    const found = await deadLetters(c.env).list(before, LETTERS_PER_PAGE + 1);
-    const letters = found.slice(0, LETTERS_PER_PAGE);
-    const last = letters.at(-1);
-    const next = found.length > letters.length && last ? `${last.failedAtMs}~${last.id}` : null;
+    const { letters, next } = await listDeadLetters(c.env, { before, limit: LETTERS_PER_PAGE });
     const webhooks = letters.some(({ webhookIds }) => webhookIds !== null)
       ? await allWebhooks(c.env)
       : [];
@@ -48,33 +46,30 @@ export const deadLetterPages = new Hono<PageEnv>()
               mayChange={mayChange(c)}
             />
           ))}
-          <Pager path={PATH} query={query.cursor === undefined ? {} : query} next={next} />
+          <Pager
+            path={PATH}
+            query={query.cursor === undefined ? {} : query}
+            next={next && formatCursor(next)}
+          />
         </div>
       </>,
     );
   })
   .post("/:id/redrive", async (c) => {
     const id = c.req.param("id");
-    if (!LETTER_ID.test(id)) return showFailure(c, { code: "not_found" });
-    const redriven = await redrive(c.env, id);
+    const redriven = await redriveDeadLetter(c.env, { id, by: callerOf(c) });
     if (!redriven.ok && redriven.failure.code === "not_found") {
       return showFailure(c, redriven.failure);
     }
     if (!redriven.ok) return seeOther(c, PATH, { failed: redriven.failure.code });
-    await writeDown(c.env, deed(c, "dead_letter.redriven", id));
     return seeOther(c, PATH, { done: "redriven" });
   })
   .post("/:id/delete", async (c) => {
     const id = c.req.param("id");
-    const deleted = LETTER_ID.test(id) && (await deadLetters(c.env).delete(id));
-    if (!deleted) return showFailure(c, { code: "not_found" });
-    await writeDown(c.env, deed(c, "dead_letter.deleted", id));
+    const deleted = await deleteDeadLetter(c.env, { id, by: callerOf(c) });
+    if (!deleted.ok) return showFailure(c, { code: "not_found" });
     return seeOther(c, PATH, { done: "dead_letter_deleted" });
   });
-
-function deed(c: PageContext, action: string, id: string) {
-  return { by: callerOf(c), action, webhookId: null, after: { id } };
-}
 
 function None({ isFirstPage }: { isFirstPage: boolean }) {
   if (!isFirstPage) return <Empty>There are no older ones.</Empty>;

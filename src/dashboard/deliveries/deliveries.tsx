@@ -5,7 +5,6 @@ import { badCursor } from "../../contract/problem";
 import type { DeliveryStatus, DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
-import { writeDown } from "../../operations/audit";
 import {
   type DeliveryFilter,
   latestDeliveries,
@@ -71,16 +70,12 @@ export const deliveryPages = new Hono<PageEnv>()
     let count = 0;
     const failed: NotRetried[] = [];
     for (const webhook of webhooks) {
-      const retried = await retryDeliveries(c.env, webhook, chosen.get(webhook.id) ?? []);
+      const retried = await retryDeliveries(c.env, webhook, {
+        ids: chosen.get(webhook.id) ?? [],
+        by: callerOf(c),
+      });
       count += retried.retried.length;
       failed.push(...retried.failed);
-      if (retried.retried.length === 0) continue;
-      await writeDown(c.env, {
-        by: callerOf(c),
-        action: "delivery.retried",
-        webhookId: webhook.id,
-        after: { eventIds: retried.retried },
-      });
     }
     const [first] = failed;
     if (count === 0 && first !== undefined) return seeOther(c, back, { failed: first.code });

@@ -1,13 +1,16 @@
 /** One delivery: how it stands and what to do next, its attempts, and the request as it is sent. */
 import { Hono } from "hono";
 import { configOf } from "../../config";
-import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
+import type { DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
-import { writeDown } from "../../operations/audit";
-import { cancelDelivery, retryDelivery } from "../../operations/deliveries";
+import {
+  cancelDelivery,
+  findDelivery,
+  type LoggedDelivery,
+  retryDelivery,
+} from "../../operations/deliveries";
 import { findBodies } from "../../operations/journal";
-import { subscriberOf } from "../../operations/objects";
 import { findWebhook } from "../../operations/webhooks";
 import { seeOther } from "../ui/notice";
 import { page, showFailure } from "../ui/page";
@@ -27,13 +30,11 @@ import { RequestSent } from "./request-sent";
 
 const PATH = "/webhooks/:id/deliveries/:eventId";
 
-type LoggedDelivery = DeliveryView & { attemptLog: AttemptRecord[] };
-
 export const deliveryPage = new Hono<PageEnv>()
   .get(PATH, async (c) => {
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return showFailure(c, { code: "not_found" });
-    const delivery = await subscriberOf(c.env, webhook.id).delivery(eventId);
+    const delivery = await findDelivery(c.env, webhook, eventId);
     if (delivery === null) return showFailure(c, { code: "not_found" });
     const body = await bodyOf(c.env, eventId, delivery.createdAtMs);
     return page(
@@ -62,18 +63,16 @@ export const deliveryPage = new Hono<PageEnv>()
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return showFailure(c, { code: "not_found" });
     const path = deliveryPath(webhook.id, eventId);
-    const retried = await retryDelivery(c.env, webhook, eventId);
+    const retried = await retryDelivery(c.env, webhook, { id: eventId, by: callerOf(c) });
     if (!retried.ok) return afterFailure(c, path, retried.failure);
-    await writeDown(c.env, deed(c, "delivery.retried", webhook, eventId));
     return seeOther(c, path, { done: "retried" });
   })
   .post(`${PATH}/cancel`, async (c) => {
     const { webhook, eventId } = await named(c);
     if (webhook === null || eventId === null) return showFailure(c, { code: "not_found" });
     const path = deliveryPath(webhook.id, eventId);
-    const cancelled = await cancelDelivery(c.env, webhook, eventId);
+    const cancelled = await cancelDelivery(c.env, webhook, { id: eventId, by: callerOf(c) });
     if (!cancelled.ok) return afterFailure(c, path, cancelled.failure);
-    await writeDown(c.env, deed(c, "delivery.cancelled", webhook, eventId));
     return seeOther(c, path, { done: "cancelled" });
   });
 
@@ -97,10 +96,6 @@ function afterFailure(c: PageContext, path: string, failure: Parameters<typeof s
     return showFailure(c, failure);
   }
   return seeOther(c, path, { failed: failure.code });
-}
-
-function deed(c: PageContext, action: string, webhook: Webhook, eventId: EventId) {
-  return { by: callerOf(c), action, webhookId: webhook.id, after: { eventId } };
 }
 
 type DeliveryProps = {

@@ -1,10 +1,9 @@
 /** One event: what it says, whom it went to and why not to the others; sending it again, and erasing it. */
 import { Hono } from "hono";
 import { parseEvent, type RelayEvent } from "../../domain/event";
-import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
+import { parseEventId, parseWebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
 import type { Webhook } from "../../domain/webhook";
-import { writeDown } from "../../operations/audit";
 import { eraseEvent, replayEvent, type WholeEvent, wholeEvent } from "../../operations/events";
 import { findEvent } from "../../operations/journal";
 import type { JournalEvent } from "../../storage/journal-store";
@@ -61,13 +60,12 @@ export const eventPage = new Hono<PageEnv>()
       .map((text) => (typeof text === "string" ? parseWebhookId(text) : null))
       .filter((webhookId) => webhookId !== null);
     if (webhookIds.length === 0) return seeOther(c, eventPath(id), { done: "nothing_selected" });
-    const replayed = await replayEvent(c.env, id, webhookIds);
+    const replayed = await replayEvent(c.env, { id, webhookIds, by: callerOf(c) });
     if (!replayed.ok) {
       return replayed.failure.code === "payload_gone"
         ? seeOther(c, eventPath(id), { failed: "payload_gone" })
         : showFailure(c, replayed.failure);
     }
-    await writeDown(c.env, deed(c, "event.replayed", { id, webhookIds }));
     return seeOther(c, eventPath(id), { done: "replayed", count: replayed.value });
   })
   .get("/:id/erase", async (c) => {
@@ -80,14 +78,9 @@ export const eventPage = new Hono<PageEnv>()
   })
   .post("/:id/erase", async (c) => {
     const id = parseEventId(c.req.param("id"));
-    if (id === null || !(await eraseEvent(c.env, id))) return noSuchEvent(c);
-    await writeDown(c.env, deed(c, "event.erased", { id }));
+    if (id === null || !(await eraseEvent(c.env, { id, by: callerOf(c) }))) return noSuchEvent(c);
     return seeOther(c, eventPath(id), { done: "erased" });
   });
-
-function deed(c: PageContext, action: string, after: { id: EventId; webhookIds?: WebhookId[] }) {
-  return { by: callerOf(c), action, webhookId: null, after };
-}
 
 function noSuchEvent(c: PageContext): Promise<Response> {
   return page(

@@ -2,8 +2,8 @@
 import { Hono } from "hono";
 import type { Child } from "hono/jsx";
 import { configOf } from "../../config";
+import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
-import { deadLetters as deadLetterStore } from "../../operations/objects";
 import { type Stats, type Step, stats as statsSince } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import type { JournalEvent } from "../../storage/journal-store";
@@ -57,9 +57,9 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const zone = c.get("zone");
   const { problems, silenceAlertMs, signingSecrets } = configOf(c.env);
   const webhooks = await allWebhooks(c.env);
-  const [stats, { count: deadLetters }] = await Promise.all([
+  const [stats, deadLetters] = await Promise.all([
     statsSince(c.env, firstHourMs(over, nowMs), webhooks),
-    deadLetterStore(c.env).stats(),
+    countDeadLetters(c.env),
   ]);
   const { lastEventAtMs } = stats;
   const watched = webhooks.flatMap((webhook) => {

@@ -1,5 +1,6 @@
 /** Which deliveries are sent again or given up: what can be chosen, and the API's calls that do it. */
 import type * as z from "zod";
+import type { Caller } from "../../access";
 import { formatPosition, parsePosition } from "../../contract/cursor";
 import { badCursor, fieldErrors } from "../../contract/problem";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
@@ -25,7 +26,11 @@ export type BatchRequest = {
   words(zone: string): string;
   /** Where the form goes on; null at the beginning. */
   cursor: string | null;
-  run(env: Env, webhook: Webhook, page: { cursor: string | null; dryRun: boolean }): Promise<Page>;
+  run(
+    env: Env,
+    webhook: Webhook,
+    page: { cursor: string | null; dryRun: boolean; by: Caller },
+  ): Promise<Page>;
 };
 
 const HOUR_MS = 3_600_000;
@@ -78,6 +83,7 @@ function replayRequest(form: Form, nowMs: number): Result<BatchRequest> {
         only,
         ...(event !== undefined && { event }),
         dryRun: page.dryRun,
+        by: page.by,
         cursor: from?.cursor ?? null,
       });
       return { count: replayed, next: next && formatReplayCursor(untilMs, next) };
@@ -102,6 +108,7 @@ function discardRequest(form: Form, nowMs: number): Result<BatchRequest> {
         ...(untilMs !== undefined && { untilMs }),
         ...(event !== undefined && { event }),
         dryRun: page.dryRun,
+        by: page.by,
         cursor: page.cursor === null ? null : parsePosition(page.cursor),
       });
       return { count: discarded, next: next && formatPosition(next) };

@@ -6,7 +6,6 @@ import { Hono } from "hono";
 import type { Child, FC } from "hono/jsx";
 import type { Result } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
-import { writeDown } from "../../operations/audit";
 import { type Done, seeOther } from "../ui/notice";
 import { page, showFailure } from "../ui/page";
 import { count, webhookName, webhookPath } from "../ui/parts";
@@ -22,7 +21,6 @@ const PAGES_COUNTED = 10;
 type Kind = {
   path: "replay" | "discard";
   title: string;
-  action: string;
   done: Done;
   button: string;
   tone: "primary" | "danger";
@@ -39,7 +37,6 @@ const KINDS: readonly Kind[] = [
   {
     path: "replay",
     title: "Send deliveries again",
-    action: "webhook.replayed",
     done: "replayed",
     button: "Send them again",
     tone: "primary",
@@ -52,7 +49,6 @@ const KINDS: readonly Kind[] = [
   {
     path: "discard",
     title: "Give up on what waits",
-    action: "webhook.discarded",
     done: "discarded",
     button: "Give up on them",
     tone: "danger",
@@ -98,7 +94,7 @@ async function countFirst(
   let total = 0;
   let cursor: string | null = null;
   for (let pages = 0; pages < PAGES_COUNTED; pages++) {
-    const found = await request.run(c.env, webhook, { cursor, dryRun: true });
+    const found = await request.run(c.env, webhook, { cursor, dryRun: true, by: callerOf(c) });
     total += found.count;
     cursor = found.next;
     if (cursor === null) break;
@@ -122,13 +118,7 @@ type Act = { webhook: Webhook; request: BatchRequest; before: number };
 
 async function act(c: PageContext, kind: Kind, { webhook, request, before }: Act) {
   const { cursor } = request;
-  const found = await request.run(c.env, webhook, { cursor, dryRun: false });
-  await writeDown(c.env, {
-    by: callerOf(c),
-    action: kind.action,
-    webhookId: webhook.id,
-    after: { ...request.fields, deliveries: found.count },
-  });
+  const found = await request.run(c.env, webhook, { cursor, dryRun: false, by: callerOf(c) });
   const total = before + found.count;
   if (found.next === null) {
     return seeOther(c, webhookPath(webhook.id), { done: kind.done, count: total });
