@@ -4,9 +4,10 @@
  * event id, so a message may be consumed any number of times.
  */
 import { inTime } from "./deadline";
-import { deadLetterAlert, fullAlert } from "./domain/alert";
+import { type AlertText, deadLetterAlert, fullAlert, newerDataAlert } from "./domain/alert";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
 import type { WebhookId } from "./domain/ids";
+import { NewerDataError } from "./domain/newer-data";
 import { journalName } from "./domain/placement";
 import { type CompiledRoute, compileRoute } from "./domain/webhook";
 import { errorText, logError, logWarning } from "./log";
@@ -133,6 +134,7 @@ async function keep(item: Item, env: Env): Promise<boolean> {
     await inTime(store.keep({ letter, body }), CALL_TIMEOUT_MS);
   } catch (thrown) {
     logError("dead_letter.not_kept", { messageId: message.id, error: errorText(thrown) });
+    await alertNewerData(thrown, env);
     return false;
   }
   await alert(item, env);
@@ -147,6 +149,14 @@ async function alert({ reason, full, message }: Item, env: Env): Promise<void> {
       : reason === "journal_full"
         ? fullAlert(`Journal ${journalName(message.timestamp.getTime())}`)
         : deadLetterAlert(1, reason ?? "given up");
+  await raise(about, env);
+}
+
+async function alertNewerData(thrown: unknown, env: Env): Promise<void> {
+  if (thrown instanceof NewerDataError) await raise(newerDataAlert(thrown.object), env);
+}
+
+async function raise(about: AlertText, env: Env): Promise<void> {
   try {
     await inTime(registry(env).raise(about), CALL_TIMEOUT_MS);
   } catch (thrown) {
@@ -154,9 +164,13 @@ async function alert({ reason, full, message }: Item, env: Env): Promise<void> {
   }
 }
 
-function failed(items: readonly Item[], reason: string, thrown: unknown): void {
+async function failed(
+  items: readonly Item[],
+  { reason, thrown, env }: { reason: string; thrown: unknown; env: Env },
+): Promise<void> {
   logWarning(`consumer.${reason}`, { messages: items.length, error: errorText(thrown) });
   for (const item of items) item.reason = reason;
+  await alertNewerData(thrown, env);
 }
 
 // --- routing ------------------------------------------------------------------------------------------------
@@ -182,7 +196,7 @@ async function record(items: readonly ReadableItem[], env: Env): Promise<void> {
   try {
     routes = await routingTable(env);
   } catch (thrown) {
-    failed(items, "registry_unreachable", thrown);
+    await failed(items, { reason: "registry_unreachable", thrown, env });
     return;
   }
   const days = groupBy(items, ({ message }) => journalName(message.timestamp.getTime()));
@@ -219,7 +233,7 @@ async function recordPart(
       }
     }
   } catch (thrown) {
-    failed(part, "journal_unreachable", thrown);
+    await failed(part, { reason: "journal_unreachable", thrown, env });
   }
 }
 
@@ -253,12 +267,9 @@ async function handOverPart(id: WebhookId, part: readonly Share[], env: Env): Pr
     );
     if (status === "full") for (const { item, webhookId } of part) item.full.push(webhookId);
   } catch (thrown) {
-    failed(
-      part.map(({ item }) => item),
-      "subscriber_unreachable",
-      thrown,
-    );
     for (const { item, webhookId } of part) item.owed.push(webhookId);
+    const items = part.map(({ item }) => item);
+    await failed(items, { reason: "subscriber_unreachable", thrown, env });
   }
 }
 

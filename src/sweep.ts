@@ -1,6 +1,7 @@
 /** scheduled(), every 5 minutes by cron: wakes what should have woken itself, and tells a person what needs one. */
 import { configOf } from "./config";
-import { expiringAlert, overdueAlert, silenceAlert } from "./domain/alert";
+import { expiringAlert, newerDataAlert, overdueAlert, silenceAlert } from "./domain/alert";
+import { NewerDataError } from "./domain/newer-data";
 import { DAY_MS, HOUR_MS } from "./domain/time";
 import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
@@ -32,6 +33,7 @@ async function check(webhook: Webhook, env: Env): Promise<void> {
     }
   } catch (thrown) {
     logError("subscriber.not_checked", { subscriber: webhook.id, error: errorText(thrown) });
+    if (thrown instanceof NewerDataError) await registry(env).raise(newerDataAlert(thrown.object));
   }
 }
 

@@ -1,5 +1,4 @@
 /** DeadLetters: one object. What could not be handed over, visible and redrivable; nothing leaves it by itself. */
-import { DurableObject } from "cloudflare:workers";
 import type { EventId } from "../domain/ids";
 import { logError, logInfo } from "../log";
 import {
@@ -7,13 +6,18 @@ import {
   type DeadLetterPosition,
   DeadLetterStore,
 } from "../storage/dead-letter-store";
+import { StoredObject } from "./stored-object";
 
-export class DeadLetters extends DurableObject<Env> {
+export class DeadLetters extends StoredObject {
+  static {
+    StoredObject.guard(DeadLetters.prototype);
+  }
+
   readonly #store: DeadLetterStore;
 
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env);
-    this.#store = new DeadLetterStore(ctx.storage.sql);
+    super(ctx, env, "dead-letters");
+    this.#store = new DeadLetterStore(this.tables);
   }
 
   /** Durable when it returns; the message may be acknowledged then. */

@@ -2,7 +2,6 @@
  * Journal: one object per UTC day of the queue message's timestamp. Every event once, with the webhooks that it
  * matched: what to look at, and what to replay from. It deletes itself when `RETENTION` has passed since the day.
  */
-import { DurableObject } from "cloudflare:workers";
 import { configOf } from "../config";
 import { HOUR_MS } from "../domain/counters";
 import type { EventId, WebhookId } from "../domain/ids";
@@ -13,6 +12,8 @@ import {
   type JournalPosition,
   JournalStore,
 } from "../storage/journal-store";
+import { openTables } from "../storage/schema";
+import { StoredObject } from "./stored-object";
 
 const DAY_MS = 86_400_000;
 /** A filtered page looks at this many events and no more; `next` goes on behind them. */
@@ -28,12 +29,16 @@ export type EventQuery = {
   limit: number;
 };
 
-export class Journal extends DurableObject<Env> {
+export class Journal extends StoredObject {
+  static {
+    StoredObject.guard(Journal.prototype);
+  }
+
   #store: JournalStore;
 
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env);
-    this.#store = new JournalStore(ctx.storage.sql);
+    super(ctx, env, "journal");
+    this.#store = new JournalStore(this.tables);
   }
 
   /**
@@ -139,7 +144,8 @@ export class Journal extends DurableObject<Env> {
       await this.#armForDeletion();
     } else {
       await this.ctx.storage.deleteAll();
-      this.#store = new JournalStore(this.ctx.storage.sql);
+      this.tables = openTables(this.ctx.storage, "journal").tables;
+      this.#store = new JournalStore(this.tables);
     }
   }
 

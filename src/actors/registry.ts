@@ -3,12 +3,12 @@
  * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
  * A push that failed is repeated by alarm until it arrives.
  */
-import { DurableObject } from "cloudflare:workers";
 import { configOf } from "../config";
 import { inTime } from "../deadline";
 import { disabledAlert } from "../domain/alert";
 import { fail, ok, type Result } from "../domain/failure";
 import { newWebhookId, type WebhookId } from "../domain/ids";
+import { answered } from "../domain/newer-data";
 import { newSecret } from "../domain/signature";
 import {
   auditViews,
@@ -32,6 +32,7 @@ import {
   type StoredAnswer,
 } from "../storage/registry-store";
 import { postAlert } from "./alert";
+import { StoredObject } from "./stored-object";
 
 /** A Subscriber that does not acknowledge in this time gets the change by alarm; the caller is told so. */
 const PUSH_TIMEOUT_MS = 5_000;
@@ -56,7 +57,11 @@ type Deed = { action: string; by: Caller };
 /** A webhook after a change, with the secret where it is new: it is shown once. */
 export type Changed = { webhook: Webhook; signingSecret: string | null };
 
-export class Registry extends DurableObject<Env> {
+export class Registry extends StoredObject {
+  static {
+    StoredObject.guard(Registry.prototype);
+  }
+
   readonly #store: RegistryStore;
   readonly #registrations = new Map<WebhookId, Registration>();
   #routes: Route[] | null = null;
@@ -64,8 +69,9 @@ export class Registry extends DurableObject<Env> {
   #isSendingAlerts = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env);
-    this.#store = new RegistryStore(ctx.storage.sql);
+    super(ctx, env, "registry");
+    this.#store = new RegistryStore(this.tables);
+    if (this.isNewer) return;
     for (const registration of this.#store.registrations()) {
       this.#registrations.set(registration.id, registration);
     }
@@ -339,7 +345,7 @@ export class Registry extends DurableObject<Env> {
     try {
       const subscriber = this.env.SUBSCRIBER.getByName(id);
       const push = webhook === null ? subscriber.remove(version) : subscriber.configure(webhook);
-      await inTime(push, PUSH_TIMEOUT_MS);
+      answered(await inTime(push, PUSH_TIMEOUT_MS));
     } catch (thrown) {
       logWarning("settings.not_pushed", { webhookId: id, version, error: errorText(thrown) });
       return false;

@@ -114,7 +114,17 @@ export const ANSWERS: { [Code in FailureCode]: Answer } = {
     detail: "The relay could not answer just now; try again.",
     headers: { "retry-after": "5" },
   },
+  newer_data: {
+    status: 503,
+    title: "Newer data",
+    detail: "What is stored is of a newer release of the relay, and is left as it is.",
+    headers: { "retry-after": "60" },
+  },
 };
+
+export function newerDataDetail(object: string): string {
+  return `${object} holds data of a newer release: nothing in it was read or changed. Deploy that release again.`;
+}
 
 /** The failure for a cursor that no list gave. */
 export function badCursor(): Failure {

@@ -5,6 +5,7 @@
  */
 import { Hono } from "hono";
 import { capBody } from "../capped-body";
+import { failureOf } from "../domain/newer-data";
 import { errorText, logError } from "../log";
 import { auditPages } from "./audit";
 import { deadLetterPages } from "./deliveries/dead-letters";
@@ -39,5 +40,5 @@ export const app = new Hono<PageEnv>()
   .notFound((c) => showFailure(c, { code: "not_found" }))
   .onError((thrown, c) => {
     logError("page.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });
-    return showFailure(c, { code: "unavailable" });
+    return showFailure(c, failureOf(thrown));
   });

@@ -41,6 +41,13 @@ export function fullAlert(what: string): AlertText {
   };
 }
 
+export function newerDataAlert(object: string): AlertText {
+  return {
+    cause: `newer data ${object}`,
+    text: `Leadterra Relay: ${object} holds data of a newer release and takes nothing until that release is deployed again. What is for it waits in the queue for 20 hours, then goes to the dead letters.`,
+  };
+}
+
 export function silenceAlert(lastEventAtMs: number | null): AlertText {
   const since = lastEventAtMs === null ? "ever" : `since ${iso(lastEventAtMs)}`;
   return {

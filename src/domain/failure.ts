@@ -24,7 +24,9 @@ export type Failure =
   | { code: "not_pending" }
   | { code: "payload_gone" }
   | { code: "not_yet_in_force" }
-  | { code: "unavailable" };
+  | { code: "unavailable" }
+  /** The object's data is of a newer release than this code. */
+  | { code: "newer_data"; object: string };
 
 export type FailureCode = Failure["code"];
 

@@ -1,5 +1,6 @@
 /** The objects, by what they are for. Everything that is asked of one from outside `actors` is asked through here. */
 import type { WebhookId } from "../domain/ids";
+import { answered } from "../domain/newer-data";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../domain/placement";
 
 /** The class behind a namespace. */
@@ -39,8 +40,8 @@ type Call = (...given: unknown[]) => Promise<unknown>;
 
 /** A stub that has failed once fails for good: each call, and each repetition, takes a new one. */
 function remote<Class>(namespace: Namespace, name: string): Remote<Class> {
-  const call = (method: string, given: unknown[]) =>
-    (namespace.getByName(name) as Record<string, Call>)[method]?.(...given);
+  const call = async (method: string, given: unknown[]) =>
+    answered(await (namespace.getByName(name) as Record<string, Call>)[method]?.(...given));
   const get = (_: object, method: string | symbol) => {
     // Not a promise, wherever it is returned from.
     if (typeof method !== "string" || method === "then") return undefined;
@@ -49,7 +50,7 @@ function remote<Class>(namespace: Namespace, name: string): Remote<Class> {
         return await call(method, given);
       } catch (thrown) {
         if (ONCE.has(method) || !wasRestarted(thrown)) throw thrown;
-        return call(method, given);
+        return await call(method, given);
       }
     };
   };

@@ -2,6 +2,7 @@
 import { type Context, Hono } from "hono";
 import { capBody } from "../capped-body";
 import { configOf } from "../config";
+import { failureOf } from "../domain/newer-data";
 import { errorText, logError } from "../log";
 import { VERSION } from "../version";
 import { audit } from "./audit";
@@ -42,5 +43,5 @@ export const app = new Hono<ApiEnv>()
   .notFound((c) => problem(c, { code: "not_found" }))
   .onError((thrown, c) => {
     logError("request.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });
-    return problem(c, { code: "unavailable" });
+    return problem(c, failureOf(thrown));
   });

@@ -1,6 +1,6 @@
 /** Failures → HTTP: RFC 9457 problem details. */
 import type { Context } from "hono";
-import { ANSWERS, type Answer, PROBLEM_TYPE, typeOf } from "../contract/problem";
+import { ANSWERS, type Answer, newerDataDetail, PROBLEM_TYPE, typeOf } from "../contract/problem";
 import type { Failure } from "../domain/failure";
 import { logWarning } from "../log";
 
@@ -39,6 +39,8 @@ function answerTo(failure: Failure): Answer {
       return { ...answer, headers: { "retry-after": String(failure.retryAfterSeconds) } };
     case "invalid_json":
       return { ...answer, detail: failure.detail };
+    case "newer_data":
+      return { ...answer, detail: newerDataDetail(failure.object) };
     default:
       return answer;
   }

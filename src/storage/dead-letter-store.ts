@@ -6,7 +6,7 @@
  * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | until redriven, deleted or erased | 1 row a message |
  */
 import type { EventId, WebhookId } from "../domain/ids";
-import { tableNames } from "./tables";
+import type { Tables } from "./tables";
 
 export type DeadLetter = {
   id: string;
@@ -39,15 +39,18 @@ const COLUMNS = "id, event_id, event, email, reason, received_at, failed_at, web
 
 export class DeadLetterStore {
   readonly #sql: SqlStorage;
+  readonly #tables: Tables;
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
+  constructor(tables: Tables) {
+    this.#sql = tables.sql;
+    this.#tables = tables;
   }
 
   /** A message that is given up on twice is one dead letter. */
   save(letter: DeadLetter, body: Uint8Array): void {
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS dead_letters (id TEXT PRIMARY KEY, event_id TEXT, event TEXT, email TEXT, reason TEXT NOT NULL, received_at INTEGER NOT NULL, failed_at INTEGER NOT NULL, webhook_ids TEXT, body BLOB NOT NULL) WITHOUT ROWID",
+    this.#tables.make(
+      "dead_letters",
+      "CREATE TABLE dead_letters (id TEXT PRIMARY KEY, event_id TEXT, event TEXT, email TEXT, reason TEXT NOT NULL, received_at INTEGER NOT NULL, failed_at INTEGER NOT NULL, webhook_ids TEXT, body BLOB NOT NULL) WITHOUT ROWID",
     );
     this.#sql.exec(
       `INSERT OR REPLACE INTO dead_letters (${COLUMNS}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -132,7 +135,7 @@ export class DeadLetterStore {
   }
 
   #exists(): boolean {
-    return tableNames(this.#sql).includes("dead_letters");
+    return this.#tables.has("dead_letters");
   }
 }
 

@@ -145,7 +145,7 @@ export class DeliveryRetention {
     const seq = this.#tables.insertArrival(arrival, behind);
     for (const [position, id] of ids.entries()) {
       this.#sql.exec(
-        `INSERT INTO deliveries_${to} SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,
+        `INSERT INTO deliveries_${to} (id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body) SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,
         seq,
         position,
         id,

@@ -19,7 +19,7 @@
 import type { AttemptRecord, DeliveryError, DeliveryStatus, Progress } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import { decodeLog } from "./attempt-log";
-import { tableNames } from "./tables";
+import type { Tables } from "./tables";
 
 const PERIODS_PER_RETENTION = 6;
 /** Most who ask want the first arrivals only; whoever reads on gets twice as many each time, up to the most. */
@@ -97,13 +97,15 @@ export const COLUMNS =
 
 export class DeliveryTables {
   readonly sql: SqlStorage;
+  readonly #tables: Tables;
   /** First milliseconds of the periods that have tables, oldest first; null until it was read. */
   #periods: number[] | null = null;
   /** Of the newest arrival; null until it was read. */
   #newest: { seq: number; total: number } | null = null;
 
-  constructor(sql: SqlStorage) {
-    this.sql = sql;
+  constructor(tables: Tables) {
+    this.sql = tables.sql;
+    this.#tables = tables;
   }
 
   /** Oldest first. */
@@ -129,17 +131,19 @@ export class DeliveryTables {
   }
 
   #createPeriod(start: number): void {
-    for (const statement of [
+    this.#tables.make(
+      `arrivals_${start}`,
       `CREATE TABLE arrivals_${start} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, total INTEGER NOT NULL, ids TEXT NOT NULL)`,
+    );
+    this.#tables.make(
+      `deliveries_${start}`,
       `CREATE TABLE deliveries_${start} (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, event TEXT NOT NULL, status INTEGER NOT NULL, created_at INTEGER NOT NULL, kept_from INTEGER, due_at INTEGER, asked INTEGER NOT NULL, attempts INTEGER NOT NULL, failures INTEGER NOT NULL, interruptions INTEGER NOT NULL, completed_at INTEGER, last_status_code INTEGER, last_error TEXT, log TEXT, body BLOB) WITHOUT ROWID`,
       `CREATE INDEX due_${start} ON deliveries_${start} (due_at) WHERE due_at IS NOT NULL`,
       `CREATE INDEX waiting_${start} ON deliveries_${start} (seq, position) WHERE due_at IS NOT NULL`,
       `CREATE INDEX retry_${start} ON deliveries_${start} (due_at) WHERE asked = ${ASKED.byRetry}`,
       `CREATE INDEX undeliverable_${start} ON deliveries_${start} (seq, position) WHERE status = 2`,
       `CREATE INDEX kept_${start} ON deliveries_${start} (kept_from) WHERE kept_from IS NOT NULL`,
-    ]) {
-      this.sql.exec(statement);
-    }
+    );
   }
 
   /**
@@ -184,8 +188,8 @@ export class DeliveryTables {
   }
 
   drop(period: number): void {
-    this.sql.exec(`DROP TABLE deliveries_${period}`);
-    this.sql.exec(`DROP TABLE arrivals_${period}`);
+    this.#tables.drop(`deliveries_${period}`);
+    this.#tables.drop(`arrivals_${period}`);
     this.#periods = this.#allPeriods().filter((start) => start !== period);
   }
 
@@ -244,7 +248,7 @@ export class DeliveryTables {
   }
 
   #allPeriods(): number[] {
-    this.#periods ??= tableNames(this.sql)
+    this.#periods ??= this.#tables.names
       .filter((name) => name.startsWith("deliveries_"))
       .map((name) => Number(name.slice("deliveries_".length)))
       .sort((a, b) => a - b);

@@ -11,7 +11,7 @@
  * searches and no counter.
  */
 import type { EventId, WebhookId } from "../domain/ids";
-import { tableNames } from "./tables";
+import type { Tables } from "./tables";
 
 /** A row takes 2 MB. */
 const MAX_BATCH_BYTES = 1_500_000;
@@ -63,16 +63,16 @@ const EVENT_TABLES = "events e JOIN matches m ON m.number = e.matched";
 
 export class JournalStore {
   readonly #sql: SqlStorage;
-  #exists: boolean | null = null;
+  readonly #tables: Tables;
   readonly #numberOfMatch = new Map<string, number>();
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
+  constructor(tables: Tables) {
+    this.#sql = tables.sql;
+    this.#tables = tables;
   }
 
   get exists(): boolean {
-    this.#exists ??= tableNames(this.#sql).includes("events");
-    return this.#exists;
+    return this.#tables.has("events");
   }
 
   /**
@@ -176,14 +176,19 @@ export class JournalStore {
   }
 
   #create(): void {
-    for (const statement of [
+    this.#tables.make(
+      "batches",
       "CREATE TABLE batches (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, before INTEGER NOT NULL, ids TEXT NOT NULL, bodies BLOB NOT NULL)",
+    );
+    this.#tables.make(
+      "matches",
       "CREATE TABLE matches (number INTEGER PRIMARY KEY, webhook_ids TEXT NOT NULL)",
+    );
+    // Last: where it is, all are.
+    this.#tables.make(
+      "events",
       "CREATE TABLE events (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, event TEXT NOT NULL, timestamp TEXT, received_at INTEGER NOT NULL, conforms INTEGER NOT NULL, email TEXT, campaign_id TEXT, matched INTEGER NOT NULL, erased INTEGER NOT NULL) WITHOUT ROWID",
-    ]) {
-      this.#sql.exec(statement);
-    }
-    this.#exists = true;
+    );
   }
 
   get(id: EventId): JournalEvent | null {

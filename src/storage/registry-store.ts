@@ -11,7 +11,7 @@
  */
 import type { WebhookId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
-import { tableNames } from "./tables";
+import type { Tables } from "./tables";
 
 /** A webhook, and how far its Subscriber has followed. `webhook` is null once it is deleted. */
 export type Registration = {
@@ -70,9 +70,11 @@ function alertOf(row: AlertRow): Alert {
 
 export class RegistryStore {
   readonly #sql: SqlStorage;
+  readonly #tables: Tables;
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
+  constructor(tables: Tables) {
+    this.#sql = tables.sql;
+    this.#tables = tables;
   }
 
   /** All registrations by creation, deleted ones that were not acknowledged yet included. */
@@ -146,8 +148,9 @@ export class RegistryStore {
   }
 
   saveAlert({ cause, text, raisedAtMs, sentAtMs }: Alert): void {
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS alerts (cause TEXT PRIMARY KEY, text TEXT NOT NULL, raised_at INTEGER NOT NULL, sent_at INTEGER) WITHOUT ROWID",
+    this.#tables.make(
+      "alerts",
+      "CREATE TABLE alerts (cause TEXT PRIMARY KEY, text TEXT NOT NULL, raised_at INTEGER NOT NULL, sent_at INTEGER) WITHOUT ROWID",
     );
     this.#sql.exec(
       "INSERT OR REPLACE INTO alerts (cause, text, raised_at, sent_at) VALUES (?, ?, ?, ?)",
@@ -161,8 +164,9 @@ export class RegistryStore {
   // --- audit ------------------------------------------------------------------------------------------------
 
   addToAudit({ atMs, key, action, webhookId, before, after }: Omit<AuditEntry, "number">): void {
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, key TEXT, action TEXT NOT NULL, webhook_id TEXT, before TEXT, after TEXT)",
+    this.#tables.make(
+      "audit",
+      "CREATE TABLE audit (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, key TEXT, action TEXT NOT NULL, webhook_id TEXT, before TEXT, after TEXT)",
     );
     const { number } = this.#sql
       .exec<{ number: number }>(
@@ -217,8 +221,9 @@ export class RegistryStore {
 
   /** @param answer null while the call runs. */
   saveAnswer(caller: string, key: string, { call, atMs, answer }: StoredCall): void {
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS answers (caller TEXT NOT NULL, key TEXT NOT NULL, call TEXT NOT NULL, at INTEGER NOT NULL, status INTEGER, type TEXT, body TEXT, PRIMARY KEY (caller, key)) WITHOUT ROWID",
+    this.#tables.make(
+      "answers",
+      "CREATE TABLE answers (caller TEXT NOT NULL, key TEXT NOT NULL, call TEXT NOT NULL, at INTEGER NOT NULL, status INTEGER, type TEXT, body TEXT, PRIMARY KEY (caller, key)) WITHOUT ROWID",
     );
     this.#sql.exec(
       "INSERT OR REPLACE INTO answers (caller, key, call, at, status, type, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -241,15 +246,17 @@ export class RegistryStore {
   }
 
   #exists(table = "webhooks"): boolean {
-    return tableNames(this.#sql).includes(table);
+    return this.#tables.has(table);
   }
 
   #create(): void {
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS webhooks (id TEXT PRIMARY KEY, version INTEGER NOT NULL, acknowledged INTEGER NOT NULL, data TEXT) WITHOUT ROWID",
+    this.#tables.make(
+      "webhooks",
+      "CREATE TABLE webhooks (id TEXT PRIMARY KEY, version INTEGER NOT NULL, acknowledged INTEGER NOT NULL, data TEXT) WITHOUT ROWID",
     );
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS routing (id INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
+    this.#tables.make(
+      "routing",
+      "CREATE TABLE routing (id INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
     );
   }
 }

@@ -8,7 +8,7 @@ import { HEALTHY, type Health } from "../domain/health";
 import type { EventId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
-import { tableNames } from "./tables";
+import type { Tables } from "./tables";
 
 /** An attempt that may have left: on disk before the request is made. */
 export type LeasedAttempt = {
@@ -59,14 +59,16 @@ export type Settings = Webhook | { deletedVersion: number };
 
 export class RunStore {
   readonly #sql: SqlStorage;
+  readonly #tables: Tables;
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql;
+  constructor(tables: Tables) {
+    this.#sql = tables.sql;
+    this.#tables = tables;
   }
 
   /** null when nothing was pushed yet. */
   settings(): Settings | null {
-    if (!tableNames(this.#sql).includes("settings")) return null;
+    if (!this.#tables.has("settings")) return null;
     const [row] = this.#sql
       .exec<{ version: number; webhook: string | null }>("SELECT version, webhook FROM settings")
       .toArray();
@@ -80,21 +82,26 @@ export class RunStore {
 
   /** Empties the object but for the version, so that a late push cannot revive the webhook. */
   deleteAll(version: number): void {
-    for (const table of tableNames(this.#sql)) {
-      if (table !== "settings") this.#sql.exec(`DROP TABLE "${table}"`);
+    for (const table of this.#tables.names) {
+      if (table !== "settings") this.#tables.drop(table);
     }
     this.#save(version, null);
   }
 
   #save(version: number, webhook: string | null): void {
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS settings (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, webhook TEXT)",
+    this.#tables.make(
+      "settings",
+      "CREATE TABLE settings (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, webhook TEXT)",
     );
-    this.#sql.exec("INSERT OR REPLACE INTO settings VALUES (1, ?, ?)", version, webhook);
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO settings (id, version, webhook) VALUES (1, ?, ?)",
+      version,
+      webhook,
+    );
   }
 
   run(): Run {
-    if (!tableNames(this.#sql).includes("run")) return emptyRun();
+    if (!this.#tables.has("run")) return emptyRun();
     const [row] = this.#sql.exec<{ state: string }>("SELECT state FROM run").toArray();
     if (row === undefined) return emptyRun();
     const stored = JSON.parse(row.state);
@@ -102,22 +109,27 @@ export class RunStore {
   }
 
   saveRun(run: Run): void {
-    this.#sql.exec("CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
-    this.#sql.exec("INSERT OR REPLACE INTO run VALUES (1, ?)", JSON.stringify(run));
+    this.#tables.make("run", "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
+    this.#sql.exec("INSERT OR REPLACE INTO run (id, state) VALUES (1, ?)", JSON.stringify(run));
   }
 
   /** Keeps a finished hour; hours that began before `forgetBeforeMs` go. */
   saveHour(hour: HourCounters, forgetBeforeMs: number): void {
-    this.#sql.exec(
-      "CREATE TABLE IF NOT EXISTS hours (at INTEGER PRIMARY KEY, counters TEXT NOT NULL)",
+    this.#tables.make(
+      "hours",
+      "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT NOT NULL)",
     );
-    this.#sql.exec("INSERT OR REPLACE INTO hours VALUES (?, ?)", hour.atMs, JSON.stringify(hour));
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO hours (at, counters) VALUES (?, ?)",
+      hour.atMs,
+      JSON.stringify(hour),
+    );
     this.#sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
   }
 
   /** Finished hours from `sinceMs` on. */
   hours(sinceMs: number): HourCounters[] {
-    if (!tableNames(this.#sql).includes("hours")) return [];
+    if (!this.#tables.has("hours")) return [];
     return this.#sql
       .exec<{ counters: string }>("SELECT counters FROM hours WHERE at >= ? ORDER BY at", sinceMs)
       .toArray()

@@ -1,4 +1,49 @@
-/** Which tables an object has: reading must create none, so it asks first. */
+/**
+ * The tables of one object. Reading makes none: a table is made by the first write that needs it, and the row with
+ * the version of the object's data (`schema.ts`) with the first of them.
+ */
+
+const VERSION_TABLE = "version";
+
+export class Tables {
+  readonly sql: SqlStorage;
+  readonly #version: number;
+  /** What `sqlite_master` knows, read once: nobody else makes or drops tables. */
+  #names: Set<string>;
+
+  /** @param version written down with the first table. */
+  constructor(sql: SqlStorage, version: number) {
+    this.sql = sql;
+    this.#version = version;
+    this.#names = new Set(tableNames(sql));
+  }
+
+  get names(): string[] {
+    return [...this.#names];
+  }
+
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  /** Makes a table, with its indexes, unless it is there. */
+  make(name: string, ...statements: string[]): void {
+    if (this.#names.has(name)) return;
+    if (!this.#names.has(VERSION_TABLE)) this.#writeVersion();
+    for (const statement of statements) this.sql.exec(statement);
+    this.#names.add(name);
+  }
+
+  drop(name: string): void {
+    this.sql.exec(`DROP TABLE "${name}"`);
+    this.#names.delete(name);
+  }
+
+  #writeVersion(): void {
+    writeVersion(this.sql, this.#version);
+    this.#names.add(VERSION_TABLE);
+  }
+}
 
 /** The object's own tables, without those of SQLite and of the platform. */
 export function tableNames(sql: SqlStorage): string[] {
@@ -8,4 +53,18 @@ export function tableNames(sql: SqlStorage): string[] {
     )
     .toArray()
     .map(({ name }) => name);
+}
+
+/** null where no version is written down. */
+export function readVersion(sql: SqlStorage, names: readonly string[]): number | null {
+  if (!names.includes(VERSION_TABLE)) return null;
+  const [row] = sql.exec<{ number: number }>(`SELECT number FROM ${VERSION_TABLE}`).toArray();
+  return row?.number ?? null;
+}
+
+export function writeVersion(sql: SqlStorage, number: number): void {
+  sql.exec(
+    `CREATE TABLE IF NOT EXISTS ${VERSION_TABLE} (id INTEGER PRIMARY KEY, number INTEGER NOT NULL)`,
+  );
+  sql.exec(`INSERT OR REPLACE INTO ${VERSION_TABLE} (id, number) VALUES (1, ?)`, number);
 }

@@ -1,4 +1,9 @@
-import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
+import {
+  createExecutionContext,
+  createMessageBatch,
+  evictDurableObject,
+  getQueueResult,
+} from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
 import worker from "../../src";
@@ -6,6 +11,7 @@ import { sweep } from "../../src/sweep";
 import {
   accept,
   deliverAll,
+  newEvent,
   newEvents,
   register,
   registry,
@@ -13,7 +19,7 @@ import {
   subscriber,
 } from "../rig/worker/engine";
 import { answering, clock, DAY, gate, HOUR, it, MINUTE, service } from "../rig/worker/fixture";
-import { withVariables } from "../rig/worker/objects";
+import { inObject, withVariables } from "../rig/worker/objects";
 import { leavingItToTheAlarm } from "../rig/worker/queue";
 import { api, bytesOf } from "../rig/worker/requests";
 
@@ -80,6 +86,20 @@ describe("an alert", () => {
     service.answer = answering(200);
     await sweep(env);
     expect(alerts()).toHaveLength(2);
+    await sweep(env);
+    expect(alerts()).toHaveLength(2);
+  });
+
+  it("names an object with data of a newer release, to the consumer and to the sweep", async () => {
+    const { id } = await register();
+    await inObject(subscriber(id), ({ storage }) => {
+      storage.sql.exec("UPDATE version SET number = number + 1");
+    });
+    await evictDurableObject(subscriber(id));
+    const { body } = await newEvent();
+    await consume([body]);
+    expect(alerts()).toEqual([expect.stringContaining(`Subscriber ${id}`)]);
+    clock.advance(2 * HOUR);
     await sweep(env);
     expect(alerts()).toHaveLength(2);
   });

@@ -52,7 +52,7 @@ describe("a Journal past RETENTION", () => {
     const [event] = [await newEvent()];
     await consume([event], dayMs);
     const stub = journal(dayMs);
-    expect(await tablesOf(stub)).toEqual(["batches", "events", "matches"]);
+    expect(await tablesOf(stub)).toEqual(["batches", "events", "matches", "version"]);
     clock.setTo(Math.floor(dayMs / DAY) * DAY + DAY + RETENTION - HOUR);
     await ring(stub);
     expect(await stub.get(event.id)).not.toBeNull();

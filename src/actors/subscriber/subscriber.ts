@@ -3,11 +3,11 @@
  * comes from the Registry, each change with a version, and is in force for every attempt that starts after it
  * was acknowledged.
  */
-import { DurableObject } from "cloudflare:workers";
 import { configOf } from "../../config";
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import { type Health, release, renew } from "../../domain/health";
 import { type EventId, randomEventId } from "../../domain/ids";
+import { answered } from "../../domain/newer-data";
 import { spacingMs } from "../../domain/pace";
 import { REGISTRY_NAME } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
@@ -22,6 +22,7 @@ import {
 import { isFull } from "../../storage/full";
 import { RunStore } from "../../storage/run-store";
 import { AlarmClock } from "../alarm-clock";
+import { StoredObject } from "../stored-object";
 import { Agenda } from "./agenda";
 import { Attempts } from "./attempt";
 import {
@@ -49,22 +50,27 @@ export type SubscriberReport = {
 
 type Engine = { ledger: Ledger; pump: Pump; deliveries: Deliveries };
 
-export class Subscriber extends DurableObject<Env> {
+export class Subscriber extends StoredObject {
+  static {
+    StoredObject.guard(Subscriber.prototype);
+  }
+
   readonly #runs: RunStore;
   readonly #attempts: Attempts;
   readonly #alarm: AlarmClock;
-  readonly #inForce: InForce;
+  #inForce!: InForce;
   /** Replaced together when the webhook is deleted. */
-  #engine: Engine;
+  #engine!: Engine;
   #errorsInARow = 0;
   #run: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env);
-    this.#runs = new RunStore(ctx.storage.sql);
+    super(ctx, env, "subscriber");
+    this.#runs = new RunStore(this.tables);
     this.#attempts = new Attempts(env);
-    this.#inForce = new InForce(env, this.#runs);
     this.#alarm = new AlarmClock(ctx.storage);
+    if (this.isNewer) return;
+    this.#inForce = new InForce(env, this.#runs);
     this.#engine = this.#begin();
     void ctx.blockConcurrencyWhile(async () => {
       await this.#alarm.load();
@@ -74,7 +80,7 @@ export class Subscriber extends DurableObject<Env> {
 
   /** Reads what is stored; attempts that the life before left open are closed. */
   #begin(): Engine {
-    const tables = new DeliveryTables(this.ctx.storage.sql);
+    const tables = new DeliveryTables(this.tables);
     const store = new DeliveryStore(tables);
     const stores = { deliveries: store, runs: this.#runs };
     const schedule = () => this.#inForce.schedule();
@@ -187,7 +193,8 @@ export class Subscriber extends DurableObject<Env> {
 
   /** An object without settings asks for them; that there is no such webhook is not stored. */
   async #askRegistry(): Promise<void> {
-    const answer = await this.env.REGISTRY.getByName(REGISTRY_NAME).settingsOf(this.#id);
+    const registry = this.env.REGISTRY.getByName(REGISTRY_NAME);
+    const answer = answered(await registry.settingsOf(this.#id));
     if (this.#inForce.isKnown) return;
     if (answer === null) this.#inForce.end(0);
     else this.#inForce.put(answer);
@@ -380,10 +387,10 @@ export class Subscriber extends DurableObject<Env> {
     const webhook = this.#inForce.webhook;
     const { disabled } = this.#engine.ledger.health;
     if (disabled === null || webhook === null || webhook.status === "disabled") return;
-    const answer = await this.env.REGISTRY.getByName(REGISTRY_NAME).reportDisabled(this.#id, {
-      reason: disabled,
-      version: webhook.version,
-    });
+    const registry = this.env.REGISTRY.getByName(REGISTRY_NAME);
+    const answer = answered(
+      await registry.reportDisabled(this.#id, { reason: disabled, version: webhook.version }),
+    );
     if (answer !== null) this.configure(answer as Webhook);
   }
 

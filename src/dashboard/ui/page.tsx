@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import type { Child } from "hono/jsx";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { ANSWERS } from "../../contract/problem";
+import { ANSWERS, newerDataDetail } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
 import { VERSION } from "../../version";
 import { filePaths } from "./files";
@@ -90,6 +90,7 @@ export function showFailure(
     { title, status },
     <>
       <p>{isSignedOut ? "The session has ended. Sign in, then do it again." : detail}</p>
+      {failure.code === "newer_data" && <p>{newerDataDetail(failure.object)}</p>}
       {errors.length > 0 && (
         <ul>
           {errors.map(({ path, message }) => (

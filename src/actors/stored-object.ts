@@ -1,0 +1,51 @@
+/** What every object of the relay does with its stored data before anything else (`storage/schema.ts`). */
+import { DurableObject } from "cloudflare:workers";
+import { newerData } from "../domain/newer-data";
+import { logError } from "../log";
+import { type Kind, openTables } from "../storage/schema";
+import type { Tables } from "../storage/tables";
+
+/** An object with newer data looks again after this time: a deploy may have brought the code for it. */
+const LOOK_AGAIN_MS = 60_000;
+
+/**
+ * An object whose data has the version of this code. Where the data is newer, no method of a class that was given to
+ * `guard` runs: a call is answered `newer_data`, an alarm is set again, nothing is written.
+ */
+export abstract class StoredObject extends DurableObject<Env> {
+  // Properties, for methods and accessors of a class can be reached over RPC, whatever TypeScript says.
+  protected tables: Tables;
+  protected readonly isNewer: boolean;
+
+  constructor(ctx: DurableObjectState, env: Env, kind: Kind) {
+    super(ctx, env);
+    const { tables, newerVersion } = openTables(ctx.storage, kind);
+    this.tables = tables;
+    this.isNewer = newerVersion !== null;
+    if (newerVersion === null) return;
+    logError("object.newer_data", { object: this.#title, version: newerVersion });
+  }
+
+  get #title(): string {
+    return `${this.constructor.name} ${this.ctx.id.name}`;
+  }
+
+  /** Makes every method of a class refuse while the data is newer than the code. */
+  static guard(prototype: StoredObject): void {
+    for (const name of Object.getOwnPropertyNames(prototype)) {
+      const { value: method } = Object.getOwnPropertyDescriptor(prototype, name) ?? {};
+      if (name === "constructor" || typeof method !== "function") continue;
+      const refuse =
+        name === "alarm"
+          ? ({ ctx }: StoredObject) => ctx.storage.setAlarm(Date.now() + LOOK_AGAIN_MS)
+          : (object: StoredObject) => newerData(object.#title);
+      Object.defineProperty(prototype, name, {
+        configurable: true,
+        writable: true,
+        value(this: StoredObject, ...args: unknown[]) {
+          return this.isNewer ? refuse(this) : method.apply(this, args);
+        },
+      });
+    }
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Data of a newer release: an object that finds some writes nothing and answers every call with this failure. It
+ * crosses RPC as a value; whoever calls an object takes its answers through `answered`.
+ */
+import { type Failure, fail } from "./failure";
+
+type Refusal = { ok: false; failure: Extract<Failure, { code: "newer_data" }> };
+
+/** @param object which one, for people: `Subscriber wh_…`. */
+export function newerData(object: string): Refusal {
+  return fail({ code: "newer_data", object }) as Refusal;
+}
+
+/** Thrown by `answered`: the caller goes on as if the object could not be reached. */
+export class NewerDataError extends Error {
+  readonly object: string;
+
+  constructor(object: string) {
+    super(`${object} holds data of a newer release`);
+    this.name = "NewerDataError";
+    this.object = object;
+  }
+}
+
+/** The answer of an object. @throws NewerDataError when it is that the object's data is newer than its code. */
+export function answered<T>(answer: T): T {
+  if (isRefusal(answer)) throw new NewerDataError(answer.failure.object);
+  return answer;
+}
+
+/** What to answer when something was thrown on the way to an answer. */
+export function failureOf(thrown: unknown): Failure {
+  if (thrown instanceof NewerDataError) return { code: "newer_data", object: thrown.object };
+  return { code: "unavailable" };
+}
+
+function isRefusal(answer: unknown): answer is Refusal {
+  if (typeof answer !== "object" || answer === null || !("failure" in answer)) return false;
+  const { failure } = answer;
+  return typeof failure === "object" && failure !== null && "code" in failure
+    ? failure.code === "newer_data"
+    : false;
+}
