@@ -2,7 +2,7 @@
  * Variables and secrets (README, "Configuration") → a validated Config. A value that does not parse is never
  * guessed and breaks no more than it must: what depends on it is null here, and `problems` says what to write.
  */
-import { parseDuration, parseSchedule } from "./domain/schedule";
+import { parseDuration, parseSchedule, parseTimeout } from "./domain/schedule";
 
 export type ConfigProblem = { name: string; message: string };
 
@@ -101,7 +101,7 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
   const readOnlyApiKeys = keysOf("READ_ONLY_API_KEYS", read("READ_ONLY_API_KEYS"), problems);
 
   const retryScheduleMs = parse("RETRY_SCHEDULE", parseSchedule, SCHEDULE_FORM);
-  const timeoutMs = parse("DELIVERY_TIMEOUT", parsePositiveDuration, `${DURATION_FORM}, and not 0`);
+  const timeoutMs = parse("DELIVERY_TIMEOUT", parseTimeout, `${DURATION_FORM}, from 1s to 60s`);
   const allowPrivate = parse("ALLOW_PRIVATE_DESTINATIONS", parseSwitch, '"true" or "false"');
   const idempotencyTtl = parse(
     "IDEMPOTENCY_TTL",

@@ -4,7 +4,9 @@
  */
 import { retryWaitMs } from "./schedule";
 
-export type DeliveryStatus = "pending" | "delivered" | "undeliverable" | "cancelled";
+/** In the order of the numbers that stand for them where deliveries are stored. */
+export const DELIVERY_STATUSES = ["pending", "delivered", "undeliverable", "cancelled"] as const;
+export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 
 export type AttemptError =
   | "timeout"
@@ -72,11 +74,35 @@ export type Progress = {
 const MAX_FREE_INTERRUPTIONS = 3;
 const GONE = 410;
 
-/** The delivery after its next attempt came to `outcome`. */
+/** What a webhook says about failed attempts. */
+export type Policy = {
+  /** The waits after failed attempts, in milliseconds. */
+  schedule: readonly number[];
+  /** Statuses after which nothing is tried again. */
+  giveUpOn: readonly number[];
+};
+
+/** Whether the service said that it does not want this event: it lives, and nothing is tried again. */
+export function isGivenUp(
+  { statusCode }: Outcome,
+  { giveUpOn }: Pick<Policy, "giveUpOn">,
+): boolean {
+  return statusCode !== null && giveUpOn.includes(statusCode);
+}
+
+/**
+ * The delivery after its next attempt came to `outcome`.
+ *
+ * @param random in [0, 1).
+ */
 export function settle(
   before: Progress,
   outcome: Outcome,
-  { schedule, random }: { schedule: readonly number[]; random: number },
+  {
+    schedule,
+    giveUpOn = [],
+    random,
+  }: Pick<Policy, "schedule"> & Partial<Policy> & { random: number },
 ): Progress {
   const endedAtMs = outcome.startedAtMs + outcome.durationMs;
   const after: Progress = {
@@ -91,7 +117,8 @@ export function settle(
   }
   if (isUncounted(outcome, after.interruptions)) return { ...after, dueAtMs: endedAtMs };
   const failures = before.failures + 1;
-  const wait = retryWaitMs(schedule, failures, random);
+  const isOver = isGivenUp(outcome, { giveUpOn });
+  const wait = isOver ? null : retryWaitMs(schedule, failures, random);
   if (wait === null) {
     return { ...after, failures, status: "undeliverable", dueAtMs: null, completedAtMs: endedAtMs };
   }

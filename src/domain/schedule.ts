@@ -18,6 +18,12 @@ export function parseDuration(text: string): number | null {
   return ms <= MAX_DURATION_MS ? ms : null;
 }
 
+/** How long an attempt may take: 1 to 60 s, in milliseconds; null for anything else. */
+export function parseTimeout(text: string): number | null {
+  const ms = parseDuration(text);
+  return ms !== null && ms >= UNIT_MS.s && ms <= UNIT_MS.m ? ms : null;
+}
+
 /** 1 to 20 durations with one space between, e.g. `"1m 5m 30m 2h 8h"`; null for anything else. */
 export function parseSchedule(text: string): number[] | null {
   const words = text.split(" ");

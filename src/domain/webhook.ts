@@ -24,8 +24,14 @@ export type Webhook = {
   /** Deliveries per second, > 0. */
   rateLimit: number | null;
   ordered: boolean;
+  /** How many attempts may be in flight at once, 1–300. */
+  concurrency: number;
+  /** A duration, 1–60 s; null for `DELIVERY_TIMEOUT`. */
+  timeout: string | null;
   /** In the form of `RETRY_SCHEDULE`; null for the relay's own. */
   retrySchedule: string | null;
+  /** Statuses after which a delivery is given up at once. */
+  giveUpOn: number[];
   status: WebhookStatus;
   statusReason: StatusReason | null;
   /** `URL.host` of the request that registered it: deliveries to the relay itself are refused. */
@@ -68,27 +74,39 @@ export function liveSecrets(secrets: readonly SigningSecret[], nowMs: number): s
 }
 
 /** What a person decides when registering a webhook; `url` as `checkTarget` normalised it. */
-export type WebhookDraft = Pick<
-  Webhook,
-  | "url"
-  | "events"
-  | "description"
-  | "filter"
-  | "headers"
-  | "rateLimit"
-  | "ordered"
-  | "retrySchedule"
-  | "relayHost"
->;
+export type WebhookDraft = Partial<LaterSettings> &
+  Pick<
+    Webhook,
+    | "url"
+    | "events"
+    | "description"
+    | "filter"
+    | "headers"
+    | "rateLimit"
+    | "ordered"
+    | "retrySchedule"
+    | "relayHost"
+  >;
 
 /** What a change replaces; a field that is missing stays as it is. */
 export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost">>;
+
+type LaterSettings = Pick<Webhook, "concurrency" | "timeout" | "giveUpOn">;
+
+/** What webhooks have that were registered before there were these settings. */
+const DEFAULTS: LaterSettings = { concurrency: 6, timeout: null, giveUpOn: [] };
+
+/** A webhook as an earlier release stored or sent it, with all of its settings. */
+export function withDefaults(stored: Omit<Webhook, keyof LaterSettings>): Webhook {
+  return { ...DEFAULTS, ...stored };
+}
 
 export function newWebhook(
   draft: WebhookDraft,
   { id, secret, nowMs }: { id: WebhookId; secret: string; nowMs: number },
 ): Webhook {
   return {
+    ...DEFAULTS,
     ...draft,
     id,
     version: 1,
@@ -203,7 +221,8 @@ export function auditViews(
 }
 
 function auditView(webhook: Webhook): AuditView {
-  const { url, events, description, filter, rateLimit, ordered, retrySchedule } = webhook;
+  const { url, events, description, filter } = webhook;
+  const { rateLimit, ordered, concurrency, timeout, retrySchedule, giveUpOn } = webhook;
   return {
     url: maskQuery(url),
     events,
@@ -212,7 +231,10 @@ function auditView(webhook: Webhook): AuditView {
     headers: Object.keys(webhook.headers),
     rateLimit,
     ordered,
+    concurrency,
+    timeout,
     retrySchedule,
+    giveUpOn,
     status: webhook.status,
     statusReason: webhook.statusReason,
     signingSecrets: webhook.secrets.length,

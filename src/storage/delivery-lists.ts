@@ -9,6 +9,7 @@ import {
   isBefore,
   type Position,
   type StoredDelivery,
+  UNDELIVERABLE,
 } from "./delivery-tables";
 
 export type ListOptions = {
@@ -65,7 +66,8 @@ export class DeliveryLists {
     before: Position | null,
     { status, head, untilMs }: ListOptions,
   ): Iterable<StoredDelivery> {
-    if (status === "undeliverable") return this.#indexed(before, "undeliverable", "status = 2");
+    if (status === "undeliverable")
+      return this.#indexed(before, "undeliverable", `status = ${UNDELIVERABLE}`);
     if (status === "pending") {
       return merged(
         this.#newestFirst(before, head.seq),

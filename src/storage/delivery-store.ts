@@ -13,8 +13,8 @@ import {
   deliveryOf,
   dueOf,
   type Position,
-  STATUSES,
   type StoredDelivery,
+  statusNumber,
 } from "./delivery-tables";
 
 export class DeliveryStore {
@@ -48,7 +48,7 @@ export class DeliveryStore {
     const ids = [...fresh.keys()];
     const arrival = { period, atMs: nowMs, ids, added: ids.length };
     const seq = this.#tables.insertArrival(arrival, behind);
-    const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, 0, ?, 0, 0, 0, 0, ?)`;
+    const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ${ASKED.bySchedule}, 0, 0, 0, ?)`;
     for (const [index, id] of ids.entries()) {
       const arrival = fresh.get(id) as Arrival;
       this.#sql.exec(insert, id, seq, index, arrival.event, nowMs, arrival.body);
@@ -187,7 +187,7 @@ export class DeliveryStore {
    */
   update(delivery: StoredDelivery, body?: Uint8Array): void {
     const values: SqlStorageValue[] = [
-      STATUSES.indexOf(delivery.status),
+      statusNumber(delivery.status),
       delivery.keptFromMs,
       delivery.dueAtMs,
       delivery.asked,

@@ -16,7 +16,13 @@
  * A delivery that was never attempted is *fresh*: pending without `due_at`, found through `arrivals_T` from the
  * head on. `due_at` (and with it a place in the partial indexes) is for what waits for another attempt.
  */
-import type { AttemptRecord, DeliveryError, DeliveryStatus, Progress } from "../domain/delivery";
+import {
+  type AttemptRecord,
+  DELIVERY_STATUSES,
+  type DeliveryError,
+  type DeliveryStatus,
+  type Progress,
+} from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import { decodeLog } from "./attempt-log";
 import type { Tables } from "./tables";
@@ -30,13 +36,13 @@ const IDS_AT_ONCE = 100;
 /** A retention that does not parse stops deletion; a table then takes what arrives in 5 days. */
 const DEFAULT_PERIOD_MS = 5 * 86_400_000;
 
-export const STATUSES = [
-  "pending",
-  "delivered",
-  "undeliverable",
-  "cancelled",
-] as const satisfies DeliveryStatus[];
-export const PENDING = 0;
+/** The number that stands for a status. */
+export function statusNumber(status: DeliveryStatus): number {
+  return DELIVERY_STATUSES.indexOf(status);
+}
+
+const PENDING = statusNumber("pending");
+export const UNDELIVERABLE = statusNumber("undeliverable");
 
 /** Who asked for the next attempt: the schedule, a replay, or a person for this one delivery. */
 export const ASKED = { bySchedule: 0, byReplay: 1, byRetry: 2 } as const;
@@ -141,7 +147,7 @@ export class DeliveryTables {
       `CREATE INDEX due_${start} ON deliveries_${start} (due_at) WHERE due_at IS NOT NULL`,
       `CREATE INDEX waiting_${start} ON deliveries_${start} (seq, position) WHERE due_at IS NOT NULL`,
       `CREATE INDEX retry_${start} ON deliveries_${start} (due_at) WHERE asked = ${ASKED.byRetry}`,
-      `CREATE INDEX undeliverable_${start} ON deliveries_${start} (seq, position) WHERE status = 2`,
+      `CREATE INDEX undeliverable_${start} ON deliveries_${start} (seq, position) WHERE status = ${UNDELIVERABLE}`,
       `CREATE INDEX kept_${start} ON deliveries_${start} (kept_from) WHERE kept_from IS NOT NULL`,
     );
   }
@@ -272,7 +278,7 @@ export function deliveryOf(row: DeliveryRow, period: number): StoredDelivery {
     period,
     position: { seq: row.seq, index: row.position },
     event: row.event,
-    status: STATUSES[row.status] ?? "pending",
+    status: DELIVERY_STATUSES[row.status] ?? "pending",
     createdAtMs: row.created_at,
     keptFromMs: row.kept_from,
     dueAtMs: row.due_at,

@@ -10,7 +10,7 @@
  * | `routing` | 1 | the version of the routing table: grows with every change of a webhook | the object's | 1 row |
  */
 import type { WebhookId } from "../domain/ids";
-import type { Webhook } from "../domain/webhook";
+import { type Webhook, withDefaults } from "../domain/webhook";
 import type { Tables } from "./tables";
 
 /** A webhook, and how far its Subscriber has followed. `webhook` is null once it is deleted. */
@@ -89,7 +89,7 @@ export class RegistryStore {
         id: row.id as WebhookId,
         version: row.version,
         acknowledgedVersion: row.acknowledged,
-        webhook: row.data === null ? null : (JSON.parse(row.data) as Webhook),
+        webhook: row.data === null ? null : withDefaults(JSON.parse(row.data)),
       }));
   }
 

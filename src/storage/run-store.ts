@@ -6,7 +6,7 @@ import { emptyHour, type HourCounters } from "../domain/counters";
 import type { Trigger } from "../domain/delivery";
 import { HEALTHY, type Health } from "../domain/health";
 import type { EventId } from "../domain/ids";
-import type { Webhook } from "../domain/webhook";
+import { type Webhook, withDefaults } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
 import type { Tables } from "./tables";
 
@@ -73,7 +73,9 @@ export class RunStore {
       .exec<{ version: number; webhook: string | null }>("SELECT version, webhook FROM settings")
       .toArray();
     if (row === undefined) return null;
-    return row.webhook === null ? { deletedVersion: row.version } : JSON.parse(row.webhook);
+    return row.webhook === null
+      ? { deletedVersion: row.version }
+      : withDefaults(JSON.parse(row.webhook));
   }
 
   saveSettings(webhook: Webhook): void {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Outcome, type Progress, reopen, settle } from "../../src/domain/delivery";
+import { isGivenUp, type Outcome, type Progress, reopen, settle } from "../../src/domain/delivery";
 import { parseRetryAfter } from "../../src/domain/schedule";
 
 const SECOND = 1_000;
@@ -64,6 +64,24 @@ const last = <T>(steps: T[]): T => {
 };
 
 const times = <T>(count: number, value: T): T[] => Array(count).fill(value);
+
+describe("an answer that the webhook gives up on", () => {
+  const policy = { ...NO_JITTER, giveUpOn: [400, 422] };
+  const refused = outcome({ error: "status", statusCode: 422 });
+
+  it("ends the delivery at the first failure, and no other status does", () => {
+    const after = settle(OPENED, refused, policy);
+    expect(after).toMatchObject({ status: "undeliverable", failures: 1, dueAtMs: null });
+    const other = settle(OPENED, { ...refused, statusCode: 409 }, policy);
+    expect(other).toMatchObject({ status: "pending", failures: 1 });
+  });
+
+  it("is told from every other", () => {
+    expect(isGivenUp(refused, policy)).toBe(true);
+    expect(isGivenUp({ ...refused, statusCode: 500 }, policy)).toBe(false);
+    expect(isGivenUp({ ...refused, statusCode: null }, policy)).toBe(false);
+  });
+});
 
 describe("a delivery", () => {
   it("is delivered by a success, at the end of the attempt", () => {

@@ -1,5 +1,9 @@
 /** What the objects have stored, read from outside; on disk or as the object itself sees it. */
-import type { AttemptRecord, DeliveryStatus } from "../../src/domain/delivery";
+import {
+  type AttemptRecord,
+  DELIVERY_STATUSES,
+  type DeliveryStatus,
+} from "../../src/domain/delivery";
 import type { Health } from "../../src/domain/health";
 import type { Webhook } from "../../src/domain/webhook";
 import { decodeLog } from "../../src/storage/attempt-log";
@@ -37,8 +41,6 @@ export type StoredRun = {
 };
 
 export type StoredSettings = Webhook | { deletedVersion: number };
-
-const STATUSES: DeliveryStatus[] = ["pending", "delivered", "undeliverable", "cancelled"];
 
 function versionOf(storage: ObjectStorage, view: View): number {
   return view === "live" ? storage.writes : storage.commits;
@@ -180,7 +182,7 @@ export class Look {
 function readRow(row: StoredRow, period: number): Row {
   const read = row as unknown as Row;
   read.period = period;
-  read.status = STATUSES[row.status] ?? "pending";
+  read.status = DELIVERY_STATUSES[row.status] ?? "pending";
   return read;
 }
 

@@ -148,7 +148,7 @@ describe("a configuration", () => {
 
   describe.each<{ name: ConfigVariable; bad: unknown[]; breaks: Partial<Config> }>([
     { name: "RETRY_SCHEDULE", bad: NOT_SCHEDULES, breaks: held },
-    { name: "DELIVERY_TIMEOUT", bad: ["0s", ...NOT_DURATIONS], breaks: held },
+    { name: "DELIVERY_TIMEOUT", bad: ["0s", "61s", "2m", ...NOT_DURATIONS], breaks: held },
     {
       name: "ALLOW_PRIVATE_DESTINATIONS",
       bad: ["", "True", "TRUE", "yes", "1", "0", "no", "on", " true", "true "],

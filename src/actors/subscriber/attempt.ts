@@ -1,6 +1,7 @@
 /** One attempt: URL rules, signatures, headers, and what must not be kept of the answer. */
 import { configOf, serviceBindings } from "../../config";
 import { standardHeaders } from "../../domain/headers";
+import { parseTimeout } from "../../domain/schedule";
 import { createSigner, type Signer } from "../../domain/signature";
 import { checkTarget, type TargetCheck } from "../../domain/target";
 import { liveSecrets, type Webhook } from "../../domain/webhook";
@@ -41,7 +42,7 @@ export class Attempts {
       target: check.target,
       headers: { ...webhook.headers, ...standardHeaders(head) },
       body: sending.body,
-      timeoutMs: delivering.timeoutMs,
+      timeoutMs: parseTimeout(webhook.timeout ?? "") ?? delivering.timeoutMs,
       deadlines: this.#deadlines,
       secrets: () => [
         ...secrets,

@@ -1,9 +1,10 @@
 /** What is in force for a webhook: its settings as the Registry pushed them, and the relay's configuration. */
 import { configOf } from "../../config";
+import type { Policy } from "../../domain/delivery";
 import type { Health } from "../../domain/health";
 import type { Terms } from "../../domain/pace";
 import { parseSchedule } from "../../domain/schedule";
-import type { Webhook } from "../../domain/webhook";
+import { type Webhook, withDefaults } from "../../domain/webhook";
 import type { RunStore, Settings } from "../../storage/run-store";
 
 /** What is left open without a schedule to settle by is due at once. */
@@ -36,7 +37,9 @@ export class InForce {
     return isDeleted(this.#settings) ? this.#settings.deletedVersion : this.#settings.version;
   }
 
-  put(webhook: Webhook): void {
+  /** @param given from a Registry that may run the release before. */
+  put(given: Webhook): void {
+    const webhook = withDefaults(given);
     this.#runs.saveSettings(webhook);
     this.#settings = webhook;
   }
@@ -54,11 +57,12 @@ export class InForce {
     return { ordered: webhook.ordered, rateLimit: webhook.rateLimit };
   }
 
-  /** The waits after failed attempts, in milliseconds. Without a configuration that parses nothing starts. */
-  schedule(): readonly number[] {
+  /** What becomes of failed attempts. Without a configuration that parses nothing starts. */
+  policy(): Policy {
     const own = this.webhook?.retrySchedule ?? null;
     const parsed = own === null ? null : parseSchedule(own);
-    return parsed ?? configOf(this.#env).delivery?.retryScheduleMs ?? UNKNOWN_SCHEDULE;
+    const schedule = parsed ?? configOf(this.#env).delivery?.retryScheduleMs ?? UNKNOWN_SCHEDULE;
+    return { schedule, giveUpOn: this.webhook?.giveUpOn ?? [] };
   }
 }
 

@@ -8,7 +8,7 @@
  * what came of its attempts is counted from their own rows when the object starts again.
  */
 import { emptyHour, HOUR_MS, type HourCounters } from "../../domain/counters";
-import type { Outcome } from "../../domain/delivery";
+import { isGivenUp, type Outcome, type Policy } from "../../domain/delivery";
 import { assess, type Health, isNotable } from "../../domain/health";
 import type { EventId } from "../../domain/ids";
 import { spacingMs } from "../../domain/pace";
@@ -31,8 +31,8 @@ export type Stores = { deliveries: DeliveryStore; runs: RunStore };
 export type Written = { before: StoredDelivery; after: StoredDelivery };
 
 export type LedgerHost = {
-  /** The waits after failed attempts, in milliseconds; known also while the webhook is held. */
-  schedule(): readonly number[];
+  /** What becomes of failed attempts; known also while the webhook is held. */
+  policy(): Policy;
   /** Called once for each attempt, with those that were written together. */
   recorded(written: readonly Written[]): void;
   healthChanged(before: Health, after: Health): void;
@@ -232,7 +232,8 @@ export class Ledger {
 
   #assess(outcome: Outcome, { id: eventId, event }: StoredDelivery): void {
     const before = this.#run.health;
-    const after = assess(before, outcome, { eventId, event });
+    const givenUp = isGivenUp(outcome, this.#host.policy());
+    const after = assess(before, outcome, { eventId, event, givenUp });
     this.#run.health = after;
     if (!isNotable(before, after)) return;
     this.#runIsOnDisk = false;
@@ -247,12 +248,12 @@ export class Ledger {
 
   /** Writes the outcomes that came in, one row each. Should a write fail, they stay and are written again. */
   record(): void {
-    const schedule = this.#host.schedule();
+    const policy = this.#host.policy();
     const written: Written[] = [];
     try {
       for (let next = this.#answered[0]; next !== undefined; next = this.#answered[0]) {
         const { delivery, lease, outcome } = next;
-        const after = recorded({ delivery, attempt: lease, outcome }, schedule);
+        const after = recorded({ delivery, attempt: lease, outcome }, policy);
         this.#store.update(after);
         this.#answered.shift();
         this.#leased.delete(delivery.id);

@@ -5,7 +5,7 @@ import {
   countLatency,
   type HourCounters,
 } from "../../domain/counters";
-import { type Outcome, settle, type Trigger } from "../../domain/delivery";
+import { type Outcome, type Policy, settle, type Trigger } from "../../domain/delivery";
 import { ASKED, type StoredDelivery } from "../../storage/delivery-tables";
 
 /** Counts the last attempt in the log of `after`, and what became of the delivery. */
@@ -40,12 +40,16 @@ export function recorded(
     attempt: { number: number; trigger: Trigger };
     outcome: Outcome;
   },
-  schedule: readonly number[],
+  policy: Policy,
 ): StoredDelivery {
   // An answer to what was erased meanwhile may echo it.
   const responseBody = delivery.lastError === "erased" ? null : outcome.responseBody;
   const log = [...delivery.log, { ...outcome, responseBody, number, trigger }];
   if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
-  const after = settle(delivery, { ...outcome, retryAfterMs }, { schedule, random: Math.random() });
+  const after = settle(
+    delivery,
+    { ...outcome, retryAfterMs },
+    { ...policy, random: Math.random() },
+  );
   return { ...delivery, ...after, asked: ASKED.bySchedule, log };
 }

@@ -1,5 +1,6 @@
 /** What an object finds when it starts: attempts that the life before has leased and not recorded. */
 
+import type { Policy } from "../../domain/delivery";
 import { logWarning } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { Position, StoredDelivery } from "../../storage/delivery-tables";
@@ -17,7 +18,7 @@ import { unanswered } from "./send";
  */
 export function recover(
   { runs, deliveries }: { runs: RunStore; deliveries: DeliveryStore },
-  { schedule, spacingMs }: { schedule: readonly number[]; spacingMs: number },
+  { policy, spacingMs }: { policy: Policy; spacingMs: number },
   webhookId: string,
 ): Run {
   const run = runs.run();
@@ -40,7 +41,7 @@ export function recover(
       closed += 1;
       lastStartAtMs = nowMs;
       const outcome = unanswered("interrupted", nowMs);
-      const after = recorded({ delivery, attempt: { number, trigger }, outcome }, schedule);
+      const after = recorded({ delivery, attempt: { number, trigger }, outcome }, policy);
       deliveries.update(after);
       countAttempt(run.hour, delivery, after);
       run.ended += endedBetween(delivery, after);

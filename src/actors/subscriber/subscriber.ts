@@ -83,14 +83,14 @@ export class Subscriber extends StoredObject {
     const tables = new DeliveryTables(this.tables);
     const store = new DeliveryStore(tables);
     const stores = { deliveries: store, runs: this.#runs };
-    const schedule = () => this.#inForce.schedule();
+    const policy = () => this.#inForce.policy();
     const terms = {
-      schedule: schedule(),
+      policy: policy(),
       spacingMs: spacingMs(this.#inForce.webhook?.rateLimit ?? null),
     };
     const run = recover(stores, terms, this.#id);
     const host = {
-      schedule,
+      policy,
       recorded: (written: readonly Written[]) => this.#engine.deliveries.recorded(written),
       healthChanged: (before: Health, after: Health) => this.#healthChanged(before, after),
     };
@@ -99,7 +99,7 @@ export class Subscriber extends StoredObject {
     const isHeld = () => this.#inForce.terms(ledger.health) === null;
     const pump = new Pump(
       {
-        schedule,
+        schedule: () => policy().schedule,
         terms: () => this.#inForce.terms(ledger.health),
         attempt: (delivery, number) => this.#attempt(delivery, number),
         sync: () => this.ctx.storage.sync(),
