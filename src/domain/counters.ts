@@ -17,7 +17,7 @@ export type HourCounters = {
   /** Successful attempts by duration: bucket number → how many. */
   latency: Record<string, number>;
   /** By step of the hour. Hours that were counted before there were steps have none. */
-  steps?: Step[];
+  steps: Step[];
 };
 
 /** Delivered, then failed attempts. */

@@ -20,7 +20,8 @@ export type AttemptError =
 export type EndReason = "expired" | "erased";
 export type DeliveryError = AttemptError | EndReason;
 
-export type Trigger = "scheduled" | "manual" | "test";
+export const TRIGGERS = ["scheduled", "manual", "test"] as const;
+export type Trigger = (typeof TRIGGERS)[number];
 
 /** What came of one attempt. */
 export type Outcome = {

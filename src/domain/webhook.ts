@@ -94,9 +94,9 @@ export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost">>;
 type LaterSettings = Pick<Webhook, "concurrency" | "timeout" | "giveUpOn">;
 
 /** What webhooks have that were registered before there were these settings. */
-const DEFAULTS: LaterSettings = { concurrency: 6, timeout: null, giveUpOn: [] };
+export const DEFAULTS: LaterSettings = { concurrency: 6, timeout: null, giveUpOn: [] };
 
-/** A webhook as an earlier release stored or sent it, with all of its settings. */
+/** A webhook as an earlier release sent it, with all of its settings. */
 export function withDefaults(stored: Omit<Webhook, keyof LaterSettings>): Webhook {
   return { ...DEFAULTS, ...stored };
 }

@@ -1,5 +1,6 @@
 /** The attempt log of a delivery as it is stored: in the delivery's own row. */
 import type { AttemptRecord, Outcome, Trigger } from "../domain/delivery";
+import { attemptsOf } from "./stored-json";
 
 const MAX_LOG_ENTRIES = 20;
 const MAX_LOG_BYTES = 64 * 1024;
@@ -21,17 +22,7 @@ type LogTuple = [
 ];
 
 export function decodeLog(text: string | null): AttemptRecord[] {
-  if (text === null) return [];
-  return (JSON.parse(text) as LogTuple[]).map((line) => ({
-    number: line[0],
-    trigger: line[1],
-    startedAtMs: line[2],
-    durationMs: line[3],
-    statusCode: line[4],
-    error: line[5],
-    responseBody: line[6],
-    responseTruncated: line[7] === 1,
-  }));
+  return text === null ? [] : attemptsOf(text);
 }
 
 /** The last 20 attempts in 64 KB: past that the oldest bodies go first. */

@@ -6,6 +6,7 @@
  * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | until redriven, deleted or erased | 1 row a message |
  */
 import type { EventId, WebhookId } from "../domain/ids";
+import { webhookIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 export type DeadLetter = {
@@ -148,6 +149,6 @@ function letterOf(row: Row): DeadLetter {
     reason: row.reason,
     receivedAtMs: row.received_at,
     failedAtMs: row.failed_at,
-    webhookIds: row.webhook_ids === null ? null : JSON.parse(row.webhook_ids),
+    webhookIds: row.webhook_ids === null ? null : webhookIdsOf(row.webhook_ids),
   };
 }

@@ -25,6 +25,7 @@ import {
 } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import { decodeLog } from "./attempt-log";
+import { eventIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 const PERIODS_PER_RETENTION = 6;
@@ -225,7 +226,7 @@ export class DeliveryTables {
       const rows: { seq: number; ids: string }[] = this.sql
         .exec<{ seq: number; ids: string }>(query, next, limit)
         .toArray();
-      for (const row of rows) yield { period, seq: row.seq, ids: JSON.parse(row.ids) };
+      for (const row of rows) yield { period, seq: row.seq, ids: eventIdsOf(row.ids) };
       const last = rows.at(-1);
       next = last === undefined || rows.length < limit ? null : last.seq + step;
       limit = Math.min(limit * 2, MAX_ARRIVALS_AT_ONCE);

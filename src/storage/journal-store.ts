@@ -11,6 +11,7 @@
  * searches and no counter.
  */
 import type { EventId, WebhookId } from "../domain/ids";
+import { eventIdsOf, webhookIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 /** A row takes 2 MB. */
@@ -87,7 +88,7 @@ export class JournalStore {
       JSON.stringify(ids),
     );
     for (const row of rows) {
-      lists.set(row.id as EventId, row.erased === 1 ? [] : JSON.parse(row.webhook_ids));
+      lists.set(row.id as EventId, row.erased === 1 ? [] : webhookIdsOf(row.webhook_ids));
     }
     return lists;
   }
@@ -223,7 +224,7 @@ export class JournalStore {
         )
         .toArray();
       for (const { seq, ids } of batches) {
-        const all = JSON.parse(ids) as string[];
+        const all = eventIdsOf(ids);
         yield* this.#among(before?.seq === seq ? all.slice(0, before.index) : all);
       }
       const last = batches.at(-1);
@@ -313,7 +314,7 @@ function eventOf(row: EventRow): JournalEvent {
     conforms: row.conforms === 1,
     email: row.email,
     campaignId: row.campaign_id,
-    webhookIds: JSON.parse(row.webhook_ids),
+    webhookIds: webhookIdsOf(row.webhook_ids),
     erased: row.erased === 1,
     position: { seq: row.seq, index: row.position },
   };

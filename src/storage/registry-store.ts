@@ -10,7 +10,8 @@
  * | `routing` | 1 | the version of the routing table: grows with every change of a webhook | the object's | 1 row |
  */
 import type { WebhookId } from "../domain/ids";
-import { type Webhook, withDefaults } from "../domain/webhook";
+import type { Webhook } from "../domain/webhook";
+import { auditValuesOf, webhookOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 /** A webhook, and how far its Subscriber has followed. `webhook` is null once it is deleted. */
@@ -89,7 +90,7 @@ export class RegistryStore {
         id: row.id as WebhookId,
         version: row.version,
         acknowledgedVersion: row.acknowledged,
-        webhook: row.data === null ? null : withDefaults(JSON.parse(row.data)),
+        webhook: row.data === null ? null : webhookOf(row.data),
       }));
   }
 
@@ -198,8 +199,8 @@ export class RegistryStore {
         key: row.key,
         action: row.action,
         webhookId: row.webhook_id,
-        before: row.before === null ? null : JSON.parse(row.before),
-        after: row.after === null ? null : JSON.parse(row.after),
+        before: auditValuesOf(row.before),
+        after: auditValuesOf(row.after),
       }));
   }
 

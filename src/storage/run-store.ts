@@ -2,12 +2,13 @@
  * The single rows of a Subscriber: what the Registry pushed, where the pump stands, and what an hour came to.
  * (The head of `delivery-tables.ts` lists all tables of the object.)
  */
-import { emptyHour, type HourCounters } from "../domain/counters";
+import type { HourCounters } from "../domain/counters";
 import type { Trigger } from "../domain/delivery";
-import { HEALTHY, type Health } from "../domain/health";
+import type { Health } from "../domain/health";
 import type { EventId } from "../domain/ids";
-import { type Webhook, withDefaults } from "../domain/webhook";
+import type { Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
+import { hourOf, runOf, webhookOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 /** An attempt that may have left: on disk before the request is made. */
@@ -41,18 +42,14 @@ export type Run = {
    * ever arrived it tells how many are pending, so that nobody has to count them.
    */
   ended: number;
+  /** How often this row was saved, by any release. */
+  saved: number;
+  /**
+   * The save up to which `ended` counts. A release that knows another way to count keeps this field as it finds it,
+   * and moves `saved` on: what was counted is then counted anew.
+   */
+  endedAsOf: number;
 };
-
-export function emptyRun(): Run {
-  return {
-    lease: NO_LEASE,
-    head: { seq: 0, index: 0 },
-    health: HEALTHY,
-    nextStartAtMs: 0,
-    hour: emptyHour(0),
-    ended: 0,
-  };
-}
 
 /** A webhook as pushed; of a deleted one only the version. */
 export type Settings = Webhook | { deletedVersion: number };
@@ -73,9 +70,7 @@ export class RunStore {
       .exec<{ version: number; webhook: string | null }>("SELECT version, webhook FROM settings")
       .toArray();
     if (row === undefined) return null;
-    return row.webhook === null
-      ? { deletedVersion: row.version }
-      : withDefaults(JSON.parse(row.webhook));
+    return row.webhook === null ? { deletedVersion: row.version } : webhookOf(row.webhook);
   }
 
   saveSettings(webhook: Webhook): void {
@@ -103,14 +98,15 @@ export class RunStore {
   }
 
   run(): Run {
-    if (!this.#tables.has("run")) return emptyRun();
-    const [row] = this.#sql.exec<{ state: string }>("SELECT state FROM run").toArray();
-    if (row === undefined) return emptyRun();
-    const stored = JSON.parse(row.state);
-    return { ...emptyRun(), ...stored, health: { ...HEALTHY, ...stored.health } };
+    const [row] = this.#tables.has("run")
+      ? this.#sql.exec<{ state: string }>("SELECT state FROM run").toArray()
+      : [];
+    return runOf(row?.state ?? "{}");
   }
 
   saveRun(run: Run): void {
+    run.saved += 1;
+    run.endedAsOf = run.saved;
     this.#tables.make("run", "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
     this.#sql.exec("INSERT OR REPLACE INTO run (id, state) VALUES (1, ?)", JSON.stringify(run));
   }
@@ -135,6 +131,6 @@ export class RunStore {
     return this.#sql
       .exec<{ counters: string }>("SELECT counters FROM hours WHERE at >= ? ORDER BY at", sinceMs)
       .toArray()
-      .map(({ counters }) => JSON.parse(counters));
+      .map(({ counters }) => hourOf(counters));
   }
 }

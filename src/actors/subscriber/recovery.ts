@@ -14,14 +14,16 @@ import { unanswered } from "./send";
  * with an outcome on disk are counted: the stored counters are from before the lease.
  *
  * @param terms `spacingMs`: the least time between two starts under a rate limit, 0 without.
- * @returns the run to go on with; written only if something had to be closed.
+ * @returns the run to go on with, written only if something had to be closed; and whether its count of what ended
+ *   is still one: a release that does not know it has then moved on without it.
  */
 export function recover(
   { runs, deliveries }: { runs: RunStore; deliveries: DeliveryStore },
   { policy, spacingMs }: { policy: Policy; spacingMs: number },
   webhookId: string,
-): Run {
+): { run: Run; isCounted: boolean } {
   const run = runs.run();
+  const isCounted = run.endedAsOf === run.saved;
   const nowMs = Date.now();
   let mayHaveLeft = run.lease.window;
   let head: Position | null = null;
@@ -56,7 +58,7 @@ export function recover(
     run.head = head ?? run.head;
     runs.saveRun(run);
   }
-  return run;
+  return { run, isCounted };
 }
 
 /** The delivery's last attempt was recorded after the counters were. */

@@ -88,7 +88,7 @@ export class Subscriber extends StoredObject {
       policy: policy(),
       spacingMs: spacingMs(this.#inForce.webhook?.rateLimit ?? null),
     };
-    const run = recover(stores, terms, this.#id);
+    const { run, isCounted } = recover(stores, terms, this.#id);
     const host = {
       policy,
       recorded: (written: readonly Written[]) => this.#engine.deliveries.recorded(written),
@@ -111,6 +111,10 @@ export class Subscriber extends StoredObject {
       ...{ tables, store, runs: this.#runs, ledger },
       ...{ webhookId: this.#id, isHeld, retentionMs },
     });
+    if (!isCounted) {
+      deliveries.recount();
+      ledger.save();
+    }
     return { ledger, pump, deliveries };
   }
 

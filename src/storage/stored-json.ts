@@ -1,0 +1,205 @@
+/**
+ * JSON in rows, as it is read: parsed, with a default for every field at every depth. What an older release wrote may
+ * lack a field; what a newer one wrote may have more, which are kept and written back. Fields are never renamed, and
+ * never change their meaning.
+ *
+ * A type that gets a field gets its default here; the compiler asks for it.
+ */
+import { z } from "zod";
+import type { HourCounters } from "../domain/counters";
+import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/delivery";
+import type { Filter } from "../domain/filter";
+import { HEALTHY, type Health } from "../domain/health";
+import type { EventId, WebhookId } from "../domain/ids";
+import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
+import type { Position } from "./delivery-tables";
+import type { Lease, LeasedAttempt, Run } from "./run-store";
+
+/** An object with fields that have defaults, and any others. */
+function fields<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  const schema = z.looseObject(shape);
+  return schema.catch(() => schema.parse({}));
+}
+
+const number = z.number().catch(0);
+const numberOrNull = z.number().nullable().catch(null);
+const text = z.string().catch("");
+const textOrNull = z.string().nullable().catch(null);
+const yes = z.boolean().catch(false);
+const eventId = z.custom<EventId>(isText);
+const webhookId = z.custom<WebhookId>(isText);
+/** Errors and reasons of a newer release are shown as they are. */
+const error = z.custom<AttemptError>(isText);
+
+function isText(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+// --- Subscriber ---------------------------------------------------------------------------------------------
+
+const position: z.ZodType<Position> = fields({ seq: number, index: number });
+
+const leasedAttempt: z.ZodType<LeasedAttempt> = z.looseObject({
+  id: eventId,
+  number: z.number(),
+  trigger: z.enum(TRIGGERS).catch("scheduled"),
+  fresh: position.nullable().catch(null),
+});
+
+const lease: z.ZodType<Lease> = fields({
+  window: number,
+  attempts: z.array(leasedAttempt).catch([]),
+});
+
+const lastFailure: z.ZodType<Health["lastFailure"]> = z
+  .looseObject({
+    atMs: number,
+    eventId,
+    statusCode: numberOrNull,
+    error,
+    responseBody: textOrNull,
+  })
+  .nullable()
+  .catch(null);
+
+const health: z.ZodType<Health> = fields({
+  failuresInARow: number,
+  failingSinceMs: numberOrNull,
+  failuresSince: number,
+  probing: yes,
+  lastProbeEndedAtMs: numberOrNull,
+  postponedUntilMs: numberOrNull,
+  disabled: z.enum(["gone", "failing"]).nullable().catch(null),
+  lastSuccessAtMs: numberOrNull,
+  lastFailure,
+  failingFromMs: numberOrNull,
+  probingFromMs: numberOrNull,
+  postponedFromMs: numberOrNull,
+  disabledFromMs: numberOrNull,
+  lateFromMs: numberOrNull,
+  wellFromMs: numberOrNull,
+  told: z.enum(["nothing", "owed", "failing"]).catch(HEALTHY.told),
+});
+
+const hour: z.ZodType<HourCounters> = fields({
+  atMs: number,
+  delivered: number,
+  undeliverable: number,
+  cancelled: number,
+  failedAttempts: number,
+  latency: z.record(z.string(), z.number()).catch({}),
+  steps: z.array(z.tuple([z.number(), z.number()])).catch([]),
+});
+
+const run: z.ZodType<Run> = fields({
+  lease,
+  head: position,
+  health,
+  nextStartAtMs: number,
+  hour,
+  ended: number,
+  saved: number,
+  endedAsOf: number,
+});
+
+const secret: z.ZodType<SigningSecret> = fields({ value: text, expiresAtMs: numberOrNull });
+
+const webhook: z.ZodType<Webhook> = fields({
+  id: z.custom<WebhookId>(isText).catch("" as WebhookId),
+  version: number,
+  url: text,
+  events: z.array(z.string()).catch([]),
+  description: textOrNull,
+  filter: z
+    .custom<Filter>((value) => typeof value === "object" && value !== null)
+    .nullable()
+    .catch(null),
+  headers: z.record(z.string(), z.string()).catch({}),
+  rateLimit: numberOrNull,
+  ordered: yes,
+  concurrency: z.number().catch(DEFAULTS.concurrency),
+  timeout: textOrNull,
+  retrySchedule: textOrNull,
+  giveUpOn: z.array(z.number()).catch([]),
+  // What a newer release calls otherwise is held until a person looks.
+  status: z.enum(["active", "paused", "disabled"]).catch("paused"),
+  statusReason: z.enum(["gone", "failing"]).nullable().catch(null),
+  relayHost: text,
+  secrets: z.array(secret).catch([]),
+  resumedVersion: number,
+  urlVersion: number,
+  createdAtMs: number,
+  updatedAtMs: number,
+});
+
+/** A tuple's places, in order; a shorter one was written before the last of them were. */
+const ATTEMPT_PLACES = [
+  "number",
+  "trigger",
+  "startedAtMs",
+  "durationMs",
+  "statusCode",
+  "error",
+  "responseBody",
+  "responseTruncated",
+] as const satisfies (keyof AttemptRecord)[];
+
+const attempt: z.ZodType<AttemptRecord> = z.object({
+  number,
+  trigger: z.enum(TRIGGERS).catch("scheduled"),
+  startedAtMs: number,
+  durationMs: number,
+  statusCode: numberOrNull,
+  error: error.nullable().catch(null),
+  responseBody: textOrNull,
+  responseTruncated: z
+    .literal(1)
+    .transform(() => true)
+    .catch(false),
+});
+
+// --- what stores ask for ------------------------------------------------------------------------------------
+
+export function runOf(json: string): Run {
+  return run.parse(parsed(json));
+}
+
+export function hourOf(json: string): HourCounters {
+  return hour.parse(parsed(json));
+}
+
+export function webhookOf(json: string): Webhook {
+  return webhook.parse(parsed(json));
+}
+
+export function attemptsOf(json: string): AttemptRecord[] {
+  return z
+    .array(z.array(z.unknown()))
+    .catch([])
+    .parse(parsed(json))
+    .map((tuple) =>
+      attempt.parse(Object.fromEntries(ATTEMPT_PLACES.map((name, at) => [name, tuple[at]]))),
+    );
+}
+
+export function eventIdsOf(json: string): EventId[] {
+  return z.array(eventId).catch([]).parse(parsed(json));
+}
+
+export function webhookIdsOf(json: string): WebhookId[] {
+  return z.array(webhookId).catch([]).parse(parsed(json));
+}
+
+/** What an audit line says of before or after. */
+export function auditValuesOf(json: string | null): Record<string, unknown> | null {
+  return z.record(z.string(), z.unknown()).nullable().catch(null).parse(parsed(json));
+}
+
+function parsed(json: string | null): unknown {
+  if (json === null) return null;
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
