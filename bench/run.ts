@@ -5,7 +5,14 @@
  *   npm run bench -- ingest deliver
  *   npm run bench -- soak --minutes 10
  */
-import { parseArgs } from "node:util";
+import {
+  FAILED,
+  INTERRUPTED,
+  Misuse,
+  readOptions,
+  readPositive,
+  runCommand,
+} from "../scripts/command.ts";
 import { backlog } from "./backlog.ts";
 import { cold } from "./cold.ts";
 import { cost, retryCost } from "./cost.ts";
@@ -36,23 +43,20 @@ const BENCHMARKS: readonly Benchmark[] = [
 /** Only when it is named. */
 const ON_DEMAND: readonly Benchmark[] = [soak];
 const DEFAULT_MINUTES = 10;
-const INTERRUPTED = 130;
-const FAILED = 1;
-const MISUSED = 2;
 
-const USAGE = `npm run bench -- [NAME …] [--minutes N]
+const USAGE = `Measures the relay, and writes bench/results.json.
+
+  npm run bench -- [NAME …] [--minutes N]
 
   NAME         ${BENCHMARKS.map(({ name }) => name).join(" ")}; all of them without a name
                ${ON_DEMAND.map(({ name }) => name).join(" ")}: only when named
   --minutes N  how long the soak lasts, default ${DEFAULT_MINUTES}`;
 
-class Misuse extends Error {}
-
 /** @throws Misuse when a name or an option is unknown. */
-function parseCommand(args: string[]): { chosen: Benchmark[]; minutes: number } {
-  const { values, positionals } = parsed(args);
-  const minutes = Number(values.minutes);
-  if (!(minutes > 0)) throw new Misuse("--minutes must be a number greater than 0.");
+function parseCommand(args: readonly string[]): { chosen: Benchmark[]; minutes: number } {
+  const options = { minutes: { type: "string", default: String(DEFAULT_MINUTES) } } as const;
+  const { values, positionals } = readOptions(args, options, { words: Number.POSITIVE_INFINITY });
+  const minutes = readPositive("--minutes", values.minutes);
   const known = [...BENCHMARKS, ...ON_DEMAND];
   const unknown = positionals.find((name) => !known.some((benchmark) => benchmark.name === name));
   if (unknown !== undefined) throw new Misuse(`There is no benchmark ${unknown}.`);
@@ -60,18 +64,10 @@ function parseCommand(args: string[]): { chosen: Benchmark[]; minutes: number } 
   return { chosen: known.filter(({ name }) => positionals.includes(name)), minutes };
 }
 
-function parsed(args: string[]) {
-  const minutes = { type: "string", default: String(DEFAULT_MINUTES) } as const;
-  try {
-    return parseArgs({ args, allowPositionals: true, options: { minutes } });
-  } catch (thrown) {
-    throw new Misuse((thrown as Error).message);
-  }
-}
-
-async function main(): Promise<void> {
-  const { chosen, minutes } = parseCommand(process.argv.slice(2));
+async function main(args: string[]): Promise<number> {
+  const { chosen, minutes } = parseCommand(args);
   const found: Figure[] = [];
+  let exitCode = 0;
   for (const benchmark of chosen) {
     try {
       const figures = await benchmark.run({ progress: console.error, minutes });
@@ -80,10 +76,11 @@ async function main(): Promise<void> {
     } catch (thrown) {
       // The others can be measured all the same.
       console.error(`${benchmark.name} failed:`, thrown);
-      process.exitCode = FAILED;
+      exitCode = FAILED;
     }
   }
   printTable(found);
+  return exitCode;
 }
 
 // Everything that must go when this process ends has a listener: directories and processes.
@@ -91,7 +88,4 @@ process.setMaxListeners(0);
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(signal, () => process.exit(INTERRUPTED));
 }
-await main().catch((thrown: Error) => {
-  console.error(thrown instanceof Misuse ? `${thrown.message}\n\n${USAGE}` : thrown);
-  process.exitCode = thrown instanceof Misuse ? MISUSED : FAILED;
-});
+await runCommand(USAGE, main);

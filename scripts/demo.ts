@@ -7,8 +7,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs, styleText } from "node:util";
+import { styleText } from "node:util";
 import { accountOf, type ReportedDelivery, type SentEvent, type SideAccount } from "./account.ts";
+import { FAILED, INTERRUPTED, onInterrupt, readOptions, runCommand } from "./command.ts";
 import { type EventKind, exampleEvent, type LeadterraEvent, send } from "./leadterra.ts";
 import {
   type Behaviour,
@@ -19,7 +20,7 @@ import {
   type Receiver,
   startReceiver,
 } from "./receiver.ts";
-import { onInterrupt, type Relay, startRelay } from "./start.ts";
+import { type Relay, startRelay } from "./relay.ts";
 
 /** Short, so that nobody has to wait for a minute. */
 const RETRY_SCHEDULE = "1s 1s 2s 4s 8s";
@@ -324,9 +325,15 @@ async function play(demo: Demo): Promise<boolean> {
   return problems.length === 0;
 }
 
-async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { keep: { type: "boolean", default: false } } });
-  let interrupted = 130;
+const USAGE = `Shows the whole thing: a relay, a stand-in for Leadterra and three services; and balances the account.
+
+  npm run demo -- [--keep]
+
+  --keep  leaves it running at the end, to look around`;
+
+async function main(args: string[]): Promise<number> {
+  const { values } = readOptions(args, { keep: { type: "boolean", default: false } });
+  let interrupted = INTERRUPTED;
   onInterrupt(async () => {
     await closeAll();
     return interrupted;
@@ -339,19 +346,14 @@ async function main(): Promise<number> {
     });
     if (!ok) console.error(`\nThe last of the relay's log:\n${demo.relay.output().slice(-2_000)}`);
     if (values.keep) {
-      interrupted = ok ? 0 : 1;
+      interrupted = ok ? 0 : FAILED;
       printInvitation(demo);
       await demo.relay.ended;
     }
-    return ok ? 0 : 1;
+    return ok ? 0 : FAILED;
   } finally {
     await closeAll();
   }
 }
 
-if (import.meta.main) {
-  process.exitCode = await main().catch((thrown: Error) => {
-    console.error(thrown.message);
-    return 1;
-  });
-}
+if (import.meta.main) await runCommand(USAGE, main);

@@ -4,15 +4,21 @@
  *   npm run deploy
  *   npm run deploy -- --env staging --dry-run
  */
-import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { styleText } from "node:util";
-import { unstable_readConfig } from "wrangler";
+import { runCommand } from "./command.ts";
 import { DEV_VARS_EXAMPLE, readVars } from "./dev-vars.ts";
-import { ROOT, spawnWrangler } from "./wrangler.ts";
+import {
+  exitCodeOf,
+  optionOf,
+  ROOT,
+  runWrangler,
+  secretNamesIn,
+  spawnWrangler,
+} from "./wrangler.ts";
 
 /** Without them the relay takes no event and answers no call. */
 const REQUIRED_SECRETS = ["LEADTERRA_SIGNING_SECRETS", "API_KEYS"];
@@ -54,16 +60,6 @@ async function importConfig(): Promise<typeof import("../src/config.ts")> {
   }
 }
 
-/** The value of an option: `--env x` or `--env=x`. */
-export function optionOf(args: readonly string[], names: readonly string[]): string | undefined {
-  for (const [index, word] of args.entries()) {
-    if (names.includes(word)) return args[index + 1];
-    const [name = "", value] = word.split(/=(.*)/s);
-    if (value !== undefined && names.includes(name)) return value;
-  }
-  return undefined;
-}
-
 function whichWorker(args: readonly string[]): string[] {
   return WHICH_WORKER.flatMap((names) => {
     const value = optionOf(args, names);
@@ -85,12 +81,6 @@ export function addressesIn(report: string): string[] {
   });
 }
 
-function exitCodeOf(child: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.once("error", reject).once("exit", (code) => resolve(code ?? 1));
-  });
-}
-
 /** @returns the exit code, and the addresses at which the relay is now. */
 async function deploy(args: readonly string[]): Promise<{ exitCode: number; addresses: string[] }> {
   const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-deploy-"));
@@ -108,20 +98,8 @@ async function deploy(args: readonly string[]): Promise<{ exitCode: number; addr
 
 /** @returns null when wrangler cannot tell. */
 async function deployedSecrets(worker: readonly string[]): Promise<string[] | null> {
-  const child = spawnWrangler(["secret", "list", "--format", "json", ...worker], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  let output = "";
-  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-    output += text;
-  });
-  if ((await exitCodeOf(child)) !== 0) return null;
-  try {
-    const secrets: { name: string }[] = JSON.parse(output.slice(output.indexOf("[")));
-    return secrets.map(({ name }) => name);
-  } catch {
-    return null;
-  }
+  const { exitCode, stdout } = await runWrangler(["secret", "list", "--format", "json", ...worker]);
+  return exitCode === 0 ? secretNamesIn(stdout) : null;
 }
 
 async function printWhatIsLeft(
@@ -144,12 +122,18 @@ async function printWhatIsLeft(
   );
 }
 
+const USAGE = `Checks the configuration, deploys, and says what is left to do.
+
+  npm run deploy -- [options of wrangler deploy]
+
+  --env NAME     another environment of wrangler.toml
+  --config FILE  another wrangler.toml
+  --dry-run      checks and bundles, and sends nothing`;
+
 async function main(args: readonly string[]): Promise<number> {
-  if (args.includes("--help") || args.includes("-h")) {
-    return exitCodeOf(spawnWrangler(["deploy", "--help"], { stdio: "inherit" }));
-  }
   const env = optionOf(args, ["--env", "-e"]);
   const config = optionOf(args, ["--config", "-c"]) ?? join(ROOT, "wrangler.toml");
+  const { unstable_readConfig } = await import("wrangler");
   const { vars } = unstable_readConfig({ config, ...(env === undefined ? {} : { env }) });
   const problems = await problemsOfVars(vars);
   if (problems.length > 0) {
@@ -168,9 +152,4 @@ async function main(args: readonly string[]): Promise<number> {
   return exitCode;
 }
 
-if (import.meta.main) {
-  process.exitCode = await main(process.argv.slice(2)).catch((thrown: unknown) => {
-    console.error(thrown instanceof Error ? thrown.message : thrown);
-    return 1;
-  });
-}
+if (import.meta.main) await runCommand(USAGE, main);

@@ -32,9 +32,12 @@ export function makeDevVars(path: string, examplePath: string): boolean {
   return makePrivateFile(path, `${HEADER}${lines.join("\n")}\n`);
 }
 
-/** Writes variables in the form that `wrangler dev --env-file` reads. */
+/**
+ * Writes variables in the form that `wrangler dev --env-file` reads, so that each comes out as it went in: wrangler
+ * puts other variables in place of `$NAME`, unless a backslash stands before the dollar sign.
+ */
 export function writeVars(path: string, vars: Readonly<Record<string, string>>): void {
-  const lines = Object.entries(vars).map(([name, value]) => `${name}=${quote(value)}`);
+  const lines = Object.entries(vars).map(([name, value]) => `${name}=${quote(name, value)}`);
   makePrivateFile(path, `${lines.join("\n")}\n`);
 }
 
@@ -76,9 +79,14 @@ function randomToken(): string {
   return randomBytes(32).toString("base64url");
 }
 
-function quote(value: string): string {
-  const mark = ["'", '"', "`"].find((candidate) => !value.includes(candidate));
-  if (mark === undefined || value.includes("\n"))
-    throw new Error("a value cannot be written to an env file");
-  return mark + value + mark;
+function quote(name: string, value: string): string {
+  const mark = ["'", "`", '"'].find((candidate) => !value.includes(candidate));
+  // A backslash before the closing mark would hide it; within "…" any would act.
+  const isSafe = !value.endsWith("\\") && !(mark === '"' && value.includes("\\"));
+  if (mark === undefined || !isSafe || value.includes("\r")) {
+    throw new Error(
+      `${name} cannot be written to an env file: it ends with a backslash, or has all of ' " and \` in it.`,
+    );
+  }
+  return mark + value.replaceAll("$", "\\$") + mark;
 }

@@ -1,16 +1,10 @@
 /**
  * A stand-in for Leadterra as a sender, as its page "Register and Handle Leadterra Webhooks" describes it: it signs
- * events and sends them again until they are accepted. (Its API is in leadterra-api.ts.)
- *
- *   node scripts/leadterra.ts send --event reply.received --count 3
+ * events and sends them again until they are accepted. (Its API is in leadterra-api.ts, its command in send.ts.)
  */
 import { createHmac, randomBytes, randomInt } from "node:crypto";
-import { join } from "node:path";
 import { setTimeout as sleepFor } from "node:timers/promises";
-import { parseArgs, styleText } from "node:util";
-import { parseSchedule } from "../src/domain/schedule.ts";
-import { DEV_VARS, firstOf, readVars } from "./dev-vars.ts";
-import { ROOT } from "./wrangler.ts";
+import { causeOf } from "./command.ts";
 
 export const EVENT_KINDS = [
   "campaign.started",
@@ -138,6 +132,8 @@ export type SendAttempt = {
   /** null when no answer came. */
   status: number | null;
   error: "timeout" | "connection" | null;
+  /** Why no answer came, in words; null when one did. */
+  cause: string | null;
   durationMs: number;
   /** The body of the answer. */
   response: string;
@@ -153,6 +149,8 @@ export type SendOptions = {
   timeoutMs?: number;
   sleep?: (ms: number) => Promise<unknown>;
   onAttempt?: (attempt: SendAttempt) => void;
+  /** Whether more attempts would be in vain; Leadterra itself never asks. */
+  isHopeless?: (attempt: SendAttempt) => boolean;
 };
 
 /**
@@ -171,7 +169,9 @@ export async function send(
   for (let number = 1; ; number++) {
     const answer = await post(url, body, signature, timeoutMs);
     const accepted = isAccepted(answer.status);
-    const nextInMs = accepted ? null : (waitsMs[number - 1] ?? null);
+    const wait = accepted ? null : (waitsMs[number - 1] ?? null);
+    const isLast = wait === null || options.isHopeless?.({ number, ...answer, nextInMs: wait });
+    const nextInMs = isLast ? null : wait;
     const attempt = { number, ...answer, nextInMs };
     attempts.push(attempt);
     options.onAttempt?.(attempt);
@@ -180,11 +180,11 @@ export async function send(
   }
 }
 
-function isAccepted(status: number | null): boolean {
+export function isAccepted(status: number | null): boolean {
   return status !== null && status >= 200 && status <= 299;
 }
 
-type Answer = Pick<SendAttempt, "status" | "error" | "durationMs" | "response">;
+type Answer = Pick<SendAttempt, "status" | "error" | "cause" | "durationMs" | "response">;
 
 async function post(
   url: string,
@@ -203,150 +203,16 @@ async function post(
       signal: AbortSignal.timeout(timeoutMs),
     });
     const text = await response.text().catch(() => "");
-    return { status: response.status, error: null, durationMs: took(), response: text };
+    return {
+      status: response.status,
+      error: null,
+      cause: null,
+      durationMs: took(),
+      response: text,
+    };
   } catch (thrown) {
     const timedOut = thrown instanceof Error && thrown.name === "TimeoutError";
     const error = timedOut ? "timeout" : "connection";
-    return { status: null, error, durationMs: took(), response: "" };
-  }
-}
-
-const USAGE = `Sends signed events to the relay, as Leadterra would.
-
-  node scripts/leadterra.ts send [options]
-
-  --url URL              where to; default http://127.0.0.1:8787/webhooks/leadterra
-  --secret SECRET        signs; default: the first of LEADTERRA_SIGNING_SECRETS, from the environment or .dev.vars
-  --event NAME           ${EVENT_KINDS.join(", ")}, or all (the default)
-  --count N              so many of each; default 1
-  --rate N/s             at most so many a second; default: one after the other
-  --classification NAME  of replies; default interested
-  --documented           send the example of Leadterra's page, always the same event
-  --waits "1s 2s"        before the retries, or none; default 1m 5m 30m 2h 8h`;
-
-type SendCommand = {
-  url: string;
-  secret: string;
-  bodies: string[];
-  /** null: each starts when the one before has ended. */
-  gapMs: number | null;
-  waitsMs: readonly number[];
-};
-
-/** @throws Error with a sentence for the terminal when the arguments make no sense. */
-function parseCommand(args: string[]): SendCommand | null {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      url: { type: "string", default: "http://127.0.0.1:8787/webhooks/leadterra" },
-      secret: { type: "string" },
-      event: { type: "string", default: "all" },
-      count: { type: "string", default: "1" },
-      rate: { type: "string" },
-      classification: { type: "string" },
-      documented: { type: "boolean", default: false },
-      waits: { type: "string" },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
-  if (values.help || positionals.join() !== "send") return null;
-  const secret =
-    values.secret ??
-    firstOf(process.env.LEADTERRA_SIGNING_SECRETS) ??
-    firstOf(readVars(join(ROOT, DEV_VARS)).LEADTERRA_SIGNING_SECRETS);
-  if (secret === undefined)
-    throw new Error("--secret is missing, and there is no .dev.vars to read it from.");
-  const { classification } = values;
-  const make = (kind: EventKind) =>
-    JSON.stringify(exampleEvent(kind, classification === undefined ? {} : { classification }));
-  const kinds = parseKinds(values.event);
-  const rounds = Array.from({ length: parseNumber("--count", values.count, /^\d+$/) });
-  return {
-    url: values.url,
-    secret,
-    bodies: rounds.flatMap(() => (values.documented ? [DOCUMENTED_REPLY] : kinds.map(make))),
-    gapMs:
-      values.rate === undefined
-        ? null
-        : 1_000 / parseNumber("--rate", values.rate, /^[\d.]+(?:\/s)?$/),
-    waitsMs: parseWaits(values.waits),
-  };
-}
-
-function parseKinds(text: string): readonly EventKind[] {
-  if (text === "all") return EVENT_KINDS;
-  return text.split(",").map((name) => {
-    const kind = EVENT_KINDS.find((known) => known === name.trim());
-    if (kind === undefined)
-      throw new Error(`--event: ${EVENT_KINDS.join(", ")} or all, not ${name}.`);
-    return kind;
-  });
-}
-
-function parseNumber(option: string, text: string, form: RegExp): number {
-  const number = form.test(text) ? Number.parseFloat(text) : Number.NaN;
-  if (number > 0) return number;
-  throw new Error(`${option} must be a number greater than 0, not ${text}.`);
-}
-
-function parseWaits(text: string | undefined): readonly number[] {
-  if (text === undefined) return RETRY_WAITS_MS;
-  const waits = text === "none" ? [] : parseSchedule(text);
-  if (waits === null) throw new Error(`--waits must be like "1m 5m 30m", or none; not ${text}.`);
-  return waits;
-}
-
-/** @returns whether every event was accepted. */
-async function runCommand({ url, secret, bodies, gapMs, waitsMs }: SendCommand): Promise<boolean> {
-  const sending: Promise<Sent>[] = [];
-  for (const body of bodies) {
-    const sent = send(url, body, secret, {
-      waitsMs,
-      onAttempt: (attempt) => printAttempt(body, attempt),
-    });
-    sending.push(sent);
-    await (gapMs === null ? sent : sleepFor(gapMs));
-  }
-  const outcomes = await Promise.all(sending);
-  return outcomes.every(({ accepted }) => accepted);
-}
-
-function printAttempt(body: string, attempt: SendAttempt): void {
-  const accepted = isAccepted(attempt.status);
-  const time = new Date().toLocaleTimeString("en-GB");
-  const status = styleText(accepted ? "green" : "red", String(attempt.status ?? attempt.error));
-  const took = styleText("dim", `${attempt.durationMs} ms${retryText(accepted, attempt)}`);
-  const cells = [time, nameOf(body).padEnd(16), status, describeAnswer(attempt.response), took];
-  console.log(cells.filter((cell) => cell !== "").join("  "));
-}
-
-function nameOf(body: string): string {
-  return JSON.parse(body).event;
-}
-
-function retryText(accepted: boolean, { nextInMs }: SendAttempt): string {
-  if (accepted) return "";
-  return nextInMs === null ? ", given up" : `, again in ${nextInMs / 1_000} s`;
-}
-
-/** `evt_… duplicate` of the relay's answer, or its error code. */
-function describeAnswer(response: string): string {
-  try {
-    const { id, duplicate, code } = JSON.parse(response);
-    return id === undefined ? String(code ?? "") : `${id}${duplicate ? " duplicate" : ""}`;
-  } catch {
-    return response.slice(0, 80).replaceAll(/\s+/g, " ");
-  }
-}
-
-if (import.meta.main) {
-  try {
-    const command = parseCommand(process.argv.slice(2));
-    if (command === null) console.log(USAGE);
-    else if (!(await runCommand(command))) process.exitCode = 1;
-  } catch (thrown) {
-    console.error(thrown instanceof Error ? thrown.message : thrown);
-    process.exitCode = 2;
+    return { status: null, error, cause: causeOf(thrown), durationMs: took(), response: "" };
   }
 }

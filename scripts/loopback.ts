@@ -33,15 +33,15 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
 }
 
 /**
- * A port that nobody listens on.
+ * A port of an address of this machine that nobody listens on.
  * @param wanted 0: any.
  * @returns null when the wanted one is taken.
  */
-export async function freePort(wanted = 0): Promise<number | null> {
+export async function freePort(wanted = 0, address = LOOPBACK): Promise<number | null> {
   const probe = createServer();
   const { promise, resolve } = Promise.withResolvers<number | null>();
   probe.once("error", () => resolve(null));
-  probe.listen(wanted, LOOPBACK, () => {
+  probe.listen(wanted, address, () => {
     const { port } = probe.address() as AddressInfo;
     probe.close(() => resolve(port));
   });

@@ -2,7 +2,7 @@
  * An internal service that takes what the relay delivers: a real HTTP server on 127.0.0.1 that records every
  * request, checks both signatures and answers as it is told to, well or badly.
  *
- *   node scripts/receiver.ts --port 9000
+ *   npm run receiver -- --port 9000
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import {
@@ -12,7 +12,8 @@ import {
   type ServerResponse,
 } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs, styleText } from "node:util";
+import { styleText } from "node:util";
+import { Misuse, readOptions, readPort, readWholeNumber, runCommand } from "./command.ts";
 import { closeServer, listen, readBody } from "./loopback.ts";
 
 /** How far from now a `webhook-timestamp` may be; the tolerance of the Standard Webhooks libraries. */
@@ -222,50 +223,77 @@ export function describeSignatures(signatures: Signatures | null): string {
   return `WRONG ${wrong.filter((name) => name !== "").join(", ")}`;
 }
 
+const DEFAULT_PORT = 9_000;
+/** The service is gone for good: the relay disables its webhook. */
+const GONE = 410;
+const MAX_DELAY_MS = 600_000;
+
 const USAGE = `A service on 127.0.0.1 that takes deliveries, prints one line for each and checks the signatures.
 
-  node scripts/receiver.ts [options]
+  npm run receiver -- [options]
 
-  --port N          default 9000
+  --port N          default ${DEFAULT_PORT}
   --secret whsec_…  the webhook's signing secret, as the relay answered at registration; or RECEIVER_SECRET
-  --fail N          answer the first N requests with 503`;
+  --fail N          answers the first N requests with 503, or with --status
+  --status CODE     answers every request with this status; with --fail, the first N only
+  --gone            answers 410: the relay disables the webhook
+  --delay MS        waits so long before each answer
+  --hang            never answers`;
 
-async function runCommand(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      port: { type: "string", default: "9000" },
-      secret: { type: "string" },
-      fail: { type: "string", default: "0" },
-      help: { type: "boolean", short: "h", default: false },
-    },
+/** How a receiver of the command line behaves. @throws Misuse for what makes no sense. */
+export function parseBehaviour(args: readonly string[]): {
+  port: number;
+  secret: string | undefined;
+  behaviour: Behaviour;
+} {
+  const { values } = readOptions(args, {
+    port: { type: "string", default: String(DEFAULT_PORT) },
+    secret: { type: "string" },
+    fail: { type: "string" },
+    status: { type: "string" },
+    gone: { type: "boolean", default: false },
+    delay: { type: "string", default: "0" },
+    hang: { type: "boolean", default: false },
   });
-  if (values.help) {
-    console.log(USAGE);
-    return;
-  }
   const secret = values.secret ?? process.env.RECEIVER_SECRET;
   if (secret !== undefined && !secret.startsWith(SECRET_PREFIX)) {
-    throw new Error(`--secret must start with ${SECRET_PREFIX}.`);
+    throw new Misuse(`--secret must start with ${SECRET_PREFIX}.`);
   }
-  const port = parseCount("--port", values.port);
+  const chosen = [values.hang, values.gone, values.status !== undefined].filter(Boolean);
+  if (chosen.length > 1) throw new Misuse("One of --status, --gone and --hang, not several.");
+  const delayMs = readWholeNumber("--delay", values.delay, [0, MAX_DELAY_MS]);
+  const failures =
+    values.fail === undefined ? null : readWholeNumber("--fail", values.fail, [0, 99_999]);
+  const told = values.gone ? GONE : null;
+  const given =
+    values.status === undefined ? told : readWholeNumber("--status", values.status, [200, 599]);
+  const status = given ?? (failures === null ? 200 : 503);
+  return {
+    port: readPort(values.port),
+    secret,
+    behaviour: ({ number }) => {
+      const isOver = failures !== null && number > failures;
+      if (values.hang && !isOver) return "hang";
+      return { status: isOver ? 200 : status, delayMs };
+    },
+  };
+}
+
+async function main(args: string[]): Promise<number> {
+  const { port, secret, behaviour } = parseBehaviour(args);
   const { url } = await startReceiver({
     ...(secret === undefined ? {} : { secret }),
-    behaviour: failing(parseCount("--fail", values.fail)),
+    behaviour,
     port,
     onRequest: printRequest,
   }).catch((thrown: Error) => {
-    throw new Error(
+    throw new Misuse(
       `Port ${port} cannot be used (${thrown.message}); choose another one with --port.`,
     );
   });
   const unchecked = secret === undefined ? "; signatures are not checked without --secret" : "";
   console.log(`Receiving at ${url}/ (Ctrl-C stops it)${unchecked}`);
-}
-
-function parseCount(option: string, text: string): number {
-  if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw new Error(`${option} must be a whole number, not ${text}.`);
+  return 0;
 }
 
 function printRequest({ path, headers, body, eventId, signatures, answer }: ReceivedRequest): void {
@@ -278,14 +306,13 @@ function printRequest({ path, headers, body, eventId, signatures, answer }: Rece
     styleText("dim", `attempt ${headers["x-relay-attempt"] ?? "?"}`),
     styleText("dim", `${body.length} bytes`),
     styleText(isGood ? "green" : "red", describeSignatures(signatures)),
-    styleText(answer === 200 ? "green" : "yellow", `→ ${answer}`),
+    styleText(statusOf(answer) === 200 ? "green" : "yellow", `→ ${statusOf(answer)}`),
   ];
   console.log(cells.join("  "));
 }
 
-if (import.meta.main) {
-  await runCommand(process.argv.slice(2)).catch((thrown: unknown) => {
-    console.error(thrown instanceof Error ? thrown.message : thrown);
-    process.exitCode = 2;
-  });
+function statusOf(answer: Answer): number | string {
+  return typeof answer === "object" ? answer.status : answer;
 }
+
+if (import.meta.main) await runCommand(USAGE, main);

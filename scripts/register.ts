@@ -5,9 +5,10 @@
  *   LEADTERRA_API_KEY=sk_live_… npm run register -- --relay https://my-relay.workers.dev
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs, styleText } from "node:util";
+import { styleText } from "node:util";
+import { causeOf, Misuse, readNames, readOptions, runCommand } from "./command.ts";
 import { EVENT_KINDS, type EventKind } from "./leadterra.ts";
-import { QUIET, spawnWrangler } from "./wrangler.ts";
+import { type Finished, runWrangler, secretNamesIn } from "./wrangler.ts";
 
 const LEADTERRA_API = "https://app.leadterra.co";
 const INGEST_PATH = "/webhooks/leadterra";
@@ -32,10 +33,7 @@ export type RegisterCommand = {
 };
 
 /** Runs wrangler to its end, with `input` as its standard input. */
-export type Wrangler = (
-  args: readonly string[],
-  input?: string,
-) => Promise<{ exitCode: number; stdout: string; stderr: string }>;
+export type Wrangler = (args: readonly string[], input?: string) => Promise<Finished>;
 
 export type Surroundings = {
   apiKey: string;
@@ -61,7 +59,7 @@ export async function register(command: RegisterCommand, around: Surroundings): 
 
 async function checkWorker({ replace, worker }: RegisterCommand, around: Surroundings) {
   const list = await around.wrangler(["secret", "list", "--format", "json", ...worker]);
-  const names = list.exitCode === 0 ? namesIn(list.stdout) : null;
+  const names = list.exitCode === 0 ? secretNamesIn(list.stdout) : null;
   if (names === null) {
     throw new Error(
       `Nothing was registered: wrangler cannot tell which secrets the Worker has. Is it deployed (npm run deploy), and are you logged in (npx wrangler login)?\n${list.stderr || list.stdout}`.trimEnd(),
@@ -79,15 +77,6 @@ async function checkWorker({ replace, worker }: RegisterCommand, around: Surroun
       `Replacing ${SECRET_NAME}: events signed with a secret that is in it now will be refused.`,
     ),
   );
-}
-
-function namesIn(output: string): string[] | null {
-  try {
-    const secrets: { name: string }[] = JSON.parse(output.slice(output.indexOf("[")));
-    return secrets.map(({ name }) => name);
-  } catch {
-    return null;
-  }
 }
 
 async function putSecret(
@@ -117,27 +106,6 @@ function byHand(worker: readonly string[]): string {
   return ["npx wrangler secret put", SECRET_NAME, ...worker].join(" ");
 }
 
-/** The project's own wrangler; what it says is read and not shown. */
-export const runWrangler: Wrangler = async (args, input) => {
-  const child = spawnWrangler(args, { stdio: ["pipe", "pipe", "pipe"], env: QUIET });
-  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
-  const exited = new Promise<number>((resolve, reject) => {
-    child.once("error", reject).once("close", (code) => resolve(code ?? 1));
-  });
-  // A wrangler that ends without having read its input says why by its exit code.
-  child.stdin?.on("error", () => {}).end(input ?? "");
-  return { exitCode: await exited, stdout: stdout(), stderr: stderr() };
-};
-
-function collect(stream: NodeJS.ReadableStream | null): () => string {
-  let text = "";
-  stream?.setEncoding("utf8");
-  stream?.on("data", (part: string) => {
-    text += part;
-  });
-  return () => text;
-}
-
 // --- Leadterra ----------------------------------------------------------------------------------------------
 
 type Json = Record<string, unknown>;
@@ -164,12 +132,6 @@ async function registerAtLeadterra(command: RegisterCommand, apiKey: string): Pr
   throw new Error(
     `Nothing was registered: ${what}.${refused ? " Is LEADTERRA_API_KEY right?" : ""}`,
   );
-}
-
-/** A code such as ECONNREFUSED; the message of a failed fetch may repeat a header. */
-function causeOf(thrown: unknown): string {
-  const { name, cause } = thrown as Error;
-  return String(objectOf(cause).code ?? name);
 }
 
 /** The sentence of an error, wherever APIs put it; no other part of the answer, which may hold anything. */
@@ -233,28 +195,23 @@ const USAGE = `Registers the deployed relay with Leadterra, and puts the signing
   --api URL              default ${LEADTERRA_API}
   --env, --config, --name  which Worker is meant, as for wrangler`;
 
-/** @returns null when help is asked for. */
-export function parseCommand(args: string[]): RegisterCommand | null {
-  const { values } = parseArgs({
-    args,
-    options: {
-      relay: { type: "string" },
-      events: { type: "string", default: EVENT_KINDS.join(",") },
-      replace: { type: "boolean", default: false },
-      api: { type: "string", default: LEADTERRA_API },
-      env: { type: "string", short: "e" },
-      config: { type: "string", short: "c" },
-      name: { type: "string" },
-      help: { type: "boolean", short: "h", default: false },
-    },
+/** @throws Misuse when the arguments make no sense. */
+export function parseCommand(args: readonly string[]): RegisterCommand {
+  const { values } = readOptions(args, {
+    relay: { type: "string" },
+    events: { type: "string", default: EVENT_KINDS.join(",") },
+    replace: { type: "boolean", default: false },
+    api: { type: "string", default: LEADTERRA_API },
+    env: { type: "string", short: "e" },
+    config: { type: "string", short: "c" },
+    name: { type: "string" },
   });
-  if (values.help) return null;
   const { relay, api, events, replace } = values;
-  if (relay === undefined) throw new Error("--relay is missing: https://my-relay.workers.dev");
+  if (relay === undefined) throw new Misuse("--relay is missing: https://my-relay.workers.dev");
   return {
     relay: parseOrigin("--relay", relay, false),
     api: parseOrigin("--api", api, true),
-    events: parseEvents(events),
+    events: readNames("--events", events, EVENT_KINDS),
     replace,
     worker: (["env", "config", "name"] as const).flatMap((option) => {
       const value = values[option];
@@ -267,41 +224,25 @@ export function parseCommand(args: string[]): RegisterCommand | null {
 function parseOrigin(option: string, text: string, loopback: boolean): string {
   const url = URL.parse(text);
   const local = loopback && url?.protocol === "http:" && url.hostname === "127.0.0.1";
-  if (url?.protocol !== "https:" && !local) throw new Error(`${option} must start with https://`);
+  if (url?.protocol !== "https:" && !local) throw new Misuse(`${option} must start with https://`);
   if (url === null || url.href !== `${url.origin}/`) {
-    throw new Error(`${option} must be an origin such as ${url?.origin}, and nothing behind it.`);
+    throw new Misuse(`${option} must be an origin such as ${url?.origin}, and nothing behind it.`);
   }
   return url.origin;
-}
-
-function parseEvents(text: string): EventKind[] {
-  return text.split(",").map((name) => {
-    const kind = EVENT_KINDS.find((known) => known === name.trim());
-    if (kind === undefined) throw new Error(`--events: ${EVENT_KINDS.join(", ")}; not ${name}.`);
-    return kind;
-  });
 }
 
 /** @throws when it is missing, or holds what no header can carry. */
 export function parseApiKey(text: string | undefined): string {
   const key = text?.trim() ?? "";
   if (/^[\x21-\x7e]+$/.test(key)) return key;
-  throw new Error("LEADTERRA_API_KEY must be in the environment: the key of Leadterra's API.");
+  throw new Misuse("LEADTERRA_API_KEY must be in the environment: the key of Leadterra's API.");
 }
 
-async function main(args: string[]): Promise<void> {
+async function main(args: string[]): Promise<number> {
   const command = parseCommand(args);
-  if (command === null) {
-    console.log(USAGE);
-    return;
-  }
   const apiKey = parseApiKey(process.env.LEADTERRA_API_KEY);
   await register(command, { apiKey, wrangler: runWrangler, say: (line) => console.log(line) });
+  return 0;
 }
 
-if (import.meta.main) {
-  await main(process.argv.slice(2)).catch((thrown: unknown) => {
-    console.error(styleText("red", thrown instanceof Error ? thrown.message : String(thrown)));
-    process.exitCode = 1;
-  });
-}
+if (import.meta.main) await runCommand(USAGE, main);

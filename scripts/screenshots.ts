@@ -8,12 +8,12 @@
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import type { Browser, Page } from "playwright-core";
 import { findChromium, launchChromium } from "./chromium.ts";
+import { INTERRUPTED, onInterrupt, readOptions, readPositive, runCommand } from "./command.ts";
 import { type EventKind, exampleEvent, send } from "./leadterra.ts";
 import { type Behaviour, type Receiver, startReceiver } from "./receiver.ts";
-import { onInterrupt, type Relay, startRelay } from "./start.ts";
+import { type Relay, startRelay } from "./relay.ts";
 import { ROOT } from "./wrangler.ts";
 
 const SIGNING_SECRET = "screenshots-signing-secret";
@@ -175,17 +175,24 @@ export async function take(page: Page, path: string): Promise<void> {
   });
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { minutes: { type: "string" } } });
-  const minutes = Number(values.minutes ?? DEFAULT_MINUTES);
-  if (!(minutes > 0)) throw new Error("--minutes must be a number greater than 0.");
+const USAGE = `Takes the pictures of the dashboard in docs/screenshots, with the Chromium of this machine.
+
+  npm run screenshots -- [--minutes N]
+
+  --minutes N  how long events are sent before; default ${DEFAULT_MINUTES}`;
+
+async function main(args: string[]): Promise<number> {
+  const { values } = readOptions(args, {
+    minutes: { type: "string", default: String(DEFAULT_MINUTES) },
+  });
+  const minutes = readPositive("--minutes", values.minutes);
   const executable = findChromium();
   if (executable === null) throw new Error("There is no Chromium here; name one with CHROMIUM.");
   console.log("Starting the relay …");
   const stage = await setStage();
   onInterrupt(async () => {
     await stage.close();
-    return 1;
+    return INTERRUPTED;
   });
   try {
     console.log(`Sending events for ${minutes} minutes …`);
@@ -201,14 +208,10 @@ async function main(): Promise<void> {
       console.log(`${file}  ${Math.round(statSync(file).size / 1_000)} kB`);
     }
     await browser.close();
+    return 0;
   } finally {
     await stage.close();
   }
 }
 
-if (import.meta.main) {
-  await main().catch((thrown: unknown) => {
-    console.error(thrown instanceof Error ? thrown.message : thrown);
-    process.exitCode = 1;
-  });
-}
+if (import.meta.main) await runCommand(USAGE, main);

@@ -5,7 +5,7 @@
  *   npm run test:crash -- --kills 200 --seed 7 --hang
  */
 import { randomInt } from "node:crypto";
-import { parseArgs } from "node:util";
+import { INTERRUPTED, readOptions, readWholeNumber, runCommand } from "../../scripts/command.ts";
 import type { SideAccount } from "./account.ts";
 import { type CrashReport, runCrashRig } from "./rig.ts";
 
@@ -21,11 +21,8 @@ const USAGE = `Kills a relay with SIGKILL while it delivers, and balances the ac
   --seconds N   no kill comes later than this
   --hang        with one more webhook, which never answers`;
 
-function parseNumber(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new Error(`${option} must be a whole number, not ${text}.`);
-}
+/** More than anyone waits for. */
+const MOST = 999_999_999;
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -109,29 +106,25 @@ lost answers            ${total("lostAnswers")} of the duplicates, by a timeout 
   return all.length === 0;
 }
 
-async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      kills: { type: "string", default: "50" },
-      seed: { type: "string" },
-      seconds: { type: "string" },
-      hang: { type: "boolean", default: false },
-      help: { type: "boolean", short: "h", default: false },
-    },
+async function main(args: string[]): Promise<number> {
+  const { values } = readOptions(args, {
+    kills: { type: "string", default: "50" },
+    seed: { type: "string", default: String(randomInt(1_000_000)) },
+    seconds: { type: "string" },
+    hang: { type: "boolean", default: false },
   });
-  if (values.help) {
-    print(USAGE);
-    return 0;
-  }
-  const seed = parseNumber("--seed", values.seed) ?? randomInt(1_000_000);
-  const seconds = parseNumber("--seconds", values.seconds);
-  const kills = parseNumber("--kills", values.kills) ?? 0;
+  const seed = readWholeNumber("--seed", values.seed, [0, MOST]);
+  const kills = readWholeNumber("--kills", values.kills, [0, MOST]);
+  const seconds =
+    values.seconds === undefined
+      ? {}
+      : { seconds: readWholeNumber("--seconds", values.seconds, [0, MOST]) };
   print(`${kills} kills, seed ${seed}${values.hang ? ", with a webhook that hangs" : ""}`);
   const report = await runCrashRig({
     kills,
     seed,
     hang: values.hang,
-    ...(seconds === undefined ? {} : { seconds }),
+    ...seconds,
     onProgress: print,
   });
   return printReport(report) ? 0 : 1;
@@ -140,10 +133,7 @@ async function main(): Promise<number> {
 if (import.meta.main) {
   // A signal ends this process like any other end, so that nothing that it started stays.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(signal, () => process.exit(130));
+    process.once(signal, () => process.exit(INTERRUPTED));
   }
-  process.exitCode = await main().catch((thrown: Error) => {
-    process.stderr.write(`${thrown.message}\n`);
-    return 2;
-  });
+  await runCommand(USAGE, main);
 }

@@ -19,6 +19,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { styleText } from "node:util";
+import { Misuse, readOptions, runCommand } from "../../scripts/command.ts";
 import { MUTANTS, type Mutant, type Suite } from "./mutants.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -144,9 +145,16 @@ function print(word: string, good: boolean, title: string, detail: string): void
   process.stdout.write(line);
 }
 
-function main(wanted: string | undefined): number {
-  const mutants = MUTANTS.filter(({ name }) => name.includes(wanted ?? ""));
-  if (mutants.length === 0) throw new Error(`No fault has "${wanted}" in its name.`);
+const USAGE = `Plants faults, one at a time, and shows which the suite catches.
+
+  npm run test:mutants -- [WORD]
+
+  WORD  only those whose name has this in it`;
+
+async function main(args: string[]): Promise<number> {
+  const [wanted = ""] = readOptions(args, {}, { words: 1 }).positionals;
+  const mutants = MUTANTS.filter(({ name }) => name.includes(wanted));
+  if (mutants.length === 0) throw new Misuse(`No fault has "${wanted}" in its name.`);
   const directory = copyProject();
   try {
     // All of them first: a table that lags behind the code shows before the long part.
@@ -164,9 +172,4 @@ function main(wanted: string | undefined): number {
   }
 }
 
-try {
-  process.exitCode = main(process.argv[2]);
-} catch (thrown) {
-  process.stderr.write(`${thrown instanceof Error ? thrown.message : String(thrown)}\n`);
-  process.exitCode = 2;
-}
+await runCommand(USAGE, main);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { addressesIn, optionOf, problemsOfVars } from "../../scripts/deploy.ts";
+import { addressesIn, problemsOfVars } from "../../scripts/deploy.ts";
+import { optionOf } from "../../scripts/wrangler.ts";
 
 describe("the check before a deploy", () => {
   it("finds nothing in the defaults, nor in good values", async () => {

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { unstable_getVarsForDev } from "wrangler";
 import {
   DEV_VARS_EXAMPLE,
   firstOf,
@@ -20,6 +21,17 @@ beforeEach(() => {
   path = join(directory, ".dev.vars");
 });
 afterEach(() => rmSync(directory, { recursive: true }));
+
+/** The variables of `wrangler dev --env-file`. */
+function asWranglerReads(file: string): Record<string, unknown> {
+  const bindings = unstable_getVarsForDev(undefined, [file], {}, undefined, true);
+  return Object.fromEntries(
+    Object.entries(bindings).map(([name, binding]) => [
+      name,
+      "value" in binding ? binding.value : binding,
+    ]),
+  );
+}
 
 describe(".dev.vars", () => {
   it("is made with random secrets and allows local receivers", () => {
@@ -65,14 +77,25 @@ describe(".dev.vars", () => {
 
 describe("an env file", () => {
   it("gives back what was written", () => {
-    const vars = { A: "1s 1s 2s", B: "one, two", C: `it's # "quoted"`, D: "" };
+    const vars = { A: "1s 1s 2s", B: "one, two", C: `it's # "quoted"`, D: "", E: "two\nlines" };
     writeVars(path, vars);
     expect(readVars(path)).toEqual(vars);
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
-  it("refuses what it could not give back", () => {
-    expect(() => writeVars(path, { A: "two\nlines" })).toThrow("cannot be written");
+  it("keeps every dollar sign from what wrangler puts in its place", () => {
+    const vars = {
+      A: "pa$HOME",
+      B: ["$", "{A}$$ $1 \\$A"].join(""),
+      C: "it's a $5 `note`",
+      D: "a\\b $ c",
+    };
+    writeVars(path, vars);
+    expect(asWranglerReads(path)).toEqual(vars);
+  });
+
+  it.each(["ends with a \\", "all of ' \" `", "a\rreturn"])("refuses %j, naming it", (value) => {
+    expect(() => writeVars(path, { MY_NAME: value })).toThrow("MY_NAME cannot be written");
   });
 });
 

@@ -197,7 +197,9 @@ describe("npm run register", () => {
 
   it("says where Leadterra was not reached", async () => {
     const api = `http://127.0.0.1:${await freePort()}`;
-    expect(await run({ api })).toBe(`Leadterra cannot be reached at ${api} (ECONNREFUSED).`);
+    expect(await run({ api })).toBe(
+      `Leadterra cannot be reached at ${api} (nothing listens there, ECONNREFUSED).`,
+    );
     expect(puts()).toEqual([]);
   });
 });

@@ -4,25 +4,75 @@ import { parseArguments } from "../../scripts/start.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
 
 describe("the arguments of npm start", () => {
-  it("default to port 8787 and nothing for wrangler", () => {
-    expect(parseArguments([])).toEqual({ port: 8787, envFiles: [], passedOn: [], help: false });
+  it("default to port 8787 of this machine alone, and nothing for wrangler", () => {
+    expect(parseArguments([])).toEqual({
+      port: 8787,
+      ip: "127.0.0.1",
+      envFiles: [],
+      persistTo: join(ROOT, ".wrangler/state"),
+      config: join(ROOT, "wrangler.toml"),
+      rawLog: false,
+      passedOn: [],
+    });
   });
 
   it.each([[["--port", "9001"]], [["--port=9001"]]])("take the port out: %j", (given) => {
     expect(parseArguments(given)).toMatchObject({ port: 9001, passedOn: [] });
   });
 
-  it("pass everything else on, and know the env files", () => {
-    const given = ["--env-file", "my.env", "--port", "0", "--persist-to=state", "--live-reload"];
-    expect(parseArguments(given)).toEqual({
-      port: 0,
-      envFiles: [join(ROOT, "my.env")],
-      passedOn: ["--env-file", "my.env", "--persist-to=state", "--live-reload"],
-      help: false,
+  it("take out the address to listen on: wrangler must not be given two", () => {
+    expect(parseArguments(["--ip", "0.0.0.0", "--live-reload"])).toMatchObject({
+      ip: "0.0.0.0",
+      passedOn: ["--live-reload"],
     });
   });
 
-  it.each(["x", "-1", "65536", "1.5"])("refuse %s as a port", (port) => {
-    expect(() => parseArguments(["--port", port])).toThrow("--port must be a number");
+  it("know the env files and the state, and pass everything else on in its order", () => {
+    const given = [
+      "--env-file",
+      "my.env",
+      "--x",
+      "1",
+      "--env-file=b.env",
+      "--persist-to=state",
+      "y",
+    ];
+    expect(parseArguments(given)).toMatchObject({
+      envFiles: [join(ROOT, "my.env"), join(ROOT, "b.env")],
+      persistTo: join(ROOT, "state"),
+      passedOn: ["--x", "1", "y"],
+    });
+  });
+
+  it("keep the state beside another wrangler.toml, as wrangler does", () => {
+    expect(parseArguments(["-c", "/srv/relay/wrangler.toml"])).toMatchObject({
+      persistTo: "/srv/relay/.wrangler/state",
+      passedOn: ["-c", "/srv/relay/wrangler.toml"],
+    });
+  });
+
+  it.each(["x", "-1", "65536", "1.5", ""])("refuse %j as a port", (port) => {
+    expect(() => parseArguments([`--port=${port}`])).toThrow(/^--port (must be|needs)/);
+  });
+
+  it.each([
+    ["--port"],
+    ["--port", "--live-reload"],
+    ["--ip"],
+    ["--env-file"],
+    ["--persist-to", "--port"],
+  ])("refuse %s %s without its value", (...given) => {
+    expect(() => parseArguments(given)).toThrow(/^--[a-z-]+ needs a value/);
+  });
+
+  it.each([
+    ["--local-protocol", "https"],
+    ["--local-protocol=https", ""],
+    ["--https-key-path", "key.pem"],
+    ["--remote", ""],
+    ["--no-remote", ""],
+    ["--cwd", "/tmp"],
+  ])("name %s %s as impossible, and why", (option, value) => {
+    expect(() => parseArguments([option, value])).toThrow("cannot be had here");
   });
 });

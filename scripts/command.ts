@@ -1,0 +1,162 @@
+/** What every command of this folder does alike: read its options, show its help, end with a sentence. */
+import { type ParseArgsConfig, parseArgs, styleText } from "node:util";
+import { whenNpmEnds } from "./processes.ts";
+
+/** Nothing was done: the command was given what it cannot take. */
+export const MISUSED = 2;
+export const FAILED = 1;
+/** As a shell counts a process that a Ctrl-C ended. */
+export const INTERRUPTED = 130;
+
+/** What the person at the terminal has to change before anything can be done: ends the command with `MISUSED`. */
+export class Misuse extends Error {}
+
+type OptionsConfig = NonNullable<ParseArgsConfig["options"]>;
+type Parsed<O extends OptionsConfig> = ReturnType<
+  typeof parseArgs<{ options: O; allowPositionals: true }>
+>;
+
+/**
+ * @param options as `parseArgs` of node:util takes them.
+ * @throws Misuse when an option is unknown or lacks its value, and for words beyond `words`.
+ */
+export function readOptions<const O extends OptionsConfig>(
+  args: readonly string[],
+  options: O,
+  { words = 0 }: { words?: number } = {},
+): Parsed<O> {
+  const parsed = parse(args, options);
+  const extra = parsed.positionals[words];
+  if (extra !== undefined) throw new Misuse(`"${extra}" is one word too many.`);
+  return parsed;
+}
+
+function parse<const O extends OptionsConfig>(args: readonly string[], options: O): Parsed<O> {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true });
+  } catch (thrown) {
+    // Of parseArgs' several sentences the first says what is wrong, the others explain dashes.
+    const [said = ""] = (thrown as Error).message.split(/(?<=[^.])\.(?: |$)/);
+    throw new Misuse(`${said}.`);
+  }
+}
+
+/** @throws Misuse when the text is no whole number in the range. */
+export function readWholeNumber(
+  option: string,
+  text: string,
+  [from, to]: [number, number],
+): number {
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= from && number <= to) return number;
+  throw new Misuse(`${option} must be a whole number from ${from} to ${to}, not "${text}".`);
+}
+
+/** @throws Misuse when the text is no number greater than 0. */
+export function readPositive(option: string, text: string): number {
+  const number = /^\d*\.?\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (number > 0) return number;
+  throw new Misuse(`${option} must be a number greater than 0, not "${text}".`);
+}
+
+/** @throws Misuse when the text is no port; 0 is any free one. */
+export function readPort(text: string): number {
+  return readWholeNumber("--port", text, [0, 65_535]);
+}
+
+/** @throws Misuse when one of the names, separated by commas, is not known. */
+export function readNames<Name extends string>(
+  option: string,
+  text: string,
+  known: readonly Name[],
+): Name[] {
+  return text.split(",").map((word) => {
+    const name = known.find((candidate) => candidate === word.trim());
+    if (name === undefined) throw new Misuse(`${option}: ${known.join(", ")}; not "${word}".`);
+    return name;
+  });
+}
+
+/**
+ * Runs a command to its end, or to npm's. `--help` shows `usage`; what `main` throws becomes a sentence on standard
+ * error.
+ * @param main resolves to the exit code.
+ */
+export async function runCommand(
+  usage: string,
+  main: (args: string[]) => Promise<number>,
+): Promise<void> {
+  keepLoopbackDirect();
+  whenNpmEnds(() => process.kill(process.pid, "SIGHUP"));
+  const args = process.argv.slice(2);
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(usage);
+    return;
+  }
+  process.exitCode = await main(args).catch((thrown: unknown) => {
+    console.error(styleText("red", sentenceOf(thrown)));
+    if (!(thrown instanceof Misuse)) return FAILED;
+    console.error("--help shows what there is.");
+    return MISUSED;
+  });
+}
+
+function sentenceOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  // A slip of the code itself: only its stack helps.
+  const isBug = [TypeError, ReferenceError, RangeError].some((kind) => thrown instanceof kind);
+  return isBug && thrown.cause === undefined ? (thrown.stack ?? thrown.message) : thrown.message;
+}
+
+/** A proxy in the environment (NODE_USE_ENV_PROXY) is for the outside: nobody but this machine answers for loopback. */
+export function keepLoopbackDirect(env: NodeJS.ProcessEnv = process.env): void {
+  const given = env.no_proxy ?? env.NO_PROXY ?? "";
+  if (given.trim() === "*") return;
+  const direct = [given, "127.0.0.1", "localhost", "[::1]", "::1"].filter((host) => host !== "");
+  env.no_proxy = direct.join(",");
+  env.NO_PROXY = env.no_proxy;
+}
+
+/**
+ * Calls `stop` once when somebody asks this process to end, then ends it.
+ * @param stop resolves to the exit code.
+ */
+export function onInterrupt(stop: () => Promise<number>): void {
+  let stopping = false;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      // A terminal and npm may both pass on one Ctrl-C.
+      if (stopping) return;
+      stopping = true;
+      stop().then(
+        (exitCode) => process.exit(exitCode),
+        (thrown: unknown) => {
+          console.error(thrown);
+          process.exit(FAILED);
+        },
+      );
+    });
+  }
+}
+
+const CAUSES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens there",
+  ENOTFOUND: "there is no such host",
+  EAI_AGAIN: "the name cannot be resolved now",
+  ECONNRESET: "the connection was cut",
+  UND_ERR_SOCKET: "the connection was cut",
+  ETIMEDOUT: "it does not answer",
+  UND_ERR_CONNECT_TIMEOUT: "it does not answer",
+  CERT_HAS_EXPIRED: "its certificate has expired",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
+};
+
+/** Why a fetch failed, in words and with its code; the message of a failed fetch itself may repeat a header. */
+export function causeOf(thrown: unknown): string {
+  const { name, cause } = thrown as { name?: string; cause?: { code?: unknown; errors?: unknown } };
+  if (name === "TimeoutError") return "it does not answer in time";
+  const [first] = Array.isArray(cause?.errors) ? (cause.errors as { code?: unknown }[]) : [];
+  const code = String(cause?.code ?? first?.code ?? name ?? thrown);
+  const words = CAUSES[code];
+  return words === undefined ? code : `${words}, ${code}`;
+}

@@ -1,0 +1,178 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
+import { type Behaviour, parseBehaviour, startReceiver } from "../../scripts/receiver.ts";
+import { ROOT } from "../../scripts/wrangler.ts";
+import { printed, runScript, SCRIPTS } from "./run.ts";
+
+const OWN = Object.entries(SCRIPTS).filter(([, command]) => /^node .*\.ts$/.test(command));
+/** A proxy where nobody listens: whatever is sent to it is lost. */
+const PROXY = {
+  NODE_USE_ENV_PROXY: "1",
+  HTTP_PROXY: "http://127.0.0.1:1",
+  HTTPS_PROXY: "http://127.0.0.1:1",
+  http_proxy: "http://127.0.0.1:1",
+  NO_PROXY: "example.com",
+};
+
+describe.each(OWN)("npm run %s", (name) => {
+  it("explains itself, in commands that work as they are printed", async () => {
+    const { exitCode, stdout, stderr } = await runScript(name, ["--help"]);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toContain(name === "start" ? "npm start --" : `npm run ${name} --`);
+    expect(stdout).not.toMatch(/node (scripts|test|bench)\//);
+  });
+});
+
+describe.each(OWN.filter(([name]) => name !== "start" && name !== "deploy"))(
+  "npm run %s",
+  (name) => {
+    it("refuses an option that it does not know, in a sentence", async () => {
+      const { exitCode, stdout, stderr } = await runScript(name, ["--nonsense"]);
+      expect(stderr).toMatch(/^Unknown option '--nonsense'\.\n--help/);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    });
+  },
+);
+
+/** A relay that answers as it is told. */
+async function relayThat(status: number, json: unknown) {
+  let requests = 0;
+  const server = createServer(async (request, response) => {
+    await readBody(request);
+    requests++;
+    response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(json));
+  });
+  const port = await listen(server);
+  onTestFinished(() => closeServer(server));
+  return { url: `http://127.0.0.1:${port}/webhooks/leadterra`, requests: () => requests };
+}
+
+function sendTo(url: string, ...args: string[]) {
+  const given = ["send", "--secret", "whsec_x", "--event", "message.sent", "--url", url, ...args];
+  return runScript("leadterra", given, { env: PROXY });
+}
+
+describe("npm run leadterra -- send", () => {
+  it("reaches a relay on this machine, whatever proxy the environment names", async () => {
+    const relay = await relayThat(202, { id: "evt_1", duplicate: false });
+    const { exitCode, stdout } = await sendTo(relay.url);
+    expect(stdout).toMatch(/message\.sent +202 +evt_1/);
+    expect(exitCode).toBe(0);
+  });
+
+  it.each([
+    "ftp://127.0.0.1/webhooks/leadterra",
+    "127.0.0.1:8787",
+    "file:///etc/passwd",
+    "nonsense",
+  ])("refuses --url %s at once", async (url) => {
+    const { exitCode, stderr } = await sendTo(url);
+    expect(stderr).toMatch(/^--url: /);
+    expect(exitCode).toBe(2);
+  });
+
+  it("ends at the first refusal of the signature, and says whose secret it is", async () => {
+    const relay = await relayThat(401, { code: "invalid_signature" });
+    const { exitCode, stderr } = await sendTo(relay.url);
+    expect(stderr).toContain("the secret is none of its LEADTERRA_SIGNING_SECRETS");
+    expect({ exitCode, requests: relay.requests() }).toEqual({ exitCode: 2, requests: 1 });
+  });
+
+  it.each([
+    [404, "there is no relay that takes events"],
+    [301, "it has moved"],
+    [422, "does not take this event: invalid_event"],
+  ])("ends at %i, which no retry changes", async (status, sentence) => {
+    const relay = await relayThat(status, { code: "invalid_event" });
+    const { exitCode, stderr } = await sendTo(relay.url);
+    expect(stderr).toContain(sentence);
+    expect({ exitCode, requests: relay.requests() }).toEqual({ exitCode: 2, requests: 1 });
+  });
+
+  it("says that there is no relay, by the cause's name", async () => {
+    const { exitCode, stderr } = await sendTo(`http://127.0.0.1:${await freePort()}/`);
+    expect(stderr).toContain(
+      "nothing listens there, ECONNREFUSED. Is the relay running (npm start)",
+    );
+    expect(exitCode).toBe(2);
+  });
+
+  it("tries again where the waits are named, and at what may pass", async () => {
+    const gone = await sendTo(`http://127.0.0.1:${await freePort()}/`, "--waits", "1s");
+    expect(gone.stdout.match(/connection/g)).toHaveLength(2);
+    expect(gone.exitCode).toBe(1);
+    const busy = await relayThat(503, { code: "queue_unavailable" });
+    expect((await sendTo(busy.url, "--waits", "1s")).exitCode).toBe(1);
+    expect(busy.requests()).toBe(2);
+  });
+});
+
+/** What a behaviour answers to the request of this number. */
+function answerOf(behaviour: Behaviour, number: number) {
+  return behaviour({ number } as Parameters<Behaviour>[0]);
+}
+
+describe("npm run receiver", () => {
+  it.each([
+    [[], { status: 200, delayMs: 0 }],
+    [["--status", "500"], { status: 500, delayMs: 0 }],
+    [["--gone"], { status: 410, delayMs: 0 }],
+    [["--delay", "300"], { status: 200, delayMs: 300 }],
+    [["--fail", "2"], { status: 503, delayMs: 0 }],
+    [["--fail", "2", "--status", "429"], { status: 429, delayMs: 0 }],
+    [["--hang"], "hang"],
+  ])("%j answers its first request with %j", (args, answer) => {
+    expect(answerOf(parseBehaviour(args).behaviour, 1)).toEqual(answer);
+  });
+
+  it("recovers after --fail", () => {
+    const { behaviour } = parseBehaviour(["--fail", "2", "--delay", "5"]);
+    expect(answerOf(behaviour, 2)).toEqual({ status: 503, delayMs: 5 });
+    expect(answerOf(behaviour, 3)).toEqual({ status: 200, delayMs: 5 });
+  });
+
+  it.each([
+    [["--status", "99"], "--status must be a whole number from 200 to 599"],
+    [["--delay", "soon"], "--delay must be a whole number"],
+    [["--hang", "--gone"], "One of --status, --gone and --hang"],
+    [["--port", "70000"], "--port must be a whole number"],
+    [["--secret", "abc"], "--secret must start with whsec_"],
+    [["--fail"], "Option '--fail <value>' argument missing"],
+  ])("refuses %j", (args, sentence) => {
+    expect(() => parseBehaviour(args)).toThrow(sentence);
+  });
+
+  it("prints a line with the status for each request", async () => {
+    const child = spawn("npm", ["run", "receiver", "--", "--port", "0", "--status", "500"], {
+      cwd: ROOT,
+      detached: true,
+    });
+    onTestFinished(() => void process.kill(-Number(child.pid), "SIGKILL"));
+    const [, url = ""] = /Receiving at (\S+)/.exec(await printed(child, "Ctrl-C")) ?? [];
+    const line = printed(child, "→ 500");
+    expect((await fetch(url, { method: "POST", body: "{}" })).status).toBe(500);
+    expect(await line).toContain("signatures not checked");
+  });
+
+  it("says that its port is taken", async () => {
+    const { url, close } = await startReceiver();
+    onTestFinished(close);
+    const { exitCode, stderr } = await runScript("receiver", ["--port", new URL(url).port]);
+    expect(stderr).toContain("cannot be used");
+    expect(exitCode).toBe(2);
+  });
+
+  it("ends with npm, even when npm is killed", async () => {
+    const child = spawn("npm", ["run", "receiver", "--", "--port", "0"], {
+      cwd: ROOT,
+      detached: true,
+    });
+    const [, url = ""] = /Receiving at (\S+)/.exec(await printed(child, "Ctrl-C")) ?? [];
+    child.kill("SIGKILL");
+    await once(child, "close");
+    await expect(fetch(url)).rejects.toThrow("fetch failed");
+  });
+});

@@ -1,0 +1,133 @@
+/** `npm start` as a person runs it: npm, the script, wrangler and workerd, and what ends them. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../../scripts/loopback.ts";
+import { isAlive, processesWithFilesIn } from "../../scripts/processes.ts";
+import { ROOT } from "../../scripts/wrangler.ts";
+import { printed, runScript } from "./run.ts";
+
+const API_KEY = "rk_a$HOME_key_with_$5_and_$(date)";
+const SIGNING_SECRET = "whsec_$PATH_of_the_test";
+/** A proxy where nobody listens. */
+const PROXY = {
+  NODE_USE_ENV_PROXY: "1",
+  HTTP_PROXY: "http://127.0.0.1:1",
+  http_proxy: "http://127.0.0.1:1",
+};
+/** How long the last process may take to go. */
+const GONE_WITHIN = { timeout: 30_000, interval: 200 };
+
+let directory: string;
+let temporary: string;
+let state: string;
+let envFile: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "npm-start-"));
+  temporary = mkdtempSync(join(directory, "tmp-"));
+  state = join(directory, "state");
+  envFile = join(directory, "relay.env");
+  writeFileSync(
+    envFile,
+    `API_KEYS=${API_KEY}\nLEADTERRA_SIGNING_SECRETS='${SIGNING_SECRET}'\nALLOW_PRIVATE_DESTINATIONS=true\n`,
+  );
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+type Started = { npm: ChildProcess; url: string; said: string };
+
+/** Starts it and waits until it says that it is there. */
+async function start(...args: string[]): Promise<Started> {
+  const port = await freePort();
+  const given = ["--port", String(port), "--persist-to", state, "--env-file", envFile, ...args];
+  const npm = spawn("npm", ["start", "--", ...given], {
+    cwd: ROOT,
+    env: { ...process.env, ...PROXY, TMPDIR: temporary },
+    detached: true,
+  });
+  const said = await printed(npm, "Its log follows.");
+  return { npm, url: `http://127.0.0.1:${port}`, said };
+}
+
+async function expectAllGone(url: string): Promise<void> {
+  await expect.poll(() => processesWithFilesIn(state), GONE_WITHIN).toEqual([]);
+  await expect
+    .poll(
+      () =>
+        fetch(url).then(
+          () => "answers",
+          () => "gone",
+        ),
+      GONE_WITHIN,
+    )
+    .toBe("gone");
+  // What held the secrets of the run.
+  const left = () => readdirSync(temporary).filter((name) => name.startsWith("leadterra-relay-"));
+  await expect.poll(left, GONE_WITHIN).toEqual([]);
+}
+
+function call(url: string, path: string, body: unknown): Promise<Response> {
+  const headers = { Authorization: `Bearer ${API_KEY}` };
+  return fetch(`${url}/v1${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+}
+
+describe("npm start", { timeout: 180_000 }, () => {
+  it("takes options of its own and of wrangler, values with dollar signs, and no detour by a proxy", async () => {
+    const inspector = String(await freePort());
+    const { npm, url, said } = await start("--ip", "0.0.0.0", "--inspector-port", inspector);
+    expect(said).toContain(`API key         ${API_KEY}\n`);
+
+    const webhook = { url: `http://127.0.0.1:${await freePort()}/`, events: ["*"] };
+    expect((await call(url, "/webhooks", webhook)).status).toBe(201);
+    const failure = printed(npm, "▲ attempt failed: connection");
+    const sent = await runScript(
+      "leadterra",
+      [
+        "send",
+        "--event",
+        "message.sent",
+        "--secret",
+        SIGNING_SECRET,
+        "--url",
+        `${url}/webhooks/leadterra`,
+      ],
+      { env: PROXY },
+    );
+    expect(sent).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await failure).not.toMatch(/\[(ERROR|WARNING)\]|"happening"/);
+
+    const second = await runScript("start", ["--port", "0", "--persist-to", state]);
+    expect(second.exitCode).toBe(1);
+    const [, pid] = /^Process (\d+) runs a relay on/.exec(second.stderr) ?? [];
+    expect(isAlive(Number(pid))).toBe(true);
+
+    npm.kill("SIGKILL");
+    await expectAllGone(url);
+  });
+
+  it.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)("ends with npm on %s", async (signal) => {
+    const { npm, url } = await start();
+    // A terminal sends a Ctrl-C to all that it runs; npm passes that one on to nobody.
+    process.kill(signal === "SIGINT" ? -Number(npm.pid) : Number(npm.pid), signal);
+    await once(npm, "exit");
+    await expectAllGone(url);
+  });
+
+  it("takes wrangler and workerd along when it is killed itself, and starts again on the same state", async () => {
+    const { url } = await start();
+    const pids = processesWithFilesIn(state);
+    expect(pids.length).toBeGreaterThanOrEqual(2);
+    const { stderr } = await runScript("start", ["--port", "0", "--persist-to", state]);
+    const [, pid] = /^Process (\d+)/.exec(stderr) ?? [];
+    process.kill(Number(pid), "SIGKILL");
+    await expectAllGone(url);
+
+    const again = await start();
+    again.npm.kill("SIGTERM");
+    await expectAllGone(again.url);
+    expect(existsSync(join(state, "v3"))).toBe(true);
+  });
+});
