@@ -1,6 +1,6 @@
 /**
  * The dashboard: pages over the same operations as the API. What comes in passes, in this order: security headers,
- * same origin, the files (no session needed), sign-in, session. Every change is a POST that answers with a redirect
+ * same origin, sign-in, session. Every change is a POST that answers with a redirect
  * to the page that shows it, but for the one that shows a secret once.
  */
 import { Hono } from "hono";
@@ -8,12 +8,11 @@ import { capBody } from "../capped-body";
 import { failureOf } from "../domain/newer-data";
 import { errorText, logError } from "../log";
 import { auditPages } from "./audit";
-import { deadLetterPages } from "./deliveries/dead-letters";
 import { deliveryPages } from "./deliveries/deliveries";
+import { deadLetterPages } from "./events/dead-letters";
 import { eventPages } from "./events/events";
 import { overview } from "./overview/overview";
 import { requireSession, signIn } from "./sign-in";
-import { files } from "./ui/files";
 import { showFailure } from "./ui/page";
 import { sameOrigin, securityHeaders } from "./ui/same-origin";
 import type { PageEnv } from "./ui/session";
@@ -27,7 +26,6 @@ export const app = new Hono<PageEnv>()
     sameOrigin(),
     capBody((c, limitBytes) => showFailure(c, { code: "payload_too_large", limitBytes })),
   )
-  .route("/", files)
   .route("/", signIn)
   .use(requireSession())
   .route("/", overview)

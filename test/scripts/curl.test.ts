@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { curlOf, quoted } from "../../src/dashboard/ui/curl.ts";
+import { curlOf, quoted } from "../../src/dashboard/deliveries/curl.ts";
 
 function shell(command: string): string {
   return execFileSync("/bin/sh", ["-c", command], { encoding: "utf8" });

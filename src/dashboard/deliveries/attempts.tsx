@@ -1,7 +1,8 @@
 /** What came of attempts, in words: the timeline of a delivery, and the last outcome in a list. */
 import type { AttemptRecord, DeliveryError, DeliveryView } from "../../domain/delivery";
-import { Badge, Code, count, type Tone } from "../ui/parts";
-import { duration, Time } from "../ui/time";
+import { count, duration } from "../ui/format";
+import { Badge, Code, type Tone } from "../ui/parts";
+import { Time } from "../ui/time";
 
 const SHORT: Record<DeliveryError, string> = {
   timeout: "no answer in time",
@@ -74,11 +75,10 @@ type TimelineProps = {
   delivery: DeliveryView;
   attempts: readonly AttemptRecord[];
   timeoutMs: number | null;
-  zone: string;
 };
 
 /** Newest first. */
-export function Timeline({ delivery, attempts, timeoutMs, zone }: TimelineProps) {
+export function Timeline({ delivery, attempts, timeoutMs }: TimelineProps) {
   const forgotten = delivery.attempts - attempts.length;
   return (
     <>
@@ -89,12 +89,11 @@ export function Timeline({ delivery, attempts, timeoutMs, zone }: TimelineProps)
               attempt={attempt}
               isLast={index === attempts.length - 1}
               timeoutMs={timeoutMs}
-              zone={zone}
             />
           ))
           .reverse()}
         <li>
-          <strong>Arrived</strong> <Time ms={delivery.createdAtMs} zone={zone} />
+          <strong>Arrived</strong> <Time ms={delivery.createdAtMs} />
         </li>
       </ol>
       {forgotten > 0 && (
@@ -104,12 +103,12 @@ export function Timeline({ delivery, attempts, timeoutMs, zone }: TimelineProps)
   );
 }
 
-type AttemptProps = Pick<TimelineProps, "timeoutMs" | "zone"> & {
+type AttemptProps = Pick<TimelineProps, "timeoutMs"> & {
   attempt: AttemptRecord;
   isLast: boolean;
 };
 
-function Attempt({ attempt, isLast, timeoutMs, zone }: AttemptProps) {
+function Attempt({ attempt, isLast, timeoutMs }: AttemptProps) {
   const { number, trigger, startedAtMs, durationMs, statusCode, error } = attempt;
   const tone = toneOf(attempt);
   return (
@@ -118,7 +117,7 @@ function Attempt({ attempt, isLast, timeoutMs, zone }: AttemptProps) {
         Attempt {number} <Badge tone={tone}>{statusCode ?? (error && SHORT[error])}</Badge>
       </h3>
       <p class="quiet">
-        <Time ms={startedAtMs} zone={zone} />, took {duration(durationMs)}
+        <Time ms={startedAtMs} />, took {duration(durationMs)}
         {trigger === "manual" && ", asked for by hand"}
       </p>
       <p>{explainAttempt(attempt, timeoutMs)}</p>

@@ -1,7 +1,7 @@
 /** /dashboard/deliveries: what webhooks are owed and got, newest first; those that are selected again. */
 import { Hono } from "hono";
+import type { Child } from "hono/jsx";
 import { formatPosition, parsePosition } from "../../contract/cursor";
-import { badCursor } from "../../contract/problem";
 import type { DeliveryStatus, DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
@@ -14,16 +14,16 @@ import {
 } from "../../operations/deliveries";
 import { allWebhooks } from "../../operations/webhooks";
 import { eventName } from "../../routes/request";
-import { EventNameField } from "../events/event-name";
-import { seeOther } from "../ui/notice";
-import { page, showFailure } from "../ui/page";
-import { Empty, Pager, webhookName, webhookPath } from "../ui/parts";
-import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
+import { type Outcome, perform } from "../ui/actions";
+import { type Form, text, texts } from "../ui/form";
+import { EventNameField, listPage, type Query, Search } from "../ui/list";
+import { DELIVERIES_PATH, Empty, Options, webhookName, webhookPath } from "../ui/parts";
+import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
+import { useViewer } from "../ui/viewer";
 import { deliveryPage } from "./delivery";
 import { DeliveryRows } from "./delivery-rows";
 
-const PATH = "/dashboard/deliveries";
 const DELIVERIES_PER_PAGE = 50;
 const STATUSES = [
   "pending",
@@ -31,66 +31,30 @@ const STATUSES = [
   "undeliverable",
   "cancelled",
 ] as const satisfies DeliveryStatus[];
-/** What a list is asked with; `done` and its like are not part of it. */
-const FIELDS = ["webhook", "status", "event", "within", "since", "until"] as const;
-
-type Query = Readonly<Record<string, string>>;
 
 export const deliveryPages = new Hono<PageEnv>()
-  .get("/deliveries", async (c) => {
-    const query = queryOf(c);
-    const { cursor } = c.req.query();
-    const before = cursor === undefined ? null : parsePosition(cursor);
-    if (cursor !== undefined && before === null) return showFailure(c, badCursor());
-    const list = await listOf(c, query, before);
-    return page(
-      c,
-      { title: "Deliveries", live: before === null },
-      <>
-        <Filters query={query} webhooks={list.webhooks} zone={c.get("zone")} />
-        <div id="deliveries" data-live>
-          <List
-            list={list}
-            query={query}
-            cursor={cursor}
-            zone={c.get("zone")}
-            mayChange={mayChange(c)}
-          />
-        </div>
-      </>,
-    );
-  })
-  .post("/deliveries/retry", async (c) => {
-    const form = await c.req.parseBody({ all: true });
-    const back = backOf(form.back);
-    const chosen = chosenIn([form.delivery].flat());
-    if (chosen.size === 0) return seeOther(c, back, { done: "nothing_selected" });
-    const webhooks = (await allWebhooks(c.env)).filter(({ id }) => chosen.has(id));
-    if (webhooks.length < chosen.size) return showFailure(c, { code: "not_found" });
-    let count = 0;
-    const failed: NotRetried[] = [];
-    for (const webhook of webhooks) {
-      const retried = await retryDeliveries(c.env, webhook, {
-        ids: chosen.get(webhook.id) ?? [],
-        by: callerOf(c),
-      });
-      count += retried.retried.length;
-      failed.push(...retried.failed);
-    }
-    const [first] = failed;
-    if (count === 0 && first !== undefined) return seeOther(c, back, { failed: first.code });
-    return seeOther(c, back, { done: failed.length === 0 ? "retried" : "retried_in_part", count });
-  })
+  .get("/deliveries", (c) =>
+    listPage(c, {
+      title: "Deliveries",
+      path: DELIVERIES_PATH,
+      region: "deliveries",
+      fields: ["webhook", "status", "event", "within", "since", "until"],
+      parseCursor: parsePosition,
+      find: (query, before) => find(c, query, before),
+      intro: (query, { webhooks }) => <Filters query={query} webhooks={webhooks} />,
+      show: (found, asked) => <List found={found} {...asked} />,
+    }),
+  )
+  .post("/deliveries/retry", (c) =>
+    perform(c, {
+      subject: null,
+      home: DELIVERIES_PATH,
+      action: { act: (_, __, form) => retrySelected(c, form) },
+    }),
+  )
   .route("/", deliveryPage);
 
-function queryOf(c: PageContext): Query {
-  const given = c.req.query();
-  return Object.fromEntries(
-    FIELDS.map((name) => [name, given[name] ?? ""]).filter(([, value]) => value !== ""),
-  );
-}
-
-type List = {
+type Found = {
   webhooks: Webhook[];
   /** null for all of them. */
   webhook: Webhook | null;
@@ -100,11 +64,11 @@ type List = {
   more: boolean;
 };
 
-async function listOf(
+async function find(
   c: PageContext,
   query: Query,
   before: ReturnType<typeof parsePosition>,
-): Promise<List> {
+): Promise<Found> {
   const filter = filterOf(c, query);
   if (query.webhook === undefined) {
     const latest = await latestDeliveries(c.env, filter, DELIVERIES_PER_PAGE);
@@ -130,105 +94,93 @@ function filterOf(c: PageContext, { status, event }: Query): DeliveryFilter {
   };
 }
 
+async function retrySelected(c: PageContext, form: Form): Promise<Outcome> {
+  const at = backOf(text(form, "back"));
+  const selected = selectedIn(texts(form, "delivery"));
+  if (selected.size === 0) return { done: "nothing_selected", at };
+  const webhooks = (await allWebhooks(c.env)).filter(({ id }) => selected.has(id));
+  if (webhooks.length < selected.size) return { failure: { code: "not_found" } };
+  let count = 0;
+  const failed: NotRetried[] = [];
+  for (const webhook of webhooks) {
+    const ids = selected.get(webhook.id) ?? [];
+    const retried = await retryDeliveries(c.env, webhook, { ids, by: callerOf(c) });
+    count += retried.retried.length;
+    failed.push(...retried.failed);
+  }
+  const [first] = failed;
+  if (count === 0 && first !== undefined) return { failure: { code: first.code }, at };
+  return { done: failed.length === 0 ? "retried" : "retried_in_part", count, at };
+}
+
 /** Values of the form `<webhook id>/<event id>`, by webhook; a page's worth at most. */
-function chosenIn(values: readonly unknown[]): Map<WebhookId, EventId[]> {
-  const chosen = new Map<WebhookId, EventId[]>();
-  for (const value of values.slice(0, DELIVERIES_PER_PAGE)) {
-    const [webhook = "", event = ""] = typeof value === "string" ? value.split("/") : [];
+function selectedIn(values: readonly string[]): Map<WebhookId, EventId[]> {
+  const pairs = values.slice(0, DELIVERIES_PER_PAGE).flatMap((value) => {
+    const [webhook = "", event = ""] = value.split("/");
     const webhookId = parseWebhookId(webhook);
     const eventId = parseEventId(event);
-    if (webhookId === null || eventId === null) continue;
-    chosen.set(webhookId, [...(chosen.get(webhookId) ?? []), eventId]);
-  }
-  return chosen;
+    return webhookId === null || eventId === null ? [] : [{ webhookId, eventId }];
+  });
+  const byWebhook = Map.groupBy(pairs, ({ webhookId }) => webhookId);
+  return new Map([...byWebhook].map(([id, own]) => [id, own.map(({ eventId }) => eventId)]));
 }
 
 /** The list that the form was sent from; never another page. */
-function backOf(given: unknown): string {
-  const isList =
-    typeof given === "string" && /^\/dashboard\/deliveries(?:\?[\x21-\x7e]*)?$/.test(given);
-  return isList ? given : PATH;
+function backOf(given: string): string {
+  return /^\/dashboard\/deliveries(?:\?[\x21-\x7e]*)?$/.test(given) ? given : DELIVERIES_PATH;
 }
 
-type FiltersProps = { query: Query; webhooks: readonly Webhook[]; zone: string };
-
-function Filters({ query, webhooks, zone }: FiltersProps) {
+function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {
   return (
-    <form method="get" action={PATH} class="panel search" aria-label="Filter">
+    <Search label="Filter" verb="Filter" path={DELIVERIES_PATH} query={query}>
       <label>
         Webhook
         <select name="webhook">
           <option value="">All webhooks</option>
-          {webhooks.map((webhook) => (
-            <option value={webhook.id} selected={query.webhook === webhook.id}>
-              {webhookName(webhook)}
-            </option>
-          ))}
+          <Options
+            of={webhooks.map((webhook) => [webhook.id, webhookName(webhook)])}
+            chosen={query.webhook}
+          />
         </select>
       </label>
       <label>
         Status
         <select name="status">
           <option value="">Any status</option>
-          {STATUSES.map((status) => (
-            <option value={status} selected={query.status === status}>
-              {status}
-            </option>
-          ))}
+          <Options of={STATUSES.map((status) => [status, status])} chosen={query.status} />
         </select>
       </label>
-      <EventNameField value={query.event} />
-      <TimeRangeFields query={query} zone={zone} />
-      <div class="actions">
-        <button type="submit" class="primary">
-          Filter
-        </button>
-        {Object.keys(query).length > 0 && <a href={PATH}>Clear</a>}
-      </div>
-    </form>
+      <EventNameField query={query} />
+      <TimeRangeFields query={query} />
+    </Search>
   );
 }
 
-type ListProps = {
-  list: List;
-  query: Query;
-  cursor: string | undefined;
-  zone: string;
-  mayChange: boolean;
-};
+type ListProps = { found: Found; query: Query; isFirstPage: boolean; address: string };
 
-function List({ list, query, cursor, zone, mayChange }: ListProps) {
-  const { deliveries, webhooks, next, more } = list;
-  const asked = { ...query, ...(cursor !== undefined && { cursor }) };
-  const rows = (
-    <DeliveryRows deliveries={deliveries} webhooks={webhooks} zone={zone} mayChange={mayChange} />
-  );
+function List({ found, query, isFirstPage, address }: ListProps) {
+  const { deliveries, webhooks, more } = found;
   return (
     <>
       {deliveries.length === 0 ? (
-        <None list={list} query={query} isFirstPage={cursor === undefined} mayChange={mayChange} />
-      ) : mayChange ? (
-        <Retry back={pathWith(asked)}>{rows}</Retry>
+        <None found={found} query={query} isFirstPage={isFirstPage} />
       ) : (
-        rows
+        <Retry back={address}>
+          <DeliveryRows deliveries={deliveries} webhooks={webhooks} />
+        </Retry>
       )}
       {more && (
         <p class="quiet">These are the newest. Choose a webhook above to go further back.</p>
       )}
-      <Pager path={PATH} query={asked} next={next} />
     </>
   );
 }
 
-function pathWith(query: Query): string {
-  const search = new URLSearchParams(query).toString();
-  return search === "" ? PATH : `${PATH}?${search}`;
-}
-
-/** A form around the rows: those that are ticked are retried. */
-function Retry({ back, children }: { back: string; children?: unknown }) {
+/** For those who may change things, a form around the rows: those that are ticked are retried. */
+function Retry({ back, children }: { back: string; children?: Child }) {
+  if (!useViewer().mayChange) return <>{children}</>;
   return (
-    <form method="post" action={`${PATH}/retry`}>
+    <form method="post" action={`${DELIVERIES_PATH}/retry`}>
       <input type="hidden" name="back" value={back} />
       {children}
       <div class="actions chosen">
@@ -241,12 +193,10 @@ function Retry({ back, children }: { back: string; children?: unknown }) {
   );
 }
 
-type NoneProps = { list: List; query: Query; isFirstPage: boolean; mayChange: boolean };
-
 /** Why there is nothing to show, and what to do next. */
-function None({ list, query, isFirstPage, mayChange }: NoneProps) {
-  const { webhooks, webhook, next } = list;
-  if (webhooks.length === 0) return <NoWebhook mayChange={mayChange} />;
+function None({ found, query, isFirstPage }: Omit<ListProps, "address">) {
+  const { webhooks, webhook, next } = found;
+  if (webhooks.length === 0) return <NoWebhook />;
   if (query.webhook !== undefined && webhook === null) {
     return (
       <Empty>
@@ -255,7 +205,7 @@ function None({ list, query, isFirstPage, mayChange }: NoneProps) {
         </p>
         <p>
           It may have been deleted, and its deliveries with it.{" "}
-          <a href={PATH}>Deliveries of all webhooks</a>
+          <a href={DELIVERIES_PATH}>Deliveries of all webhooks</a>
         </p>
       </Empty>
     );
@@ -271,7 +221,7 @@ function None({ list, query, isFirstPage, mayChange }: NoneProps) {
           <strong>No delivery is like that.</strong>
         </p>
         <p>
-          <a href={PATH}>All deliveries</a>
+          <a href={DELIVERIES_PATH}>All deliveries</a>
         </p>
       </Empty>
     );
@@ -279,14 +229,14 @@ function None({ list, query, isFirstPage, mayChange }: NoneProps) {
   return <NoDelivery webhook={webhook} />;
 }
 
-function NoWebhook({ mayChange }: { mayChange: boolean }) {
+function NoWebhook() {
   return (
     <Empty>
       <p>
         <strong>There is no webhook yet, so nothing is delivered.</strong>
       </p>
       <p>
-        {mayChange ? (
+        {useViewer().mayChange ? (
           <a href="/dashboard/webhooks/new">Register a webhook</a>
         ) : (
           "Somebody whose key may change things can register one."

@@ -1,88 +1,70 @@
 /** Deliveries as the rows of a table. */
 import type { DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
-import { DeliveryBadge, deliveryPath, Table, WebhookLink } from "../ui/parts";
+import { type Column, DeliveryBadge, deliveryPath, Table, WebhookLink } from "../ui/parts";
 import { Time } from "../ui/time";
+import { useViewer } from "../ui/viewer";
 import { LastOutcome } from "./attempts";
 
 type DeliveryRowsProps = {
   deliveries: readonly DeliveryView[];
   webhooks: readonly Webhook[];
-  zone: string;
-  mayChange: boolean;
 };
 
-/** `mayChange`: each row can be ticked; the form around it gets them as `delivery`. */
-export function DeliveryRows({ deliveries, webhooks, zone, mayChange }: DeliveryRowsProps) {
+/** Whoever may change things can tick each row; the form around them gets those as `delivery`. */
+export function DeliveryRows({ deliveries, webhooks }: DeliveryRowsProps) {
+  const { mayChange } = useViewer();
   const byId = new Map<string, Webhook>(webhooks.map((webhook) => [webhook.id, webhook]));
-  const head = ["Event", "Status", "Webhook", "Attempts", "Last outcome", "Arrived", "Next or end"];
-  const select = <span class="unseen">Select</span>;
-  return (
-    <Table label="Deliveries" head={mayChange ? [select, ...head] : head}>
-      {deliveries.map((delivery) => (
-        <Row
-          delivery={delivery}
-          webhook={byId.get(delivery.webhookId)}
-          zone={zone}
-          mayChange={mayChange}
-        />
-      ))}
-    </Table>
-  );
+  const columns: readonly Column<DeliveryView>[] = [
+    ...(mayChange ? [SELECT] : []),
+    { head: "Event", cell: (delivery) => <EventLink delivery={delivery} /> },
+    { head: "Status", cell: ({ status }) => <DeliveryBadge status={status} /> },
+    {
+      head: "Webhook",
+      cell: ({ webhookId }) => {
+        const webhook = byId.get(webhookId);
+        return webhook === undefined ? webhookId : <WebhookLink webhook={webhook} />;
+      },
+      class: "breaks",
+    },
+    { head: "Attempts", cell: ({ attempts }) => attempts, class: "number" },
+    { head: "Last outcome", cell: (delivery) => <LastOutcome delivery={delivery} /> },
+    { head: "Arrived", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
+    { head: "Next or end", cell: (delivery) => <NextOrEnded delivery={delivery} /> },
+  ];
+  return <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={keyOf} />;
 }
 
-type RowProps = {
-  delivery: DeliveryView;
-  webhook: Webhook | undefined;
-  zone: string;
-  mayChange: boolean;
+function keyOf({ webhookId, eventId }: DeliveryView): string {
+  return `${webhookId}/${eventId}`;
+}
+
+const SELECT: Column<DeliveryView> = {
+  head: <span class="unseen">Select</span>,
+  cell: (delivery) => (
+    <input
+      type="checkbox"
+      name="delivery"
+      value={keyOf(delivery)}
+      aria-label={`Select ${delivery.event} ${delivery.eventId}`}
+    />
+  ),
 };
 
-function Row({ delivery, webhook, zone, mayChange }: RowProps) {
-  const { webhookId, eventId, event, status, attempts, createdAtMs } = delivery;
-  const key = `${webhookId}/${eventId}`;
+function EventLink({ delivery: { webhookId, eventId, event } }: { delivery: DeliveryView }) {
   return (
-    <tr data-row={key}>
-      {mayChange && (
-        <td>
-          <input
-            type="checkbox"
-            name="delivery"
-            value={key}
-            aria-label={`Select ${event} ${eventId}`}
-          />
-        </td>
-      )}
-      <td>
-        <a class="named" href={deliveryPath(webhookId, eventId)}>
-          {event}
-          <br />
-          <code>{eventId}</code>
-        </a>
-      </td>
-      <td>
-        <DeliveryBadge status={status} />
-      </td>
-      <td class="breaks">
-        {webhook === undefined ? webhookId : <WebhookLink webhook={webhook} />}
-      </td>
-      <td class="number">{attempts}</td>
-      <td>
-        <LastOutcome delivery={delivery} />
-      </td>
-      <td>
-        <Time ms={createdAtMs} zone={zone} />
-      </td>
-      <td>
-        <NextOrEnded delivery={delivery} zone={zone} />
-      </td>
-    </tr>
+    <a class="named" href={deliveryPath(webhookId, eventId)}>
+      {event}
+      <br />
+      <code>{eventId}</code>
+    </a>
   );
 }
 
-function NextOrEnded({ delivery, zone }: { delivery: DeliveryView; zone: string }) {
+function NextOrEnded({ delivery }: { delivery: DeliveryView }) {
   const { status, nextAttemptAtMs, completedAtMs } = delivery;
-  if (status !== "pending") return <Time ms={completedAtMs} zone={zone} />;
+  const { nowMs } = useViewer();
+  if (status !== "pending") return <Time ms={completedAtMs} />;
   if (nextAttemptAtMs === null) return <>held</>;
-  return nextAttemptAtMs <= Date.now() ? <>now</> : <Time ms={nextAttemptAtMs} zone={zone} />;
+  return nextAttemptAtMs <= nowMs ? <>now</> : <Time ms={nextAttemptAtMs} />;
 }

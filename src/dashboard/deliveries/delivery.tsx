@@ -12,39 +12,48 @@ import {
 } from "../../operations/deliveries";
 import { findBodies } from "../../operations/journal";
 import { findWebhook } from "../../operations/webhooks";
-import { seeOther } from "../ui/notice";
+import { actions } from "../ui/actions";
 import { page, showFailure } from "../ui/page";
 import {
   Action,
   DeliveryBadge,
+  deliveriesPath,
   deliveryPath,
   eventPath,
+  Facts,
+  Panel,
+  WEBHOOKS_PATH,
   WebhookLink,
   webhookName,
   webhookPath,
 } from "../ui/parts";
-import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
+import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
+import { useViewer } from "../ui/viewer";
 import { LastOutcome, Timeline } from "./attempts";
 import { RequestSent } from "./request-sent";
 
 const PATH = "/webhooks/:id/deliveries/:eventId";
 
+/** What the path names; whether the webhook has such a delivery shows when it is asked for. */
+type Named = { webhook: Webhook; eventId: EventId };
+
 export const deliveryPage = new Hono<PageEnv>()
   .get(PATH, async (c) => {
-    const { webhook, eventId } = await named(c);
-    if (webhook === null || eventId === null) return showFailure(c, { code: "not_found" });
-    const delivery = await findDelivery(c.env, webhook, eventId);
-    if (delivery === null) return showFailure(c, { code: "not_found" });
+    const named = await find(c);
+    const delivery =
+      named === null ? null : await findDelivery(c.env, named.webhook, named.eventId);
+    if (named === null || delivery === null) return showFailure(c, { code: "not_found" });
+    const { webhook, eventId } = named;
     const body = await bodyOf(c.env, eventId, delivery.createdAtMs);
     return page(
       c,
       {
         title: `Delivery of ${delivery.event}`,
         trail: [
-          ["Webhooks", "/dashboard/webhooks"],
+          ["Webhooks", WEBHOOKS_PATH],
           [webhookName(webhook), webhookPath(webhook.id)],
-          ["Deliveries", `/dashboard/deliveries?webhook=${webhook.id}`],
+          ["Deliveries", deliveriesPath(webhook)],
         ],
         // A finished delivery does not change by itself.
         live: delivery.status === "pending",
@@ -54,35 +63,36 @@ export const deliveryPage = new Hono<PageEnv>()
         delivery={delivery}
         body={body}
         timeoutMs={configOf(c.env).delivery?.timeoutMs ?? null}
-        zone={c.get("zone")}
-        mayChange={mayChange(c)}
       />,
     );
   })
-  .post(`${PATH}/retry`, async (c) => {
-    const { webhook, eventId } = await named(c);
-    if (webhook === null || eventId === null) return showFailure(c, { code: "not_found" });
-    const path = deliveryPath(webhook.id, eventId);
-    const retried = await retryDelivery(c.env, webhook, { id: eventId, by: callerOf(c) });
-    if (!retried.ok) return afterFailure(c, path, retried.failure);
-    return seeOther(c, path, { done: "retried" });
-  })
-  .post(`${PATH}/cancel`, async (c) => {
-    const { webhook, eventId } = await named(c);
-    if (webhook === null || eventId === null) return showFailure(c, { code: "not_found" });
-    const path = deliveryPath(webhook.id, eventId);
-    const cancelled = await cancelDelivery(c.env, webhook, { id: eventId, by: callerOf(c) });
-    if (!cancelled.ok) return afterFailure(c, path, cancelled.failure);
-    return seeOther(c, path, { done: "cancelled" });
-  });
+  .route(
+    "/",
+    actions(
+      PATH,
+      { find, pathOf: ({ webhook, eventId }) => deliveryPath(webhook.id, eventId) },
+      {
+        retry: {
+          act: async (c, { webhook, eventId: id }) => {
+            const retried = await retryDelivery(c.env, webhook, { id, by: callerOf(c) });
+            return retried.ok ? { done: "retried" } : retried;
+          },
+        },
+        cancel: {
+          act: async (c, { webhook, eventId: id }) => {
+            const cancelled = await cancelDelivery(c.env, webhook, { id, by: callerOf(c) });
+            return cancelled.ok ? { done: "cancelled" } : cancelled;
+          },
+        },
+      },
+    ),
+  );
 
-async function named(
-  c: PageContext,
-): Promise<{ webhook: Webhook | null; eventId: EventId | null }> {
+async function find(c: PageContext): Promise<Named | null> {
   const id = parseWebhookId(c.req.param("id") ?? "");
   const eventId = parseEventId(c.req.param("eventId") ?? "");
-  if (id === null || eventId === null) return { webhook: null, eventId: null };
-  return { webhook: await findWebhook(c.env, id), eventId };
+  const webhook = id === null || eventId === null ? null : await findWebhook(c.env, id);
+  return webhook === null || eventId === null ? null : { webhook, eventId };
 }
 
 async function bodyOf(env: Env, id: EventId, createdAtMs: number): Promise<Uint8Array | null> {
@@ -90,24 +100,14 @@ async function bodyOf(env: Env, id: EventId, createdAtMs: number): Promise<Uint8
   return null;
 }
 
-/** A conflict is told on the delivery's page, which shows what it is in conflict with. */
-function afterFailure(c: PageContext, path: string, failure: Parameters<typeof showFailure>[1]) {
-  if (failure.code === "not_found" || failure.code === "cross_origin") {
-    return showFailure(c, failure);
-  }
-  return seeOther(c, path, { failed: failure.code });
-}
-
 type DeliveryProps = {
   webhook: Webhook;
   delivery: LoggedDelivery;
   body: Uint8Array | null;
   timeoutMs: number | null;
-  zone: string;
-  mayChange: boolean;
 };
 
-function Delivery({ webhook, delivery, body, timeoutMs, zone, mayChange }: DeliveryProps) {
+function Delivery({ webhook, delivery, body, timeoutMs }: DeliveryProps) {
   const { attemptLog, ...view } = delivery;
   const last = attemptLog.at(-1);
   return (
@@ -117,27 +117,24 @@ function Delivery({ webhook, delivery, body, timeoutMs, zone, mayChange }: Deliv
           <p>
             <DeliveryBadge status={view.status} />{" "}
             <strong>
-              <Situation webhook={webhook} delivery={view} zone={zone} />
+              <Situation webhook={webhook} delivery={view} />
             </strong>
           </p>
           <p>
             <NextStep webhook={webhook} delivery={view} isGone={body === null} />
           </p>
-          {mayChange && <Actions delivery={view} isGone={body === null} />}
+          <Actions delivery={view} isGone={body === null} />
         </section>
         <div class="columns delivery">
-          <section class="panel" aria-labelledby="facts-title">
-            <h2 id="facts-title">Delivery</h2>
-            <Facts webhook={webhook} delivery={view} zone={zone} />
-          </section>
-          <section class="panel" aria-labelledby="attempts-title">
-            <h2 id="attempts-title">Attempts</h2>
-            <Timeline delivery={view} attempts={attemptLog} timeoutMs={timeoutMs} zone={zone} />
-          </section>
+          <Panel id="facts-title" title="Delivery">
+            <DeliveryFacts webhook={webhook} delivery={view} />
+          </Panel>
+          <Panel id="attempts-title" title="Attempts">
+            <Timeline delivery={view} attempts={attemptLog} timeoutMs={timeoutMs} />
+          </Panel>
         </div>
       </div>
-      <section class="panel" aria-labelledby="request-title">
-        <h2 id="request-title">The request</h2>
+      <Panel id="request-title" title="The request">
         <p class="quiet">
           {last === undefined
             ? "As the first attempt will make it, by the webhook's settings of now."
@@ -151,7 +148,7 @@ function Delivery({ webhook, delivery, body, timeoutMs, zone, mayChange }: Deliv
           startedAtMs={last?.startedAtMs ?? Date.now()}
           body={body}
         />
-      </section>
+      </Panel>
     </>
   );
 }
@@ -159,9 +156,10 @@ function Delivery({ webhook, delivery, body, timeoutMs, zone, mayChange }: Deliv
 type ViewProps = { webhook: Webhook; delivery: DeliveryView };
 
 /** The one sentence that says where it stands. */
-function Situation({ webhook, delivery, zone }: ViewProps & { zone: string }) {
+function Situation({ webhook, delivery }: ViewProps) {
   const { status, completedAtMs, nextAttemptAtMs, lastError } = delivery;
-  const ended = <Time ms={completedAtMs} zone={zone} />;
+  const { nowMs } = useViewer();
+  const ended = <Time ms={completedAtMs} />;
   if (status === "delivered") return <>The service has it, since {ended}.</>;
   if (status === "undeliverable") return <>Every attempt failed; given up {ended}.</>;
   if (status === "cancelled") {
@@ -173,10 +171,10 @@ function Situation({ webhook, delivery, zone }: ViewProps & { zone: string }) {
   }
   if (webhook.status === "paused") return <>It waits: the webhook is paused.</>;
   if (nextAttemptAtMs === null) return <>It waits: the webhook is disabled.</>;
-  if (nextAttemptAtMs <= Date.now()) return <>It goes out as soon as it is its turn.</>;
+  if (nextAttemptAtMs <= nowMs) return <>It goes out as soon as it is its turn.</>;
   return (
     <>
-      The next attempt is <Time ms={nextAttemptAtMs} zone={zone} />.
+      The next attempt is <Time ms={nextAttemptAtMs} />.
     </>
   );
 }
@@ -213,9 +211,10 @@ function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }
 
 function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean }) {
   const { webhookId, eventId, status } = delivery;
+  const { mayChange } = useViewer();
   const path = deliveryPath(webhookId, eventId);
   const isPending = status === "pending";
-  if (isGone && !isPending) return null;
+  if (!mayChange || (isGone && !isPending)) return null;
   // What is held would stay held: its webhook is to be resumed first.
   const isHeld = isPending && delivery.nextAttemptAtMs === null;
   const isWanted = status === "undeliverable" || isPending;
@@ -235,45 +234,25 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
   );
 }
 
-function Facts({ webhook, delivery, zone }: ViewProps & { zone: string }) {
+function DeliveryFacts({ webhook, delivery }: ViewProps) {
   const { event, eventId, attempts, createdAtMs, nextAttemptAtMs, completedAtMs } = delivery;
+  const eventLink = (
+    <a href={eventPath(eventId)}>
+      {event} <code>{eventId}</code>
+    </a>
+  );
   return (
-    <dl class="facts">
-      <dt>Event</dt>
-      <dd>
-        <a href={eventPath(eventId)}>
-          {event} <code>{eventId}</code>
-        </a>
-      </dd>
-      <dt>Webhook</dt>
-      <dd>
-        <WebhookLink webhook={webhook} />
-      </dd>
-      <dt>Attempts</dt>
-      <dd>{attempts}</dd>
-      <dt>Last outcome</dt>
-      <dd>
-        <LastOutcome delivery={delivery} />
-      </dd>
-      <dt>Arrived</dt>
-      <dd>
-        <Time ms={createdAtMs} zone={zone} />
-      </dd>
-      {delivery.status === "pending" ? (
-        <>
-          <dt>Next attempt</dt>
-          <dd>
-            <Time ms={nextAttemptAtMs} zone={zone} none="held" />
-          </dd>
-        </>
-      ) : (
-        <>
-          <dt>Ended</dt>
-          <dd>
-            <Time ms={completedAtMs} zone={zone} />
-          </dd>
-        </>
-      )}
-    </dl>
+    <Facts
+      of={[
+        ["Event", eventLink],
+        ["Webhook", <WebhookLink webhook={webhook} />],
+        ["Attempts", attempts],
+        ["Last outcome", <LastOutcome delivery={delivery} />],
+        ["Arrived", <Time ms={createdAtMs} />],
+        delivery.status === "pending"
+          ? ["Next attempt", <Time ms={nextAttemptAtMs} none="held" />]
+          : ["Ended", <Time ms={completedAtMs} />],
+      ]}
+    />
   );
 }

@@ -4,8 +4,8 @@ import { prettyJson } from "../../domain/pretty-json";
 import { maskQuery } from "../../domain/target";
 import type { Webhook } from "../../domain/webhook";
 import { VERSION } from "../../version";
-import { curlOf } from "../ui/curl";
 import { Code, Copy } from "../ui/parts";
+import { curlOf } from "./curl";
 
 /** Four times what an event may have: laid out in lines it is longer. */
 const MAX_PRETTY_CHARACTERS = 480_000;

@@ -1,7 +1,7 @@
 /** One event: what it says, whom it went to and why not to the others; sending it again, and erasing it. */
 import { Hono } from "hono";
 import { parseEvent, type RelayEvent } from "../../domain/event";
-import { parseEventId, parseWebhookId } from "../../domain/ids";
+import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
 import type { Webhook } from "../../domain/webhook";
 import { eraseEvent, replayEvent, type WholeEvent, wholeEvent } from "../../operations/events";
@@ -9,30 +9,39 @@ import { findEvent } from "../../operations/journal";
 import type { JournalEvent } from "../../storage/journal-store";
 import { LastOutcome } from "../deliveries/attempts";
 import { JsonText } from "../deliveries/request-sent";
-import { seeOther } from "../ui/notice";
-import { page, showFailure } from "../ui/page";
+import { type Action, actions } from "../ui/actions";
+import { texts } from "../ui/form";
+import { count, sizeOf } from "../ui/format";
+import { page } from "../ui/page";
 import {
+  type Column,
   Copy,
-  count,
+  DEAD_LETTERS_PATH,
   DeliveryBadge,
   deliveryPath,
   Empty,
+  EVENTS_PATH,
   eventPath,
+  Facts,
+  Panel,
+  Submit,
   Table,
   WebhookLink,
   webhookName,
+  withQuery,
 } from "../ui/parts";
-import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
+import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
-import { Conformity, GivenTime, sizeOf } from "./event-facts";
+import { useViewer } from "../ui/viewer";
+import { Conformity, GivenTime } from "./event-parts";
 
-const EVENTS = ["Events", "/dashboard/events"] as const;
+const EVENTS = ["Events", EVENTS_PATH] as const;
 /** Its deliveries come within seconds of it. */
 const FRESH_MS = 60_000;
 
 export const eventPage = new Hono<PageEnv>()
   .get("/:id", async (c) => {
-    const id = parseEventId(c.req.param("id"));
+    const id = await find(c);
     const whole = id === null ? null : await wholeEvent(c.env, id);
     if (whole === null) return noSuchEvent(c);
     const parsed = whole.body === null ? null : await parseEvent(whole.body);
@@ -43,44 +52,49 @@ export const eventPage = new Hono<PageEnv>()
     return page(
       c,
       { title: event.event, trail: [EVENTS], live },
-      <Event
-        whole={whole}
-        parsed={parsed?.ok ? parsed.value : null}
-        zone={c.get("zone")}
-        mayChange={mayChange(c)}
-      />,
+      <Event whole={whole} parsed={parsed?.ok ? parsed.value : null} />,
     );
   })
-  .post("/:id/replay", async (c) => {
-    const id = parseEventId(c.req.param("id"));
-    if (id === null) return noSuchEvent(c);
-    const form = await c.req.parseBody({ all: true });
-    const webhookIds = [form.webhook]
-      .flat()
-      .map((text) => (typeof text === "string" ? parseWebhookId(text) : null))
-      .filter((webhookId) => webhookId !== null);
-    if (webhookIds.length === 0) return seeOther(c, eventPath(id), { done: "nothing_selected" });
-    const replayed = await replayEvent(c.env, { id, webhookIds, by: callerOf(c) });
-    if (!replayed.ok) {
-      return replayed.failure.code === "payload_gone"
-        ? seeOther(c, eventPath(id), { failed: "payload_gone" })
-        : showFailure(c, replayed.failure);
-    }
-    return seeOther(c, eventPath(id), { done: "replayed", count: replayed.value });
-  })
-  .get("/:id/erase", async (c) => {
-    if (!mayChange(c)) return showFailure(c, { code: "insufficient_scope" });
-    const id = parseEventId(c.req.param("id"));
-    const event = id === null ? null : await findEvent(c.env, id);
-    if (event === null) return noSuchEvent(c);
-    const trail = [EVENTS, [event.event, eventPath(event.id)]] as const;
-    return page(c, { title: "Erase this event?", trail }, <ConfirmErasure event={event} />);
-  })
-  .post("/:id/erase", async (c) => {
-    const id = parseEventId(c.req.param("id"));
-    if (id === null || !(await eraseEvent(c.env, { id, by: callerOf(c) }))) return noSuchEvent(c);
-    return seeOther(c, eventPath(id), { done: "erased" });
-  });
+  .route(
+    "/",
+    actions(
+      "/:id",
+      { find, pathOf: eventPath, missing: noSuchEvent },
+      { replay: replaying(), erase: erasing() },
+    ),
+  );
+
+async function find(c: PageContext): Promise<EventId | null> {
+  return parseEventId(c.req.param("id") ?? "");
+}
+
+function replaying(): Action<EventId> {
+  return {
+    act: async (c, id, form) => {
+      const webhookIds = texts(form, "webhook")
+        .map(parseWebhookId)
+        .filter((webhookId) => webhookId !== null);
+      if (webhookIds.length === 0) return { done: "nothing_selected" };
+      const replayed = await replayEvent(c.env, { id, webhookIds, by: callerOf(c) });
+      return replayed.ok ? { done: "replayed", count: replayed.value } : replayed;
+    },
+  };
+}
+
+function erasing(): Action<EventId> {
+  return {
+    ask: async (c, id) => {
+      const event = await findEvent(c.env, id);
+      if (event === null) return noSuchEvent(c);
+      const trail = [EVENTS, [event.event, eventPath(event.id)]] as const;
+      return page(c, { title: "Erase this event?", trail }, <ConfirmErasure event={event} />);
+    },
+    act: async (c, id) => {
+      const erased = await eraseEvent(c.env, { id, by: callerOf(c) });
+      return erased ? { done: "erased" } : { asked: await noSuchEvent(c) };
+    },
+  };
+}
 
 function noSuchEvent(c: PageContext): Promise<Response> {
   return page(
@@ -89,7 +103,7 @@ function noSuchEvent(c: PageContext): Promise<Response> {
     <p>
       No journal has an event with this id: it never came in, or it is past its retention. What was
       accepted and could not be handed over is among the{" "}
-      <a href="/dashboard/dead-letters">dead letters</a>.
+      <a href={DEAD_LETTERS_PATH}>dead letters</a>.
     </p>,
   );
 }
@@ -98,25 +112,23 @@ type EventProps = {
   whole: WholeEvent;
   /** null when its payload is gone. */
   parsed: RelayEvent | null;
-  zone: string;
-  mayChange: boolean;
 };
 
-function Event({ whole, parsed, zone, mayChange }: EventProps) {
+function Event({ whole, parsed }: EventProps) {
   const { event, body } = whole;
+  const { mayChange } = useViewer();
   const text = body === null ? null : new TextDecoder().decode(body);
   return (
     <>
       <section class="panel" aria-label="Facts">
-        <Facts event={event} zone={zone} />
+        <EventFacts event={event} />
       </section>
       <h2>Webhooks</h2>
       <div id="recipients" data-live>
-        <Webhooks whole={whole} parsed={parsed} zone={zone} />
+        <Webhooks whole={whole} parsed={parsed} />
       </div>
       {mayChange && text !== null && whole.webhooks.length > 0 && <SendAgain whole={whole} />}
-      <section class="panel" aria-labelledby="payload-title">
-        <h2 id="payload-title">What it says</h2>
+      <Panel id="payload-title" title="What it says">
         {text === null ? (
           <p class="quiet">
             The payload was erased: only the record of what was delivered is left.
@@ -130,7 +142,7 @@ function Event({ whole, parsed, zone, mayChange }: EventProps) {
             </p>
           </>
         )}
-      </section>
+      </Panel>
       {mayChange && text !== null && (
         <p class="actions">
           <a href={`${eventPath(event.id)}/erase`}>Erase this event…</a>
@@ -140,59 +152,47 @@ function Event({ whole, parsed, zone, mayChange }: EventProps) {
   );
 }
 
-function Facts({ event, zone }: { event: JournalEvent; zone: string }) {
+function EventFacts({ event }: { event: JournalEvent }) {
   const { id, timestamp, receivedAtMs, campaignId, email, size, conforms, erased } = event;
   return (
-    <dl class="facts">
-      <dt>Event id</dt>
-      <dd>
-        <code>{id}</code> <Copy text={id} />
-      </dd>
-      <dt>Received</dt>
-      <dd>
-        <Time ms={receivedAtMs} zone={zone} />
-      </dd>
-      <dt>Sent by Leadterra</dt>
-      <dd>
-        <GivenTime text={timestamp} zone={zone} />
-      </dd>
-      <dt>Lead</dt>
-      <dd>
-        <SearchLink name="email" value={email} none={erased ? "erased" : "–"} />
-      </dd>
-      <dt>Campaign</dt>
-      <dd>
-        <SearchLink name="campaignId" value={campaignId} none="–" />
-      </dd>
-      <dt>Size</dt>
-      <dd>{sizeOf(size)}</dd>
-      <dt>As documented</dt>
-      <dd>
-        <Conformity conforms={conforms} />
-        {!conforms && " – it differs from Leadterra's page, and is delivered all the same"}
-      </dd>
-    </dl>
+    <Facts
+      of={[
+        [
+          "Event id",
+          <>
+            <code>{id}</code> <Copy text={id} />
+          </>,
+        ],
+        ["Received", <Time ms={receivedAtMs} />],
+        ["Sent by Leadterra", <GivenTime text={timestamp} />],
+        ["Lead", <SearchLink name="email" value={email} none={erased ? "erased" : "–"} />],
+        ["Campaign", <SearchLink name="campaignId" value={campaignId} none="–" />],
+        ["Size", sizeOf(size)],
+        [
+          "As documented",
+          <>
+            <Conformity conforms={conforms} />
+            {!conforms && " – it differs from Leadterra's page, and is delivered all the same"}
+          </>,
+        ],
+      ]}
+    />
   );
 }
 
+type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; none: string };
+
 /** Leads to the other events of the same lead or campaign. */
-function SearchLink({
-  name,
-  value,
-  none,
-}: {
-  name: "email" | "campaignId";
-  value: string | null;
-  none: string;
-}) {
+function SearchLink({ name, value, none }: SearchLinkProps) {
   if (value === null) return <span class="quiet">{none}</span>;
-  return <a href={`/dashboard/events?${new URLSearchParams({ [name]: value })}`}>{value}</a>;
+  return <a href={withQuery(EVENTS_PATH, { [name]: value })}>{value}</a>;
 }
 
-type WebhooksProps = Pick<EventProps, "whole" | "parsed" | "zone">;
+/** A webhook that there is, or was when the event came. */
+type Recipient = { id: string; webhook: Webhook | null };
 
 /** Those that it went to first, then those that it did not go to, and why. */
-function Webhooks({ whole: { event, webhooks, deliveries }, parsed, zone }: WebhooksProps) {
+function Webhooks({ whole: { event, webhooks, deliveries }, parsed }: EventProps) {
   if (webhooks.length === 0 && event.webhookIds.length === 0) {
     return (
       <Empty>
@@ -200,74 +200,64 @@ function Webhooks({ whole: { event, webhooks, deliveries }, parsed, zone }: Webh
       </Empty>
     );
   }
-  const byWebhook = new Map(deliveries.map((delivery) => [delivery.webhookId, delivery]));
-  const got = webhooks.filter(({ id }) => byWebhook.has(id) || event.webhookIds.includes(id));
-  const others = webhooks.filter((webhook) => !got.includes(webhook));
-  const deleted = event.webhookIds.filter((id) => !webhooks.some((webhook) => webhook.id === id));
-  return (
-    <Table label="Webhooks" head={["Webhook", "Delivery", "Last outcome", "Why"]}>
-      {got.map((webhook) => (
-        <tr data-row={webhook.id}>
-          <td class="breaks">
-            <WebhookLink webhook={webhook} />
-          </td>
-          <DeliveryCells delivery={byWebhook.get(webhook.id)} />
-          <td>
-            {event.webhookIds.includes(webhook.id)
-              ? "It asked for this event."
-              : "It did not ask for it then; somebody sent it later."}
-          </td>
-        </tr>
-      ))}
-      {others.map((webhook) => (
-        <tr data-row={webhook.id}>
-          <td class="breaks">
-            <WebhookLink webhook={webhook} />
-          </td>
-          <DeliveryCells delivery={undefined} />
-          <td>
-            <WhyNot webhook={webhook} event={event} parsed={parsed} zone={zone} />
-          </td>
-        </tr>
-      ))}
-      {deleted.map((id) => (
-        <tr data-row={id}>
-          <td>
-            <code>{id}</code>
-          </td>
-          <DeliveryCells delivery={undefined} />
-          <td>It asked for this event, and was deleted since.</td>
-        </tr>
-      ))}
-    </Table>
+  const deliveryTo = new Map<string, WholeEvent["deliveries"][number]>(
+    deliveries.map((delivery) => [delivery.webhookId, delivery]),
   );
+  const isMatched = (id: string) => event.webhookIds.some((each) => each === id);
+  const hasIt = ({ id }: Webhook) => deliveryTo.has(id) || isMatched(id);
+  const deleted = event.webhookIds.filter((id) => !webhooks.some((webhook) => webhook.id === id));
+  const rows: Recipient[] = [
+    ...[...webhooks.filter(hasIt), ...webhooks.filter((webhook) => !hasIt(webhook))].map(
+      (webhook) => ({ id: webhook.id, webhook }),
+    ),
+    ...deleted.map((id) => ({ id, webhook: null })),
+  ];
+  const columns: readonly Column<Recipient>[] = [
+    {
+      head: "Webhook",
+      cell: ({ id, webhook }) =>
+        webhook === null ? <code>{id}</code> : <WebhookLink webhook={webhook} />,
+      class: ({ webhook }) => (webhook === null ? "" : "breaks"),
+    },
+    {
+      head: "Delivery",
+      cell: ({ id }) => <Delivery delivery={deliveryTo.get(id)} />,
+      class: ({ id }) => (deliveryTo.has(id) ? "" : "quiet"),
+    },
+    {
+      head: "Last outcome",
+      cell: ({ id }) => {
+        const delivery = deliveryTo.get(id);
+        return delivery === undefined ? "–" : <LastOutcome delivery={delivery} />;
+      },
+      class: ({ id }) => (deliveryTo.has(id) ? "" : "quiet"),
+    },
+    {
+      head: "Why",
+      cell: ({ id, webhook }) => {
+        if (webhook === null) return "It asked for this event, and was deleted since.";
+        if (isMatched(id)) return "It asked for this event.";
+        if (deliveryTo.has(id)) return "It did not ask for it then; somebody sent it later.";
+        return <WhyNot webhook={webhook} event={event} parsed={parsed} />;
+      },
+    },
+  ];
+  return <Table label="Webhooks" columns={columns} rows={rows} keyOf={({ id }) => id} />;
 }
 
-function DeliveryCells({ delivery }: { delivery: WholeEvent["deliveries"][number] | undefined }) {
-  if (delivery === undefined) {
-    return (
-      <>
-        <td class="quiet">none</td>
-        <td class="quiet">–</td>
-      </>
-    );
-  }
+function Delivery({ delivery }: { delivery: WholeEvent["deliveries"][number] | undefined }) {
+  if (delivery === undefined) return <>none</>;
   const { webhookId, eventId, status, attempts } = delivery;
   return (
     <>
-      <td>
-        <DeliveryBadge status={status} />{" "}
-        <a
-          class="whole"
-          href={deliveryPath(webhookId, eventId)}
-          aria-label={`${count(attempts, "attempt")}: the delivery to ${webhookId}`}
-        >
-          {count(attempts, "attempt")}
-        </a>
-      </td>
-      <td>
-        <LastOutcome delivery={delivery} />
-      </td>
+      <DeliveryBadge status={status} />{" "}
+      <a
+        class="whole"
+        href={deliveryPath(webhookId, eventId)}
+        aria-label={`${count(attempts, "attempt")}: the delivery to ${webhookId}`}
+      >
+        {count(attempts, "attempt")}
+      </a>
     </>
   );
 }
@@ -276,14 +266,13 @@ type WhyNotProps = {
   webhook: Webhook;
   event: JournalEvent;
   parsed: RelayEvent | null;
-  zone: string;
 };
 
-function WhyNot({ webhook, event, parsed, zone }: WhyNotProps) {
+function WhyNot({ webhook, event, parsed }: WhyNotProps) {
   if (webhook.createdAtMs > event.receivedAtMs) {
     return (
       <>
-        It was registered after the event came in, <Time ms={webhook.createdAtMs} zone={zone} />.
+        It was registered after the event came in, <Time ms={webhook.createdAtMs} />.
       </>
     );
   }
@@ -345,11 +334,10 @@ function ConfirmErasure({ event }: { event: JournalEvent }) {
         <li>The record of what was delivered when stays.</li>
       </ul>
       <p>It cannot be undone, and the event cannot be sent again.</p>
-      <form method="post" action={`${eventPath(event.id)}/erase`} class="actions">
-        <button type="submit" class="danger">
+      <form method="post" action={`${eventPath(event.id)}/erase`}>
+        <Submit tone="danger" out={[eventPath(event.id), "Keep it"]}>
           Erase it
-        </button>
-        <a href={eventPath(event.id)}>Keep it</a>
+        </Submit>
       </form>
     </section>
   );

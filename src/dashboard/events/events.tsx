@@ -1,70 +1,69 @@
 /** /dashboard/events: the journal, newest first, and what it can be searched by. */
 import { Hono } from "hono";
-import { configOf } from "../../config";
-import { badCursor } from "../../contract/problem";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { eventsByKey } from "../../operations/events";
 import { type EventFilter, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
 import { formatCursor, listQuery, parseCursor } from "../../routes/events";
 import type { JournalEvent } from "../../storage/journal-store";
-import { page, showFailure } from "../ui/page";
-import { Badge, Empty, eventPath, Pager, Table } from "../ui/parts";
-import { mayChange, type PageContext, type PageEnv } from "../ui/session";
+import { type Progress, progressOf } from "../overview/first-steps";
+import { count, sizeOf } from "../ui/format";
+import { EventNameField, listPage, type Query, Search, SearchField } from "../ui/list";
+import { page } from "../ui/page";
+import { Badge, type Column, Empty, EVENTS_PATH, eventPath, Table } from "../ui/parts";
+import type { PageContext, PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
-import { Conformity, GivenTime, sizeOf } from "./event-facts";
-import { EventNameField } from "./event-name";
+import { Conformity, GivenTime } from "./event-parts";
 import { FirstEvent } from "./first-event";
 
-const PATH = "/dashboard/events";
 const EVENTS_PER_PAGE = 50;
-/** What a list is asked with; `done` and its like are not part of it. */
-const FIELDS = ["event", "email", "campaignId", "within", "since", "until"] as const;
 
-type Query = Readonly<Record<string, string>>;
+type Found = {
+  events: JournalEvent[];
+  next: string | null;
+  /** Of a relay that never had an event. */
+  progress: Progress | null;
+};
 
 export const eventPages = new Hono<PageEnv>()
-  .get("/", async (c) => {
+  .get("/", (c) => {
     const id = c.req.query("id")?.trim() ?? "";
     if (id !== "") return lookUp(c, id);
-    const query = queryOf(c);
-    const { cursor } = c.req.query();
-    const from = cursor === undefined ? null : parseCursor(cursor);
-    if (cursor !== undefined && from === null) return showFailure(c, badCursor());
-    const { events, next } = await listEvents(c.env, filterOf(c, query), {
-      cursor: from,
-      limit: EVENTS_PER_PAGE,
+    return listPage(c, {
+      title: "Events",
+      path: EVENTS_PATH,
+      region: "events",
+      fields: ["event", "email", "campaignId", "within", "since", "until"],
+      parseCursor,
+      find: (query, cursor) => find(c, query, cursor),
+      intro: (query) => <EventSearch query={query} />,
+      show: ({ events, next, progress }) =>
+        progress === null ? (
+          <List events={events} isWhole={next === null} />
+        ) : (
+          <FirstEvent progress={progress} />
+        ),
     });
-    const isWhole = events.length === 0 && next === null;
-    return page(
-      c,
-      { title: "Events", live: from === null },
-      <>
-        <Search query={query} zone={c.get("zone")} />
-        <div id="events" data-live>
-          {isWhole && from === null && Object.keys(query).length === 0 ? (
-            await firstEvent(c)
-          ) : (
-            <List events={events} isWhole={isWhole} zone={c.get("zone")} />
-          )}
-          <Pager
-            path={PATH}
-            query={{ ...query, ...(cursor !== undefined && { cursor }) }}
-            next={next && formatCursor(next)}
-          />
-        </div>
-      </>,
-    );
   })
   .route("/", eventPage);
 
-function queryOf(c: PageContext): Query {
-  const given = c.req.query();
-  return Object.fromEntries(
-    FIELDS.map((name) => [name, (given[name] ?? "").trim()]).filter(([, value]) => value !== ""),
-  );
+async function find(
+  c: PageContext,
+  query: Query,
+  cursor: ReturnType<typeof parseCursor>,
+): Promise<Found> {
+  const { events, next } = await listEvents(c.env, filterOf(c, query), {
+    cursor,
+    limit: EVENTS_PER_PAGE,
+  });
+  const isEmpty = events.length === 0 && next === null && cursor === null;
+  const progress =
+    isEmpty && Object.keys(query).length === 0
+      ? progressOf(c, { webhooks: await allWebhooks(c.env), hasEvent: false })
+      : null;
+  return { events, next: next && formatCursor(next), progress };
 }
 
 const searchQuery = listQuery.pick({ event: true, email: true, campaignId: true });
@@ -88,10 +87,10 @@ async function lookUp(c: PageContext, text: string): Promise<Response> {
   if (only !== undefined && found.length === 1) return c.redirect(eventPath(only.id), 303);
   return page(
     c,
-    { title: "Events", trail: [["Events", PATH]], status: found.length === 0 ? 404 : 200 },
+    { title: "Events", trail: [["Events", EVENTS_PATH]], status: found.length === 0 ? 404 : 200 },
     <>
-      <Search query={{ id: text }} zone={c.get("zone")} />
-      {found.length === 0 ? <NoSuchId /> : <Found events={found} />}
+      <EventSearch query={{ id: text }} />
+      {found.length === 0 ? <NoSuchId /> : <Several events={found} />}
     </>,
   );
 }
@@ -106,7 +105,7 @@ function NoSuchId() {
   );
 }
 
-function Found({ events }: { events: readonly { id: EventId; event: string }[] }) {
+function Several({ events }: { events: readonly { id: EventId; event: string }[] }) {
   return (
     <section class="panel" aria-label="Found">
       <p>Several events are about it:</p>
@@ -123,65 +122,22 @@ function Found({ events }: { events: readonly { id: EventId; event: string }[] }
   );
 }
 
-async function firstEvent(c: PageContext) {
-  const { origin } = new URL(c.req.url);
+function EventSearch({ query }: { query: Query }) {
   return (
-    <FirstEvent
-      progress={{
-        origin,
-        hasSecret: configOf(c.env).signingSecrets.length > 0,
-        hasWebhook: (await allWebhooks(c.env)).length > 0,
-        hasEvent: false,
-        mayChange: mayChange(c),
-      }}
-    />
+    <Search label="Search" verb="Search" path={EVENTS_PATH} query={query}>
+      <SearchField label="Id" name="id" query={query} placeholder="evt_…, rpl_…, msg_…" />
+      <EventNameField query={query} />
+      <SearchField label="Lead's e-mail" name="email" query={query} />
+      <SearchField label="Campaign" name="campaignId" query={query} />
+      <TimeRangeFields query={query} />
+    </Search>
   );
 }
 
-function Search({ query, zone }: { query: Query; zone: string }) {
-  const hasMore = Object.keys(query).length > 0;
-  return (
-    <form method="get" action={PATH} class="panel search" aria-label="Search">
-      <label>
-        Id
-        <input
-          name="id"
-          value={query.id ?? ""}
-          placeholder="evt_…, rpl_…, msg_…"
-          spellcheck={false}
-          autocomplete="off"
-        />
-      </label>
-      <EventNameField value={query.event} />
-      <label>
-        Lead's e-mail
-        <input name="email" value={query.email ?? ""} placeholder="any" autocomplete="off" />
-      </label>
-      <label>
-        Campaign
-        <input
-          name="campaignId"
-          value={query.campaignId ?? ""}
-          placeholder="any"
-          spellcheck={false}
-          autocomplete="off"
-        />
-      </label>
-      <TimeRangeFields query={query} zone={zone} />
-      <div class="actions">
-        <button type="submit" class="primary">
-          Search
-        </button>
-        {hasMore && <a href={PATH}>Clear</a>}
-      </div>
-    </form>
-  );
-}
-
-type ListProps = { events: readonly JournalEvent[]; isWhole: boolean; zone: string };
-
-function List({ events, isWhole, zone }: ListProps) {
-  if (events.length > 0) return <Rows events={events} zone={zone} />;
+function List({ events, isWhole }: { events: readonly JournalEvent[]; isWhole: boolean }) {
+  if (events.length > 0) {
+    return <Table label="Events" columns={COLUMNS} rows={events} keyOf={({ id }) => id} />;
+  }
   if (!isWhole) {
     return <Empty>Nothing among the events looked through so far; there are older ones.</Empty>;
   }
@@ -191,64 +147,36 @@ function List({ events, isWhole, zone }: ListProps) {
         <strong>No event is like that.</strong>
       </p>
       <p>
-        <a href={PATH}>All events</a>
+        <a href={EVENTS_PATH}>All events</a>
       </p>
     </Empty>
   );
 }
 
-const HEAD = [
-  "Event",
-  "Received",
-  "Goes to",
-  "Campaign",
-  "Sent by Leadterra",
-  "Size",
-  "As documented",
+const COLUMNS: readonly Column<JournalEvent>[] = [
+  {
+    head: "Event",
+    cell: ({ id, event }) => (
+      <a class="named" href={eventPath(id)}>
+        {event}
+        <br />
+        <code>{id}</code>
+      </a>
+    ),
+  },
+  { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
+  { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length) },
+  { head: "Campaign", cell: ({ campaignId }) => <code>{campaignId ?? "–"}</code> },
+  { head: "Sent by Leadterra", cell: ({ timestamp }) => <GivenTime text={timestamp} /> },
+  {
+    head: "Size",
+    cell: ({ erased, size }) => (erased ? "erased" : sizeOf(size)),
+    class: "number",
+  },
+  { head: "As documented", cell: ({ conforms }) => <Conformity conforms={conforms} /> },
 ];
 
-function Rows({ events, zone }: { events: readonly JournalEvent[]; zone: string }) {
-  return (
-    <Table label="Events" head={HEAD}>
-      {events.map((event) => (
-        <Row event={event} zone={zone} />
-      ))}
-    </Table>
-  );
-}
-
-function Row({ event, zone }: { event: JournalEvent; zone: string }) {
-  return (
-    <tr data-row={event.id}>
-      <td>
-        <a class="named" href={eventPath(event.id)}>
-          {event.event}
-          <br />
-          <code>{event.id}</code>
-        </a>
-      </td>
-      <td>
-        <Time ms={event.receivedAtMs} zone={zone} />
-      </td>
-      <td>
-        <Matched count={event.webhookIds.length} />
-      </td>
-      <td>
-        <code>{event.campaignId ?? "–"}</code>
-      </td>
-      <td>
-        <GivenTime text={event.timestamp} zone={zone} />
-      </td>
-      <td class="number">{event.erased ? "erased" : sizeOf(event.size)}</td>
-      <td>
-        <Conformity conforms={event.conforms} />
-      </td>
-    </tr>
-  );
-}
-
 /** An event that nobody gets stands out: somebody may be missing it. */
-function Matched({ count }: { count: number }) {
-  if (count === 0) return <Badge tone="warn">no webhook</Badge>;
-  return <>{count === 1 ? "1 webhook" : `${count} webhooks`}</>;
+function recipients(n: number) {
+  return n === 0 ? <Badge tone="warn">no webhook</Badge> : count(n, "webhook");
 }

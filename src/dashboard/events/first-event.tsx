@@ -1,7 +1,7 @@
 /** What stands where the events will be, until there is one. */
 import { exampleEvent } from "../../domain/event";
+import { quoted } from "../deliveries/curl";
 import { FirstSteps, type Progress } from "../overview/first-steps";
-import { quoted } from "../ui/curl";
 import { Code, Copy } from "../ui/parts";
 
 export function FirstEvent({ progress }: { progress: Progress }) {

@@ -1,6 +1,9 @@
 /** What leads a new relay to its first event. */
 import type { Child } from "hono/jsx";
+import { configOf } from "../../config";
 import { Copy } from "../ui/parts";
+import type { PageContext } from "../ui/session";
+import { useViewer } from "../ui/viewer";
 
 const INGEST_PATH = "/webhooks/leadterra";
 
@@ -10,11 +13,23 @@ export type Progress = {
   hasSecret: boolean;
   hasWebhook: boolean;
   hasEvent: boolean;
-  mayChange: boolean;
 };
 
+export function progressOf(
+  c: PageContext,
+  { webhooks, hasEvent }: { webhooks: readonly unknown[]; hasEvent: boolean },
+): Progress {
+  return {
+    origin: new URL(c.req.url).origin,
+    hasSecret: configOf(c.env).signingSecrets.length > 0,
+    hasWebhook: webhooks.length > 0,
+    hasEvent,
+  };
+}
+
 /** Three steps; those that are done are ticked. */
-export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, mayChange }: Progress) {
+export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress) {
+  const { mayChange } = useViewer();
   const url = origin + INGEST_PATH;
   return (
     <section class="panel steps" aria-labelledby="first-steps-title">

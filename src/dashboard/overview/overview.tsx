@@ -1,6 +1,5 @@
 /** /dashboard: is everything all right? */
 import { Hono } from "hono";
-import type { Child } from "hono/jsx";
 import { configOf } from "../../config";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
@@ -8,22 +7,28 @@ import { type Stats, type Step, stats as statsSince } from "../../operations/sta
 import { allWebhooks } from "../../operations/webhooks";
 import type { JournalEvent } from "../../storage/journal-store";
 import { Chart } from "../ui/chart";
+import { count, deliveries, duration, number, share } from "../ui/format";
 import { page } from "../ui/page";
 import {
   Badge,
-  count,
+  type Column,
+  DEAD_LETTERS_PATH,
   Empty,
+  EVENTS_PATH,
   eventPath,
   Table,
+  Tiles,
+  WEBHOOKS_PATH,
   WebhookLink,
   WebhookStatus,
   webhookName,
 } from "../ui/parts";
-import { mayChange, type PageContext, type PageEnv } from "../ui/session";
-import { duration, exactTime, Time } from "../ui/time";
-import { FirstSteps, type Progress } from "./first-steps";
+import type { PageContext, PageEnv } from "../ui/session";
+import { exactTime, Time } from "../ui/time";
+import { useViewer } from "../ui/viewer";
+import { FirstSteps, type Progress, progressOf } from "./first-steps";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
-import { type Trouble, troublesOf, urgencyOf, type Watched } from "./trouble";
+import { byUrgency, isFailing, type Trouble, troublesOf, type Watched } from "./trouble";
 
 const DAY_MS = 86_400_000;
 const NEWEST_EVENTS = 8;
@@ -41,7 +46,6 @@ export const overview = new Hono<PageEnv>().get("/", async (c) => {
 /** All that the page is made of. */
 type Look = {
   nowMs: number;
-  zone: string;
   stats: Stats;
   watched: readonly Watched[];
   troubles: readonly Trouble[];
@@ -54,8 +58,7 @@ type Look = {
 /** The Registry first; then the Subscribers, the dead letters and the journals of the period at once. */
 async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const nowMs = Date.now();
-  const zone = c.get("zone");
-  const { problems, silenceAlertMs, signingSecrets } = configOf(c.env);
+  const { problems, silenceAlertMs } = configOf(c.env);
   const webhooks = await allWebhooks(c.env);
   const [stats, deadLetters] = await Promise.all([
     statsSince(c.env, firstHourMs(over, nowMs), webhooks),
@@ -63,25 +66,17 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   ]);
   const { lastEventAtMs } = stats;
   const watched = webhooks.flatMap((webhook) => {
-    const its = stats.webhooks.find(({ id }) => id === webhook.id);
-    return its === undefined ? [] : [{ webhook, stats: its }];
+    const own = stats.webhooks.find(({ id }) => id === webhook.id);
+    return own === undefined ? [] : [{ webhook, stats: own }];
   });
   const period = PERIODS[over].counted;
-  const situation = { nowMs, zone, problems, silenceAlertMs, watched, stats, deadLetters, period };
-  const progress = {
-    origin: new URL(c.req.url).origin,
-    hasSecret: signingSecrets.length > 0,
-    hasWebhook: webhooks.length > 0,
-    hasEvent: lastEventAtMs !== null,
-    mayChange: mayChange(c),
-  };
+  const progress = progressOf(c, { webhooks, hasEvent: lastEventAtMs !== null });
   return {
     nowMs,
-    zone,
     stats,
     watched,
     deadLetters,
-    troubles: troublesOf(situation),
+    troubles: troublesOf({ nowMs, problems, silenceAlertMs, watched, stats, deadLetters, period }),
     events: lastEventAtMs === null ? [] : await newestEvents(c.env, lastEventAtMs),
     progress: progress.hasWebhook && progress.hasEvent ? null : progress,
   };
@@ -94,15 +89,15 @@ async function newestEvents(env: Env, lastEventAtMs: number): Promise<JournalEve
 }
 
 function Overview({ look, over }: { look: Look; over: Period }) {
-  const { zone, progress } = look;
+  const { words } = PERIODS[over];
   const steps = stepsOf(look.stats, over);
   return (
     <>
       <div id="first-steps" data-live>
-        {progress !== null && <FirstSteps {...progress} />}
+        {look.progress !== null && <FirstSteps {...look.progress} />}
       </div>
       <div id="condition" data-live>
-        <Condition look={look} over={over} steps={steps} />
+        <Condition look={look} words={words} steps={steps} />
       </div>
       <section class="panel" aria-labelledby="flow-title">
         <div class="head">
@@ -110,13 +105,13 @@ function Overview({ look, over }: { look: Look; over: Period }) {
           <Periods over={over} />
         </div>
         <div id="tiles" data-live>
-          <Tiles look={look} steps={steps} />
+          <Numbers look={look} steps={steps} />
         </div>
         <div id="chart" data-live>
           {steps.some(isBusy) ? (
-            <Chart steps={steps} label={`Over ${PERIODS[over].words}`} zone={zone} />
+            <Chart steps={steps} label={`Over ${words}`} />
           ) : (
-            <p class="quiet">Nothing came in or went out in {PERIODS[over].words}.</p>
+            <p class="quiet">Nothing came in or went out in {words}.</p>
           )}
         </div>
       </section>
@@ -137,7 +132,7 @@ function isBusy({ events, delivered, failedAttempts }: Step): boolean {
 }
 
 /** One sentence; when something is wrong, the most urgent first. */
-function Condition({ look, over, steps }: { look: Look; over: Period; steps: readonly Step[] }) {
+function Condition({ look, words, steps }: { look: Look; words: string; steps: readonly Step[] }) {
   const [first, ...others] = look.troubles;
   if (first !== undefined) {
     return (
@@ -160,8 +155,8 @@ function Condition({ look, over, steps }: { look: Look; over: Period; steps: rea
       <p class="headline">
         Everything is all right.{" "}
         {delivered === 0
-          ? `Nothing had to be delivered in ${PERIODS[over].words}.`
-          : `${count(delivered, "delivery", "deliveries")} in ${PERIODS[over].words}, and nothing is stuck.`}
+          ? `Nothing had to be delivered in ${words}.`
+          : `${deliveries(delivered)} in ${words}, and nothing is stuck.`}
       </p>
     </div>
   );
@@ -182,84 +177,59 @@ function Periods({ over }: { over: Period }) {
   );
 }
 
-function Tiles({ look, steps }: { look: Look; steps: readonly Step[] }) {
-  const { stats, zone, watched, deadLetters } = look;
+function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
+  const { stats, watched, deadLetters } = look;
   const delivered = sumOf(steps, "delivered");
   const failed = sumOf(steps, "failedAttempts");
+  const attempts = delivered + failed;
   const pending = watched.reduce((sum, each) => sum + each.stats.pending, 0);
   const { p50, p95 } = stats.all.latencyMs;
+  const stuck = deadLetters > 0;
+  const last = (
+    <>
+      last: <Time ms={stats.lastEventAtMs} none="never" />
+    </>
+  );
   return (
-    <dl class="tiles">
-      <Tile
-        name="Events in"
-        note={
-          <>
-            last: <Time ms={stats.lastEventAtMs} zone={zone} none="never" />
-          </>
-        }
-      >
-        {number(sumOf(steps, "events"))}
-      </Tile>
-      <Tile name="Delivered" note={count(failed, "failed attempt")}>
-        {number(delivered)}
-      </Tile>
-      <Tile name="Success rate" note="of attempts">
-        {share(delivered + failed === 0 ? null : delivered / (delivered + failed))}
-      </Tile>
-      <Tile name="Answer in" note={`95 %: ${duration(p95)}`}>
-        {duration(p50)}
-      </Tile>
-      <Tile name="Waiting" note={<OldestDue look={look} />}>
-        {number(pending)}
-      </Tile>
-      <Tile
-        name="Dead letters"
-        tone={deadLetters === 0 ? "" : "bad"}
-        note={
-          deadLetters === 0 ? (
-            "nothing got stuck"
-          ) : (
-            <a href="/dashboard/dead-letters">look at them</a>
-          )
-        }
-      >
-        {number(deadLetters)}
-      </Tile>
-    </dl>
+    <Tiles
+      of={[
+        { name: "Events in", value: number(sumOf(steps, "events")), note: last },
+        { name: "Delivered", value: number(delivered), note: count(failed, "failed attempt") },
+        {
+          name: "Success rate",
+          value: share(attempts === 0 ? null : delivered / attempts),
+          note: "of attempts",
+        },
+        { name: "Answer in", value: duration(p50), note: `95 %: ${duration(p95)}` },
+        { name: "Waiting", value: number(pending), note: <OldestDue watched={watched} /> },
+        {
+          name: "Dead letters",
+          value: number(deadLetters),
+          tone: stuck ? "bad" : "",
+          note: stuck ? <a href={DEAD_LETTERS_PATH}>look at them</a> : "nothing got stuck",
+        },
+      ]}
+    />
   );
 }
 
-type TileProps = { name: string; note: Child; tone?: "" | "bad"; children?: Child };
-
-function Tile({ name, note, tone = "", children }: TileProps) {
-  return (
-    <div class={`tile ${tone}`}>
-      <dt>{name}</dt>
-      <dd>
-        {children}
-        <small>{note}</small>
-      </dd>
-    </div>
-  );
-}
-
-function OldestDue({ look }: { look: Look }) {
-  const dues = look.watched.flatMap(({ stats }) => stats.oldestDueAtMs ?? []);
+function OldestDue({ watched }: { watched: readonly Watched[] }) {
+  const dues = watched.flatMap(({ stats }) => stats.oldestDueAtMs ?? []);
   if (dues.length === 0) return <>nothing is due</>;
   return (
     <>
-      the oldest due <Time ms={Math.min(...dues)} zone={look.zone} />
+      the oldest due <Time ms={Math.min(...dues)} />
     </>
   );
 }
 
-function Webhooks({ look }: { look: Look }) {
-  const { watched, nowMs, zone, stats } = look;
+function Webhooks({ look: { watched, nowMs, stats } }: { look: Look }) {
+  const { zone, mayChange } = useViewer();
   if (watched.length === 0) {
     return (
       <Empty>
         <p>No webhook is registered, so nothing is delivered. Events are kept meanwhile.</p>
-        {look.progress?.mayChange && (
+        {mayChange && (
           <p>
             <a class="button" href="/dashboard/webhooks/new">
               Register a webhook
@@ -269,99 +239,84 @@ function Webhooks({ look }: { look: Look }) {
       </Empty>
     );
   }
-  const inOrder = [...watched].sort((a, b) => urgencyOf(a, nowMs) - urgencyOf(b, nowMs));
-  const head = [
-    "Webhook",
-    "Status",
-    "Waiting",
-    "Delivered",
-    "Success",
-    "Answer in",
-    "Failing since",
-  ];
   return (
     <>
-      <Table label="Webhooks, those that need attention first" head={head}>
-        {inOrder.slice(0, WEBHOOKS_SHOWN).map((each) => (
-          <WebhookRow watched={each} zone={zone} />
-        ))}
-      </Table>
+      <Table
+        label="Webhooks, those that need attention first"
+        columns={WEBHOOK_COLUMNS}
+        rows={byUrgency(watched, nowMs).slice(0, WEBHOOKS_SHOWN)}
+        keyOf={({ webhook }) => webhook.id}
+      />
       <p class="quiet">
         Counted from {exactTime(stats.hours[0]?.atMs ?? nowMs, zone)} on.{" "}
         {watched.length > WEBHOOKS_SHOWN && (
-          <a href="/dashboard/webhooks">All {watched.length} webhooks</a>
+          <a href={WEBHOOKS_PATH}>All {watched.length} webhooks</a>
         )}
       </p>
     </>
   );
 }
 
-function WebhookRow({ watched: { webhook, stats }, zone }: { watched: Watched; zone: string }) {
-  const { pending, delivered, undeliverable, successRate, latencyMs, failingSinceMs } = stats;
-  return (
-    <tr data-row={webhook.id}>
-      <th scope="row">
-        <WebhookLink webhook={webhook} />
-      </th>
-      <td>
-        {webhook.status === "active" && failingSinceMs !== null ? (
-          <Badge tone="bad">failing</Badge>
-        ) : (
-          <WebhookStatus webhook={webhook} />
-        )}
-      </td>
-      <td class="number">{number(pending)}</td>
-      <td class="number">
+const WEBHOOK_COLUMNS: readonly Column<Watched>[] = [
+  { head: "Webhook", cell: ({ webhook }) => <WebhookLink webhook={webhook} />, isHeader: true },
+  {
+    head: "Status",
+    cell: (each) =>
+      isFailing(each) ? (
+        <Badge tone="bad">failing</Badge>
+      ) : (
+        <WebhookStatus webhook={each.webhook} />
+      ),
+  },
+  { head: "Waiting", cell: ({ stats }) => number(stats.pending), class: "number" },
+  {
+    head: "Delivered",
+    cell: ({ stats: { delivered, undeliverable } }) => (
+      <>
         {number(delivered)}
         {undeliverable > 0 && <small class="wrong"> {number(undeliverable)} given up</small>}
-      </td>
-      <td class="number">{share(successRate)}</td>
-      <td class="number">{duration(latencyMs.p50)}</td>
-      <td>
-        <Time ms={failingSinceMs} zone={zone} />
-      </td>
-    </tr>
-  );
-}
+      </>
+    ),
+    class: "number",
+  },
+  { head: "Success", cell: ({ stats }) => share(stats.successRate), class: "number" },
+  { head: "Answer in", cell: ({ stats }) => duration(stats.latencyMs.p50), class: "number" },
+  { head: "Failing since", cell: ({ stats }) => <Time ms={stats.failingSinceMs} /> },
+];
 
-function Events({ look: { events, zone, watched } }: { look: Look }) {
+function Events({ look: { events, watched } }: { look: Look }) {
   if (events.length === 0) {
     return <Empty>No event yet. The first one shows up here by itself.</Empty>;
   }
+  const columns: readonly Column<JournalEvent>[] = [
+    { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
+    { head: "Event", cell: ({ event }) => event },
+    {
+      head: "Id",
+      cell: ({ id }) => (
+        <a href={eventPath(id)}>
+          <code>{id}</code>
+        </a>
+      ),
+    },
+    {
+      head: "Webhooks it matched",
+      cell: ({ webhookIds }) => <Matched webhookIds={webhookIds} watched={watched} />,
+    },
+  ];
   return (
     <>
-      <Table label="Newest events" head={["Received", "Event", "Id", "Webhooks it matched"]}>
-        {events.map(({ id, event, receivedAtMs, webhookIds }) => (
-          <tr data-row={id}>
-            <td>
-              <Time ms={receivedAtMs} zone={zone} />
-            </td>
-            <td>{event}</td>
-            <td>
-              <a href={eventPath(id)}>
-                <code>{id}</code>
-              </a>
-            </td>
-            <td>
-              <Matched webhookIds={webhookIds} watched={watched} />
-            </td>
-          </tr>
-        ))}
-      </Table>
+      <Table label="Newest events" columns={columns} rows={events} keyOf={({ id }) => id} />
       <p>
-        <a href="/dashboard/events">All events</a>
+        <a href={EVENTS_PATH}>All events</a>
       </p>
     </>
   );
 }
 
-function Matched({
-  webhookIds,
-  watched,
-}: {
-  webhookIds: readonly string[];
-  watched: readonly Watched[];
-}) {
+type MatchedProps = { webhookIds: readonly string[]; watched: readonly Watched[] };
+
+function Matched({ webhookIds, watched }: MatchedProps) {
   if (webhookIds.length === 0) return <span class="quiet">none</span>;
   const names = webhookIds.map((id) => {
     const found = watched.find(({ webhook }) => webhook.id === id);
@@ -370,14 +325,4 @@ function Matched({
   const shown = names.slice(0, NAMES_SHOWN).join(", ");
   const rest = names.length - NAMES_SHOWN;
   return <>{rest > 0 ? `${shown} and ${count(rest, "more", "more")}` : shown}</>;
-}
-
-function number(value: number): string {
-  return value.toLocaleString("en");
-}
-
-/** `99.2 %`; never rounded up to 100. */
-function share(value: number | null): string {
-  if (value === null) return "–";
-  return `${(Math.floor(value * 1_000) / 10).toLocaleString("en")} %`;
 }

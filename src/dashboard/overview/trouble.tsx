@@ -3,14 +3,15 @@ import type { Child } from "hono/jsx";
 import type { ConfigProblem } from "../../config";
 import type { StatusReason, Webhook } from "../../domain/webhook";
 import type { Stats, WebhookStats } from "../../operations/stats";
-import { count, webhookName, webhookPath } from "../ui/parts";
+import { count, waiting } from "../ui/format";
+import { WebhookLink } from "../ui/parts";
 import { Time } from "../ui/time";
 
 const MINUTE_MS = 60_000;
 /** Shorter, a failing webhook is told but not yet alarming: the first retry often helps. */
 const FAILING_MS = 2 * MINUTE_MS;
 /** A delivery is due and sent within seconds; past this something holds it up. */
-const OVERDUE_MS = 5 * MINUTE_MS;
+export const OVERDUE_MS = 5 * MINUTE_MS;
 /** Unless `SILENCE_ALERT` says when silence is worth a word. */
 const DEFAULT_SILENCE_MS = 86_400_000;
 /** Webhooks named one by one; the table below has them all. */
@@ -23,7 +24,6 @@ export type Watched = { webhook: Webhook; stats: WebhookStats };
 
 export type Situation = {
   nowMs: number;
-  zone: string;
   problems: readonly ConfigProblem[];
   silenceAlertMs: number | null;
   watched: readonly Watched[];
@@ -53,8 +53,13 @@ export function troublesOf(situation: Situation): Trouble[] {
   ];
 }
 
+/** Those that need somebody first; the rest in the order that they came in. */
+export function byUrgency(watched: readonly Watched[], nowMs: number): Watched[] {
+  return watched.toSorted((a, b) => urgencyOf(a, nowMs) - urgencyOf(b, nowMs));
+}
+
 /** The place of a webhook among those that need somebody: 0 is the most urgent. */
-export function urgencyOf(watched: Watched, nowMs: number): number {
+function urgencyOf(watched: Watched, nowMs: number): number {
   const place = URGENCY.findIndex(({ applies }) => applies(watched, nowMs));
   if (place >= 0) return place;
   if (watched.stats.undeliverable > 0) return URGENCY.length;
@@ -77,7 +82,8 @@ const DISABLED: Record<StatusReason, string> = {
   failing: "it failed for five days",
 };
 
-function isFailing({ webhook, stats }: Watched): boolean {
+/** It is called, and does not take deliveries. */
+export function isFailing({ webhook, stats }: Watched): boolean {
   return webhook.status === "active" && stats.failingSinceMs !== null;
 }
 
@@ -98,34 +104,33 @@ function sayDisabled({ webhook, stats }: Watched): Trouble {
     tone: "bad",
     text: (
       <>
-        <Named webhook={webhook} /> is disabled{why}. {held(stats)} Resume it when its service is
-        back.
+        <WebhookLink webhook={webhook} /> is disabled{why}. {held(stats)} Resume it when its service
+        is back.
       </>
     ),
   };
 }
 
-function sayFailing({ webhook, stats }: Watched, { nowMs, zone }: Situation): Trouble {
+function sayFailing({ webhook, stats }: Watched, { nowMs }: Situation): Trouble {
   const sinceMs = stats.failingSinceMs ?? nowMs;
   return {
     tone: sinceMs < nowMs - FAILING_MS ? "bad" : "warn",
     text: (
       <>
-        <Named webhook={webhook} /> does not take deliveries; the first failure was{" "}
-        <Time ms={sinceMs} zone={zone} />.{" "}
-        {count(stats.pending, "delivery waits", "deliveries wait")} and will be retried.
+        <WebhookLink webhook={webhook} /> does not take deliveries; the first failure was{" "}
+        <Time ms={sinceMs} />. {waiting(stats.pending)} and will be retried.
       </>
     ),
   };
 }
 
-function sayOverdue({ webhook, stats }: Watched, { zone }: Situation): Trouble {
+function sayOverdue({ webhook, stats }: Watched): Trouble {
   return {
     tone: "bad",
     text: (
       <>
-        <Named webhook={webhook} /> has a delivery that was due{" "}
-        <Time ms={stats.oldestDueAtMs} zone={zone} /> and has not gone out;{" "}
+        <WebhookLink webhook={webhook} /> has a delivery that was due{" "}
+        <Time ms={stats.oldestDueAtMs} /> and has not gone out;{" "}
         {count(stats.pending, "waits", "wait")} in all.
       </>
     ),
@@ -137,7 +142,7 @@ function sayPaused({ webhook, stats }: Watched): Trouble {
     tone: "warn",
     text: (
       <>
-        <Named webhook={webhook} /> is paused. {held(stats)}
+        <WebhookLink webhook={webhook} /> is paused. {held(stats)}
       </>
     ),
   };
@@ -169,7 +174,7 @@ function deadLettersOf({ deadLetters }: Situation): Trouble[] {
   ];
 }
 
-function silenceOf({ nowMs, zone, silenceAlertMs, watched, stats }: Situation): Trouble[] {
+function silenceOf({ nowMs, silenceAlertMs, watched, stats }: Situation): Trouble[] {
   const { lastEventAtMs } = stats;
   const longMs = silenceAlertMs ?? DEFAULT_SILENCE_MS;
   if (watched.length === 0 || lastEventAtMs === null || lastEventAtMs > nowMs - longMs) return [];
@@ -178,8 +183,8 @@ function silenceOf({ nowMs, zone, silenceAlertMs, watched, stats }: Situation): 
       tone: "warn",
       text: (
         <>
-          No event was accepted for long; the last came <Time ms={lastEventAtMs} zone={zone} />. Is
-          the signing secret still the one that Leadterra signs with?
+          No event was accepted for long; the last came <Time ms={lastEventAtMs} />. Is the signing
+          secret still the one that Leadterra signs with?
         </>
       ),
     },
@@ -198,7 +203,7 @@ function undeliverableOf({ watched, period }: Situation): Trouble[] {
         <>
           {count(total, "delivery was", "deliveries were")} given up within {period} (
           {them.length === 1 && first !== undefined ? (
-            <Named webhook={first.webhook} />
+            <WebhookLink webhook={first.webhook} />
           ) : (
             count(them.length, "webhook")
           )}
@@ -209,11 +214,8 @@ function undeliverableOf({ watched, period }: Situation): Trouble[] {
   ];
 }
 
-function Named({ webhook }: { webhook: Webhook }) {
-  return <a href={webhookPath(webhook.id)}>{webhookName(webhook)}</a>;
-}
-
-function held({ pending }: WebhookStats): string {
+/** How much a webhook that is held keeps waiting. */
+export function held({ pending }: WebhookStats): string {
   return pending === 0
     ? "Nothing waits for it."
     : `${count(pending, "delivery is", "deliveries are")} held.`;

@@ -1,5 +1,6 @@
 /** Bars over time as SVG: what came in beside what went out, each step with its numbers on hover. */
 import { exactTime } from "./time";
+import { useViewer } from "./viewer";
 
 export type Step = { atMs: number; events: number; delivered: number; failedAttempts: number };
 
@@ -17,14 +18,13 @@ const BOTTOM = 18;
 export function Chart({
   steps,
   label,
-  zone,
   showsEvents = true,
 }: {
   steps: readonly Step[];
   label: string;
-  zone: string;
   showsEvents?: boolean;
 }) {
+  const { zone } = useViewer();
   const highest = Math.max(
     1,
     ...steps.map((step) =>

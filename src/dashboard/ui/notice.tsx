@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import { ANSWERS } from "../../contract/problem";
 import type { FailureCode } from "../../domain/failure";
+import { deliveries } from "./format";
 
 const DONE = {
   created: () => "The webhook is registered.",
@@ -34,9 +35,7 @@ export function seeOther(
   notice: { done: Done; count?: number } | { failed: FailureCode },
 ): Response {
   const url = new URL(path, "https://relay.invalid");
-  url.searchParams.delete("done");
-  url.searchParams.delete("failed");
-  url.searchParams.delete("count");
+  for (const name of ["done", "failed", "count"]) url.searchParams.delete(name);
   for (const [name, value] of Object.entries(notice)) url.searchParams.set(name, String(value));
   return c.redirect(url.pathname + url.search, 303);
 }
@@ -57,8 +56,4 @@ export function Notice({ query }: { query: Readonly<Record<string, string>> }) {
       {DONE[done as Done](/^\d{1,9}$/.test(count) ? Number(count) : 1)}
     </p>
   );
-}
-
-function deliveries(count: number): string {
-  return count === 1 ? "1 delivery" : `${count} deliveries`;
 }

@@ -5,9 +5,9 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { ANSWERS, newerDataDetail } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
 import { VERSION } from "../../version";
-import { filePaths } from "./files";
 import { Notice } from "./notice";
-import type { PageEnv, Session } from "./session";
+import { mayChange, type PageEnv, type Session } from "./session";
+import { Viewing } from "./viewer";
 
 const SECTIONS = [
   ["Overview", "/dashboard"],
@@ -17,6 +17,9 @@ const SECTIONS = [
   ["Dead letters", "/dashboard/dead-letters"],
   ["Audit", "/dashboard/audit"],
 ] as const;
+
+/** Served beside the style and the script as static assets, which anyone may load. */
+const ICON = "/dashboard/icon.svg";
 
 export type PageOptions = {
   title: string;
@@ -37,7 +40,7 @@ export async function page(
 ): Promise<Response> {
   const { title, trail = [], status = 200, live = false, refresh } = options;
   const session = c.get("session") ?? null;
-  const paths = await filePaths();
+  const viewer = { zone: c.get("zone") ?? "UTC", mayChange: mayChange(c), nowMs: Date.now() };
   const document = (
     <html lang="en">
       <head>
@@ -46,15 +49,15 @@ export async function page(
         <meta name="color-scheme" content="light dark" />
         {refresh !== undefined && <meta http-equiv="refresh" content={refresh} />}
         <title>{`${title} · Leadterra Relay`}</title>
-        <link rel="icon" href={paths.icon} type="image/svg+xml" />
-        <link rel="stylesheet" href={paths.style} />
-        <script src={paths.script} defer></script>
+        <link rel="icon" href={ICON} type="image/svg+xml" />
+        <link rel="stylesheet" href="/dashboard/style.css" />
+        <script src="/dashboard/live.js" defer></script>
       </head>
       <body>
         <a class="skip" href="#content">
           Skip to the content
         </a>
-        <Header path={c.req.path} session={session} icon={paths.icon} />
+        <Header path={c.req.path} session={session} />
         <main id="content" {...(live ? { "data-follows": "" } : {})}>
           {trail.length > 0 && (
             <nav aria-label="Breadcrumb" class="trail">
@@ -73,7 +76,8 @@ export async function page(
       </body>
     </html>
   );
-  return c.html(`<!DOCTYPE html>${document}`, status);
+  const text = <Viewing.Provider value={viewer}>{document}</Viewing.Provider>;
+  return c.html(`<!DOCTYPE html>${text}`, status);
 }
 
 /** The page for a failure: what happened, and the way back. */
@@ -113,13 +117,13 @@ const CROSS_ORIGIN = {
   status: 403,
 } as const satisfies { title: string; detail: string; status: ContentfulStatusCode };
 
-type HeaderProps = { path: string; session: Session | null; icon: string };
+type HeaderProps = { path: string; session: Session | null };
 
-function Header({ path, session, icon }: HeaderProps) {
+function Header({ path, session }: HeaderProps) {
   return (
     <header class="top">
       <a class="brand" href="/dashboard">
-        <img src={icon} alt="" width="24" height="24" /> Leadterra Relay
+        <img src={ICON} alt="" width="24" height="24" /> Leadterra Relay
       </a>
       {session !== null && (
         <>

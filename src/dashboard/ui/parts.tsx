@@ -43,45 +43,35 @@ export function shortUrl(url: string): string {
   return maskQuery(url).replace(/^https?:\/\//, "");
 }
 
-export function WebhookLink({ webhook }: { webhook: Webhook }) {
-  return <a href={webhookPath(webhook.id)}>{webhookName(webhook)}</a>;
-}
+export const WEBHOOKS_PATH = "/dashboard/webhooks";
+export const DELIVERIES_PATH = "/dashboard/deliveries";
+export const EVENTS_PATH = "/dashboard/events";
+export const DEAD_LETTERS_PATH = "/dashboard/dead-letters";
 
 export function webhookPath(id: string): string {
-  return `/dashboard/webhooks/${id}`;
+  return `${WEBHOOKS_PATH}/${id}`;
 }
 
 export function deliveryPath(webhookId: string, eventId: string): string {
-  return `/dashboard/webhooks/${webhookId}/deliveries/${eventId}`;
+  return `${webhookPath(webhookId)}/deliveries/${eventId}`;
 }
 
 export function eventPath(eventId: string): string {
-  return `/dashboard/events/${eventId}`;
+  return `${EVENTS_PATH}/${eventId}`;
 }
 
-/** A page of a list: the way to the next one; null on the last. `query` is what the list was asked with. */
-export function Pager({
-  path,
-  query,
-  next,
-}: {
-  path: string;
-  query: Readonly<Record<string, string>>;
-  next: string | null;
-}) {
-  const { cursor, ...rest } = query;
-  const first = new URLSearchParams(rest).toString();
-  if (cursor === undefined && next === null) return null;
-  return (
-    <nav aria-label="Pages" class="pager">
-      {cursor !== undefined && <a href={first === "" ? path : `${path}?${first}`}>Newest</a>}
-      {next !== null && (
-        <a rel="next" href={`${path}?${new URLSearchParams({ ...rest, cursor: next })}`}>
-          Older
-        </a>
-      )}
-    </nav>
-  );
+export function withQuery(path: string, query: Readonly<Record<string, string>>): string {
+  const search = new URLSearchParams(query).toString();
+  return search === "" ? path : `${path}?${search}`;
+}
+
+/** The list of a webhook's deliveries. */
+export function deliveriesPath(webhook: Webhook, query: Readonly<Record<string, string>> = {}) {
+  return withQuery(DELIVERIES_PATH, { webhook: webhook.id, ...query });
+}
+
+export function WebhookLink({ webhook }: { webhook: Webhook }) {
+  return <a href={webhookPath(webhook.id)}>{webhookName(webhook)}</a>;
 }
 
 /** Nothing to show: what to do next. */
@@ -89,28 +79,126 @@ export function Empty({ children }: { children?: Child }) {
   return <div class="empty">{children}</div>;
 }
 
-/** A table that scrolls by itself on a narrow screen, and can be scrolled by keyboard. */
-export function Table({
-  label,
-  head,
-  children,
-}: {
+export type Column<Row> = {
+  head: Child;
+  cell: (row: Row) => Child;
+  /** Of the cell. */
+  class?: string | ((row: Row) => string);
+  /** The cell names its row. */
+  isHeader?: boolean;
+};
+
+type TableProps<Row> = {
   label: string;
-  head: Child[];
-  children?: Child;
-}) {
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  /** By which the script tells a row that was there before from a new one. */
+  keyOf?: (row: Row) => string | number;
+};
+
+/** A table that scrolls by itself on a narrow screen, and can be scrolled by keyboard. */
+export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
   return (
     <section class="scroll" aria-label={label} tabindex={0}>
       <table>
         <thead>
           <tr>
-            {head.map((cell) => (
-              <th scope="col">{cell}</th>
+            {columns.map(({ head }) => (
+              <th scope="col">{head}</th>
             ))}
           </tr>
         </thead>
-        <tbody>{children}</tbody>
+        <tbody>
+          {rows.map((row) => (
+            <tr {...(keyOf && { "data-row": keyOf(row) })}>
+              {columns.map((column) => (
+                <Cell column={column} row={row} />
+              ))}
+            </tr>
+          ))}
+        </tbody>
       </table>
+    </section>
+  );
+}
+
+function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {
+  const { cell, isHeader = false } = column;
+  const name = typeof column.class === "function" ? column.class(row) : column.class;
+  const attributes = name === undefined || name === "" ? {} : { class: name };
+  return isHeader ? (
+    <th scope="row" {...attributes}>
+      {cell(row)}
+    </th>
+  ) : (
+    <td {...attributes}>{cell(row)}</td>
+  );
+}
+
+/** A name and what stands beside it; false for a line that is left out. */
+export type Fact = readonly [name: string, value: Child] | false;
+
+export function Facts({ of }: { of: readonly Fact[] }) {
+  return (
+    <dl class="facts">
+      {of.map(
+        (fact) =>
+          fact && (
+            <>
+              <dt>{fact[0]}</dt>
+              <dd>{fact[1]}</dd>
+            </>
+          ),
+      )}
+    </dl>
+  );
+}
+
+export type Tile = { name: string; value: Child; note: Child; tone?: "" | "warn" | "bad" };
+
+/** Large numbers side by side. */
+export function Tiles({ of }: { of: readonly Tile[] }) {
+  return (
+    <dl class="tiles">
+      {of.map(({ name, value, note, tone = "" }) => (
+        <div class={`tile ${tone}`}>
+          <dt>{name}</dt>
+          <dd>
+            {value}
+            <small>{note}</small>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** A panel under a heading. */
+export function Panel({
+  id,
+  title,
+  action,
+  children,
+}: {
+  id: string;
+  title: string;
+  /** Stands beside the heading. */
+  action?: Child;
+  children?: Child;
+}) {
+  const isHeaded = action !== undefined && action !== false;
+  const heading = <h2 id={id}>{title}</h2>;
+  return (
+    <section class="panel" aria-labelledby={id}>
+      {isHeaded ? (
+        <div class="head">
+          {heading}
+          {action}
+        </div>
+      ) : (
+        heading
+      )}
+      {children}
     </section>
   );
 }
@@ -133,23 +221,20 @@ export function Copy({ text, children }: { text: string; children?: Child }) {
   );
 }
 
+export type ButtonTone = "normal" | "primary" | "danger";
+
 /** A form that is one button. */
 export function Action({
   action,
   tone = "normal",
-  fields = {},
   children,
 }: {
   action: string;
-  tone?: "normal" | "primary" | "danger";
-  fields?: Readonly<Record<string, string>>;
+  tone?: ButtonTone;
   children?: Child;
 }) {
   return (
     <form method="post" action={action} class="action">
-      {Object.entries(fields).map(([name, value]) => (
-        <input type="hidden" name={name} value={value} />
-      ))}
       <button type="submit" class={tone}>
         {children}
       </button>
@@ -157,6 +242,58 @@ export function Action({
   );
 }
 
-export function count(n: number, one: string, many = `${one}s`): string {
-  return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+export function Hidden({ fields }: { fields: Readonly<Record<string, string>> }) {
+  return (
+    <>
+      {Object.entries(fields).map(([name, value]) => (
+        <input type="hidden" name={name} value={value} />
+      ))}
+    </>
+  );
 }
+
+/** How a form ends: the button that does it, and the way out. */
+export function Submit({
+  tone = "primary",
+  out,
+  children,
+}: {
+  tone?: ButtonTone;
+  /** Where the way out leads, and what it says. */
+  out: readonly [href: string, text: Child];
+  children?: Child;
+}) {
+  return (
+    <p class="actions">
+      <button type="submit" {...(tone === "normal" ? {} : { class: tone })}>
+        {children}
+      </button>
+      <a href={out[0]}>{out[1]}</a>
+    </p>
+  );
+}
+
+export function Options({
+  of,
+  chosen,
+}: {
+  of: readonly (readonly [value: string, text: string])[];
+  chosen?: string | undefined;
+}) {
+  return (
+    <>
+      {of.map(([value, text]) => (
+        <option value={value} selected={value === chosen}>
+          {text}
+        </option>
+      ))}
+    </>
+  );
+}
+
+/** What nobody's spelling or memory is to mend: ids, names of events, URLs. */
+export const VERBATIM = {
+  autocomplete: "off",
+  autocapitalize: "none",
+  spellcheck: false,
+} as const;

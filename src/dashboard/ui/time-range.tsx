@@ -1,5 +1,8 @@
 /** The part of a search that says when: within the last while, or from and to in the visitor's zone. */
+import type { Query } from "./list";
+import { Options } from "./parts";
 import type { PageContext } from "./session";
+import { useViewer } from "./viewer";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -36,18 +39,13 @@ const LOCAL_TIME = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2})(?::(\d{2})(?:\.\d{1
  * a zone has twice is the first of them; one that it skips is as far behind the last before it.
  */
 export function parseLocalTime(text: string, zone: string): number | null {
-  const match = LOCAL_TIME.exec(text);
-  if (match === null) return null;
-  const [year, month, day, hour, minute, second] = match.slice(1).map((part) => Number(part ?? 0));
-  const asUtcMs = Date.UTC(
-    year ?? 0,
-    (month ?? 1) - 1,
-    day ?? 1,
-    hour ?? 0,
-    minute ?? 0,
-    second ?? 0,
-  );
-  if (!new Date(asUtcMs).toISOString().startsWith(text.slice(0, MINUTE_LENGTH))) return null;
+  const asUtcMs = LOCAL_TIME.test(text) ? Date.parse(`${text}Z`) : Number.NaN;
+  // A day that its month does not have.
+  if (
+    Number.isNaN(asUtcMs) ||
+    !new Date(asUtcMs).toISOString().startsWith(text.slice(0, MINUTE_LENGTH))
+  )
+    return null;
   // The offset a day earlier and a day later: around a change of the clocks, one of them is right.
   const candidates = [asUtcMs - DAY_MS, asUtcMs + DAY_MS].map(
     (ms) => asUtcMs - zoneOffsetMs(ms, zone),
@@ -58,47 +56,29 @@ export function parseLocalTime(text: string, zone: string): number | null {
 
 /** How far the clocks of `zone` are ahead of UTC. */
 function zoneOffsetMs(ms: number, zone: string): number {
-  const parts = new Intl.DateTimeFormat("en-GB", {
+  // Sweden writes times as ISO 8601 does, but for the T.
+  const clock = new Intl.DateTimeFormat("sv", {
+    dateStyle: "short",
+    timeStyle: "medium",
     timeZone: zone,
-    year: "numeric",
-    month: "numeric",
-    day: "numeric",
-    hour: "numeric",
-    minute: "numeric",
-    second: "numeric",
-    hourCycle: "h23",
-  }).formatToParts(ms);
-  const of = (type: string) => Number(parts.find((part) => part.type === type)?.value ?? 0);
-  const local = Date.UTC(
-    of("year"),
-    of("month") - 1,
-    of("day"),
-    of("hour"),
-    of("minute"),
-    of("second"),
-  );
+  });
+  const local = Date.parse(`${clock.format(ms).replace(" ", "T")}Z`);
   return local - Math.floor(ms / 1_000) * 1_000;
 }
 
 /** The fields `within`, `since` and `until`, filled in with what was asked. */
-export function TimeRangeFields({
-  query,
-  zone,
-}: {
-  query: Readonly<Record<string, string>>;
-  zone: string;
-}) {
+export function TimeRangeFields({ query }: { query: Query }) {
+  const { zone } = useViewer();
   return (
     <>
       <label>
         Received
         <select name="within">
           <option value="">Any time</option>
-          {Object.entries(WITHIN).map(([name, { text }]) => (
-            <option value={name} selected={query.within === name}>
-              {text}
-            </option>
-          ))}
+          <Options
+            of={Object.entries(WITHIN).map(([name, { text }]) => [name, text])}
+            chosen={query.within}
+          />
         </select>
       </label>
       <label class="when">

@@ -1,15 +1,13 @@
 /** Times as people read them: relative, with the exact one in the visitor's zone on hover. */
+import { useViewer } from "./viewer";
 
-const SECOND_MS = 1_000;
-const MINUTE_MS = 60_000;
-const HOUR_MS = 3_600_000;
-const DAY_MS = 86_400_000;
+const RELATIVE = new Intl.RelativeTimeFormat("en");
 /** Largest first. */
 const UNITS = [
-  ["day", DAY_MS],
-  ["hour", HOUR_MS],
-  ["minute", MINUTE_MS],
-  ["second", SECOND_MS],
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+  ["second", 1_000],
 ] as const;
 const JUST_NOW_MS = 2_000;
 
@@ -29,23 +27,22 @@ export function zoneOf(request: Request): string {
 }
 
 /** @param ms Unix milliseconds; null shows `none`. */
-export function Time({ ms, zone, none = "–" }: { ms: number | null; zone: string; none?: string }) {
+export function Time({ ms, none = "–" }: { ms: number | null; none?: string }) {
+  const { zone, nowMs } = useViewer();
   if (ms === null) return <span class="quiet">{none}</span>;
   return (
     <time datetime={new Date(ms).toISOString()} title={exactTime(ms, zone)}>
-      {relativeTime(ms, Date.now())}
+      {relativeTime(ms, nowMs)}
     </time>
   );
 }
 
-/** `3 minutes ago`, `in 2 hours`. The script repeats this rule (client/live.js). */
+/** `3 minutes ago`, `in 2 hours`. The script repeats this rule (public/dashboard/live.js). */
 export function relativeTime(ms: number, nowMs: number): string {
   const distanceMs = Math.abs(ms - nowMs);
   if (distanceMs < JUST_NOW_MS) return "just now";
   const [unit, lengthMs] = UNITS.find(([, length]) => distanceMs >= length) ?? ["second", 1_000];
-  const count = Math.floor(distanceMs / lengthMs);
-  const amount = `${count} ${unit}${count === 1 ? "" : "s"}`;
-  return ms < nowMs ? `${amount} ago` : `in ${amount}`;
+  return RELATIVE.format(Math.trunc((ms - nowMs) / lengthMs), unit);
 }
 
 /** `Mon 23 Nov 2026, 21:14:35 CET`. */
@@ -61,10 +58,4 @@ export function exactTime(ms: number, zone: string): string {
     timeZone: zone,
     timeZoneName: "short",
   }).format(ms);
-}
-
-/** `212 ms`, `3.4 s`. */
-export function duration(ms: number | null): string {
-  if (ms === null) return "–";
-  return ms < SECOND_MS ? `${Math.round(ms)} ms` : `${(ms / SECOND_MS).toFixed(1)} s`;
 }

@@ -37,11 +37,11 @@ export function fieldOf(path: string): string {
 }
 
 export function Wrong({ field, errors }: { field: string; errors: readonly FieldError[] }) {
-  const its = errors.filter(({ path }) => fieldOf(path) === field);
-  if (its.length === 0) return null;
+  const own = errors.filter(({ path }) => fieldOf(path) === field);
+  if (own.length === 0) return null;
   return (
     <ul class="wrong" id={`${field}-wrong`}>
-      {its.map(({ path, message }) => (
+      {own.map(({ path, message }) => (
         <li>
           {path === field ? LABELS[field] : <code>{path.slice(field.length + 1)}</code>} {message}
         </li>

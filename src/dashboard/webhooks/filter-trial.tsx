@@ -1,18 +1,20 @@
 /** What events and a filter would let through, tried on the latest events while one types. */
 import { Hono } from "hono";
-import { fieldErrors } from "../../contract/problem";
-import { type FieldError, ok, type Result } from "../../domain/failure";
+import type { FieldError, Result } from "../../domain/failure";
 import type { Filter } from "../../domain/filter";
 import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
 import type { Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
 import { filterSchema } from "../../routes/webhooks";
+import { mistakesIn } from "../ui/actions";
+import type { Form } from "../ui/form";
+import { count } from "../ui/format";
 import { page } from "../ui/page";
-import { Badge, count, eventPath, Table } from "../ui/parts";
+import { Badge, type Column, eventPath, Table } from "../ui/parts";
 import type { PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
-import { eventsIn, type Form, filterIn } from "./input";
+import { check, eventsIn, filterIn } from "./input";
 
 /** The region of the form that shows the answer. */
 export const TRIAL_ID = "trial";
@@ -33,10 +35,9 @@ export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) =
         <Tried
           route={{ id: NO_ID, events: eventsIn(form), filter: filter.value }}
           latest={latest}
-          zone={c.get("zone")}
         />
       ) : (
-        <Mistakes errors={"errors" in filter.failure ? filter.failure.errors : []} />
+        <Mistakes errors={mistakesIn(filter.failure)} />
       )}
     </div>,
   );
@@ -44,11 +45,7 @@ export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) =
 
 function checkedFilter(form: Form): Result<Filter | null> {
   const given = filterIn(form);
-  if (!given.ok) return given;
-  const checked = filterSchema.safeParse(given.value);
-  if (checked.success) return ok(checked.data as Filter | null);
-  const errors = checked.error.issues.flatMap(fieldErrors);
-  return { ok: false, failure: { code: "invalid_request", errors } };
+  return given.ok ? (check(filterSchema, given.value) as Result<Filter | null>) : given;
 }
 
 function Mistakes({ errors }: { errors: readonly FieldError[] }) {
@@ -65,9 +62,9 @@ function Mistakes({ errors }: { errors: readonly FieldError[] }) {
   );
 }
 
-type TriedProps = { route: Route; latest: readonly ReadEvent[]; zone: string };
+type TriedProps = { route: Route; latest: readonly ReadEvent[] };
 
-function Tried({ route, latest, zone }: TriedProps) {
+function Tried({ route, latest }: TriedProps) {
   if (route.events.length === 0) {
     return <p role="status">Without an event ticked or named, it would get nothing.</p>;
   }
@@ -90,23 +87,29 @@ function Tried({ route, latest, zone }: TriedProps) {
       </p>
       <Table
         label="The latest events and what would become of them"
-        head={["Gets it?", "Event", "Came"]}
-      >
-        {tried.map(({ event, miss }) => (
-          <tr>
-            <td>
-              {miss === null ? <Badge tone="good">yes</Badge> : <Badge tone="quiet">no</Badge>}
-            </td>
-            <td class="name">
-              <a href={eventPath(event.id)}>{event.event}</a>
-              {miss !== null && <small class="below">{miss}</small>}
-            </td>
-            <td>
-              <Time ms={event.receivedAtMs} zone={zone} />
-            </td>
-          </tr>
-        ))}
-      </Table>
+        columns={COLUMNS}
+        rows={tried}
+      />
     </>
   );
 }
+
+/** `miss` says why the event would not be sent; null when it would. */
+const COLUMNS: readonly Column<{ event: ReadEvent["event"]; miss: string | null }>[] = [
+  {
+    head: "Gets it?",
+    cell: ({ miss }) =>
+      miss === null ? <Badge tone="good">yes</Badge> : <Badge tone="quiet">no</Badge>,
+  },
+  {
+    head: "Event",
+    cell: ({ event: { id, event }, miss }) => (
+      <>
+        <a href={eventPath(id)}>{event}</a>
+        {miss !== null && <small class="below">{miss}</small>}
+      </>
+    ),
+    class: "name",
+  },
+  { head: "Came", cell: ({ event }) => <Time ms={event.receivedAtMs} /> },
+];

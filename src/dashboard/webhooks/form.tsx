@@ -2,6 +2,7 @@
 import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import { Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
 import { Field, fieldOf, Mistakes, tied, Wrong } from "./field";
 import { TRIAL_ID, TRIAL_PATH } from "./filter-trial";
 import type { Typed } from "./input";
@@ -43,14 +44,9 @@ export function WebhookForm(props: FormProps) {
       <Headers {...props} />
       <Pace {...props} />
       {webhook === null && <OwnSecret {...props} />}
-      <p class="actions">
-        <button type="submit" class="primary">
-          {webhook === null ? "Register the webhook" : "Save the changes"}
-        </button>
-        <a href={webhook === null ? "/dashboard/webhooks" : `/dashboard/webhooks/${webhook.id}`}>
-          Cancel
-        </a>
-      </p>
+      <Submit out={[webhook === null ? WEBHOOKS_PATH : webhookPath(webhook.id), "Cancel"]}>
+        {webhook === null ? "Register the webhook" : "Save the changes"}
+      </Submit>
     </form>
   );
 }
@@ -77,9 +73,7 @@ function Address({ typed, errors, webhook, services }: FormProps) {
           name="url"
           value={typed.url}
           required
-          autocomplete="off"
-          autocapitalize="none"
-          spellcheck={false}
+          {...VERBATIM}
           placeholder="https://crm.example.com/leadterra"
           {...tied("url", errors)}
         />
@@ -164,9 +158,7 @@ function Events({ typed, errors }: FormProps) {
           type="text"
           name="names"
           value={typed.names}
-          autocomplete="off"
-          autocapitalize="none"
-          spellcheck={false}
+          {...VERBATIM}
           placeholder="link.clicked message.opened"
         />
       </label>
@@ -227,14 +219,7 @@ function Headers({ typed, errors, webhook }: FormProps) {
           <div class="pair">
             <label>
               Name
-              <input
-                type="text"
-                name="headerName"
-                value={name}
-                autocomplete="off"
-                autocapitalize="none"
-                spellcheck={false}
-              />
+              <input type="text" name="headerName" value={name} {...VERBATIM} />
             </label>
             <label>
               Value
@@ -318,8 +303,7 @@ function Pace({ typed, errors, retrySchedule }: FormProps) {
           type="text"
           name="retrySchedule"
           value={typed.retrySchedule}
-          autocomplete="off"
-          spellcheck={false}
+          {...VERBATIM}
           {...(retrySchedule === null ? {} : { placeholder: retrySchedule })}
           {...tied("retrySchedule", errors)}
         />

@@ -4,13 +4,12 @@ import type { DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
 import type { Step, WebhookStats } from "../../operations/stats";
 import { explainAttempt } from "../deliveries/attempts";
+import { held, OVERDUE_MS } from "../overview/trouble";
 import { Chart } from "../ui/chart";
-import { Action, count, webhookPath } from "../ui/parts";
-import { duration, Time } from "../ui/time";
-
-const MINUTE_MS = 60_000;
-/** A delivery is due and sent within seconds; past this something holds it up. */
-const OVERDUE_MS = 5 * MINUTE_MS;
+import { count, duration, number, share, waiting } from "../ui/format";
+import { Action, deliveriesPath, Tiles, webhookPath } from "../ui/parts";
+import { Time } from "../ui/time";
+import { useViewer } from "../ui/viewer";
 
 export type Condition = {
   webhook: Webhook;
@@ -22,17 +21,16 @@ export type Condition = {
   timeoutMs: number | null;
   /** The relay's own retry schedule; null where it is not configured well. */
   ownWaits: string | null;
-  zone: string;
 };
 
 /** What is the matter and what to do about it; of one that is well, that it is. */
-export function Health({ condition, actions }: { condition: Condition; actions: Child }) {
+export function Health({ condition }: { condition: Condition }) {
   const { tone, headline, text } = situationOf(condition);
   return (
     <div class={`notice ${tone}`}>
       <p class="headline">{headline}</p>
       {text !== null && <p>{text}</p>}
-      {actions}
+      <HealthActions webhook={condition.webhook} />
     </div>
   );
 }
@@ -76,16 +74,16 @@ function disabled(condition: Condition): Situation {
 }
 
 function failing(condition: Condition, sinceMs: number): Situation {
-  const { stats, zone } = condition;
+  const { stats } = condition;
   return {
     tone: "bad",
     headline: (
       <>
-        Failing: the first failure was <Time ms={sinceMs} zone={zone} />, and none has succeeded
-        since. {count(stats.pending, "delivery waits", "deliveries wait")}
+        Failing: the first failure was <Time ms={sinceMs} />, and none has succeeded since.{" "}
+        {waiting(stats.pending)}
         {stats.oldestDueAtMs !== null && (
           <>
-            ; the next attempt is due <Time ms={stats.oldestDueAtMs} zone={zone} />
+            ; the next attempt is due <Time ms={stats.oldestDueAtMs} />
           </>
         )}
         .
@@ -100,7 +98,7 @@ function failing(condition: Condition, sinceMs: number): Situation {
   };
 }
 
-function overdue({ stats, webhook, zone }: Condition): Situation | null {
+function overdue({ stats, webhook }: Condition): Situation | null {
   const { oldestDueAtMs } = stats;
   if (oldestDueAtMs === null || oldestDueAtMs > Date.now() - OVERDUE_MS) return null;
   const slow =
@@ -111,8 +109,7 @@ function overdue({ stats, webhook, zone }: Condition): Situation | null {
     tone: "warn",
     headline: (
       <>
-        Late: {count(stats.pending, "delivery waits", "deliveries wait")}, the oldest was due{" "}
-        <Time ms={oldestDueAtMs} zone={zone} />.
+        Late: {waiting(stats.pending)}, the oldest was due <Time ms={oldestDueAtMs} />.
       </>
     ),
     text: webhook.ordered
@@ -146,16 +143,8 @@ function well({ webhook, stats, recent }: Condition): Situation {
       ),
     };
   }
-  const waits =
-    stats.pending === 0
-      ? "Nothing waits."
-      : `${count(stats.pending, "delivery waits", "deliveries wait")}.`;
+  const waits = stats.pending === 0 ? "Nothing waits." : `${waiting(stats.pending)}.`;
   return { tone: "good", headline: `Active, and all is well. ${waits}`, text: null };
-}
-
-function held({ pending }: WebhookStats): string {
-  if (pending === 0) return "Nothing waits for it.";
-  return `${count(pending, "delivery is", "deliveries are")} held.`;
 }
 
 function LastFailure({ condition: { recent, timeoutMs } }: { condition: Condition }) {
@@ -167,7 +156,8 @@ function LastFailure({ condition: { recent, timeoutMs } }: { condition: Conditio
 }
 
 /** Buttons that say what to do next; for those who may change things. */
-export function HealthActions({ webhook }: { webhook: Webhook }) {
+function HealthActions({ webhook }: { webhook: Webhook }) {
+  if (!useViewer().mayChange) return null;
   const path = webhookPath(webhook.id);
   return (
     <div class="actions">
@@ -193,72 +183,54 @@ export function HealthActions({ webhook }: { webhook: Webhook }) {
 
 /** The numbers of the last day, and its hours. */
 export function Numbers({ condition }: { condition: Condition }) {
-  const { webhook, stats, hours, zone } = condition;
-  const { pending, delivered, undeliverable, successRate, latencyMs, oldestDueAtMs } = stats;
+  const { webhook, stats, hours } = condition;
+  const { undeliverable, successRate, latencyMs } = stats;
   const failed = hours.reduce((sum, hour) => sum + hour.failedAttempts, 0);
+  const listed = (status: "pending" | "delivered" | "undeliverable") => (
+    <a href={deliveriesPath(webhook, { status })}>{number(stats[status])}</a>
+  );
   return (
     <>
-      <dl class="tiles">
-        <Tile name="Success rate" note="of attempts" tone={toneOf(successRate)}>
-          {share(successRate)}
-        </Tile>
-        <Tile name="Answer in" note={`95 %: ${duration(latencyMs.p95)}`}>
-          {duration(latencyMs.p50)}
-        </Tile>
-        <Tile
-          name="Pending"
-          note={
-            oldestDueAtMs === null ? (
-              pending === 0 ? (
-                "nothing is due"
-              ) : (
-                "held"
-              )
-            ) : (
-              <>
-                oldest due <Time ms={oldestDueAtMs} zone={zone} />
-              </>
-            )
-          }
-        >
-          <a href={deliveriesPath(webhook, { status: "pending" })}>
-            {pending.toLocaleString("en")}
-          </a>
-        </Tile>
-        <Tile name="Delivered" note={count(failed, "failed attempt")}>
-          <a href={deliveriesPath(webhook, { status: "delivered" })}>
-            {delivered.toLocaleString("en")}
-          </a>
-        </Tile>
-        <Tile name="Undeliverable" note="retries used up" tone={undeliverable > 0 ? "bad" : ""}>
-          <a href={deliveriesPath(webhook, { status: "undeliverable" })}>
-            {undeliverable.toLocaleString("en")}
-          </a>
-        </Tile>
-      </dl>
+      <Tiles
+        of={[
+          {
+            name: "Success rate",
+            value: share(successRate),
+            note: "of attempts",
+            tone: toneOf(successRate),
+          },
+          {
+            name: "Answer in",
+            value: duration(latencyMs.p50),
+            note: `95 %: ${duration(latencyMs.p95)}`,
+          },
+          { name: "Pending", value: listed("pending"), note: <Due stats={stats} /> },
+          {
+            name: "Delivered",
+            value: listed("delivered"),
+            note: count(failed, "failed attempt"),
+          },
+          {
+            name: "Undeliverable",
+            value: listed("undeliverable"),
+            note: "retries used up",
+            tone: undeliverable > 0 ? "bad" : "",
+          },
+        ]}
+      />
       <div class="panel">
-        <Chart
-          steps={hours}
-          label="Deliveries by the hour, last day"
-          zone={zone}
-          showsEvents={false}
-        />
+        <Chart steps={hours} label="Deliveries by the hour, last day" showsEvents={false} />
       </div>
     </>
   );
 }
 
-type TileProps = { name: string; note: Child; tone?: "" | "warn" | "bad"; children?: Child };
-
-function Tile({ name, note, tone = "", children }: TileProps) {
+function Due({ stats: { pending, oldestDueAtMs } }: { stats: WebhookStats }) {
+  if (oldestDueAtMs === null) return <>{pending === 0 ? "nothing is due" : "held"}</>;
   return (
-    <div class={`tile ${tone}`}>
-      <dt>{name}</dt>
-      <dd>
-        {children}
-        <small>{note}</small>
-      </dd>
-    </div>
+    <>
+      oldest due <Time ms={oldestDueAtMs} />
+    </>
   );
 }
 
@@ -268,17 +240,4 @@ const GOOD = 0.95;
 function toneOf(successRate: number | null): "" | "warn" | "bad" {
   if (successRate === null || successRate >= GOOD) return "";
   return successRate < POOR ? "bad" : "warn";
-}
-
-/** `98.7 %`; never 100 % while something failed. */
-export function share(value: number | null): string {
-  if (value === null) return "–";
-  const percent = value * 100;
-  const rounded = Math.round(percent * 10) / 10;
-  return `${rounded === 100 && percent < 100 ? 99.9 : rounded} %`;
-}
-
-/** The list of its deliveries. */
-export function deliveriesPath(webhook: Webhook, query: Readonly<Record<string, string>> = {}) {
-  return `/dashboard/deliveries?${new URLSearchParams({ webhook: webhook.id, ...query })}`;
 }

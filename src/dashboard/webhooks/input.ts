@@ -10,13 +10,12 @@ import {
   type WebhookDraft,
 } from "../../domain/webhook";
 import { changesOf, changesSchema, draftOf, draftSchema } from "../../routes/webhooks";
+import { mistakesIn } from "../ui/actions";
+import { type Form, text, texts } from "../ui/form";
 
 /** What a URL's query, which may hold a token, is shown as. */
 const HIDDEN_QUERY = "?…";
 const QUERY_NEEDED = "must be typed with its query: the one that was there is not shown";
-
-/** A form as Hono parses it with `all`. */
-export type Form = Readonly<Record<string, unknown>>;
 
 /** What is typed again for whoever has to correct something; header values and secrets are not. */
 export type Typed = {
@@ -32,15 +31,6 @@ export type Typed = {
   ordered: boolean;
   retrySchedule: string;
 };
-
-export function text(form: Form, name: string): string {
-  return texts(form, name)[0] ?? "";
-}
-
-function texts(form: Form, name: string): string[] {
-  const given = Object.hasOwn(form, name) ? form[name] : undefined;
-  return [given].flat().filter((each) => typeof each === "string");
-}
 
 export function typedIn(form: Form): Typed {
   return {
@@ -74,18 +64,7 @@ export function typedOf(webhook: Webhook, knownEvents: readonly string[]): Typed
   };
 }
 
-export const NOTHING_TYPED: Typed = {
-  url: "",
-  events: [ALL_EVENTS],
-  names: "",
-  filter: "",
-  description: "",
-  headerNames: [],
-  removesHeaders: false,
-  rateLimit: "",
-  ordered: false,
-  retrySchedule: "",
-};
+export const NOTHING_TYPED: Typed = { ...typedIn({}), events: [ALL_EVENTS] };
 
 /** @returns `invalid_request` with the mistakes under the API's field names. */
 export function draftIn(
@@ -94,7 +73,7 @@ export function draftIn(
 ): Result<{ draft: WebhookDraft; secret: string | null }> {
   const { given, errors } = fieldsIn(form);
   const signingSecret = text(form, "signingSecret").trim();
-  const checked = check(draftSchema, errors, {
+  const checked = checkFields(draftSchema, errors, {
     ...given,
     ...(signingSecret !== "" && { signingSecret }),
   });
@@ -113,7 +92,7 @@ export function changesIn(form: Form, before: Webhook): Result<WebhookChanges> {
   const keepsUrl = url === before.url || url === maskQuery(before.url);
   if (!keepsUrl && url.endsWith(HIDDEN_QUERY)) errors.push({ path: "url", message: QUERY_NEEDED });
   const keepsHeaders = headers === null && !typedIn(form).removesHeaders;
-  const checked = check(changesSchema, errors, {
+  const checked = checkFields(changesSchema, errors, {
     ...others,
     ...(!keepsUrl && { url }),
     ...(!keepsHeaders && { headers }),
@@ -189,14 +168,20 @@ function byName({ events }: { events: readonly string[] }) {
   };
 }
 
-function check<S extends z.ZodType>(
+function checkFields<S extends z.ZodType>(
   schema: S,
   errors: readonly FieldError[],
   given: { events: readonly string[] },
 ): Result<z.output<S>> {
+  const checked = check(schema, given);
+  if (checked.ok && errors.length === 0) return checked;
+  const all = [...errors, ...(checked.ok ? [] : mistakesIn(checked.failure))];
+  return fail({ code: "invalid_request", errors: all.map(byName(given)) });
+}
+
+/** @returns `invalid_request` with the mistakes under the API's field names. */
+export function check<S extends z.ZodType>(schema: S, given: unknown): Result<z.output<S>> {
   const parsed = schema.safeParse(given);
-  const all = [...errors, ...(parsed.error?.issues.flatMap(fieldErrors) ?? [])].map(byName(given));
-  return parsed.success && all.length === 0
-    ? ok(parsed.data)
-    : fail({ code: "invalid_request", errors: all });
+  if (parsed.success) return ok(parsed.data);
+  return fail({ code: "invalid_request", errors: parsed.error.issues.flatMap(fieldErrors) });
 }

@@ -2,10 +2,11 @@
 import { parseWebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
 import { findWebhook } from "../../operations/webhooks";
-import { webhookName, webhookPath } from "../ui/parts";
+import { WEBHOOKS_PATH, webhookName, webhookPath } from "../ui/parts";
 import type { PageContext } from "../ui/session";
 
-export const WEBHOOKS_PATH = "/dashboard/webhooks";
+/** A path that no other page can be taken for: `/new` is one. */
+export const WEBHOOK = "/:id{wh_[0-9A-Z]{26}}";
 
 /** By `:id`; null when there is none. No object is called for what is no id. */
 export async function namedWebhook(c: PageContext): Promise<Webhook | null> {

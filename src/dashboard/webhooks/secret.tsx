@@ -1,7 +1,7 @@
 /** A new signing secret: shown once, on the answer to the form that made it, with code that uses it. */
 import type { Webhook } from "../../domain/webhook";
 import { page } from "../ui/page";
-import { Code, Copy, webhookName, webhookPath } from "../ui/parts";
+import { Code, Copy, Panel, webhookName, webhookPath } from "../ui/parts";
 import type { PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 import { TestForm } from "./test";
@@ -25,8 +25,7 @@ export function showSecret(
     c,
     { title: TITLES[occasion], trail: trailOf(webhook) },
     <>
-      <section class="panel" aria-labelledby="secret">
-        <h2 id="secret">Its signing secret</h2>
+      <Panel id="secret" title="Its signing secret">
         <p>
           <strong>This page shows it once.</strong> Put it where the service reads it, then leave.
         </p>
@@ -35,9 +34,8 @@ export function showSecret(
           <Copy text={secret}>Copy the secret</Copy>
         </div>
         <Next webhook={webhook} occasion={occasion} />
-      </section>
-      <section class="panel" aria-labelledby="test">
-        <h2 id="test">Send a test</h2>
+      </Panel>
+      <Panel id="test" title="Send a test">
         <p class="quiet">
           A signed example goes out at once, and you see what the service answers. It is no
           delivery: nothing is counted or retried.
@@ -46,7 +44,7 @@ export function showSecret(
         <p>
           <a href={webhookPath(webhook.id)}>To the page of {name}</a>
         </p>
-      </section>
+      </Panel>
       <section aria-labelledby="verify">
         <h2 id="verify">Verify a delivery</h2>
         <p class="quiet">

@@ -1,6 +1,7 @@
 /** /dashboard/webhooks: the list, and a webhook's page. */
 import { Hono } from "hono";
 import { configOf } from "../../config";
+import type { DeliveryView } from "../../domain/delivery";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
@@ -8,25 +9,32 @@ import { subscriberOf } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { LastOutcome } from "../deliveries/attempts";
-import { urgencyOf, type Watched } from "../overview/trouble";
+import { byUrgency, isFailing, type Watched } from "../overview/trouble";
+import { duration, number, share } from "../ui/format";
 import { page, showFailure } from "../ui/page";
 import {
   Code,
+  type Column,
   DeliveryBadge,
+  deliveriesPath,
   deliveryPath,
   Empty,
   eventPath,
+  Facts,
+  Panel,
   shortUrl,
   Table,
+  WEBHOOKS_PATH,
   WebhookLink,
   WebhookStatus,
   webhookName,
   webhookPath,
 } from "../ui/parts";
 import { mayChange, type PageContext, type PageEnv } from "../ui/session";
-import { duration, Time } from "../ui/time";
-import { type Condition, deliveriesPath, Health, HealthActions, Numbers, share } from "./health";
-import { namedWebhook, WEBHOOKS_PATH } from "./named-webhook";
+import { Time } from "../ui/time";
+import { useViewer } from "../ui/viewer";
+import { type Condition, Health, Numbers } from "./health";
+import { namedWebhook, WEBHOOK } from "./named-webhook";
 import { TestForm } from "./test";
 
 const HOUR_MS = 3_600_000;
@@ -51,24 +59,19 @@ export const webhookPages = new Hono<PageEnv>()
           </p>
         )}
         <div id="list" data-live>
-          {watched.length === 0 ? (
-            <NoWebhooks mayChange={mayChange(c)} />
-          ) : (
-            <List watched={watched} zone={c.get("zone")} />
-          )}
+          {watched.length === 0 ? <NoWebhooks /> : <List watched={watched} />}
         </div>
       </>,
     );
   })
-  // Only what can be an id: /new and the like are other pages.
-  .get("/:id{wh_[0-9A-Z]{26}}", async (c) => {
+  .get(WEBHOOK, async (c) => {
     const webhook = await namedWebhook(c);
     if (webhook === null) return showFailure(c, { code: "not_found" });
     const condition = await conditionOf(c, webhook);
     return page(
       c,
       { title: webhookName(webhook), trail: [["Webhooks", WEBHOOKS_PATH]], live: true },
-      <Whole condition={condition} mayChange={mayChange(c)} />,
+      <Whole condition={condition} />,
     );
   });
 
@@ -82,7 +85,7 @@ async function watchAll(c: PageContext): Promise<Watched[]> {
       return { webhook, stats };
     }),
   );
-  return watched.sort((a, b) => urgencyOf(a, nowMs) - urgencyOf(b, nowMs));
+  return byUrgency(watched, nowMs);
 }
 
 async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition> {
@@ -98,16 +101,15 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
     recent: deliveries,
     timeoutMs: delivery?.timeoutMs ?? null,
     ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
-    zone: c.get("zone"),
   };
 }
 
-function NoWebhooks({ mayChange }: { mayChange: boolean }) {
+function NoWebhooks() {
   return (
     <Empty>
       <p>No webhook is registered, so no event goes anywhere yet. Events are recorded meanwhile.</p>
       <p>
-        {mayChange ? (
+        {useViewer().mayChange ? (
           <a href={`${WEBHOOKS_PATH}/new`}>Register the first one</a>
         ) : (
           "Somebody with a key that may change things has to register one."
@@ -117,25 +119,15 @@ function NoWebhooks({ mayChange }: { mayChange: boolean }) {
   );
 }
 
-function List({ watched, zone }: { watched: readonly Watched[]; zone: string }) {
-  const head = [
-    "Webhook",
-    "Status",
-    <span class="right">Pending</span>,
-    "Oldest due",
-    <span class="right">Delivered</span>,
-    <span class="right">Undeliverable</span>,
-    <span class="right">Success</span>,
-    <span class="right">p95</span>,
-    "Events",
-  ];
+function List({ watched }: { watched: readonly Watched[] }) {
   return (
     <>
-      <Table label="Webhooks, those that need attention first" head={head}>
-        {watched.map((each) => (
-          <Row watched={each} zone={zone} />
-        ))}
-      </Table>
+      <Table
+        label="Webhooks, those that need attention first"
+        columns={COLUMNS}
+        rows={watched}
+        keyOf={({ webhook }) => webhook.id}
+      />
       <p class="quiet">
         Delivered, undeliverable, success and p95 are of the last day; those that need attention
         come first.
@@ -144,39 +136,54 @@ function List({ watched, zone }: { watched: readonly Watched[]; zone: string }) 
   );
 }
 
-function Row({ watched: { webhook, stats }, zone }: { watched: Watched; zone: string }) {
-  const isFailing = webhook.status === "active" && stats.failingSinceMs !== null;
-  return (
-    <tr data-row={webhook.id}>
-      <th scope="row" class="name">
+function numeric(head: string, cell: Column<Watched>["cell"]): Column<Watched> {
+  return { head: <span class="right">{head}</span>, cell, class: "number" };
+}
+
+const COLUMNS: readonly Column<Watched>[] = [
+  {
+    head: "Webhook",
+    cell: ({ webhook }) => (
+      <>
         <WebhookLink webhook={webhook} />
         {webhook.description?.trim() && <small class="quiet below">{shortUrl(webhook.url)}</small>}
-      </th>
-      <td>
-        <WebhookStatus webhook={webhook} />
-        {isFailing && (
+      </>
+    ),
+    class: "name",
+    isHeader: true,
+  },
+  {
+    head: "Status",
+    cell: (each) => (
+      <>
+        <WebhookStatus webhook={each.webhook} />
+        {isFailing(each) && (
           <small class="wrong below">
-            first failed <Time ms={stats.failingSinceMs} zone={zone} />
+            first failed <Time ms={each.stats.failingSinceMs} />
           </small>
         )}
-      </td>
-      <td class="number">{stats.pending.toLocaleString("en")}</td>
-      <td>
-        <Time ms={stats.oldestDueAtMs} zone={zone} />
-      </td>
-      <td class="number">{stats.delivered.toLocaleString("en")}</td>
-      <td class={stats.undeliverable > 0 ? "number wrong" : "number"}>
-        {stats.undeliverable.toLocaleString("en")}
-      </td>
-      <td class="number">{share(stats.successRate)}</td>
-      <td class="number">{duration(stats.latencyMs.p95)}</td>
-      <td>
-        <EventNames events={webhook.events} />
-        {webhook.filter !== null && <small class="quiet below">filtered</small>}
-      </td>
-    </tr>
-  );
-}
+      </>
+    ),
+  },
+  numeric("Pending", ({ stats }) => number(stats.pending)),
+  { head: "Oldest due", cell: ({ stats }) => <Time ms={stats.oldestDueAtMs} /> },
+  numeric("Delivered", ({ stats }) => number(stats.delivered)),
+  {
+    ...numeric("Undeliverable", ({ stats }) => number(stats.undeliverable)),
+    class: ({ stats }) => (stats.undeliverable > 0 ? "number wrong" : "number"),
+  },
+  numeric("Success", ({ stats }) => share(stats.successRate)),
+  numeric("p95", ({ stats }) => duration(stats.latencyMs.p95)),
+  {
+    head: "Events",
+    cell: ({ webhook: { events, filter } }) => (
+      <>
+        <EventNames events={events} />
+        {filter !== null && <small class="quiet below">filtered</small>}
+      </>
+    ),
+  },
+];
 
 function EventNames({ events }: { events: readonly string[] }) {
   if (events.includes(ALL_EVENTS)) return <>every event</>;
@@ -191,15 +198,12 @@ function EventNames({ events }: { events: readonly string[] }) {
   );
 }
 
-function Whole({ condition, mayChange }: { condition: Condition; mayChange: boolean }) {
+function Whole({ condition }: { condition: Condition }) {
   const { webhook } = condition;
   return (
     <>
       <div id="health" data-live>
-        <Health
-          condition={condition}
-          actions={mayChange ? <HealthActions webhook={webhook} /> : null}
-        />
+        <Health condition={condition} />
       </div>
       <h2>The last day</h2>
       <div id="numbers" data-live>
@@ -210,18 +214,18 @@ function Whole({ condition, mayChange }: { condition: Condition; mayChange: bool
         <a href={deliveriesPath(webhook)}>All its deliveries</a>
       </div>
       <div id="deliveries" data-live>
-        <Latest condition={condition} />
+        <Latest deliveries={condition.recent} />
       </div>
       <div class="columns spaced">
-        <Settings condition={condition} mayChange={mayChange} />
-        {mayChange && <Tools webhook={webhook} />}
+        <Settings condition={condition} />
+        {useViewer().mayChange && <Tools webhook={webhook} />}
       </div>
     </>
   );
 }
 
-function Latest({ condition: { webhook, recent, zone } }: { condition: Condition }) {
-  if (recent.length === 0) {
+function Latest({ deliveries }: { deliveries: readonly DeliveryView[] }) {
+  if (deliveries.length === 0) {
     return (
       <Empty>
         <p>No delivery yet: no event came that it asks for.</p>
@@ -235,94 +239,87 @@ function Latest({ condition: { webhook, recent, zone } }: { condition: Condition
   return (
     <Table
       label="Its latest deliveries"
-      head={["Event", "Status", "Attempts", "Last answer", "Arrived", "Next attempt"]}
-    >
-      {recent.map((delivery) => (
-        <tr data-row={delivery.eventId}>
-          <th scope="row" class="name">
-            <a href={deliveryPath(webhook.id, delivery.eventId)}>{delivery.event}</a>
-            <small class="quiet below">
-              <a class="quiet" href={eventPath(delivery.eventId)}>
-                {delivery.eventId}
-              </a>
-            </small>
-          </th>
-          <td>
-            <DeliveryBadge status={delivery.status} />
-          </td>
-          <td>{delivery.attempts}</td>
-          <td>
-            <LastOutcome delivery={delivery} />
-          </td>
-          <td>
-            <Time ms={delivery.createdAtMs} zone={zone} />
-          </td>
-          <td>
-            <Time
-              ms={delivery.nextAttemptAtMs}
-              zone={zone}
-              none={delivery.status === "pending" ? "held" : "–"}
-            />
-          </td>
-        </tr>
-      ))}
-    </Table>
+      columns={LATEST_COLUMNS}
+      rows={deliveries}
+      keyOf={({ eventId }) => eventId}
+    />
   );
 }
 
-function Settings({ condition, mayChange }: { condition: Condition; mayChange: boolean }) {
-  const { webhook, zone } = condition;
+const LATEST_COLUMNS: readonly Column<DeliveryView>[] = [
+  {
+    head: "Event",
+    cell: ({ webhookId, eventId, event }) => (
+      <>
+        <a href={deliveryPath(webhookId, eventId)}>{event}</a>
+        <small class="quiet below">
+          <a class="quiet" href={eventPath(eventId)}>
+            {eventId}
+          </a>
+        </small>
+      </>
+    ),
+    class: "name",
+    isHeader: true,
+  },
+  { head: "Status", cell: ({ status }) => <DeliveryBadge status={status} /> },
+  { head: "Attempts", cell: ({ attempts }) => attempts },
+  { head: "Last answer", cell: (delivery) => <LastOutcome delivery={delivery} /> },
+  { head: "Arrived", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
+  {
+    head: "Next attempt",
+    cell: ({ nextAttemptAtMs, status }) => (
+      <Time ms={nextAttemptAtMs} none={status === "pending" ? "held" : "–"} />
+    ),
+  },
+];
+
+function Settings({ condition: { webhook, ownWaits } }: { condition: Condition }) {
+  const { mayChange } = useViewer();
   const { url, events, filter, headers, rateLimit, ordered, retrySchedule } = webhook;
   const names = Object.keys(headers);
-  const { ownWaits } = condition;
+  const none = (text: string) => <span class="quiet">{text}</span>;
   return (
-    <section class="panel" aria-labelledby="settings">
-      <div class="head">
-        <h2 id="settings">Settings</h2>
-        {mayChange && <a href={`${webhookPath(webhook.id)}/edit`}>Edit the settings</a>}
-      </div>
-      <dl class="facts">
-        <dt>URL</dt>
-        <dd>
-          <code>{maskQuery(url)}</code>
-        </dd>
-        <dt>Events</dt>
-        <dd>{events.includes(ALL_EVENTS) ? "every event" : <code>{events.join(" ")}</code>}</dd>
-        <dt>Filter</dt>
-        <dd>
-          {filter === null ? (
-            <span class="quiet">none: each of them</span>
-          ) : (
-            <Code label="The filter" text={JSON.stringify(filter, null, 2)} />
-          )}
-        </dd>
-        <dt>Headers</dt>
-        <dd>
-          {names.length === 0 ? (
-            <span class="quiet">none of its own</span>
-          ) : (
+    <Panel
+      id="settings"
+      title="Settings"
+      action={mayChange && <a href={`${webhookPath(webhook.id)}/edit`}>Edit the settings</a>}
+    >
+      <Facts
+        of={[
+          ["URL", <code>{maskQuery(url)}</code>],
+          ["Events", events.includes(ALL_EVENTS) ? "every event" : <code>{events.join(" ")}</code>],
+          [
+            "Filter",
+            filter === null ? (
+              none("none: each of them")
+            ) : (
+              <Code label="The filter" text={JSON.stringify(filter, null, 2)} />
+            ),
+          ],
+          [
+            "Headers",
+            names.length === 0 ? (
+              none("none of its own")
+            ) : (
+              <>
+                <code>{names.join(", ")}</code> {none("values are never shown")}
+              </>
+            ),
+          ],
+          ["Order", ordered ? "one at a time, in the order of arrival" : "as fast as it answers"],
+          ["Rate limit", rateLimit === null ? none("none") : `${rateLimit} a second`],
+          ["Retries after", retrySchedule ?? none(`${ownWaits ?? "–"}, as the relay's own`)],
+          ["Id", <code>{webhook.id}</code>],
+          [
+            "Registered",
             <>
-              <code>{names.join(", ")}</code> <span class="quiet">values are never shown</span>
-            </>
-          )}
-        </dd>
-        <dt>Order</dt>
-        <dd>{ordered ? "one at a time, in the order of arrival" : "as fast as it answers"}</dd>
-        <dt>Rate limit</dt>
-        <dd>{rateLimit === null ? <span class="quiet">none</span> : `${rateLimit} a second`}</dd>
-        <dt>Retries after</dt>
-        <dd>{retrySchedule ?? <span class="quiet">{ownWaits ?? "–"}, as the relay's own</span>}</dd>
-        <dt>Id</dt>
-        <dd>
-          <code>{webhook.id}</code>
-        </dd>
-        <dt>Registered</dt>
-        <dd>
-          <Time ms={webhook.createdAtMs} zone={zone} />, changed{" "}
-          <Time ms={webhook.updatedAtMs} zone={zone} />
-        </dd>
-      </dl>
-    </section>
+              <Time ms={webhook.createdAtMs} />, changed <Time ms={webhook.updatedAtMs} />
+            </>,
+          ],
+        ]}
+      />
+    </Panel>
   );
 }
 
@@ -330,15 +327,13 @@ function Tools({ webhook }: { webhook: Webhook }) {
   const path = webhookPath(webhook.id);
   return (
     <div>
-      <section class="panel" aria-labelledby="test">
-        <h2 id="test">Send a test</h2>
+      <Panel id="test" title="Send a test">
         <p class="quiet">
           A signed example goes out at once, even while it is paused. Nothing is counted or retried.
         </p>
         <TestForm webhook={webhook} />
-      </section>
-      <section class="panel" aria-labelledby="secret">
-        <h2 id="secret">Signing secret</h2>
+      </Panel>
+      <Panel id="secret" title="Signing secret">
         <p class="quiet">
           {webhook.secrets.length > 1
             ? "Several sign along until the grace period of the older ones ends."
@@ -349,16 +344,15 @@ function Tools({ webhook }: { webhook: Webhook }) {
             Rotate the secret…
           </a>
         </p>
-      </section>
-      <section class="panel" aria-labelledby="end">
-        <h2 id="end">Delete</h2>
+      </Panel>
+      <Panel id="end" title="Delete">
         <p class="quiet">For good, with what waits for it.</p>
         <p class="actions">
           <a class="button danger" href={`${path}/delete`}>
             Delete the webhook…
           </a>
         </p>
-      </section>
+      </Panel>
     </div>
   );
 }

@@ -14,7 +14,7 @@ const UNITS = /** @type {const} */ ([
 const JUST_NOW_MS = 2_000;
 const TIMES_EVERY_MS = 10_000;
 
-/** The rule of `relativeTime` in time.tsx. @param {number} ms @param {number} nowMs */
+/** The rule of `relativeTime` in src/dashboard/ui/time.tsx. @param {number} ms @param {number} nowMs */
 function relative(ms, nowMs) {
   const distanceMs = Math.abs(ms - nowMs);
   if (distanceMs < JUST_NOW_MS) return "just now";

@@ -1,6 +1,5 @@
 /** /dashboard/dead-letters: what could not be handed over, why, and what to do about it. */
 import { Hono } from "hono";
-import { badCursor } from "../../contract/problem";
 import type { Webhook } from "../../domain/webhook";
 import {
   deleteDeadLetter,
@@ -9,67 +8,78 @@ import {
 } from "../../operations/dead-letters";
 import { allWebhooks } from "../../operations/webhooks";
 import { formatCursor, parseCursor } from "../../routes/dead-letters";
-import type { DeadLetter } from "../../storage/dead-letter-store";
-import { seeOther } from "../ui/notice";
-import { page, showFailure } from "../ui/page";
-import { Action, Empty, eventPath, Pager, WebhookLink } from "../ui/parts";
-import { callerOf, mayChange, type PageEnv } from "../ui/session";
+import type { DeadLetter, DeadLetterPosition } from "../../storage/dead-letter-store";
+import { actions } from "../ui/actions";
+import { listPage } from "../ui/list";
+import {
+  Action,
+  DEAD_LETTERS_PATH,
+  DELIVERIES_PATH,
+  Empty,
+  eventPath,
+  Facts,
+  WebhookLink,
+} from "../ui/parts";
+import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
+import { useViewer } from "../ui/viewer";
 
-const PATH = "/dashboard/dead-letters";
 const LETTERS_PER_PAGE = 25;
 
+type Letters = { letters: DeadLetter[]; webhooks: Webhook[]; next: string | null };
+
 export const deadLetterPages = new Hono<PageEnv>()
-  .get("/", async (c) => {
-    const query = c.req.query();
-    const before = query.cursor === undefined ? null : parseCursor(query.cursor);
-    if (query.cursor !== undefined && before === null) return showFailure(c, badCursor());
-    const { letters, next } = await listDeadLetters(c.env, { before, limit: LETTERS_PER_PAGE });
-    const webhooks = letters.some(({ webhookIds }) => webhookIds !== null)
-      ? await allWebhooks(c.env)
-      : [];
-    return page(
-      c,
-      { title: "Dead letters", live: before === null },
-      <>
+  .get("/", (c) =>
+    listPage(c, {
+      title: "Dead letters",
+      path: DEAD_LETTERS_PATH,
+      region: "letters",
+      parseCursor,
+      find: (_, before) => lettersOf(c, before),
+      intro: () => (
         <p class="quiet">
           Events that were accepted and could not be handed over. They wait here, body included,
           until somebody redrives or deletes them.
         </p>
-        <div id="letters" data-live>
-          {letters.length === 0 ? <None isFirstPage={before === null} /> : null}
+      ),
+      show: ({ letters, webhooks }, { isFirstPage }) => (
+        <>
+          {letters.length === 0 ? <None isFirstPage={isFirstPage} /> : null}
           {letters.map((letter) => (
-            <Letter
-              letter={letter}
-              webhooks={webhooks}
-              zone={c.get("zone")}
-              mayChange={mayChange(c)}
-            />
+            <Letter letter={letter} webhooks={webhooks} />
           ))}
-          <Pager
-            path={PATH}
-            query={query.cursor === undefined ? {} : query}
-            next={next && formatCursor(next)}
-          />
-        </div>
-      </>,
-    );
-  })
-  .post("/:id/redrive", async (c) => {
-    const id = c.req.param("id");
-    const redriven = await redriveDeadLetter(c.env, { id, by: callerOf(c) });
-    if (!redriven.ok && redriven.failure.code === "not_found") {
-      return showFailure(c, redriven.failure);
-    }
-    if (!redriven.ok) return seeOther(c, PATH, { failed: redriven.failure.code });
-    return seeOther(c, PATH, { done: "redriven" });
-  })
-  .post("/:id/delete", async (c) => {
-    const id = c.req.param("id");
-    const deleted = await deleteDeadLetter(c.env, { id, by: callerOf(c) });
-    if (!deleted.ok) return showFailure(c, { code: "not_found" });
-    return seeOther(c, PATH, { done: "dead_letter_deleted" });
-  });
+        </>
+      ),
+    }),
+  )
+  .route(
+    "/",
+    actions<string>(
+      "/:id",
+      { find: async (c) => c.req.param("id") ?? null, pathOf: () => DEAD_LETTERS_PATH },
+      {
+        redrive: {
+          act: async (c, id) => {
+            const redriven = await redriveDeadLetter(c.env, { id, by: callerOf(c) });
+            return redriven.ok ? { done: "redriven" } : redriven;
+          },
+        },
+        delete: {
+          act: async (c, id) => {
+            const deleted = await deleteDeadLetter(c.env, { id, by: callerOf(c) });
+            return deleted.ok ? { done: "dead_letter_deleted" } : deleted;
+          },
+        },
+      },
+    ),
+  );
+
+async function lettersOf(c: PageContext, before: DeadLetterPosition | null): Promise<Letters> {
+  const { letters, next } = await listDeadLetters(c.env, { before, limit: LETTERS_PER_PAGE });
+  const isOwed = letters.some(({ webhookIds }) => webhookIds !== null);
+  const webhooks = isOwed ? await allWebhooks(c.env) : [];
+  return { letters, webhooks, next: next && formatCursor(next) };
+}
 
 function None({ isFirstPage }: { isFirstPage: boolean }) {
   if (!isFirstPage) return <Empty>There are no older ones.</Empty>;
@@ -80,21 +90,16 @@ function None({ isFirstPage }: { isFirstPage: boolean }) {
       </p>
       <p class="quiet">
         Nothing to do. What a service refuses is no dead letter: it is retried, and stands under{" "}
-        <a href="/dashboard/deliveries">Deliveries</a>.
+        <a href={DELIVERIES_PATH}>Deliveries</a>.
       </p>
     </Empty>
   );
 }
 
-type LetterProps = {
-  letter: DeadLetter;
-  webhooks: readonly Webhook[];
-  zone: string;
-  mayChange: boolean;
-};
+type LetterProps = { letter: DeadLetter; webhooks: readonly Webhook[] };
 
-function Letter({ letter, webhooks, zone, mayChange }: LetterProps) {
-  const { id, eventId, event, reason, receivedAtMs, failedAtMs } = letter;
+function Letter({ letter, webhooks }: LetterProps) {
+  const { id, event, reason, receivedAtMs, failedAtMs } = letter;
   const { why, advice } = explain(reason);
   return (
     <article class="panel letter" data-row={id} aria-labelledby={`${id}-title`}>
@@ -102,33 +107,17 @@ function Letter({ letter, webhooks, zone, mayChange }: LetterProps) {
       <p>
         <strong>{why}</strong> {advice}
       </p>
-      <dl class="facts">
-        <dt>Event</dt>
-        <dd>
-          <EventOf letter={letter} />
-        </dd>
-        <dt>Owed to</dt>
-        <dd>
-          <Owed webhookIds={letter.webhookIds} isEvent={eventId !== null} webhooks={webhooks} />
-        </dd>
-        <dt>Received</dt>
-        <dd>
-          <Time ms={receivedAtMs} zone={zone} />
-        </dd>
-        <dt>Given up</dt>
-        <dd>
-          <Time ms={failedAtMs} zone={zone} />
-        </dd>
-        <dt>Reason</dt>
-        <dd>
-          <code>{reason}</code>
-        </dd>
-        <dt>Dead letter</dt>
-        <dd>
-          <code>{id}</code>
-        </dd>
-      </dl>
-      {mayChange && <Actions id={id} isEvent={eventId !== null} />}
+      <Facts
+        of={[
+          ["Event", <EventOf letter={letter} />],
+          ["Owed to", <Owed letter={letter} webhooks={webhooks} />],
+          ["Received", <Time ms={receivedAtMs} />],
+          ["Given up", <Time ms={failedAtMs} />],
+          ["Reason", <code>{reason}</code>],
+          ["Dead letter", <code>{id}</code>],
+        ]}
+      />
+      <Actions letter={letter} />
     </article>
   );
 }
@@ -144,10 +133,12 @@ function EventOf({ letter: { eventId, webhookIds } }: { letter: DeadLetter }) {
   );
 }
 
-function Actions({ id, isEvent }: { id: string; isEvent: boolean }) {
+function Actions({ letter: { id, eventId } }: { letter: DeadLetter }) {
+  if (!useViewer().mayChange) return null;
+  const path = `${DEAD_LETTERS_PATH}/${id}`;
   return (
     <div class="actions">
-      <Action action={`${PATH}/${id}/redrive`} tone={isEvent ? "primary" : "normal"}>
+      <Action action={`${path}/redrive`} tone={eventId === null ? "normal" : "primary"}>
         Redrive<span class="unseen"> {id}</span>
       </Action>
       <details>
@@ -158,7 +149,7 @@ function Actions({ id, isEvent }: { id: string; isEvent: boolean }) {
           The event is not sent to those it is owed to. This cannot be undone; only what the journal
           has of it stays.
         </p>
-        <Action action={`${PATH}/${id}/delete`} tone="danger">
+        <Action action={`${path}/delete`} tone="danger">
           Delete <span class="unseen">{id} </span>for good
         </Action>
       </details>
@@ -166,19 +157,10 @@ function Actions({ id, isEvent }: { id: string; isEvent: boolean }) {
   );
 }
 
-type OwedProps = {
-  webhookIds: DeadLetter["webhookIds"];
-  isEvent: boolean;
-  webhooks: readonly Webhook[];
-};
-
-function Owed({ webhookIds, isEvent, webhooks }: OwedProps) {
+function Owed({ letter: { webhookIds, eventId }, webhooks }: LetterProps) {
   if (webhookIds === null) {
-    return (
-      <span class="quiet">
-        {isEvent ? "every webhook that matches: it was never routed" : "nobody"}
-      </span>
-    );
+    const text = eventId === null ? "nobody" : "every webhook that matches: it was never routed";
+    return <span class="quiet">{text}</span>;
   }
   return (
     <ul class="plain">
@@ -202,6 +184,9 @@ function Owed({ webhookIds, isEvent, webhooks }: OwedProps) {
 
 type Explanation = { why: string; advice: string };
 
+const OBJECTS_IN_TROUBLE =
+  "See whether Cloudflare reports trouble with Durable Objects, then redrive it.";
+
 /** By the reason that the consumer writes. */
 const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   not_consumed: {
@@ -218,15 +203,15 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   },
   journal_unreachable: {
     why: "The journal did not answer, over 20 retries.",
-    advice: "See whether Cloudflare reports trouble with Durable Objects, then redrive it.",
+    advice: OBJECTS_IN_TROUBLE,
   },
   registry_unreachable: {
     why: "The registry of webhooks did not answer, over 20 retries.",
-    advice: "See whether Cloudflare reports trouble with Durable Objects, then redrive it.",
+    advice: OBJECTS_IN_TROUBLE,
   },
   subscriber_unreachable: {
     why: "A webhook's object did not take it, over 20 retries.",
-    advice: "See whether Cloudflare reports trouble with Durable Objects, then redrive it.",
+    advice: OBJECTS_IN_TROUBLE,
   },
 };
 

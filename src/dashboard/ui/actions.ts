@@ -1,0 +1,103 @@
+/**
+ * What can be done on a page, one way for all: the form is read, the operation is called, and a redirect leads to
+ * the page that shows what was done, with a word about it. Only what shows a secret once answers with a page itself.
+ */
+import { Hono } from "hono";
+import type { Failure, FieldError } from "../../domain/failure";
+import { type Form, text } from "./form";
+import { type Done, seeOther } from "./notice";
+import { once } from "./once";
+import { showFailure } from "./page";
+import { mayChange, type PageContext, type PageEnv } from "./session";
+
+/** What came of a form. */
+export type Outcome =
+  /** Done: `at` shows it, where that is not the page of what it was done to. */
+  | { done: Done; count?: number; at?: string }
+  /** Done, and this answer alone shows it; `at` is where a repeated form leads. */
+  | { shown: Response; at: string }
+  /** Nothing was done; this answer asks again. */
+  | { asked: Response }
+  /** Told on `at`, or on the page of what it was about; on a page of its own where there is no such thing. */
+  | { failure: Failure; at?: string };
+
+export type Action<Subject> = {
+  /** The page that asks for the form. Without one, a button elsewhere is all there is. */
+  ask?: (c: PageContext, subject: Subject) => Response | Promise<Response>;
+  act: (c: PageContext, subject: Subject, form: Form) => Promise<Outcome>;
+  /** Acted upon once for each token of a form; what is said of the same form again. */
+  onceThen?: Done;
+};
+
+type Place<Subject> = {
+  /** What the path names; null when there is none. */
+  find: (c: PageContext) => Promise<Subject | null>;
+  /** The page that shows it. */
+  pathOf: (subject: Subject) => string;
+  /** The answer when there is none. */
+  missing?: (c: PageContext) => Promise<Response>;
+};
+
+/** Routes for the actions by their name, behind the path of what they are done to. */
+export function actions<Subject>(
+  path: string,
+  place: Place<Subject>,
+  table: Readonly<Record<string, Action<Subject>>>,
+): Hono<PageEnv> {
+  const app = new Hono<PageEnv>();
+  const { missing = (c) => showFailure(c, { code: "not_found" }) } = place;
+  for (const [name, action] of Object.entries(table)) {
+    const { ask } = action;
+    if (ask !== undefined) {
+      app.get(`${path}/${name}`, async (c) => {
+        if (!mayChange(c)) return showFailure(c, { code: "insufficient_scope" });
+        const subject = await place.find(c);
+        return subject === null ? missing(c) : ask(c, subject);
+      });
+    }
+    app.post(`${path}/${name}`, async (c) => {
+      const subject = await place.find(c);
+      if (subject === null) return missing(c);
+      return perform(c, { subject, home: place.pathOf(subject), action });
+    });
+  }
+  return app;
+}
+
+type Performed<Subject> = { subject: Subject; home: string; action: Action<Subject> };
+
+export async function perform<Subject>(
+  c: PageContext,
+  { subject, home, action }: Performed<Subject>,
+): Promise<Response> {
+  const form: Form = await c.req.parseBody({ all: true });
+  const act = async () => answerTo(c, home, await action.act(c, subject, form));
+  const { onceThen: done } = action;
+  if (done === undefined) return (await act()).answer;
+  return once(c, text(form, "token"), act, (at) => seeOther(c, at ?? home, { done }));
+}
+
+/** @returns the path that shows what was done; null when nothing was. */
+async function answerTo(
+  c: PageContext,
+  home: string,
+  outcome: Outcome,
+): Promise<{ answer: Response; path: string | null }> {
+  if ("shown" in outcome) return { answer: outcome.shown, path: outcome.at };
+  if ("asked" in outcome) return { answer: outcome.asked, path: null };
+  const path = outcome.at ?? home;
+  if ("done" in outcome) {
+    const { done, count } = outcome;
+    return { answer: seeOther(c, path, { done, ...(count !== undefined && { count }) }), path };
+  }
+  const { failure, at } = outcome;
+  if (at === undefined && (failure.code === "not_found" || "errors" in failure)) {
+    return { answer: await showFailure(c, failure), path: null };
+  }
+  return { answer: seeOther(c, path, { failed: failure.code }), path };
+}
+
+/** The mistakes in a form; none when it failed for another reason. */
+export function mistakesIn(failure: Failure): readonly FieldError[] {
+  return "errors" in failure ? failure.errors : [];
+}

@@ -1,0 +1,48 @@
+/** Numbers as every page writes them. */
+
+const NUMBER = new Intl.NumberFormat("en");
+/** Cut and not rounded: what failed once is never 100 %. */
+const PERCENT = new Intl.NumberFormat("en", {
+  style: "percent",
+  maximumFractionDigits: 1,
+  roundingMode: "trunc",
+});
+const SECOND_MS = 1_000;
+const KIB = 1_024;
+const NONE = "–";
+
+/** `12,345`. */
+export function number(value: number): string {
+  return NUMBER.format(value);
+}
+
+/** `1 delivery`, `12,345 deliveries`. */
+export function count(n: number, one: string, many = `${one}s`): string {
+  return `${number(n)} ${n === 1 ? one : many}`;
+}
+
+/** `3 deliveries`. */
+export function deliveries(n: number): string {
+  return count(n, "delivery", "deliveries");
+}
+
+/** `3 deliveries wait`. */
+export function waiting(n: number): string {
+  return count(n, "delivery waits", "deliveries wait");
+}
+
+/** `99.2 %`. @param value from 0 to 1; null for none. */
+export function share(value: number | null): string {
+  return value === null ? NONE : PERCENT.format(value).replace("%", " %");
+}
+
+/** `212 ms`, `3.4 s`. */
+export function duration(ms: number | null): string {
+  if (ms === null) return NONE;
+  return ms < SECOND_MS ? `${Math.round(ms)} ms` : `${(ms / SECOND_MS).toFixed(1)} s`;
+}
+
+/** `212 B`, `3.4 KiB`. */
+export function sizeOf(bytes: number): string {
+  return bytes < KIB ? `${bytes} B` : `${(bytes / KIB).toFixed(1)} KiB`;
+}

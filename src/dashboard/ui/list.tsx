@@ -1,0 +1,129 @@
+/** A page that lists: what it is asked with, a search, rows or why there are none, and the way to older ones. */
+import type { Child } from "hono/jsx";
+import { badCursor } from "../../contract/problem";
+import { EVENT_TYPES } from "../../domain/event";
+import { page, showFailure } from "./page";
+import { VERBATIM, withQuery } from "./parts";
+import type { PageContext } from "./session";
+
+export type Query = Readonly<Record<string, string>>;
+
+type ListPage<Cursor, Found extends { next: string | null }> = {
+  title: string;
+  path: string;
+  /** The region that follows what happens, while the first page is looked at. */
+  region: string;
+  /** What the list may be asked with; other parameters are not part of it. */
+  fields?: readonly string[];
+  /** null for what is no cursor of this list. */
+  parseCursor: (text: string) => Cursor | null;
+  /** @returns with the cursor of the next page, as text; null on the last. */
+  find: (query: Query, from: Cursor | null) => Promise<Found>;
+  /** Above the list. */
+  intro?: (query: Query, found: Found) => Child;
+  show: (found: Found, asked: { query: Query; isFirstPage: boolean; address: string }) => Child;
+};
+
+export async function listPage<Cursor, Found extends { next: string | null }>(
+  c: PageContext,
+  { title, path, region, fields = [], parseCursor, find, intro, show }: ListPage<Cursor, Found>,
+): Promise<Response> {
+  const given = c.req.query();
+  const query = Object.fromEntries(
+    fields.map((name) => [name, (given[name] ?? "").trim()]).filter(([, value]) => value !== ""),
+  ) as Query;
+  const { cursor } = given;
+  const from = cursor === undefined ? null : parseCursor(cursor);
+  if (cursor !== undefined && from === null) return showFailure(c, badCursor());
+  const found = await find(query, from);
+  const isFirstPage = cursor === undefined;
+  const address = withQuery(path, isFirstPage ? query : { ...query, cursor });
+  return page(
+    c,
+    { title, live: isFirstPage },
+    <>
+      {intro?.(query, found)}
+      <div id={region} data-live>
+        {show(found, { query, isFirstPage, address })}
+        <Pager path={path} query={query} isFirstPage={isFirstPage} next={found.next} />
+      </div>
+    </>,
+  );
+}
+
+type PagerProps = { path: string; query: Query; isFirstPage: boolean; next: string | null };
+
+function Pager({ path, query, isFirstPage, next }: PagerProps) {
+  if (isFirstPage && next === null) return null;
+  return (
+    <nav aria-label="Pages" class="pager">
+      {!isFirstPage && <a href={withQuery(path, query)}>Newest</a>}
+      {next !== null && (
+        <a rel="next" href={withQuery(path, { ...query, cursor: next })}>
+          Older
+        </a>
+      )}
+    </nav>
+  );
+}
+
+type SearchProps = {
+  label: string;
+  /** What the button says. */
+  verb: string;
+  path: string;
+  query: Query;
+  children?: Child;
+};
+
+/** The form above a list; its fields are the children. */
+export function Search({ label, verb, path, query, children }: SearchProps) {
+  return (
+    <form method="get" action={path} class="panel search" aria-label={label}>
+      {children}
+      <div class="actions">
+        <button type="submit" class="primary">
+          {verb}
+        </button>
+        {Object.keys(query).length > 0 && <a href={path}>Clear</a>}
+      </div>
+    </form>
+  );
+}
+
+type SearchFieldProps = {
+  label: string;
+  name: string;
+  query: Query;
+  placeholder?: string;
+  list?: string;
+};
+
+export function SearchField({ label, name, query, placeholder = "any", list }: SearchFieldProps) {
+  return (
+    <label>
+      {label}
+      <input
+        name={name}
+        value={query[name] ?? ""}
+        placeholder={placeholder}
+        {...VERBATIM}
+        {...(list === undefined ? {} : { list })}
+      />
+    </label>
+  );
+}
+
+/** Any name; the documented ones to choose from. */
+export function EventNameField({ query }: { query: Query }) {
+  return (
+    <>
+      <SearchField label="Event name" name="event" query={query} list="event-names" />
+      <datalist id="event-names">
+        {Object.keys(EVENT_TYPES).map((name) => (
+          <option value={name} />
+        ))}
+      </datalist>
+    </>
+  );
+}

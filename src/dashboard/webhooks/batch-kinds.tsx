@@ -1,0 +1,236 @@
+/** Which deliveries are sent again or given up: what can be chosen, and the API's calls that do it. */
+import type { Child } from "hono/jsx";
+import type { Caller } from "../../access";
+import { formatPosition, parsePosition } from "../../contract/cursor";
+import { badCursor } from "../../contract/problem";
+import { fail, ok, type Result } from "../../domain/failure";
+import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import { discardDeliveries, replay } from "../../operations/deliveries";
+import {
+  discardSchema,
+  formatReplayCursor,
+  parseReplayCursor,
+  replaySchema,
+} from "../../routes/deliveries";
+import { type Form, text } from "../ui/form";
+import type { Done } from "../ui/notice";
+import { Options, VERBATIM } from "../ui/parts";
+import { exactTime } from "../ui/time";
+import { check } from "./input";
+
+/** A page of deliveries: how many there were, and where the next one begins. */
+type Page = { count: number; next: string | null };
+
+/** What was chosen, ready to be counted or done. */
+export type BatchRequest = {
+  /** The API's own fields: they go along from form to form, so that what is done is what was counted. */
+  fields: Readonly<Record<string, string>>;
+  /** What was chosen, as the beginning of a sentence. */
+  words(zone: string): string;
+  /** Where the form goes on; null at the beginning. */
+  cursor: string | null;
+  run(
+    env: Env,
+    webhook: Webhook,
+    page: { cursor: string | null; dryRun: boolean; by: Caller },
+  ): Promise<Page>;
+};
+
+/** What differs between sending again and giving up. */
+export type Batch = {
+  path: "replay" | "discard";
+  title: string;
+  done: Done;
+  button: string;
+  tone: "primary" | "danger";
+  /** `3 deliveries would be sent again`. */
+  would: string;
+  /** `1,000 deliveries will be sent again` so far. */
+  were: string;
+  nothing: string;
+  request: (form: Form, nowMs: number) => Result<BatchRequest>;
+  choices: (webhook: Webhook) => Child;
+};
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+/** How far back, by the name that the form has for it. */
+const SPANS: Readonly<Record<string, { ms: number; words: string }>> = {
+  hour: { ms: HOUR_MS, words: "the last hour" },
+  day: { ms: DAY_MS, words: "the last day" },
+  week: { ms: 7 * DAY_MS, words: "the last 7 days" },
+  month: { ms: 30 * DAY_MS, words: "the last 30 days" },
+};
+
+const ONLY = {
+  undeliverable: { title: "Undeliverable ones", words: "those whose retries were used up" },
+  missing: {
+    title: "Events it never had",
+    words:
+      "those that it wants by its events and filter of now, and that came while it did not exist or asked for less",
+  },
+  all: { title: "All of them", words: "delivered ones too: the service gets them a second time" },
+} as const;
+
+export const REPLAY: Batch = {
+  path: "replay",
+  title: "Send deliveries again",
+  done: "replayed",
+  button: "Send them again",
+  tone: "primary",
+  would: "would be sent again",
+  were: "will be sent again",
+  nothing:
+    "There is nothing of this kind to send again. Look further back, or choose other deliveries.",
+  request: replayRequest,
+  choices: (webhook) => (
+    <>
+      <fieldset>
+        <legend>Which deliveries</legend>
+        {Object.entries(ONLY).map(([only, { title, words }]) => (
+          <label class="inline">
+            <input type="radio" name="only" value={only} checked={only === "undeliverable"} />
+            <span>
+              {title} <small>{words}</small>
+            </span>
+          </label>
+        ))}
+      </fieldset>
+      <label>
+        Received within
+        <select name="span">
+          <Options of={spans("")} chosen="day" />
+        </select>
+      </label>
+      <EventChoice webhook={webhook} />
+    </>
+  ),
+};
+
+export const DISCARD: Batch = {
+  path: "discard",
+  title: "Give up on what waits",
+  done: "discarded",
+  button: "Give up on them",
+  tone: "danger",
+  would: "would be given up",
+  were: "were given up",
+  nothing: "Nothing of this kind waits.",
+  request: discardRequest,
+  choices: (webhook) => (
+    <>
+      <p>
+        They end as <em>cancelled</em> and are not tried again by themselves; each can still be sent
+        again while its event is kept. The webhook goes on with what arrives later.
+      </p>
+      <label>
+        Received
+        <select name="span">
+          <option value="">at any time until now</option>
+          <Options of={spans("before ")} />
+        </select>
+      </label>
+      <EventChoice webhook={webhook} />
+    </>
+  ),
+};
+
+function spans(before: string): [value: string, text: string][] {
+  return Object.entries(SPANS).map(([span, { words }]) => [span, before + words]);
+}
+
+function EventChoice({ webhook }: { webhook: Webhook }) {
+  return (
+    <label>
+      Only this event
+      <input type="text" name="event" list="asked" {...VERBATIM} placeholder="any" />
+      <datalist id="asked">
+        {webhook.events
+          .filter((name) => name !== ALL_EVENTS)
+          .map((name) => (
+            <option value={name} />
+          ))}
+      </datalist>
+    </label>
+  );
+}
+
+function replayRequest(form: Form, nowMs: number): Result<BatchRequest> {
+  const fields = {
+    only: text(form, "only"),
+    since: text(form, "since") || spanStart(form, nowMs),
+    // What arrives after the count is not replayed.
+    until: text(form, "until") || iso(nowMs),
+    ...given(form, "event"),
+  };
+  const checked = check(replaySchema, { ...fields, ...given(form, "cursor") });
+  if (!checked.ok) return checked;
+  const { since: sinceMs, until, only, event, cursor = null } = checked.value;
+  if (cursor !== null && parseReplayCursor(cursor, only) === null) return fail(badCursor());
+  return ok({
+    fields,
+    cursor,
+    words: (zone) => `${ONLY[only].title}${of(event)}, received since ${exactTime(sinceMs, zone)}`,
+    async run(env, webhook, page) {
+      const from = page.cursor === null ? null : parseReplayCursor(page.cursor, only);
+      const untilMs = from?.untilMs ?? until ?? nowMs;
+      const { replayed, next } = await replay(env, webhook, {
+        sinceMs,
+        untilMs,
+        only,
+        ...(event !== undefined && { event }),
+        dryRun: page.dryRun,
+        by: page.by,
+        cursor: from?.cursor ?? null,
+      });
+      return { count: replayed, next: next && formatReplayCursor(untilMs, next) };
+    },
+  });
+}
+
+function discardRequest(form: Form, nowMs: number): Result<BatchRequest> {
+  const fields = {
+    until: text(form, "until") || spanStart(form, nowMs),
+    ...given(form, "event"),
+  };
+  const checked = check(discardSchema, { ...fields, ...given(form, "cursor") });
+  if (!checked.ok) return checked;
+  const { until: untilMs, event, cursor = null } = checked.value;
+  if (cursor !== null && parsePosition(cursor) === null) return fail(badCursor());
+  return ok({
+    fields,
+    cursor,
+    words: (zone) =>
+      `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(fields.until), zone)}`,
+    async run(env, webhook, page) {
+      const { discarded, next } = await discardDeliveries(env, webhook, {
+        ...(untilMs !== undefined && { untilMs }),
+        ...(event !== undefined && { event }),
+        dryRun: page.dryRun,
+        by: page.by,
+        cursor: page.cursor === null ? null : parsePosition(page.cursor),
+      });
+      return { count: discarded, next: next && formatPosition(next) };
+    },
+  });
+}
+
+/** A field that counts as left out where it is empty. */
+function given<Name extends string>(form: Form, name: Name): { [Key in Name]?: string } {
+  const value = text(form, name).trim();
+  return (value === "" ? {} : { [name]: value }) as { [Key in Name]?: string };
+}
+
+function of(event: string | undefined): string {
+  return event === undefined ? "" : ` of ${event}`;
+}
+
+/** Now, where no span was chosen. */
+function spanStart(form: Form, nowMs: number): string {
+  return iso(nowMs - (SPANS[text(form, "span")]?.ms ?? 0));
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,109 @@
+/** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
+import { configOf, serviceBindings } from "../../config";
+import { EVENT_TYPES } from "../../domain/event";
+import type { FieldError } from "../../domain/failure";
+import { formatSchedule } from "../../domain/schedule";
+import { sameOrigin } from "../../domain/target";
+import type { Webhook } from "../../domain/webhook";
+import { registerWebhook, updateWebhook } from "../../operations/webhooks";
+import { relayHost } from "../../routes/webhooks";
+import { type Action, mistakesIn, type Outcome } from "../ui/actions";
+import type { Form } from "../ui/form";
+import { text } from "../ui/form";
+import { newToken } from "../ui/once";
+import { page } from "../ui/page";
+import { WEBHOOKS_PATH, webhookPath } from "../ui/parts";
+import { callerOf, type PageContext } from "../ui/session";
+import { WebhookForm } from "./form";
+import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from "./input";
+import { trailOf } from "./named-webhook";
+import { showSecret } from "./secret";
+
+export const registration: Action<null> = {
+  onceThen: "created_before",
+  act: async (c, _, form) => {
+    const given = draftIn(form, relayHost(c.req.url));
+    if (!given.ok) return askAgain(c, form, null, mistakesIn(given.failure));
+    const { draft, secret } = given.value;
+    const created = await registerWebhook(c.env, draft, { secret, by: callerOf(c) });
+    if (!created.ok) return askAgain(c, form, null, mistakesIn(created.failure));
+    const { webhook, signingSecret } = created.value;
+    const at = webhookPath(webhook.id);
+    if (signingSecret === null) return { done: "created", at };
+    return {
+      shown: await showSecret(c, { webhook, secret: signingSecret, occasion: "created" }),
+      at,
+    };
+  },
+};
+
+export const editing: Action<Webhook> = {
+  onceThen: "changed",
+  ask: (c, webhook) => {
+    const typed = typedOf(webhook, Object.keys(EVENT_TYPES));
+    return showForm(c, { typed, errors: [], webhook });
+  },
+  act: async (c, webhook, form) => {
+    const given = changesIn(form, webhook);
+    if (!given.ok) return askAgain(c, form, webhook, mistakesIn(given.failure));
+    const { url } = given.value;
+    const moves = url !== undefined && !sameOrigin(url, webhook.url);
+    if (moves && text(form, "replacesSecret") === "") {
+      return askAgain(c, form, webhook, [UNCONFIRMED]);
+    }
+    const change = { changes: given.value, by: callerOf(c) };
+    const changed = await updateWebhook(c.env, webhook.id, change);
+    const at = webhookPath(webhook.id);
+    if (!changed.ok) {
+      const mistakes = mistakesIn(changed.failure);
+      return mistakes.length > 0
+        ? askAgain(c, form, webhook, mistakes)
+        : { failure: changed.failure, at };
+    }
+    const { webhook: after, signingSecret: secret } = changed.value;
+    if (secret === null) return { done: "changed" };
+    return { shown: await showSecret(c, { webhook: after, secret, occasion: "moved" }), at };
+  },
+};
+
+const UNCONFIRMED: FieldError = {
+  path: "replacesSecret",
+  message:
+    "must be ticked, because the URL has another scheme, host or port than before: its secret is replaced",
+};
+
+export function showEmptyForm(c: PageContext): Promise<Response> {
+  return showForm(c, { typed: NOTHING_TYPED, errors: [], webhook: null });
+}
+
+async function askAgain(
+  c: PageContext,
+  form: Form,
+  webhook: Webhook | null,
+  errors: readonly FieldError[],
+): Promise<Outcome> {
+  return { asked: await showForm(c, { typed: typedIn(form), errors, webhook }) };
+}
+
+type Shown = { typed: Typed; errors: readonly FieldError[]; webhook: Webhook | null };
+
+function showForm(c: PageContext, { typed, errors, webhook }: Shown): Promise<Response> {
+  const { delivery } = configOf(c.env);
+  return page(
+    c,
+    {
+      title: webhook === null ? "Register a webhook" : "Change the webhook",
+      trail: webhook === null ? [["Webhooks", WEBHOOKS_PATH]] : trailOf(webhook),
+      status: errors.length === 0 ? 200 : 422,
+    },
+    <WebhookForm
+      action={webhook === null ? WEBHOOKS_PATH : `${webhookPath(webhook.id)}/edit`}
+      typed={typed}
+      errors={errors}
+      token={newToken()}
+      webhook={webhook}
+      services={serviceBindings(c.env)}
+      retrySchedule={delivery === null ? null : formatSchedule(delivery.retryScheduleMs)}
+    />,
+  );
+}
