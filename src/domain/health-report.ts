@@ -99,9 +99,10 @@ const RULES: readonly [HealthState, Rule][] = [
   ["failing", ({ health }) => health.failingFromMs ?? undefined],
   [
     "late",
-    ({ health }, oldestDueAtMs, nowMs) => {
+    (standing, oldestDueAtMs, nowMs) => {
       if (oldestDueAtMs === null || oldestDueAtMs + LATE_AFTER_MS > nowMs) return undefined;
-      return health.lateFromMs ?? oldestDueAtMs + LATE_AFTER_MS;
+      const lateFromMs = standing.health.lateFromMs ?? oldestDueAtMs + LATE_AFTER_MS;
+      return Math.max(lateFromMs, wellSinceMs(standing) ?? 0);
     },
   ],
 ];

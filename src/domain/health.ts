@@ -28,6 +28,8 @@ export type Health = {
   failingFromMs: number | null;
   probingFromMs: number | null;
   postponedFromMs: number | null;
+  /** The end of the last answer that asked for a pause. */
+  pauseAskedAtMs: number | null;
   disabledFromMs: number | null;
   lateFromMs: number | null;
   /** The end of the last trouble. */
@@ -60,6 +62,7 @@ export const HEALTHY: Health = {
   failingFromMs: null,
   probingFromMs: null,
   postponedFromMs: null,
+  pauseAskedAtMs: null,
   disabledFromMs: null,
   lateFromMs: null,
   wellFromMs: null,
@@ -114,6 +117,7 @@ export function assess(before: Health, outcome: Outcome, subject: Subject): Heal
     failingFromMs: before.failingFromMs ?? (isFailing ? endedAtMs : null),
     probingFromMs: before.probingFromMs ?? (probing ? endedAtMs : null),
     postponedFromMs: postponedFromMs(before, outcome, endedAtMs),
+    pauseAskedAtMs: outcome.retryAfterMs === null ? before.pauseAskedAtMs : endedAtMs,
     disabledFromMs: disabled === null ? null : (before.disabledFromMs ?? endedAtMs),
     told: toldAfter(before, probing, subject.event),
   };
@@ -123,14 +127,16 @@ export function assess(before: Health, outcome: Outcome, subject: Subject): Heal
 function succeeded(before: Health, outcome: Outcome): Health {
   const endedAtMs = endOf(outcome);
   const lastSuccessAtMs = latest(before.lastSuccessAtMs, endedAtMs);
-  const { postponedFromMs, disabled, disabledFromMs, lastFailure, lateFromMs } = before;
-  const stands = postponedFromMs !== null && outcome.startedAtMs <= postponedFromMs;
+  const { postponedFromMs, pauseAskedAtMs, disabled, disabledFromMs } = before;
+  const { lastFailure, lateFromMs } = before;
+  const stands = pauseAskedAtMs !== null && outcome.startedAtMs <= pauseAskedAtMs;
   const isPostponed = before.postponedUntilMs !== null && before.postponedUntilMs > endedAtMs;
   const wasWell = before.failingFromMs === null && !before.probing && (stands || !isPostponed);
   return {
     ...HEALTHY,
     postponedUntilMs: stands ? before.postponedUntilMs : null,
     postponedFromMs: stands ? postponedFromMs : null,
+    pauseAskedAtMs: stands ? pauseAskedAtMs : null,
     disabled,
     disabledFromMs,
     lastSuccessAtMs,
@@ -146,9 +152,9 @@ export function isNotable(before: Health, after: Health): boolean {
   return Object.entries(then).some(([key, value]) => after[key as keyof Health] !== value);
 }
 
-/** Tells whether what is about to be sent is late. @param dueAtMs when what has been due longest became due. */
-export function noteLateness(before: Health, dueAtMs: number | null, nowMs: number): Health {
-  const isLate = dueAtMs !== null && dueAtMs + LATE_AFTER_MS <= nowMs;
+/** Notes whether what is sent now is late. @param dueAtMs when what of it has been due longest became due. */
+export function noteLateness(before: Health, dueAtMs: number, nowMs: number): Health {
+  const isLate = dueAtMs + LATE_AFTER_MS <= nowMs;
   if (isLate === (before.lateFromMs !== null)) return before;
   if (isLate) return { ...before, lateFromMs: dueAtMs + LATE_AFTER_MS };
   return { ...before, lateFromMs: null, wellFromMs: latest(before.wellFromMs, nowMs) };

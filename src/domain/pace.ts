@@ -8,6 +8,8 @@ const UNRECORDED_PER_SLOT = 2;
 const MAX_PLANNED = 100;
 /** Under a rate limit no more is leased than starts within this time. */
 const PLAN_AHEAD_MS = 2_000;
+/** A dead service is asked once a minute, and one that is back is found within a minute. */
+const MAX_PROBE_GAP_MS = 60_000;
 
 /** What is in force for attempts that start now. */
 export type Terms = {
@@ -25,23 +27,26 @@ export type Situation = {
   firstWaitMs: number;
 };
 
-/** How many attempts may be in flight. */
-export function slotsOf({ terms, health }: Situation): number {
-  return terms.ordered || health.probing ? 1 : MAX_IN_FLIGHT;
+/**
+ * How many attempts may be in flight.
+ *
+ * @param asked for one that a person asked for by name: it goes beside a probe.
+ */
+export function slotsOf({ terms, health }: Situation, asked = false): number {
+  return terms.ordered || (health.probing && !asked) ? 1 : MAX_IN_FLIGHT;
 }
 
 /**
  * How many attempts may have started without an outcome on disk. An ordered webhook has each outcome on disk before
  * the next attempt: a crash must not repeat out of order.
  */
-export function windowOf(situation: Situation): number {
-  const slots = slotsOf(situation);
-  return slots === 1 ? 1 : slots * UNRECORDED_PER_SLOT;
+export function windowOf({ terms }: Situation): number {
+  return terms.ordered ? 1 : MAX_IN_FLIGHT * UNRECORDED_PER_SLOT;
 }
 
-/** How many attempts may be leased at once. */
-export function planLimitOf({ terms: { rateLimit }, health }: Situation): number {
-  if (health.probing) return 1;
+/** How many attempts may be leased at once. @param asked as for `slotsOf`. */
+export function planLimitOf({ terms: { rateLimit }, health }: Situation, asked = false): number {
+  if (health.probing && !asked) return 1;
   if (rateLimit === null) return MAX_PLANNED;
   return Math.min(MAX_PLANNED, Math.max(1, Math.floor((rateLimit * PLAN_AHEAD_MS) / 1_000)));
 }
@@ -49,7 +54,9 @@ export function planLimitOf({ terms: { rateLimit }, health }: Situation): number
 /** When the next probe may go, Unix milliseconds; 0 for at once, and for no probing. */
 export function probeOpensAtMs({ health, firstWaitMs }: Situation): number {
   const { probing, lastProbeEndedAtMs } = health;
-  return probing && lastProbeEndedAtMs !== null ? lastProbeEndedAtMs + firstWaitMs : 0;
+  return probing && lastProbeEndedAtMs !== null
+    ? lastProbeEndedAtMs + Math.min(firstWaitMs, MAX_PROBE_GAP_MS)
+    : 0;
 }
 
 /** When the rate limit lets the next attempt start, Unix milliseconds; 0 without a limit. */
@@ -65,11 +72,15 @@ export function pauseEndsAtMs({ health }: Situation): number {
 /**
  * When the gates open that keep every attempt, Unix milliseconds.
  *
- * @param asked a person asked for it by name: then a pause does not hold it.
+ * @param asked a person asked for it by name: then neither probing nor a pause keeps it.
  */
 export function opensAtMs(situation: Situation, asked: boolean): number {
-  const gateMs = Math.max(rateOpensAtMs(situation), probeOpensAtMs(situation));
-  return asked ? gateMs : Math.max(gateMs, pauseEndsAtMs(situation));
+  return Math.max(rateOpensAtMs(situation), asked ? 0 : troubleEndsAtMs(situation));
+}
+
+/** When neither probing nor a pause keeps an attempt of the schedule, Unix milliseconds. */
+export function troubleEndsAtMs(situation: Situation): number {
+  return Math.max(probeOpensAtMs(situation), pauseEndsAtMs(situation));
 }
 
 /** The least time between two starts, in milliseconds. */

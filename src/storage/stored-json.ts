@@ -75,6 +75,7 @@ const health: z.ZodType<Health> = fields({
   failingFromMs: numberOrNull,
   probingFromMs: numberOrNull,
   postponedFromMs: numberOrNull,
+  pauseAskedAtMs: numberOrNull,
   disabledFromMs: numberOrNull,
   lateFromMs: numberOrNull,
   wellFromMs: numberOrNull,

@@ -382,6 +382,13 @@ describe("the state of a webhook", () => {
     ["postponed", { health: postponed }, lateMs, "postponed", T0 + 3],
     ["failing", { health: afterFailures(2) }, lateMs, "failing", T0],
     ["late", {}, lateMs, "late", lateMs + MINUTE],
+    [
+      "late since the service is back",
+      { health: { ...HEALTHY, lateFromMs: T0, wellFromMs: T0 + 6 } },
+      lateMs,
+      "late",
+      T0 + 6,
+    ],
     ["late for long", { health: { ...HEALTHY, lateFromMs: T0 } }, lateMs, "late", T0],
     ["not late yet", { health: { ...HEALTHY, lateFromMs: T0 } }, lateMs + 1, "healthy", null],
     ["well", {}, null, "healthy", null],
@@ -437,7 +444,7 @@ describe("the state of a webhook", () => {
     expect(late.lateFromMs).toBe(T0 + MINUTE);
     expect(noteLateness(late, T0 + HOUR, T0 + 2 * HOUR)).toBe(late);
     expect(noteLateness(HEALTHY, T0, T0 + MINUTE - 1)).toBe(HEALTHY);
-    expect(noteLateness(late, null, T0 + DAY)).toMatchObject({
+    expect(noteLateness(late, T0 + DAY, T0 + DAY)).toMatchObject({
       lateFromMs: null,
       wellFromMs: T0 + DAY,
     });

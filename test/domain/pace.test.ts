@@ -31,20 +31,44 @@ describe("how many attempts", () => {
   it.each<[string, Given, { slots: number; window: number; plan: number }]>([
     ["any webhook", {}, { slots: 6, window: 12, plan: 100 }],
     ["an ordered one", { terms: { ordered: true } }, { slots: 1, window: 1, plan: 100 }],
-    ["while probing", { health: { probing: true } }, { slots: 1, window: 1, plan: 1 }],
+    ["while probing", { health: { probing: true } }, { slots: 1, window: 12, plan: 1 }],
     ["20 a second", { terms: { rateLimit: 20 } }, { slots: 6, window: 12, plan: 40 }],
     ["0.1 a second", { terms: { rateLimit: 0.1 } }, { slots: 6, window: 12, plan: 1 }],
     ["1,000 a second", { terms: { rateLimit: 1_000 } }, { slots: 6, window: 12, plan: 100 }],
     [
       "20 a second, probing",
       { terms: { rateLimit: 20 }, health: { probing: true } },
-      { slots: 1, window: 1, plan: 1 },
+      { slots: 1, window: 12, plan: 1 },
     ],
   ])("%s", (_, given, { slots, window, plan }) => {
     const now = situation(given);
     expect(slotsOf(now)).toBe(slots);
     expect(windowOf(now)).toBe(window);
     expect(planLimitOf(now)).toBe(plan);
+  });
+
+  it.each<[string, Given, { slots: number; plan: number }]>([
+    ["while probing", { health: { probing: true } }, { slots: 6, plan: 100 }],
+    [
+      "of an ordered webhook while probing",
+      { terms: { ordered: true }, health: { probing: true } },
+      { slots: 1, plan: 100 },
+    ],
+    [
+      "1 a second while probing",
+      { terms: { rateLimit: 1 }, health: { probing: true } },
+      { slots: 6, plan: 2 },
+    ],
+  ])("that were asked for by name: %s", (_, given, { slots, plan }) => {
+    const now = situation(given);
+    expect(slotsOf(now, true)).toBe(slots);
+    expect(planLimitOf(now, true)).toBe(plan);
+  });
+
+  it("one probe a minute, or sooner by a shorter schedule", () => {
+    const health = { probing: true, lastProbeEndedAtMs: 1_000 };
+    expect(probeOpensAtMs({ ...situation({ health }), firstWaitMs: 3_600_000 })).toBe(61_000);
+    expect(probeOpensAtMs({ ...situation({ health }), firstWaitMs: 5_000 })).toBe(6_000);
   });
 });
 
@@ -71,7 +95,7 @@ describe("when an attempt may start", () => {
     expect(probeOpensAtMs(now)).toBe(probe);
     expect(rateOpensAtMs(now)).toBe(rate);
     expect(pauseEndsAtMs(now)).toBe(pause);
-    expect(opensAtMs(now, true)).toBe(Math.max(probe, rate));
+    expect(opensAtMs(now, true)).toBe(rate);
     expect(opensAtMs(now, false)).toBe(Math.max(probe, rate, pause));
   });
 

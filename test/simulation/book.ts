@@ -25,6 +25,8 @@ export type Reckoning = {
   probing: boolean;
   lastProbeEndedAtMs: number | null;
   postponedUntilMs: number | null;
+  /** When a service last asked for a pause. */
+  pauseAskedAtMs: number | null;
   gone: boolean;
 };
 
@@ -33,6 +35,7 @@ export const FRESH_RECKONING: Reckoning = {
   probing: false,
   lastProbeEndedAtMs: null,
   postponedUntilMs: null,
+  pauseAskedAtMs: null,
   gone: false,
 };
 

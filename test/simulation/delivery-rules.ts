@@ -1,7 +1,7 @@
 /** What must hold of the deliveries that a Subscriber has stored, and of the alarm that sees to them. */
 import type { Webhook } from "../../src/domain/webhook";
 import type { Book } from "./book";
-import type { Evidence } from "./evidence";
+import { type Evidence, MAX_PROBE_GAP_MS } from "./evidence";
 import { LogRules } from "./log-rules";
 import { Look, type Row } from "./look";
 
@@ -218,7 +218,7 @@ export class DeliveryRules {
     return Math.max(
       earliestMs,
       postponedUntilMs ?? 0,
-      probing ? (lastProbeEndedAtMs ?? 0) + firstWaitMs : 0,
+      probing ? (lastProbeEndedAtMs ?? 0) + Math.min(firstWaitMs, MAX_PROBE_GAP_MS) : 0,
       rateLimit === null ? 0 : (run?.nextStartAtMs ?? 0),
     );
   }

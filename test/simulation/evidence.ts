@@ -30,6 +30,8 @@ export type World = {
 
 /** What a crash may repeat. */
 export const MAX_UNRECORDED = 12;
+/** A dead service is asked so often at least, however long the schedule waits first. */
+export const MAX_PROBE_GAP_MS = 60_000;
 const FREE_INTERRUPTIONS = 3;
 const DEFAULT_SCHEDULE_MS = [60_000, 300_000, 1_800_000, 7_200_000, 28_800_000];
 
@@ -93,6 +95,7 @@ export class Evidence {
             probing: health.probing,
             lastProbeEndedAtMs: health.lastProbeEndedAtMs,
             postponedUntilMs: health.postponedUntilMs,
+            pauseAskedAtMs: health.pauseAskedAtMs,
             gone: health.disabled === "gone",
           };
   }

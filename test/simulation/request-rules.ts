@@ -1,8 +1,8 @@
 /** What must hold of every request: design §4 and §7, numbers 3, 4, 5 and 8. */
 import { createHmac } from "node:crypto";
 import type { Webhook } from "../../src/domain/webhook";
-import { type Attempt, type Book, FRESH_RECKONING } from "./book";
-import { type Evidence, isSuccess, MAX_UNRECORDED } from "./evidence";
+import { type Attempt, type Book, FRESH_RECKONING, type Reckoning } from "./book";
+import { type Evidence, isSuccess, MAX_PROBE_GAP_MS, MAX_UNRECORDED } from "./evidence";
 import { isBefore, Look, type Row } from "./look";
 import type { Ending, Request, Witness } from "./network";
 
@@ -159,7 +159,8 @@ export class RequestRules implements Witness {
 
   #checkProbing(book: Book, { eventId, number }: Attempt, row: Row, look: Look): void {
     const { probing, lastProbeEndedAtMs } = book.reckoning;
-    if (!probing) return;
+    // What a person asked for by name goes beside a probe, and counts as one.
+    if (!probing || row.asked === 2) return;
     const name = `attempt ${number} of ${eventId}`;
     const beside = [...book.inFlight].filter(
       ({ startedWhileProbing, isTest }) => startedWhileProbing && !isTest,
@@ -169,11 +170,12 @@ export class RequestRules implements Witness {
       "probing one at a time",
       `${name} starts beside another`,
     );
-    const firstWaitMs = Math.min(
+    const gapMs = Math.min(
+      MAX_PROBE_GAP_MS,
       ...this.#evidence.schedulesOf(book.object.name).map((schedule) => schedule[0] ?? 0),
     );
     this.#evidence.require(
-      lastProbeEndedAtMs === null || this.#evidence.nowMs >= lastProbeEndedAtMs + firstWaitMs,
+      lastProbeEndedAtMs === null || this.#evidence.nowMs >= lastProbeEndedAtMs + gapMs,
       "probing spaced",
       `${name} starts ${this.#evidence.nowMs - (lastProbeEndedAtMs ?? 0)} ms after the last`,
     );
@@ -184,7 +186,7 @@ export class RequestRules implements Witness {
     const settings = look.settings();
     const ordered = settings !== null && "ordered" in settings && settings.ordered;
     this.#evidence.require(
-      earlier === undefined || ordered || row.asked === 2,
+      earlier === undefined || ordered,
       "probing what is due first",
       `${name} goes before ${earlier?.id}`,
     );
@@ -280,30 +282,35 @@ export class RequestRules implements Witness {
     book.inFlight.delete(attempt);
     attempt.endedAtMs = this.#evidence.nowMs;
     const { ending } = attempt;
-    if (attempt.isTest || ending === null || ending.reason === "refused") return;
+    if (ending === null || ending.reason === "refused") return;
     const settings = Look.at(book.object.storage, "live").settings();
     // Another URL is another service: what the old one says counts for its delivery only.
     if (settings === null || !("urlVersion" in settings)) return;
     if (settings.urlVersion !== attempt.urlVersion) return;
-    const before = book.reckoning;
-    if (isSuccess(ending)) {
-      book.reckoning = {
-        ...FRESH_RECKONING,
-        postponedUntilMs: before.postponedUntilMs,
-        gone: before.gone,
-      };
-      return;
-    }
-    const failuresInARow = before.failuresInARow + 1;
-    const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
-    book.reckoning = {
-      failuresInARow,
-      probing,
-      lastProbeEndedAtMs: probing ? this.#evidence.nowMs : null,
-      postponedUntilMs: Math.max(before.postponedUntilMs ?? 0, ending.retryAfterMs ?? 0) || null,
-      gone: before.gone || ending.status === 410,
-    };
+    book.reckoning = reckoned(book.reckoning, attempt, ending, this.#evidence.nowMs);
   }
+}
+
+/** What the end of an attempt says of the service. */
+function reckoned(before: Reckoning, attempt: Attempt, ending: Ending, nowMs: number): Reckoning {
+  const { pauseAskedAtMs } = before;
+  if (attempt.isTest) return isSuccess(ending) ? { ...before, lastProbeEndedAtMs: null } : before;
+  if (isSuccess(ending)) {
+    // One that was under way when the service asked for a pause does not end it.
+    const stands = pauseAskedAtMs !== null && attempt.request.startedAtMs <= pauseAskedAtMs;
+    const postponedUntilMs = stands ? before.postponedUntilMs : null;
+    return { ...FRESH_RECKONING, postponedUntilMs, pauseAskedAtMs, gone: before.gone };
+  }
+  const failuresInARow = before.failuresInARow + 1;
+  const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
+  return {
+    failuresInARow,
+    probing,
+    lastProbeEndedAtMs: probing ? nowMs : null,
+    postponedUntilMs: Math.max(before.postponedUntilMs ?? 0, ending.retryAfterMs ?? 0) || null,
+    pauseAskedAtMs: ending.retryAfterMs === null ? pauseAskedAtMs : nowMs,
+    gone: before.gone || ending.status === 410,
+  };
 }
 
 /** Why the request was not made by this version of the webhook; null when it was. */

@@ -1,6 +1,6 @@
 /** What goes next, and when: of the deliveries that wait, and of those that are fresh. */
 import type { EventId } from "../../domain/ids";
-import { opensAtMs, pauseEndsAtMs, type Situation } from "../../domain/pace";
+import { opensAtMs, planLimitOf, type Situation, troubleEndsAtMs } from "../../domain/pace";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import { ASKED, type DueDelivery, isBefore } from "../../storage/delivery-tables";
 import type { Ledger } from "./ledger";
@@ -16,15 +16,25 @@ export class Agenda {
     this.#ledger = ledger;
   }
 
-  /** Up to `limit` deliveries that may go at `nowMs`, in their order. They must be leased or given back. */
-  take(situation: Situation, nowMs: number, limit: number): DueDelivery[] {
-    const isPostponed = pauseEndsAtMs(situation) > nowMs;
-    if (situation.terms.ordered) return this.#takeInOrder(limit, nowMs, isPostponed);
-    if (isPostponed) {
-      return this.#notLeased((most) => this.#store.askedFor(nowMs, most), limit);
-    }
-    const due = this.#notLeased((most) => this.#store.due(nowMs, most), limit);
-    return this.#withFresh(due, limit);
+  /**
+   * Deliveries that may go at `nowMs`, in their order: what a person asked for by name before all else. They must be
+   * leased or given back.
+   *
+   * @param isBusy something is in flight, so that no other probe may go.
+   */
+  take(situation: Situation, nowMs: number, isBusy: boolean): DueDelivery[] {
+    const limit = planLimitOf(situation);
+    const { probing } = situation.health;
+    const isShut = troubleEndsAtMs(situation) > nowMs || (probing && isBusy);
+    if (situation.terms.ordered) return this.#takeInOrder(limit, nowMs, isShut);
+    const mostAsked = planLimitOf(situation, true);
+    const asked = this.#notLeased((most) => this.#store.askedFor(nowMs, most), mostAsked);
+    if (isShut || (probing && asked.length > 0)) return asked;
+    const others = limit - asked.length;
+    if (others <= 0) return asked;
+    const due = this.#notLeased((most) => this.#store.due(nowMs, most + asked.length), others);
+    const waiting = due.filter(({ asked: by }) => by !== ASKED.byRetry);
+    return [...asked, ...this.#withFresh(waiting, others)];
   }
 
   /** When there is something that may go, Unix milliseconds; null when nothing is pending. */
@@ -50,13 +60,13 @@ export class Agenda {
   }
 
   /** What arrived first of all that is pending goes first, and holds the others. */
-  #takeInOrder(limit: number, nowMs: number, isPostponed: boolean): DueDelivery[] {
+  #takeInOrder(limit: number, nowMs: number, isShut: boolean): DueDelivery[] {
     const { waiting, fresh } = this.#firstPending();
     if (waiting === null) {
-      if (fresh === null || isPostponed) return [];
+      if (fresh === null || isShut) return [];
       return this.#withFresh([], this.#store.firstWaiting() === null ? limit : 1);
     }
-    const mayGo = !isPostponed || waiting.asked === ASKED.byRetry;
+    const mayGo = !isShut || waiting.asked === ASKED.byRetry;
     return mayGo && (waiting.dueAtMs ?? 0) <= nowMs ? [waiting] : [];
   }
 

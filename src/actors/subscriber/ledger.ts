@@ -9,7 +9,7 @@
  */
 import { emptyHour, HOUR_MS, type HourCounters } from "../../domain/counters";
 import { isGivenUp, type Outcome, type Policy } from "../../domain/delivery";
-import { assess, type Health, isNotable } from "../../domain/health";
+import { assess, type Health, isNotable, noteLateness } from "../../domain/health";
 import type { EventId } from "../../domain/ids";
 import { spacingMs } from "../../domain/pace";
 import type { DeliveryStore } from "../../storage/delivery-store";
@@ -154,6 +154,8 @@ export class Ledger {
     window: number,
   ): void {
     this.#window = window;
+    const dues = attempts.map(({ delivery }) => delivery.dueAtMs ?? delivery.createdAtMs);
+    this.#run.health = noteLateness(this.#run.health, Math.min(...dues), Date.now());
     for (const { delivery, lease } of attempts) {
       const { body: _, ...stored } = delivery;
       this.#leased.set(delivery.id, { delivery: stored, lease });

@@ -6,14 +6,13 @@
  */
 import type { EventId } from "../../domain/ids";
 import {
-  pauseEndsAtMs,
   planLimitOf,
-  probeOpensAtMs,
   rateOpensAtMs,
   type Situation,
   slotsOf,
   spacingMs,
   type Terms,
+  troubleEndsAtMs,
   windowOf,
 } from "../../domain/pace";
 import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
@@ -152,7 +151,7 @@ export class Pump {
     const situation = this.#situation();
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs)) return;
-    if (this.#planned.length > 0 || this.#inFlight.size >= slotsOf(situation)) return;
+    if (this.#planned.length > 0 || this.#inFlight.size >= slotsOf(situation, true)) return;
     this.#ledger.record();
     const chosen = this.#choose(situation, nowMs);
     if (chosen.length === 0) return;
@@ -168,8 +167,7 @@ export class Pump {
 
   #choose(situation: Situation, nowMs: number): DueDelivery[] {
     if (rateOpensAtMs(situation) > nowMs + MAX_AWAKE_WAIT_MS) return [];
-    if (probeOpensAtMs(situation) > nowMs) return [];
-    return this.#agenda.take(situation, nowMs, planLimitOf(situation));
+    return this.#agenda.take(situation, nowMs, this.#inFlight.size > 0);
   }
 
   #planOf(delivery: DueDelivery, { rateLimit }: Terms, nowMs: number): Planned {
@@ -208,18 +206,19 @@ export class Pump {
       return;
     }
     const { rateLimit } = situation.terms;
-    while (this.#hasFreeSlot(situation)) {
+    for (;;) {
       const [next] = this.#planned;
-      if (next === undefined || this.#startAtMs(next, rateLimit) > nowMs) return;
+      if (next === undefined || !this.#hasFreeSlot(situation, isAsked(next))) return;
+      if (this.#startAtMs(next, rateLimit) > nowMs) return;
       this.#planned.shift();
       this.#start(next, nowMs);
       if (rateLimit !== null) this.#ledger.started(rateLimit, nowMs);
     }
   }
 
-  #hasFreeSlot(situation: Situation): boolean {
+  #hasFreeSlot(situation: Situation, asked: boolean): boolean {
     return (
-      this.#inFlight.size < slotsOf(situation) &&
+      this.#inFlight.size < slotsOf(situation, asked) &&
       this.#inFlight.size + this.#ledger.unrecorded < windowOf(situation)
     );
   }
@@ -229,14 +228,12 @@ export class Pump {
     return rateLimit === null ? 0 : Math.max(startAtMs, this.#lastStartAtMs + spacingMs(rateLimit));
   }
 
-  /** Whether what was planned may not go as planned: a probe waits its turn, a pause holds all but a retry. */
+  /** Whether what was planned may not go as planned: probing and a pause keep all but what was asked for by name. */
   #isOutdated(situation: Situation, nowMs: number): boolean {
-    if (this.#blocked || this.#planned.length > planLimitOf(situation)) return true;
-    if (probeOpensAtMs(situation) > nowMs) return true;
-    return (
-      pauseEndsAtMs(situation) > nowMs &&
-      this.#planned.some(({ delivery }) => delivery.asked !== ASKED.byRetry)
-    );
+    if (this.#blocked) return true;
+    const scheduled = this.#planned.filter((each) => !isAsked(each)).length;
+    if (scheduled === 0) return false;
+    return scheduled > planLimitOf(situation) || troubleEndsAtMs(situation) > nowMs;
   }
 
   #start(attempt: Planned, nowMs: number): void {
@@ -291,9 +288,15 @@ export class Pump {
   /** When a free slot can be used next; null when none is free or only an alarm away. */
   #nextStartAtMs(nowMs: number): number | null {
     const situation = this.#situation();
-    if (situation === null || this.#isSpent(nowMs) || !this.#hasFreeSlot(situation)) return null;
+    if (situation === null || this.#isSpent(nowMs)) return null;
     const [next] = this.#planned;
+    if (!this.#hasFreeSlot(situation, next !== undefined && isAsked(next))) return null;
     if (next !== undefined) return this.#startAtMs(next, situation.terms.rateLimit);
     return this.#inFlight.size === 0 ? null : this.#agenda.nextDueAtMs(situation, nowMs);
   }
+}
+
+/** Whether a person asked for it by name. */
+function isAsked({ delivery }: Planned): boolean {
+  return delivery.asked === ASKED.byRetry;
 }

@@ -5,7 +5,7 @@
  */
 import { configOf } from "../../config";
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
-import { type Health, release, renew } from "../../domain/health";
+import { answeredTest, type Health, release, renew } from "../../domain/health";
 import { type EventId, randomEventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { spacingMs } from "../../domain/pace";
@@ -299,7 +299,16 @@ export class Subscriber extends StoredObject {
     const eventId = randomEventId(crypto.getRandomValues(new Uint8Array(16)));
     const answer = await this.#attempts.make(webhook, { eventId, event, body, attempt: 1 });
     const { retryAfterMs: _, refused: __, ...outcome } = answer;
+    if (outcome.error === null) this.#answeredTest(webhook);
     return { ...outcome, number: 1, trigger: "test" };
+  }
+
+  /** The service is there: the next probe need not wait. */
+  #answeredTest({ urlVersion }: Webhook): void {
+    const { ledger } = this.#engine;
+    if (this.#inForce.webhook?.urlVersion !== urlVersion || !ledger.health.probing) return;
+    ledger.setHealth(answeredTest(ledger.health));
+    this.#wake();
   }
 
   // --- the clockwork ----------------------------------------------------------------------------------------
