@@ -19,6 +19,8 @@ export type Config = {
   idempotencyTtlSeconds: number | null;
   /** null stops deletion. */
   retentionMs: number | null;
+  /** The queue in which the platform puts what never reached the code. */
+  deadLetterQueue: string;
   alertUrl: string | null;
   /** null when the alert is off. */
   silenceAlertMs: number | null;
@@ -39,6 +41,7 @@ export type ConfigVariable =
   | "DELIVERY_TIMEOUT"
   | "IDEMPOTENCY_TTL"
   | "RETENTION"
+  | "DEAD_LETTER_QUEUE"
   | "ALLOW_PRIVATE_DESTINATIONS"
   | "ALERT_URL"
   | "SILENCE_ALERT";
@@ -48,6 +51,7 @@ const DEFAULTS = {
   DELIVERY_TIMEOUT: "10s",
   IDEMPOTENCY_TTL: "7d",
   RETENTION: "30d",
+  DEAD_LETTER_QUEUE: "leadterra-dead-letters",
   ALLOW_PRIVATE_DESTINATIONS: "false",
 } as const;
 
@@ -55,6 +59,8 @@ const DEFAULTS = {
 const MIN_API_KEY_CHARACTERS = 16;
 /** https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys */
 const MIN_KV_TTL_MS = 60_000;
+/** https://developers.cloudflare.com/queues/platform/limits/ */
+const QUEUE_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i;
 const DURATION_FORM = 'a whole number and s, m, h or d, such as "10s" or "7d"';
 const SCHEDULE_FORM = '1 to 20 durations with one space between, such as "1m 5m 30m 2h 8h"';
 
@@ -114,6 +120,7 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
     (text) => durationOver(text, shortest),
     `${DURATION_FORM}, and longer than RETRY_SCHEDULE in all`,
   );
+  const deadLetterQueue = parse("DEAD_LETTER_QUEUE", parseQueueName, "the name of a queue");
   const holds = retryScheduleMs === null || timeoutMs === null || allowPrivate === null;
   return {
     signingSecrets,
@@ -123,6 +130,7 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
     allowPrivateDestinations: allowPrivate ?? false,
     idempotencyTtlSeconds: idempotencyTtl === null ? null : idempotencyTtl / 1_000 || null,
     retentionMs,
+    deadLetterQueue: deadLetterQueue ?? DEFAULTS.DEAD_LETTER_QUEUE,
     alertUrl: readAlertUrl(read("ALERT_URL"), problems),
     silenceAlertMs: readSilenceAlert(read("SILENCE_ALERT"), problems),
     problems,
@@ -166,6 +174,10 @@ function parsePositiveDuration(text: string): number | null {
 function parseSwitch(text: string): boolean | null {
   if (text === "true") return true;
   return text === "false" ? false : null;
+}
+
+function parseQueueName(text: string): string | null {
+  return QUEUE_NAME.test(text) ? text : null;
 }
 
 function parseKvTtl(text: string): number | null {

@@ -1,24 +1,26 @@
 /**
- * queue(): routes a batch, records it in the Journal, hands each event over to the Subscribers that it is for,
- * and acknowledges, retries or gives up each message on its own. Everything behind the queue is idempotent on the
- * event id, so a message may be consumed any number of times.
+ * queue(): routes a batch, records it in the Journal, hands each event over to the Subscribers that it is for;
+ * what happened to each message decides what becomes of it. Everything behind the queue is idempotent on the event
+ * id, so a message may be consumed any number of times.
  */
+import { configOf } from "./config";
 import { inTime } from "./deadline";
-import { type AlertText, deadLetterAlert, fullAlert, newerDataAlert } from "./domain/alert";
+import {
+  type AlertText,
+  brokenRouteAlert,
+  deadLetterAlert,
+  fullAlert,
+  newerDataAlert,
+} from "./domain/alert";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
 import type { WebhookId } from "./domain/ids";
 import { NewerDataError } from "./domain/newer-data";
 import { journalName } from "./domain/placement";
-import { type CompiledRoute, compileRoute } from "./domain/webhook";
+import { type Fate, KEEP_AGAIN_SECONDS, type Keep, verdictOn } from "./domain/verdict";
+import { type CompiledRoute, compileRoutes } from "./domain/webhook";
 import { errorText, logError, logWarning } from "./log";
 import { deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
 
-/** The platform's dead-letter queue (wrangler.toml): the backstop for what never reached this code. */
-const DEAD_LETTER_QUEUE = "leadterra-dead-letters";
-/** After so many retries the message goes to the dead letters, with who is still owed. */
-const MAX_RETRIES = 20;
-/** A message is retried after min(2ⁿ, 900) s. */
-const MAX_RETRY_DELAY_SECONDS = 900;
 /** Bodies in one call to a Subscriber or a Journal. */
 const MAX_CALL_BYTES = 1024 * 1024;
 /** An object that does not answer must not hold the batch. */
@@ -27,53 +29,35 @@ const CALL_TIMEOUT_MS = 20_000;
 type QueueMessage = Message<ArrayBuffer | Uint8Array>;
 type QueueBatch = MessageBatch<ArrayBuffer | Uint8Array>;
 
-/** One message of the batch and what has become of it. */
-type Item = {
-  message: QueueMessage;
-  body: Uint8Array;
-  /** null when the body is no event. */
-  event: RelayEvent | null;
-  /** Who gets it; null until the Journal has it. */
-  webhookIds: WebhookId[] | null;
-  /** Who could not be given it this time. */
-  owed: WebhookId[];
-  /** Who can take nothing any more. */
-  full: WebhookId[];
-  /** Why it is not done; null when it is. */
-  reason: string | null;
-  /** Trying again would change nothing. */
-  hopeless: boolean;
-};
+/** A message with its body, and what the body says; `event` is null when it is none. */
+type Item = { message: QueueMessage; body: Uint8Array; event: RelayEvent | null };
+type Readable = Item & { event: RelayEvent };
 
-export async function consume(batch: QueueBatch, env: Env): Promise<void> {
+/** One batch under way: what happened to its messages so far, and what people are told afterwards. */
+type Round = { env: Env; fates: Map<Item, Fate>; alerts: Map<string, AlertText> };
+
+/** @param context alerts leave with it, after the batch. */
+export async function consume(
+  batch: QueueBatch,
+  env: Env,
+  context: Pick<ExecutionContext, "waitUntil">,
+): Promise<void> {
   const items = await Promise.all(batch.messages.map(readMessage));
-  if (batch.queue === DEAD_LETTER_QUEUE) {
-    await Promise.all(
-      items.map((item) => giveUp({ ...item, reason: item.reason ?? "not_consumed" }, env)),
-    );
-    return;
-  }
+  const round: Round = { env, fates: new Map(), alerts: new Map() };
   const readable = items.filter(isReadable);
-  if (readable.length > 0) {
-    await record(readable, env);
-    await handOver(readable, env);
+  if (batch.queue === configOf(env).deadLetterQueue) {
+    for (const item of readable) round.fates.set(item, { kind: "not_consumed" });
+  } else if (readable.length > 0) {
+    await route(readable, round);
   }
-  await Promise.all(items.map((item) => finish(item, env)));
+  await Promise.all(items.map((item) => settle(item, round)));
+  if (round.alerts.size > 0) context.waitUntil(raise(round));
 }
 
 async function readMessage(message: QueueMessage): Promise<Item> {
   const body = bytesOf(message.body);
   const event = await parseEvent(body);
-  return {
-    message,
-    body,
-    event: event.ok ? event.value : null,
-    webhookIds: null,
-    owed: [],
-    full: [],
-    reason: event.ok ? null : `unreadable: ${event.failure.code}`,
-    hopeless: !event.ok,
-  };
+  return { message, body, event: event.ok ? event.value : null };
 }
 
 /** Anything but bytes was not written by this relay; it is kept as what it is. */
@@ -83,220 +67,236 @@ function bytesOf(body: unknown): Uint8Array {
   return new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
 }
 
-type ReadableItem = Item & { event: RelayEvent };
-
-function isReadable(item: Item): item is ReadableItem {
+function isReadable(item: Item): item is Readable {
   return item.event !== null;
 }
 
 // --- what becomes of a message ------------------------------------------------------------------------------
 
-/** The last step: what it does not acknowledge comes again. */
-async function finish(item: Item, env: Env): Promise<void> {
-  if (item.hopeless || (item.reason !== null && item.message.attempts > MAX_RETRIES)) {
-    await giveUp(item, env);
-    return;
+/** The one place that acknowledges. */
+async function settle(item: Item, round: Round): Promise<void> {
+  const { message } = item;
+  const fate = round.fates.get(item) ?? { kind: "unreadable" };
+  const { keep, retryAfter } = verdictOn(fate, message.attempts);
+  if (keep !== null && !(await kept(item, keep, round))) {
+    message.retry({ delaySeconds: KEEP_AGAIN_SECONDS });
+  } else if (retryAfter !== null) {
+    message.retry({ delaySeconds: retryAfter });
+  } else {
+    message.ack();
   }
-  if (item.full.length > 0 && !(await keep({ ...item, reason: "full", owed: item.full }, env))) {
-    item.message.retry({ delaySeconds: MAX_RETRY_DELAY_SECONDS });
-    return;
-  }
-  if (item.reason === null) item.message.ack();
-  else item.message.retry({ delaySeconds: retryDelaySeconds(item.message.attempts) });
-}
-
-async function giveUp(item: Item, env: Env): Promise<void> {
-  if (await keep(item, env)) item.message.ack();
-  else item.message.retry({ delaySeconds: MAX_RETRY_DELAY_SECONDS });
-}
-
-function retryDelaySeconds(attempts: number): number {
-  return Math.min(2 ** Math.min(attempts, 10), MAX_RETRY_DELAY_SECONDS);
 }
 
 /** Whether the dead letter is durable. */
-async function keep(item: Item, env: Env): Promise<boolean> {
-  const { message, event, body } = item;
-  const facts = event === null ? null : factsOf(event);
-  const owed = [...new Set([...item.owed, ...item.full])];
+async function kept({ message, event, body }: Item, keep: Keep, round: Round): Promise<boolean> {
+  const receivedAtMs = message.timestamp.getTime();
   const letter = {
     id: `dl_${message.id}`,
     eventId: event?.id ?? null,
     event: event?.name ?? null,
-    email: facts?.email ?? null,
-    reason: item.reason ?? "given_up",
-    receivedAtMs: message.timestamp.getTime(),
+    email: event === null ? null : factsOf(event).email,
+    reason: keep.because,
+    receivedAtMs,
     failedAtMs: Date.now(),
-    webhookIds: owed.length === 0 ? null : owed,
+    webhookIds: keep.owed,
   };
   try {
-    const store = deadLetters(env);
-    await inTime(store.keep({ letter, body }), CALL_TIMEOUT_MS);
+    await inTime(deadLetters(round.env).keep({ letter, body }), CALL_TIMEOUT_MS);
   } catch (thrown) {
     logError("dead_letter.not_kept", { messageId: message.id, error: errorText(thrown) });
-    await alertNewerData(thrown, env);
+    alertNewerData(thrown, round);
     return false;
   }
-  await alert(item, env);
+  for (const alert of alertsOf(keep, receivedAtMs)) addAlert(alert, round);
   return true;
 }
 
-/** Best effort: the dead letter itself is safe, and the sweep sends what could not leave. */
-async function alert({ reason, full, message }: Item, env: Env): Promise<void> {
-  const about =
-    reason === "full"
-      ? fullAlert(`Subscriber ${full.join(", ")}`)
-      : reason === "journal_full"
-        ? fullAlert(`Journal ${journalName(message.timestamp.getTime())}`)
-        : deadLetterAlert(1, reason ?? "given up");
-  await raise(about, env);
+// --- alerts -------------------------------------------------------------------------------------------------
+
+function alertsOf({ because, owed }: Keep, receivedAtMs: number): AlertText[] {
+  if (because === "full") return (owed ?? []).map((id) => fullAlert(`Subscriber ${id}`));
+  if (because === "journal_full") return [fullAlert(`Journal ${journalName(receivedAtMs)}`)];
+  return [deadLetterAlert(1, because)];
 }
 
-async function alertNewerData(thrown: unknown, env: Env): Promise<void> {
-  if (thrown instanceof NewerDataError) await raise(newerDataAlert(thrown.object), env);
+/** One batch raises each cause once. */
+function addAlert(alert: AlertText, { alerts }: Round): void {
+  alerts.set(alert.cause, alert);
 }
 
-async function raise(about: AlertText, env: Env): Promise<void> {
-  try {
-    await inTime(registry(env).raise(about), CALL_TIMEOUT_MS);
-  } catch (thrown) {
-    logError("alert.not_raised", { cause: about.cause, error: errorText(thrown) });
+function alertNewerData(thrown: unknown, round: Round): void {
+  if (thrown instanceof NewerDataError) addAlert(newerDataAlert(thrown.object), round);
+}
+
+/** Best effort: the dead letters themselves are safe, and stand on the dashboard. */
+async function raise({ alerts, env }: Round): Promise<void> {
+  for (const alert of alerts.values()) {
+    try {
+      await inTime(registry(env).raise(alert), CALL_TIMEOUT_MS);
+    } catch (thrown) {
+      logError("alert.not_raised", { cause: alert.cause, error: errorText(thrown) });
+    }
   }
-}
-
-async function failed(
-  items: readonly Item[],
-  { reason, thrown, env }: { reason: string; thrown: unknown; env: Env },
-): Promise<void> {
-  logWarning(`consumer.${reason}`, { messages: items.length, error: errorText(thrown) });
-  for (const item of items) item.reason = reason;
-  await alertNewerData(thrown, env);
 }
 
 // --- routing ------------------------------------------------------------------------------------------------
 
-/** The table of this isolate; the Registry is asked with every batch whether it is still the current one. */
-let known: { version: number; routes: CompiledRoute[] } | null = null;
+type Table = ReturnType<typeof compileRoutes>;
 
-async function routingTable(env: Env): Promise<CompiledRoute[]> {
+/** The table of this isolate; the Registry is asked with every batch whether it is still the current one. */
+let known: { version: number; table: Table } | null = null;
+
+async function routingTable(env: Env): Promise<Table> {
   // Batches run side by side: the answer is about the table that was asked with, whatever `known` is by then.
   const held = known;
   const answer = await inTime(registry(env).routing(held?.version ?? null), CALL_TIMEOUT_MS);
-  if (answer.routes === null) return held?.routes ?? [];
-  const routes = answer.routes.map(compileRoute);
-  known = { version: answer.version, routes };
-  return routes;
+  if (answer.routes === null) return held?.table ?? { routes: [], broken: [] };
+  const table = compileRoutes(answer.routes);
+  known = { version: answer.version, table };
+  return table;
+}
+
+async function route(items: readonly Readable[], round: Round): Promise<void> {
+  let table: Table;
+  try {
+    table = await routingTable(round.env);
+  } catch (thrown) {
+    notRouted(items, { reason: "registry_unreachable", thrown }, round);
+    return;
+  }
+  const { routes, broken } = table;
+  for (const { id } of broken) addAlert(brokenRouteAlert(id), round);
+  const doubtful = items.filter(({ event }) => broken.some((each) => each.wants(event)));
+  const clear = items.filter((item) => !doubtful.includes(item));
+  const halfRouted = doubtful.map((item) => ({ item, webhookIds: wantedBy(routes, item) }));
+  await handOver([...(await record(clear, routes, round)), ...halfRouted], round);
+  // The Journal keeps the list that it gets first: such an event is recorded once all routes are understood.
+  for (const item of doubtful) round.fates.set(item, { kind: "half_routed" });
+}
+
+function wantedBy(routes: readonly CompiledRoute[], { event }: Readable): WebhookId[] {
+  return routes.filter((route) => route.wants(event)).map(({ id }) => id);
+}
+
+type Unrouted = Extract<Fate, { kind: "not_routed" }>["reason"];
+
+function notRouted(
+  items: readonly Item[],
+  { reason, thrown }: { reason: Unrouted; thrown: unknown },
+  round: Round,
+): void {
+  logWarning(`consumer.${reason}`, { messages: items.length, error: errorText(thrown) });
+  for (const item of items) round.fates.set(item, { kind: "not_routed", reason });
+  alertNewerData(thrown, round);
 }
 
 // --- Journal ------------------------------------------------------------------------------------------------
 
+/** An event, and who gets it. */
+type Routed = { item: Readable; webhookIds: WebhookId[] };
+
 /** Settles who gets each event: whoever matched when the Journal first recorded it. */
-async function record(items: readonly ReadableItem[], env: Env): Promise<void> {
-  let routes: CompiledRoute[];
-  try {
-    routes = await routingTable(env);
-  } catch (thrown) {
-    await failed(items, { reason: "registry_unreachable", thrown, env });
-    return;
-  }
-  const days = groupBy(items, ({ message }) => journalName(message.timestamp.getTime()));
-  await Promise.all(
+async function record(
+  items: readonly Readable[],
+  routes: readonly CompiledRoute[],
+  round: Round,
+): Promise<Routed[]> {
+  const wanting = items.map((item) => ({ item, webhookIds: wantedBy(routes, item) }));
+  const days = Map.groupBy(wanting, ({ item }) => journalName(item.message.timestamp.getTime()));
+  const routed = await Promise.all(
     [...days].map(async ([day, received]) => {
-      for (const part of inParts(received)) await recordPart(day, part, routes, env);
+      const recorded: Routed[] = [];
+      for (const part of inParts(received)) recorded.push(...(await recordPart(day, part, round)));
+      return recorded;
     }),
   );
+  return routed.flat();
 }
 
-async function recordPart(
-  day: string,
-  part: readonly ReadableItem[],
-  routes: readonly CompiledRoute[],
-  env: Env,
-): Promise<void> {
-  const entries = part.map(({ message, event, body }) => ({
+async function recordPart(day: string, part: Routed[], round: Round): Promise<Routed[]> {
+  const entries = part.map(({ item: { event, message, body }, webhookIds }) => ({
     ...factsOf(event),
     id: event.id,
     event: event.name,
     receivedAtMs: message.timestamp.getTime(),
-    webhookIds: routes.filter((route) => route.wants(event)).map(({ id }) => id),
+    webhookIds,
     body,
   }));
+  const items = part.map(({ item }) => item);
   try {
-    const journal = journalOf(env, day);
-    const { webhookIds } = await inTime(journal.record({ entries }), CALL_TIMEOUT_MS);
-    for (const [index, item] of part.entries()) {
-      if (webhookIds === null) {
-        item.reason = "journal_full";
-        item.hopeless = true;
-      } else {
-        item.webhookIds = webhookIds[index] ?? [];
-      }
+    const recorded = journalOf(round.env, day).record({ entries });
+    const { webhookIds } = await inTime(recorded, CALL_TIMEOUT_MS);
+    if (webhookIds !== null) {
+      return items.map((item, index) => ({ item, webhookIds: webhookIds[index] ?? [] }));
     }
+    notRouted(items, { reason: "journal_full", thrown: `Journal ${day} is full` }, round);
   } catch (thrown) {
-    await failed(part, { reason: "journal_unreachable", thrown, env });
+    notRouted(items, { reason: "journal_unreachable", thrown }, round);
   }
+  return [];
 }
 
 // --- Subscribers --------------------------------------------------------------------------------------------
 
-type Share = { item: ReadableItem; webhookId: WebhookId };
+type Share = { item: Readable; webhookId: WebhookId };
 
-async function handOver(items: readonly ReadableItem[], env: Env): Promise<void> {
-  const shares = items.flatMap((item) =>
-    (item.webhookIds ?? []).map((webhookId) => ({ item, webhookId })),
+async function handOver(routed: readonly Routed[], round: Round): Promise<void> {
+  const fateOf = new Map<Item, Fate & { kind: "routed" }>();
+  for (const { item } of routed) fateOf.set(item, { kind: "routed", owed: [], full: [] });
+  const shares = routed.flatMap(({ item, webhookIds }) =>
+    webhookIds.map((webhookId) => ({ item, webhookId })),
   );
-  const subscribers = groupBy(shares, ({ webhookId }) => webhookId);
   await Promise.all(
-    [...subscribers].map(async ([id, share]) => {
-      for (const part of inParts(share)) await handOverPart(id, part, env);
+    [...Map.groupBy(shares, ({ webhookId }) => webhookId)].map(async ([id, share]) => {
+      for (const part of inParts(share)) {
+        const taken = await accepted(id, part, round);
+        if (taken === "accepted") continue;
+        for (const { item } of part) fateOf.get(item)?.[taken].push(id);
+      }
     }),
   );
+  for (const [item, fate] of fateOf) round.fates.set(item, fate);
 }
 
-async function handOverPart(id: WebhookId, part: readonly Share[], env: Env): Promise<void> {
+/** `owed` is whatever else the object says: what a release does not understand is tried again. */
+async function accepted(
+  id: WebhookId,
+  part: readonly Share[],
+  round: Round,
+): Promise<"accepted" | "owed" | "full"> {
+  const deliveries = part.map(({ item: { event, body } }) => ({
+    id: event.id,
+    event: event.name,
+    body,
+  }));
   try {
-    const deliveries = part.map(({ item: { event, body } }) => ({
-      id: event.id,
-      event: event.name,
-      body,
-    }));
-    const subscriber = subscriberOf(env, id);
-    const { status } = await inTime(
-      subscriber.accept({ deliveries, sendNow: true }),
-      CALL_TIMEOUT_MS,
-    );
-    if (status === "full") for (const { item, webhookId } of part) item.full.push(webhookId);
+    const accepting = subscriberOf(round.env, id).accept({ deliveries, sendNow: true });
+    const { status } = await inTime(accepting, CALL_TIMEOUT_MS);
+    if (status === "full") return "full";
+    if (status === "accepted" || status === "deleted") return "accepted";
+    throw new Error(`the object answered ${status}`);
   } catch (thrown) {
-    for (const { item, webhookId } of part) item.owed.push(webhookId);
-    const items = part.map(({ item }) => item);
-    await failed(items, { reason: "subscriber_unreachable", thrown, env });
+    logWarning("consumer.subscriber_unreachable", {
+      webhookId: id,
+      messages: part.length,
+      error: errorText(thrown),
+    });
+    alertNewerData(thrown, round);
+    return "owed";
   }
-}
-
-// --- grouping -----------------------------------------------------------------------------------------------
-
-function groupBy<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }
 
 /** Splits what goes into one call at 1 MB of bodies. */
-function inParts<T extends Share | ReadableItem>(items: readonly T[]): T[][] {
+function inParts<T extends { item: Item }>(shares: readonly T[]): T[][] {
   const parts: T[][] = [];
   let bytes = Number.POSITIVE_INFINITY;
-  for (const item of items) {
-    const { length } = "item" in item ? item.item.body : item.body;
+  for (const share of shares) {
+    const { length } = share.item.body;
     if (bytes + length > MAX_CALL_BYTES) {
       parts.push([]);
       bytes = 0;
     }
-    parts.at(-1)?.push(item);
+    parts.at(-1)?.push(share);
     bytes += length;
   }
   return parts;

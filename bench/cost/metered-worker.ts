@@ -220,7 +220,10 @@ async function consume(size: number, env: Env): Promise<void> {
   });
   count("worker.queue");
   const batch = { queue: "leadterra-events", messages } as unknown as MessageBatch<ArrayBuffer>;
-  await relay.queue(batch, metered(env));
+  const afterwards: Promise<unknown>[] = [];
+  const context = { waitUntil: (work: Promise<unknown>) => void afterwards.push(work) };
+  await relay.queue(batch, metered(env), context as ExecutionContext);
+  await Promise.all(afterwards);
 }
 
 async function ringUntil(untilMs: number, env: Env): Promise<void> {

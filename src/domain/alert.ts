@@ -1,4 +1,6 @@
 /** What a person is told, and what to do about it. No secrets: of a URL only its host. */
+import type { DeadLetterReason } from "./dead-letter";
+import type { WebhookId } from "./ids";
 import type { StatusReason, Webhook } from "./webhook";
 
 /** At most one an hour is sent for each `cause`. */
@@ -27,7 +29,7 @@ export function expiringAlert(webhook: Webhook, expiresAtMs: number): AlertText 
   };
 }
 
-export function deadLetterAlert(count: number, reason: string): AlertText {
+export function deadLetterAlert(count: number, reason: DeadLetterReason): AlertText {
   return {
     cause: "dead letters",
     text: `Leadterra Relay: ${count === 1 ? "an event" : `${count} events`} could not be handed over (${reason}). Look at GET /v1/dead-letters and redrive them.`,
@@ -45,6 +47,13 @@ export function newerDataAlert(object: string): AlertText {
   return {
     cause: `newer data ${object}`,
     text: `Leadterra Relay: ${object} holds data of a newer release and takes nothing until that release is deployed again. What is for it waits in the queue for 20 hours, then goes to the dead letters.`,
+  };
+}
+
+export function brokenRouteAlert(webhookId: WebhookId): AlertText {
+  return {
+    cause: `filter ${webhookId}`,
+    text: `Leadterra Relay: the filter of webhook ${webhookId} is not understood by this release: the events that it may want wait in the queue, for 20 hours. Set its filter anew: PATCH /v1/webhooks/${webhookId}.`,
   };
 }
 

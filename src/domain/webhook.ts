@@ -66,6 +66,27 @@ export function compileRoute({ id, events, filter }: Route): CompiledRoute {
   };
 }
 
+/**
+ * Makes the routing table ready. A filter that this release does not understand is no reason to hold the events of
+ * other webhooks.
+ *
+ * @returns `broken`: the routes whose filter does not compile; they want by name alone.
+ */
+export function compileRoutes(routes: readonly Route[]): {
+  routes: CompiledRoute[];
+  broken: CompiledRoute[];
+} {
+  const compiled: { routes: CompiledRoute[]; broken: CompiledRoute[] } = { routes: [], broken: [] };
+  for (const route of routes) {
+    try {
+      compiled.routes.push(compileRoute(route));
+    } catch {
+      compiled.broken.push(compileRoute({ ...route, filter: null }));
+    }
+  }
+  return compiled;
+}
+
 /** Secrets that sign now, oldest first. */
 export function liveSecrets(secrets: readonly SigningSecret[], nowMs: number): string[] {
   return secrets

@@ -5,6 +5,7 @@
  * |---|---|---|---|---|
  * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | until redriven, deleted or erased | 1 row a message |
  */
+import { type DeadLetterReason, deadLetterReason } from "../domain/dead-letter";
 import type { EventId, WebhookId } from "../domain/ids";
 import { webhookIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
@@ -15,7 +16,7 @@ export type DeadLetter = {
   eventId: EventId | null;
   event: string | null;
   email: string | null;
-  reason: string;
+  reason: DeadLetterReason;
   receivedAtMs: number;
   failedAtMs: number;
   /** The webhooks still owed; null when the event was never routed. */
@@ -146,7 +147,7 @@ function letterOf(row: Row): DeadLetter {
     eventId: row.event_id as EventId | null,
     event: row.event,
     email: row.email,
-    reason: row.reason,
+    reason: deadLetterReason(row.reason),
     receivedAtMs: row.received_at,
     failedAtMs: row.failed_at,
     webhookIds: row.webhook_ids === null ? null : webhookIdsOf(row.webhook_ids),

@@ -75,10 +75,11 @@ const PROMISED: readonly Mutant[] = [
     name: "acknowledging a message before the Subscriber has it",
     file: "src/consumer.ts",
     edits: [
-      ["    await handOver(readable, env);\n", ""],
       [
-        "items.map((item) => finish(item, env)));",
-        "items.map((item) => finish(item, env)));\n  await handOver(readable, env);",
+        "  await handOver([...(await record(clear, routes, round)), ...halfRouted], round);",
+        `  const recorded = await record(clear, routes, round);
+         for (const { item } of recorded) round.fates.set(item, { kind: "routed", owed: [], full: [] });
+         void handOver(recorded, { ...round, fates: new Map() });`,
       ],
     ],
     suite: simulation,
@@ -100,8 +101,8 @@ const PROMISED: readonly Mutant[] = [
     file: "src/consumer.ts",
     edits: [
       [
-        "const { webhookIds } = await inTime(journal.record({ entries }), CALL_TIMEOUT_MS);",
-        `void journal.record({ entries }).catch(() => {});
+        "const { webhookIds } = await inTime(recorded, CALL_TIMEOUT_MS);",
+        `void recorded.catch(() => {});
          const webhookIds = entries.map((entry) => entry.webhookIds);`,
       ],
     ],
@@ -276,7 +277,29 @@ const MORE: readonly Mutant[] = [
   {
     name: "giving up a message whose dead letter was not kept",
     file: "src/consumer.ts",
-    edits: [["if (await keep(item, env))", "if ((await keep(item, env)) || item)"]],
+    edits: [
+      [
+        "!(await kept(item, keep, round))",
+        "!(await kept(item, keep, round)) && keep === undefined",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/consumer.test.ts" },
+  },
+  {
+    name: "letting the dead-letter queue run out of retries before its retention ends",
+    file: "wrangler.toml",
+    edits: [["retry_delay = 12600", "retry_delay = 900"]],
+    suite: { project: "domain", file: "test/domain/verdict.test.ts" },
+  },
+  {
+    name: "holding a batch for a filter that is not understood",
+    file: "src/domain/webhook.ts",
+    edits: [
+      [
+        "      compiled.broken.push(compileRoute({ ...route, filter: null }));",
+        "      throw route;",
+      ],
+    ],
     suite: { project: "worker", file: "test/worker/consumer.test.ts" },
   },
   {

@@ -140,7 +140,7 @@ class Run {
       scheduler,
       chance,
       breaks,
-      consumer: () => (batch) => consume(batch, this.#env),
+      consumer: () => (batch) => consume(batch, this.#env, AFTERWARDS),
       acknowledged: (message) => this.#acknowledged(message),
     });
     this.#env = this.#environment();
@@ -405,6 +405,9 @@ class Run {
   }
 }
 
+/** What a batch leaves to be done after it runs on by itself. */
+const AFTERWARDS = { waitUntil: (_work: Promise<unknown>) => {} };
+
 /** The consumer's isolate keeps the routing table between batches; each run begins with a new isolate. */
 async function forgetRoutes(): Promise<void> {
   const nowhere = { getByName: () => ({ record: async () => ({ webhookIds: [[]] }) }) };
@@ -415,6 +418,7 @@ async function forgetRoutes(): Promise<void> {
   await consume(
     batch as unknown as MessageBatch<ArrayBuffer>,
     { REGISTRY: registry, JOURNAL: nowhere } as unknown as Env,
+    AFTERWARDS,
   );
 }
 

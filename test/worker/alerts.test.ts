@@ -3,6 +3,7 @@ import {
   createMessageBatch,
   evictDurableObject,
   getQueueResult,
+  waitOnExecutionContext,
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
@@ -45,7 +46,8 @@ async function consume(bodies: Uint8Array[]): Promise<void> {
   }));
   const batch = createMessageBatch<ArrayBuffer>("leadterra-events", messages);
   const context = createExecutionContext();
-  await worker.queue(batch, leavingItToTheAlarm(env));
+  await worker.queue(batch, leavingItToTheAlarm(env), context);
+  await waitOnExecutionContext(context);
   await getQueueResult(batch, context);
 }
 

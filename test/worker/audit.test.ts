@@ -63,7 +63,7 @@ async function deadLetter(id: string): Promise<void> {
     eventId: `evt_${"0".repeat(26)}` as EventId,
     event: "message.sent",
     email: null,
-    reason: "given_up",
+    reason: "not_consumed" as const,
     receivedAtMs: clock.nowMs(),
     failedAtMs: clock.nowMs(),
     webhookIds: [],

@@ -1,4 +1,4 @@
-import { createMessageBatch, listDurableObjectIds } from "cloudflare:test";
+import { createExecutionContext, createMessageBatch, listDurableObjectIds } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect } from "vitest";
 import worker from "../../src/index";
@@ -113,6 +113,7 @@ async function arrive(signature?: string): Promise<string> {
   await worker.queue(
     createMessageBatch<ArrayBuffer>("leadterra-events", messages),
     leavingItToTheAlarm(env),
+    createExecutionContext(),
   );
   return (await answer.json<{ id: string }>()).id;
 }

@@ -35,8 +35,8 @@ beforeEach(async () => {
 });
 
 const fail = () => Promise.reject(new Error("the object is unreachable"));
-/** 20 retries are behind it. */
-const LAST = 21;
+/** 90 retries are behind it. */
+const LAST = 91;
 
 const withoutRegistry = () => ({ ...env, REGISTRY: diverted(env.REGISTRY, { routing: fail }) });
 const withoutJournal = () => ({ ...env, JOURNAL: diverted(env.JOURNAL, { record: fail }) });
@@ -192,6 +192,7 @@ describe("an object that does not answer", () => {
     [10, 900],
     [15, 900],
     [20, 900],
+    [90, 900],
   ])("is asked again: failure %i after %i s", async (attempts, delaySeconds) => {
     const { retried } = await consume([await newEvent()], { attempts, env: withoutJournal() });
     expect(retried).toEqual({ m0: delaySeconds });
@@ -199,7 +200,7 @@ describe("an object that does not answer", () => {
   });
 });
 
-describe("a message that was retried 20 times", () => {
+describe("a message that was retried 90 times", () => {
   it.each([
     ["Registry", withoutRegistry, "registry_unreachable"],
     ["Journal", withoutJournal, "journal_unreachable"],
@@ -245,14 +246,16 @@ describe("a message that was retried 20 times", () => {
     expect(await letters()).toEqual([]);
   });
 
-  it("comes again every 900 s when the dead letters cannot be written, and is lost never", async () => {
+  it("comes again every 3.5 hours when the dead letters cannot be written, and is lost never", async () => {
     const event = await newEvent();
     const faulty = { ...withoutJournal(), DEAD_LETTER_STORE: withoutLetters().DEAD_LETTER_STORE };
-    for (const attempts of [LAST, LAST + 1, 60]) {
+    for (const attempts of [LAST, LAST + 1, 100]) {
       const { acked, retried } = await consume([event], { attempts, env: faulty });
-      expect([acked, retried]).toEqual([[], { m0: 900 }]);
+      expect([acked, retried]).toEqual([[], { m0: 12_600 }]);
     }
-    expect((await consume([event], { attempts: 61, env: withoutJournal() })).acked).toEqual(["m0"]);
+    expect((await consume([event], { attempts: 101, env: withoutJournal() })).acked).toEqual([
+      "m0",
+    ]);
     expect(await letters()).toMatchObject([{ eventId: event.id }]);
   });
 
@@ -267,14 +270,16 @@ describe("a message that was retried 20 times", () => {
 
 describe("a body that is no event", () => {
   it.each([
-    ["not JSON", bytesOf("not JSON"), "unreadable: invalid_json"],
-    ["not UTF-8", new Uint8Array([0xff, 0xfe, 0x7b]), "unreadable: invalid_encoding"],
-    ["no envelope", bytesOf({ hello: "world" }), "unreadable: invalid_event"],
-    ["empty", new Uint8Array(), "unreadable: invalid_json"],
-  ])("(%s) is a dead letter at once", async (_, body, reason) => {
+    ["not JSON", bytesOf("not JSON")],
+    ["not UTF-8", new Uint8Array([0xff, 0xfe, 0x7b])],
+    ["no envelope", bytesOf({ hello: "world" })],
+    ["empty", new Uint8Array()],
+  ])("(%s) is a dead letter at once", async (_, body) => {
     const { acked, retried } = await consume([body]);
     expect([acked, retried]).toEqual([["m0"], {}]);
-    expect(await letters()).toMatchObject([{ eventId: null, event: null, reason, webhookIds: [] }]);
+    expect(await letters()).toMatchObject([
+      { eventId: null, event: null, reason: "unreadable", webhookIds: [] },
+    ]);
     expect(alerts()).toHaveLength(1);
   });
 
@@ -284,7 +289,7 @@ describe("a body that is no event", () => {
       env: withoutLetters(),
     });
     expect(acked).toEqual(["m1"]);
-    expect(retried).toEqual({ m0: 900 });
+    expect(retried).toEqual({ m0: 12_600 });
     expect(await tally(id)).toEqual({ pending: 1 });
   });
 });
@@ -299,16 +304,25 @@ describe("the platform's dead-letter queue", () => {
     expect(acked).toEqual(["m0", "m1"]);
     const kept = (await letters()).sort((a, b) => a.id.localeCompare(b.id));
     expect(kept).toMatchObject([
-      { id: "dl_m0", eventId: event.id, event: "message.sent", webhookIds: [] },
-      { id: "dl_m1", eventId: null, event: null, webhookIds: [] },
+      { id: "dl_m0", eventId: event.id, event: "message.sent", reason: "not_consumed" },
+      { id: "dl_m1", eventId: null, event: null, reason: "unreadable" },
     ]);
     expect(await tally(id)).toEqual({});
     expect(alerts()).toHaveLength(1);
   });
 
+  it("may have another name", async () => {
+    const own = { ...env, DEAD_LETTER_QUEUE: "staging-dead-letters" };
+    await register();
+    await consume([await newEvent()], { queue: own.DEAD_LETTER_QUEUE, env: own });
+    expect(await letters()).toMatchObject([{ reason: "not_consumed" }]);
+    expect((await consume([await newEvent()], { queue, env: own })).acked).toEqual(["m0"]);
+    expect(await letters()).toHaveLength(1);
+  });
+
   it("keeps what cannot be written", async () => {
     const { acked, retried } = await consume([await newEvent()], { queue, env: withoutLetters() });
-    expect([acked, retried]).toEqual([[], { m0: 900 }]);
+    expect([acked, retried]).toEqual([[], { m0: 12_600 }]);
   });
 });
 
@@ -402,5 +416,62 @@ describe("an object that is full", () => {
     const [letter, ...others] = await letters();
     expect(others).toEqual([]);
     expect([...(letter?.webhookIds ?? [])].sort()).toEqual([full.id, dead.id].sort());
+  });
+});
+
+describe("a route that this release does not understand", () => {
+  /** The next routing table has a filter of a later release. */
+  const laterRelease = (id: string) => ({
+    ...env,
+    REGISTRY: diverted(env.REGISTRY, {
+      routing: async () => {
+        const { version, routes } = await registry().routing(null);
+        const later = (routes ?? []).map((route) =>
+          route.id === id ? { ...route, filter: { "data.lead": { $later: 1 } } } : route,
+        );
+        return { version: version + 1_000_000, routes: later };
+      },
+    }),
+  });
+
+  it("holds back what it may want, and nothing of the others", async () => {
+    const [later, other] = [
+      await register({ events: ["message.sent"], filter: { "data.sequenceStep": 1 } }),
+      await register(),
+    ];
+    const [doubtful, clear] = [
+      await newEvent({ sequenceStep: 1 }),
+      await newEvent({ event: "message.bounced" }),
+    ];
+    const { acked, retried } = await consume([doubtful, clear], { env: laterRelease(later.id) });
+    expect(acked).toEqual(["m1"]);
+    expect(retried).toEqual({ m0: 2 });
+    expect(await tally(other.id)).toEqual({ pending: 2 });
+    expect(await tally(later.id)).toEqual({});
+    expect(alerts()).toEqual([expect.stringContaining(`filter of webhook ${later.id}`)]);
+
+    await newRoutingVersion();
+    expect((await consume([doubtful], { attempts: 2 })).acked).toEqual(["m0"]);
+    expect(await tally(later.id)).toEqual({ pending: 1 });
+    expect(await tally(other.id)).toEqual({ pending: 2 });
+    expect((await matched(doubtful.id)).sort()).toEqual([later.id, other.id].sort());
+  });
+
+  it("gets nothing that its filter does not want, once it is understood", async () => {
+    const later = await register({ filter: { "data.sequenceStep": 1 } });
+    const event = await newEvent({ sequenceStep: 2 });
+    expect((await consume([event], { env: laterRelease(later.id) })).retried).toEqual({ m0: 2 });
+    await newRoutingVersion();
+    expect((await consume([event], { attempts: 2 })).acked).toEqual(["m0"]);
+    expect(await tally(later.id)).toEqual({});
+  });
+
+  it("ends as a dead letter that is routed anew when it is redriven", async () => {
+    const later = await register();
+    const event = await newEvent();
+    await consume([event], { env: laterRelease(later.id), attempts: LAST });
+    expect(await letters()).toMatchObject([
+      { eventId: event.id, reason: "subscriber_unreachable", webhookIds: [] },
+    ]);
   });
 });

@@ -77,7 +77,7 @@ async function stage(): Promise<Ids> {
     eventId: event.id,
     event: event.event,
     email: null,
-    reason: "subscriber_unreachable",
+    reason: "subscriber_unreachable" as const,
     receivedAtMs: Date.now(),
     failedAtMs: Date.now(),
     webhookIds: null,

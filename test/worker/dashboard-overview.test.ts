@@ -124,7 +124,7 @@ describe("the overview", () => {
       eventId: id,
       event,
       email: null,
-      reason: "full",
+      reason: "full" as const,
       receivedAtMs: clock.nowMs(),
       failedAtMs: clock.nowMs(),
       webhookIds: null,

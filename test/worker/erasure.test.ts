@@ -1,4 +1,4 @@
-import { createMessageBatch, listDurableObjectIds } from "cloudflare:test";
+import { createExecutionContext, createMessageBatch, listDurableObjectIds } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
 import type { EventId, WebhookId } from "../../src/domain/ids";
@@ -62,6 +62,7 @@ async function arrive(events: object[], atMs = clock.nowMs()): Promise<EventId[]
   await worker.queue(
     createMessageBatch<ArrayBuffer>("leadterra-events", messages),
     leavingItToTheAlarm(env),
+    createExecutionContext(),
   );
   return ids;
 }
@@ -117,7 +118,7 @@ async function keepDeadLetter(id: string, eventId: EventId, email: string): Prom
     eventId,
     event: "reply.received",
     email,
-    reason: "given_up",
+    reason: "not_consumed" as const,
     receivedAtMs: clock.nowMs(),
     failedAtMs: clock.nowMs(),
     webhookIds: [`wh_${"0".repeat(26)}` as WebhookId],

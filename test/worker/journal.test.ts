@@ -1,4 +1,4 @@
-import { createMessageBatch } from "cloudflare:test";
+import { createExecutionContext, createMessageBatch } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
 import worker from "../../src";
@@ -28,7 +28,8 @@ async function consume(events: Owed[], atMs = clock.nowMs()): Promise<void> {
     attempts: 1,
     body: body.slice().buffer,
   }));
-  await worker.queue(createMessageBatch<ArrayBuffer>("leadterra-events", messages), env);
+  const batch = createMessageBatch<ArrayBuffer>("leadterra-events", messages);
+  await worker.queue(batch, env, createExecutionContext());
 }
 
 /** An event as a consumer records it. */

@@ -4,6 +4,7 @@ import {
   createMessageBatch,
   evictDurableObject,
   getQueueResult,
+  waitOnExecutionContext,
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
@@ -68,7 +69,8 @@ async function consume(body: Uint8Array) {
   };
   const batch = createMessageBatch<ArrayBuffer>("leadterra-events", [message]);
   const context = createExecutionContext();
-  await worker.queue(batch, env);
+  await worker.queue(batch, env, context);
+  await waitOnExecutionContext(context);
   return getQueueResult(batch, context);
 }
 
@@ -77,7 +79,7 @@ const letter = {
   eventId: null,
   event: null,
   email: null,
-  reason: "unreadable",
+  reason: "unreadable" as const,
   receivedAtMs: 1,
   failedAtMs: 2,
   webhookIds: null,

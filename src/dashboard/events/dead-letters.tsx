@@ -1,5 +1,7 @@
 /** /dashboard/dead-letters: what could not be handed over, why, and what to do about it. */
 import { Hono } from "hono";
+import type { DeadLetterReason } from "../../domain/dead-letter";
+import { MAX_RETRIES } from "../../domain/verdict";
 import type { Webhook } from "../../domain/webhook";
 import {
   deleteDeadLetter,
@@ -100,7 +102,7 @@ type LetterProps = { letter: DeadLetter; webhooks: readonly Webhook[] };
 
 function Letter({ letter, webhooks }: LetterProps) {
   const { id, event, reason, receivedAtMs, failedAtMs } = letter;
-  const { why, advice } = explain(reason);
+  const { why, advice } = EXPLANATIONS[reason];
   return (
     <article class="panel letter" data-row={id} aria-labelledby={`${id}-title`}>
       <h2 id={`${id}-title`}>{event ?? "A message that is no event"}</h2>
@@ -184,11 +186,13 @@ function Owed({ letter: { webhookIds, eventId }, webhooks }: LetterProps) {
 
 type Explanation = { why: string; advice: string };
 
-const OBJECTS_IN_TROUBLE =
-  "See whether Cloudflare reports trouble with Durable Objects, then redrive it.";
+const UNREACHABLE = "See whether Cloudflare reports trouble with Durable Objects, then redrive it.";
 
-/** By the reason that the consumer writes. */
-const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
+const EXPLANATIONS: Readonly<Record<DeadLetterReason, Explanation>> = {
+  unreadable: {
+    why: "What was in the queue is no event, so nobody can be given it.",
+    advice: "Redriving it would end the same way; find out who else writes to the queue.",
+  },
   not_consumed: {
     why: "The queue gave up on it before the relay could look at it.",
     advice: "Look in the log for exceptions of the Worker, then redrive it.",
@@ -202,30 +206,15 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
     advice: "Redrive it tomorrow: it goes into that day's journal.",
   },
   journal_unreachable: {
-    why: "The journal did not answer, over 20 retries.",
-    advice: OBJECTS_IN_TROUBLE,
+    why: `The journal did not answer, over ${MAX_RETRIES} retries.`,
+    advice: UNREACHABLE,
   },
   registry_unreachable: {
-    why: "The registry of webhooks did not answer, over 20 retries.",
-    advice: OBJECTS_IN_TROUBLE,
+    why: `The registry of webhooks did not answer, over ${MAX_RETRIES} retries.`,
+    advice: UNREACHABLE,
   },
   subscriber_unreachable: {
-    why: "A webhook's object did not take it, over 20 retries.",
-    advice: OBJECTS_IN_TROUBLE,
+    why: `A webhook's object did not take it, over ${MAX_RETRIES} retries.`,
+    advice: UNREACHABLE,
   },
 };
-
-function explain(reason: string): Explanation {
-  if (reason.startsWith("unreadable")) {
-    return {
-      why: "What was in the queue is no event, so nobody can be given it.",
-      advice: "Redriving it would end the same way; find out who else writes to the queue.",
-    };
-  }
-  return (
-    (Object.hasOwn(EXPLANATIONS, reason) ? EXPLANATIONS[reason] : undefined) ?? {
-      why: "It could not be handed over, over 20 retries.",
-      advice: "Look in the log for what went wrong, then redrive it.",
-    }
-  );
-}

@@ -1,5 +1,10 @@
 /** The queue, batch by batch. */
-import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
+import {
+  createExecutionContext,
+  createMessageBatch,
+  getQueueResult,
+  waitOnExecutionContext,
+} from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import worker from "../../../src";
 import type { Arrival } from "../../../src/storage/delivery-tables";
@@ -43,7 +48,8 @@ export async function consume(
     };
   }
   const context = createExecutionContext();
-  await worker.queue(batch, leavingItToTheAlarm(options.env ?? env));
+  await worker.queue(batch, leavingItToTheAlarm(options.env ?? env), context);
+  await waitOnExecutionContext(context);
   const { explicitAcks, retryMessages } = await getQueueResult(batch, context);
   const retried = retryMessages.map(({ msgId }) => [msgId, delays[msgId]]);
   return { acked: [...explicitAcks].sort(), retried: Object.fromEntries(retried) };

@@ -1,0 +1,17 @@
+/** Why a message could not be handed over. */
+export const DEAD_LETTER_REASONS = [
+  "unreadable",
+  "not_consumed",
+  "registry_unreachable",
+  "journal_unreachable",
+  "journal_full",
+  "subscriber_unreachable",
+  "full",
+] as const;
+
+export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
+
+/** As it is stored: release 0.1.0 wrote other texts too, all of them of bodies that are no event. */
+export function deadLetterReason(stored: string): DeadLetterReason {
+  return DEAD_LETTER_REASONS.find((reason) => reason === stored) ?? "unreadable";
+}
