@@ -84,6 +84,7 @@ export default defineConfig({
           name: "journey",
           include: ["test/journey/**/*.test.ts"],
           environment: "node",
+          globalSetup: "test/rig/build.ts",
         },
       },
       {
@@ -93,7 +94,7 @@ export default defineConfig({
           name: "browser",
           include: ["test/browser/**/*.test.ts"],
           environment: "node",
-          globalSetup: "test/browser/find.ts",
+          globalSetup: ["test/browser/find.ts", "test/rig/build.ts"],
         },
       },
     ],

@@ -1,7 +1,7 @@
 /** What a request waits when it needs a new isolate, beside the same for an empty Worker; and the size of the bundle. */
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { type Build, modulesOf } from "../test/crash/workerd.ts";
+import { type Build, modulesOf } from "../test/rig/workerd.ts";
 import { atMost, type Benchmark, figureOf, interleave, summary } from "./figure.ts";
 import { Connection, mustSucceed, wire } from "./load.ts";
 import { build, type Running, Stage } from "./stage.ts";

@@ -6,7 +6,7 @@
  *   node bench/cost.ts
  *   node bench/cost.ts retry-cost
  */
-import type { Build } from "../test/crash/workerd.ts";
+import type { Build } from "../test/rig/workerd.ts";
 import {
   FULL_BATCH,
   type Measured,

@@ -1,6 +1,6 @@
 /** Whether the relay delivers as much in all, however many webhooks share it. */
 
-import { mapInParallel } from "../test/crash/api.ts";
+import { mapInParallel } from "../test/rig/api.ts";
 import { atLeast, type Benchmark, figureOf, interleave, summary } from "./figure.ts";
 import type { Sink } from "./sink.ts";
 import { type Running, registerFilled, resume, Stage, settled } from "./stage.ts";

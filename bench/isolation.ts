@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { exampleEvent } from "../scripts/leadterra.ts";
 import { hanging, type Receiver, startReceiver } from "../scripts/receiver.ts";
-import { type Api, mapInParallel } from "../test/crash/api.ts";
+import { type Api, mapInParallel } from "../test/rig/api.ts";
 import { atMost, type Benchmark, type Figure, figureOf, percentile, rounded } from "./figure.ts";
 import { Stage } from "./stage.ts";
 
@@ -106,7 +106,7 @@ async function measure(
     });
     closing.defer(receiver.close);
     const registration = { url: receiver.url, events: [MEASURED] };
-    const { webhook } = await api.call<{ webhook: { id: string } }>("/webhooks", registration);
+    const webhook = await api.register(registration);
     services.push({ webhookId: webhook.id, arrivals });
   }
   const dead = await HangingWebhook.register(api);
@@ -150,10 +150,7 @@ class HangingWebhook {
 
   static async register(api: Api): Promise<HangingWebhook> {
     const receiver = await startReceiver({ behaviour: hanging });
-    const { webhook } = await api.call<{ webhook: { id: string } }>("/webhooks", {
-      url: receiver.url,
-      events: [BACKLOG],
-    });
+    const webhook = await api.register({ url: receiver.url, events: [BACKLOG] });
     await api.call(`/webhooks/${webhook.id}/pause`, {});
     return new HangingWebhook(api, webhook.id, receiver);
   }
@@ -192,7 +189,7 @@ class HangingWebhook {
 
 async function fill(api: Api, dead: HangingWebhook): Promise<void> {
   const bodies = Array.from({ length: WAITING }, () => bodyOf(BACKLOG));
-  await mapInParallel(bodies, PARALLEL_POSTS, (body) => api.post(body));
+  await mapInParallel(bodies, PARALLEL_POSTS, (body) => api.accept(body));
   while ((await dead.countWaiting()) < WAITING) await sleep(PAUSE_MS);
 }
 
@@ -218,7 +215,7 @@ async function sendAll(
     await sleep((index * 1_000) / rate);
     const body = bodyOf(MEASURED);
     const sentAtMs = Date.now();
-    return { id: await api.post(body), sentAtMs };
+    return { id: await api.accept(body), sentAtMs };
   });
   const sent = await Promise.all(posts);
   const owed = sent.flatMap((event) => services.map((service) => ({ ...event, ...service })));

@@ -1,7 +1,7 @@
 /** What Linux says of a workerd: its memory, and whether it still works. */
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Workerd } from "../test/crash/workerd.ts";
+import type { Running } from "./stage.ts";
 
 const KIB_PER_MB = 1024;
 const LOOK_EVERY_MS = 100;
@@ -14,7 +14,7 @@ const GIVE_UP_AFTER_MS = 120_000;
 const FIELDS_BEFORE_UTIME = 11;
 
 /** Resident memory in MB. */
-export function memoryOf(workerd: Workerd): number {
+export function memoryOf(workerd: Running): number {
   return sum(
     childrenOf(workerd).map((child) => {
       const status = readFileSync(`/proc/${child}/status`, "utf8");
@@ -27,7 +27,7 @@ export function memoryOf(workerd: Workerd): number {
  * Resolves when it has nothing left to do: what it was asked for and answered may still be under way, as the writes
  * to KV that no answer waits for. @returns how long that took, in milliseconds.
  */
-export async function quiet(workerd: Workerd): Promise<number> {
+export async function quiet(workerd: Running): Promise<number> {
   const startMs = performance.now();
   let before = ticksOf(workerd);
   for (let looks = 0; looks < QUIET_LOOKS; ) {
@@ -40,7 +40,7 @@ export async function quiet(workerd: Workerd): Promise<number> {
   return performance.now() - startMs - QUIET_LOOKS * LOOK_EVERY_MS;
 }
 
-function ticksOf(workerd: Workerd): number {
+function ticksOf(workerd: Running): number {
   return sum(
     childrenOf(workerd).map((child) => {
       // The name, in brackets, may hold spaces.
@@ -51,7 +51,7 @@ function ticksOf(workerd: Workerd): number {
 }
 
 /** The processes that miniflare started: that is workerd. */
-function childrenOf({ processId }: Workerd): string[] {
+function childrenOf({ processId }: Running): string[] {
   const tasks = `/proc/${processId}/task`;
   return readdirSync(tasks)
     .flatMap((task) => readFileSync(`${tasks}/${task}/children`, "utf8").trim().split(" "))

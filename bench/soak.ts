@@ -2,7 +2,7 @@
  * Minutes at half of what the relay can take: whether memory and latency stay what they are, and whether every event
  * that was accepted arrived, and arrived once.
  */
-import { mapInParallel } from "../test/crash/api.ts";
+import { mapInParallel } from "../test/rig/api.ts";
 import { eventIdOf, signedRequest, signedRequests } from "./events.ts";
 import { type Benchmark, type Figure, median, percentile, rounded } from "./figure.ts";
 import { type Paced, pace, saturate } from "./load.ts";

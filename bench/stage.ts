@@ -1,14 +1,9 @@
 /** What a benchmark needs around it: Workers that run, services that receive; and all of it gone at the end. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Api } from "../test/crash/api.ts";
-import {
-  type Build,
-  buildWorker,
-  startWorkerd,
-  temporaryDirectory,
-  type Workerd,
-} from "../test/crash/workerd.ts";
+import type { Api } from "../test/rig/api.ts";
+import { Relay } from "../test/rig/relay.ts";
+import { type Build, buildWorker } from "../test/rig/workerd.ts";
 import { exampleBody } from "./events.ts";
 import { Connection, mustSucceed, wire } from "./load.ts";
 import { type Sink, startSink } from "./sink.ts";
@@ -51,31 +46,17 @@ export function build(name: WorkerName): Promise<Build> {
   return made;
 }
 
-/** A Worker that runs, with its state in a directory of its own. */
-export type Running = Workerd & { api: Api };
+/** A Worker that runs. */
+export type Running = { api: Api; url: string; processId: number };
 
 export class Stage implements AsyncDisposable {
   readonly #closing = new AsyncDisposableStack();
 
   /** Starts a Worker behind a socket of its own. @param vars added to what every Worker here is given. */
   async start(name: WorkerName, vars: Readonly<Record<string, string>> = {}): Promise<Running> {
-    const state = temporaryDirectory(`bench-${name}`);
-    this.#closing.defer(state.remove);
-    const api = new Api();
-    const workerd = await startWorkerd({
-      build: await build(name),
-      stateDirectory: state.directory,
-      directSocket: true,
-      vars: {
-        LEADTERRA_SIGNING_SECRETS: api.signingSecret,
-        API_KEYS: api.apiKey,
-        ALLOW_PRIVATE_DESTINATIONS: "true",
-        ...vars,
-      },
-    });
-    this.#closing.defer(workerd.kill);
-    api.url = workerd.url;
-    return { ...workerd, api };
+    const options = { build: await build(name), variables: vars, directSocket: true };
+    const relay = this.#closing.use(await Relay.start(options));
+    return { api: relay, url: relay.url, processId: relay.processId };
   }
 
   async sink(): Promise<Sink> {
@@ -91,11 +72,7 @@ export class Stage implements AsyncDisposable {
 
 /** Registers a webhook for everything. @returns its id. */
 export async function register(api: Api, url: string): Promise<string> {
-  const { webhook } = await api.call<{ webhook: { id: string } }>("/webhooks", {
-    url,
-    events: ["*"],
-  });
-  return webhook.id;
+  return (await api.register({ url })).id;
 }
 
 /** Registers a webhook that is held, with so many deliveries waiting; the relay must be `relayFilled`. */

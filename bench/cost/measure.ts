@@ -1,5 +1,5 @@
 /** What is counted: batches of a relay in its steady state, what the passing of time costs, and a delivery that fails. */
-import type { Build } from "../../test/crash/workerd.ts";
+import type { Build } from "../../test/rig/workerd.ts";
 import { type Counts, MeteredRelay } from "./metered-relay.ts";
 import { add, times, type Usage, usage } from "./prices.ts";
 

@@ -1,12 +1,7 @@
 /** The relay with meters (`metered-worker.ts`), run and driven from outside. */
 import { join } from "node:path";
-import { Api } from "../../test/crash/api.ts";
-import {
-  type Build,
-  buildWorker,
-  startWorkerd,
-  temporaryDirectory,
-} from "../../test/crash/workerd.ts";
+import { Relay } from "../../test/rig/relay.ts";
+import { type Build, buildWorker } from "../../test/rig/workerd.ts";
 
 /**
  * By what was counted: `worker.fetch`, `kv.read`, `queue.write`, `rpc.Journal`, `alarm.Subscriber`, `read.Journal.SELECT events`,
@@ -23,34 +18,19 @@ export function buildMeteredWorker(): Promise<Build> {
 }
 
 export class MeteredRelay implements AsyncDisposable {
-  readonly #api = new Api();
-  readonly #closing = new AsyncDisposableStack();
+  readonly #relay: Relay;
   #nowMs = 0;
   #events = 0;
   #webhooks = 0;
 
+  private constructor(relay: Relay) {
+    this.#relay = relay;
+  }
+
   /** @param vars as in wrangler.toml. */
   static async start(build: Build, vars: Readonly<Record<string, string>>): Promise<MeteredRelay> {
-    const relay = new MeteredRelay();
-    try {
-      const state = temporaryDirectory("cost");
-      relay.#closing.defer(state.remove);
-      const secrets = {
-        LEADTERRA_SIGNING_SECRETS: relay.#api.signingSecret,
-        API_KEYS: relay.#api.apiKey,
-      };
-      const workerd = await startWorkerd({
-        build,
-        stateDirectory: state.directory,
-        vars: { ...secrets, ...vars },
-      });
-      relay.#closing.defer(workerd.kill);
-      relay.#api.url = workerd.url;
-      return relay;
-    } catch (thrown) {
-      await relay[Symbol.asyncDispose]();
-      throw thrown;
-    }
+    const variables = { ALLOW_PRIVATE_DESTINATIONS: "false", ...vars };
+    return new MeteredRelay(await Relay.start({ build, variables }));
   }
 
   get nowMs(): number {
@@ -69,7 +49,7 @@ export class MeteredRelay implements AsyncDisposable {
 
   /** Registers a webhook for everything. */
   async register(): Promise<void> {
-    await this.#api.call("/webhooks", { url: "https://receiver.example/in", events: ["*"] });
+    await this.#relay.register({ url: "https://receiver.example/in" });
     this.#webhooks += 1;
   }
 
@@ -80,7 +60,7 @@ export class MeteredRelay implements AsyncDisposable {
 
   /** Posts so many new events, and lets the consumer have them in one batch. */
   async send(events: number): Promise<void> {
-    for (let left = events; left > 0; left--) await this.#api.post(this.#newEvent());
+    for (let left = events; left > 0; left--) await this.#relay.accept(this.#newEvent());
     await this.#drive(`consume?size=${events}`);
   }
 
@@ -106,7 +86,7 @@ export class MeteredRelay implements AsyncDisposable {
   }
 
   async #drive(call: string): Promise<Counts> {
-    const response = await fetch(`${this.#api.url}/meter/${call}`, { method: "POST" });
+    const response = await this.#relay.fetch(`/meter/${call}`, { method: "POST" });
     const text = await response.text();
     if (!response.ok) throw new Error(`${call} answered ${response.status} ${text}`);
     return JSON.parse(text);
@@ -132,6 +112,6 @@ export class MeteredRelay implements AsyncDisposable {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#closing.disposeAsync();
+    return this.#relay.close();
   }
 }

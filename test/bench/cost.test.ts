@@ -10,7 +10,7 @@ import {
   usagePerEvent,
 } from "../../bench/cost/measure.ts";
 import { buildMeteredWorker, type Counts } from "../../bench/cost/metered-relay.ts";
-import type { Build } from "../crash/workerd.ts";
+import type { Build } from "../rig/workerd.ts";
 
 let build: Build;
 

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { Locator, Page } from "playwright-core";
 import { expect, it } from "vitest";
-import { answering } from "../journey/receiver.ts";
 import { API_KEY } from "../journey/relay.ts";
+import { answering } from "../rig/receiver.ts";
 import { describeInBrowser, pagesOf, type Rig, signIn } from "./rig.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -51,7 +51,7 @@ async function stage(rig: Rig): Promise<Record<string, string>> {
   };
   const failing = await rig.register({ url: `${rig.service.url}/bad/${LONG}`, description: LONG });
   const other = await rig.register({ description: "CRM", headers: { "x-team": "sales" } });
-  await rig.relay.api("POST", `/v1/webhooks/${other.id}/pause`);
+  await rig.relay.request("POST", `/v1/webhooks/${other.id}/pause`);
   const eventId = await rig.relay.accept({
     event: `campaign.${LONG.slice(0, 100)}`,
     data: {
@@ -149,7 +149,7 @@ describeInBrowser("the dashboard", (rig) => {
 });
 
 async function newestWebhook({ relay }: Rig): Promise<{ id: string; ordered: boolean }> {
-  const { body } = await relay.api("GET", "/v1/webhooks");
+  const { body } = await relay.request("GET", "/v1/webhooks");
   const [webhook] = (body as { data: { id: string; ordered: boolean }[] }).data;
   if (webhook === undefined) throw new Error("there is no webhook");
   return webhook;

@@ -1,7 +1,7 @@
 /** Strangers fill what the pages show: leads, services, campaigns, links. It must come out as text, everywhere. */
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
-import { answering } from "../journey/receiver.ts";
+import { answering } from "../rig/receiver.ts";
 import { describeInBrowser, pagesOf, type Rig } from "./rig.ts";
 
 const IMAGE = "<img src=x onerror=alert(1)>";

@@ -1,7 +1,7 @@
 /** What the two people do whom the dashboard is for: connect a service, and put one right that gets nothing. */
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
-import { answering } from "../journey/receiver.ts";
+import { answering } from "../rig/receiver.ts";
 import { describeInBrowser } from "./rig.ts";
 
 const BODY = "Billing is being upgraded.";
@@ -138,7 +138,7 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await page.reload();
     expect(await page.content()).not.toContain(secret);
     expect(await secretOn(page)).toBe("");
-    const { body } = await rig.relay.api("GET", "/v1/audit");
+    const { body } = await rig.relay.request("GET", "/v1/audit");
     const { data } = body as { data: { action: string; webhookId: string }[] };
     const rotations = data.filter(
       ({ action, webhookId }) => action.includes("rotated") && webhookId === webhook.id,

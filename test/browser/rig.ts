@@ -8,8 +8,10 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playw
 import { afterAll, afterEach, beforeAll, describe, expect, inject } from "vitest";
 import { launchChromium } from "../../scripts/chromium.ts";
 import { listen } from "../../scripts/loopback.ts";
-import { answering, Receiver } from "../journey/receiver.ts";
-import { API_KEY, type RegisteredWebhook, type Relay, startRelay } from "../journey/relay.ts";
+import { API_KEY, relayOptions } from "../journey/relay.ts";
+import type { RegisteredWebhook } from "../rig/api.ts";
+import { answering, Receiver } from "../rig/receiver.ts";
+import { Relay } from "../rig/relay.ts";
 
 /** How long a page may take to show what has happened; it asks every two seconds at first. */
 const PATIENCE_MS = 15_000;
@@ -43,7 +45,7 @@ export function describeInBrowser(name: string, tests: (rig: Rig) => void): void
     beforeAll(async () => {
       const server = createServer({ requestTimeout: 0, headersTimeout: 0 });
       [rig.relay, rig.browser, rig.service] = await Promise.all([
-        startRelay({}, { entrypoint: "test/browser/worker.ts" }),
+        Relay.start(relayOptions()),
         launchChromium(executable ?? ""),
         listen(server).then((port) => new Receiver(server, port, answering(200))),
       ]);
@@ -60,7 +62,7 @@ export function describeInBrowser(name: string, tests: (rig: Rig) => void): void
     });
 
     rig.open = async (options = {}) => {
-      const context = await rig.browser.newContext({ baseURL: rig.relay.origin, ...options });
+      const context = await rig.browser.newContext({ baseURL: rig.relay.url, ...options });
       contexts.push(context);
       context.setDefaultTimeout(PATIENCE_MS);
       await watch(context, rig);
@@ -72,15 +74,7 @@ export function describeInBrowser(name: string, tests: (rig: Rig) => void): void
       await page.waitForURL(/\/dashboard$/);
       return page;
     };
-    rig.register = async (draft = {}) => {
-      const { status, body, text } = await rig.relay.api("POST", "/v1/webhooks", {
-        url: `${rig.service.url}/in`,
-        events: ["*"],
-        ...draft,
-      });
-      if (status !== 201) throw new Error(`not registered: ${status} ${text}`);
-      return (body as { webhook: RegisteredWebhook }).webhook;
-    };
+    rig.register = (draft = {}) => rig.relay.register({ url: `${rig.service.url}/in`, ...draft });
     rig.keepDeadLetter = async (draft) => {
       const body = JSON.stringify(draft);
       const { status } = await rig.relay.fetch("/test/dead-letters", { method: "POST", body });
@@ -112,7 +106,7 @@ async function watch(context: BrowserContext, { offences, relay }: Rig): Promise
   });
   context.on("request", (request) => {
     const { origin, protocol } = new URL(request.url());
-    if (origin === relay.origin || protocol === "data:" || origin === "null") return;
+    if (origin === relay.url || protocol === "data:" || origin === "null") return;
     // A page of another site, which a test opens itself.
     if (request.isNavigationRequest()) return;
     offences.push(`a request to ${request.url()} from ${request.frame().url()}`);

@@ -24,7 +24,7 @@ describeInBrowser("signing in", (rig) => {
 
   it("leads a link from another site to its page, still signed in", async () => {
     const page = await rig.signedIn();
-    const target = `${rig.relay.origin}/dashboard/audit`;
+    const target = `${rig.relay.url}/dashboard/audit`;
     await page.goto(await anotherSite(target));
     await page.getByRole("link", { name: "look" }).click();
     await page.waitForURL(target);
@@ -33,7 +33,7 @@ describeInBrowser("signing in", (rig) => {
 
   it("asks whoever follows a link from another site to sign in first, and leads there then", async () => {
     const page = await rig.open();
-    const target = `${rig.relay.origin}/dashboard/events?email=ava@acmecorp.com`;
+    const target = `${rig.relay.url}/dashboard/events?email=ava@acmecorp.com`;
     await page.goto(await anotherSite(target));
     await page.getByRole("link", { name: "look" }).click();
     await page.getByLabel("API key").fill(API_KEY);

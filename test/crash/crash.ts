@@ -6,7 +6,7 @@
  */
 import { randomInt } from "node:crypto";
 import { INTERRUPTED, readOptions, readWholeNumber, runCommand } from "../../scripts/command.ts";
-import type { SideAccount } from "./account.ts";
+import type { SideAccount } from "../rig/account.ts";
 import { type CrashReport, runCrashRig } from "./rig.ts";
 
 /** What is overdue must leave so soon after the relay is up again. */

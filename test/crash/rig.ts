@@ -7,17 +7,12 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exampleEvent } from "../../scripts/leadterra.ts";
+import { accountOf, isSuccess, type ReportedDelivery, type SideAccount } from "../rig/account.ts";
+import { type Delivery, mapInParallel } from "../rig/api.ts";
+import { Relay } from "../rig/relay.ts";
+import { buildWorker } from "../rig/workerd.ts";
 import { Chance } from "../simulation/chance.ts";
-import { accountOf, isSuccess, type ReportedDelivery, type SideAccount } from "./account.ts";
-import { Api, type Delivery, mapInParallel } from "./api.ts";
 import { HANGING, PLANS, Service } from "./services.ts";
-import {
-  type Build,
-  buildWorker,
-  startWorkerd,
-  temporaryDirectory,
-  type Workerd,
-} from "./workerd.ts";
 
 /** Short, so that a run of minutes sees every retry; many, so that none is given up on. */
 const RETRY_WAIT_MS = 1_000;
@@ -76,23 +71,21 @@ export type CrashReport = {
 /** Runs the rig. @throws when the relay does not start, does not accept, or does not come to rest. */
 export async function runCrashRig(options: CrashOptions): Promise<CrashReport> {
   const build = await buildWorker();
-  const state = temporaryDirectory("crash");
-  const rig = new Rig(options, build, state.directory);
+  // What Leadterra sends again goes all the way, and meets the Subscribers alone.
+  const variables = { RETRY_SCHEDULE, IDEMPOTENCY_TTL: "0" };
+  const rig = new Rig(options, new Relay({ build, variables }));
   try {
     return await rig.run();
   } finally {
     await rig.close();
     build.remove();
-    state.remove();
   }
 }
 
 class Rig {
   readonly #options: CrashOptions;
-  readonly #build: Build;
-  readonly #stateDirectory: string;
+  readonly #relay: Relay;
   readonly #chance: Chance;
-  readonly #api = new Api();
   readonly #services: Service[] = [];
   /** Every event that was accepted. */
   readonly #bodies = new Map<string, Buffer>();
@@ -101,15 +94,13 @@ class Rig {
   readonly #restarts: Restart[] = [];
   readonly #startsMs: number[] = [];
   readonly #errors: string[] = [];
-  #relay: Workerd | null = null;
   #life = 0;
   /** Since when each service has had something overdue in this life, Unix milliseconds. */
   #overdue = new Map<Service, number>();
 
-  constructor(options: CrashOptions, build: Build, stateDirectory: string) {
+  constructor(options: CrashOptions, relay: Relay) {
     this.#options = options;
-    this.#build = build;
-    this.#stateDirectory = stateDirectory;
+    this.#relay = relay;
     this.#chance = new Chance(options.seed);
   }
 
@@ -117,7 +108,7 @@ class Rig {
     await this.#start();
     for (const plan of [...PLANS, ...(this.#options.hang ? [HANGING] : [])]) {
       const life = () => this.#life;
-      const host = { api: this.#api, chance: this.#chance, life };
+      const host = { api: this.#relay, chance: this.#chance, life };
       this.#services.push(await Service.open(plan, host));
     }
     await this.#send();
@@ -146,13 +137,13 @@ class Rig {
       kills,
       startsMs: this.#startsMs,
       restarts: this.#restarts,
-      errors: [...this.#errors, ...errorsOf(this.#relay)],
+      errors: [...this.#errors, ...errorsAmong(this.#relay.complaints)],
       problems,
     };
   }
 
   async close(): Promise<void> {
-    await this.#relay?.kill();
+    await this.#relay.close();
     for (const service of this.#services) await service.close();
   }
 
@@ -164,33 +155,15 @@ class Rig {
 
   async #start(): Promise<void> {
     const startedAtMs = Date.now();
-    this.#relay = await startWorkerd(this.#workerdOptions());
-    this.#api.url = this.#relay.url;
-    this.#startsMs.push(this.#relay.upAtMs - startedAtMs);
-    this.#noteOverdue(this.#relay.upAtMs);
-  }
-
-  #workerdOptions() {
-    return {
-      build: this.#build,
-      stateDirectory: this.#stateDirectory,
-      vars: {
-        LEADTERRA_SIGNING_SECRETS: this.#api.signingSecret,
-        API_KEYS: this.#api.apiKey,
-        ALLOW_PRIVATE_DESTINATIONS: "true",
-        RETRY_SCHEDULE,
-        // What Leadterra sends again goes all the way, and meets the Subscribers alone.
-        IDEMPOTENCY_TTL: "0",
-      },
-    };
+    const upAtMs = await this.#relay.start();
+    this.#startsMs.push(upAtMs - startedAtMs);
+    this.#noteOverdue(upAtMs);
   }
 
   async #crash(): Promise<void> {
     this.#noteRestarts();
     this.#crashes.push(Date.now());
-    await this.#relay?.kill();
-    this.#errors.push(...errorsOf(this.#relay));
-    this.#relay = null;
+    this.#errors.push(...errorsAmong(await this.#relay.kill()));
     await sleep(LAST_BYTES_MS);
     this.#life += 1;
   }
@@ -199,16 +172,13 @@ class Rig {
   async #startAndKillEarly(): Promise<void> {
     const lifeMs = this.#chance.between(0, MAX_EARLY_LIFE_MS);
     const { promise: killed, resolve } = Promise.withResolvers<void>();
-    const starting = startWorkerd({
-      ...this.#workerdOptions(),
-      onSpawn: (kill) => {
-        void sleep(lifeMs)
-          .then(() => {
-            this.#crashes.push(Date.now());
-            return kill();
-          })
-          .then(resolve);
-      },
+    const starting = this.#relay.start((kill) => {
+      void sleep(lifeMs)
+        .then(() => {
+          this.#crashes.push(Date.now());
+          return kill();
+        })
+        .then(resolve);
     });
     await Promise.all([starting.catch(() => null), killed]);
     await sleep(LAST_BYTES_MS);
@@ -248,9 +218,9 @@ class Rig {
     const repeats =
       old.length === 0 ? [] : this.#times(REPEATS_PER_SET, () => this.#chance.pick(old));
     const bodies = this.#times(this.#options.setSize ?? SET_SIZE, () => this.#newBody());
-    await mapInParallel(repeats, PARALLEL_CALLS, (body) => this.#api.post(body));
+    await mapInParallel(repeats, PARALLEL_CALLS, (body) => this.#relay.accept(body));
     await mapInParallel(bodies, PARALLEL_CALLS, async (body) => {
-      this.#bodies.set(await this.#api.post(body), body);
+      this.#bodies.set(await this.#relay.accept(body), body);
     });
     await Promise.all(this.#services.map((service) => this.#whenAccepted(service, sinceMs)));
   }
@@ -286,7 +256,7 @@ class Rig {
     const query = `?since=${new Date(sinceMs).toISOString()}`;
     const endsAtMs = Date.now() + ACCEPTED_WITHIN_MS;
     for (;;) {
-      const newestFirst = await this.#api.all<Delivery>(path + query);
+      const newestFirst = await this.#relay.all<Delivery>(path + query);
       const listed = new Set(newestFirst.map(({ eventId }) => eventId));
       if ([...missing.keys()].every((id) => listed.has(id))) {
         for (const { eventId: id } of newestFirst.reverse()) {
@@ -313,7 +283,7 @@ class Rig {
 
   async #countPending(): Promise<number> {
     const lists = this.#answering.map(({ webhookId }) =>
-      this.#api.all<Delivery>(`/webhooks/${webhookId}/deliveries?status=pending`),
+      this.#relay.all<Delivery>(`/webhooks/${webhookId}/deliveries?status=pending`),
     );
     return (await Promise.all(lists)).flat().length;
   }
@@ -344,9 +314,9 @@ class Rig {
     const sides: SideAccount[] = [];
     for (const { name, webhookId, ordered, hangs, owed, requests } of this.#services) {
       const path = `/webhooks/${webhookId}/deliveries`;
-      const deliveries = (await this.#api.all<Delivery>(path)).reverse();
+      const deliveries = (await this.#relay.all<Delivery>(path)).reverse();
       const reported = await mapInParallel(deliveries, PARALLEL_CALLS, ({ eventId }) =>
-        this.#api.call<ReportedDelivery>(`${path}/${eventId}`),
+        this.#relay.call<ReportedDelivery>(`${path}/${eventId}`),
       );
       const crashes = this.#crashes;
       sides.push(accountOf({ name, ordered, hangs, owed, requests, reported, crashes }));
@@ -356,8 +326,8 @@ class Rig {
 
   /** The Journal has every accepted event and no other; nothing was given up on before it reached a Subscriber. */
   async #problemsOfRelay(): Promise<string[]> {
-    const recorded = await this.#api.all<{ id: string }>("/events");
-    const letters = await this.#api.all<{ reason: string }>("/dead-letters");
+    const recorded = await this.#relay.all<{ id: string }>("/events");
+    const letters = await this.#relay.all<{ reason: string }>("/dead-letters");
     const unknown = recorded.filter(({ id }) => !this.#bodies.has(id)).length;
     const missing = this.#bodies.size - (recorded.length - unknown);
     const twice = recorded.length - new Set(recorded.map(({ id }) => id)).size;
@@ -389,8 +359,8 @@ function firstDueAtMs(service: Service): number | null {
   return dues.length === 0 ? null : Math.min(...dues);
 }
 
-function errorsOf(relay: Workerd | null): string[] {
-  return (relay?.complaints ?? []).filter((line) => !line.includes('"level":"warning"'));
+function errorsAmong(complaints: readonly string[]): string[] {
+  return complaints.filter((line) => !line.includes('"level":"warning"'));
 }
 
 function sum(sides: readonly SideAccount[], field: "owed" | "duplicates"): number {

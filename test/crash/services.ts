@@ -5,9 +5,9 @@ import {
   type ReceivedRequest,
   startReceiver,
 } from "../../scripts/receiver.ts";
+import type { AcceptedEvent, Request } from "../rig/account.ts";
+import type { Api } from "../rig/api.ts";
 import type { Chance } from "../simulation/chance.ts";
-import type { AcceptedEvent, Request } from "./account.ts";
-import type { Api } from "./api.ts";
 
 /** The part of an envelope that webhooks choose by. */
 type Envelope = { event: string; data: { reply?: { classification?: string } } };
@@ -105,10 +105,8 @@ export class Service {
       onRequest: (request: ReceivedRequest) => requests.push({ ...request, life: life() }),
     });
     try {
-      const { webhook } = await api.call<{ webhook: { id: string; signingSecret: string } }>(
-        "/webhooks",
-        { url: `${receiver.url}/${plan.name}`, ...plan.registration },
-      );
+      const url = `${receiver.url}/${plan.name}`;
+      const webhook = await api.register({ url, ...plan.registration });
       receiver.secret = webhook.signingSecret;
       return new Service(plan, webhook.id, { requests, close: receiver.close });
     } catch (thrown) {

@@ -6,8 +6,9 @@ import Ajv, { type ValidateFunction } from "ajv/dist/2020.js";
 import createClient, { type Client } from "openapi-fetch";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DOCUMENTED_REPLY } from "../../scripts/leadterra.ts";
-import { answering, GENUINE, inTurn, PATIENCE_MS, startReceiver, verdicts } from "./receiver.ts";
-import { API_KEY, type Relay, startRelay } from "./relay.ts";
+import { PATIENCE_MS } from "../rig/api.ts";
+import { answering, GENUINE, inTurn, startReceiver, verdicts } from "../rig/receiver.ts";
+import { API_KEY, type JourneyRelay, startRelay } from "./relay.ts";
 
 type Json = Record<string, unknown>;
 type Media = { schema: Json; example?: unknown };
@@ -22,7 +23,7 @@ type Document = {
 };
 type Named = { method: string; path: string; operation: Operation };
 
-let relay: Relay;
+let relay: JourneyRelay;
 let document: Document;
 
 beforeAll(async () => {
@@ -85,7 +86,7 @@ async function ask<T = Json>(
   { params = {}, body, query = {} }: Given = {},
 ): Promise<{ status: number; data: T }> {
   const { method, path, operation } = named(operationId);
-  const client: Client<Record<string, never>> = createClient({ baseUrl: relay.origin });
+  const client: Client<Record<string, never>> = createClient({ baseUrl: relay.url });
   const request = client.request as unknown as (
     method: string,
     path: string,
@@ -318,13 +319,13 @@ describe("code written against Leadterra's API", () => {
         signingSecret: expect.stringMatching(/^whsec_[A-Za-z0-9+/]{43}=$/),
       },
     });
-    await relay.api("DELETE", `/v1/webhooks/${answer.webhook.id}`);
+    await relay.request("DELETE", `/v1/webhooks/${answer.webhook.id}`);
   });
 });
 
 describe("a client that sends Content-Length: 0 with a GET", () => {
   it("is answered as any other", async () => {
-    const asked = request(`${relay.origin}/v1/webhooks`, {
+    const asked = request(`${relay.url}/v1/webhooks`, {
       headers: { authorization: `Bearer ${API_KEY}`, "content-length": "0" },
     }).end();
     const [answer] = (await once(asked, "response")) as [IncomingMessage];

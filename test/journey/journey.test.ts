@@ -8,8 +8,8 @@ import {
   silence,
   startReceiver,
   verdicts,
-} from "./receiver.ts";
-import { READ_ONLY_API_KEY, type Relay, SIGNING_SECRET, startRelay } from "./relay.ts";
+} from "../rig/receiver.ts";
+import { type JourneyRelay, READ_ONLY_API_KEY, SIGNING_SECRET, startRelay } from "./relay.ts";
 
 /** Longer than a test is patient: nothing here may hang on a timeout. */
 const DELIVERY_TIMEOUT = "60s";
@@ -17,7 +17,7 @@ const DELIVERY_TIMEOUT = "60s";
 const TRANSPORT_HEADERS = new Set(["host", "content-length", "connection", "cf-worker"]);
 const ISO_TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 
-let relay: Relay;
+let relay: JourneyRelay;
 
 beforeAll(async () => {
   relay = await startRelay({ DELIVERY_TIMEOUT });
@@ -238,7 +238,7 @@ describe("an event", () => {
 
 describe("a webhook", () => {
   it("is registered as at Leadterra, and answered with its secret", async () => {
-    const { status, body } = await relay.api("POST", "/v1/webhooks", {
+    const { status, body } = await relay.request("POST", "/v1/webhooks", {
       url: "https://your-app.com/webhooks/leadterra",
       events: ["campaign.started", "message.sent", "message.bounced", "reply.received"],
     });
@@ -263,7 +263,7 @@ describe("a webhook", () => {
       },
     });
     const { webhook } = body as { webhook: { id: string } };
-    expect((await relay.api("DELETE", `/v1/webhooks/${webhook.id}`)).status).toBe(204);
+    expect((await relay.request("DELETE", `/v1/webhooks/${webhook.id}`)).status).toBe(204);
   });
 
   it("signs with a secret that was given", async () => {
@@ -322,8 +322,8 @@ describe("a webhook", () => {
     const webhook = await relay.register(draft);
 
     const answers = [
-      await relay.api("POST", "/v1/webhooks", { ...draft, headers: { [name]: "x" } }),
-      await relay.api("PATCH", `/v1/webhooks/${webhook.id}`, { headers: { [name]: "x" } }),
+      await relay.request("POST", "/v1/webhooks", { ...draft, headers: { [name]: "x" } }),
+      await relay.request("PATCH", `/v1/webhooks/${webhook.id}`, { headers: { [name]: "x" } }),
     ];
 
     for (const { status, body } of answers) {
@@ -345,7 +345,7 @@ describe("a webhook", () => {
     ["that is too long", `https://crm.example.com/${"a".repeat(2048)}`, /2048/],
     ["that is none", "crm.example.com/in", /https:/],
   ])("is refused with the reason for a URL %s", async (_, url, reason) => {
-    const { status, body } = await relay.api("POST", "/v1/webhooks", { url, events: ["*"] });
+    const { status, body } = await relay.request("POST", "/v1/webhooks", { url, events: ["*"] });
 
     expect(status).toBe(422);
     expect(body).toMatchObject({
@@ -356,9 +356,9 @@ describe("a webhook", () => {
   });
 
   it("is refused for a URL of the relay itself", async () => {
-    const url = `${relay.origin}/webhooks/leadterra`;
+    const url = `${relay.url}/webhooks/leadterra`;
 
-    const { status, body } = await relay.api("POST", "/v1/webhooks", { url, events: ["*"] });
+    const { status, body } = await relay.request("POST", "/v1/webhooks", { url, events: ["*"] });
 
     expect(status).toBe(422);
     const message = expect.stringContaining("relay itself");
@@ -461,20 +461,20 @@ describe("a webhook", () => {
     const first = await relay.accept(newEvent(name));
     await relay.finished(webhook.id, first);
 
-    const deleted = await relay.api("DELETE", `/v1/webhooks/${webhook.id}`);
+    const deleted = await relay.request("DELETE", `/v1/webhooks/${webhook.id}`);
     const second = await relay.accept(newEvent(name));
     await relay.finished(other.id, second);
 
     expect(deleted).toMatchObject({ status: 204, text: "" });
     expect(eventIds(receiver.requests)).toEqual([first]);
     for (const path of ["", "/deliveries", `/deliveries/${first}`]) {
-      const { status, body } = await relay.api("GET", `/v1/webhooks/${webhook.id}${path}`);
+      const { status, body } = await relay.request("GET", `/v1/webhooks/${webhook.id}${path}`);
       expect([path, status]).toEqual([path, 404]);
       expect(body).toMatchObject({ code: "not_found" });
     }
-    const { body } = await relay.api("GET", "/v1/webhooks?limit=250");
+    const { body } = await relay.request("GET", "/v1/webhooks?limit=250");
     expect(JSON.stringify(body)).not.toContain(webhook.id);
-    expect((await relay.api("DELETE", `/v1/webhooks/${webhook.id}`)).status).toBe(404);
+    expect((await relay.request("DELETE", `/v1/webhooks/${webhook.id}`)).status).toBe(404);
   });
 
   it("to a private host is held to the rules that are in force when the attempt starts", async () => {
@@ -485,7 +485,7 @@ describe("a webhook", () => {
     try {
       const id = await relay.accept(newEvent(name));
       const delivery = await relay.attempted(webhook.id, id);
-      const refused = await relay.api("POST", "/v1/webhooks", {
+      const refused = await relay.request("POST", "/v1/webhooks", {
         url: receiver.url,
         events: ["*"],
       });
@@ -598,7 +598,7 @@ describe("the record of deliveries", () => {
     while (next !== null) {
       const cursor: string = next === "" ? "" : `&cursor=${encodeURIComponent(next)}`;
       const path = `/v1/webhooks/${webhook.id}/deliveries?limit=3${cursor}`;
-      const { body } = await relay.api("GET", path);
+      const { body } = await relay.request("GET", path);
       const page = body as { data: { eventId: string }[]; next: string | null };
       pages.push(page.data.map(({ eventId }) => eventId));
       next = page.next;
@@ -627,11 +627,11 @@ describe("a secret", () => {
     const id = await relay.accept(event);
     await relay.attempted(webhook.id, id);
     await relay.post(event, "forged");
-    await relay.api("GET", "/v1/webhooks", undefined, "wrong-key-that-nobody-has");
+    await relay.request("GET", "/v1/webhooks", undefined, "wrong-key-that-nobody-has");
 
     const path = `/v1/webhooks/${webhook.id}`;
     const paths = ["/v1/webhooks", path, `${path}/deliveries`, `${path}/deliveries/${id}`];
-    const answers = await Promise.all(paths.map((each) => relay.api("GET", each)));
+    const answers = await Promise.all(paths.map((each) => relay.request("GET", each)));
 
     const secrets = [
       webhook.signingSecret.slice("whsec_".length),
@@ -655,9 +655,9 @@ describe("a secret", () => {
     const webhook = await relay.register({ url, events: ["test.never"] });
     const path = `/v1/webhooks/${webhook.id}`;
 
-    const whole = await relay.api("GET", path);
-    const readOnly = await relay.api("GET", path, undefined, READ_ONLY_API_KEY);
-    const list = await relay.api("GET", "/v1/webhooks?limit=250");
+    const whole = await relay.request("GET", path);
+    const readOnly = await relay.request("GET", path, undefined, READ_ONLY_API_KEY);
+    const list = await relay.request("GET", "/v1/webhooks?limit=250");
 
     expect(whole.body).toMatchObject({ webhook: { url } });
     expect(readOnly.body).toMatchObject({ webhook: { url: "https://crm.example.com/in?…" } });

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../../scripts/loopback.ts";
+import type { Attempt, LoggedDelivery, RegisteredWebhook } from "../rig/api.ts";
 import {
   type Answer,
   answering,
@@ -14,14 +15,8 @@ import {
   silence,
   startReceiver,
   verdicts,
-} from "./receiver.ts";
-import {
-  type Attempt,
-  type LoggedDelivery,
-  type RegisteredWebhook,
-  type Relay,
-  startRelay,
-} from "./relay.ts";
+} from "../rig/receiver.ts";
+import { type JourneyRelay, startRelay } from "./relay.ts";
 
 const TIMEOUT_MS = 2_000;
 /** No retry within this test: an hour is long enough. */
@@ -32,7 +27,7 @@ const KIB = 1024;
 /** Far more than socket buffers hold, far less than passes in two seconds. */
 const MANY_BYTES = 64 * KIB * KIB;
 
-let relay: Relay;
+let relay: JourneyRelay;
 
 beforeAll(async () => {
   relay = await startRelay({ DELIVERY_TIMEOUT: "2s", RETRY_SCHEDULE: "1h" });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Attempt, LoggedDelivery, RegisteredWebhook } from "../rig/api.ts";
 import {
   answering,
   GENUINE,
@@ -9,14 +10,8 @@ import {
   silence,
   startReceiver,
   verdicts,
-} from "./receiver.ts";
-import {
-  type Attempt,
-  type LoggedDelivery,
-  type RegisteredWebhook,
-  type Relay,
-  startRelay,
-} from "./relay.ts";
+} from "../rig/receiver.ts";
+import { type JourneyRelay, startRelay } from "./relay.ts";
 
 const TIMEOUT_MS = 1_000;
 const WAIT_MS = 1_000;
@@ -25,7 +20,7 @@ const VARIABLES = { DELIVERY_TIMEOUT: "1s", RETRY_SCHEDULE: "1s 1s" };
 /** Two clocks that count whole milliseconds may differ so much. */
 const CLOCK_SLACK_MS = 2;
 
-let relay: Relay;
+let relay: JourneyRelay;
 
 beforeAll(async () => {
   relay = await startRelay(VARIABLES);
@@ -260,7 +255,7 @@ describe("a delivery that fails", () => {
     const id = await relay.accept(event);
     await relay.attempted(webhook.id, id);
 
-    const deleted = await relay.api("DELETE", `/v1/webhooks/${webhook.id}`);
+    const deleted = await relay.request("DELETE", `/v1/webhooks/${webhook.id}`);
     const other = newEvent();
     const longer = await relay.register({ url: witness.url, events: [other.event] });
     await relay.finished(longer.id, await relay.accept(other));

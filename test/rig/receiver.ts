@@ -10,9 +10,7 @@ import type { Socket } from "node:net";
 import { Webhook } from "standardwebhooks";
 import { onTestFinished } from "vitest";
 import { closeServer, listen, readBody } from "../../scripts/loopback.ts";
-
-/** How long a test waits for something that should happen at once, on a machine that is busy. */
-export const PATIENCE_MS = 30_000;
+import { PATIENCE_MS } from "./api.ts";
 
 export type ReceivedRequest = {
   method: string;

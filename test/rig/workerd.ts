@@ -50,12 +50,14 @@ export type Workerd = {
 };
 
 export type WorkerdOptions = {
-  build: Build;
+  build: Pick<Build, "directory">;
   /** Where KV and objects are kept. */
   stateDirectory: string;
   vars: Readonly<Record<string, string>>;
   /** `url` is then a socket of the Worker's own: without the hop through miniflare's entry Worker. */
   directSocket?: boolean;
+  /** Called with every line that it logs; without it, what went well is not passed on. */
+  onLine?: (line: string) => void;
   /** Called with the process as soon as it exists: for a kill before it is up. */
   onSpawn?: (kill: () => Promise<void>) => void;
 };
@@ -138,9 +140,10 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   process.prependOnceListener("exit", onExit);
   void ended.then(() => process.off("exit", onExit));
   options.onSpawn?.(kill);
-  const complaints = keepComplaints(child);
-  const { build, stateDirectory, vars, directSocket = false } = options;
-  const order: Order = { build: build.directory, stateDirectory, vars, directSocket };
+  const complaints = keepComplaints(child, options.onLine);
+  const { build, stateDirectory, vars, directSocket = false, onLine } = options;
+  const passesAll = onLine !== undefined;
+  const order: Order = { build: build.directory, stateDirectory, vars, directSocket, passesAll };
   child.send(order);
   const waiting = new AbortController();
   const up = await Promise.race([
@@ -165,7 +168,7 @@ function killGroup(child: ChildProcess): void {
 }
 
 /** The Worker logs one line of JSON per happening; deliveries that went well are not of interest here. */
-function keepComplaints(child: ChildProcess): string[] {
+function keepComplaints(child: ChildProcess, onLine?: (line: string) => void): string[] {
   const kept: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     let rest = "";
@@ -173,7 +176,9 @@ function keepComplaints(child: ChildProcess): string[] {
       const lines = (rest + text).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) {
-        if (line.trim() !== "" && !line.includes(INFO)) kept.push(line);
+        if (line.trim() === "") continue;
+        onLine?.(line);
+        if (!line.includes(INFO)) kept.push(line);
       }
       kept.splice(0, kept.length - KEPT_LINES);
     });
@@ -188,11 +193,12 @@ type Order = {
   stateDirectory: string;
   vars: Readonly<Record<string, string>>;
   directSocket: boolean;
+  passesAll: boolean;
 };
 type Up = Pick<Workerd, "url" | "upAtMs">;
 
 async function runWorkerd(order: Order): Promise<Up> {
-  const { build, stateDirectory, vars, directSocket } = order;
+  const { build, stateDirectory, vars, directSocket, passesAll } = order;
   const { convertV4MiniflareOptions, Miniflare } = await import("miniflare");
   const { worker } = optionsIn(build);
   const miniflare = new Miniflare(
@@ -206,9 +212,10 @@ async function runWorkerd(order: Order): Promise<Up> {
       host: "127.0.0.1",
       port: 0,
       cf: false,
+      unsafeTriggerHandlers: true,
       resourcePersistencePath: stateDirectory,
       handleStructuredLogs: ({ message }: { message: string }) => {
-        if (!message.includes(INFO)) process.stdout.write(`${message}\n`);
+        if (passesAll || !message.includes(INFO)) process.stdout.write(`${message}\n`);
       },
     }),
   );
