@@ -189,7 +189,7 @@ class Rig {
     const { kills, seconds = Number.POSITIVE_INFINITY } = this.#options;
     const endsAtMs = Date.now() + seconds * 1_000;
     while (this.#crashes.length < kills && Date.now() < endsAtMs) {
-      while (this.#smallestBacklog() < MIN_BACKLOG) await this.#send();
+      await this.#fillBacklog();
       await sleep(this.#chance.between(0, MAX_LIFE_MS));
       await this.#crash();
       while (this.#crashes.length < kills && this.#chance.happens(EARLY_KILLS)) {
@@ -209,6 +209,20 @@ class Rig {
 
   #smallestBacklog(): number {
     return Math.min(...this.#answering.map((service) => waiting(service).length));
+  }
+
+  /** While it fills, nothing goes out: a slow machine delivers as fast as it can be sent to. */
+  async #fillBacklog(): Promise<void> {
+    if (this.#smallestBacklog() >= MIN_BACKLOG) return;
+    await this.#eachWebhook("pause");
+    while (this.#smallestBacklog() < MIN_BACKLOG) await this.#send();
+    await this.#eachWebhook("resume");
+  }
+
+  async #eachWebhook(act: "pause" | "resume"): Promise<void> {
+    for (const { webhookId } of this.#answering) {
+      await this.#relay.call(`/webhooks/${webhookId}/${act}`, {});
+    }
   }
 
   /** Sends a set of new events, some old ones again, and waits until every Subscriber has them. */
