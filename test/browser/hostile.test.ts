@@ -42,7 +42,7 @@ async function expectHarmless(page: Page, what: string): Promise<void> {
       .filter((address) => address !== null && !/^(?:\\/|#|\\?|$)/.test(address)),
   })`);
   expect(found, what).toEqual({
-    scripts: [expect.stringMatching(/^\/dashboard\/files\/live-/)],
+    scripts: ["/dashboard/live.js"],
     handlers: [],
     strangers: 0,
     links: [],
