@@ -2,13 +2,26 @@
  * Writes what in public/ is made from something else. wrangler runs it before it bundles (wrangler.toml, `[build]`):
  * plain JavaScript, so that the Node of a wrangler that was installed elsewhere can run it too.
  */
-import { copyFileSync, mkdirSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
 
-const PUBLIC = join(import.meta.dirname, "..", "public");
+const ROOT = join(import.meta.dirname, "..");
+const PUBLIC = join(ROOT, "public");
 
 copyReference();
+writeIfNew(join(PUBLIC, "openapi.json"), await describe());
 
 /** The page that shows the API's description, as its package comes with it. */
 function copyReference() {
@@ -16,4 +29,30 @@ function copyReference() {
   const script = join(dirname(resolve("@scalar/api-reference")), "browser", "standalone.js");
   mkdirSync(join(PUBLIC, "reference"), { recursive: true });
   copyFileSync(script, join(PUBLIC, "reference", "scalar.js"));
+}
+
+/** The OpenAPI document, by the sources: they name each other without suffix, so they are bundled first. */
+async function describe() {
+  const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-openapi-"));
+  try {
+    const outfile = join(directory, "document.mjs");
+    const entryPoints = [join(ROOT, "src/contract/document.ts")];
+    await build({
+      entryPoints,
+      outfile,
+      bundle: true,
+      format: "esm",
+      platform: "node",
+      logLevel: "error",
+    });
+    const { openApiDocument } = await import(pathToFileURL(outfile).href);
+    return `${JSON.stringify(openApiDocument(), null, 1)}\n`;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** A file that is not touched starts no second build while wrangler watches. */
+function writeIfNew(path, text) {
+  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
 }

@@ -1,11 +1,65 @@
-/** Where a page of a list ends: opaque outside, read strictly when it comes back. */
+/** Where a page of a list ends: opaque outside, read strictly when it comes back; null for what no list gave. */
+import type { ReplayCursor } from "../operations/deliveries";
+import type { EventCursor } from "../operations/journal";
 
-/** `seq.index`: where a page ends in the order of arrival; null for anything else. */
-export function parsePosition(text: string): { seq: number; index: number } | null {
+export type Position = { seq: number; index: number };
+
+/** `seq.index`: a place in the order of arrival. */
+export function parsePosition(text: string): Position | null {
   const match = /^(\d{1,15})\.(\d{1,4})$/.exec(text);
   return match === null ? null : { seq: Number(match[1]), index: Number(match[2]) };
 }
 
-export function formatPosition({ seq, index }: { seq: number; index: number }): string {
+export function formatPosition({ seq, index }: Position): string {
   return `${seq}.${index}`;
+}
+
+/** `day~seq.index`. */
+export function formatEventCursor({ day, position }: EventCursor): string {
+  return `${day}~${position === null ? "" : formatPosition(position)}`;
+}
+
+export function parseEventCursor(text: string): EventCursor | null {
+  const match = /^(\d{4}-\d{2}-\d{2})~([\d.]*)$/.exec(text);
+  if (match === null) return null;
+  const [, day = "", rest = ""] = match;
+  const position = rest === "" ? null : parsePosition(rest);
+  return position === null && rest !== "" ? null : { day, position };
+}
+
+/** A replay goes on with the end that its first call fixed. */
+export type ReplayPage = { untilMs: number; cursor: ReplayCursor };
+
+/** `until~day~seq.index`, the day only where the journals are replayed. */
+export function formatReplayCursor(untilMs: number, { day, position }: ReplayCursor): string {
+  return [untilMs, day ?? "", position === null ? "" : formatPosition(position)].join("~");
+}
+
+export function parseReplayCursor(text: string): ReplayPage | null {
+  const match = /^(\d{1,15})~(\d{4}-\d{2}-\d{2})?~([\d.]*)$/.exec(text);
+  if (match === null) return null;
+  const [, untilMs, day = null, rest = ""] = match;
+  const position = rest === "" ? null : parsePosition(rest);
+  if (position === null && (rest !== "" || day === null)) return null;
+  return { untilMs: Number(untilMs), cursor: { day, position } };
+}
+
+export type DeadLetterCursor = { failedAtMs: number; id: string };
+
+export function formatDeadLetterCursor({ failedAtMs, id }: DeadLetterCursor): string {
+  return `${failedAtMs}~${id}`;
+}
+
+export function parseDeadLetterCursor(text: string): DeadLetterCursor | null {
+  const match = /^(\d{1,15})~(dl_[\w-]{1,128})$/.exec(text);
+  return match === null ? null : { failedAtMs: Number(match[1]), id: match[2] ?? "" };
+}
+
+/** The number of an audit line. */
+export function formatAuditId(number: number): string {
+  return `aud_${number}`;
+}
+
+export function parseAuditId(text: string): number | null {
+  return /^aud_\d{1,15}$/.test(text) ? Number(text.slice(4)) : null;
 }

@@ -38,6 +38,7 @@ export const ANSWERS: { [Code in FailureCode]: Answer } = {
     status: 401,
     title: "Invalid signature",
     detail: "X-Leadterra-Signature does not sign this body under a configured secret.",
+    headers: { "www-authenticate": "Signature" },
   },
   invalid_encoding: {
     status: 400,

@@ -3,7 +3,7 @@ import type { Caller } from "../access";
 import { configOf, serviceBindings } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
-import { fail, ok, type Result } from "../domain/failure";
+import { type FieldError, fail, ok, type Result } from "../domain/failure";
 import { checkTarget } from "../domain/target";
 import {
   ALL_EVENTS,
@@ -113,6 +113,14 @@ export async function testWebhook(
   const body = new TextEncoder().encode(JSON.stringify(exampleEvent(name, Date.now())));
   const attempt = await subscriberOf(env, webhook.id).sendTest({ event: name, body });
   return attempt === null ? fail({ code: "not_found" }) : ok(attempt);
+}
+
+/** What is wrong with what was given, by the relay's own configuration: what no schema can know. */
+export function mistakesIn(env: Env, given: unknown, relayHost: string): FieldError[] {
+  const { url } = Object(given) as { url?: unknown };
+  if (typeof url !== "string") return [];
+  const checked = targetUrl(env, url, relayHost);
+  return checked.ok ? [] : checked.failure.errors;
 }
 
 /** The URL as it is stored, or why it is refused. */

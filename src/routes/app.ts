@@ -5,24 +5,23 @@ import { configOf } from "../config";
 import { failureOf } from "../domain/newer-data";
 import { errorText, logError } from "../log";
 import { VERSION } from "../version";
-import { audit } from "./audit";
-import { type ApiEnv, requireKey } from "./auth";
-import { deadLetters } from "./dead-letters";
 import { deliveries } from "./deliveries";
 import { docs } from "./docs";
-import { eventTypes } from "./event-types";
 import { events } from "./events";
-import { filters } from "./filters";
-import { idempotent } from "./idempotency";
+import { located, safeAnswers } from "./http/answer-headers";
+import { type ApiEnv, requireKey } from "./http/auth";
+import { idempotent } from "./http/idempotency";
+import { otherMethods } from "./http/other-methods";
+import { problem } from "./http/problem";
 import { ingest } from "./ingest";
-import { problem } from "./problem";
-import { stats } from "./stats";
+import { operating } from "./operating";
 import { webhooks } from "./webhooks";
 
 const tooLarge = (c: Context, limitBytes: number) =>
   problem(c, { code: "payload_too_large", limitBytes });
 
 export const app = new Hono<ApiEnv>()
+  .use(safeAnswers())
   .route("/", ingest)
   .get("/healthz", (c) => {
     const { problems } = configOf(c.env);
@@ -31,16 +30,22 @@ export const app = new Hono<ApiEnv>()
     return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
   })
   .route("/", docs)
-  .use("/v1/*", requireKey(), capBody(tooLarge), idempotent())
-  .route("/v1/webhooks", webhooks)
-  .route("/v1/webhooks", deliveries)
-  .route("/v1/events", events)
-  .route("/v1/event-types", eventTypes)
-  .route("/v1/filters", filters)
-  .route("/v1/dead-letters", deadLetters)
-  .route("/v1/stats", stats)
-  .route("/v1/audit", audit)
-  .notFound((c) => problem(c, { code: "not_found" }))
+  .use("/v1/*", requireKey(), capBody(tooLarge), located(), idempotent())
+  .route("/", webhooks)
+  .route("/", deliveries)
+  .route("/", events)
+  .route("/", operating);
+
+const allowed = otherMethods(app.routes);
+
+app
+  .notFound((c) => {
+    const allow = allowed(c.req.path);
+    return problem(
+      c,
+      allow === null ? { code: "not_found" } : { code: "method_not_allowed", allow },
+    );
+  })
   .onError((thrown, c) => {
     logError("request.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });
     return problem(c, failureOf(thrown));

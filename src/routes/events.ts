@@ -1,105 +1,81 @@
-/** /v1/events: the journal, and what can be done with an event. */
+/** /v1/events, /v1/event-types and /v1/filters: the journal, what can be done with an event, and who would get it. */
 import { Hono } from "hono";
 import * as z from "zod";
-import { formatPosition, parsePosition } from "../contract/cursor";
-import { badCursor } from "../contract/problem";
-import { parseEventId, parseWebhookId, type WebhookId } from "../domain/ids";
+import { formatEventCursor } from "../contract/cursor";
+import * as contract from "../contract/events";
+import { shownEvent, shownWholeEvent } from "../contract/events";
+import { testFilter } from "../contract/filters";
+import { EVENT_TYPES, type EventTypeName, eventSchema, exampleEvent } from "../domain/event";
+import { fail, ok } from "../domain/failure";
+import { matchesFilter } from "../domain/filter";
 import { eraseEvent, erasePerson, replayEvent, wholeEvent } from "../operations/events";
-import { type EventCursor, listEvents } from "../operations/journal";
-import type { ApiEnv } from "./auth";
-import { problem } from "./problem";
-import {
-  cursorParam,
-  eventName,
-  limitParam,
-  readBody,
-  readOptionalBody,
-  readQuery,
-  takesNothing,
-  timeParam,
-} from "./request";
-import { shownEvent, shownWholeEvent } from "./views";
+import { listEvents } from "../operations/journal";
+import type { ApiEnv } from "./http/auth";
+import { given, serve } from "./http/serve";
 
-const MAX_SEARCH_CHARACTERS = 512;
-const searchText = z.string().min(1).max(MAX_SEARCH_CHARACTERS);
-
-export const listQuery = z.strictObject({
-  limit: limitParam,
-  cursor: cursorParam,
-  event: eventName.optional(),
-  since: timeParam.optional(),
-  until: timeParam.optional(),
-  email: searchText.optional(),
-  campaignId: searchText.optional(),
-});
-
-export const replaySchema = z.strictObject({
-  webhookIds: z
-    .array(z.string().refine((text) => parseWebhookId(text) !== null, "is not a webhook"))
-    .min(1)
-    .optional(),
-});
-
-export const eraseSchema = z.strictObject({ email: searchText, cursor: cursorParam });
+const NOT_FOUND = fail({ code: "not_found" });
+/** When the examples happened: the time of the example on Leadterra's page. */
+const EXAMPLE_AT_MS = Date.parse("2025-06-11T09:14:35Z");
 
 export const events = new Hono<ApiEnv>()
-  .get("/", async (c) => {
-    const query = readQuery(c, listQuery);
-    if (!query.ok) return problem(c, query.failure);
-    const { limit, cursor, since, until, event, email, campaignId } = query.value;
-    const from = cursor === undefined ? null : parseCursor(cursor);
-    if (cursor !== undefined && from === null) return problem(c, badCursor());
-    const filter = {
-      ...(event !== undefined && { event }),
-      ...(email !== undefined && { email }),
-      ...(campaignId !== undefined && { campaignId }),
-      ...(since !== undefined && { sinceMs: since }),
-      ...(until !== undefined && { untilMs: until }),
-    };
-    const page = await listEvents(c.env, filter, { cursor: from, limit });
-    return c.json({
-      data: page.events.map(shownEvent),
-      next: page.next && formatCursor(page.next),
-    });
-  })
-  .post("/erase", async (c) => {
-    const given = await readBody(c, eraseSchema);
-    if (!given.ok) return problem(c, given.failure);
-    const { email, cursor } = given.value;
-    const from = cursor === undefined ? null : parseCursor(cursor);
-    if (cursor !== undefined && from === null) return problem(c, badCursor());
-    const { erased, next } = await erasePerson(c.env, { email, cursor: from, by: c.get("caller") });
-    return c.json({ erased, next: next && formatCursor(next) }, 202);
-  })
-  .get("/:id", takesNothing(), async (c) => {
-    const id = parseEventId(c.req.param("id"));
-    const whole = id === null ? null : await wholeEvent(c.env, id);
-    return whole === null ? problem(c, { code: "not_found" }) : c.json(shownWholeEvent(whole));
-  })
-  .delete("/:id", takesNothing(), async (c) => {
-    const id = parseEventId(c.req.param("id"));
-    const erased = id !== null && (await eraseEvent(c.env, { id, by: c.get("caller") }));
-    return erased ? c.body(null, 204) : problem(c, { code: "not_found" });
-  })
-  .post("/:id/replay", async (c) => {
-    const given = await readOptionalBody(c, replaySchema);
-    if (!given.ok) return problem(c, given.failure);
-    const id = parseEventId(c.req.param("id"));
-    if (id === null) return problem(c, { code: "not_found" });
-    const webhookIds = (given.value.webhookIds ?? null) as WebhookId[] | null;
-    const replayed = await replayEvent(c.env, { id, webhookIds, by: c.get("caller") });
-    return replayed.ok ? c.json({ replayed: replayed.value }, 202) : problem(c, replayed.failure);
-  });
+  .on(
+    ...serve(contract.listEvents, async ({ query }, c) => {
+      const { limit, cursor = null, since: sinceMs, until: untilMs, ...rest } = query;
+      const filter = given({ ...rest, sinceMs, untilMs });
+      const page = await listEvents(c.env, filter, { cursor, limit });
+      const next = page.next && formatEventCursor(page.next);
+      return ok({ data: page.events.map(shownEvent), next });
+    }),
+  )
+  .on(
+    ...serve(contract.erasePerson, async ({ body }, c) => {
+      const { email, cursor = null } = body;
+      const erasure = { email, cursor, by: c.get("caller") };
+      const { erased, next } = await erasePerson(c.env, erasure);
+      return ok({ erased, next: next && formatEventCursor(next) });
+    }),
+  )
+  .on(
+    ...serve(contract.getEvent, async ({ params }, c) => {
+      const whole = await wholeEvent(c.env, params.id);
+      return whole === null ? NOT_FOUND : ok(shownWholeEvent(whole));
+    }),
+  )
+  .on(
+    ...serve(contract.eraseEvent, async ({ params }, c) => {
+      const erased = await eraseEvent(c.env, { id: params.id, by: c.get("caller") });
+      return erased ? ok(null) : NOT_FOUND;
+    }),
+  )
+  .on(
+    ...serve(contract.replayEvent, async ({ params, body }, c) => {
+      const { webhookIds = null } = body;
+      const asked = { id: params.id, webhookIds, by: c.get("caller") };
+      const replayed = await replayEvent(c.env, asked);
+      return replayed.ok ? ok({ replayed: replayed.value }) : replayed;
+    }),
+  )
+  .on(...serve(contract.listEventTypes, async () => ok({ data: eventTypes() })))
+  .on(
+    ...serve(testFilter, async ({ body: { filter, event } }) =>
+      ok({ matches: filter === null || matchesFilter(filter, event) }),
+    ),
+  );
 
-/** `day~seq.index`. */
-export function formatCursor({ day, position }: EventCursor): string {
-  return `${day}~${position === null ? "" : formatPosition(position)}`;
-}
+type EventTypes = Extract<
+  Awaited<ReturnType<Parameters<typeof serve<typeof contract.listEventTypes>>[1]>>,
+  { ok: true }
+>["value"]["data"];
 
-export function parseCursor(text: string): EventCursor | null {
-  const match = /^(\d{4}-\d{2}-\d{2})~([\d.]*)$/.exec(text);
-  if (match === null) return null;
-  const [, day = "", rest = ""] = match;
-  const position = rest === "" ? null : parsePosition(rest);
-  return position === null && rest !== "" ? null : { day, position };
+let made: EventTypes | null = null;
+
+/** Once per isolate. */
+function eventTypes(): EventTypes {
+  made ??= Object.entries(EVENT_TYPES).map(([name, { description }]) => ({
+    name,
+    description,
+    schema: z.toJSONSchema(eventSchema(name as EventTypeName)),
+    example: exampleEvent(name, EXAMPLE_AT_MS),
+  }));
+  return made;
 }

@@ -7,7 +7,7 @@ import { fail, ok, type Result } from "../domain/failure";
 import { importHmacKey, sha256Hex, verifyLeadterra } from "../domain/signature";
 import { errorText, logError, logInfo, logWarning } from "../log";
 import { lookUpSeen, rememberSeen } from "../storage/seen";
-import { problem } from "./problem";
+import { problem } from "./http/problem";
 
 /** Leadterra's own first retry comes after a minute; this is for whoever listens. */
 const RETRY_AFTER_SECONDS = 30;

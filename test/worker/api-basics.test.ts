@@ -191,7 +191,7 @@ describe("the API", () => {
     ["GET", "/v1/nothing/at/all"],
     ["GET", "/v1/"],
     ["POST", "/v1/webhook"],
-    ["DELETE", "/v1/webhooks"],
+    ["DELETE", "/v1/webhook/1"],
     ["GET", `/v1/webhooks/wh_${ULID}`],
     ["PATCH", `/v1/webhooks/wh_${ULID}`],
     ["DELETE", `/v1/webhooks/wh_${ULID}`],

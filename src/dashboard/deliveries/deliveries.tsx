@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import type { Child } from "hono/jsx";
 import { formatPosition, parsePosition } from "../../contract/cursor";
+import { eventName } from "../../contract/fields";
 import type { DeliveryStatus, DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
@@ -13,7 +14,6 @@ import {
   retryDeliveries,
 } from "../../operations/deliveries";
 import { allWebhooks } from "../../operations/webhooks";
-import { eventName } from "../../routes/request";
 import { type Outcome, perform } from "../ui/actions";
 import { type Form, text, texts } from "../ui/form";
 import { EventNameField, listPage, type Query, Search } from "../ui/list";

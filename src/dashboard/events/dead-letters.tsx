@@ -1,5 +1,6 @@
 /** /dashboard/dead-letters: what could not be handed over, why, and what to do about it. */
 import { Hono } from "hono";
+import { formatDeadLetterCursor, parseDeadLetterCursor } from "../../contract/cursor";
 import type { DeadLetterReason } from "../../domain/dead-letter";
 import { MAX_RETRIES } from "../../domain/verdict";
 import type { Webhook } from "../../domain/webhook";
@@ -9,7 +10,6 @@ import {
   redriveDeadLetter,
 } from "../../operations/dead-letters";
 import { allWebhooks } from "../../operations/webhooks";
-import { formatCursor, parseCursor } from "../../routes/dead-letters";
 import type { DeadLetter, DeadLetterPosition } from "../../storage/dead-letter-store";
 import { actions } from "../ui/actions";
 import { listPage } from "../ui/list";
@@ -36,7 +36,7 @@ export const deadLetterPages = new Hono<PageEnv>()
       title: "Dead letters",
       path: DEAD_LETTERS_PATH,
       region: "letters",
-      parseCursor,
+      parseCursor: parseDeadLetterCursor,
       find: (_, before) => lettersOf(c, before),
       intro: () => (
         <p class="quiet">
@@ -80,7 +80,7 @@ async function lettersOf(c: PageContext, before: DeadLetterPosition | null): Pro
   const { letters, next } = await listDeadLetters(c.env, { before, limit: LETTERS_PER_PAGE });
   const isOwed = letters.some(({ webhookIds }) => webhookIds !== null);
   const webhooks = isOwed ? await allWebhooks(c.env) : [];
-  return { letters, webhooks, next: next && formatCursor(next) };
+  return { letters, webhooks, next: next && formatDeadLetterCursor(next) };
 }
 
 function None({ isFirstPage }: { isFirstPage: boolean }) {

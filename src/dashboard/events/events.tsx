@@ -1,10 +1,11 @@
 /** /dashboard/events: the journal, newest first, and what it can be searched by. */
 import { Hono } from "hono";
+import { formatEventCursor, parseEventCursor } from "../../contract/cursor";
+import { eventQuery } from "../../contract/events";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { eventsByKey } from "../../operations/events";
 import { type EventFilter, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
-import { formatCursor, listQuery, parseCursor } from "../../routes/events";
 import type { JournalEvent } from "../../storage/journal-store";
 import { type Progress, progressOf } from "../overview/first-steps";
 import { count, sizeOf } from "../ui/format";
@@ -36,7 +37,7 @@ export const eventPages = new Hono<PageEnv>()
       path: EVENTS_PATH,
       region: "events",
       fields: ["event", "email", "campaignId", "within", "since", "until"],
-      parseCursor,
+      parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
       intro: (query) => <EventSearch query={query} />,
       show: ({ events, next, progress }) =>
@@ -52,7 +53,7 @@ export const eventPages = new Hono<PageEnv>()
 async function find(
   c: PageContext,
   query: Query,
-  cursor: ReturnType<typeof parseCursor>,
+  cursor: ReturnType<typeof parseEventCursor>,
 ): Promise<Found> {
   const { events, next } = await listEvents(c.env, filterOf(c, query), {
     cursor,
@@ -63,10 +64,10 @@ async function find(
     isEmpty && Object.keys(query).length === 0
       ? progressOf(c, { webhooks: await allWebhooks(c.env), hasEvent: false })
       : null;
-  return { events, next: next && formatCursor(next), progress };
+  return { events, next: next && formatEventCursor(next), progress };
 }
 
-const searchQuery = listQuery.pick({ event: true, email: true, campaignId: true });
+const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
 
 /** What cannot be searched for counts as not asked. */
 function filterOf(c: PageContext, query: Query): EventFilter {

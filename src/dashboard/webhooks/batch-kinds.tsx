@@ -1,17 +1,16 @@
 /** Which deliveries are sent again or given up: what can be chosen, and the API's calls that do it. */
 import type { Child } from "hono/jsx";
 import type { Caller } from "../../access";
-import { formatPosition, parsePosition } from "../../contract/cursor";
-import { badCursor } from "../../contract/problem";
-import { fail, ok, type Result } from "../../domain/failure";
+import {
+  formatPosition,
+  formatReplayCursor,
+  parsePosition,
+  parseReplayCursor,
+} from "../../contract/cursor";
+import { discardSchema, replaySchema } from "../../contract/deliveries";
+import { ok, type Result } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
-import {
-  discardSchema,
-  formatReplayCursor,
-  parseReplayCursor,
-  replaySchema,
-} from "../../routes/deliveries";
 import { type Form, text } from "../ui/form";
 import type { Done } from "../ui/notice";
 import { Options, VERBATIM } from "../ui/parts";
@@ -166,14 +165,13 @@ function replayRequest(form: Form, nowMs: number): Result<BatchRequest> {
   };
   const checked = check(replaySchema, { ...fields, ...given(form, "cursor") });
   if (!checked.ok) return checked;
-  const { since: sinceMs, until, only, event, cursor = null } = checked.value;
-  if (cursor !== null && parseReplayCursor(cursor, only) === null) return fail(badCursor());
+  const { since: sinceMs, until, only, event } = checked.value;
   return ok({
     fields,
-    cursor,
+    cursor: text(form, "cursor") || null,
     words: (zone) => `${ONLY[only].title}${of(event)}, received since ${exactTime(sinceMs, zone)}`,
     async run(env, webhook, page) {
-      const from = page.cursor === null ? null : parseReplayCursor(page.cursor, only);
+      const from = page.cursor === null ? null : parseReplayCursor(page.cursor);
       const untilMs = from?.untilMs ?? until ?? nowMs;
       const { replayed, next } = await replay(env, webhook, {
         sinceMs,
@@ -196,11 +194,10 @@ function discardRequest(form: Form, nowMs: number): Result<BatchRequest> {
   };
   const checked = check(discardSchema, { ...fields, ...given(form, "cursor") });
   if (!checked.ok) return checked;
-  const { until: untilMs, event, cursor = null } = checked.value;
-  if (cursor !== null && parsePosition(cursor) === null) return fail(badCursor());
+  const { until: untilMs, event } = checked.value;
   return ok({
     fields,
-    cursor,
+    cursor: text(form, "cursor") || null,
     words: (zone) =>
       `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(fields.until), zone)}`,
     async run(env, webhook, page) {

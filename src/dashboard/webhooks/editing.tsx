@@ -1,12 +1,12 @@
 /** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
 import { configOf, serviceBindings } from "../../config";
+import { relayHost } from "../../contract/webhooks";
 import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { formatSchedule } from "../../domain/schedule";
 import { sameOrigin } from "../../domain/target";
 import type { Webhook } from "../../domain/webhook";
 import { registerWebhook, updateWebhook } from "../../operations/webhooks";
-import { relayHost } from "../../routes/webhooks";
 import { type Action, mistakesIn, type Outcome } from "../ui/actions";
 import type { Form } from "../ui/form";
 import { text } from "../ui/form";

@@ -1,6 +1,7 @@
 /** What a form says of a webhook → the JSON that the API takes, checked by the API's own schemas. */
 import type * as z from "zod";
 import { fieldErrors } from "../../contract/problem";
+import { changesOf, changesSchema, draftOf, draftSchema } from "../../contract/webhooks";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { maskQuery } from "../../domain/target";
 import {
@@ -9,7 +10,6 @@ import {
   type WebhookChanges,
   type WebhookDraft,
 } from "../../domain/webhook";
-import { changesOf, changesSchema, draftOf, draftSchema } from "../../routes/webhooks";
 import { mistakesIn } from "../ui/actions";
 import { type Form, text, texts } from "../ui/form";
 

@@ -1,8 +1,9 @@
 /** Giving a webhook a new signing secret. */
+
+import { rotationSchema } from "../../contract/webhooks";
 import type { FieldError } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
 import { rotateSecret } from "../../operations/webhooks";
-import { rotationSchema } from "../../routes/webhooks";
 import { type Action, mistakesIn } from "../ui/actions";
 import { text } from "../ui/form";
 import { newToken } from "../ui/once";

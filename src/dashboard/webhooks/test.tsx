@@ -1,11 +1,11 @@
 /** Sending a test: the form, and the page with what came of it. */
 import { configOf } from "../../config";
+import { testSchema } from "../../contract/webhooks";
 import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { testWebhook } from "../../operations/webhooks";
-import { testSchema } from "../../routes/webhooks";
 import { explainAttempt } from "../deliveries/attempts";
 import type { Action } from "../ui/actions";
 import { text } from "../ui/form";

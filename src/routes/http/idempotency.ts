@@ -1,9 +1,9 @@
 /** `Idempotency-Key` on every POST: the same call with the same key from the same API key gets the same answer. */
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
-import { sha256Hex } from "../domain/signature";
-import { registry } from "../operations/objects";
-import type { StoredAnswer } from "../storage/registry-store";
+import { sha256Hex } from "../../domain/signature";
+import { registry } from "../../operations/objects";
+import type { StoredAnswer } from "../../storage/registry-store";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 

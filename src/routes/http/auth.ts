@@ -1,6 +1,6 @@
 /** Who may do what under /v1. */
 import { createMiddleware } from "hono/factory";
-import { type Caller, callerOf, isSafe, type Scope, scopeOf } from "../access";
+import { type Caller, callerOf, isSafe, type Scope, scopeOf } from "../../access";
 import { problem } from "./problem";
 
 /** The scheme is case-insensitive (RFC 9110 §11.1), the key is not. */

@@ -1,8 +1,14 @@
 /** Failures → HTTP: RFC 9457 problem details. */
 import type { Context } from "hono";
-import { ANSWERS, type Answer, newerDataDetail, PROBLEM_TYPE, typeOf } from "../contract/problem";
-import type { Failure } from "../domain/failure";
-import { logWarning } from "../log";
+import {
+  ANSWERS,
+  type Answer,
+  newerDataDetail,
+  PROBLEM_TYPE,
+  typeOf,
+} from "../../contract/problem";
+import type { Failure } from "../../domain/failure";
+import { logWarning } from "../../log";
 
 /** The answer to a failure, with a request id that the log line beside it carries too. */
 export function problem(c: Context, failure: Failure): Response {

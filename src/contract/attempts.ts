@@ -1,0 +1,48 @@
+/** One line of an attempt log. */
+import * as z from "zod";
+import type { AttemptRecord } from "../domain/delivery";
+import { text, time } from "./fields";
+import { type Fields, iso } from "./route";
+
+export const attemptError = z
+  .enum(["timeout", "connection", "redirect", "status", "forbidden_target", "interrupted"])
+  .meta({ id: "AttemptError" });
+
+export const attempt = z
+  .object({
+    number: z.int().positive(),
+    trigger: z.enum(["scheduled", "manual", "test"]).meta({ id: "Trigger" }),
+    startedAt: time,
+    durationMs: z.number().nonnegative(),
+    statusCode: z.int().nullable(),
+    error: attemptError.nullable().meta({ description: "null on success: a status of 200–299." }),
+    responseBody: text.nullable().meta({
+      description: "The beginning of the answer, with secrets replaced by ***.",
+    }),
+    responseTruncated: z.boolean(),
+  } satisfies Fields<AttemptRecord>)
+  .meta({ id: "Attempt" });
+
+export function shownAttempt(record: AttemptRecord): z.infer<typeof attempt> {
+  return {
+    number: record.number,
+    trigger: record.trigger,
+    startedAt: iso(record.startedAtMs),
+    durationMs: record.durationMs,
+    statusCode: record.statusCode,
+    error: record.error,
+    responseBody: record.responseBody,
+    responseTruncated: record.responseTruncated,
+  };
+}
+
+export const ATTEMPT_EXAMPLE: z.infer<typeof attempt> = {
+  number: 1,
+  trigger: "scheduled",
+  startedAt: "2026-11-23T09:14:36.480Z",
+  durationMs: 212,
+  statusCode: 503,
+  error: "status",
+  responseBody: "try later",
+  responseTruncated: false,
+};

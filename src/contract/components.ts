@@ -1,0 +1,75 @@
+/** From the schemas of this folder to those of the OpenAPI document: one that has an id stands once, under its name. */
+import * as z from "zod";
+
+export type JsonSchema = { [key: string]: unknown };
+
+/** Patterns that the formats say already. */
+const FORMATS_ENOUGH = new Set(["date-time", "uuid"]);
+
+export class Components {
+  readonly schemas: Record<string, JsonSchema> = {};
+
+  /** What stands in place of `schema`: a reference where it has a name. What is given is described, not what is made of it. */
+  of(schema: z.ZodType): JsonSchema {
+    const { $defs = {}, properties = {} } = z.toJSONSchema(z.object({ it: schema }), {
+      io: "input",
+      unrepresentable: "any",
+      override: ({ zodSchema, jsonSchema }) => {
+        // Left out for a field that is read into something else, though it is what may be given.
+        const { default: standard } = z.globalRegistry.get(zodSchema) ?? {};
+        if (standard !== undefined) Object.assign(jsonSchema, { default: standard });
+        simplify(jsonSchema);
+      },
+    });
+    for (const [name, definition] of Object.entries($defs)) {
+      this.schemas[name] = withRefs(definition as JsonSchema) as JsonSchema;
+    }
+    return withRefs(properties.it) as JsonSchema;
+  }
+
+  /** The properties of an object, as parameters are described. */
+  parameters(where: "path" | "query" | "header", object: z.ZodObject | undefined): JsonSchema[] {
+    return Object.entries(object?.shape ?? {}).map(([name, field]) => {
+      const { description, example, ...schema } = this.of(field as z.ZodType);
+      const required = where === "path" || !(field as z.ZodType).safeParse(undefined).success;
+      return {
+        name,
+        in: where,
+        required,
+        ...(description !== undefined && { description }),
+        schema,
+        ...(example !== undefined && { example }),
+      };
+    });
+  }
+}
+
+/** As generators of clients know it best: fewer bounds and patterns that say nothing, null as a second type. */
+function simplify(schema: JsonSchema): void {
+  const [only, none] = Array.isArray(schema.anyOf) ? (schema.anyOf as JsonSchema[]) : [];
+  if (
+    none?.type === "null" &&
+    typeof only?.type === "string" &&
+    (schema.anyOf as unknown[]).length === 2
+  ) {
+    delete schema.anyOf;
+    Object.assign(schema, { ...only, ...schema, type: [only.type, "null"] });
+  }
+  delete schema.id;
+  if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
+  if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
+  if (FORMATS_ENOUGH.has(String(schema.format))) delete schema.pattern;
+  const { pattern } = (schema.propertyNames ?? {}) as JsonSchema;
+  if (pattern === undefined) delete schema.propertyNames;
+}
+
+function withRefs(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withRefs);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key,
+      key === "$ref" ? String(inner).replace("#/$defs/", "#/components/schemas/") : withRefs(inner),
+    ]),
+  );
+}

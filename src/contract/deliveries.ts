@@ -1,0 +1,249 @@
+/** /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
+import * as z from "zod";
+import type { DeliveryView } from "../domain/delivery";
+import { ATTEMPT_EXAMPLE, attempt, attemptError } from "./attempts";
+import { parsePosition, parseReplayCursor } from "./cursor";
+import {
+  count,
+  cursorParam,
+  EXAMPLE,
+  eventId,
+  eventIdParam,
+  eventName,
+  limitParam,
+  nextOfMany,
+  page,
+  text,
+  time,
+  timeParam,
+  webhookId,
+  webhookIdParam,
+} from "./fields";
+import { createRoute, type Fields, iso, json } from "./route";
+
+const TAG = ["Deliveries"] as const;
+
+// --- what is shown ---
+
+const deliveryStatus = z
+  .enum(["pending", "delivered", "undeliverable", "cancelled"])
+  .meta({ id: "DeliveryStatus" });
+const deliveryError = z
+  .enum([...attemptError.options, "expired", "erased"])
+  .meta({ id: "DeliveryError" });
+
+const fields = {
+  webhookId,
+  eventId,
+  event: text,
+  status: deliveryStatus,
+  attempts: count.meta({ description: "Requests that may have left, ever." }),
+  createdAt: time,
+  nextAttemptAt: time.nullable().meta({ description: "null while held, and when finished." }),
+  completedAt: time.nullable(),
+  lastStatusCode: z.int().nullable(),
+  lastError: deliveryError.nullable(),
+} satisfies Fields<DeliveryView>;
+
+export const delivery = z.object(fields).meta({ id: "Delivery" });
+
+const loggedDelivery = z
+  .object({
+    ...fields,
+    attemptLog: z.array(attempt).meta({ description: "Oldest first, at most 20." }),
+  })
+  .meta({ id: "LoggedDelivery" });
+
+export function shownDelivery(shown: DeliveryView): z.infer<typeof delivery> {
+  return {
+    webhookId: shown.webhookId,
+    eventId: shown.eventId,
+    event: shown.event,
+    status: shown.status,
+    attempts: shown.attempts,
+    createdAt: iso(shown.createdAtMs),
+    nextAttemptAt: iso(shown.nextAttemptAtMs),
+    completedAt: iso(shown.completedAtMs),
+    lastStatusCode: shown.lastStatusCode,
+    lastError: shown.lastError,
+  };
+}
+
+export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
+  webhookId: EXAMPLE.webhookId,
+  eventId: EXAMPLE.eventId,
+  event: "reply.received",
+  status: "pending",
+  attempts: 1,
+  createdAt: "2026-11-23T09:14:36.120Z",
+  nextAttemptAt: "2026-11-23T09:15:38.002Z",
+  completedAt: null,
+  lastStatusCode: 503,
+  lastError: "status",
+};
+
+// --- what is given ---
+
+const idParam = webhookIdParam.meta({ example: EXAMPLE.webhookId });
+const ofWebhook = z.object({ id: idParam });
+const ofDelivery = z.object({
+  id: idParam,
+  eventId: eventIdParam.meta({ example: EXAMPLE.eventId }),
+});
+
+const listQuery = z.strictObject({
+  limit: limitParam,
+  cursor: cursorParam(parsePosition),
+  status: deliveryStatus.optional(),
+  event: eventName.optional(),
+  since: timeParam.optional(),
+  until: timeParam.optional(),
+});
+
+const dryRun = z
+  .boolean()
+  .default(false)
+  .meta({ description: "Answers as if it had been done, and does nothing." });
+
+export const replaySchema = z
+  .strictObject({
+    since: timeParam,
+    until: timeParam.optional(),
+    only: z.enum(["undeliverable", "all", "missing"]).meta({ id: "ReplayScope" }),
+    event: eventName.optional(),
+    dryRun,
+    cursor: cursorParam(parseReplayCursor),
+  })
+  .refine(({ only, cursor }) => !cursor || (only === "missing") === (cursor.cursor.day !== null), {
+    path: ["cursor"],
+    message: "is not a cursor that this replay gave",
+  })
+  .meta({ id: "ReplayRequest" });
+
+export const discardSchema = z
+  .strictObject({
+    until: timeParam.optional(),
+    event: eventName.optional(),
+    dryRun,
+    cursor: cursorParam(parsePosition),
+  })
+  .meta({ id: "DiscardRequest" });
+
+// --- the calls ---
+
+export const listDeliveries = createRoute({
+  operationId: "listDeliveries",
+  method: "get",
+  path: "/v1/webhooks/{id}/deliveries",
+  tags: TAG,
+  summary: "List a webhook's deliveries, newest first",
+  description: "A filtered page may be short or empty while `next` goes on.",
+  request: { params: ofWebhook, query: listQuery },
+  responses: {
+    200: {
+      description: "A page of deliveries.",
+      content: json(page("DeliveryPage", delivery), { data: [DELIVERY_EXAMPLE], next: null }),
+    },
+  },
+});
+
+export const getDelivery = createRoute({
+  operationId: "getDelivery",
+  method: "get",
+  path: "/v1/webhooks/{id}/deliveries/{eventId}",
+  tags: TAG,
+  summary: "Read a delivery with its attempts",
+  request: { params: ofDelivery },
+  responses: {
+    200: {
+      description: "The delivery with its attempt log.",
+      content: json(loggedDelivery, { ...DELIVERY_EXAMPLE, attemptLog: [ATTEMPT_EXAMPLE] }),
+    },
+  },
+});
+
+export const retryDelivery = createRoute({
+  operationId: "retryDelivery",
+  method: "post",
+  path: "/v1/webhooks/{id}/deliveries/{eventId}/retry",
+  tags: TAG,
+  summary: "Deliver again now, whatever the status",
+  request: { params: ofDelivery },
+  responses: {
+    202: { description: "The delivery, due now.", content: json(delivery, DELIVERY_EXAMPLE) },
+  },
+  failures: ["in_flight", "payload_gone"],
+});
+
+export const cancelDelivery = createRoute({
+  operationId: "cancelDelivery",
+  method: "post",
+  path: "/v1/webhooks/{id}/deliveries/{eventId}/cancel",
+  tags: TAG,
+  summary: "Give up on a delivery",
+  request: { params: ofDelivery },
+  responses: {
+    200: {
+      description: "The delivery, cancelled.",
+      content: json(delivery, {
+        ...DELIVERY_EXAMPLE,
+        status: "cancelled",
+        nextAttemptAt: null,
+        completedAt: "2026-11-23T09:20:00.000Z",
+      }),
+    },
+  },
+  failures: ["not_pending"],
+});
+
+export const replayDeliveries = createRoute({
+  operationId: "replayDeliveries",
+  method: "post",
+  path: "/v1/webhooks/{id}/replay",
+  tags: TAG,
+  summary: "Deliver many again, or what the webhook never had",
+  description:
+    "Up to 1,000 a call; go on with `next` as `cursor`. `missing` backfills from the journal what this webhook never had.",
+  request: {
+    params: ofWebhook,
+    body: {
+      required: true,
+      content: json(replaySchema, {
+        since: "2026-11-22T00:00:00Z",
+        only: "undeliverable",
+        dryRun: true,
+      }),
+    },
+  },
+  responses: {
+    202: {
+      description: "Taken on.",
+      content: json(z.object({ replayed: count, next: nextOfMany }).meta({ id: "Replayed" }), {
+        replayed: 12,
+        next: null,
+      }),
+    },
+  },
+});
+
+export const discardDeliveries = createRoute({
+  operationId: "discardDeliveries",
+  method: "post",
+  path: "/v1/webhooks/{id}/discard",
+  tags: TAG,
+  summary: "Give up on the waiting deliveries",
+  description: "Up to 1,000 a call; go on with `next` as `cursor`.",
+  request: {
+    params: ofWebhook,
+    body: { required: false, content: json(discardSchema, { event: "message.sent" }) },
+  },
+  responses: {
+    202: {
+      description: "Given up on.",
+      content: json(z.object({ discarded: count, next: nextOfMany }).meta({ id: "Discarded" }), {
+        discarded: 12,
+        next: null,
+      }),
+    },
+  },
+});

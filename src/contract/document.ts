@@ -1,0 +1,353 @@
+/**
+ * The OpenAPI 3.1 document, from the calls of this folder. It is made before the Worker is bundled
+ * (scripts/public.mjs writes public/openapi.json), so that neither it nor the library that makes it is in the Worker.
+ */
+import * as z from "zod";
+import { EVENT_TYPES, type EventTypeName, eventSchema, exampleEvent } from "../domain/event";
+import type { FailureCode } from "../domain/failure";
+import { VERSION } from "../version";
+import { Components } from "./components";
+import * as deliveries from "./deliveries";
+import * as events from "./events";
+import { EXAMPLE } from "./fields";
+import * as filters from "./filters";
+import * as operating from "./operating";
+import { ANSWERS, PROBLEM_TYPE, typeOf } from "./problem";
+import * as open from "./public";
+import type { Route } from "./route";
+import * as webhooks from "./webhooks";
+
+/** In the order in which the document has them. */
+const TAGS = [
+  { name: "Webhooks", description: "Who gets which events, and where." },
+  { name: "Deliveries", description: "What a webhook is owed, and got." },
+  { name: "Events", description: "What Leadterra sent." },
+  { name: "Operating", description: "Dead letters, audit log and counters." },
+  { name: "Public", description: "What needs no key." },
+];
+
+/** Every call of the relay, by tag, in the order in which the document has them. */
+export const CALLS: readonly Route[] = [
+  webhooks.createWebhook,
+  webhooks.listWebhooks,
+  webhooks.getWebhook,
+  webhooks.changeWebhook,
+  webhooks.deleteWebhook,
+  webhooks.rotateSecret,
+  webhooks.pauseWebhook,
+  webhooks.resumeWebhook,
+  webhooks.testWebhook,
+  deliveries.listDeliveries,
+  deliveries.getDelivery,
+  deliveries.retryDelivery,
+  deliveries.cancelDelivery,
+  deliveries.replayDeliveries,
+  deliveries.discardDeliveries,
+  events.listEvents,
+  events.getEvent,
+  events.replayEvent,
+  events.eraseEvent,
+  events.erasePerson,
+  events.listEventTypes,
+  filters.testFilter,
+  operating.listDeadLetters,
+  operating.redriveDeadLetter,
+  operating.deleteDeadLetter,
+  operating.listAudit,
+  operating.getStats,
+  open.ingestEvent,
+  open.getHealth,
+  open.getOpenApi,
+  open.getDocs,
+];
+
+type Content = Record<string, object>;
+type Answer = { description: string; headers?: Record<string, Header>; content?: Content };
+type Answers = Record<string, Answer | { $ref: string }>;
+
+export function openApiDocument(): object {
+  const components = new Components();
+  const answers: Record<string, Answer> = {};
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Leadterra Relay",
+      version: VERSION,
+      description:
+        "Takes Leadterra's webhooks and delivers each event to every service that asked for it. Unknown fields and parameters are refused with 422; every error is problem+json.",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/" }],
+    tags: TAGS,
+    paths: pathsOf(components, answers),
+    webhooks: Object.fromEntries(
+      (Object.keys(EVENT_TYPES) as EventTypeName[]).map((name) => [
+        name,
+        { post: signedDelivery(components, name) },
+      ]),
+    ),
+    components: {
+      securitySchemes: {
+        apiKey: {
+          type: "http",
+          scheme: "bearer",
+          description: "One of API_KEYS, or one of READ_ONLY_API_KEYS for GET.",
+        },
+      },
+      schemas: components.schemas,
+      responses: answers,
+      examples: Object.fromEntries(
+        (Object.keys(ANSWERS) as FailureCode[]).map((code) => [
+          code,
+          { value: problemExample(code) },
+        ]),
+      ),
+    },
+  };
+}
+
+/** @param answers gets those that several calls have in common, by the codes that they carry. */
+function pathsOf(components: Components, answers: Record<string, Answer>) {
+  const paths: Record<string, Record<string, object>> = {};
+  for (const call of CALLS) {
+    paths[call.path] ??= {};
+    Object.assign(paths[call.path] ?? {}, { [call.method]: described(call, components, answers) });
+  }
+  return paths;
+}
+
+function described(call: Route, components: Components, answers: Record<string, Answer>): object {
+  const { operationId, path, summary, description, request = {}, tags } = call;
+  const parameters = [
+    ...components.parameters("path", request.params),
+    ...components.parameters("query", request.query),
+    ...components.parameters("header", headersOf(call)),
+  ];
+  return {
+    operationId,
+    tags,
+    summary,
+    ...(description !== undefined && { description }),
+    security: path.startsWith("/v1/") ? [{ apiKey: [] }] : [],
+    ...(parameters.length > 0 && { parameters }),
+    ...(request.body && {
+      requestBody: {
+        required: request.body.required,
+        content: contentOf(components, request.body.content),
+      },
+    }),
+    responses: {
+      ...successesOf(call, components),
+      ...failuresOf(failureCodes(call), components, answers),
+    },
+  };
+}
+
+function contentOf(components: Components, content: { [type: string]: Media }): Content {
+  return Object.fromEntries(
+    Object.entries(content).map(([type, { schema, example }]) => [
+      type,
+      { schema: components.of(schema), example },
+    ]),
+  );
+}
+
+type Media = { schema: z.ZodType; example: unknown };
+
+const idempotencyKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,255}$/)
+  .optional()
+  .meta({
+    description:
+      "For 24 h the same key from the same API key, with the same path and body, gets the same answer, marked Idempotency-Replayed: true.",
+  });
+
+const leadterraSignature = z
+  .string()
+  .regex(/^[0-9A-Fa-f]{64}$/)
+  .meta({
+    description: "Hex HMAC-SHA256 of the raw body, keyed with Leadterra's signing secret.",
+    example: "a".repeat(64),
+  });
+
+function headersOf({ method, path }: Route): z.ZodObject | undefined {
+  if (path.startsWith("/webhooks/")) {
+    return z.object({ "X-Leadterra-Signature": leadterraSignature });
+  }
+  return method === "post" ? z.object({ "Idempotency-Key": idempotencyKey }) : undefined;
+}
+
+type Header = { description: string; required: boolean; schema: { type: "string" } };
+
+function header(description: string, required = false): Header {
+  return { description, required, schema: { type: "string" } };
+}
+
+function successesOf(call: Route, components: Components): Answers {
+  return Object.fromEntries(
+    Object.entries(call.responses).map(([status, { description, content }]) => {
+      const headers = successHeaders(call, status);
+      return [
+        status,
+        {
+          description,
+          ...(Object.keys(headers).length > 0 && { headers }),
+          ...(content && { content: contentOf(components, content) }),
+          ...(call.operationId === "getDocs" && {
+            content: { "text/html": { schema: { type: "string" } } },
+          }),
+        },
+      ];
+    }),
+  );
+}
+
+function successHeaders({ method, path }: Route, status: string): Record<string, Header> {
+  return {
+    ...(status === "201" && { Location: header("The path of what was made.", true) }),
+    ...(method === "post" &&
+      path.startsWith("/v1/") && {
+        "Idempotency-Replayed": header(
+          "`true` where the answer is that of an earlier call with the same Idempotency-Key.",
+        ),
+      }),
+  };
+}
+
+/** What can go wrong with this call, by the rules of the API as a whole. */
+function failureCodes({ failures = [], request, method, path }: Route) {
+  const codes = new Set<FailureCode>(failures);
+  if (!path.startsWith("/v1/")) return codes;
+  codes.add("unauthorized").add("invalid_request").add("unavailable").add("newer_data");
+  if (request?.params !== undefined) codes.add("not_found");
+  if (method !== "get") {
+    codes.add("insufficient_scope").add("invalid_json").add("payload_too_large");
+  }
+  if (method === "post") codes.add("idempotency_key_reused").add("idempotency_key_in_use");
+  return codes;
+}
+
+/** One answer for each status, with an example for each code that it can carry. */
+function failuresOf(
+  codes: ReadonlySet<FailureCode>,
+  components: Components,
+  answers: Record<string, Answer>,
+): Answers {
+  const statuses = [...new Set([...codes].map((code) => ANSWERS[code].status))];
+  return Object.fromEntries(
+    statuses
+      .sort((a, b) => a - b)
+      .map((status) => {
+        const its = [...codes].filter((code) => ANSWERS[code].status === status);
+        const name = its.map(componentOf).join("Or");
+        answers[name] ??= failureAnswer(its, components);
+        return [status, { $ref: `#/components/responses/${name}` }];
+      }),
+  );
+}
+
+function failureAnswer(codes: readonly FailureCode[], components: Components): Answer {
+  const headers = Object.assign({}, ...codes.map((code) => HEADERS_WITH[code] ?? {}));
+  return {
+    description: codes.map((code) => `\`${code}\`: ${ANSWERS[code].detail}`).join("\n\n"),
+    ...(Object.keys(headers).length > 0 && { headers }),
+    content: {
+      [PROBLEM_TYPE]: {
+        schema: components.of(problemDetails),
+        examples: Object.fromEntries(
+          codes.map((code) => [code, { $ref: `#/components/examples/${code}` }]),
+        ),
+      },
+    },
+  };
+}
+
+const retryAfter = { "Retry-After": header("Seconds to wait before asking again.") };
+const HEADERS_WITH: { [Code in FailureCode]?: Record<string, Header> } = {
+  unauthorized: { "WWW-Authenticate": header("`Bearer`", true) },
+  invalid_signature: { "WWW-Authenticate": header("`Signature`", true) },
+  method_not_allowed: { Allow: header("The methods that there are.", true) },
+  queue_unavailable: retryAfter,
+  not_yet_in_force: retryAfter,
+  unavailable: retryAfter,
+  newer_data: retryAfter,
+};
+
+const problemDetails = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int().min(400).max(599),
+    detail: z.string(),
+    code: z.enum(Object.keys(ANSWERS) as [FailureCode]).meta({ id: "ProblemCode" }),
+    requestId: z.uuid().meta({ description: "Stands in the log line beside it too." }),
+    errors: z
+      .array(z.object({ path: z.string(), message: z.string() }).meta({ id: "FieldError" }))
+      .optional()
+      .meta({ description: "With every 422; `path` is empty where it is the whole." }),
+  })
+  .meta({ id: "Problem", description: "RFC 9457 problem details." });
+
+function problemExample(code: FailureCode) {
+  const { status, title, detail } = ANSWERS[code];
+  const requestId = "0b0b7f7e-4c1d-4a4e-9a3f-7d6f5e4c3b2a";
+  const errors = ERRORS_WITH[code];
+  return { type: typeOf(code), title, status, detail, code, requestId, ...(errors && { errors }) };
+}
+
+const ERRORS_WITH: { [Code in FailureCode]?: { path: string; message: string }[] } = {
+  invalid_request: [{ path: "limit", message: "must be a whole number from 1 to 250, such as 50" }],
+  invalid_event: [{ path: "data", message: "must be an object" }],
+  idempotency_key_reused: [{ path: "Idempotency-Key", message: "came with another call before" }],
+};
+
+/** What a service gets when an event of this name is delivered to it. */
+function signedDelivery(components: Components, name: EventTypeName): object {
+  const { description } = EVENT_TYPES[name];
+  const schema = eventSchema(name).meta({ id: componentOf(name) });
+  const example = exampleEvent(name, Date.parse("2026-11-23T09:14:35Z"));
+  return {
+    operationId: `deliver${componentOf(name)}`,
+    tags: ["Deliveries"],
+    summary: `An event is delivered: ${name}`,
+    description: `${description} The body is what Leadterra sent, byte for byte; events of other names come the same way.`,
+    security: [],
+    parameters: components.parameters("header", DELIVERY_HEADERS),
+    requestBody: {
+      required: true,
+      content: contentOf(components, { "application/json": { schema, example } }),
+    },
+    responses: {
+      "2XX": { description: "Taken. Every other status is tried again on the schedule." },
+      410: { description: "Disables the webhook: there is nobody here any more." },
+    },
+  };
+}
+
+/** `reply.received` → `ReplyReceived`. */
+function componentOf(name: string): string {
+  return name.replaceAll(/(?:^|[._])(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+const DELIVERY_HEADERS = z.object({
+  "webhook-id": z
+    .string()
+    .meta({ description: "The event id: the same over all attempts.", example: EXAMPLE.eventId }),
+  "webhook-timestamp": z
+    .string()
+    .meta({ description: "Unix seconds of this attempt.", example: "1795425276" }),
+  "webhook-signature": z.string().meta({
+    description:
+      "Standard Webhooks 1.0: `v1,` and base64 for each live secret, newest first, separated by a space.",
+  }),
+  "X-Leadterra-Signature": leadterraSignature.meta({
+    description:
+      "Hex HMAC-SHA256 of the raw body, keyed with the webhook's oldest live signing secret.",
+    example: "a".repeat(64),
+  }),
+  "X-Leadterra-Event": z
+    .string()
+    .meta({ description: "The name of the event.", example: "reply.received" }),
+  "X-Relay-Attempt": z.string().meta({ description: "1, 2, 3 …", example: "1" }),
+});

@@ -1,0 +1,235 @@
+/** /v1/events and /v1/event-types: the journal, and what can be done with an event. */
+import * as z from "zod";
+import { EVENT_TYPES } from "../domain/event";
+import { parseWebhookId, type WebhookId } from "../domain/ids";
+import type { WholeEvent } from "../operations/events";
+import type { JournalEvent } from "../storage/journal-store";
+import { parseEventCursor } from "./cursor";
+import { DELIVERY_EXAMPLE, delivery, shownDelivery } from "./deliveries";
+import {
+  anyObject,
+  count,
+  cursorParam,
+  EXAMPLE,
+  eventId,
+  eventIdParam,
+  eventName,
+  limitParam,
+  nextOfMany,
+  page,
+  text,
+  time,
+  timeParam,
+  webhookId,
+} from "./fields";
+import { createRoute, type Fields, iso, json } from "./route";
+
+const MAX_SEARCH_CHARACTERS = 512;
+const TAG = ["Events"] as const;
+
+// --- what is shown ---
+
+/** What the journal keeps for its own use: for the search, and where the event stands. */
+type Hidden = "email" | "campaignId" | "erased" | "position";
+
+const fields = {
+  id: eventId,
+  event: text,
+  timestamp: text.nullable().meta({ description: "As Leadterra gave it." }),
+  receivedAt: time,
+  size: count.meta({ description: "Bytes of the body." }),
+  conforms: z.boolean().meta({ description: "Whether it is as Leadterra documents it." }),
+  webhookIds: z.array(webhookId).meta({ description: "Those that it matched." }),
+} satisfies Fields<Omit<JournalEvent, Hidden>>;
+
+const event = z.object(fields).meta({ id: "Event" });
+
+const wholeEvent = z
+  .object({
+    ...fields,
+    payload: anyObject.nullable().meta({ description: "The JSON; null when it was erased." }),
+    deliveries: z.array(delivery),
+  })
+  .meta({ id: "WholeEvent" });
+
+export function shownEvent(shown: JournalEvent): z.infer<typeof event> {
+  return {
+    id: shown.id,
+    event: shown.event,
+    timestamp: shown.timestamp,
+    receivedAt: iso(shown.receivedAtMs),
+    size: shown.size,
+    conforms: shown.conforms,
+    webhookIds: shown.webhookIds,
+  };
+}
+
+export function shownWholeEvent(whole: WholeEvent): z.infer<typeof wholeEvent> {
+  return {
+    ...shownEvent(whole.event),
+    payload: whole.payload as z.infer<typeof anyObject> | null,
+    deliveries: whole.deliveries.map(shownDelivery),
+  };
+}
+
+const EVENT_EXAMPLE: z.infer<typeof event> = {
+  id: EXAMPLE.eventId,
+  event: "reply.received",
+  timestamp: "2026-11-23T09:14:35Z",
+  receivedAt: "2026-11-23T09:14:36.001Z",
+  size: 512,
+  conforms: true,
+  webhookIds: [EXAMPLE.webhookId],
+};
+
+const eventType = z
+  .object({
+    name: text,
+    description: text,
+    schema: anyObject.meta({ description: "JSON Schema of the whole event." }),
+    example: anyObject,
+  })
+  .meta({ id: "EventType" });
+
+// --- what is given ---
+
+const searchText = z.string().min(1).max(MAX_SEARCH_CHARACTERS);
+const params = z.object({ id: eventIdParam.meta({ example: EXAMPLE.eventId }) });
+
+export const eventQuery = z.strictObject({
+  limit: limitParam,
+  cursor: cursorParam(parseEventCursor),
+  event: eventName.optional(),
+  since: timeParam.optional(),
+  until: timeParam.optional(),
+  email: searchText.optional(),
+  campaignId: searchText.optional(),
+});
+
+const replaySchema = z
+  .strictObject({
+    webhookIds: z
+      .array(
+        webhookId
+          .refine((given) => parseWebhookId(given) !== null, "is not a webhook")
+          .transform((given) => given as WebhookId),
+      )
+      .min(1)
+      .optional(),
+  })
+  .meta({ id: "EventReplay" });
+
+const eraseSchema = z
+  .strictObject({ email: searchText, cursor: cursorParam(parseEventCursor) })
+  .meta({ id: "PersonErasure" });
+
+// --- the calls ---
+
+export const listEvents = createRoute({
+  operationId: "listEvents",
+  method: "get",
+  path: "/v1/events",
+  tags: TAG,
+  summary: "List events, newest first",
+  description: "A filtered page may be short or empty while `next` goes on.",
+  request: { query: eventQuery },
+  responses: {
+    200: {
+      description: "A page of events.",
+      content: json(page("EventPage", event), { data: [EVENT_EXAMPLE], next: null }),
+    },
+  },
+});
+
+export const getEvent = createRoute({
+  operationId: "getEvent",
+  method: "get",
+  path: "/v1/events/{id}",
+  tags: TAG,
+  summary: "Read an event with its payload and its deliveries",
+  request: { params },
+  responses: {
+    200: {
+      description: "The event as a whole.",
+      content: json(wholeEvent, {
+        ...EVENT_EXAMPLE,
+        payload: EXAMPLE.reply,
+        deliveries: [DELIVERY_EXAMPLE],
+      }),
+    },
+  },
+});
+
+export const replayEvent = createRoute({
+  operationId: "replayEvent",
+  method: "post",
+  path: "/v1/events/{id}/replay",
+  tags: TAG,
+  summary: "Send an event again",
+  description: "To the webhooks that it matched; others may be named.",
+  request: {
+    params,
+    body: { required: false, content: json(replaySchema, { webhookIds: [EXAMPLE.webhookId] }) },
+  },
+  responses: {
+    202: {
+      description: "Taken on.",
+      content: json(z.object({ replayed: count }).meta({ id: "EventReplayed" }), { replayed: 1 }),
+    },
+  },
+  failures: ["payload_gone"],
+});
+
+export const eraseEvent = createRoute({
+  operationId: "eraseEvent",
+  method: "delete",
+  path: "/v1/events/{id}",
+  tags: TAG,
+  summary: "Erase an event's payload and what is known of the lead",
+  request: { params },
+  responses: { 204: { description: "Erased." } },
+});
+
+export const erasePerson = createRoute({
+  operationId: "erasePerson",
+  method: "post",
+  path: "/v1/events/erase",
+  tags: TAG,
+  summary: "Erase what is known of a person, by e-mail address",
+  description: "A page of events a call; go on with `next` as `cursor`.",
+  request: {
+    body: { required: true, content: json(eraseSchema, { email: "ava@acmecorp.com" }) },
+  },
+  responses: {
+    202: {
+      description: "Erased.",
+      content: json(z.object({ erased: count, next: nextOfMany }).meta({ id: "Erased" }), {
+        erased: 12,
+        next: null,
+      }),
+    },
+  },
+});
+
+export const listEventTypes = createRoute({
+  operationId: "listEventTypes",
+  method: "get",
+  path: "/v1/event-types",
+  tags: TAG,
+  summary: "List the documented events with schemas and examples",
+  responses: {
+    200: {
+      description: "Every documented event.",
+      content: json(z.object({ data: z.array(eventType) }).meta({ id: "EventTypeList" }), {
+        data: [
+          {
+            name: "reply.received",
+            description: EVENT_TYPES["reply.received"].description,
+            schema: { type: "object" },
+            example: EXAMPLE.reply,
+          },
+        ],
+      }),
+    },
+  },
+});

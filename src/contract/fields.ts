@@ -1,0 +1,95 @@
+/** Fields that many calls share. What comes in is read strictly, and refused in a sentence. */
+import * as z from "zod";
+import { exampleEvent } from "../domain/event";
+import { parseEventId, parseWebhookId } from "../domain/ids";
+
+const MAX_PAGE = 250;
+const DEFAULT_PAGE = 50;
+
+/** What the examples of the document are about. */
+export const EXAMPLE = {
+  webhookId: "wh_01HZC7RQNP4XT2KM9QZ8W3V5YA",
+  eventId: "evt_QNH783WW52FCCN914ZB1QAYTW0",
+  otherEventId: "evt_7M2K9QZ8W3V5YA01HZC7RQNP4X",
+  reply: exampleEvent("reply.received", Date.parse("2026-11-23T09:14:35Z")),
+};
+
+export const text = z.string();
+export const time = z.iso.datetime();
+export const count = z.int().nonnegative();
+export const anyObject = z.record(z.string(), z.unknown());
+export const webhookId = z.string().regex(/^wh_[0-9A-HJKMNP-TV-Z]{26}$/);
+export const eventId = z.string().regex(/^evt_[0-9A-HJKMNP-TV-Z]{26}$/);
+
+/** In a path: what is no id is nothing that there is. */
+export const webhookIdParam = branded(webhookId, parseWebhookId);
+export const eventIdParam = branded(eventId, parseEventId);
+
+function branded<Id extends string>(schema: z.ZodString, parse: (text: string) => Id | null) {
+  return schema.transform((given) => parse(given) as Id);
+}
+
+export const limitParam = z
+  .string()
+  .refine(
+    (given) => /^\d{1,3}$/.test(given) && Number(given) >= 1 && Number(given) <= MAX_PAGE,
+    `must be a whole number from 1 to ${MAX_PAGE}, such as ${DEFAULT_PAGE}`,
+  )
+  .transform(Number)
+  .default(DEFAULT_PAGE)
+  .meta({ type: "integer", minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE });
+
+/** @param parse gives null for what the list never gave. */
+export function cursorParam<T>(parse: (text: string) => T | null) {
+  return z
+    .string()
+    .transform((given, context) => {
+      const cursor = parse(given);
+      if (cursor !== null) return cursor;
+      context.addIssue("is not a cursor that this list gave");
+      return z.NEVER;
+    })
+    .optional()
+    .meta({ description: "`next` of the page before; leave it out for the first page." });
+}
+
+const TO_THE_SECOND = z.iso.datetime({ offset: true });
+const TO_THE_MINUTE = z.iso.datetime({ offset: true, precision: -1 });
+
+/** ISO 8601 with an offset, to the minute or finer → Unix milliseconds. */
+export const timeParam = z
+  .string()
+  .transform((given, context) => {
+    const isTime = [TO_THE_SECOND, TO_THE_MINUTE].some((form) => form.safeParse(given).success);
+    if (isTime) return Date.parse(given);
+    // A + that was not escaped in a URL arrives as a space.
+    const hint = given.includes(" ") ? "; in a URL a + is written %2B" : "";
+    context.addIssue(
+      `must be a time in ISO 8601 with Z or an offset, such as 2026-11-27T22:00:00Z${hint}`,
+    );
+    return z.NEVER;
+  })
+  .meta({
+    format: "date-time",
+    description:
+      "ISO 8601 with `Z` or an offset, to the minute or finer. In a URL the `+` of an offset is written `%2B`.",
+  });
+
+export const eventName = z
+  .string()
+  .regex(/^[A-Za-z0-9._-]{1,128}$/, "must be 1 to 128 of A-Z a-z 0-9 . _ -");
+
+/** A page of a list, under a name of its own. */
+export function page<Item extends z.ZodType>(id: string, item: Item) {
+  return z
+    .object({
+      data: z.array(item),
+      next: text.nullable().meta({ description: "Give it as `cursor`; null on the last page." }),
+    })
+    .meta({ id });
+}
+
+/** What one call did to many; `next` goes on behind it. */
+export const nextOfMany = text.nullable().meta({
+  description: "Give it as `cursor` to go on; null when all is done.",
+});

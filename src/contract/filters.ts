@@ -1,0 +1,42 @@
+/** /v1/filters/test: whether a filter wants an event, before a webhook depends on it. */
+import * as z from "zod";
+import { isObject, type JsonObject } from "../domain/event";
+import { EXAMPLE } from "./fields";
+import { createRoute, json } from "./route";
+import { filterSchema } from "./webhooks";
+
+const filterTest = z
+  .strictObject({
+    filter: filterSchema.nullable(),
+    event: z.custom<JsonObject>(isObject, "must be an object: the envelope of an event").meta({
+      type: "object",
+      additionalProperties: true,
+      description: "The whole envelope, as Leadterra sends it.",
+    }),
+  })
+  .meta({ id: "FilterTest" });
+
+export const testFilter = createRoute({
+  operationId: "testFilter",
+  method: "post",
+  path: "/v1/filters/test",
+  tags: ["Events"],
+  summary: "Try a filter on an event",
+  request: {
+    body: {
+      required: true,
+      content: json(filterTest, {
+        filter: { "data.reply.classification": "interested" },
+        event: EXAMPLE.reply,
+      }),
+    },
+  },
+  responses: {
+    200: {
+      description: "Whether the filter wants the event.",
+      content: json(z.object({ matches: z.boolean() }).meta({ id: "FilterVerdict" }), {
+        matches: true,
+      }),
+    },
+  },
+});

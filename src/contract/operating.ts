@@ -1,0 +1,268 @@
+/** /v1/dead-letters, /v1/audit, /v1/stats: what those who run the relay look at. */
+import * as z from "zod";
+import { DEAD_LETTER_REASONS } from "../domain/dead-letter";
+import { DAY_MS } from "../domain/time";
+import type { Outcomes, Stats, Step, WebhookStats } from "../operations/stats";
+import type { DeadLetter } from "../storage/dead-letter-store";
+import type { AuditEntry } from "../storage/registry-store";
+import { formatAuditId, parseAuditId, parseDeadLetterCursor } from "./cursor";
+import {
+  anyObject,
+  count,
+  cursorParam,
+  EXAMPLE,
+  eventId,
+  limitParam,
+  page,
+  text,
+  time,
+  timeParam,
+  webhookId,
+} from "./fields";
+import { createRoute, type Fields, iso, json } from "./route";
+
+/** Counters are kept for a month. */
+const MAX_STATS_DAYS = 31;
+const TAG = ["Operating"] as const;
+
+// --- dead letters ---
+
+const deadLetter = z
+  .object({
+    id: text,
+    eventId: eventId.nullable(),
+    event: text.nullable(),
+    reason: z.enum(DEAD_LETTER_REASONS).meta({ id: "DeadLetterReason" }),
+    receivedAt: time,
+    failedAt: time,
+    webhookIds: z.array(webhookId).meta({ description: "Those that are still owed." }),
+  } satisfies Fields<Omit<DeadLetter, "email">>)
+  .meta({ id: "DeadLetter" });
+
+export function shownDeadLetter(letter: DeadLetter): z.infer<typeof deadLetter> {
+  return {
+    id: letter.id,
+    eventId: letter.eventId,
+    event: letter.event,
+    reason: letter.reason,
+    receivedAt: iso(letter.receivedAtMs),
+    failedAt: iso(letter.failedAtMs),
+    webhookIds: letter.webhookIds ?? [],
+  };
+}
+
+const letterParams = z.object({ id: text.meta({ example: "dl_4d1f8a6be0c2" }) });
+
+export const listDeadLetters = createRoute({
+  operationId: "listDeadLetters",
+  method: "get",
+  path: "/v1/dead-letters",
+  tags: TAG,
+  summary: "List what could not be handed over, newest first",
+  request: {
+    query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseDeadLetterCursor) }),
+  },
+  responses: {
+    200: {
+      description: "A page of dead letters.",
+      content: json(page("DeadLetterPage", deadLetter), {
+        data: [
+          {
+            id: "dl_4d1f8a6be0c2",
+            eventId: EXAMPLE.otherEventId,
+            event: "message.bounced",
+            reason: "subscriber_unreachable",
+            receivedAt: "2026-11-23T09:14:36.001Z",
+            failedAt: "2026-11-23T11:58:12.730Z",
+            webhookIds: [EXAMPLE.webhookId],
+          },
+        ],
+        next: null,
+      }),
+    },
+  },
+});
+
+export const redriveDeadLetter = createRoute({
+  operationId: "redriveDeadLetter",
+  method: "post",
+  path: "/v1/dead-letters/{id}/redrive",
+  tags: TAG,
+  summary: "Hand a dead letter over again",
+  request: { params: letterParams },
+  responses: {
+    202: {
+      description: "Handed over.",
+      content: json(z.object({ id: text }).meta({ id: "Redriven" }), { id: "dl_4d1f8a6be0c2" }),
+    },
+  },
+});
+
+export const deleteDeadLetter = createRoute({
+  operationId: "deleteDeadLetter",
+  method: "delete",
+  path: "/v1/dead-letters/{id}",
+  tags: TAG,
+  summary: "Delete a dead letter",
+  request: { params: letterParams },
+  responses: { 204: { description: "Deleted." } },
+});
+
+// --- audit ---
+
+const auditEntry = z
+  .object({
+    id: text,
+    at: time,
+    key: text.nullable().meta({
+      description: "A fingerprint of the API key; null for what the relay did by itself.",
+    }),
+    action: text,
+    webhookId: webhookId.nullable(),
+    before: anyObject.nullable(),
+    after: anyObject.nullable(),
+  })
+  .meta({ id: "AuditEntry" });
+
+export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
+  const { number, atMs, ...rest } = entry;
+  return { id: formatAuditId(number), at: iso(atMs), ...rest };
+}
+
+export const listAudit = createRoute({
+  operationId: "listAudit",
+  method: "get",
+  path: "/v1/audit",
+  tags: TAG,
+  summary: "List who changed what, newest first",
+  request: { query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseAuditId) }) },
+  responses: {
+    200: {
+      description: "A page of the audit log.",
+      content: json(page("AuditPage", auditEntry), {
+        data: [
+          {
+            id: "aud_12",
+            at: "2026-11-23T09:20:00.000Z",
+            key: "3f8a91c2",
+            action: "webhook.updated",
+            webhookId: EXAMPLE.webhookId,
+            before: { ordered: false },
+            after: { ordered: true },
+          },
+        ],
+        next: null,
+      }),
+    },
+  },
+});
+
+// --- stats ---
+
+const step = z
+  .object({ at: time, events: count, delivered: count, failedAttempts: count })
+  .meta({ id: "StatsStep" });
+const outcomeFields = {
+  delivered: count,
+  successRate: z.number().min(0).max(1).nullable(),
+  latencyMs: z
+    .object({ p50: z.number().nullable(), p95: z.number().nullable() })
+    .meta({ id: "Latency" }),
+} satisfies Fields<Outcomes>;
+const webhookStats = z
+  .object({
+    id: webhookId,
+    pending: count,
+    undeliverable: count,
+    cancelled: count,
+    ...outcomeFields,
+    oldestDueAt: time.nullable(),
+    failingSince: time.nullable().meta({
+      description: "The first failure since the last success; null while all is well.",
+    }),
+  } satisfies Fields<WebhookStats>)
+  .meta({ id: "WebhookStats" });
+
+const stats = z
+  .object({
+    lastEventAt: time.nullable(),
+    events: count,
+    all: z.object(outcomeFields).meta({ id: "Outcomes", description: "Of all webhooks together." }),
+    webhooks: z.array(webhookStats),
+    hours: z.array(step),
+    recent: z.array(step).meta({ description: "The last hour in steps of five minutes." }),
+  } satisfies Fields<Stats>)
+  .meta({ id: "Stats" });
+
+export function shownStats(shown: Stats): z.infer<typeof stats> {
+  return {
+    lastEventAt: iso(shown.lastEventAtMs),
+    events: shown.events,
+    all: shown.all,
+    webhooks: shown.webhooks.map(({ oldestDueAtMs, failingSinceMs, ...each }) => ({
+      ...each,
+      oldestDueAt: iso(oldestDueAtMs),
+      failingSince: iso(failingSinceMs),
+    })),
+    hours: shown.hours.map(shownStep),
+    recent: shown.recent.map(shownStep),
+  };
+}
+
+function shownStep({ atMs, ...counted }: Step): z.infer<typeof step> {
+  return { at: iso(atMs), ...counted };
+}
+
+const STEP_EXAMPLE = {
+  at: "2026-11-23T09:00:00.000Z",
+  events: 12,
+  delivered: 11,
+  failedAttempts: 1,
+};
+
+export const getStats = createRoute({
+  operationId: "getStats",
+  method: "get",
+  path: "/v1/stats",
+  tags: TAG,
+  summary: "See how the relay is doing",
+  request: {
+    query: z.strictObject({
+      since: timeParam
+        .refine(
+          (ms) => ms > Date.now() - MAX_STATS_DAYS * DAY_MS,
+          `must be within the last ${MAX_STATS_DAYS} days`,
+        )
+        .optional()
+        .meta({
+          format: "date-time",
+          description: `ISO 8601 with \`Z\` or an offset, within the last ${MAX_STATS_DAYS} days; a day ago when left out.`,
+        }),
+    }),
+  },
+  responses: {
+    200: {
+      description: "Counters.",
+      content: json(stats, {
+        lastEventAt: "2026-11-23T09:14:36.001Z",
+        events: 12,
+        all: { delivered: 11, successRate: 0.92, latencyMs: { p50: 120, p95: 480 } },
+        webhooks: [
+          {
+            id: EXAMPLE.webhookId,
+            pending: 1,
+            delivered: 11,
+            undeliverable: 0,
+            cancelled: 0,
+            successRate: 0.92,
+            latencyMs: { p50: 120, p95: 480 },
+            oldestDueAt: "2026-11-23T09:15:38.002Z",
+            failingSince: "2026-11-23T09:14:38.002Z",
+          },
+        ],
+        hours: [STEP_EXAMPLE],
+        recent: [STEP_EXAMPLE],
+      }),
+    },
+  },
+});

@@ -1,0 +1,110 @@
+/** What needs no key: the events that come in, whether all is configured, and what the API is. */
+import * as z from "zod";
+import { MAX_BODY_BYTES } from "../domain/event";
+import { EXAMPLE, eventId, text } from "./fields";
+import { createRoute, json } from "./route";
+
+const TAG = ["Public"] as const;
+
+/** As tolerant as the inbound contract: names and data that nobody documented are taken too. */
+export const leadterraEvent = z
+  .looseObject({
+    event: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+    timestamp: z.string().optional().meta({ description: "ISO 8601, when Leadterra sends it." }),
+    webhookId: z.string().optional(),
+    data: z.looseObject({}),
+  })
+  .meta({
+    id: "LeadterraEvent",
+    description:
+      "An event of any name. Those that Leadterra documents are under webhooks, and in `GET /v1/event-types` with their schemas.",
+  });
+
+const accepted = z.object({ id: eventId, duplicate: z.boolean() }).meta({ id: "Accepted" });
+
+export const ingestEvent = createRoute({
+  operationId: "ingestEvent",
+  method: "post",
+  path: "/webhooks/leadterra",
+  tags: TAG,
+  summary: "Take an event from Leadterra",
+  description: `At most ${MAX_BODY_BYTES} bytes, without Content-Encoding.`,
+  request: { body: { required: true, content: json(leadterraEvent, EXAMPLE.reply as never) } },
+  responses: {
+    202: {
+      description: "A new event: it is durable.",
+      content: json(accepted, { id: EXAMPLE.eventId, duplicate: false }),
+    },
+    200: {
+      description: "Seen before: nothing is done again.",
+      content: json(accepted, { id: EXAMPLE.eventId, duplicate: true }),
+    },
+  },
+  failures: [
+    "method_not_allowed",
+    "not_configured",
+    "unsupported_encoding",
+    "payload_too_large",
+    "invalid_signature",
+    "invalid_encoding",
+    "invalid_json",
+    "invalid_event",
+    "queue_unavailable",
+  ],
+});
+
+const health = z
+  .object({
+    status: z.enum(["ok", "misconfigured"]).meta({ id: "HealthStatus" }),
+    version: text,
+    problems: z.array(z.object({ name: text, message: text }).meta({ id: "ConfigProblem" })),
+  })
+  .meta({ id: "Health" });
+
+export const getHealth = createRoute({
+  operationId: "getHealth",
+  method: "get",
+  path: "/healthz",
+  tags: TAG,
+  summary: "See whether the relay is configured as it should be",
+  responses: {
+    200: {
+      description: "It is.",
+      content: json(health, { status: "ok", version: "0.2.0", problems: [] }),
+    },
+    503: {
+      description: "Something is misconfigured.",
+      content: json(health, {
+        status: "misconfigured",
+        version: "0.2.0",
+        problems: [{ name: "API_KEYS", message: "must be set: without a key nobody is let in" }],
+      }),
+    },
+  },
+});
+
+export const getOpenApi = createRoute({
+  operationId: "getOpenApi",
+  method: "get",
+  path: "/openapi.json",
+  tags: TAG,
+  summary: "This document",
+  responses: {
+    200: {
+      description: "OpenAPI 3.1.",
+      content: json(z.looseObject({ openapi: text }).meta({ id: "OpenApiDocument" }), {
+        openapi: "3.1.0",
+      }),
+    },
+  },
+});
+
+/** The page itself is HTML. */
+export const getDocs = createRoute({
+  operationId: "getDocs",
+  method: "get",
+  path: "/docs",
+  tags: TAG,
+  summary: "This document as a page",
+  responses: { 200: { description: "HTML." } },
+});

@@ -1,0 +1,71 @@
+/**
+ * The form in which a call is described: that of `createRoute` of @hono/zod-openapi, with the codes that it can fail
+ * with by name. The handlers are checked against it, the schemas in it decide what is taken, and the OpenAPI document
+ * is made from it (`document.ts`), so that nothing is said twice.
+ */
+import type * as z from "zod";
+import type { FailureCode } from "../domain/failure";
+
+type Content = { "application/json": { schema: z.ZodType; example: unknown } };
+
+export type Route = {
+  method: "get" | "post" | "put" | "patch" | "delete";
+  path: `/${string}`;
+  operationId: string;
+  tags: readonly [string];
+  summary: string;
+  description?: string;
+  request?: {
+    params?: z.ZodObject;
+    query?: z.ZodObject;
+    body?: { required: boolean; content: Content };
+  };
+  /** Of what went well, by status; those of failures come from `failures`. */
+  responses: { readonly [status: number]: { description: string; content?: Content } };
+  /** Beside those that every call of its kind can have. */
+  failures?: readonly FailureCode[];
+};
+
+export function createRoute<const R extends Route>(route: R): R {
+  return route;
+}
+
+export function json<S extends z.ZodType>(schema: S, example: z.input<NoInfer<S>>) {
+  return { "application/json": { schema, example } };
+}
+
+type Parsed<S> = S extends z.ZodType ? z.output<S> : Record<string, never>;
+type RequestOf<R extends Route> = R extends { request: infer Given } ? Given : object;
+
+/** What a handler gets: everything that came in, read and checked. */
+export type Input<R extends Route> = {
+  params: RequestOf<R> extends { params: infer S } ? Parsed<S> : Record<string, never>;
+  query: RequestOf<R> extends { query: infer S } ? Parsed<S> : Record<string, never>;
+  body: RequestOf<R> extends { body: { content: { "application/json": { schema: infer S } } } }
+    ? Parsed<S>
+    : Record<string, never>;
+};
+
+/** What a handler answers when it went well; null where the answer has no body. */
+export type Output<R extends Route> = {
+  [Status in keyof R["responses"]]: R["responses"][Status] extends {
+    content: { "application/json": { schema: infer S extends z.ZodType } };
+  }
+    ? z.input<S>
+    : null;
+}[keyof R["responses"]];
+
+/** The fields of a domain object as the API names them: a moment in time loses its unit. A schema must have them all. */
+export type Fields<T> = {
+  [K in keyof T as K extends `${infer Name}Ms`
+    ? Name extends `${string}At` | `${string}Since`
+      ? Name
+      : K
+    : K]: z.ZodType;
+};
+
+export function iso(ms: number): string;
+export function iso(ms: number | null): string | null;
+export function iso(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}

@@ -1,0 +1,410 @@
+/** /v1/webhooks: registrations. */
+import * as z from "zod";
+import { checkFilter, type Filter } from "../domain/filter";
+import { checkHeaders, headersOf } from "../domain/headers";
+import { parseWebhookId } from "../domain/ids";
+import { parseSchedule } from "../domain/schedule";
+import { isSecret } from "../domain/signature";
+import { maskQuery } from "../domain/target";
+import {
+  ALL_EVENTS,
+  type Webhook,
+  type WebhookChanges,
+  type WebhookDraft,
+} from "../domain/webhook";
+import { ATTEMPT_EXAMPLE, attempt } from "./attempts";
+import {
+  anyObject,
+  cursorParam,
+  EXAMPLE,
+  eventName,
+  limitParam,
+  page,
+  text,
+  time,
+  webhookId,
+  webhookIdParam,
+} from "./fields";
+import { createRoute, type Fields, iso, json } from "./route";
+
+const MAX_DESCRIPTION_CHARACTERS = 1_000;
+const MAX_EVENT_NAMES = 100;
+/** Less than one a day would keep a delivery beyond any retention. */
+const MIN_RATE_PER_SECOND = 0.00001;
+const DEFAULT_GRACE_SECONDS = 86_400;
+const MAX_GRACE_SECONDS = 604_800;
+const TAG = ["Webhooks"] as const;
+
+// --- what is shown ---
+
+/** What people never see of a webhook, or see in another form. */
+type Hidden =
+  | "version"
+  | "relayHost"
+  | "secrets"
+  | "resumedVersion"
+  | "urlVersion"
+  | "concurrency"
+  | "timeout"
+  | "giveUpOn";
+
+export const webhook = z
+  .object({
+    id: webhookId,
+    url: text.meta({
+      description: "In lists, and to a key that only reads, the query is shown as `?…`.",
+    }),
+    events: z.array(text),
+    description: text.nullable(),
+    filter: anyObject.nullable(),
+    headers: z.array(text).meta({ description: "Names only; values are never shown." }),
+    rateLimit: z.number().nullable(),
+    ordered: z.boolean(),
+    retrySchedule: text.nullable(),
+    status: z.enum(["active", "paused", "disabled"]).meta({ id: "WebhookStatus" }),
+    statusReason: z.enum(["gone", "failing"]).meta({ id: "StatusReason" }).nullable(),
+    createdAt: time,
+    updatedAt: time,
+    signingSecret: text.optional().meta({
+      description: "Only in the answer to the call that made it: it is shown once.",
+    }),
+  } satisfies Fields<Omit<Webhook, Hidden> & { signingSecret: string }>)
+  .meta({ id: "Webhook" });
+
+export function shownWebhook(shown: Webhook): z.infer<typeof webhook> {
+  return {
+    id: shown.id,
+    url: shown.url,
+    events: shown.events,
+    description: shown.description,
+    filter: shown.filter,
+    headers: Object.keys(shown.headers),
+    rateLimit: shown.rateLimit,
+    ordered: shown.ordered,
+    retrySchedule: shown.retrySchedule,
+    status: shown.status,
+    statusReason: shown.statusReason,
+    createdAt: iso(shown.createdAtMs),
+    updatedAt: iso(shown.updatedAtMs),
+  };
+}
+
+/** The same in a list, where a URL's query may hold a token. */
+export function listedWebhook(shown: Webhook): z.infer<typeof webhook> {
+  return { ...shownWebhook(shown), url: maskQuery(shown.url) };
+}
+
+const oneWebhook = z.object({ webhook }).meta({ id: "OneWebhook" });
+
+const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
+  id: EXAMPLE.webhookId,
+  url: "https://crm.example.com/webhooks/leadterra",
+  events: ["reply.received"],
+  description: "The CRM",
+  filter: { "data.reply.classification": "interested" },
+  headers: ["authorization"],
+  rateLimit: null,
+  ordered: false,
+  retrySchedule: null,
+  status: "active",
+  statusReason: null,
+  createdAt: "2026-11-23T09:00:00.000Z",
+  updatedAt: "2026-11-23T09:00:00.000Z",
+};
+const SECRET_EXAMPLE = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0ISE=";
+const one = json(oneWebhook, { webhook: WEBHOOK_EXAMPLE });
+const oneWithSecret = json(oneWebhook, {
+  webhook: { ...WEBHOOK_EXAMPLE, signingSecret: SECRET_EXAMPLE },
+});
+
+// --- what is given ---
+
+const url = z.string().min(1).meta({
+  maxLength: 2_048,
+  description:
+    "`https://` and a public DNS name of two labels or more, on port 443 or from 1024 up, without credentials, fragment, white space or backslash; or `service:NAME/path` for a service or VPC binding of the Worker.",
+});
+const events = z
+  .array(
+    z
+      .string()
+      .regex(
+        /^(\*|[A-Za-z0-9._-]{1,128})$/,
+        'must be "*", or 1 to 128 of A-Z a-z 0-9 . _ - as an event is named',
+      ),
+  )
+  .min(1, 'must name at least one event, or be ["*"] for all of them')
+  .max(MAX_EVENT_NAMES)
+  .refine(
+    (names) => !names.includes(ALL_EVENTS) || names.length === 1,
+    'must be names or ["*"], not both',
+  )
+  .refine((names) => new Set(names).size === names.length, "must name each event once")
+  .meta({ description: 'Names of events, each once; or `["*"]` for all of them.' });
+const description = z.string().max(MAX_DESCRIPTION_CHARACTERS);
+const headers = z
+  .unknown()
+  .superRefine((given, context) => {
+    for (const { name, message } of checkHeaders(given)) {
+      context.addIssue({ code: "custom", path: name === null ? [] : [name], message });
+    }
+  })
+  .transform((given) => headersOf(given as Record<string, string>))
+  .meta({
+    id: "CustomHeaders",
+    type: "object",
+    propertyNames: { pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" },
+    additionalProperties: {
+      type: "string",
+      maxLength: 4_096,
+      pattern: "^[!-~]([ -~]*[!-~])?$",
+    },
+    maxProperties: 50,
+    description:
+      "Sent with every delivery; a name once, whatever its case. Values are never shown again. Names that the relay, the platform or HTTP itself sets are refused: Content-*, CF-*, X-Forwarded-*, Host, Cookie, Expect, User-Agent, hop-by-hop and the signatures.",
+  });
+/** The paths of mistakes lead into the filter. */
+export const filterSchema = z
+  .custom<Filter>()
+  .superRefine((given, context) => {
+    for (const mistake of checkFilter(given)) {
+      const path = mistake.path === "filter" ? [] : [mistake.path.slice("filter.".length)];
+      context.addIssue({ code: "custom", path, message: mistake.message });
+    }
+  })
+  .meta({
+    id: "Filter",
+    type: "object",
+    additionalProperties: true,
+    description:
+      "A query in MongoDB's form over the event's envelope: dotted paths with a value or with $eq $ne $in $nin $gt $gte $lt $lte $exists $startsWith $endsWith $not under them, $and and $or beside them. At most 8 levels, 64 conditions and 8,192 bytes of JSON.",
+  });
+const retrySchedule = z
+  .string()
+  .refine(
+    (given) => parseSchedule(given) !== null,
+    'must be 1 to 20 durations such as "1m 5m 30m 2h 8h"',
+  )
+  .meta({
+    pattern: "^[0-9]{1,9}[smhd]( [0-9]{1,9}[smhd]){0,19}$",
+    description:
+      "Waits after each failed attempt, 1 to 20 durations with one space between; null for the relay's own.",
+  });
+const rateLimit = z
+  .number()
+  .min(MIN_RATE_PER_SECOND)
+  .meta({ description: "Deliveries per second; fractions are allowed." });
+const signingSecret = z
+  .string()
+  .refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes')
+  .meta({
+    pattern: "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$",
+    description: "`whsec_` and the base64 of 24 to 64 bytes; made by the relay when left out.",
+  });
+const ordered = z.boolean().meta({
+  description: "One event at a time in the order of arrival; a failing one holds those behind it.",
+});
+
+const settings = {
+  description: description.nullable().optional(),
+  filter: filterSchema.nullable().optional(),
+  headers: headers.nullable().optional(),
+  rateLimit: rateLimit.nullable().optional(),
+  ordered: ordered.nullable().optional(),
+  retrySchedule: retrySchedule.nullable().optional(),
+};
+
+export const draftSchema = z
+  .strictObject({ url, events, ...settings, signingSecret: signingSecret.optional() })
+  .meta({ id: "WebhookDraft" });
+
+export const changesSchema = z
+  .strictObject({ url: url.optional(), events: events.optional(), ...settings })
+  .meta({ id: "WebhookChanges" });
+
+/** The host by which the relay is reached: a webhook must not lead back to it. */
+export function relayHost(requestUrl: string): string {
+  return new URL(requestUrl).host;
+}
+
+/** @param given without its secret. @param host as `relayHost` has it. */
+export function draftOf(
+  given: Omit<z.output<typeof draftSchema>, "signingSecret">,
+  host: string,
+): WebhookDraft {
+  return {
+    url: given.url,
+    events: given.events,
+    description: given.description ?? null,
+    filter: given.filter ?? null,
+    headers: given.headers ?? {},
+    rateLimit: given.rateLimit ?? null,
+    ordered: given.ordered ?? false,
+    retrySchedule: given.retrySchedule ?? null,
+    relayHost: host,
+  };
+}
+
+/** Null unsets a field; one that is missing stays as it is. */
+export function changesOf({
+  headers: givenHeaders,
+  ordered: givenOrdered,
+  ...given
+}: z.output<typeof changesSchema>): WebhookChanges {
+  const changes = {
+    ...given,
+    ...(givenHeaders !== undefined && { headers: givenHeaders ?? {} }),
+    ...(givenOrdered !== undefined && { ordered: givenOrdered ?? false }),
+  };
+  const defined = Object.entries(changes).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(defined) as WebhookChanges;
+}
+
+export const rotationSchema = z
+  .strictObject({
+    gracePeriodSeconds: z.int().min(0).max(MAX_GRACE_SECONDS).default(DEFAULT_GRACE_SECONDS),
+    signingSecret: signingSecret.optional(),
+  })
+  .meta({ id: "SecretRotation" });
+
+export const testSchema = z.strictObject({ event: eventName.optional() }).meta({ id: "TestEvent" });
+
+const params = z.object({ id: webhookIdParam.meta({ example: EXAMPLE.webhookId }) });
+
+// --- the calls ---
+
+export const createWebhook = createRoute({
+  operationId: "createWebhook",
+  method: "post",
+  path: "/v1/webhooks",
+  tags: TAG,
+  summary: "Register a webhook",
+  description:
+    "Leadterra's own request gets Leadterra's own answer, plus the signing secret, which is shown here and on rotation only.",
+  request: {
+    body: {
+      required: true,
+      content: json(draftSchema, {
+        url: "https://crm.example.com/webhooks/leadterra",
+        events: ["reply.received"],
+        filter: { "data.reply.classification": "interested" },
+        headers: { Authorization: "Bearer token-of-the-crm" },
+      }),
+    },
+  },
+  responses: { 201: { description: "Registered.", content: oneWithSecret } },
+});
+
+export const listWebhooks = createRoute({
+  operationId: "listWebhooks",
+  method: "get",
+  path: "/v1/webhooks",
+  tags: TAG,
+  summary: "List webhooks, newest first",
+  request: {
+    query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseWebhookId) }),
+  },
+  responses: {
+    200: {
+      description: "A page of webhooks.",
+      content: json(page("WebhookPage", webhook), { data: [WEBHOOK_EXAMPLE], next: null }),
+    },
+  },
+});
+
+export const getWebhook = createRoute({
+  operationId: "getWebhook",
+  method: "get",
+  path: "/v1/webhooks/{id}",
+  tags: TAG,
+  summary: "Read a webhook",
+  request: { params },
+  responses: { 200: { description: "The webhook.", content: one } },
+});
+
+export const changeWebhook = createRoute({
+  operationId: "changeWebhook",
+  method: "patch",
+  path: "/v1/webhooks/{id}",
+  tags: TAG,
+  summary: "Change a webhook",
+  description:
+    "null unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
+  request: {
+    params,
+    body: { required: true, content: json(changesSchema, { rateLimit: 5, description: null }) },
+  },
+  responses: { 200: { description: "The webhook as it is now.", content: one } },
+  failures: ["not_yet_in_force"],
+});
+
+export const deleteWebhook = createRoute({
+  operationId: "deleteWebhook",
+  method: "delete",
+  path: "/v1/webhooks/{id}",
+  tags: TAG,
+  summary: "Delete a webhook and its deliveries",
+  request: { params },
+  responses: { 204: { description: "Deleted." } },
+  failures: ["not_yet_in_force"],
+});
+
+export const rotateSecret = createRoute({
+  operationId: "rotateSecret",
+  method: "post",
+  path: "/v1/webhooks/{id}/rotate-secret",
+  tags: TAG,
+  summary: "Give a webhook a new signing secret",
+  description: "The old ones sign along until the grace period ends.",
+  request: {
+    params,
+    body: { required: false, content: json(rotationSchema, { gracePeriodSeconds: 3_600 }) },
+  },
+  responses: { 200: { description: "The webhook with its new secret.", content: oneWithSecret } },
+  failures: ["not_yet_in_force"],
+});
+
+export const pauseWebhook = createRoute({
+  operationId: "pauseWebhook",
+  method: "post",
+  path: "/v1/webhooks/{id}/pause",
+  tags: TAG,
+  summary: "Hold a webhook's deliveries",
+  request: { params },
+  responses: {
+    200: {
+      description: "The webhook, held.",
+      content: json(oneWebhook, { webhook: { ...WEBHOOK_EXAMPLE, status: "paused" } }),
+    },
+  },
+  failures: ["not_yet_in_force"],
+});
+
+export const resumeWebhook = createRoute({
+  operationId: "resumeWebhook",
+  method: "post",
+  path: "/v1/webhooks/{id}/resume",
+  tags: TAG,
+  summary: "Release a webhook, also one that was disabled",
+  request: { params },
+  responses: { 200: { description: "The webhook, released.", content: one } },
+  failures: ["not_yet_in_force"],
+});
+
+export const testWebhook = createRoute({
+  operationId: "testWebhook",
+  method: "post",
+  path: "/v1/webhooks/{id}/test",
+  tags: TAG,
+  summary: "Deliver a signed example event now, even while held",
+  request: {
+    params,
+    body: { required: false, content: json(testSchema, { event: "reply.received" }) },
+  },
+  responses: {
+    200: {
+      description: "The attempt, whatever came of it.",
+      content: json(attempt, { ...ATTEMPT_EXAMPLE, trigger: "test" }),
+    },
+  },
+});

@@ -1,0 +1,89 @@
+/**
+ * From a call as `contract` describes it to a route: what comes in is read and checked, strictly and all of it before
+ * anything is refused; the handler gets values and gives a value; failures become problem details.
+ */
+import type { Context } from "hono";
+import * as z from "zod";
+import { isSafe } from "../../access";
+import { fieldErrors } from "../../contract/problem";
+import type { Input, Output, Route } from "../../contract/route";
+import { type FieldError, fail, ok, type Result } from "../../domain/failure";
+import type { ApiEnv } from "./auth";
+import { problem } from "./problem";
+
+/** Only those that are there. */
+export function given<T extends object>(values: T) {
+  const entries = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+export type ApiContext = Context<ApiEnv>;
+
+type Handler<R extends Route> = (input: Input<R>, c: ApiContext) => Promise<Result<Output<R>>>;
+/** Finds what no schema can know, in what was given as it came. */
+type Check = (body: unknown, c: ApiContext) => FieldError[];
+
+/** @returns what Hono's `on` takes. */
+export function serve<R extends Route>(route: R, handle: Handler<R>, check: Check = () => []) {
+  const status = Number(Object.keys(route.responses)[0]);
+  const answer = async (c: ApiContext): Promise<Response> => {
+    const params = paramsOf(c, route);
+    if (params === null) return problem(c, { code: "not_found" });
+    const input = await read(c, route, check);
+    if (!input.ok) return problem(c, input.failure);
+    const done = await handle({ ...input.value, params } as Input<R>, c);
+    if (!done.ok) return problem(c, done.failure);
+    c.status(status as 200);
+    return done.value === null ? c.body(null) : c.json(done.value);
+  };
+  const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
+  return [route.method.toUpperCase(), path, answer] as const;
+}
+
+/** Null when a part of the path cannot be what it stands for: then there is nothing there. */
+function paramsOf(c: ApiContext, { request }: Route): object | null {
+  if (request?.params === undefined) return {};
+  const parsed = request.params.safeParse(c.req.param());
+  return parsed.success ? parsed.data : null;
+}
+
+async function read(c: ApiContext, { request = {} }: Route, check: Check) {
+  const errors: FieldError[] = [];
+  const query = parse(request.query, queryOf(c, errors), errors);
+  const body = isSafe(c.req.method) ? ok({}) : await bodyOf(c, request.body?.required ?? false);
+  if (!body.ok && errors.length === 0) return body;
+  const given = body.ok ? body.value : {};
+  const value = parse(request.body?.content["application/json"].schema, given, errors);
+  const known = new Set(errors.map(({ path }) => path));
+  errors.push(...check(given, c).filter(({ path }) => !known.has(path)));
+  if (errors.length > 0) return fail({ code: "invalid_request", errors });
+  return ok({ query, body: value });
+}
+
+const nothing = z.strictObject({});
+
+function parse(schema: z.ZodType | undefined, given: unknown, errors: FieldError[]): unknown {
+  const parsed = (schema ?? nothing).safeParse(given);
+  if (!parsed.success) errors.push(...parsed.error.issues.flatMap(fieldErrors));
+  return parsed.data;
+}
+
+/** The query parameters; one that is given twice is a mistake. */
+function queryOf(c: ApiContext, errors: FieldError[]): Record<string, string | undefined> {
+  const given = Object.entries(c.req.queries());
+  for (const [path, values] of given) {
+    if (values.length > 1) errors.push({ path, message: "must be given once" });
+  }
+  return Object.fromEntries(given.map(([name, [value]]) => [name, value]));
+}
+
+/** One JSON document in UTF-8, whatever Content-Type says. */
+async function bodyOf(c: ApiContext, required: boolean): Promise<Result<unknown>> {
+  const bytes = await c.req.arrayBuffer();
+  if (bytes.byteLength === 0 && !required) return ok({});
+  try {
+    return ok(JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)));
+  } catch {
+    return fail({ code: "invalid_json", detail: "The body is not one JSON document in UTF-8." });
+  }
+}

@@ -1,0 +1,45 @@
+/** /v1/dead-letters, /v1/audit, /v1/stats: what those who run the relay look at. */
+import { Hono } from "hono";
+import { formatAuditId, formatDeadLetterCursor } from "../contract/cursor";
+import * as contract from "../contract/operating";
+import { shownAudit, shownDeadLetter, shownStats } from "../contract/operating";
+import { ok } from "../domain/failure";
+import { DAY_MS } from "../domain/time";
+import { listAudit } from "../operations/audit";
+import { deleteDeadLetter, listDeadLetters, redriveDeadLetter } from "../operations/dead-letters";
+import { stats } from "../operations/stats";
+import type { ApiEnv } from "./http/auth";
+import { serve } from "./http/serve";
+
+export const operating = new Hono<ApiEnv>()
+  .on(
+    ...serve(contract.listDeadLetters, async ({ query: { cursor = null, limit } }, c) => {
+      const { letters, next } = await listDeadLetters(c.env, { before: cursor, limit });
+      return ok({ data: letters.map(shownDeadLetter), next: next && formatDeadLetterCursor(next) });
+    }),
+  )
+  .on(
+    ...serve(contract.redriveDeadLetter, async ({ params: { id } }, c) => {
+      const redriven = await redriveDeadLetter(c.env, { id, by: c.get("caller") });
+      return redriven.ok ? ok({ id }) : redriven;
+    }),
+  )
+  .on(
+    ...serve(contract.deleteDeadLetter, async ({ params: { id } }, c) =>
+      deleteDeadLetter(c.env, { id, by: c.get("caller") }),
+    ),
+  )
+  .on(
+    ...serve(contract.listAudit, async ({ query: { cursor = null, limit } }, c) => {
+      const { entries, next } = await listAudit(c.env, cursor, limit);
+      return ok({
+        data: entries.map(shownAudit),
+        next: next === null ? null : formatAuditId(next),
+      });
+    }),
+  )
+  .on(
+    ...serve(contract.getStats, async ({ query: { since = Date.now() - DAY_MS } }, c) =>
+      ok(shownStats(await stats(c.env, since))),
+    ),
+  );
