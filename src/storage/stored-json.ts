@@ -5,7 +5,7 @@
  *
  * A type that gets a field gets its default here; the compiler asks for it.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { HourCounters } from "../domain/counters";
 import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/delivery";
 import type { Filter } from "../domain/filter";
