@@ -46,6 +46,9 @@ export type ConfigVariable =
   | "ALERT_URL"
   | "SILENCE_ALERT";
 
+/** Left empty too: a relay that hears nothing for a day is worth a word. */
+const DEFAULT_SILENCE = "24h";
+
 const DEFAULTS = {
   RETRY_SCHEDULE: "1m 5m 30m 2h 8h",
   DELIVERY_TIMEOUT: "10s",
@@ -200,8 +203,8 @@ function readAlertUrl(given: string | undefined, problems: ConfigProblem[]): str
 }
 
 function readSilenceAlert(given: string | undefined, problems: ConfigProblem[]): number | null {
-  if (given === undefined || given === "" || given === "off") return null;
-  const ms = parsePositiveDuration(given);
+  if (given === "off") return null;
+  const ms = parsePositiveDuration(given || DEFAULT_SILENCE);
   if (ms === null) {
     problems.push({
       name: "SILENCE_ALERT",

@@ -1,49 +1,113 @@
-/** scheduled(), every 5 minutes by cron: wakes what should have woken itself, and tells a person what needs one. */
+/**
+ * scheduled(), every 5 minutes by cron: wakes what should have woken itself, and finds what a person should know.
+ * What does not answer in time is itself such a thing, and keeps nothing else from being looked at.
+ */
 import { configOf } from "./config";
-import { expiringAlert, newerDataAlert, overdueAlert, silenceAlert } from "./domain/alert";
+import { inTime } from "./deadline";
+import {
+  type AlertText,
+  disabledAlert,
+  expiringAlert,
+  newerDataAlert,
+  overdueAlert,
+  silenceAlert,
+  unreachableAlert,
+  waitingLettersAlert,
+} from "./domain/alert";
 import { NewerDataError } from "./domain/newer-data";
 import { DAY_MS, HOUR_MS } from "./domain/time";
 import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
 import { lastEventAtMs } from "./operations/journal";
-import { registry, subscriberOf } from "./operations/objects";
+import { deadLetters, registry, subscriberOf } from "./operations/objects";
 
 const OVERDUE_AFTER_MS = HOUR_MS;
 /** How many Subscribers are asked at a time: an invocation has six connections. */
 const AT_A_TIME = 6;
+const CALL_TIMEOUT_MS = 10_000;
+
+/** What may be so: each is raised when it is, and over when it is not. */
+type Finding = { alert: AlertText; isSo: boolean };
 
 export async function sweep(env: Env): Promise<void> {
-  const webhooks = await registry(env).all();
+  const webhooks = await inTime(registry(env).all(), CALL_TIMEOUT_MS);
+  const findings: Finding[] = [];
   for (let index = 0; index < webhooks.length; index += AT_A_TIME) {
-    await Promise.all(webhooks.slice(index, index + AT_A_TIME).map((each) => check(each, env)));
+    const some = webhooks.slice(index, index + AT_A_TIME);
+    findings.push(...(await Promise.all(some.map((each) => checkSubscriber(each, env)))).flat());
   }
-  await registry(env).check();
-  await checkSilence(webhooks, env);
+  findings.push(...(await checkDeadLetters(env)), ...(await checkSilence(webhooks, env)));
+  await inTime(
+    registry(env).report({
+      raised: findings.filter(({ isSo }) => isSo).map(({ alert }) => alert),
+      looked: findings.map(({ alert }) => alert.cause),
+    }),
+    CALL_TIMEOUT_MS,
+  );
+  await inTime(registry(env).check(), CALL_TIMEOUT_MS);
 }
 
-async function check(webhook: Webhook, env: Env): Promise<void> {
+async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
+  const { status, statusReason } = webhook;
+  const disabled = {
+    alert: disabledAlert(webhook, statusReason ?? "failing"),
+    isSo: status === "disabled",
+  };
+  const found = await ask(`Subscriber ${webhook.id}`, subscriberOf(env, webhook.id).check());
+  if (found.answer === null) return [disabled, ...found.findings];
+  const { overdueSinceMs, expiresAtMs } = found.answer;
   const nowMs = Date.now();
-  try {
-    const { overdueSinceMs, expiresAtMs } = await subscriberOf(env, webhook.id).check();
-    if (overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS) {
-      await registry(env).raise(overdueAlert(webhook, overdueSinceMs));
-    }
-    if (expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS) {
-      await registry(env).raise(expiringAlert(webhook, expiresAtMs));
-    }
-  } catch (thrown) {
-    logError("subscriber.not_checked", { subscriber: webhook.id, error: errorText(thrown) });
-    if (thrown instanceof NewerDataError) await registry(env).raise(newerDataAlert(thrown.object));
-  }
+  return [
+    disabled,
+    ...found.findings,
+    {
+      alert: overdueAlert(webhook, overdueSinceMs ?? nowMs),
+      isSo: overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS,
+    },
+    {
+      alert: expiringAlert(webhook, expiresAtMs ?? nowMs),
+      isSo: expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS,
+    },
+  ];
+}
+
+async function checkDeadLetters(env: Env): Promise<Finding[]> {
+  const { answer, findings } = await ask("DeadLetters dead-letters", deadLetters(env).stats());
+  if (answer === null) return findings;
+  return [...findings, { alert: waitingLettersAlert(answer.count), isSo: answer.count > 0 }];
 }
 
 /** A secret that changed at Leadterra looks like silence from here. A relay that nobody uses yet is not silent. */
-async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<void> {
+async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<Finding[]> {
   const { silenceAlertMs } = configOf(env);
-  if (silenceAlertMs === null || webhooks.length === 0) return;
-  const nowMs = Date.now();
-  const lastAtMs = await lastEventAtMs(env);
+  if (silenceAlertMs === null || webhooks.length === 0) return [];
+  const asked = lastEventAtMs(env).then((lastAtMs) => ({ lastAtMs }));
+  const { answer, findings } = await ask("Journal", asked);
+  if (answer === null) return findings;
+  const { lastAtMs } = answer;
   const sinceMs = lastAtMs ?? Math.min(...webhooks.map(({ createdAtMs }) => createdAtMs));
-  if (sinceMs > nowMs - silenceAlertMs) return;
-  await registry(env).raise(silenceAlert(lastAtMs));
+  const isSo = sinceMs <= Date.now() - silenceAlertMs;
+  return [...findings, { alert: silenceAlert(lastAtMs), isSo }];
+}
+
+/** @returns `answer` is null when there is none in time; `findings` say so. */
+async function ask<T>(
+  what: string,
+  asked: Promise<T>,
+): Promise<{ answer: T | null; findings: Finding[] }> {
+  let answer: T | null = null;
+  let newer: string | null = null;
+  try {
+    answer = await inTime(asked, CALL_TIMEOUT_MS);
+  } catch (thrown) {
+    logError("object.not_checked", { object: what, error: errorText(thrown) });
+    if (thrown instanceof NewerDataError) newer = thrown.object;
+  }
+  return {
+    answer,
+    findings: [
+      { alert: unreachableAlert(what), isSo: answer === null && newer === null },
+      { alert: newerDataAlert(newer ?? what), isSo: newer !== null },
+    ],
+  };
 }

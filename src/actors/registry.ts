@@ -3,9 +3,8 @@
  * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
  * A push that failed is repeated by alarm until it arrives.
  */
-import { configOf } from "../config";
 import { inTime } from "../deadline";
-import { disabledAlert } from "../domain/alert";
+import { type AlertText, disabledAlert } from "../domain/alert";
 import { fail, ok, type Result } from "../domain/failure";
 import { newWebhookId, type WebhookId } from "../domain/ids";
 import { answered } from "../domain/newer-data";
@@ -31,15 +30,14 @@ import {
   RegistryStore,
   type StoredAnswer,
 } from "../storage/registry-store";
-import { postAlert } from "./alert";
+import { AlarmClock } from "./alarm-clock";
+import { Alerts, type Findings } from "./alerts";
 import { StoredObject } from "./stored-object";
 
 /** A Subscriber that does not acknowledge in this time gets the change by alarm; the caller is told so. */
 const PUSH_TIMEOUT_MS = 5_000;
 const MIN_PUSH_BACKOFF_MS = 1_000;
 const MAX_PUSH_BACKOFF_MS = 60_000;
-/** At most one alert in this time for each cause. */
-const ALERT_INTERVAL_MS = 3_600_000;
 
 /** How long a call with an `Idempotency-Key` gets the same answer. */
 const ANSWERS_KEPT_MS = 86_400_000;
@@ -63,22 +61,24 @@ export class Registry extends StoredObject {
   }
 
   readonly #store: RegistryStore;
+  readonly #alerts: Alerts;
+  readonly #alarm: AlarmClock;
   readonly #registrations = new Map<WebhookId, Registration>();
   #routes: Route[] | null = null;
   #failedPushesInARow = 0;
-  #isSendingAlerts = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "registry");
     this.#store = new RegistryStore(this.tables);
+    this.#alerts = new Alerts(() => this.env, this.tables);
+    this.#alarm = new AlarmClock(ctx.storage);
     if (this.isNewer) return;
     for (const registration of this.#store.registrations()) {
       this.#registrations.set(registration.id, registration);
     }
     void ctx.blockConcurrencyWhile(async () => {
-      if (this.#unacknowledged().length > 0 && (await ctx.storage.getAlarm()) === null) {
-        await ctx.storage.setAlarm(Date.now() + MIN_PUSH_BACKOFF_MS);
-      }
+      await this.#alarm.load();
+      if (this.#unacknowledged().length > 0) this.#alarm.arm(Date.now() + MIN_PUSH_BACKOFF_MS);
     });
   }
 
@@ -173,6 +173,7 @@ export class Registry extends StoredObject {
   async remove(id: string, by: Caller): Promise<Result<null, ChangeFailure>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
+    this.#alerts.forget(id);
     const inForce = await this.#commit(before, null, { action: "webhook.deleted", by });
     return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
   }
@@ -192,8 +193,8 @@ export class Registry extends StoredObject {
     const webhook = disableWebhook(before, report, Date.now());
     if (webhook !== before) {
       this.#remember(before, webhook, { action: "webhook.disabled", by: { key: null } });
-      await this.#armForPush();
-      this.ctx.waitUntil(this.raise(disabledAlert(webhook, report.reason)));
+      this.#armForPush();
+      await this.raise(disabledAlert(webhook, report.reason));
     }
     return webhook;
   }
@@ -266,54 +267,48 @@ export class Registry extends StoredObject {
 
   // --- alerts -----------------------------------------------------------------------------------------------
 
-  /** Sends an alert, unless one was sent for the same cause within the hour. One that could not leave is kept. */
-  async raise({ cause, text }: { cause: string; text: string }): Promise<void> {
-    const { alertUrl } = configOf(this.env);
-    if (alertUrl === null) return;
-    const nowMs = Date.now();
-    const last = this.#store.alert(cause);
-    if (last?.sentAtMs && last.sentAtMs > nowMs - ALERT_INTERVAL_MS) return;
-    this.#store.saveAlert({ cause, text, raisedAtMs: nowMs, sentAtMs: null });
-    await this.sendAlerts();
+  /** Keeps an alert, and sends it meanwhile. */
+  async raise(alert: AlertText): Promise<void> {
+    this.#alerts.raise(alert);
+    this.ctx.waitUntil(this.#alerts.send());
   }
 
-  /** Sends what was raised and has not left, one after the other. */
+  /** What the sweep found: what is so, and what is over. */
+  report(findings: Findings): void {
+    this.#alerts.report(findings);
+    this.ctx.waitUntil(this.#alerts.send());
+  }
+
+  /** Since when `ALERT_URL` takes no alerts; null while it does. */
+  alertsRefused(): { refusedSinceMs: number; statusCode: number | null } | null {
+    return this.#alerts.refusedSince();
+  }
+
+  /** Sends what is due, and returns when it is done. */
   async sendAlerts(): Promise<void> {
-    const { alertUrl } = configOf(this.env);
-    if (alertUrl === null || this.#isSendingAlerts) return;
-    this.#isSendingAlerts = true;
-    try {
-      for (const alert of this.#store.unsentAlerts()) {
-        if (await postAlert(alertUrl, alert.text)) {
-          this.#store.saveAlert({ ...alert, sentAtMs: Date.now() });
-        }
-      }
-    } finally {
-      this.#isSendingAlerts = false;
-    }
+    await this.#alerts.send();
   }
 
   /** Repeats what failed: pushes without an alarm, and alerts. Called by the sweep. */
   async check(): Promise<void> {
-    if (this.#unacknowledged().length > 0 && (await this.ctx.storage.getAlarm()) === null) {
-      await this.#armForPush();
-    }
-    await this.sendAlerts();
+    if (this.#unacknowledged().length > 0) this.#armForPush();
+    this.ctx.waitUntil(this.#alerts.send());
   }
 
   // --- pushes -----------------------------------------------------------------------------------------------
 
   override async alarm(): Promise<void> {
+    this.#alarm.rang();
     const waiting = this.#unacknowledged();
     const pushed = await Promise.all(waiting.map((registration) => this.#push(registration)));
     this.#failedPushesInARow = pushed.every(Boolean) ? 0 : this.#failedPushesInARow + 1;
-    if (this.#unacknowledged().length > 0) await this.#armForPush();
+    if (this.#unacknowledged().length > 0) this.#armForPush();
   }
 
   /** Stores a version with an alarm that would repeat its push, then pushes it. */
   async #commit(before: Webhook | null, after: Webhook | null, what: Deed): Promise<boolean> {
     const registration = this.#remember(before, after, what);
-    await this.#armForPush();
+    this.#armForPush();
     return this.#push(registration);
   }
 
@@ -332,12 +327,12 @@ export class Registry extends StoredObject {
     return registration;
   }
 
-  #armForPush(): Promise<void> {
+  #armForPush(): void {
     const backoffMs = Math.min(
       PUSH_TIMEOUT_MS + MIN_PUSH_BACKOFF_MS * 2 ** this.#failedPushesInARow,
       MAX_PUSH_BACKOFF_MS,
     );
-    return this.ctx.storage.setAlarm(Date.now() + backoffMs);
+    this.#alarm.arm(Date.now() + backoffMs);
   }
 
   /** Whether the Subscriber has acknowledged this version. */

@@ -3,8 +3,27 @@ import type { DeadLetterReason } from "./dead-letter";
 import type { WebhookId } from "./ids";
 import type { StatusReason, Webhook } from "./webhook";
 
-/** At most one an hour is sent for each `cause`. */
+/**
+ * Something that a person should know: told when it begins, daily while it lasts, and when it is over.
+ *
+ * @property cause what it is about. One about a webhook ends with a space and the webhook's id.
+ * @property text a sentence that says what is so, and what to do about it.
+ */
 export type AlertText = { cause: string; text: string };
+
+const DEAD_LETTERS = "dead letters";
+const NAME = "Leadterra Relay: ";
+const OVER = "over: ";
+
+/** What is told when `alert` is over. */
+export function overAlert({ cause, text }: AlertText): AlertText {
+  const [what = ""] = text.slice(NAME.length).split(/(?<=\.) /);
+  return { cause: `${OVER}${cause}`, text: `${NAME}it is over: ${what}` };
+}
+
+export function isOver({ cause }: AlertText): boolean {
+  return cause.startsWith(OVER);
+}
 
 export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText {
   const why =
@@ -31,8 +50,23 @@ export function expiringAlert(webhook: Webhook, expiresAtMs: number): AlertText 
 
 export function deadLetterAlert(count: number, reason: DeadLetterReason): AlertText {
   return {
-    cause: "dead letters",
+    cause: DEAD_LETTERS,
     text: `Leadterra Relay: ${count === 1 ? "an event" : `${count} events`} could not be handed over (${reason}). Look at GET /v1/dead-letters and redrive them.`,
+  };
+}
+
+export function waitingLettersAlert(count: number): AlertText {
+  return {
+    cause: DEAD_LETTERS,
+    text: `Leadterra Relay: ${count === 1 ? "a dead letter waits" : `${count} dead letters wait`} for somebody to redrive or delete them. Look at GET /v1/dead-letters.`,
+  };
+}
+
+/** @param what which object, for people: `Subscriber wh_…`. */
+export function unreachableAlert(what: string): AlertText {
+  return {
+    cause: `unreachable ${what}`,
+    text: `Leadterra Relay: ${what} does not answer. What is for it waits in the queue. See whether Cloudflare reports trouble with Durable Objects.`,
   };
 }
 

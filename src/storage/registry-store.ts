@@ -4,7 +4,6 @@
  * | table | key | what | lifetime | growth |
  * |---|---|---|---|---|
  * | `webhooks` | webhook id | the webhook as people decided it, its version and the version that its Subscriber has acknowledged | until deleted, and the deletion acknowledged | 1 row a webhook |
- * | `alerts` | cause | the last alert for this cause, and when it was raised and sent | the object's | 1 row a cause, of which a webhook has three |
  * | `audit` | number | who changed what, without secrets | the last 10,000 | 1 row a change |
  * | `answers` | API key and `Idempotency-Key` | the call and what it was answered | 24 h | 1 row a call with such a key |
  * | `routing` | 1 | the version of the routing table: grows with every change of a webhook | the object's | 1 row |
@@ -52,22 +51,6 @@ export type StoredAnswer = { status: number; type: string; body: string };
 
 /** A call with an `Idempotency-Key`; `call` is a hash of its method, path and body. */
 export type StoredCall = { call: string; atMs: number; answer: StoredAnswer | null };
-
-/** Something that a person should know. */
-export type Alert = {
-  /** What it is about, e.g. `disabled wh_…`: at most one an hour is sent for each. */
-  cause: string;
-  text: string;
-  raisedAtMs: number;
-  /** null until it was sent. */
-  sentAtMs: number | null;
-};
-
-type AlertRow = { cause: string; text: string; raised_at: number; sent_at: number | null };
-
-function alertOf(row: AlertRow): Alert {
-  return { cause: row.cause, text: row.text, raisedAtMs: row.raised_at, sentAtMs: row.sent_at };
-}
 
 export class RegistryStore {
   readonly #sql: SqlStorage;
@@ -126,40 +109,6 @@ export class RegistryStore {
     if (!this.#exists()) return 0;
     const [row] = this.#sql.exec<{ version: number }>("SELECT version FROM routing").toArray();
     return row?.version ?? 0;
-  }
-
-  /** The last alert for a cause. */
-  alert(cause: string): Alert | null {
-    if (!this.#exists("alerts")) return null;
-    const [row] = this.#sql
-      .exec<AlertRow>("SELECT cause, text, raised_at, sent_at FROM alerts WHERE cause = ?", cause)
-      .toArray();
-    return row === undefined ? null : alertOf(row);
-  }
-
-  /** Alerts that were raised and not sent. */
-  unsentAlerts(): Alert[] {
-    if (!this.#exists("alerts")) return [];
-    return this.#sql
-      .exec<AlertRow>(
-        "SELECT cause, text, raised_at, sent_at FROM alerts WHERE sent_at IS NULL ORDER BY raised_at",
-      )
-      .toArray()
-      .map(alertOf);
-  }
-
-  saveAlert({ cause, text, raisedAtMs, sentAtMs }: Alert): void {
-    this.#tables.make(
-      "alerts",
-      "CREATE TABLE alerts (cause TEXT PRIMARY KEY, text TEXT NOT NULL, raised_at INTEGER NOT NULL, sent_at INTEGER) WITHOUT ROWID",
-    );
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO alerts (cause, text, raised_at, sent_at) VALUES (?, ?, ?, ?)",
-      cause,
-      text,
-      raisedAtMs,
-      sentAtMs,
-    );
   }
 
   // --- audit ------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ const DEFAULTS: Config = {
   retentionMs: 30 * DAY,
   deadLetterQueue: "leadterra-dead-letters",
   alertUrl: null,
-  silenceAlertMs: null,
+  silenceAlertMs: DAY,
   problems: [],
 };
 
@@ -128,8 +128,8 @@ describe("a configuration", () => {
     ["a switch that TOML wrote as false", { ALLOW_PRIVATE_DESTINATIONS: false }, {}],
     ["a 0 that TOML wrote as a number", { IDEMPOTENCY_TTL: 0 }, { idempotencyTtlSeconds: null }],
     ["no ALERT_URL", { ALERT_URL: "" }, {}],
-    ["a SILENCE_ALERT", { SILENCE_ALERT: "24h" }, { silenceAlertMs: DAY }],
-    ["SILENCE_ALERT off", { SILENCE_ALERT: "off" }, {}],
+    ["a SILENCE_ALERT", { SILENCE_ALERT: "2h" }, { silenceAlertMs: 2 * HOUR }],
+    ["SILENCE_ALERT off", { SILENCE_ALERT: "off" }, { silenceAlertMs: null }],
     ["no SILENCE_ALERT", { SILENCE_ALERT: "" }, {}],
   ])("takes %s", (_, given, changed) => {
     expect(effectOf(given)).toEqual({ changed, wrong: [] });
@@ -174,7 +174,7 @@ describe("a configuration", () => {
     {
       name: "SILENCE_ALERT",
       bad: ["0s", "true", "on", ...NOT_DURATIONS.filter((text) => text !== "")],
-      breaks: {},
+      breaks: { silenceAlertMs: null },
     },
   ])("with a $name that does not parse", ({ name, bad, breaks }) => {
     it.each(bad.map((value) => [value]))("breaks no more than it must: %j", (value) => {

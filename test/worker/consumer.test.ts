@@ -55,7 +55,8 @@ async function letters(): Promise<ShownLetter[]> {
   return (await response.json<{ data: ShownLetter[] }>()).data;
 }
 
-function alerts(): string[] {
+async function alerts(): Promise<string[]> {
+  await registry().sendAlerts();
   return service.requests
     .filter(({ url }) => url === ALERT_URL)
     .map(({ body }) => JSON.parse(new TextDecoder().decode(body)).text);
@@ -221,7 +222,7 @@ describe("a message that was retried 90 times", () => {
       webhookIds: [],
     });
     expect(Date.parse(letter?.failedAt ?? "")).toBeGreaterThan(receivedAtMs + DAY - 60_000);
-    expect(alerts()).toEqual([expect.stringContaining(reason)]);
+    expect(await alerts()).toEqual([expect.stringContaining(reason)]);
   });
 
   it("for some Subscribers becomes a dead letter that names those, and only those", async () => {
@@ -236,7 +237,7 @@ describe("a message that was retried 90 times", () => {
     expect(letter).toMatchObject({ eventId: event.id, reason: "subscriber_unreachable" });
     expect([...(letter?.webhookIds ?? [])].sort()).toEqual([dead, gone].sort());
     expect(await tally(fine)).toEqual({ pending: 1 });
-    expect(alerts()).toHaveLength(1);
+    expect(await alerts()).toHaveLength(1);
   });
 
   it("is acknowledged without one when the last time works", async () => {
@@ -280,7 +281,7 @@ describe("a body that is no event", () => {
     expect(await letters()).toMatchObject([
       { eventId: null, event: null, reason: "unreadable", webhookIds: [] },
     ]);
-    expect(alerts()).toHaveLength(1);
+    expect(await alerts()).toHaveLength(1);
   });
 
   it("does not hold up its batch, even when the dead letters cannot be written", async () => {
@@ -308,7 +309,7 @@ describe("the platform's dead-letter queue", () => {
       { id: "dl_m1", eventId: null, event: null, reason: "unreadable" },
     ]);
     expect(await tally(id)).toEqual({});
-    expect(alerts()).toHaveLength(1);
+    expect(await alerts()).toHaveLength(1);
   });
 
   it("may have another name", async () => {
@@ -380,7 +381,7 @@ describe("an object that is full", () => {
       { eventId: event.id, reason: "full", webhookIds: [full.id] },
     ]);
     expect(await tally(fine.id)).toEqual({ pending: 1 });
-    expect(alerts()).toEqual([expect.stringMatching(new RegExp(`${full.id}.*full`))]);
+    expect(await alerts()).toEqual([expect.stringMatching(new RegExp(`${full.id}.*full`))]);
     await expect(deliveryOf(fine.id, event.id)).resolves.toMatchObject({ status: "pending" });
   });
 
@@ -397,7 +398,7 @@ describe("an object that is full", () => {
     expect([acked, retried]).toEqual([["m0"], {}]);
     expect(await letters()).toMatchObject([{ eventId: event.id, reason: "journal_full" }]);
     expect(await tally(id)).toEqual({ pending: 1 });
-    expect(alerts()).toEqual([expect.stringMatching(/Journal.*full/)]);
+    expect(await alerts()).toEqual([expect.stringMatching(/Journal.*full/)]);
   });
 
   it("beside one that does not answer: both are owed in the end", async () => {
@@ -448,7 +449,7 @@ describe("a route that this release does not understand", () => {
     expect(retried).toEqual({ m0: 2 });
     expect(await tally(other.id)).toEqual({ pending: 2 });
     expect(await tally(later.id)).toEqual({});
-    expect(alerts()).toEqual([expect.stringContaining(`filter of webhook ${later.id}`)]);
+    expect(await alerts()).toEqual([expect.stringContaining(`filter of webhook ${later.id}`)]);
 
     await newRoutingVersion();
     expect((await consume([doubtful], { attempts: 2 })).acked).toEqual(["m0"]);

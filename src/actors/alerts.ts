@@ -1,0 +1,160 @@
+/**
+ * Alerts: what a person should know is told once when it begins, once a day while it lasts, and once when it is over.
+ * They leave from the Registry; nobody who raises one waits for it to be sent.
+ */
+import { configOf } from "../config";
+import { type AlertText, isOver, overAlert } from "../domain/alert";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../domain/time";
+import { errorText, logError } from "../log";
+import { type Alert, AlertStore } from "../storage/alert-store";
+import type { Tables } from "../storage/tables";
+
+const ALERT_TIMEOUT_MS = 10_000;
+/** What was looked for and not found for so long, two sweeps, is over: one that comes and goes is one. */
+const GONE_AFTER_MS = 10 * MINUTE_MS;
+/** What nobody looks for, and only says itself when it happens, is over after so long. */
+const QUIET_AFTER_MS = DAY_MS;
+/** Older ones are not worth a word: the relay was away, or runs this release for the first time. */
+const STALE_AFTER_MS = 2 * DAY_MS;
+const MIN_BACKOFF_MS = MINUTE_MS;
+const MAX_BACKOFF_MS = HOUR_MS;
+
+/** What the sweep found; `looked` are the causes that it looked for. */
+export type Findings = { raised: AlertText[]; looked: string[] };
+
+export class Alerts {
+  readonly #env: () => Env;
+  readonly #store: AlertStore;
+  #sending: Promise<void> | null = null;
+
+  constructor(env: () => Env, tables: Tables) {
+    this.#env = env;
+    this.#store = new AlertStore(tables);
+  }
+
+  /** Keeps it; `send` tells it. Without an `ALERT_URL` nothing is kept. */
+  raise(alert: AlertText): void {
+    if (this.#url === null) return;
+    this.#store.forget(overAlert(alert).cause);
+    this.#store.raise(alert, Date.now());
+  }
+
+  /** Keeps what was found, and ends what was looked for and is not so any more. */
+  report({ raised, looked }: Findings): void {
+    for (const alert of raised) this.raise(alert);
+    const nowMs = Date.now();
+    for (const alert of this.#store.all()) {
+      const absentMs = nowMs - alert.raisedAtMs;
+      const lastsMs = looked.includes(alert.cause) ? GONE_AFTER_MS : QUIET_AFTER_MS;
+      if (absentMs >= lastsMs && !(isOver(alert) && alert.sentAtMs === null))
+        this.#end(alert, nowMs);
+    }
+  }
+
+  /** Forgets what is about a webhook that was deleted. */
+  forget(webhookId: string): void {
+    for (const { cause } of this.#store.all()) {
+      if (cause.endsWith(` ${webhookId}`)) this.#store.forget(cause);
+    }
+  }
+
+  /** Since when `ALERT_URL` takes no alerts; null while it does. */
+  refusedSince(): { refusedSinceMs: number; statusCode: number | null } | null {
+    const refusals = this.#store.refusals();
+    if (this.#url === null || refusals === null) return null;
+    return { refusedSinceMs: refusals.sinceMs, statusCode: refusals.statusCode };
+  }
+
+  /** Sends what is due, one after the other; after a refusal not before its backoff has passed. Never throws. */
+  send(): Promise<void> {
+    this.#sending ??= this.#sendAll().finally(() => {
+      this.#sending = null;
+    });
+    return this.#sending;
+  }
+
+  async #sendAll(): Promise<void> {
+    try {
+      while (await this.#sendNext());
+    } catch (thrown) {
+      logError("alert.not_sent", { error: errorText(thrown) });
+    }
+  }
+
+  /** Whether another may follow. */
+  async #sendNext(): Promise<boolean> {
+    const url = this.#url;
+    if (url === null || (this.#store.refusals()?.askAgainAtMs ?? 0) > Date.now()) return false;
+    const alert = this.#store.firstDue(Date.now());
+    if (alert === null) return false;
+    const { taken, statusCode } = await post(url, alert.text);
+    if (!taken) {
+      this.#refused(statusCode, Date.now());
+      return false;
+    }
+    this.#store.accepted();
+    if (isOver(alert)) this.#store.forget(alert.cause);
+    else this.#store.sent(alert.cause, Date.now());
+    return true;
+  }
+
+  #refused(statusCode: number | null, nowMs: number): void {
+    const before = this.#store.refusals();
+    const count = (before?.count ?? 0) + 1;
+    const backoffMs = Math.min(MIN_BACKOFF_MS * 2 ** (count - 1), MAX_BACKOFF_MS);
+    const sinceMs = before?.sinceMs ?? nowMs;
+    this.#store.refused({ sinceMs, statusCode, count, askAgainAtMs: nowMs + backoffMs });
+  }
+
+  /** Who was told that it began is told that it is over. */
+  #end(alert: Alert, nowMs: number): void {
+    this.#store.forget(alert.cause);
+    const isNews = alert.sentAtMs !== null && nowMs - alert.raisedAtMs < STALE_AFTER_MS;
+    if (isNews && !isOver(alert)) this.#store.raise(overAlert(alert), nowMs);
+  }
+
+  get #url(): string | null {
+    return configOf(this.#env()).alertUrl;
+  }
+}
+
+/** Posts `{"text": …}`, the form of Slack's incoming webhooks. */
+async function post(
+  url: string,
+  text: string,
+): Promise<{ taken: boolean; statusCode: number | null }> {
+  try {
+    const { target, headers } = requestTo(url);
+    const response = await fetch(target, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify({ text }),
+      redirect: "manual",
+      signal: AbortSignal.timeout(ALERT_TIMEOUT_MS),
+    });
+    await response.body?.cancel();
+    if (!response.ok) logError("alert.not_sent", { status: response.status });
+    return { taken: response.ok, statusCode: response.status };
+  } catch (thrown) {
+    // The message of a failed fetch may hold the URL, which is a secret: its name tells enough.
+    const error = thrown instanceof Error ? thrown.name : errorText(thrown);
+    logError("alert.not_sent", { error });
+    return { taken: false, statusCode: null };
+  }
+}
+
+/** `fetch` leaves the credentials of a URL out; they go as Basic (RFC 7617). */
+function requestTo(url: string): { target: string; headers: Record<string, string> } {
+  const target = new URL(url);
+  const { username, password } = target;
+  if (username === "" && password === "") return { target: url, headers: {} };
+  target.username = "";
+  target.password = "";
+  const given = new TextEncoder().encode(
+    `${decodeURIComponent(username)}:${decodeURIComponent(password)}`,
+  );
+  return {
+    target: target.href,
+    headers: { authorization: `Basic ${btoa(String.fromCharCode(...given))}` },
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * All SQL of the Registry's alerts. Reading creates nothing.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `alerts` | cause | what a person should know, when it was last found to be so, and when it was last sent | while it lasts | 1 row a cause, of which a webhook has some seven |
+ * | `refusals` | 1 | since when `ALERT_URL` takes no alerts, how often it refused, and when it is asked again | until it takes one | 1 row |
+ */
+import type { AlertText } from "../domain/alert";
+import { DAY_MS } from "../domain/time";
+import type { Tables } from "./tables";
+
+/** `sentAtMs` is null until it was taken. */
+export type Alert = AlertText & { raisedAtMs: number; sentAtMs: number | null };
+
+export type Refusals = {
+  sinceMs: number;
+  /** Of the last answer; null without one. */
+  statusCode: number | null;
+  count: number;
+  askAgainAtMs: number;
+};
+
+type AlertRow = { cause: string; text: string; raised_at: number; sent_at: number | null };
+type RefusalsRow = {
+  since: number;
+  status_code: number | null;
+  count: number;
+  ask_again_at: number;
+};
+
+const COLUMNS = "cause, text, raised_at, sent_at";
+/** What lasts is told again after this time. */
+const REPEAT_MS = DAY_MS;
+
+export class AlertStore {
+  readonly #tables: Tables;
+
+  constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  all(): Alert[] {
+    if (!this.#tables.has("alerts")) return [];
+    return this.#rows(`SELECT ${COLUMNS} FROM alerts`);
+  }
+
+  /** What is to be sent next: what was not sent yet, or is so still after a day. */
+  firstDue(nowMs: number): Alert | null {
+    if (!this.#tables.has("alerts")) return null;
+    const due = `SELECT ${COLUMNS} FROM alerts WHERE sent_at IS NULL OR sent_at <= ? ORDER BY raised_at LIMIT 1`;
+    return this.#rows(due, nowMs - REPEAT_MS)[0] ?? null;
+  }
+
+  /** Keeps when it was sent. */
+  raise({ cause, text }: AlertText, nowMs: number): void {
+    this.#tables.make(
+      "alerts",
+      "CREATE TABLE alerts (cause TEXT PRIMARY KEY, text TEXT NOT NULL, raised_at INTEGER NOT NULL, sent_at INTEGER) WITHOUT ROWID",
+    );
+    this.#tables.sql.exec(
+      "INSERT INTO alerts (cause, text, raised_at) VALUES (?, ?, ?) ON CONFLICT (cause) DO UPDATE SET text = excluded.text, raised_at = excluded.raised_at",
+      cause,
+      text,
+      nowMs,
+    );
+  }
+
+  sent(cause: string, nowMs: number): void {
+    this.#tables.sql.exec("UPDATE alerts SET sent_at = ? WHERE cause = ?", nowMs, cause);
+  }
+
+  forget(cause: string): void {
+    if (!this.#tables.has("alerts")) return;
+    this.#tables.sql.exec("DELETE FROM alerts WHERE cause = ?", cause);
+  }
+
+  refusals(): Refusals | null {
+    if (!this.#tables.has("refusals")) return null;
+    const [row] = this.#tables.sql
+      .exec<RefusalsRow>("SELECT since, status_code, count, ask_again_at FROM refusals")
+      .toArray();
+    if (row === undefined) return null;
+    const { since, status_code, count, ask_again_at } = row;
+    return { sinceMs: since, statusCode: status_code, count, askAgainAtMs: ask_again_at };
+  }
+
+  refused({ sinceMs, statusCode, count, askAgainAtMs }: Refusals): void {
+    this.#tables.make(
+      "refusals",
+      "CREATE TABLE refusals (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, status_code INTEGER, count INTEGER NOT NULL, ask_again_at INTEGER NOT NULL)",
+    );
+    this.#tables.sql.exec(
+      "INSERT OR REPLACE INTO refusals (id, since, status_code, count, ask_again_at) VALUES (1, ?, ?, ?, ?)",
+      sinceMs,
+      statusCode,
+      count,
+      askAgainAtMs,
+    );
+  }
+
+  accepted(): void {
+    if (this.#tables.has("refusals")) this.#tables.sql.exec("DELETE FROM refusals");
+  }
+
+  #rows(query: string, ...bindings: number[]): Alert[] {
+    return this.#tables.sql
+      .exec<AlertRow>(query, ...bindings)
+      .toArray()
+      .map(({ cause, text, raised_at, sent_at }) => ({
+        cause,
+        text,
+        raisedAtMs: raised_at,
+        sentAtMs: sent_at,
+      }));
+  }
+}
