@@ -54,6 +54,8 @@ export type WorkerdOptions = {
   /** Where KV and objects are kept. */
   stateDirectory: string;
   vars: Readonly<Record<string, string>>;
+  /** Everything that the Worker fetches goes there, `host:port`; `x-asked-host` says whom it meant. */
+  outbound?: string;
   /** `url` is then a socket of the Worker's own: without the hop through miniflare's entry Worker. */
   directSocket?: boolean;
   /** Called with every line that it logs; without it, what went well is not passed on. */
@@ -141,9 +143,15 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   void ended.then(() => process.off("exit", onExit));
   options.onSpawn?.(kill);
   const complaints = keepComplaints(child, options.onLine);
-  const { build, stateDirectory, vars, directSocket = false, onLine } = options;
-  const passesAll = onLine !== undefined;
-  const order: Order = { build: build.directory, stateDirectory, vars, directSocket, passesAll };
+  const { build, stateDirectory, vars, directSocket = false, onLine, outbound = null } = options;
+  const order: Order = {
+    build: build.directory,
+    stateDirectory,
+    vars,
+    directSocket,
+    passesAll: onLine !== undefined,
+    outbound,
+  };
   child.send(order);
   const waiting = new AbortController();
   const up = await Promise.race([
@@ -194,12 +202,13 @@ type Order = {
   vars: Readonly<Record<string, string>>;
   directSocket: boolean;
   passesAll: boolean;
+  outbound: string | null;
 };
 type Up = Pick<Workerd, "url" | "upAtMs">;
 
 async function runWorkerd(order: Order): Promise<Up> {
-  const { build, stateDirectory, vars, directSocket, passesAll } = order;
-  const { convertV4MiniflareOptions, Miniflare } = await import("miniflare");
+  const { build, stateDirectory, vars, directSocket, passesAll, outbound } = order;
+  const { convertV4MiniflareOptions, fetch: toward, Miniflare } = await import("miniflare");
   const { worker } = optionsIn(build);
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -213,6 +222,19 @@ async function runWorkerd(order: Order): Promise<Up> {
       port: 0,
       cf: false,
       unsafeTriggerHandlers: true,
+      ...(outbound !== null && {
+        outboundService: async (request: Request) => {
+          const { host, pathname, search } = new URL(request.url);
+          const headers = new Headers(request.headers);
+          headers.delete("host");
+          headers.set("x-asked-host", host);
+          return toward(`http://${outbound}${pathname}${search}`, {
+            method: request.method,
+            headers: Object.fromEntries(headers),
+            body: await request.arrayBuffer(),
+          });
+        },
+      }),
       resourcePersistencePath: stateDirectory,
       handleStructuredLogs: ({ message }: { message: string }) => {
         if (passesAll || !message.includes(INFO)) process.stdout.write(`${message}\n`);

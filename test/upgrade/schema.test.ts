@@ -1,0 +1,124 @@
+/** The steps from one version of stored data to the next, on the databases that 0.1.0 wrote. */
+import { createHash } from "node:crypto";
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { describe, expect, it } from "vitest";
+import { type Kind, openTables, VERSION } from "../../src/storage/schema.ts";
+import { databasesIn } from "./pack.ts";
+import { releasedState } from "./released.ts";
+
+const KINDS: Record<string, Kind> = {
+  Registry: "registry",
+  Subscriber: "subscriber",
+  Journal: "journal",
+  DeadLetters: "dead-letters",
+};
+
+/** Every object of the fixture, as 0.1.0 left it. */
+function objects(): { kind: Kind; database: DatabaseSync }[] {
+  const state = releasedState("0.1.0");
+  return databasesIn(`${state.directory}/do`).flatMap((path) => {
+    const [, className = ""] = /leadterra-relay-(\w+)\//.exec(path) ?? [];
+    const kind = KINDS[className];
+    if (kind === undefined || path.endsWith("metadata.sqlite")) return [];
+    return [{ kind, database: new DatabaseSync(path) }];
+  });
+}
+
+/** What an object is given as its storage; statement number `failsAt` of its life throws. */
+function storageOf(
+  database: DatabaseSync,
+  failsAt = Number.POSITIVE_INFINITY,
+): DurableObjectStorage {
+  let statements = 0;
+  const exec = (sql: string, ...bindings: SQLInputValue[]) => {
+    if (/^\s*(CREATE|INSERT|ALTER|DROP|UPDATE|DELETE)/i.test(sql) && ++statements === failsAt) {
+      throw new Error("the process died");
+    }
+    const rows = database.prepare(sql).all(...bindings);
+    return { toArray: () => rows };
+  };
+  const transactionSync = (work: () => void) => {
+    database.exec("BEGIN");
+    try {
+      work();
+      database.exec("COMMIT");
+    } catch (thrown) {
+      database.exec("ROLLBACK");
+      throw thrown;
+    }
+  };
+  return { sql: { exec }, transactionSync } as unknown as DurableObjectStorage;
+}
+
+type Row = { name: string; sql: string | null };
+
+/** Its tables and indexes, with periods left out. */
+function shapeOf(database: DatabaseSync): string[] {
+  const rows = database
+    .prepare(
+      "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\' AND sql NOT NULL",
+    )
+    .all() as Row[];
+  return [...new Set(rows.map(({ sql }) => String(sql).replaceAll(/_\d{10,}/g, "_T")))].sort();
+}
+
+function contentOf(database: DatabaseSync): string {
+  const rows = database.prepare(
+    "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+  );
+  const tables = (rows.all() as Row[]).filter(({ name }) => !name.startsWith("_cf"));
+  return JSON.stringify(
+    tables.map(({ name }) => [name, database.prepare(`SELECT * FROM "${name}"`).all()]),
+    (_, value) => (value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value),
+  );
+}
+
+/** The shapes that versions lead to. One of a released version never changes; version 2 is open until 0.2.0. */
+const SHAPES: Record<number, string> = {
+  2: "0948b2901dda30bcc8dc856843377f22da92fe12b818c2df51e020cc85076456",
+};
+
+describe("the objects of 0.1.0", () => {
+  it("are there in every kind, and have no version", () => {
+    const all = objects();
+    expect(new Set(all.map(({ kind }) => kind))).toEqual(new Set(Object.values(KINDS)));
+    expect(all.length).toBeGreaterThan(12);
+    for (const { database } of all) expect(shapeOf(database).join()).not.toContain("version (id");
+  });
+
+  it("have this version and this shape when they were opened", () => {
+    const shapes: Record<string, string[]> = {};
+    for (const { kind, database } of objects()) {
+      expect(openTables(storageOf(database), kind).newerVersion).toBeNull();
+      const names = shapeOf(database);
+      // Empty, or of a deleted webhook, whose one row is the same in every version.
+      if (names.length <= 1) continue;
+      expect(database.prepare("SELECT number FROM version").all()).toEqual([{ number: VERSION }]);
+      shapes[kind] = [...new Set([...(shapes[kind] ?? []), ...names])].sort();
+    }
+    const hash = createHash("sha256")
+      .update(JSON.stringify(shapes, null, 1))
+      .digest("hex");
+    expect(hash, JSON.stringify(shapes, null, 1)).toBe(SHAPES[VERSION]);
+  });
+
+  it("are left as they were by a step that dies half-way, and taken further by the next start", () => {
+    let died = 0;
+    for (const { kind, database } of objects()) {
+      const before = contentOf(database);
+      for (let failsAt = 1; ; failsAt++) {
+        try {
+          openTables(storageOf(database, failsAt), kind);
+          break;
+        } catch {
+          died += 1;
+          expect(contentOf(database)).toBe(before);
+        }
+      }
+      const after = contentOf(database);
+      openTables(storageOf(database), kind);
+      expect(contentOf(database)).toBe(after);
+    }
+    expect(died).toBeGreaterThan(12);
+  });
+});

@@ -1,0 +1,159 @@
+/** Today's relay goes on with what 0.1.0 left behind. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Api } from "../rig/api.ts";
+import { type Build, buildWorker, startWorkerd, type Workerd } from "../rig/workerd.ts";
+import { type Receiver, startReceiver } from "./receiver.ts";
+import { accountOf, RETENTION, releasedState } from "./released.ts";
+
+const WAIT_MS = 60_000;
+
+const account = accountOf("0.1.0");
+const { webhooks } = account;
+const api = new Api(account);
+const state = releasedState("0.1.0");
+
+let build: Build;
+let receiver: Receiver;
+let relay: Workerd;
+
+beforeAll(async () => {
+  build = await buildWorker();
+  receiver = await startReceiver();
+  // Services that failed or hung under 0.1.0 answer now.
+  receiver.answers.clear();
+  relay = await startWorkerd({
+    build,
+    stateDirectory: state.directory,
+    outbound: receiver.address,
+    vars: { LEADTERRA_SIGNING_SECRETS: api.signingSecret, API_KEYS: api.apiKey, RETENTION },
+  });
+  api.url = relay.url;
+});
+
+afterAll(async () => {
+  await relay?.kill();
+  await receiver?.[Symbol.asyncDispose]();
+  build?.remove();
+  state.remove();
+});
+
+type Delivery = { eventId: string; status: string; attempts: number };
+
+async function eventually(look: () => Promise<void>): Promise<void> {
+  for (const endMs = Date.now() + WAIT_MS; ; await sleep(200)) {
+    try {
+      return await look();
+    } catch (thrown) {
+      if (Date.now() > endMs) throw thrown;
+    }
+  }
+}
+
+function deliveriesOf(name: string): Promise<Delivery[]> {
+  return api.all<Delivery>(`/webhooks/${webhooks[name]}/deliveries`);
+}
+
+/** As 0.1.0 answered it, but for what time alone changes; a reason that was text is one of today's list. */
+function told(path: string): unknown {
+  return JSON.parse(JSON.stringify(account.answers[path]), (key, value) => {
+    if (key === "nextAttemptAt" || key === "deliveries") return undefined;
+    return key === "reason" && value.startsWith("unreadable") ? "unreadable" : value;
+  });
+}
+
+/** Webhooks of which nothing was due. */
+const AT_REST = ["every-field", "all", "expired", "held", "rotated", "gone", "undeliverable"];
+
+describe("state of 0.1.0 under today's code", () => {
+  it.each(["/webhooks", "/dead-letters", "/audit"])("is listed as before at %s", async (path) => {
+    expect(await api.all(path)).toMatchObject(told(path) as object[]);
+  });
+
+  it("has every event, with its payload and whom it matched", async () => {
+    const paths = Object.keys(account.answers).filter((path) => /^\/events\/evt_/.test(path));
+    expect(paths.length).toBeGreaterThan(20);
+    for (const path of paths) expect(await api.call(path)).toMatchObject(told(path) as object);
+    const listed = await api.all<{ id: string }>("/events");
+    expect(listed.map(({ id }) => id)).toEqual(account.events.map(({ id }) => id).reverse());
+  });
+
+  it.each(AT_REST)("has the deliveries and attempts of %s", async (name) => {
+    const path = `/webhooks/${webhooks[name]}/deliveries`;
+    const before = told(path) as Delivery[];
+    const now = await api.all<Delivery>(path);
+    expect(
+      now.filter(({ eventId }) => before.some((each) => each.eventId === eventId)),
+    ).toMatchObject(before);
+    for (const { eventId } of before) {
+      expect(await api.call(`${path}/${eventId}`)).toMatchObject(
+        told(`${path}/${eventId}`) as object,
+      );
+    }
+  });
+
+  it("answers a call that was answered once as it did", async () => {
+    const { key, path, body, answer } = account.idempotent;
+    const response = await fetch(`${api.url}${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${api.apiKey}`, "idempotency-key": key },
+      body: JSON.stringify(body),
+    });
+    // Past a day it is a new call.
+    if (response.headers.get("idempotency-replayed") !== null) {
+      expect(await response.json()).toEqual(answer);
+    }
+    expect(response.status).toBe(201);
+  });
+
+  it("delivers what was waiting, fresh or in flight, each once", async () => {
+    await eventually(async () => {
+      for (const name of ["waiting", "ordered", "hanging"]) {
+        const statuses = (await deliveriesOf(name)).map(({ status }) => status);
+        expect(statuses).toEqual(statuses.map(() => "delivered"));
+      }
+    });
+    expect(await deliveriesOf("waiting")).toHaveLength(3);
+    expect(await deliveriesOf("ordered")).toHaveLength(3);
+    expect(await deliveriesOf("hanging")).toHaveLength(8);
+    for (const { eventId } of (await deliveriesOf("hanging")).slice(0, 8)) {
+      expect(
+        receiver.received.filter((each) => each.eventId === eventId && isFor(each, "hanging")),
+      ).toHaveLength(1);
+    }
+  });
+
+  it("delivers what was held when it is resumed, and what was opened again", async () => {
+    for (const name of ["held", "undeliverable"]) {
+      await api.call(`/webhooks/${webhooks[name]}/resume`, {});
+    }
+    await eventually(async () => {
+      const held = (await deliveriesOf("held")).map(({ status }) => status);
+      expect(held).toEqual(["delivered", "delivered", "delivered"]);
+      const reopened = (await deliveriesOf("undeliverable")).map(({ status }) => status);
+      expect(reopened.sort()).toEqual(["delivered", "undeliverable", "undeliverable"]);
+    });
+  });
+
+  it("takes new events, changes, letters and calls", async () => {
+    const { id } = (await api.post({ event: "test.held", data: { messageId: "new" } })).body;
+    await eventually(async () => {
+      const path = `/webhooks/${webhooks.held}/deliveries/${id}`;
+      expect(await api.call(path)).toMatchObject({ status: "delivered" });
+    });
+    await api.call(`/webhooks/${webhooks.all}`, { description: "Under today's code" }, "PATCH");
+    await api.call("/dead-letters/dl_owed/redrive", {});
+    expect(await api.all("/dead-letters")).toHaveLength(1);
+    const stats = await api.call<{ webhooks: { id: string; pending: number }[] }>("/stats");
+    const pending = new Map(stats.webhooks.map((each) => [each.id, each.pending]));
+    expect(pending.get(webhooks.held as string)).toBe(0);
+    expect(pending.get(webhooks.gone as string)).toBe(3);
+    expect(relay.complaints.filter((line) => /newer_data|alarm.failed|threw/.test(line))).toEqual(
+      [],
+    );
+  });
+});
+
+function isFor({ host }: { host: string }, name: string): boolean {
+  return host === `${name}.example.com`;
+}
