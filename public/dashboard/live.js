@@ -25,12 +25,32 @@ function relative(ms, nowMs) {
 }
 
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+/** The rule of `clockTime` in src/dashboard/ui/time.tsx. @param {number} ms @param {number} nowMs */
+function clockTime(ms, nowMs) {
+  const isToday = day.format(ms) === day.format(nowMs);
+  return isToday ? clock.format(ms) : `${day.format(ms)}, ${clock.format(ms)}`;
+}
+
+const ZONE_COOKIE = "leadterra-relay-zone";
+const A_YEAR_SECONDS = 31_536_000;
+
+/** The next page is told in the browser's zone from the start. */
+function tellZone() {
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  // biome-ignore lint/suspicious/noDocumentCookie: every browser has it, and nothing here is secret.
+  document.cookie = `${ZONE_COOKIE}=${encodeURIComponent(timeZone)}; Path=/dashboard; Max-Age=${A_YEAR_SECONDS}; SameSite=Strict${secure}`;
+}
 
 /** Puts times into the browser's zone, and tells them anew. */
 function tellTimes() {
   for (const time of document.querySelectorAll("time[datetime]")) {
     const ms = Date.parse(time.getAttribute("datetime") ?? "");
-    const text = relative(ms, Date.now());
+    const nowMs = Date.now();
+    const text = `${relative(ms, nowMs)} (${clockTime(ms, nowMs)})`;
     if (time.textContent !== text) time.textContent = text;
     time.setAttribute("title", exact.format(ms));
   }
@@ -65,14 +85,34 @@ async function follow() {
   let changed = false;
   try {
     const response = await fetch(location.href, { headers: { accept: "text/html" } });
-    // The session has ended, or the relay is not well: the page stays as it is until somebody reloads it.
-    if (response.ok && !response.redirected) changed = adopt(await response.text());
+    const isSignedOut = response.redirected;
+    if (response.ok && !isSignedOut) {
+      changed = adopt(await response.text());
+      tellCurrent(null);
+    } else tellCurrent(isSignedOut ? "data-sign-in" : "data-offline");
   } catch {
-    // Offline; asked again.
+    tellCurrent("data-offline");
   }
   asking = false;
   waitMs = changed ? FIRST_MS : Math.min(waitMs * SLOWER, SLOWEST_MS);
   schedule();
+}
+
+let currentAtMs = Date.now();
+
+/** Says since when the page is not up to date, and why. @param {string | null} why an attribute; null when it is */
+function tellCurrent(why) {
+  if (why === null) currentAtMs = Date.now();
+  const notice = document.getElementById("not-current");
+  if (notice === null) return;
+  const since = notice.querySelector("[data-since]");
+  if (since !== null) since.textContent = clockTime(currentAtMs, Date.now());
+  for (const name of ["data-sign-in", "data-offline"]) {
+    notice.querySelector(`[${name}]`)?.toggleAttribute("hidden", name !== why);
+  }
+  const next = encodeURIComponent(location.pathname + location.search);
+  notice.querySelector("[data-sign-in]")?.setAttribute("href", `/dashboard/sign-in?next=${next}`);
+  notice.hidden = why === null;
 }
 
 /** Takes over the regions that differ, but for one that somebody is working in. @param {string} html */
@@ -229,6 +269,7 @@ function tryWhileTyping(form) {
 
 // --- begin ----------------------------------------------------------------------------------------------------
 
+tellZone();
 enhance();
 setInterval(tellTimes, TIMES_EVERY_MS);
 for (const form of document.querySelectorAll("form[data-trial]")) {

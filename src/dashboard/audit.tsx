@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import { listAudit } from "../operations/audit";
 import type { AuditEntry } from "../storage/registry-store";
+import { visible } from "./ui/foreign";
 import { listPage } from "./ui/list";
 import { type Column, Empty, Facts, Table, webhookPath } from "./ui/parts";
 import type { PageEnv } from "./ui/session";
@@ -51,7 +52,10 @@ function View({ view }: { view: Record<string, unknown> | null }) {
   if (view === null || Object.keys(view).length === 0) return <span class="quiet">–</span>;
   return (
     <Facts
-      of={Object.entries(view).map(([name, value]) => [name, <code>{JSON.stringify(value)}</code>])}
+      of={Object.entries(view).map(([name, value]) => [
+        name,
+        <code>{visible(JSON.stringify(value))}</code>,
+      ])}
     />
   );
 }

@@ -1,38 +1,39 @@
 /** Signing in with an API key, and out; and who is let in. None of it calls an object. */
 import { Hono } from "hono";
 import { createMiddleware } from "hono/factory";
-import { isSafe, scopeOf } from "../access";
+import type { Child } from "hono/jsx";
+import { isSafe } from "../access";
+import { text, texts } from "./ui/form";
 import { page, showFailure } from "./ui/page";
+import { Hidden } from "./ui/parts";
 import {
   closeSession,
   isLocal,
   openSession,
   type PageContext,
   type PageEnv,
+  type Session,
   sessionOf,
 } from "./ui/session";
 import { zoneOf } from "./ui/time";
 
 const HOME = "/dashboard";
+/** Not the name of a field of any form. */
+const KEY_FIELD = "signInKey";
 
 export const signIn = new Hono<PageEnv>()
   .get("/sign-in", async (c) => {
     const next = ownPath(c.req.query("next"));
     if ((await sessionOf(c)) !== null) return c.redirect(next, 303);
-    return page(c, { title: "Sign in" }, <Form next={next} wrong={false} />);
+    return page(c, { title: "Sign in" }, <SignInThen next={next} wrong={false} />);
   })
   .post("/sign-in", async (c) => {
     const form = await c.req.parseBody();
     const next = ownPath(form.next);
     const key = typeof form.key === "string" ? form.key.trim() : "";
-    if (key === "" || (await scopeOf(key, c.env)) === null) {
-      return page(c, { title: "Sign in", status: 401 }, <Form next={next} wrong />);
-    }
-    if (new URL(c.req.url).protocol !== "https:" && !isLocal(c)) {
-      return page(c, { title: "Sign in", status: 403 }, <NeedsHttps />);
-    }
-    await openSession(c, key);
-    return c.redirect(next, 303);
+    if (!isSecure(c)) return page(c, { title: "Sign in", status: 403 }, <NeedsHttps />);
+    if ((await openSession(c, key)) !== null) return c.redirect(next, 303);
+    return page(c, { title: "Sign in", status: 401 }, <SignInThen next={next} wrong />);
   })
   .post("/sign-out", (c) => {
     closeSession(c);
@@ -52,10 +53,10 @@ export const signIn = new Hono<PageEnv>()
 /** Lets in who has a session; whoever may only read gets pages and changes nothing. */
 export function requireSession() {
   return createMiddleware<PageEnv>(async (c, next) => {
-    const session = await sessionOf(c);
+    const session = (await sessionOf(c)) ?? (await signedInBy(c));
     if (session === null) return signInFirst(c);
     c.set("session", session);
-    c.set("zone", zoneOf(c.req.raw));
+    c.set("zone", zoneOf(c));
     if (session.scope === "read" && !isSafe(c.req.method)) {
       return showFailure(c, { code: "insufficient_scope" });
     }
@@ -68,11 +69,35 @@ export function requireSession() {
  * to the same address brings it: only then is it known whether there is a session.
  */
 function signInFirst(c: PageContext): Response | Promise<Response> {
-  if (!isSafe(c.req.method)) return showFailure(c, { code: "unauthorized" });
+  if (!isSafe(c.req.method)) return askAgain(c);
   const { pathname, search } = new URL(c.req.url);
   const site = c.req.header("sec-fetch-site");
   const page = site === "cross-site" || site === "same-site" ? "continue" : "sign-in";
   return c.redirect(`${HOME}/${page}?next=${encodeURIComponent(pathname + search)}`, 303);
+}
+
+/** A form that came without a session brings its own key, once it was asked for. */
+async function signedInBy(c: PageContext): Promise<Session | null> {
+  if (isSafe(c.req.method) || !isSecure(c)) return null;
+  const key = text(await c.req.parseBody({ all: true }), KEY_FIELD).trim();
+  return key === "" ? null : openSession(c, key);
+}
+
+/** The session ended while a form was filled in: it comes along, and is sent when the key is there. */
+async function askAgain(c: PageContext): Promise<Response> {
+  const { [KEY_FIELD]: key, ...form } = await c.req.parseBody({ all: true });
+  return page(
+    c,
+    { title: "Sign in", status: 401 },
+    <SignIn action={c.req.path} keyField={KEY_FIELD} wrong={key !== undefined}>
+      <p>
+        <strong>The session has ended.</strong> Sign in, and what you sent is done.
+      </p>
+      {Object.keys(form).flatMap((name) =>
+        texts(form, name).map((value) => <Hidden fields={{ [name]: value }} />),
+      )}
+    </SignIn>,
+  );
 }
 
 /** Where to go on; never to another host. */
@@ -86,9 +111,26 @@ function NeedsHttps() {
   return <p class="notice bad">Sign in over https, or on http://localhost.</p>;
 }
 
-function Form({ next, wrong }: { next: string; wrong: boolean }) {
+/** A browser keeps the cookie on https only, and on http://localhost. */
+function isSecure(c: PageContext): boolean {
+  return new URL(c.req.url).protocol === "https:" || isLocal(c);
+}
+
+function SignInThen({ next, wrong }: { next: string; wrong: boolean }) {
   return (
-    <form method="post" action="/dashboard/sign-in" class="panel narrow">
+    <SignIn action={`${HOME}/sign-in`} keyField="key" wrong={wrong}>
+      <Hidden fields={{ next }} />
+    </SignIn>
+  );
+}
+
+type SignInProps = { action: string; keyField: string; wrong: boolean; children?: Child };
+
+/** What is to come along with the key are the children. */
+function SignIn({ action, keyField, wrong, children }: SignInProps) {
+  return (
+    <form method="post" action={action} class="panel narrow">
+      {children}
       <p class="quiet">
         One of the keys in the secrets <code>API_KEYS</code> (may change things) or{" "}
         <code>READ_ONLY_API_KEYS</code> (looks only).
@@ -98,14 +140,13 @@ function Form({ next, wrong }: { next: string; wrong: boolean }) {
           This is not a configured API key.
         </p>
       )}
-      <input type="hidden" name="next" value={next} />
       {/* Password managers want a name to keep a key under. */}
       <input type="hidden" name="username" value="Leadterra Relay" autocomplete="username" />
       <label>
         API key
         <input
           type="password"
-          name="key"
+          name={keyField}
           required
           autofocus
           autocomplete="current-password"

@@ -317,7 +317,7 @@ const MORE: readonly Mutant[] = [
   {
     name: "keeping a session whose API key was removed",
     file: "src/dashboard/ui/session.ts",
-    edits: [[`return \`\${PURPOSE} \${apiKey}\`;`, "return PURPOSE;"]],
+    edits: [[`return \`\${purpose} \${apiKey}\`;`, "return purpose;"]],
     suite: { project: "worker", file: "test/worker/dashboard-session.test.ts" },
   },
   {

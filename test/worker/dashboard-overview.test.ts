@@ -154,7 +154,7 @@ describe("the overview", () => {
     await accept(webhook.id, [await newEvent()]);
     clock.advance(6 * MINUTE);
     expect(textOf(await overview(), "condition")).toMatch(
-      /The CRM has a delivery that was due 6 minutes ago and has not gone out/,
+      /The CRM has a delivery that was due 6 minutes ago \(\d\d:\d\d\) and has not gone out/,
     );
     await api("POST", `/v1/webhooks/${webhook.id}/pause`);
     expect(textOf(await overview(), "condition")).toContain(

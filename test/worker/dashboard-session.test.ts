@@ -77,7 +77,7 @@ describe("the dashboard's session", () => {
         fetchAt(origin, { key: API_KEY }),
       );
     const local = await post("http://localhost:8787");
-    expect(local.headers.get("set-cookie")).toMatch(/^leadterra-relay=/);
+    expect(local.headers.get("set-cookie")).toMatch(/^leadterra-relay-8787=/);
     expect(local.headers.get("set-cookie")).not.toContain("Secure");
     const elsewhere = await post("http://relay.example");
     expect(elsewhere.status).toBe(403);
@@ -116,6 +116,101 @@ describe("the dashboard's session", () => {
     });
     expect(response.status).toBe(303);
     expect(response.headers.get("set-cookie")).toMatch(/^__Host-leadterra-relay=;.*Max-Age=0/);
+  });
+});
+
+describe("a form that is sent when the session has ended", () => {
+  const form = (fields: Record<string, string | string[]>, cookie = "") => {
+    const body = new URLSearchParams();
+    for (const [name, values] of Object.entries(fields)) {
+      for (const value of [values].flat()) body.append(name, value);
+    }
+    const headers = { origin: ORIGIN, cookie };
+    return call("/dashboard/webhooks", { method: "POST", redirect: "manual", headers, body });
+  };
+  const FIELDS = {
+    url: "https://crm.example.com/in",
+    events: ["message.sent", "reply.received"],
+    description: 'The "CRM"',
+  };
+
+  it("asks for the key, with every field kept, and does nothing before it is there", async () => {
+    const answer = await form(FIELDS);
+    expect(answer.status).toBe(401);
+    const page = await answer.text();
+    expect(page).toContain("The session has ended");
+    expect(page).toContain('<form method="post" action="/dashboard/webhooks"');
+    expect(page).toContain('name="url" value="https://crm.example.com/in"');
+    expect(page).toContain('name="events" value="message.sent"');
+    expect(page).toContain('name="events" value="reply.received"');
+    expect(page).toContain('name="description" value="The &quot;CRM&quot;"');
+    const wrong = await form({ ...FIELDS, signInKey: "a-key-that-nobody-configured" });
+    expect(wrong.status).toBe(401);
+    const again = await wrong.text();
+    expect(again).toContain("This is not a configured API key");
+    expect(again).not.toContain("a-key-that-nobody-configured");
+    expect(wrong.headers.get("set-cookie")).toBeNull();
+  });
+
+  it("does what was asked once the key is there, and the session goes on", async () => {
+    const done = await form({ ...FIELDS, signInKey: API_KEY });
+    expect(done.status).toBe(200);
+    expect(await done.text()).toContain("The webhook is registered");
+    const cookie = cookieOf(done);
+    const list = await call("/dashboard/webhooks", { headers: { cookie } });
+    expect(await list.text()).toContain("The &quot;CRM&quot;");
+  });
+
+  it("does nothing for a key that only reads", async () => {
+    const refused = await form({ ...FIELDS, signInKey: READ_ONLY_API_KEY });
+    expect(refused.status).toBe(403);
+    const cookie = cookieOf(refused);
+    const list = await call("/dashboard/webhooks", { headers: { cookie } });
+    expect(await list.text()).toContain("No webhook is registered");
+  });
+});
+
+describe("what a page says of what was done", () => {
+  it("comes from what was done, once, and from no address", async () => {
+    const cookie = cookieOf(await signIn(API_KEY));
+    const get = async (path: string, more = "") => {
+      const headers = { cookie: more === "" ? cookie : `${cookie}; ${more}` };
+      return call(path, { headers });
+    };
+    const forged = "/dashboard/deliveries?done=cancelled&count=999999999&failed=in_flight";
+    expect(await (await get(forged)).text()).not.toMatch(/class="notice (?:good|bad)" role/);
+    const posted = await call("/dashboard/deliveries/retry", {
+      method: "POST",
+      redirect: "manual",
+      headers: { origin: ORIGIN, cookie },
+    });
+    const notice = cookieOf(posted);
+    expect(notice).toMatch(/^__Host-leadterra-relay-notice=/);
+    const page = await get("/dashboard/deliveries", notice);
+    expect(await page.text()).toContain("Nothing was selected");
+    expect(page.headers.get("set-cookie")).toMatch(/^__Host-leadterra-relay-notice=;.*Max-Age=0/);
+    for (const changed of [
+      notice.replace("nothing_selected", "cancelled%26count%3D9"),
+      notice.replace(/.{6}$/, "AAAAAA"),
+    ]) {
+      expect(await (await get("/dashboard/deliveries", changed)).text()).not.toContain(
+        "notice good",
+      );
+    }
+    expect(await (await get("/dashboard/events", notice)).text()).not.toContain("notice good");
+  });
+
+  it("does not open a session", async () => {
+    const cookie = cookieOf(await signIn(API_KEY));
+    const headers = { origin: ORIGIN, cookie };
+    const posted = await call("/dashboard/deliveries/retry", {
+      method: "POST",
+      redirect: "manual",
+      headers,
+    });
+    const stolen = cookieOf(posted).replace("-notice=", "=");
+    const page = await call("/dashboard", { headers: { cookie: stolen }, redirect: "manual" });
+    expect(page.status).toBe(303);
   });
 });
 

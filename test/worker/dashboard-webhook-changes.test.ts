@@ -1,6 +1,6 @@
 /** What a webhook's page does: hold, release, test, rotate, replay, discard, delete. */
 import { describe, expect } from "vitest";
-import { it, signedIn, visitor } from "../rig/worker/dashboard";
+import { it, leadsTo, signedIn, visitor } from "../rig/worker/dashboard";
 import { accept, deliverAll, newEvents, register, settingsOf, tally } from "../rig/worker/engine";
 import { answering, clock, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
@@ -32,7 +32,7 @@ describe("pausing and resuming", () => {
     const { id } = await register();
     const paused = await visitor.post(`${PATH}/${id}/pause`);
     expect(paused.status).toBe(303);
-    expect(paused.headers.get("location")).toBe(`${PATH}/${id}?done=paused`);
+    expect(leadsTo(paused)).toBe(`${PATH}/${id}?done=paused`);
     expect((await settingsOf(id)).status).toBe("paused");
     await visitor.post(`${PATH}/${id}/resume`);
     expect((await settingsOf(id)).status).toBe("active");
@@ -82,7 +82,7 @@ describe("rotating the secret", () => {
     expect(page).not.toContain(signingSecret);
 
     const again = await visitor.post(path, { token, grace: String(DAY_SECONDS) });
-    expect(again.headers.get("location")).toBe(`${PATH}/${id}?done=rotated_before`);
+    expect(leadsTo(again)).toBe(`${PATH}/${id}?done=rotated_before`);
     expect((await settingsOf(id)).secrets).toEqual(secrets);
     expect((await deeds()).map(({ action }) => action)).toEqual([
       "webhook.secret_rotated",
@@ -125,7 +125,7 @@ describe("sending again", () => {
 
     const fields = fieldsOf(counted, path);
     const done = await visitor.post(path, fields);
-    expect(done.headers.get("location")).toBe(`${PATH}/${id}?done=replayed&count=3`);
+    expect(leadsTo(done)).toBe(`${PATH}/${id}?done=replayed&count=3`);
     expect(await tally(id)).toEqual({ pending: 3 });
     expect((await deeds())[0]).toMatchObject({
       action: "webhook.replayed",
@@ -164,7 +164,7 @@ describe("sending again", () => {
     expect(first).toContain("1,000 deliveries will be sent again so far");
     expect(first).toContain("Go on");
     const last = await visitor.post(path, fieldsOf(first, path));
-    expect(last.headers.get("location")).toBe(`${PATH}/${id}?done=replayed&count=1200`);
+    expect(leadsTo(last)).toBe(`${PATH}/${id}?done=replayed&count=1200`);
     expect((await deeds()).filter(({ action }) => action === "webhook.replayed")).toHaveLength(2);
   });
 
@@ -196,7 +196,7 @@ describe("giving up on what waits", () => {
     expect(counted).toContain("3 deliveries would be given up");
     expect(await tally(id)).toEqual({ pending: 5 });
     const done = await visitor.post(path, fieldsOf(counted, path));
-    expect(done.headers.get("location")).toBe(`${PATH}/${id}?done=discarded&count=3`);
+    expect(leadsTo(done)).toBe(`${PATH}/${id}?done=discarded&count=3`);
     expect(await tally(id)).toEqual({ pending: 2, cancelled: 3 });
     expect((await deeds())[0]).toMatchObject({ action: "webhook.discarded", webhookId: id });
     const older = { step: "count", span: "hour" };
@@ -214,7 +214,7 @@ describe("deleting a webhook", () => {
     }
     expect((await api("GET", `/v1/webhooks/${id}`)).status).toBe(200);
     const deleted = await visitor.post(`${PATH}/${id}/delete`, { host: " CRM.example.com:8443 " });
-    expect(deleted.headers.get("location")).toBe(`${PATH}?done=deleted`);
+    expect(leadsTo(deleted)).toBe(`${PATH}?done=deleted`);
     expect((await api("GET", `/v1/webhooks/${id}`)).status).toBe(404);
     expect((await deeds())[0]?.action).toBe("webhook.deleted");
   });

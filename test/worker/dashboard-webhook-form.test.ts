@@ -1,6 +1,6 @@
 /** Registering and editing a webhook in the dashboard, and trying a filter. */
 import { describe, expect } from "vitest";
-import { it, signedIn, visitor } from "../rig/worker/dashboard";
+import { it, leadsTo, signedIn, visitor } from "../rig/worker/dashboard";
 import { eventOf, register, registry, settingsOf } from "../rig/worker/engine";
 import { inObject } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
@@ -87,7 +87,7 @@ describe("registering a webhook", () => {
     expect(others).toEqual([]);
     expect(again.status).toBe(303);
     const shows = again.headers.get("location") ?? "";
-    expect(shows).toBe(`${PATH}/${id}?done=created_before`);
+    expect(leadsTo(again)).toBe(`${PATH}/${id}?done=created_before`);
     expect(await (await visitor.get(shows)).text()).toContain("was registered by this form before");
     const kept = await inObject(registry(), ({ storage }) =>
       storage.sql.exec("SELECT * FROM answers").toArray(),
@@ -207,7 +207,7 @@ describe("editing a webhook", () => {
       events: "*",
       description: "",
     });
-    expect(response.headers.get("location")).toBe(`${PATH}/${id}?done=changed`);
+    expect(leadsTo(response)).toBe(`${PATH}/${id}?done=changed`);
     expect(await settingsOf(id)).toMatchObject({
       url: "https://crm.example.com/other?token=1",
       events: ["*"],
@@ -299,5 +299,103 @@ describe("trying a filter", () => {
   it("says so when there is nothing to try it on, or nothing asked for", async () => {
     expect(await tried({ events: "*" })).toContain("No event came in within the last week");
     expect(await tried({})).toContain("it would get nothing");
+  });
+});
+
+describe("editing a webhook that somebody else changes meanwhile", () => {
+  /** What the form of this webhook sends when nothing is typed into it. */
+  async function opened(id: string) {
+    const page = await (await visitor.get(`${PATH}/${id}/edit`)).text();
+    const valueIn = (name: string) =>
+      unescaped(new RegExp(`name="${name}"[^>]*? value="([^"]*)"`).exec(page)?.[1] ?? "");
+    const filter = unescaped(/name="filter"[^>]*>([^<]*)</.exec(page)?.[1] ?? "");
+    const events = [...page.matchAll(/name="events" value="([^"]+)" checked/g)];
+    return {
+      shown: valueIn("shown"),
+      token: valueIn("token"),
+      url: valueIn("url"),
+      // A browser drops the ends of lines from a field of one line.
+      description: valueIn("description").replaceAll("\n", ""),
+      filter,
+      events: events.map(([, name = ""]) => name),
+      names: valueIn("names"),
+      rateLimit: valueIn("rateLimit"),
+      retrySchedule: valueIn("retrySchedule"),
+    };
+  }
+
+  function unescaped(html: string): string {
+    return html.replaceAll("&quot;", '"').replaceAll("&#39;", "'").replaceAll("&amp;", "&");
+  }
+
+  const FILTER = { "data.reply.classification": "interested" };
+
+  it("saves what was typed and leaves alone what was not, whatever became of it", async () => {
+    const { id } = await register({ description: "Mine" });
+    const form = await opened(id);
+    await api("PATCH", `/v1/webhooks/${id}`, {
+      filter: FILTER,
+      rateLimit: 3,
+      headers: { "x-a": "1" },
+    });
+    const answer = await visitor.post(`${PATH}/${id}/edit`, { ...form, description: "Ours" });
+    expect(leadsTo(answer)).toBe(`${PATH}/${id}?done=changed`);
+    expect(await settingsOf(id)).toMatchObject({
+      description: "Ours",
+      filter: FILTER,
+      rateLimit: 3,
+      headers: { "x-a": "1" },
+    });
+  });
+
+  it("shows both when both changed the same, and saves it when it is sent again", async () => {
+    const { id } = await register({ description: "Mine" });
+    const form = await opened(id);
+    await api("PATCH", `/v1/webhooks/${id}`, { description: "Theirs", rateLimit: 3 });
+    const answer = await visitor.post(`${PATH}/${id}/edit`, { ...form, description: "Ours" });
+    expect(answer.status).toBe(409);
+    const page = await answer.text();
+    expect(page).toContain("Somebody else has changed this too");
+    expect(page).toContain("<bdi>Theirs</bdi>");
+    expect(page).toContain('value="Ours"');
+    // What was not typed is shown as it is now, so that sending the form again does not take it back.
+    expect(page).toMatch(/name="rateLimit"[^>]* value="3"/);
+    expect((await settingsOf(id)).description).toBe("Theirs");
+    const shown = unescaped(/name="shown" value="([^"]*)"/.exec(page)?.[1] ?? "");
+    const again = { ...form, shown, rateLimit: "3", description: "Ours" };
+    const saved = await visitor.post(`${PATH}/${id}/edit`, {
+      ...again,
+      token: crypto.randomUUID(),
+    });
+    expect(leadsTo(saved)).toBe(`${PATH}/${id}?done=changed`);
+    expect(await settingsOf(id)).toMatchObject({ description: "Ours", rateLimit: 3 });
+  });
+
+  it("saves nothing, and writes nothing down, when the form is sent as it was shown", async () => {
+    const before = {
+      description: "Two\nlines",
+      filter: FILTER,
+      url: "https://a.example.com/in?t=1",
+    };
+    const { id } = await register(before);
+    await api("PATCH", `/v1/webhooks/${id}`, { events: ["link.clicked", "message.sent"] });
+    const answer = await visitor.post(`${PATH}/${id}/edit`, await opened(id));
+    expect(leadsTo(answer)).toBe(`${PATH}/${id}?done=unchanged`);
+    expect(await settingsOf(id)).toMatchObject({
+      ...before,
+      events: ["link.clicked", "message.sent"],
+    });
+    expect(await actions()).toEqual(["webhook.updated", "webhook.created"]);
+  });
+
+  it("tells of headers that somebody replaced while they were replaced here too", async () => {
+    const { id } = await register({ headers: { "x-team": "1" } });
+    const form = await opened(id);
+    await api("PATCH", `/v1/webhooks/${id}`, { headers: { "x-other": "2" } });
+    const typed = { ...form, headerName: "x-mine", headerValue: "3" };
+    const answer = await visitor.post(`${PATH}/${id}/edit`, typed);
+    expect(answer.status).toBe(409);
+    expect(await answer.text()).toContain("x-other");
+    expect((await settingsOf(id)).headers).toEqual({ "x-other": "2" });
   });
 });

@@ -140,3 +140,51 @@ describe("a webhook's page", () => {
     }
   });
 });
+
+describe("what others wrote", () => {
+  it("is spelled out where it would not be seen, and cannot turn the line around", async () => {
+    const hidden = "in\u202evoice\u200b \u0007\ufeff!";
+    const { id } = await register({ description: hidden });
+    const spelled = "in\\u202evoice\\u200b \\u0007\\ufeff!";
+    for (const path of [
+      PATH,
+      `${PATH}/${id}`,
+      `${PATH}/${id}/delete`,
+      "/dashboard",
+      "/dashboard/audit",
+    ]) {
+      const page = await shown(path);
+      expect(page, path).toContain(spelled);
+      for (const unseen of ["\u202e", "\u200b", "\u0007", "\ufeff"]) {
+        expect(page, path).not.toContain(unseen);
+      }
+    }
+    expect(await shown(PATH)).toContain(`<bdi>${spelled}</bdi>`);
+  });
+
+  it("stays as it is where joiners make one emoji of several, or a line ends", async () => {
+    await register({ description: "👩‍🚒 ❤️ Équipe" });
+    expect(await shown(PATH)).toContain("👩‍🚒 ❤️ Équipe");
+  });
+
+  it("is spelled out in what a service answers, and in what came in", async () => {
+    const { id } = await register();
+    service.answer = () => new Response("no\u202e\u0000\nway", { status: 500 });
+    const event = await newEvent();
+    await accept(id, [event]);
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}/deliveries/${event.id}`);
+    expect(page).toContain("no\\u202e\\u0000\nway");
+  });
+
+  it("is a heading of a line or two, and stands whole once", async () => {
+    const description = `${"word ".repeat(199)}end.`;
+    const { id } = await register({ description });
+    const page = await shown(`${PATH}/${id}`);
+    const [, heading = ""] = /<h1><bdi>([^<]*)<\/bdi><\/h1>/.exec(page) ?? [];
+    expect(heading.length).toBeLessThanOrEqual(80);
+    expect(heading).toMatch(/^word word .*…$/);
+    expect(page.split(description)).toHaveLength(2);
+    expect(await shown(PATH)).not.toContain(description);
+  });
+});

@@ -10,6 +10,7 @@ import type { JournalEvent } from "../../storage/journal-store";
 import { LastOutcome } from "../deliveries/attempts";
 import { JsonText } from "../deliveries/request-sent";
 import { type Action, actions } from "../ui/actions";
+import { Foreign } from "../ui/foreign";
 import { texts } from "../ui/form";
 import { count, sizeOf } from "../ui/format";
 import { page } from "../ui/page";
@@ -185,7 +186,11 @@ type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; non
 /** Leads to the other events of the same lead or campaign. */
 function SearchLink({ name, value, none }: SearchLinkProps) {
   if (value === null) return <span class="quiet">{none}</span>;
-  return <a href={withQuery(EVENTS_PATH, { [name]: value })}>{value}</a>;
+  return (
+    <a href={withQuery(EVENTS_PATH, { [name]: value })}>
+      <Foreign text={value} />
+    </a>
+  );
 }
 
 /** A webhook that there is, or was when the event came. */
@@ -284,7 +289,7 @@ function WhyNot({ webhook, event, parsed }: WhyNotProps) {
   const changed = webhook.updatedAtMs > event.receivedAtMs ? " (by its settings of now)" : "";
   return (
     <>
-      No match: {miss}
+      No match: <Foreign text={miss} />
       {changed}.
     </>
   );
@@ -306,7 +311,7 @@ function SendAgain({ whole: { event, webhooks } }: { whole: WholeEvent }) {
                 value={webhook.id}
                 checked={event.webhookIds.includes(webhook.id)}
               />{" "}
-              {webhookName(webhook)}
+              <bdi>{webhookName(webhook)}</bdi>
               {!event.webhookIds.includes(webhook.id) && (
                 <span class="quiet"> – did not ask for it</span>
               )}

@@ -8,6 +8,7 @@ import { type EventFilter, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
 import type { JournalEvent } from "../../storage/journal-store";
 import { type Progress, progressOf } from "../overview/first-steps";
+import { Foreign } from "../ui/foreign";
 import { count, sizeOf } from "../ui/format";
 import { EventNameField, listPage, type Query, Search, SearchField } from "../ui/list";
 import { page } from "../ui/page";
@@ -167,7 +168,14 @@ const COLUMNS: readonly Column<JournalEvent>[] = [
   },
   { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
   { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length) },
-  { head: "Campaign", cell: ({ campaignId }) => <code>{campaignId ?? "–"}</code> },
+  {
+    head: "Campaign",
+    cell: ({ campaignId }) => (
+      <code>
+        <Foreign text={campaignId ?? "–"} />
+      </code>
+    ),
+  },
   { head: "Sent by Leadterra", cell: ({ timestamp }) => <GivenTime text={timestamp} /> },
   {
     head: "Size",

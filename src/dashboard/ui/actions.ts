@@ -88,13 +88,14 @@ async function answerTo(
   const path = outcome.at ?? home;
   if ("done" in outcome) {
     const { done, count } = outcome;
-    return { answer: seeOther(c, path, { done, ...(count !== undefined && { count }) }), path };
+    const told = { done, ...(count !== undefined && { count }) };
+    return { answer: await seeOther(c, path, told), path };
   }
   const { failure, at } = outcome;
   if (at === undefined && (failure.code === "not_found" || "errors" in failure)) {
     return { answer: await showFailure(c, failure), path: null };
   }
-  return { answer: seeOther(c, path, { failed: failure.code }), path };
+  return { answer: await seeOther(c, path, { failed: failure.code }), path };
 }
 
 /** The mistakes in a form; none when it failed for another reason. */

@@ -1,14 +1,17 @@
-/** What came of a change, said on the page that it led to. Only texts from here are shown, by their name. */
-import type { Context } from "hono";
+/** What came of a change, said once, on the page that it led to. Only texts from here are shown, by their name. */
+import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
+import type { Child } from "hono/jsx";
 import { ANSWERS } from "../../contract/problem";
 import type { FailureCode } from "../../domain/failure";
 import { deliveries } from "./format";
+import { attributesOf, nameOf, type PageContext, prefixOf } from "./session";
 
 const DONE = {
   created: () => "The webhook is registered.",
   created_before: () =>
     "It was registered by this form before, so nothing was done again. Its secret was shown once: rotate it if nobody has it.",
   changed: () => "The change is in force.",
+  unchanged: () => "Nothing was changed in the form, so nothing was saved.",
   rotated_before: () =>
     "The secret was rotated by this form before, so nothing was done again. It was shown once: rotate again if nobody has it.",
   paused: () => "Paused: nothing is sent until you resume; events are kept.",
@@ -28,20 +31,45 @@ const DONE = {
 
 export type Done = keyof typeof DONE;
 
-/** After a change: to the page that shows it, with a word about what was done. */
-export function seeOther(
-  c: Context,
-  path: string,
-  notice: { done: Done; count?: number } | { failed: FailureCode },
-): Response {
-  const url = new URL(path, "https://relay.invalid");
-  for (const name of ["done", "failed", "count"]) url.searchParams.delete(name);
-  for (const [name, value] of Object.entries(notice)) url.searchParams.set(name, String(value));
-  return c.redirect(url.pathname + url.search, 303);
+export type Told = { done: Done; count?: number } | { failed: FailureCode };
+
+const COOKIE = "leadterra-relay-notice";
+/** A redirect is followed at once. */
+const KEPT_SECONDS = 60;
+
+/**
+ * After a change: to the page that shows it, with a word about what was done. That word comes along signed, in a
+ * cookie that the page takes away: no address and no other page can make the dashboard say it.
+ */
+export async function seeOther(c: PageContext, path: string, told: Told): Promise<Response> {
+  const session = c.get("session");
+  if (session !== null) {
+    const fields = Object.entries(told).map(([name, value]) => [name, String(value)]);
+    const text = new URLSearchParams([...fields, ["at", path]]).toString();
+    const options = { ...attributesOf(c), maxAge: KEPT_SECONDS };
+    await setSignedCookie(c, nameOf(c, COOKIE), text, session.secret, options);
+  }
+  return c.redirect(path, 303);
 }
 
-export function Notice({ query }: { query: Readonly<Record<string, string>> }) {
-  const { done = "", failed = "", count = "1" } = query;
+/** What is to be said on this page, once; null when there is nothing. */
+export async function takeNotice(c: PageContext): Promise<Child> {
+  const session = c.get("session") ?? null;
+  // The script asks for this page too, and shows nothing of what is said here.
+  if (session === null || c.req.header("sec-fetch-dest") === "empty") return null;
+  const name = nameOf(c, COOKIE);
+  const text = await getSignedCookie(c, session.secret, name, prefixOf(c));
+  if (!text) return null;
+  const told = new URLSearchParams(text);
+  const { pathname, search } = new URL(c.req.url);
+  if (told.get("at") !== pathname + search) return null;
+  deleteCookie(c, name, attributesOf(c));
+  return <Notice told={told} />;
+}
+
+function Notice({ told }: { told: URLSearchParams }) {
+  const failed = told.get("failed") ?? "";
+  const done = told.get("done") ?? "";
   if (Object.hasOwn(ANSWERS, failed)) {
     const { title, detail } = ANSWERS[failed as FailureCode];
     return (
@@ -53,7 +81,7 @@ export function Notice({ query }: { query: Readonly<Record<string, string>> }) {
   if (!Object.hasOwn(DONE, done)) return null;
   return (
     <p class="notice good" role="status">
-      {DONE[done as Done](/^\d{1,9}$/.test(count) ? Number(count) : 1)}
+      {DONE[done as Done](Number(told.get("count") ?? "1"))}
     </p>
   );
 }

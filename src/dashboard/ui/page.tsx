@@ -5,7 +5,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { ANSWERS, newerDataDetail } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
 import { VERSION } from "../../version";
-import { Notice } from "./notice";
+import { takeNotice } from "./notice";
 import { mayChange, type PageEnv, type Session } from "./session";
 import { Viewing } from "./viewer";
 
@@ -41,6 +41,7 @@ export async function page(
   const { title, trail = [], status = 200, live = false, refresh } = options;
   const session = c.get("session") ?? null;
   const viewer = { zone: c.get("zone") ?? "UTC", mayChange: mayChange(c), nowMs: Date.now() };
+  const notice = await takeNotice(c);
   const document = (
     <html lang="en">
       <head>
@@ -59,19 +60,25 @@ export async function page(
         </a>
         <Header path={c.req.path} session={session} />
         <main id="content" {...(live ? { "data-follows": "" } : {})}>
+          {live && <NotCurrent />}
           {trail.length > 0 && (
             <nav aria-label="Breadcrumb" class="trail">
               {trail.map(([text, href]) => (
-                <a href={href}>{text}</a>
+                <a href={href}>
+                  <bdi>{text}</bdi>
+                </a>
               ))}
             </nav>
           )}
-          <h1>{title}</h1>
-          <Notice query={c.req.query()} />
+          <h1>
+            <bdi>{title}</bdi>
+          </h1>
+          {notice}
           {content}
         </main>
         <footer class="quiet">
           Leadterra Relay {VERSION} · <a href="/docs">API</a>
+          {session !== null && ` · Times are those of ${viewer.zone}`}
         </footer>
       </body>
     </html>
@@ -108,6 +115,21 @@ export function showFailure(
         <a href="/dashboard">To the overview</a>
       </p>
     </>,
+  );
+}
+
+/** Shown by the script when the page could not be asked for anew. */
+function NotCurrent() {
+  return (
+    <p id="not-current" class="notice warn" role="status" hidden>
+      This page is not up to date since <span data-since></span>.{" "}
+      <a href="/dashboard/sign-in" data-sign-in hidden>
+        The session has ended: sign in
+      </a>
+      <span data-offline hidden>
+        The relay does not answer; it is asked again.
+      </span>
+    </p>
   );
 }
 

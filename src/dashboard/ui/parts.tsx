@@ -3,6 +3,10 @@ import type { Child } from "hono/jsx";
 import type { DeliveryStatus } from "../../domain/delivery";
 import { maskQuery } from "../../domain/target";
 import type { Webhook } from "../../domain/webhook";
+import { beginning, visible } from "./foreign";
+
+/** A line of a page, and two of a column. */
+const MAX_NAME_CHARACTERS = 80;
 
 const REASONS = {
   gone: "disabled: it answered 410 Gone",
@@ -33,9 +37,11 @@ export function Badge({ tone, children }: { tone: Tone; children?: Child }) {
   return <span class={`badge ${tone}`}>{children}</span>;
 }
 
-/** The webhook by what people know it by; its URL never with the query. */
+/** The webhook by what people know it by, cut where that is long; its URL never with the query. */
 export function webhookName(webhook: Pick<Webhook, "description" | "url">): string {
-  return webhook.description?.trim() || shortUrl(webhook.url);
+  return visible(
+    beginning(webhook.description?.trim() || shortUrl(webhook.url), MAX_NAME_CHARACTERS),
+  );
 }
 
 /** Host and path. */
@@ -71,7 +77,11 @@ export function deliveriesPath(webhook: Webhook, query: Readonly<Record<string, 
 }
 
 export function WebhookLink({ webhook }: { webhook: Webhook }) {
-  return <a href={webhookPath(webhook.id)}>{webhookName(webhook)}</a>;
+  return (
+    <a href={webhookPath(webhook.id)}>
+      <bdi>{webhookName(webhook)}</bdi>
+    </a>
+  );
 }
 
 /** Nothing to show: what to do next. */
@@ -203,11 +213,11 @@ export function Panel({
   );
 }
 
-/** A text that scrolls by itself, as a region that the keyboard reaches. */
+/** A text that scrolls by itself, as a region that the keyboard reaches; what is not seen in it is spelled out. */
 export function Code({ label, text }: { label: string; text: string }) {
   return (
     <section class="code" aria-label={label} tabindex={0}>
-      <pre>{text}</pre>
+      <pre>{visible(text)}</pre>
     </section>
   );
 }

@@ -4,17 +4,20 @@
  */
 import type { Context } from "hono";
 import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
-import { type Caller, callerOf as callerOfKey, keysOf, type Scope } from "../../access";
+import { type Caller, callerOf as callerOfKey, keysOf, type Scope, scopeOf } from "../../access";
 
 const SESSION_SECONDS = 12 * 3_600;
 const NAME = "leadterra-relay";
-/** Tells this use of an API key from any other. */
-const PURPOSE = "leadterra-relay dashboard session v2";
+/** Tell these uses of an API key from any other, and from each other. */
+const SESSION = "leadterra-relay dashboard session v2";
+const NOTICE = "leadterra-relay dashboard notice";
 
 export type Session = {
   scope: Scope;
   /** Who, as the audit log calls them. */
   caller: Caller;
+  /** Signs what the pages tell this session. */
+  secret: string;
 };
 
 export type PageEnv = {
@@ -41,29 +44,43 @@ export function callerOf(c: PageContext): Caller {
   return session.caller;
 }
 
-export async function openSession(c: Context, apiKey: string): Promise<void> {
+/** @returns the session; null when this is no configured key. */
+export async function openSession(c: Context, apiKey: string): Promise<Session | null> {
+  const scope = await scopeOf(apiKey, c.env);
+  if (scope === null) return null;
   const endsAtSeconds = Math.floor(Date.now() / 1_000) + SESSION_SECONDS;
   const options = { ...attributesOf(c), maxAge: SESSION_SECONDS };
-  await setSignedCookie(c, NAME, String(endsAtSeconds), secretOf(apiKey), options);
+  await setSignedCookie(c, nameOf(c), String(endsAtSeconds), secretOf(SESSION, apiKey), options);
+  return sessionBy(apiKey, scope);
 }
 
 export function closeSession(c: Context): void {
-  deleteCookie(c, NAME, attributesOf(c));
+  deleteCookie(c, nameOf(c), attributesOf(c));
 }
 
 export async function sessionOf(c: PageContext): Promise<Session | null> {
-  const prefix = isLocal(c) ? undefined : "host";
+  const prefix = prefixOf(c);
   for (const { key, scope } of keysOf(c.env)) {
-    const endsAtSeconds = await getSignedCookie(c, secretOf(key), NAME, prefix);
+    const endsAtSeconds = await getSignedCookie(c, secretOf(SESSION, key), nameOf(c), prefix);
     if (endsAtSeconds && Number(endsAtSeconds) * 1_000 > Date.now()) {
-      return { scope, caller: await callerOfKey(key) };
+      return sessionBy(key, scope);
     }
   }
   return null;
 }
 
-function secretOf(apiKey: string): string {
-  return `${PURPOSE} ${apiKey}`;
+async function sessionBy(key: string, scope: Scope): Promise<Session> {
+  return { scope, caller: await callerOfKey(key), secret: secretOf(NOTICE, key) };
+}
+
+function secretOf(purpose: string, apiKey: string): string {
+  return `${purpose} ${apiKey}`;
+}
+
+/** Cookies do not tell ports apart, and a laptop may run several relays. */
+export function nameOf(c: Context, name = NAME): string {
+  const { port } = new URL(c.req.url);
+  return isLocal(c) && port !== "" ? `${name}-${port}` : name;
 }
 
 /** A laptop has no certificate, and a browser keeps the cookie on http://localhost all the same. */
@@ -72,7 +89,11 @@ export function isLocal(c: Context): boolean {
   return protocol === "http:" && /^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);
 }
 
-function attributesOf(c: Context) {
+export function prefixOf(c: Context): "host" | undefined {
+  return isLocal(c) ? undefined : "host";
+}
+
+export function attributesOf(c: Context) {
   const shared = { path: "/", httpOnly: true, sameSite: "Strict" } as const;
   return isLocal(c) ? shared : ({ ...shared, secure: true, prefix: "host" } as const);
 }

@@ -1,4 +1,6 @@
 /** Times as people read them: relative, with the exact one in the visitor's zone on hover. */
+import type { Context } from "hono";
+import { getCookie } from "hono/cookie";
 import { useViewer } from "./viewer";
 
 const RELATIVE = new Intl.RelativeTimeFormat("en");
@@ -11,13 +13,13 @@ const UNITS = [
 ] as const;
 const JUST_NOW_MS = 2_000;
 
-/**
- * The zone that Cloudflare sees the visitor in; UTC where it sees none. The script, where it runs, puts the exact
- * times into the browser's own zone.
- */
-export function zoneOf(request: Request): string {
-  const zone = request.cf?.timezone;
-  if (typeof zone !== "string") return "UTC";
+/** Set by the script (public/dashboard/live.js). */
+const ZONE_COOKIE = "leadterra-relay-zone";
+
+/** The browser's own zone, as its script says; UTC until it has. */
+export function zoneOf(c: Context): string {
+  const zone = getCookie(c, ZONE_COOKIE);
+  if (zone === undefined) return "UTC";
   try {
     new Intl.DateTimeFormat("en", { timeZone: zone });
     return zone;
@@ -32,7 +34,7 @@ export function Time({ ms, none = "–" }: { ms: number | null; none?: string })
   if (ms === null) return <span class="quiet">{none}</span>;
   return (
     <time datetime={new Date(ms).toISOString()} title={exactTime(ms, zone)}>
-      {relativeTime(ms, nowMs)}
+      {relativeTime(ms, nowMs)} ({clockTime(ms, { nowMs, zone })})
     </time>
   );
 }
@@ -43,6 +45,23 @@ export function relativeTime(ms: number, nowMs: number): string {
   if (distanceMs < JUST_NOW_MS) return "just now";
   const [unit, lengthMs] = UNITS.find(([, length]) => distanceMs >= length) ?? ["second", 1_000];
   return RELATIVE.format(Math.trunc((ms - nowMs) / lengthMs), unit);
+}
+
+/** `21:14`; of another day than today `23 Nov 2026, 21:14`. The script repeats this rule too. */
+export function clockTime(ms: number, { nowMs, zone }: { nowMs: number; zone: string }): string {
+  const day = new Intl.DateTimeFormat("en-GB", {
+    day: "numeric",
+    month: "short",
+    year: "numeric",
+    timeZone: zone,
+  });
+  const clock = new Intl.DateTimeFormat("en-GB", {
+    hour: "2-digit",
+    minute: "2-digit",
+    timeZone: zone,
+  });
+  const isToday = day.format(ms) === day.format(nowMs);
+  return isToday ? clock.format(ms) : `${day.format(ms)}, ${clock.format(ms)}`;
 }
 
 /** `Mon 23 Nov 2026, 21:14:35 CET`. */

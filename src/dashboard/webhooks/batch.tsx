@@ -95,7 +95,9 @@ function Counted({ total, more, ...asked }: CountedProps) {
             <a class="button" href={pathOf(kind, webhook)}>
               Choose again
             </a>
-            <a href={webhookPath(webhook.id)}>Back to {webhookName(webhook)}</a>
+            <a href={webhookPath(webhook.id)}>
+              Back to <bdi>{webhookName(webhook)}</bdi>
+            </a>
           </p>
         </>
       ) : (

@@ -1,7 +1,6 @@
 /** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
 import { configOf, serviceBindings } from "../../config";
 import { relayHost } from "../../contract/webhooks";
-import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { formatSchedule } from "../../domain/schedule";
 import { sameOrigin } from "../../domain/target";
@@ -18,6 +17,7 @@ import { WebhookForm } from "./form";
 import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from "./input";
 import { trailOf } from "./named-webhook";
 import { showSecret } from "./secret";
+import { compare, type Field, merged, shownIn, type Written, writtenOf } from "./versions";
 
 export const registration: Action<null> = {
   onceThen: "created_before",
@@ -39,12 +39,16 @@ export const registration: Action<null> = {
 
 export const editing: Action<Webhook> = {
   onceThen: "changed",
-  ask: (c, webhook) => {
-    const typed = typedOf(webhook, Object.keys(EVENT_TYPES));
-    return showForm(c, { typed, errors: [], webhook });
-  },
+  ask: (c, webhook) => showForm(c, { typed: typedOf(webhook), errors: [], webhook }),
   act: async (c, webhook, form) => {
-    const given = changesIn(form, webhook);
+    const comparison = compare(form, webhook);
+    if (comparison.changed.size === 0) return { done: "unchanged" };
+    if (comparison.overtaken.length > 0) {
+      const typed = merged(form, webhook, comparison);
+      const { overtaken } = comparison;
+      return { asked: await showForm(c, { typed, errors: [], webhook, overtaken }) };
+    }
+    const given = changesIn(form, webhook, comparison.changed);
     if (!given.ok) return askAgain(c, form, webhook, mistakesIn(given.failure));
     const { url } = given.value;
     const moves = url !== undefined && !sameOrigin(url, webhook.url);
@@ -82,24 +86,42 @@ async function askAgain(
   webhook: Webhook | null,
   errors: readonly FieldError[],
 ): Promise<Outcome> {
-  return { asked: await showForm(c, { typed: typedIn(form), errors, webhook }) };
+  const shown = shownIn(form);
+  return {
+    asked: await showForm(c, {
+      typed: typedIn(form),
+      errors,
+      webhook,
+      ...(shown !== null && { shown }),
+    }),
+  };
 }
 
-type Shown = { typed: Typed; errors: readonly FieldError[]; webhook: Webhook | null };
+type Shown = {
+  typed: Typed;
+  errors: readonly FieldError[];
+  webhook: Webhook | null;
+  /** What the form showed at first, where it is shown again. */
+  shown?: Written;
+  overtaken?: readonly Field[];
+};
 
-function showForm(c: PageContext, { typed, errors, webhook }: Shown): Promise<Response> {
+function showForm(c: PageContext, given: Shown): Promise<Response> {
+  const { typed, errors, webhook, overtaken = [] } = given;
   const { delivery } = configOf(c.env);
   return page(
     c,
     {
       title: webhook === null ? "Register a webhook" : "Change the webhook",
       trail: webhook === null ? [["Webhooks", WEBHOOKS_PATH]] : trailOf(webhook),
-      status: errors.length === 0 ? 200 : 422,
+      status: overtaken.length > 0 ? 409 : errors.length === 0 ? 200 : 422,
     },
     <WebhookForm
       action={webhook === null ? WEBHOOKS_PATH : `${webhookPath(webhook.id)}/edit`}
       typed={typed}
       errors={errors}
+      overtaken={overtaken}
+      shown={webhook === null ? null : (given.shown ?? writtenOf(webhook))}
       token={newToken()}
       webhook={webhook}
       services={serviceBindings(c.env)}

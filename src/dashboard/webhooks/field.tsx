@@ -11,7 +11,7 @@ export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
       {fields.map((field, index) => (
         <>
           {index > 0 && ", "}
-          <a href={`#${field}`}>{LABELS[field] ?? field}</a>
+          <a href={`#${field}`}>{labelOf(field)}</a>
         </>
       ))}
       . Header values and secrets have to be typed again.
@@ -27,9 +27,14 @@ const LABELS: Readonly<Record<string, string>> = {
   filter: "Filter",
   headers: "Headers",
   rateLimit: "Deliveries per second",
+  ordered: "Order",
   retrySchedule: "Waits before each retry",
   signingSecret: "Signing secret",
 };
+
+export function labelOf(field: string): string {
+  return LABELS[field] ?? field;
+}
 
 /** `headers.x-team` → `headers`. */
 export function fieldOf(path: string): string {

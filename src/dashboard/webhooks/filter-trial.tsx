@@ -8,13 +8,14 @@ import { explainMiss } from "../../domain/match";
 import type { Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
 import { mistakesIn } from "../ui/actions";
+import { Foreign } from "../ui/foreign";
 import type { Form } from "../ui/form";
 import { count } from "../ui/format";
 import { page } from "../ui/page";
 import { Badge, type Column, eventPath, Table } from "../ui/parts";
 import type { PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
-import { check, eventsIn, filterIn } from "./input";
+import { check, eventsOf, filterIn, typedIn } from "./input";
 
 /** The region of the form that shows the answer. */
 export const TRIAL_ID = "trial";
@@ -33,7 +34,7 @@ export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) =
     <div id={TRIAL_ID}>
       {filter.ok ? (
         <Tried
-          route={{ id: NO_ID, events: eventsIn(form), filter: filter.value }}
+          route={{ id: NO_ID, events: eventsOf(typedIn(form)), filter: filter.value }}
           latest={latest}
         />
       ) : (
@@ -106,7 +107,11 @@ const COLUMNS: readonly Column<{ event: ReadEvent["event"]; miss: string | null 
     cell: ({ event: { id, event }, miss }) => (
       <>
         <a href={eventPath(id)}>{event}</a>
-        {miss !== null && <small class="below">{miss}</small>}
+        {miss !== null && (
+          <small class="below">
+            <Foreign text={miss} />
+          </small>
+        )}
       </>
     ),
     class: "name",

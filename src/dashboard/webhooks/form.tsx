@@ -2,10 +2,12 @@
 import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
-import { Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
-import { Field, fieldOf, Mistakes, tied, Wrong } from "./field";
+import { Foreign } from "../ui/foreign";
+import { Facts, Hidden, Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
+import { Field, fieldOf, labelOf, Mistakes, tied, Wrong } from "./field";
 import { TRIAL_ID, TRIAL_PATH } from "./filter-trial";
 import type { Typed } from "./input";
+import type { Field as VersionField, Written } from "./versions";
 
 /** Without the script; with it, there is a button for more. */
 const EMPTY_HEADER_ROWS = 2;
@@ -15,6 +17,10 @@ export type FormProps = {
   action: string;
   typed: Typed;
   errors: readonly FieldError[];
+  /** What somebody else changed, while it was changed here too. */
+  overtaken: readonly VersionField[];
+  /** What the form shows of the webhook that it changes; null for a new one. */
+  shown: Written | null;
   /** Guards against a double click. */
   token: string;
   /** The webhook that is changed; null for a new one. */
@@ -26,7 +32,7 @@ export type FormProps = {
 };
 
 export function WebhookForm(props: FormProps) {
-  const { action, token, webhook, errors } = props;
+  const { action, token, webhook, errors, shown } = props;
   return (
     <form
       method="post"
@@ -37,7 +43,8 @@ export function WebhookForm(props: FormProps) {
       data-trial-action={TRIAL_PATH}
     >
       <Mistakes errors={errors} />
-      <input type="hidden" name="token" value={token} />
+      <Overtaken {...props} />
+      <Hidden fields={{ token, ...(shown !== null && { shown: JSON.stringify(shown) }) }} />
       <Address {...props} />
       <Events {...props} />
       <FilterField {...props} />
@@ -48,6 +55,31 @@ export function WebhookForm(props: FormProps) {
         {webhook === null ? "Register the webhook" : "Save the changes"}
       </Submit>
     </form>
+  );
+}
+
+/** What is there now, beside what is typed here. */
+function Overtaken({ overtaken, shown }: FormProps) {
+  if (overtaken.length === 0 || shown === null) return null;
+  return (
+    <div class="notice warn" role="alert">
+      <p>
+        Somebody else has changed this too since the form was opened, so nothing was saved yet.
+        Below stands what you typed; saving it again puts it in the place of this:
+      </p>
+      <Facts
+        of={overtaken.map((field) => [
+          labelOf(field),
+          shown[field] === "" ? (
+            <span class="quiet">nothing</span>
+          ) : (
+            <code>
+              <Foreign text={shown[field]} />
+            </code>
+          ),
+        ])}
+      />
+    </div>
   );
 }
 

@@ -2,6 +2,7 @@
 import type * as z from "zod";
 import { fieldErrors } from "../../contract/problem";
 import { changesOf, changesSchema, draftOf, draftSchema } from "../../contract/webhooks";
+import { EVENT_TYPES } from "../../domain/event";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { maskQuery } from "../../domain/target";
 import {
@@ -48,8 +49,8 @@ export function typedIn(form: Form): Typed {
 }
 
 /** A webhook as it would be typed in. */
-export function typedOf(webhook: Webhook, knownEvents: readonly string[]): Typed {
-  const known = new Set([...knownEvents, ALL_EVENTS]);
+export function typedOf(webhook: Webhook): Typed {
+  const known = new Set([...Object.keys(EVENT_TYPES), ALL_EVENTS]);
   return {
     url: maskQuery(webhook.url),
     events: webhook.events.filter((name) => known.has(name)),
@@ -82,27 +83,25 @@ export function draftIn(
   return ok({ draft: draftOf(draft, host), secret });
 }
 
-/**
- * What the form would change: headers only if new ones are typed or the old ones are to go, the URL only if it is
- * not the one that was shown, without its query.
- */
-export function changesIn(form: Form, before: Webhook): Result<WebhookChanges> {
+/** What the form would change, of those fields that were changed in it: header values and queries are never shown. */
+export function changesIn(
+  form: Form,
+  before: Webhook,
+  changed: ReadonlySet<keyof WebhookChanges>,
+): Result<WebhookChanges> {
   const { given, errors } = fieldsIn(form);
-  const { url, headers, ...others } = given;
-  const keepsUrl = url === before.url || url === maskQuery(before.url);
+  const { url } = given;
+  const keepsUrl = !changed.has("url") || url === before.url;
   if (!keepsUrl && url.endsWith(HIDDEN_QUERY)) errors.push({ path: "url", message: QUERY_NEEDED });
-  const keepsHeaders = headers === null && !typedIn(form).removesHeaders;
-  const checked = checkFields(changesSchema, errors, {
-    ...others,
-    ...(!keepsUrl && { url }),
-    ...(!keepsHeaders && { headers }),
-  });
+  const entries = Object.entries(given).filter(([name]) =>
+    name === "url" ? !keepsUrl : changed.has(name as keyof WebhookChanges),
+  );
+  const checked = checkFields(changesSchema, errors, Object.fromEntries(entries));
   return checked.ok ? ok(changesOf(checked.value)) : checked;
 }
 
 /** The events that are asked for: every one, or those that are ticked or typed. */
-export function eventsIn(form: Form): string[] {
-  const { events, names } = typedIn(form);
+export function eventsOf({ events, names }: Typed): string[] {
   if (events.includes(ALL_EVENTS)) return [ALL_EVENTS];
   return [...new Set([...events, ...names.split(/[\s,]+/)])].filter((name) => name !== "");
 }
@@ -132,7 +131,7 @@ function fieldsIn(form: Form) {
   if (Number.isNaN(rate)) errors.push({ path: "rateLimit", message: "must be a number" });
   const given = {
     url,
-    events: eventsIn(form),
+    events: eventsOf(typedIn(form)),
     description: description.trim() === "" ? null : description.trim(),
     filter: filter.ok ? filter.value : null,
     headers: headersIn(form, errors),
@@ -159,7 +158,7 @@ function headersIn(form: Form, errors: FieldError[]): Record<string, string> | n
 }
 
 /** `events.1` is of no use to whoever typed names: they see the name. */
-function byName({ events }: { events: readonly string[] }) {
+function byName({ events = [] }: { events?: readonly string[] }) {
   return ({ path, message }: FieldError): FieldError => {
     const [, index] = /^events\.(\d+)$/.exec(path) ?? [];
     return index === undefined
@@ -171,7 +170,7 @@ function byName({ events }: { events: readonly string[] }) {
 function checkFields<S extends z.ZodType>(
   schema: S,
   errors: readonly FieldError[],
-  given: { events: readonly string[] },
+  given: { events?: readonly string[] },
 ): Result<z.output<S>> {
   const checked = check(schema, given);
   if (checked.ok && errors.length === 0) return checked;

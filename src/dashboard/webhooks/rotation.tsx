@@ -67,7 +67,7 @@ function showForm(c: PageContext, webhook: Webhook, errors: readonly FieldError[
       <input type="hidden" name="token" value={newToken()} />
       <p>
         A new secret signs from now on; the old one signs along until the grace period ends, so that{" "}
-        {webhookName(webhook)} can change over without a gap.
+        <bdi>{webhookName(webhook)}</bdi> can change over without a gap.
       </p>
       <fieldset>
         <legend>Grace period for the old secret</legend>

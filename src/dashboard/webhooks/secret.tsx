@@ -42,7 +42,9 @@ export function showSecret(
         </p>
         <TestForm webhook={webhook} />
         <p>
-          <a href={webhookPath(webhook.id)}>To the page of {name}</a>
+          <a href={webhookPath(webhook.id)}>
+            To the page of <bdi>{name}</bdi>
+          </a>
         </p>
       </Panel>
       <section aria-labelledby="verify">

@@ -101,7 +101,9 @@ function Tested({ webhook, event, attempt, timeoutMs }: TestedProps) {
       <section class="panel" aria-label="Again">
         <TestForm webhook={webhook} event={event} />
         <p>
-          <a href={webhookPath(webhook.id)}>To the page of {webhookName(webhook)}</a>
+          <a href={webhookPath(webhook.id)}>
+            To the page of <bdi>{webhookName(webhook)}</bdi>
+          </a>
         </p>
       </section>
     </>

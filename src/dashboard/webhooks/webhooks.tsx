@@ -10,6 +10,7 @@ import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { LastOutcome } from "../deliveries/attempts";
 import { byUrgency, isFailing, type Watched } from "../overview/trouble";
+import { Foreign } from "../ui/foreign";
 import { duration, number, share } from "../ui/format";
 import { page, showFailure } from "../ui/page";
 import {
@@ -287,6 +288,7 @@ function Settings({ condition: { webhook, ownWaits } }: { condition: Condition }
     >
       <Facts
         of={[
+          isCut(webhook) && ["Description", <Foreign text={webhook.description ?? ""} />],
           ["URL", <code>{maskQuery(url)}</code>],
           ["Events", events.includes(ALL_EVENTS) ? "every event" : <code>{events.join(" ")}</code>],
           [
@@ -321,6 +323,12 @@ function Settings({ condition: { webhook, ownWaits } }: { condition: Condition }
       />
     </Panel>
   );
+}
+
+/** The description says more than the heading has room for. */
+function isCut(webhook: Webhook): boolean {
+  const whole = webhook.description?.trim() ?? "";
+  return whole !== "" && webhookName(webhook) !== whole;
 }
 
 function Tools({ webhook }: { webhook: Webhook }) {

@@ -26,17 +26,36 @@ export async function signedIn(key: string = API_KEY): Promise<Visitor> {
   });
   const cookie = (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
   if (cookie === "") throw new Error(`not signed in: ${answer.status}`);
+  // What the last answer told to be said on the page that it led to.
+  let notice = "";
+  const ask = async (path: string, init: RequestInit) => {
+    const headers = { cookie: notice === "" ? cookie : `${cookie}; ${notice}`, origin: ORIGIN };
+    const response = await call(path, { ...init, headers, redirect: "manual" });
+    notice = noticeIn(response)?.pair ?? notice;
+    return response;
+  };
   return {
     cookie,
-    get: (path) => call(path, { headers: { cookie }, redirect: "manual" }),
-    post: (path, form = {}) =>
-      call(path, {
-        method: "POST",
-        redirect: "manual",
-        headers: { cookie, origin: ORIGIN },
-        body: fieldsOf(form),
-      }),
+    get: (path) => ask(path, {}),
+    post: (path, form = {}) => ask(path, { method: "POST", body: fieldsOf(form) }),
   };
+}
+
+/** Where an answer leads, and what is to be said there: `/dashboard?done=paused`. */
+export function leadsTo(response: Response): string {
+  const path = response.headers.get("location") ?? "";
+  const told = new URLSearchParams(noticeIn(response)?.text ?? "");
+  told.delete("at");
+  if (told.size === 0) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}${told}`;
+}
+
+function noticeIn(response: Response): { pair: string; text: string } | null {
+  const cookies = response.headers.getSetCookie().map((cookie) => cookie.split(";")[0] ?? "");
+  const pair = cookies.find((cookie) => cookie.startsWith("__Host-leadterra-relay-notice="));
+  if (pair === undefined) return null;
+  const value = decodeURIComponent(pair.slice(pair.indexOf("=") + 1));
+  return { pair, text: value.slice(0, Math.max(0, value.lastIndexOf("."))) };
 }
 
 function fieldsOf(form: Record<string, string | readonly string[]>): URLSearchParams {

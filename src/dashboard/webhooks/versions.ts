@@ -1,0 +1,103 @@
+/**
+ * A form that two people fill in at once, or that a call of the API overtakes: it carries what it showed. Only what
+ * was changed in it is saved, and what somebody else changed meanwhile is shown beside it first.
+ */
+import type { Webhook, WebhookChanges } from "../../domain/webhook";
+import { type Form, text } from "../ui/form";
+import { eventsOf, type Typed, typedIn, typedOf } from "./input";
+
+/** Fields of the API that a form shows. */
+const FIELDS = [
+  "url",
+  "description",
+  "events",
+  "filter",
+  "headers",
+  "rateLimit",
+  "ordered",
+  "retrySchedule",
+] as const satisfies (keyof WebhookChanges)[];
+export type Field = (typeof FIELDS)[number];
+
+/** Each field in one writing: what is written alike is no change. */
+export type Written = Readonly<Record<Field, string>>;
+
+/** What the form of this webhook shows. */
+export function writtenOf(webhook: Webhook): Written {
+  return { ...written(typedOf(webhook)), headers: Object.keys(webhook.headers).join(" ") };
+}
+
+/** What the form showed when it was made; null in one that does not say so. */
+export function shownIn(form: Form): Written | null {
+  try {
+    const given: unknown = JSON.parse(text(form, "shown"));
+    const fields = Object(given) as Record<string, unknown>;
+    const entries = FIELDS.map((field) => [field, String(fields[field] ?? "")]);
+    return Object.fromEntries(entries) as Written;
+  } catch {
+    return null;
+  }
+}
+
+export type Comparison = {
+  /** What was changed in the form. */
+  changed: ReadonlySet<Field>;
+  /** Of those, what somebody else has changed too, to something else. */
+  overtaken: readonly Field[];
+};
+
+/** The form against what it showed, and against the webhook as it is now. */
+export function compare(form: Form, webhook: Webhook): Comparison {
+  const now = writtenOf(webhook);
+  const shown = shownIn(form) ?? now;
+  const typed = typedIn(form);
+  const own = written(typed);
+  const replacesHeaders = typed.removesHeaders || typed.headerNames.some((name) => name !== "");
+  const isChanged = (field: Field) =>
+    field === "headers" ? replacesHeaders : own[field] !== shown[field];
+  const changed = FIELDS.filter(isChanged);
+  const overtaken = changed.filter(
+    (field) => now[field] !== shown[field] && (field === "headers" || own[field] !== now[field]),
+  );
+  return { changed: new Set(changed), overtaken };
+}
+
+/** The form to be shown again: what was not changed in it is as it is now. */
+export function merged(form: Form, webhook: Webhook, { changed }: Comparison): Typed {
+  const own = typedIn(form);
+  const now = typedOf(webhook);
+  const keeps = (field: Field) => changed.has(field);
+  return {
+    ...now,
+    ...(keeps("url") && { url: own.url }),
+    ...(keeps("description") && { description: own.description }),
+    ...(keeps("events") && { events: own.events, names: own.names }),
+    ...(keeps("filter") && { filter: own.filter }),
+    ...(keeps("headers") && { headerNames: own.headerNames, removesHeaders: own.removesHeaders }),
+    ...(keeps("rateLimit") && { rateLimit: own.rateLimit }),
+    ...(keeps("ordered") && { ordered: own.ordered }),
+    ...(keeps("retrySchedule") && { retrySchedule: own.retrySchedule }),
+  };
+}
+
+function written(typed: Typed): Omit<Written, "headers"> {
+  return {
+    url: typed.url,
+    // A field of one line drops the ends of lines.
+    description: typed.description.replace(/[\r\n]+/g, "").trim(),
+    events: eventsOf(typed).toSorted().join(" "),
+    filter: compact(typed.filter),
+    rateLimit: typed.rateLimit,
+    ordered: typed.ordered ? "yes" : "",
+    retrySchedule: typed.retrySchedule,
+  };
+}
+
+/** JSON without its layout; what is none as it is. */
+function compact(json: string): string {
+  try {
+    return JSON.stringify(JSON.parse(json));
+  } catch {
+    return json.trim();
+  }
+}
