@@ -131,7 +131,7 @@ describe("registering a webhook", () => {
       expect(page, field).toContain(`id="${field}-wrong"`);
       expect(page, field).toMatch(new RegExp(`id="${field}"[^>]*aria-describedby="${field}-wrong`));
     }
-    expect(page).toContain("<code>no$name</code> must be 1 to 128");
+    expect(page).toContain("<code>no$name</code> must be &quot;*&quot;, or 1 to 128");
     expect(page).toContain("is not JSON yet");
     expect(page).toContain("<code>Host</code> is a reserved header");
     expect(page).toContain("<code>x-a</code> must be given once");
