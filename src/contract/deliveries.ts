@@ -1,6 +1,7 @@
 /** /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import * as z from "zod";
 import type { DeliveryView } from "../domain/delivery";
+import { WAITING_FOR } from "../domain/waiting";
 import { ATTEMPT_EXAMPLE, attempt, attemptError } from "./attempts";
 import { parsePosition, parseReplayCursor } from "./cursor";
 import {
@@ -32,6 +33,10 @@ const deliveryError = z
   .enum([...attemptError.options, "expired", "erased"])
   .meta({ id: "DeliveryError" });
 
+const waitingFor = z
+  .enum(WAITING_FOR)
+  .meta({ id: "WaitingFor", description: "The first that fits, in this order." });
+
 const fields = {
   webhookId,
   eventId,
@@ -39,7 +44,11 @@ const fields = {
   status: deliveryStatus,
   attempts: count.meta({ description: "Requests that may have left, ever." }),
   createdAt: time,
-  nextAttemptAt: time.nullable().meta({ description: "null while held, and when finished." }),
+  nextAttemptAt: time.nullable().meta({
+    description:
+      "When the attempt starts, unless others wait for the same slot; null where it depends on something else.",
+  }),
+  waitingFor: waitingFor.nullable().meta({ description: "null when it is finished." }),
   completedAt: time.nullable(),
   lastStatusCode: z.int().nullable(),
   lastError: deliveryError.nullable(),
@@ -63,6 +72,8 @@ export function shownDelivery(shown: DeliveryView): z.infer<typeof delivery> {
     attempts: shown.attempts,
     createdAt: iso(shown.createdAtMs),
     nextAttemptAt: iso(shown.nextAttemptAtMs),
+    // An object of the release before does not say it.
+    waitingFor: shown.waitingFor ?? null,
     completedAt: iso(shown.completedAtMs),
     lastStatusCode: shown.lastStatusCode,
     lastError: shown.lastError,
@@ -77,6 +88,7 @@ export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
   attempts: 1,
   createdAt: "2026-11-23T09:14:36.120Z",
   nextAttemptAt: "2026-11-23T09:15:38.002Z",
+  waitingFor: "schedule",
   completedAt: null,
   lastStatusCode: 503,
   lastError: "status",
@@ -189,6 +201,7 @@ export const cancelDelivery = createRoute({
         ...DELIVERY_EXAMPLE,
         status: "cancelled",
         nextAttemptAt: null,
+        waitingFor: null,
         completedAt: "2026-11-23T09:20:00.000Z",
       }),
     },

@@ -42,6 +42,7 @@ type Hidden =
   | "version"
   | "relayHost"
   | "secrets"
+  | "statusSinceMs"
   | "resumedVersion"
   | "urlVersion"
   | "concurrency"

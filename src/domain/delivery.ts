@@ -3,6 +3,7 @@
  * arguments. What outcomes mean for the webhook as a whole is in `health.ts`.
  */
 import { retryWaitMs } from "./schedule";
+import type { WaitingFor } from "./waiting";
 
 /** In the order of the numbers that stand for them where deliveries are stored. */
 export const DELIVERY_STATUSES = ["pending", "delivered", "undeliverable", "cancelled"] as const;
@@ -45,8 +46,10 @@ export type DeliveryView = {
   status: DeliveryStatus;
   attempts: number;
   createdAtMs: number;
-  /** null while the webhook is held, and when the delivery is finished. */
+  /** When the last gate opens that opens by time; null where the next attempt depends on something else. */
   nextAttemptAtMs: number | null;
+  /** null when it is finished. */
+  waitingFor: WaitingFor | null;
   completedAtMs: number | null;
   lastStatusCode: number | null;
   lastError: DeliveryError | null;

@@ -146,6 +146,17 @@ function succeeded(before: Health, outcome: Outcome): Health {
   };
 }
 
+/** A success that was written after this was: nothing but its time is news, or it would have been written with it. */
+export function noteSuccess(
+  before: Health,
+  { startedAtMs, durationMs }: Pick<Outcome, "startedAtMs" | "durationMs">,
+): Health {
+  return {
+    ...before,
+    lastSuccessAtMs: latest(before.lastSuccessAtMs, startedAtMs + durationMs),
+  };
+}
+
 /** Whether the difference is more than another success: that one is told by the deliveries' own rows too. */
 export function isNotable(before: Health, after: Health): boolean {
   const { lastSuccessAtMs: _, lateFromMs: __, ...then } = before;

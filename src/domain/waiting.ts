@@ -3,16 +3,19 @@
  * of those that wait for the same thing only the one that goes next has a time. Pure.
  */
 
-export type WaitingFor =
-  | "attempt"
-  | "hold"
-  | "listener"
-  | "order"
-  | "probe"
-  | "schedule"
-  | "retry_after"
-  | "rate_limit"
-  | "turn";
+/** The first that fits, in this order; of `schedule`, `retry_after` and `rate_limit` the gate that opens last. */
+export const WAITING_FOR = [
+  "attempt",
+  "hold",
+  "listener",
+  "order",
+  "probe",
+  "schedule",
+  "retry_after",
+  "rate_limit",
+  "turn",
+] as const;
+export type WaitingFor = (typeof WAITING_FOR)[number];
 
 export type Waiting = {
   /** When the last gate opens that opens by time, Unix milliseconds; null where it depends on something else. */

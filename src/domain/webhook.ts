@@ -34,6 +34,8 @@ export type Webhook = {
   giveUpOn: number[];
   status: WebhookStatus;
   statusReason: StatusReason | null;
+  /** When `status` became what it is; null for what it was at creation, and where that was not kept. */
+  statusSinceMs: number | null;
   /** `URL.host` of the request that registered it: deliveries to the relay itself are refused. */
   relayHost: string;
   /** Oldest first. */
@@ -133,6 +135,7 @@ export function newWebhook(
     version: 1,
     status: "active",
     statusReason: null,
+    statusSinceMs: null,
     secrets: [{ value: secret, expiresAtMs: null }],
     resumedVersion: 0,
     urlVersion: 1,
@@ -166,7 +169,13 @@ export function changeWebhook(
 /** The webhook held by a person. One that is disabled stays so: only a resume ends that. */
 export function pauseWebhook(before: Webhook, nowMs: number): Webhook {
   if (before.status !== "active") return before;
-  return { ...before, version: before.version + 1, status: "paused", updatedAtMs: nowMs };
+  return {
+    ...before,
+    version: before.version + 1,
+    status: "paused",
+    statusSinceMs: nowMs,
+    updatedAtMs: nowMs,
+  };
 }
 
 /** The webhook released by a person, also from being disabled; the failure clock starts anew. */
@@ -177,6 +186,7 @@ export function resumeWebhook(before: Webhook, nowMs: number): Webhook {
     version,
     status: "active",
     statusReason: null,
+    statusSinceMs: before.status === "active" ? before.statusSinceMs : nowMs,
     resumedVersion: version,
     updatedAtMs: nowMs,
   };
@@ -198,6 +208,7 @@ export function disableWebhook(
     version: before.version + 1,
     status: "disabled",
     statusReason: report.reason,
+    statusSinceMs: nowMs,
     updatedAtMs: nowMs,
   };
 }

@@ -160,6 +160,19 @@ export class DeliveryLists {
     return null;
   }
 
+  /** How many deliveries are undeliverable, by period. */
+  countUndeliverable(): Record<string, number> {
+    const counts = this.#tables.periods.map((period) => {
+      const { n } = this.#sql
+        .exec<{ n: number }>(
+          `SELECT count(*) AS n FROM deliveries_${period} d INDEXED BY undeliverable_${period} WHERE status = ${UNDELIVERABLE}`,
+        )
+        .one();
+      return [period, n];
+    });
+    return Object.fromEntries(counts);
+  }
+
   /** How many deliveries are pending: those that wait, and those that are fresh from `head` on. */
   countPending(head: Position): number {
     let count = 0;

@@ -82,6 +82,22 @@ export class DeliveryStore {
       .slice(0, limit);
   }
 
+  /** The first `limit` of what waits, by when it is due, without their bodies. */
+  dueFirst(limit: number): { id: EventId; dueAtMs: number }[] {
+    return this.#tables.periods
+      .flatMap((period) =>
+        this.#sql
+          .exec<{ id: string; due_at: number }>(
+            `SELECT id, due_at FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL ORDER BY due_at LIMIT ?`,
+            limit,
+          )
+          .toArray(),
+      )
+      .map(({ id, due_at }) => ({ id: id as EventId, dueAtMs: due_at }))
+      .sort((a, b) => a.dueAtMs - b.dueAtMs)
+      .slice(0, limit);
+  }
+
   /** Deliveries that a person asked for by name, due at `nowMs`. */
   askedFor(nowMs: number, limit: number): DueDelivery[] {
     return this.#waiting(

@@ -6,6 +6,7 @@ import type { HourCounters } from "../domain/counters";
 import type { Trigger } from "../domain/delivery";
 import type { Health } from "../domain/health";
 import type { EventId } from "../domain/ids";
+import type { Totals } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
 import { hourOf, runOf, webhookOf } from "./stored-json";
@@ -42,6 +43,10 @@ export type Run = {
    * ever arrived it tells how many are pending, so that nobody has to count them.
    */
   ended: number;
+  /** What ever happened, counted as `hour` is. */
+  totals: Totals;
+  /** How many deliveries are undeliverable, by the period that holds them; null when that is to be counted. */
+  undeliverable: Record<string, number> | null;
   /** How often this row was saved, by any release. */
   saved: number;
   /**

@@ -11,6 +11,7 @@ import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/deliv
 import type { Filter } from "../domain/filter";
 import { HEALTHY, type Health } from "../domain/health";
 import type { EventId, WebhookId } from "../domain/ids";
+import { emptyTotals, type Totals } from "../domain/totals";
 import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
 import type { Lease, LeasedAttempt, Run } from "./run-store";
@@ -92,6 +93,15 @@ const hour: z.ZodType<HourCounters> = fields({
   steps: z.array(z.tuple([z.number(), z.number()])).catch([]),
 });
 
+const counts = z.record(z.string(), z.number());
+
+const totals: z.ZodType<Totals> = fields({
+  attempts: counts.catch({}),
+  deliveries: counts.catch({}),
+  durations: z.array(z.number()).catch(() => emptyTotals().durations),
+  durationSumMs: number,
+});
+
 const run: z.ZodType<Run> = fields({
   lease,
   head: position,
@@ -99,6 +109,8 @@ const run: z.ZodType<Run> = fields({
   nextStartAtMs: number,
   hour,
   ended: number,
+  totals,
+  undeliverable: counts.nullable().catch(null),
   saved: number,
   endedAsOf: number,
 });
@@ -131,6 +143,7 @@ const webhook: z.ZodType<Webhook> = fields({
   urlVersion: number,
   createdAtMs: number,
   updatedAtMs: number,
+  statusSinceMs: numberOrNull,
 });
 
 /** A tuple's places, in order; a shorter one was written before the last of them were. */

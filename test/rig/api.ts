@@ -22,6 +22,7 @@ export type Delivery = {
   attempts: number;
   createdAt: string;
   nextAttemptAt: string | null;
+  waitingFor: string | null;
   completedAt: string | null;
   lastStatusCode: number | null;
   lastError: string | null;

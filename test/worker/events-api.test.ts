@@ -316,6 +316,7 @@ describe("the list of a webhook's deliveries", () => {
       "attempts",
       "createdAt",
       "nextAttemptAt",
+      "waitingFor",
       "completedAt",
       "lastStatusCode",
       "lastError",

@@ -39,6 +39,7 @@ describe("a paused webhook", () => {
       expect(await deliveryOf(id, event.id)).toMatchObject({
         status: "pending",
         nextAttemptAt: null,
+        waitingFor: "hold",
       });
     }
     await resume(id);

@@ -9,7 +9,10 @@ import {
   type DeliveryView,
   reopen,
 } from "../../domain/delivery";
+import { erased } from "../../domain/health";
+import type { HealthReport } from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
+import type { Totals } from "../../domain/totals";
 import { logError, logInfo, logWarning } from "../../log";
 import { DeliveryLists } from "../../storage/delivery-lists";
 import { DeliveryRetention } from "../../storage/delivery-retention";
@@ -23,6 +26,7 @@ import {
 } from "../../storage/delivery-tables";
 import type { RunStore } from "../../storage/run-store";
 import type { Ledger, Written } from "./ledger";
+import type { Outlook } from "./outlook";
 
 /** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
@@ -55,6 +59,9 @@ export type SubscriberStats = {
   /** The first failure since the last success or resume; null while all is well. */
   failingSinceMs: number | null;
   hours: HourCounters[];
+  health: HealthReport;
+  /** What ever happened. */
+  totals: Totals;
 };
 
 type Parts = {
@@ -62,8 +69,8 @@ type Parts = {
   store: DeliveryStore;
   runs: RunStore;
   ledger: Ledger;
+  outlook: Outlook;
   webhookId: string;
-  isHeld: () => boolean;
   /** null when retention is off. */
   retentionMs: () => number | null;
 };
@@ -72,6 +79,7 @@ export class Deliveries {
   readonly #parts: Parts;
   readonly #store: DeliveryStore;
   readonly #ledger: Ledger;
+  readonly #outlook: Outlook;
   readonly #lists: DeliveryLists;
   readonly #retention: DeliveryRetention;
 
@@ -82,6 +90,7 @@ export class Deliveries {
     this.#parts = parts;
     this.#store = parts.store;
     this.#ledger = parts.ledger;
+    this.#outlook = parts.outlook;
     this.#lists = new DeliveryLists(parts.tables);
     this.#retention = new DeliveryRetention(parts.tables, parts.store);
   }
@@ -141,7 +150,8 @@ export class Deliveries {
   /** Newest first; `next` is where the following page begins, null on the last. */
   page(query: DeliveryQuery): { deliveries: DeliveryView[]; next: Position | null } {
     const { deliveries, next } = this.#list(query);
-    return { deliveries: deliveries.map((delivery) => this.#view(delivery)), next };
+    const look = this.#outlook.look();
+    return { deliveries: deliveries.map((delivery) => this.#view(delivery, look)), next };
   }
 
   #list(query: DeliveryQuery) {
@@ -175,31 +185,33 @@ export class Deliveries {
 
   stats(sinceMs: number): SubscriberStats {
     this.#ledger.record();
-    const running = this.#ledger.hour;
+    const { hour: running, totals } = this.#ledger.counts;
     const hours = [
       ...this.#parts.runs.hours(sinceMs),
       ...(running.atMs >= sinceMs ? [running] : []),
     ];
-    return {
-      pending: this.#arrived() - this.#ledger.ended,
-      oldestDueAtMs: this.oldestDueAtMs(),
-      failingSinceMs: this.#ledger.health.failingSinceMs,
-      hours,
-    };
+    const health = this.health();
+    const { pending, oldestDueAtMs } = health;
+    const { failingSinceMs } = this.#ledger.health;
+    return { pending, oldestDueAtMs, failingSinceMs, hours, health, totals };
   }
 
-  /** When the pending delivery that is due first became or becomes due; null without any, or while held. */
-  oldestDueAtMs(): number | null {
-    if (this.#parts.isHeld()) return null;
-    const times = [
-      this.#store.nextDueAtMs(0),
-      this.#store.freshSinceMs(this.#ledger.freshFrom),
-    ].filter((time) => time !== null);
-    return times.length === 0 ? null : Math.min(...times);
+  /** How the webhook is doing now. */
+  health(): HealthReport {
+    this.#ledger.record();
+    const pending = this.#arrived() - this.#ledger.ended;
+    return this.#outlook.health({ pending, undeliverable: this.#undeliverable() });
   }
 
-  #view(delivery: StoredDelivery): DeliveryView {
-    const waits = delivery.status === "pending" && !this.#parts.isHeld();
+  #undeliverable(): number {
+    if (this.#ledger.counts.undeliverable === null) {
+      this.#ledger.setUndeliverable(this.#lists.countUndeliverable());
+    }
+    const { undeliverable } = this.#ledger.counts;
+    return Object.values(undeliverable ?? {}).reduce((sum, count) => sum + count, 0);
+  }
+
+  #view(delivery: StoredDelivery, look = this.#outlook.look()): DeliveryView {
     return {
       webhookId: this.#parts.webhookId,
       eventId: delivery.id,
@@ -207,17 +219,11 @@ export class Deliveries {
       status: delivery.status,
       attempts: delivery.attempts,
       createdAtMs: delivery.createdAtMs,
-      nextAttemptAtMs: waits ? this.#nextAttemptAtMs(delivery) : null,
+      ...look(delivery),
       completedAtMs: delivery.completedAtMs,
       lastStatusCode: delivery.lastStatusCode,
       lastError: delivery.lastError,
     };
-  }
-
-  #nextAttemptAtMs(delivery: StoredDelivery): number {
-    const dueAtMs = delivery.dueAtMs ?? delivery.createdAtMs;
-    if (delivery.asked === ASKED.byRetry) return dueAtMs;
-    return Math.max(dueAtMs, this.#ledger.health.postponedUntilMs ?? 0);
   }
 
   // --- doing ------------------------------------------------------------------------------------------------
@@ -246,7 +252,7 @@ export class Deliveries {
     if (body === null) return "needs_body";
     const after = { ...delivery, ...reopen(delivery, nowMs), keptFromMs: nowMs, asked };
     this.#store.update(after, body);
-    this.#ledger.count(() => {}, -1);
+    this.#ledger.count(delivery, after);
     return "opened";
   }
 
@@ -277,6 +283,7 @@ export class Deliveries {
     const delivery = this.#store.get(id);
     if (delivery === null) return false;
     const log = delivery.log.map((attempt) => ({ ...attempt, responseBody: null }));
+    this.#ledger.setHealth(erased(this.#ledger.health, id));
     if (delivery.status === "pending") {
       this.#end({ ...delivery, log }, "erased");
     } else {
@@ -301,9 +308,7 @@ export class Deliveries {
     };
     this.#store.update(after);
     this.#ledger.amend(after);
-    this.#ledger.count((hour) => {
-      hour.cancelled += 1;
-    }, 1);
+    this.#ledger.count(delivery, after);
     logInfo("delivery.cancelled", {
       webhookId: this.#parts.webhookId,
       eventId: delivery.id,
@@ -343,6 +348,8 @@ export class Deliveries {
     const retentionMs = this.#parts.retentionMs();
     if (retentionMs === null) return;
     // The lease may speak of rows that are gone now; it is over, and what came of it is counted.
-    if (this.#retention.dropOld(Date.now(), retentionMs, this.#ledger)) this.#ledger.save();
+    if (!this.#retention.dropOld(Date.now(), retentionMs, this.#ledger)) return;
+    this.#ledger.setUndeliverable(null);
+    this.#ledger.save();
   }
 }

@@ -2,6 +2,7 @@
 import { configOf } from "../../config";
 import type { Policy } from "../../domain/delivery";
 import type { Health } from "../../domain/health";
+import type { Standing } from "../../domain/health-report";
 import type { Terms } from "../../domain/pace";
 import { parseSchedule } from "../../domain/schedule";
 import { type Webhook, withDefaults } from "../../domain/webhook";
@@ -47,6 +48,16 @@ export class InForce {
   /** The webhook is deleted; that is not stored here. */
   end(deletedVersion: number): void {
     this.#settings = { deletedVersion };
+  }
+
+  /** What people and the configuration say about how it stands. */
+  standing(): Omit<Standing, "health"> {
+    return {
+      status: this.webhook?.status ?? "active",
+      statusSinceMs: this.webhook?.statusSinceMs ?? null,
+      misconfigured: configOf(this.#env).delivery === null,
+      unconnected: null,
+    };
   }
 
   /** null while held: paused, disabled, deleted, without settings, or with a configuration that does not parse. */

@@ -7,7 +7,7 @@
  * What is leased is on disk before it starts. The counters in the `run` row are those of before the lease in it:
  * what came of its attempts is counted from their own rows when the object starts again.
  */
-import { emptyHour, HOUR_MS, type HourCounters } from "../../domain/counters";
+import { emptyHour, HOUR_MS } from "../../domain/counters";
 import { isGivenUp, type Outcome, type Policy } from "../../domain/delivery";
 import { assess, type Health, isNotable, noteLateness } from "../../domain/health";
 import type { EventId } from "../../domain/ids";
@@ -20,7 +20,7 @@ import {
   type StoredDelivery,
 } from "../../storage/delivery-tables";
 import type { LeasedAttempt, Run, RunStore } from "../../storage/run-store";
-import { countAttempt, endedBetween, recorded } from "./outcomes";
+import { countChange, recorded } from "./outcomes";
 
 /** Counters of finished hours are kept for so long: what the charts can show. */
 const MAX_HOURS_KEPT_MS = 31 * 24 * HOUR_MS;
@@ -68,9 +68,9 @@ export class Ledger {
     return this.#run.health;
   }
 
-  /** The running hour. */
-  get hour(): HourCounters {
-    return this.#run.hour;
+  /** What was counted: the running hour, what ever happened, what is undeliverable now (null: not counted yet). */
+  get counts(): Pick<Run, "hour" | "totals" | "undeliverable"> {
+    return this.#run;
   }
 
   /** The first position that may hold a fresh delivery which is not leased. */
@@ -259,7 +259,7 @@ export class Ledger {
         this.#store.update(after);
         this.#answered.shift();
         this.#leased.delete(delivery.id);
-        this.count((hour) => countAttempt(hour, delivery, after), endedBetween(delivery, after));
+        this.count(delivery, after);
         written.push({ before: delivery, after });
       }
     } finally {
@@ -274,22 +274,21 @@ export class Ledger {
     if (leased !== undefined) leased.delivery = delivery;
   }
 
-  /**
-   * Counts into the running hour; it is on disk with the next `save`, and the one before it when the hour is over.
-   *
-   * @param ended how many deliveries that ends; one that is opened again is −1.
-   */
-  count(add: (hour: HourCounters) => void, ended: number): void {
+  /** Counts what became of a delivery; on disk with the next `save`, and a finished hour when the next one begins. */
+  count(before: StoredDelivery, after: StoredDelivery): void {
     const nowMs = Date.now();
-    this.#run.ended += ended;
-    if (this.#run.hour.atMs + HOUR_MS <= nowMs) {
+    const isOver = this.#run.hour.atMs + HOUR_MS <= nowMs;
+    if (isOver) {
       if (this.#run.hour.atMs > 0) this.#runs.saveHour(this.#run.hour, nowMs - MAX_HOURS_KEPT_MS);
       this.#run.hour = emptyHour(nowMs);
-      add(this.#run.hour);
-      this.save();
-    } else {
-      add(this.#run.hour);
     }
+    countChange(this.#run, before, after);
+    if (isOver) this.save();
+  }
+
+  /** What is undeliverable by period, counted row by row; null when it is to be counted anew. */
+  setUndeliverable(byPeriod: Run["undeliverable"]): void {
+    this.#run.undeliverable = byPeriod;
   }
 
   /** Says how many deliveries have ended: they were counted row by row. */

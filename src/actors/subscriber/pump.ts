@@ -118,9 +118,23 @@ export class Pump {
     this.#unplan();
   }
 
+  isInFlight(id: EventId): boolean {
+    return this.#inFlight.has(id);
+  }
+
+  get isBusy(): boolean {
+    return this.#inFlight.size > 0;
+  }
+
+  /** The leased attempt that starts next, and not before when; null when none is leased. */
+  get next(): { id: EventId; startAtMs: number } | null {
+    const [next] = this.#planned;
+    return next === undefined ? null : { id: next.delivery.id, startAtMs: next.startAtMs };
+  }
+
   /** When there is something to send again, Unix milliseconds; null when nothing is pending or all is held. */
   nextAtMs(): number | null {
-    const situation = this.#situation();
+    const { situation } = this;
     return situation && this.#agenda.nextAtMs(situation);
   }
 
@@ -133,7 +147,7 @@ export class Pump {
   }
 
   /** null while the webhook is held. */
-  #situation(): Situation | null {
+  get situation(): Situation | null {
     const terms = this.#host.terms();
     if (terms === null) return null;
     const { health, nextStartAtMs } = this.#ledger;
@@ -148,7 +162,7 @@ export class Pump {
 
   /** Leases what is to start next. What cannot be leased, because the disk takes nothing, is not planned. */
   async #plan(): Promise<void> {
-    const situation = this.#situation();
+    const { situation } = this;
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs)) return;
     if (this.#planned.length > 0 || this.#inFlight.size >= slotsOf(situation, true)) return;
@@ -199,7 +213,7 @@ export class Pump {
   // --- start and answer -------------------------------------------------------------------------------------
 
   #startPlanned(): void {
-    const situation = this.#situation();
+    const { situation } = this;
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs) || this.#isOutdated(situation, nowMs)) {
       this.#unplan();
@@ -287,7 +301,7 @@ export class Pump {
 
   /** When a free slot can be used next; null when none is free or only an alarm away. */
   #nextStartAtMs(nowMs: number): number | null {
-    const situation = this.#situation();
+    const { situation } = this;
     if (situation === null || this.#isSpent(nowMs)) return null;
     const [next] = this.#planned;
     if (!this.#hasFreeSlot(situation, next !== undefined && isAsked(next))) return null;

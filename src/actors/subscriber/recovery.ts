@@ -1,11 +1,12 @@
 /** What an object finds when it starts: attempts that the life before has leased and not recorded. */
 
 import type { Policy } from "../../domain/delivery";
+import { noteSuccess } from "../../domain/health";
 import { logWarning } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { Position, StoredDelivery } from "../../storage/delivery-tables";
 import { NO_LEASE, type Run, type RunStore } from "../../storage/run-store";
-import { countAttempt, endedBetween, recorded } from "./outcomes";
+import { countChange, recorded } from "./outcomes";
 import { unanswered } from "./send";
 
 /**
@@ -45,8 +46,7 @@ export function recover(
       const outcome = unanswered("interrupted", nowMs);
       const after = recorded({ delivery, attempt: { number, trigger }, outcome }, policy);
       deliveries.update(after);
-      countAttempt(run.hour, delivery, after);
-      run.ended += endedBetween(delivery, after);
+      countChange(run, delivery, after);
       logWarning("attempt.interrupted", { webhookId, eventId: id, attempt: number });
     } else {
       head ??= fresh;
@@ -63,8 +63,9 @@ export function recover(
 
 /** The delivery's last attempt was recorded after the counters were. */
 function countRecorded(run: Run, delivery: StoredDelivery): void {
-  const before: StoredDelivery = { ...delivery, status: "pending" };
-  countAttempt(run.hour, before, delivery);
   // One that a person gave up on was counted when they did.
-  if (delivery.status !== "cancelled") run.ended += endedBetween(before, delivery);
+  const status = delivery.status === "cancelled" ? "cancelled" : "pending";
+  countChange(run, { ...delivery, status, attempts: delivery.attempts - 1 }, delivery);
+  const attempt = delivery.log.at(-1);
+  if (attempt?.error === null) run.health = noteSuccess(run.health, attempt);
 }

@@ -6,6 +6,7 @@
 import { configOf } from "../../config";
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import { answeredTest, type Health, release, renew } from "../../domain/health";
+import type { HealthReport } from "../../domain/health-report";
 import { type EventId, randomEventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { spacingMs } from "../../domain/pace";
@@ -34,6 +35,7 @@ import {
 } from "./deliveries";
 import { InForce } from "./in-force";
 import { Ledger, type Written } from "./ledger";
+import { Outlook } from "./outlook";
 import { Pump } from "./pump";
 import { recover } from "./recovery";
 
@@ -96,7 +98,6 @@ export class Subscriber extends StoredObject {
     };
     const ledger = new Ledger(host, stores, run);
     const agenda = new Agenda(store, ledger);
-    const isHeld = () => this.#inForce.terms(ledger.health) === null;
     const pump = new Pump(
       {
         schedule: () => policy().schedule,
@@ -109,13 +110,24 @@ export class Subscriber extends StoredObject {
     const retentionMs = () => configOf(this.env).retentionMs;
     const deliveries = new Deliveries({
       ...{ tables, store, runs: this.#runs, ledger },
-      ...{ webhookId: this.#id, isHeld, retentionMs },
+      ...{ outlook: this.#outlook({ store, ledger, pump }), webhookId: this.#id, retentionMs },
     });
     if (!isCounted) {
       deliveries.recount();
       ledger.save();
     }
     return { ledger, pump, deliveries };
+  }
+
+  #outlook({ store, ledger, pump }: { store: DeliveryStore; ledger: Ledger; pump: Pump }): Outlook {
+    const host = {
+      situation: () => pump.situation,
+      standing: () => this.#inForce.standing(),
+      isInFlight: (id: EventId) => pump.isInFlight(id),
+      isBusy: () => pump.isBusy,
+      planned: () => pump.next,
+    };
+    return new Outlook(host, { store, ledger });
   }
 
   get #id(): string {
@@ -227,6 +239,12 @@ export class Subscriber extends StoredObject {
   stats(sinceMs: number): SubscriberStats {
     this.#wake();
     return this.#engine.deliveries.stats(sinceMs);
+  }
+
+  /** How the webhook is doing now. */
+  health(): HealthReport {
+    this.#wake();
+    return this.#engine.deliveries.health();
   }
 
   // --- what people do ---------------------------------------------------------------------------------------
@@ -362,7 +380,7 @@ export class Subscriber extends StoredObject {
   check(): SubscriberReport {
     if (!this.#engine.pump.running) this.#engine.deliveries.retain();
     this.#wake();
-    const dueAtMs = this.#engine.deliveries.oldestDueAtMs();
+    const { oldestDueAtMs: dueAtMs } = this.#engine.deliveries.health();
     return {
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
       expiresAtMs: this.#engine.deliveries.nextExpiryMs(),

@@ -110,6 +110,7 @@ export type ShownDelivery = {
   attempts: number;
   createdAt: string;
   nextAttemptAt: string | null;
+  waitingFor: string | null;
   completedAt: string | null;
   lastStatusCode: number | null;
   lastError: string | null;
@@ -145,6 +146,26 @@ export async function tally(webhookId: string): Promise<Record<string, number>> 
     before = next;
   }
   return counts;
+}
+
+/** When each pending delivery is due by its own wait, Unix milliseconds. */
+export function duesOf(webhookId: string): Promise<Map<string, number>> {
+  return inObject(subscriber(webhookId), (state) => {
+    const { sql } = state.storage;
+    const tables = sql
+      .exec<{ name: string }>(
+        "SELECT name FROM sqlite_master WHERE name LIKE 'deliveries_%' AND type = 'table'",
+      )
+      .toArray();
+    const rows = tables.flatMap(({ name }) =>
+      sql
+        .exec<{ id: string; due: number }>(
+          `SELECT id, coalesce(due_at, created_at) AS due FROM ${name} WHERE status = 0`,
+        )
+        .toArray(),
+    );
+    return new Map(rows.map(({ id, due }) => [id, due]));
+  });
 }
 
 /** Runs the alarm of an object once, as the platform would; whether one was set. */

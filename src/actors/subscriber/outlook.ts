@@ -1,0 +1,116 @@
+/** What the webhook's deliveries wait for, which goes next, and how its service is doing: looked at, nothing changed. */
+import { type HealthReport, reportHealth, type Standing } from "../../domain/health-report";
+import type { EventId } from "../../domain/ids";
+import { probeOpensAtMs, rateOpensAtMs, type Situation } from "../../domain/pace";
+import { NOTHING_TO_WAIT_FOR, type Waiting, waiting } from "../../domain/waiting";
+import type { DeliveryStore } from "../../storage/delivery-store";
+import { ASKED, byArrival, type StoredDelivery } from "../../storage/delivery-tables";
+import type { Ledger } from "./ledger";
+
+export type OutlookHost = {
+  /** null while the webhook is held. */
+  situation(): Situation | null;
+  /** Everything that decides about the state, but for what the ledger knows. */
+  standing(): Omit<Standing, "health">;
+  isInFlight(id: EventId): boolean;
+  /** Whether any attempt is. */
+  isBusy(): boolean;
+  /** The leased attempt that starts next, and not before when; null when none is leased. */
+  planned(): { id: EventId; startAtMs: number } | null;
+};
+
+/** What a pending delivery waits for. */
+export type Look = (delivery: StoredDelivery) => Waiting;
+
+export class Outlook {
+  readonly #host: OutlookHost;
+  readonly #store: DeliveryStore;
+  readonly #ledger: Ledger;
+
+  constructor(host: OutlookHost, { store, ledger }: { store: DeliveryStore; ledger: Ledger }) {
+    this.#host = host;
+    this.#store = store;
+    this.#ledger = ledger;
+  }
+
+  /** Looks once which delivery goes next, for as many deliveries as are asked about in this turn. */
+  look(): Look {
+    const situation = this.#host.situation();
+    const next = situation && this.#next(situation);
+    return (delivery) => this.#waitingOf(delivery, situation, next);
+  }
+
+  #waitingOf(delivery: StoredDelivery, situation: Situation | null, next: EventId | null): Waiting {
+    if (delivery.status !== "pending") return NOTHING_TO_WAIT_FOR;
+    const nowMs = Date.now();
+    const planned = this.#host.planned();
+    const isNext = delivery.id === next;
+    const gates = {
+      inFlight: this.#host.isInFlight(delivery.id),
+      held: situation === null,
+      connected: this.#host.standing().unconnected === null,
+      behind: situation?.terms.ordered === true && !isNext,
+      isNext,
+      byRetry: delivery.asked === ASKED.byRetry,
+      dueAtMs: delivery.dueAtMs ?? delivery.createdAtMs,
+      probe: situation?.health.probing ? { atMs: this.#probeAtMs(situation) } : null,
+      postponedUntilMs: this.#ledger.health.postponedUntilMs,
+      rateAtMs:
+        situation?.terms.rateLimit == null
+          ? null
+          : planned?.id === delivery.id
+            ? planned.startAtMs
+            : rateOpensAtMs(situation),
+    };
+    return waiting(gates, nowMs);
+  }
+
+  #probeAtMs(situation: Situation): number | null {
+    return this.#host.isBusy() ? null : probeOpensAtMs(situation);
+  }
+
+  /** The pending delivery that goes next; null when none waits. */
+  #next({ terms }: Situation): EventId | null {
+    if (terms.ordered) return this.#firstInOrder();
+    const planned = this.#host.planned();
+    if (planned !== null) return planned.id;
+    const isFree = ({ id }: { id: EventId }) => !this.#ledger.isLeased(id);
+    const most = this.#ledger.leased + 1;
+    const asked = this.#store.askedFor(Number.MAX_SAFE_INTEGER, most).find(isFree);
+    if (asked !== undefined) return asked.id;
+    const due = this.#store.dueFirst(most).find(isFree);
+    const [fresh] = this.#store.fresh(this.#ledger.head, 1, 0).deliveries;
+    if (due === undefined || fresh === undefined) return due?.id ?? fresh?.id ?? null;
+    return fresh.createdAtMs < due.dueAtMs ? fresh.id : due.id;
+  }
+
+  #firstInOrder(): EventId | null {
+    const [fresh] = this.#store.fresh(this.#ledger.freshFrom, 1, 0).deliveries;
+    const first = [this.#store.firstWaiting(), fresh ?? null].filter((each) => each !== null);
+    return first.sort(byArrival)[0]?.id ?? null;
+  }
+
+  /**
+   * When what is pending and due first became or becomes due, by schedule and Retry-After; null without any, or while
+   * held.
+   */
+  oldestDueAtMs(): number | null {
+    if (this.#host.situation() === null) return null;
+    const [first] = this.#store.dueFirst(1);
+    const times = [first?.dueAtMs, this.#store.freshSinceMs(this.#ledger.freshFrom)];
+    const known = times.filter((time) => time != null);
+    if (known.length === 0) return null;
+    const dueAtMs = Math.max(Math.min(...known), this.#ledger.health.postponedUntilMs ?? 0);
+    return Math.min(dueAtMs, this.#store.nextAskedAtMs() ?? dueAtMs);
+  }
+
+  health(counted: Pick<HealthReport, "pending" | "undeliverable">): HealthReport {
+    const standing = { ...this.#host.standing(), health: this.#ledger.health };
+    const situation = this.#host.situation();
+    const next = situation && this.#next(situation);
+    const delivery = next === null ? null : this.#store.get(next);
+    const { nextAttemptAtMs } = delivery === null ? NOTHING_TO_WAIT_FOR : this.look()(delivery);
+    const queue = { ...counted, nextAttemptAtMs, oldestDueAtMs: this.oldestDueAtMs() };
+    return reportHealth(standing, queue, Date.now());
+  }
+}
