@@ -1,0 +1,67 @@
+/** What the documents name is there: links, files, commands, projects, benchmarks. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { scripts } from "../../package.json";
+import { ROOT } from "../../scripts/wrangler.ts";
+
+const PAGES = ["", "docs"].flatMap((folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => join(folder, name)),
+);
+
+const textOf = (page: string) => readFileSync(join(ROOT, page), "utf8");
+
+/** The names that benchmarks give themselves. */
+const BENCHMARKS = readdirSync(join(ROOT, "bench"))
+  .filter((name) => name.endsWith(".ts"))
+  .flatMap((name) => named(join("bench", name), /\bname: "([\w-]+)"/g));
+
+/** As the platforms that show Markdown make it. */
+function anchorOf(heading: string): string {
+  const kept = heading.toLowerCase().replaceAll(/[^\p{L}\p{N}\- ]/gu, "");
+  return kept.trim().replaceAll(" ", "-");
+}
+
+function anchorsOf(page: string): string[] {
+  return [...textOf(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) => anchorOf(heading));
+}
+
+/** All that `pattern` finds, its first group, each once. */
+function named(page: string, pattern: RegExp): string[] {
+  return [...new Set([...textOf(page).matchAll(pattern)].map(([, found = ""]) => found))];
+}
+
+describe.each(PAGES)("%s", (page) => {
+  it("links to what is there", () => {
+    for (const link of named(page, /\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(link)) continue;
+      const [path = "", anchor] = link.split("#");
+      const target = path === "" ? page : join(dirname(page), path);
+      expect(existsSync(join(ROOT, target)), link).toBe(true);
+      if (anchor !== undefined) expect(anchorsOf(target), link).toContain(anchor);
+    }
+  });
+
+  it("names files that are there", () => {
+    const paths = /(?<![\w/.])((?:src|test|docs|scripts|bench|public)\/[\w./-]*\w)/g;
+    for (const path of named(page, paths)) expect(existsSync(join(ROOT, path)), path).toBe(true);
+  });
+
+  it("names commands that there are", () => {
+    for (const name of named(page, /npm run (?:-s )?([\w:-]+)/g)) {
+      expect(Object.keys(scripts), `npm run ${name}`).toContain(name);
+    }
+    for (const name of named(page, /npm run bench -- ([\w-]+)/g)) {
+      expect([...BENCHMARKS, "--help"], `bench ${name}`).toContain(name);
+    }
+    for (const name of named(page, /--project (\w+)/g)) {
+      expect(textOf("vitest.config.ts"), name).toContain(`name: "${name}"`);
+    }
+  });
+
+  it("speaks of the project alone", () => {
+    expect(textOf(page)).not.toMatch(/§|\bTODO\b/);
+  });
+});
