@@ -4,13 +4,17 @@
  *   npm run deploy
  *   npm run deploy -- --env staging --dry-run
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { registerHooks } from "node:module";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { styleText } from "node:util";
-import { runCommand } from "./command.ts";
-import { DEV_VARS_EXAMPLE, readVars } from "./dev-vars.ts";
+import { FAILED, runCommand } from "./command.ts";
+import {
+  type DeployConfig,
+  problemsOfBindings,
+  problemsOfVars,
+  REQUIRED_SECRETS,
+} from "./deploy-check.ts";
 import {
   exitCodeOf,
   optionOf,
@@ -20,44 +24,24 @@ import {
   spawnWrangler,
 } from "./wrangler.ts";
 
-/** Without them the relay takes no event and answers no call. */
-const REQUIRED_SECRETS = ["LEADTERRA_SIGNING_SECRETS", "API_KEYS"];
-const SECRETS = [...REQUIRED_SECRETS, "READ_ONLY_API_KEYS", "ALERT_URL"];
+/** The binding of the KV namespace, which wrangler makes at the first deploy. */
+const NAMESPACE = "IDEMPOTENCY";
+/** Cloudflare's code for a KV namespace that there is already. */
+const TITLE_TAKEN = 10_014;
 /** Options that say which Worker is meant, for `wrangler secret` too. */
 const WHICH_WORKER = [["--env", "-e"], ["--config", "-c"], ["--name"]] as const;
 
-/** What is wrong with the `[vars]` of wrangler.toml: a sentence each. */
-export async function problemsOfVars(vars: Readonly<Record<string, unknown>>): Promise<string[]> {
-  const { readConfig } = await importConfig();
-  const { problems } = readConfig(vars);
-  const known = Object.keys(readVars(join(ROOT, DEV_VARS_EXAMPLE)));
-  const isSecret = (name: string) => SECRETS.includes(name);
-  const names = Object.keys(vars);
-  return [
-    ...problems.filter(({ name }) => !isSecret(name)).map(({ message }) => message),
-    ...names
-      .filter((name) => known.includes(name) && typeof vars[name] !== "string")
-      .map((name) => `${name} must be text: put quotes around it.`),
-    ...names
-      .filter(isSecret)
-      .map((name) => `${name} is a secret: take it out, and use "wrangler secret put ${name}".`),
-    ...names
-      .filter((name) => !known.includes(name))
-      .map((name) => `${name} is not a variable of the relay; is it misspelt?`),
-  ];
+/** The words without these options and their values. */
+function without(args: readonly string[], names: readonly string[]): string[] {
+  return args.filter((word, index) => {
+    const isValue = names.includes(args[index - 1] ?? "");
+    return !isValue && !names.includes(word.replace(/=.*/s, ""));
+  });
 }
 
-/** The Worker's own check; its files import each other without `.ts`, which Node has to be told. */
-async function importConfig(): Promise<typeof import("../src/config.ts")> {
-  const hooks = registerHooks({
-    resolve: (specifier, context, next) =>
-      next(/^\.\.?\/(?!.*\.ts$)/.test(specifier) ? `${specifier}.ts` : specifier, context),
-  });
-  try {
-    return await import("../src/config.ts");
-  } finally {
-    hooks.deregister();
-  }
+function whichAccount(args: readonly string[]): string[] {
+  const config = optionOf(args, ["--config", "-c"]);
+  return config === undefined ? [] : ["--config", config];
 }
 
 function whichWorker(args: readonly string[]): string[] {
@@ -67,13 +51,25 @@ function whichWorker(args: readonly string[]): string[] {
   });
 }
 
-/** Addresses in the report that wrangler writes about a deploy (WRANGLER_OUTPUT_FILE_PATH, a JSON a line). */
-export function addressesIn(report: string): string[] {
-  const entries = report
+type ReportEntry = { type: string; targets?: string[]; code?: number };
+
+/** The report that wrangler writes about a deploy (WRANGLER_OUTPUT_FILE_PATH): a JSON a line. */
+function entriesIn(report: string): ReportEntry[] {
+  return report
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as { type: string; targets?: string[] });
-  const targets = entries.flatMap(({ type, targets = [] }) => (type === "deploy" ? targets : []));
+    .map((line) => JSON.parse(line));
+}
+
+function failureCodeIn(report: string): number | null {
+  return entriesIn(report).find(({ type }) => type === "command-failed")?.code ?? null;
+}
+
+/** Addresses in wrangler's report. */
+export function addressesIn(report: string): string[] {
+  const targets = entriesIn(report).flatMap(({ type, targets = [] }) =>
+    type === "deploy" ? targets : [],
+  );
   return targets.flatMap((target) => {
     const [, host] =
       /^(?:https:\/\/)?([\w-]+(?:\.[\w-]+)+)(?:$| \(custom domain)/.exec(target) ?? [];
@@ -81,18 +77,74 @@ export function addressesIn(report: string): string[] {
   });
 }
 
-/** @returns the exit code, and the addresses at which the relay is now. */
-async function deploy(args: readonly string[]): Promise<{ exitCode: number; addresses: string[] }> {
+type Outcome = {
+  exitCode: number;
+  /** At which the relay is now. */
+  addresses: string[];
+  /** Of Cloudflare's API, where it refused a step. */
+  code: number | null;
+};
+
+/** Runs `wrangler deploy`, which says for itself what it does. */
+async function deploy(args: readonly string[]): Promise<Outcome> {
   const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-deploy-"));
-  const report = join(directory, "report.ndjson");
+  const file = join(directory, "report.ndjson");
   try {
-    const env = { WRANGLER_OUTPUT_FILE_PATH: report };
-    const exitCode = await exitCodeOf(
-      spawnWrangler(["deploy", ...args], { stdio: "inherit", env }),
-    );
-    return { exitCode, addresses: exitCode === 0 ? addressesIn(readFileSync(report, "utf8")) : [] };
+    const env = { WRANGLER_OUTPUT_FILE_PATH: file };
+    const child = spawnWrangler(["deploy", ...args], { stdio: "inherit", env });
+    const exitCode = await exitCodeOf(child);
+    const report = existsSync(file) ? readFileSync(file, "utf8") : "";
+    return { exitCode, addresses: addressesIn(report), code: failureCodeIn(report) };
   } finally {
     rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Deploys; where an earlier try was refused after it had made the KV namespace, with that one. (wrangler makes it by
+ * title without looking whether it is there.)
+ */
+async function deployWhole(args: readonly string[], config: DeployConfig): Promise<Outcome> {
+  const outcome = await deploy(args);
+  if (outcome.code !== TITLE_TAKEN) return outcome;
+  const title = `${optionOf(args, ["--name"]) ?? config.name}-${NAMESPACE.toLowerCase()}`;
+  const id = await namespaceId(title, whichAccount(args));
+  if (id === null) return outcome;
+  console.log(`The KV namespace ${title} was made by an earlier deploy: going on with it.`);
+  return withNamespace(config, id, (path) =>
+    deploy([...without(args, ["--config", "-c"]), "--config", path]),
+  );
+}
+
+async function namespaceId(title: string, which: readonly string[]): Promise<string | null> {
+  const { exitCode, stdout } = await runWrangler(["kv", "namespace", "list", ...which]);
+  if (exitCode !== 0) return null;
+  const all: { id: string; title: string }[] = JSON.parse(stdout.slice(stdout.indexOf("[")));
+  return all.find((namespace) => namespace.title === title)?.id ?? null;
+}
+
+/**
+ * Calls with a copy of the configuration that names the namespace. It lies beside the original, since paths are
+ * relative, and is JSON: wrangler changes no TOML with comments in it.
+ */
+async function withNamespace<T>(
+  { path, env }: DeployConfig,
+  id: string,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
+  const { experimental_readRawConfig } = await import("wrangler");
+  const { rawConfig } = experimental_readRawConfig({ config: path });
+  const scope = env === undefined ? rawConfig : rawConfig.env?.[env];
+  const namespace = scope?.kv_namespaces?.find(
+    (each: { binding: string }) => each.binding === NAMESPACE,
+  );
+  if (namespace !== undefined) namespace.id = id;
+  const copy = join(dirname(path), `wrangler.deploy-${process.pid}.json`);
+  writeFileSync(copy, JSON.stringify(rawConfig));
+  try {
+    return await use(copy);
+  } finally {
+    rmSync(copy, { force: true });
   }
 }
 
@@ -130,25 +182,35 @@ const USAGE = `Checks the configuration, deploys, and says what is left to do.
   --config FILE  another wrangler.toml
   --dry-run      checks and bundles, and sends nothing`;
 
-async function main(args: readonly string[]): Promise<number> {
+async function readDeployConfig(args: readonly string[]): Promise<DeployConfig> {
   const env = optionOf(args, ["--env", "-e"]);
-  const config = optionOf(args, ["--config", "-c"]) ?? join(ROOT, "wrangler.toml");
+  const path = resolve(ROOT, optionOf(args, ["--config", "-c"]) ?? "wrangler.toml");
   const { unstable_readConfig } = await import("wrangler");
-  const { vars } = unstable_readConfig({ config, ...(env === undefined ? {} : { env }) });
-  const problems = await problemsOfVars(vars);
+  const config = unstable_readConfig({ config: path, ...(env === undefined ? {} : { env }) });
+  return { ...config, path, env };
+}
+
+async function main(args: string[]): Promise<number> {
+  const config = await readDeployConfig(args);
+  const problems = [...problemsOfBindings(config), ...(await problemsOfVars(config.vars))];
   if (problems.length > 0) {
-    console.error(styleText("red", "Not deployed. The [vars] of wrangler.toml:"));
+    console.error(styleText("red", `Nothing was sent. In ${basename(config.path)}:`));
     for (const problem of problems) console.error(`  ${problem}`);
-    return 1;
+    return FAILED;
   }
-  if (vars.ALLOW_PRIVATE_DESTINATIONS === "true") {
+  if (config.vars.ALLOW_PRIVATE_DESTINATIONS === "true") {
     console.warn(
       styleText("yellow", "ALLOW_PRIVATE_DESTINATIONS is meant for local development only."),
     );
   }
-  const { exitCode, addresses } = await deploy(args);
-  if (exitCode === 0 && !args.includes("--dry-run"))
+  const { exitCode, addresses } = await deployWhole(args, config);
+  if (exitCode !== 0) {
+    console.error(
+      "Not deployed, or not whole; wrangler says why above. What was made stays: when that is mended, the same command goes on from there.",
+    );
+  } else if (!args.includes("--dry-run")) {
     await printWhatIsLeft(whichWorker(args), addresses);
+  }
   return exitCode;
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { addressesIn, problemsOfVars } from "../../scripts/deploy.ts";
+import { addressesIn } from "../../scripts/deploy.ts";
+import { problemsOfVars } from "../../scripts/deploy-check.ts";
 import { optionOf } from "../../scripts/wrangler.ts";
 
 describe("the check before a deploy", () => {

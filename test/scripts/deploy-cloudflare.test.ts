@@ -1,0 +1,274 @@
+/** `npm run deploy` from end to end, with wrangler itself, against a stand-in of Cloudflare's API. */
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { type Unstable_Config, unstable_readConfig } from "wrangler";
+import {
+  problemsOfBindings,
+  problemsOfVars,
+  REQUIRED_SECRETS,
+} from "../../scripts/deploy-check.ts";
+import { ROOT } from "../../scripts/wrangler.ts";
+import { readConfig } from "../../src/config.ts";
+import { type Cloudflare, SUBDOMAIN, startCloudflare } from "./cloudflare.ts";
+import { runScript } from "./run.ts";
+
+const NAME = "leadterra-relay";
+const NAMESPACE = `${NAME}-idempotency`;
+const TOML = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
+const CONFIG: Unstable_Config = unstable_readConfig({ config: join(ROOT, "wrangler.toml") });
+/** Classes and tag of the release that runs everywhere: they can never be made again under another tag. */
+const FIRST_RELEASE = {
+  migrationTag: "v1",
+  objects: {
+    REGISTRY: "Registry",
+    SUBSCRIBER: "Subscriber",
+    JOURNAL: "Journal",
+    DEAD_LETTER_STORE: "DeadLetters",
+  },
+};
+const LAST_TAG = CONFIG.migrations.at(-1)?.tag;
+/** wrangler starts, builds and bundles, several times. */
+const SLOW = { timeout: 300_000 };
+
+const deploy = (cloudflare: Cloudflare, ...args: string[]) =>
+  runScript("deploy", args, { env: cloudflare.env });
+
+/** A wrangler.toml beside the relay's own, which ends with the test. */
+function writeToml(text: string): string {
+  const path = join(ROOT, `wrangler.deploy-test-${Math.random().toString(36).slice(2)}.toml`);
+  writeFileSync(path, text);
+  onTestFinished(() => rmSync(path));
+  return path;
+}
+
+function workerOf({ workers }: Cloudflare) {
+  const worker = workers.get(NAME);
+  if (worker === undefined) throw new Error("There is no Worker.");
+  return worker;
+}
+
+/** Where 0.1.0 was deployed. */
+function deployFirstRelease({ workers, queues, namespaces }: Cloudflare): void {
+  namespaces.set("the-namespace", NAMESPACE);
+  for (const name of ["leadterra-events", "leadterra-dead-letters"]) {
+    queues.set(name, {
+      id: `id-of-${name}`.replaceAll("-", "_"),
+      consumers: [{ id: "c", script: NAME, settings: {} }],
+    });
+  }
+  const objects = Object.entries(FIRST_RELEASE.objects).map(([name, class_name]) => ({
+    type: "durable_object_namespace",
+    name,
+    class_name,
+  }));
+  const bindings = [
+    { type: "kv_namespace", name: "IDEMPOTENCY", namespace_id: "the-namespace" },
+    { type: "queue", name: "EVENTS", queue_name: "leadterra-events" },
+    { type: "queue", name: "DEAD_LETTERS", queue_name: "leadterra-dead-letters" },
+    ...objects,
+  ];
+  const metadata = { bindings, compatibility_date: "2026-11-01", compatibility_flags: [] };
+  workers.set(NAME, {
+    metadata,
+    versions: [{ id: "00000000-0000-4000-8000-000000000001", metadata }],
+    migrationTag: FIRST_RELEASE.migrationTag,
+    secrets: [...REQUIRED_SECRETS],
+    crons: [],
+    workersDev: true,
+  });
+}
+
+describe("a first deploy", () => {
+  it(
+    "makes all that the relay needs and names the secrets; the second makes nothing twice",
+    SLOW,
+    async () => {
+      const cloudflare = await startCloudflare();
+      const first = await deploy(cloudflare);
+      expect(cloudflare.unknown).toEqual([]);
+      expect(first).toMatchObject({ exitCode: 0 });
+      const worker = workerOf(cloudflare);
+      expect([...cloudflare.namespaces.values()]).toEqual([NAMESPACE]);
+      expect([...cloudflare.queues.keys()]).toEqual(["leadterra-events", "leadterra-dead-letters"]);
+      expect(cloudflare.queues.get("leadterra-events")?.consumers).toMatchObject([
+        {
+          script: NAME,
+          dead_letter_queue: "leadterra-dead-letters",
+          settings: { batch_size: 100, max_retries: 100, max_wait_time_ms: 0 },
+        },
+      ]);
+      expect(cloudflare.queues.get("leadterra-dead-letters")?.consumers).toMatchObject([
+        { script: NAME },
+      ]);
+      expect(worker.crons).toEqual(CONFIG.triggers.crons);
+      expect(worker.migrationTag).toBe(LAST_TAG);
+      expect(worker.workersDev).toBe(true);
+      expect(cloudflare.assets.size).toBeGreaterThan(0);
+      expect(worker.metadata.code_update_strategy).toEqual({ mode: "deferred", max_delay: 300 });
+      expect(worker.metadata.observability).toMatchObject({
+        enabled: true,
+        redact_query_string: true,
+        logs: { invocation_logs: false },
+        traces: { enabled: false },
+      });
+      for (const secret of REQUIRED_SECRETS) {
+        expect(first.stdout).toContain(`npx wrangler secret put ${secret}`);
+      }
+      expect(first.stdout).toContain(`https://${NAME}.${SUBDOMAIN}.workers.dev/healthz`);
+
+      worker.secrets.push(...REQUIRED_SECRETS);
+      cloudflare.changes.length = 0;
+      const second = await deploy(cloudflare);
+      expect({ ...second, unknown: cloudflare.unknown }).toMatchObject({
+        exitCode: 0,
+        unknown: [],
+      });
+      expect(second.stdout).not.toContain("secret put");
+      const made = cloudflare.changes.map(({ method, path }) => `${method} ${path}`);
+      expect(
+        made.filter((change) => /POST .*(namespaces|queues|consumers|upload)$/.test(change)),
+      ).toEqual([]);
+      expect(worker.versions).toHaveLength(2);
+      expect(cloudflare.deployments).toMatchObject([
+        { code_update_strategy: { mode: "deferred", max_delay: 300 } },
+      ]);
+      expect(worker.metadata.migrations).toBeUndefined();
+    },
+  );
+
+  it(
+    "that was refused at any step says so in a sentence, and is finished by the same command",
+    SLOW,
+    async () => {
+      const cloudflare = await startCloudflare();
+      const steps = [
+        ["POST", "/queues", "refused at the second queue"],
+        ["PUT", `/workers/scripts/${NAME}`, "refused at the upload"],
+        ["POST", "/consumers", "refused at a consumer"],
+      ] as const;
+      for (const [method, part, message] of steps) {
+        cloudflare.refuse(method, part, { code: 10_000, message });
+        const { exitCode, stdout, stderr } = await deploy(cloudflare);
+        expect(exitCode).not.toBe(0);
+        expect(stdout + stderr).toContain(message);
+        expect(stderr).toContain("the same command goes on from there");
+        expect(stdout + stderr).not.toMatch(/\n {4}at /);
+      }
+      expect(await deploy(cloudflare)).toMatchObject({ exitCode: 0 });
+      expect([...cloudflare.namespaces.values()]).toEqual([NAMESPACE]);
+      expect(workerOf(cloudflare).metadata.bindings).toContainEqual({
+        type: "kv_namespace",
+        name: "IDEMPOTENCY",
+        namespace_id: [...cloudflare.namespaces.keys()][0],
+      });
+      expect([...cloudflare.queues.values()].map(({ consumers }) => consumers.length)).toEqual([
+        1, 1,
+      ]);
+    },
+  );
+});
+
+describe("a deploy over 0.1.0", () => {
+  it("keeps its objects, its namespace and its queues, and adds what is new", SLOW, async () => {
+    const cloudflare = await startCloudflare();
+    deployFirstRelease(cloudflare);
+    const { exitCode, stdout } = await deploy(cloudflare);
+    expect({ exitCode, unknown: cloudflare.unknown }).toEqual({ exitCode: 0, unknown: [] });
+    expect(stdout).not.toContain("secret put");
+    const worker = workerOf(cloudflare);
+    const { bindings, migrations } = worker.metadata;
+    expect(worker.migrationTag).toBe(LAST_TAG);
+    expect(migrations?.old_tag).toBe(LAST_TAG === "v1" ? undefined : "v1");
+    const made =
+      migrations?.steps.flatMap(({ new_sqlite_classes = [] }) => new_sqlite_classes) ?? [];
+    expect(made).not.toEqual(expect.arrayContaining(["Registry"]));
+    for (const [name, class_name] of Object.entries(FIRST_RELEASE.objects)) {
+      expect(bindings).toContainEqual({ type: "durable_object_namespace", name, class_name });
+    }
+    expect(bindings).toContainEqual(
+      expect.objectContaining({ name: "IDEMPOTENCY", namespace_id: "the-namespace" }),
+    );
+    expect([...cloudflare.namespaces.keys()]).toEqual(["the-namespace"]);
+  });
+});
+
+describe("the check before a deploy", () => {
+  const broken: [what: string, from: string | RegExp, to: string, sentence: string][] = [
+    [
+      "a queue that is not bound",
+      'binding = "EVENTS"',
+      'binding = "EVENT"',
+      "the binding EVENTS is missing",
+    ],
+    ["a class that nothing makes", '"Journal", ', "", "make the class Journal"],
+    ["a bad variable", "[vars]", '[vars]\nRETENTION = "forever"', "RETENTION must be"],
+    ["a misspelt variable", "[vars]", '[vars]\nRETENTOIN = "30d"', "is it misspelt?"],
+    ["a secret in the open", "[vars]", '[vars]\nAPI_KEYS = "x"', "API_KEYS is a secret"],
+    [
+      "a queue that nobody consumes",
+      '[[queues.consumers]]\nqueue = "leadterra-dead-letters"',
+      '[[queues.consumers]]\nqueue = "others"',
+      "leadterra-dead-letters has no [[queues.consumers]]",
+    ],
+    [
+      "dead letters that go elsewhere",
+      'dead_letter_queue = "leadterra-dead-letters"',
+      'dead_letter_queue = "others"',
+      "dead_letter_queue of leadterra-events must be leadterra-dead-letters",
+    ],
+  ];
+  it.each(broken)("names %s", async (_, from, to, sentence) => {
+    expect(TOML).toContain(from);
+    const path = writeToml(TOML.replace(from, to));
+    const config = {
+      ...unstable_readConfig({ config: path }, { hideWarnings: true }),
+      path,
+      env: undefined,
+    };
+    const problems = [...problemsOfBindings(config), ...(await problemsOfVars(config.vars))];
+    expect(problems.join("\n")).toContain(sentence);
+  });
+
+  it("names what an environment does not inherit", () => {
+    const path = writeToml(`${TOML}\n[env.staging]\nname = "relay-staging"\n`);
+    const config = unstable_readConfig({ config: path, env: "staging" }, { hideWarnings: true });
+    expect(problemsOfBindings({ ...config, path, env: "staging" })).toContain(
+      "the binding IDEMPOTENCY is missing for --env staging: environments inherit none.",
+    );
+  });
+
+  it("stops before anything is sent", SLOW, async () => {
+    const cloudflare = await startCloudflare();
+    const path = writeToml(TOML.replace("[vars]", '[vars]\nRETENTION = "forever"'));
+    const { exitCode, stdout, stderr } = await deploy(cloudflare, "--config", path);
+    expect(stderr).toContain("Nothing was sent.");
+    expect(stderr).toContain("RETENTION must be");
+    expect({ exitCode, stdout, asked: [...cloudflare.paths] }).toEqual({
+      exitCode: 1,
+      stdout: "",
+      asked: [],
+    });
+  });
+
+  it("finds nothing in the relay's own wrangler.toml", () => {
+    expect(problemsOfBindings({ ...CONFIG, path: "", env: undefined })).toEqual([]);
+  });
+
+  it("asks for the secrets that the relay itself misses", () => {
+    const missing = readConfig({}).problems.map(({ name }) => name);
+    expect(missing).toEqual(expect.arrayContaining([...REQUIRED_SECRETS]));
+  });
+
+  it("describes every binding and secret in package.json, for the Deploy button", () => {
+    const { cloudflare } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+    const bound = [
+      ...CONFIG.kv_namespaces.map(({ binding }) => binding),
+      ...(CONFIG.queues.producers ?? []).map(({ binding }) => binding),
+      ...CONFIG.durable_objects.bindings.map(({ name }) => name),
+      String(CONFIG.assets?.binding),
+    ];
+    const secrets = [...REQUIRED_SECRETS, "READ_ONLY_API_KEYS", "ALERT_URL"];
+    expect(Object.keys(cloudflare.bindings).sort()).toEqual([...bound, ...secrets].sort());
+  });
+});
