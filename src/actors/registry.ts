@@ -12,6 +12,7 @@ import { newSecret } from "../domain/signature";
 import {
   auditViews,
   changeWebhook,
+  DEFAULTS,
   disableWebhook,
   newWebhook,
   pauseWebhook,
@@ -38,6 +39,8 @@ import { StoredObject } from "./stored-object";
 const PUSH_TIMEOUT_MS = 5_000;
 const MIN_PUSH_BACKOFF_MS = 1_000;
 const MAX_PUSH_BACKOFF_MS = 60_000;
+/** The routing table and every push-alarm go over all of them. */
+const MAX_WEBHOOKS = 500;
 
 /** How long a call with an `Idempotency-Key` gets the same answer. */
 const ANSWERS_KEPT_MS = 86_400_000;
@@ -95,9 +98,48 @@ export class Registry extends StoredObject {
     return { version, routes: this.#routes };
   }
 
-  /** What a Subscriber without settings asks for; null when there is no such webhook (any more). */
+  /** What a Subscriber without settings asks for; null when there is no such webhook (any more). @param id or its name. */
   settingsOf(id: string): Webhook | null {
-    return this.#registrations.get(id as WebhookId)?.webhook ?? null;
+    const registration = this.#registrations.get(id as WebhookId);
+    return registration?.webhook ?? this.#webhooks().find(({ name }) => name === id) ?? null;
+  }
+
+  /** As `create`, unless its name is taken or there are as many as may be. */
+  async register(
+    draft: WebhookDraft,
+    signingSecret: string | null,
+    by: Caller,
+  ): Promise<Result<Changed, "name_taken" | "too_many_webhooks">> {
+    if (this.#isTaken(draft.name, null)) return fail({ code: "name_taken" });
+    if (this.#webhooks().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
+    return ok(await this.create(draft, signingSecret, by));
+  }
+
+  /**
+   * Makes the webhook of this name what the draft says; its status and a given secret count where there was none.
+   *
+   * @returns `created` where there was none.
+   */
+  async put(
+    draft: WebhookDraft & { name: string },
+    { signingSecret, sameService }: { signingSecret: string | null; sameService: boolean },
+    by: Caller,
+  ): Promise<Result<Changed & { created: boolean }, ChangeFailure | "too_many_webhooks">> {
+    const before = this.settingsOf(draft.name);
+    if (before === null) {
+      if (this.#webhooks().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
+      return ok({ ...(await this.create(draft, signingSecret, by)), created: true });
+    }
+    const { status: _, relayHost: __, ...settings } = draft;
+    const changes = { ...DEFAULTS, ...settings, sameService };
+    const changed = await this.update(before.id, changes, by);
+    if (changed.ok) return ok({ ...changed.value, created: false });
+    return { ok: false, failure: changed.failure as { code: ChangeFailure } };
+  }
+
+  #isTaken(name: string | null | undefined, except: WebhookId | null): boolean {
+    if (name === null || name === undefined) return false;
+    return this.#webhooks().some((webhook) => webhook.name === name && webhook.id !== except);
   }
 
   /** Answered even when the push is late: an object without settings asks for them. */
@@ -133,7 +175,9 @@ export class Registry extends StoredObject {
     id: string,
     changes: WebhookChanges,
     by: Caller,
-  ): Promise<Result<Changed, ChangeFailure>> {
+  ): Promise<Result<Changed, ChangeFailure | "name_taken">> {
+    const known = this.settingsOf(id);
+    if (this.#isTaken(changes.name, known?.id ?? null)) return fail({ code: "name_taken" });
     const secret = newSecret();
     let secretIsNew = false;
     const change = (before: Webhook) => {
@@ -162,10 +206,14 @@ export class Registry extends StoredObject {
     id: string,
     { graceMs, signingSecret }: { graceMs: number; signingSecret: string | null },
     by: Caller,
-  ): Promise<Result<Changed, ChangeFailure>> {
+  ): Promise<Result<Changed, ChangeFailure | "too_many_secrets">> {
     const secret = signingSecret ?? newSecret();
-    const rotate = (before: Webhook) =>
-      rotateSecret(before, { secret, graceMs, nowMs: Date.now() });
+    const known = this.settingsOf(id);
+    const rotation = { secret, graceMs, nowMs: Date.now() };
+    if (known !== null && rotateSecret(known, rotation) === null) {
+      return fail({ code: "too_many_secrets" });
+    }
+    const rotate = (before: Webhook) => rotateSecret(before, rotation) ?? before;
     const rotated = await this.#change(id, rotate, { action: "webhook.secret_rotated", by });
     return rotated.ok ? ok({ ...rotated.value, signingSecret: secret }) : rotated;
   }
@@ -207,8 +255,19 @@ export class Registry extends StoredObject {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
     const webhook = change(before);
+    if (webhook === before) return this.#unchanged(before);
     const inForce = await this.#commit(before, webhook, what);
     return inForce ? ok({ webhook, signingSecret: null }) : fail({ code: "not_yet_in_force" });
+  }
+
+  /** Nothing to write; an earlier change may still be on its way. */
+  async #unchanged(webhook: Webhook): Promise<Result<Changed, "not_yet_in_force">> {
+    const registration = this.#registrations.get(webhook.id);
+    const isLate = (registration?.acknowledgedVersion ?? 0) < webhook.version;
+    if (registration !== undefined && isLate && !(await this.#push(registration))) {
+      return fail({ code: "not_yet_in_force" });
+    }
+    return ok({ webhook, signingSecret: null });
   }
 
   // --- audit and idempotent answers -------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import {
   time,
   timeParam,
   webhookId,
-  webhookIdParam,
+  webhookRef,
 } from "./fields";
 import { createRoute, type Fields, iso, json } from "./route";
 
@@ -96,10 +96,9 @@ export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
 
 // --- what is given ---
 
-const idParam = webhookIdParam.meta({ example: EXAMPLE.webhookId });
-const ofWebhook = z.object({ id: idParam });
+const ofWebhook = z.object({ id: webhookRef });
 const ofDelivery = z.object({
-  id: idParam,
+  id: webhookRef,
   eventId: eventIdParam.meta({ example: EXAMPLE.eventId }),
 });
 

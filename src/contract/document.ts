@@ -30,6 +30,7 @@ const TAGS = [
 export const CALLS: readonly Route[] = [
   webhooks.createWebhook,
   webhooks.listWebhooks,
+  webhooks.putWebhook,
   webhooks.getWebhook,
   webhooks.changeWebhook,
   webhooks.deleteWebhook,

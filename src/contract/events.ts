@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { EVENT_TYPES } from "../domain/event";
 import { parseWebhookId, type WebhookId } from "../domain/ids";
+import type { Why } from "../domain/match";
 import type { WholeEvent } from "../operations/events";
 import type { JournalEvent } from "../storage/journal-store";
 import { parseEventCursor } from "./cursor";
@@ -44,11 +45,22 @@ const fields = {
 
 const event = z.object(fields).meta({ id: "Event" });
 
+const why = z
+  .object({
+    webhookId,
+    matched: z.boolean().meta({ description: "What the journal says: as it was decided then." }),
+    why: text.meta({ description: "In a sentence, by the webhook's settings of now." }),
+  } satisfies Fields<Why>)
+  .meta({ id: "Why" });
+
 const wholeEvent = z
   .object({
     ...fields,
     payload: anyObject.nullable().meta({ description: "The JSON; null when it was erased." }),
     deliveries: z.array(delivery),
+    webhooks: z.array(why).meta({
+      description: "For every webhook that there is, why it got the event or not.",
+    }),
   })
   .meta({ id: "WholeEvent" });
 
@@ -69,6 +81,7 @@ export function shownWholeEvent(whole: WholeEvent): z.infer<typeof wholeEvent> {
     ...shownEvent(whole.event),
     payload: whole.payload as z.infer<typeof anyObject> | null,
     deliveries: whole.deliveries.map(shownDelivery),
+    webhooks: whole.reasons,
   };
 }
 
@@ -104,6 +117,9 @@ export const eventQuery = z.strictObject({
   until: timeParam.optional(),
   email: searchText.optional(),
   campaignId: searchText.optional(),
+  key: searchText.optional().meta({
+    description: "Leadterra's own id: the `messageId` or `reply.id` of a documented event.",
+  }),
 });
 
 const replaySchema = z
@@ -155,6 +171,13 @@ export const getEvent = createRoute({
         ...EVENT_EXAMPLE,
         payload: EXAMPLE.reply,
         deliveries: [DELIVERY_EXAMPLE],
+        webhooks: [
+          {
+            webhookId: EXAMPLE.webhookId,
+            matched: true,
+            why: "It asks for reply.received, and its filter holds.",
+          },
+        ],
       }),
     },
   },

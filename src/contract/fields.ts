@@ -1,7 +1,7 @@
 /** Fields that many calls share. What comes in is read strictly, and refused in a sentence. */
 import * as z from "zod";
 import { exampleEvent } from "../domain/event";
-import { parseEventId, parseWebhookId } from "../domain/ids";
+import { parseEventId } from "../domain/ids";
 
 const MAX_PAGE = 250;
 const DEFAULT_PAGE = 50;
@@ -22,7 +22,10 @@ export const webhookId = z.string().regex(/^wh_[0-9A-HJKMNP-TV-Z]{26}$/);
 export const eventId = z.string().regex(/^evt_[0-9A-HJKMNP-TV-Z]{26}$/);
 
 /** In a path: what is no id is nothing that there is. */
-export const webhookIdParam = branded(webhookId, parseWebhookId);
+export const webhookRef = z
+  .string()
+  .regex(/^(wh_[0-9A-HJKMNP-TV-Z]{26}|[a-z][a-z0-9-]{0,62})$/)
+  .meta({ example: EXAMPLE.webhookId, description: "The webhook's id, or its name." });
 export const eventIdParam = branded(eventId, parseEventId);
 
 function branded<Id extends string>(schema: z.ZodString, parse: (text: string) => Id | null) {

@@ -102,6 +102,22 @@ export const ANSWERS: { [Code in FailureCode]: Answer } = {
     title: "Payload gone",
     detail: "The event's payload was erased or is past its retention: it cannot be sent again.",
   },
+  name_taken: {
+    status: 409,
+    title: "Name taken",
+    detail: "Another webhook has this name.",
+  },
+  too_many_webhooks: {
+    status: 409,
+    title: "Too many webhooks",
+    detail: "There are 500 webhooks, and no more may be: delete one first.",
+  },
+  too_many_secrets: {
+    status: 409,
+    title: "Too many secrets",
+    detail:
+      "Five secrets of this webhook would still sign along: wait for a grace period to end, or rotate with gracePeriodSeconds 0.",
+  },
   not_yet_in_force: {
     status: 503,
     title: "Not yet in force",

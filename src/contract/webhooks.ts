@@ -2,8 +2,8 @@
 import * as z from "zod";
 import { checkFilter, type Filter } from "../domain/filter";
 import { checkHeaders, headersOf } from "../domain/headers";
-import { parseWebhookId } from "../domain/ids";
-import { parseSchedule } from "../domain/schedule";
+import { parseWebhookId, WEBHOOK_NAME } from "../domain/ids";
+import { parseSchedule, parseTimeout } from "../domain/schedule";
 import { isSecret } from "../domain/signature";
 import { maskQuery } from "../domain/target";
 import {
@@ -23,7 +23,7 @@ import {
   text,
   time,
   webhookId,
-  webhookIdParam,
+  webhookRef,
 } from "./fields";
 import { createRoute, type Fields, iso, json } from "./route";
 
@@ -33,6 +33,9 @@ const MAX_EVENT_NAMES = 100;
 const MIN_RATE_PER_SECOND = 0.00001;
 const DEFAULT_GRACE_SECONDS = 86_400;
 const MAX_GRACE_SECONDS = 604_800;
+const MAX_GIVE_UP_ON = 97;
+/** Not now, never again, and not so fast: answers that have a meaning of their own. */
+const TRIED_AGAIN = new Set([408, 410, 429]);
 const TAG = ["Webhooks"] as const;
 
 // --- what is shown ---
@@ -45,13 +48,12 @@ type Hidden =
   | "statusSinceMs"
   | "resumedVersion"
   | "urlVersion"
-  | "concurrency"
-  | "timeout"
-  | "giveUpOn";
+  | "concurrency";
 
 export const webhook = z
   .object({
     id: webhookId,
+    name: text.nullable(),
     url: text.meta({
       description: "In lists, and to a key that only reads, the query is shown as `?…`.",
     }),
@@ -61,7 +63,9 @@ export const webhook = z
     headers: z.array(text).meta({ description: "Names only; values are never shown." }),
     rateLimit: z.number().nullable(),
     ordered: z.boolean(),
+    timeout: text.nullable(),
     retrySchedule: text.nullable(),
+    giveUpOn: z.array(z.int()),
     status: z.enum(["active", "paused", "disabled"]).meta({ id: "WebhookStatus" }),
     statusReason: z.enum(["gone", "failing"]).meta({ id: "StatusReason" }).nullable(),
     createdAt: time,
@@ -75,6 +79,7 @@ export const webhook = z
 export function shownWebhook(shown: Webhook): z.infer<typeof webhook> {
   return {
     id: shown.id,
+    name: shown.name,
     url: shown.url,
     events: shown.events,
     description: shown.description,
@@ -82,7 +87,9 @@ export function shownWebhook(shown: Webhook): z.infer<typeof webhook> {
     headers: Object.keys(shown.headers),
     rateLimit: shown.rateLimit,
     ordered: shown.ordered,
+    timeout: shown.timeout,
     retrySchedule: shown.retrySchedule,
+    giveUpOn: shown.giveUpOn,
     status: shown.status,
     statusReason: shown.statusReason,
     createdAt: iso(shown.createdAtMs),
@@ -99,6 +106,7 @@ const oneWebhook = z.object({ webhook }).meta({ id: "OneWebhook" });
 
 const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
   id: EXAMPLE.webhookId,
+  name: "crm",
   url: "https://crm.example.com/webhooks/leadterra",
   events: ["reply.received"],
   description: "The CRM",
@@ -106,7 +114,9 @@ const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
   headers: ["authorization"],
   rateLimit: null,
   ordered: false,
+  timeout: null,
   retrySchedule: null,
+  giveUpOn: [],
   status: "active",
   statusReason: null,
   createdAt: "2026-11-23T09:00:00.000Z",
@@ -120,6 +130,15 @@ const oneWithSecret = json(oneWebhook, {
 
 // --- what is given ---
 
+const name = z
+  .string()
+  .regex(
+    WEBHOOK_NAME,
+    "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as crm",
+  )
+  .meta({
+    description: "Unique; stands for the id in the path of every call. null for none.",
+  });
 const url = z.string().min(1).meta({
   maxLength: 2_048,
   description:
@@ -191,6 +210,29 @@ const retrySchedule = z
     description:
       "Waits after each failed attempt, 1 to 20 durations with one space between; null for the relay's own.",
   });
+const timeout = z
+  .string()
+  .refine(
+    (given) => parseTimeout(given) !== null,
+    'must be a duration from 1s to 60s, such as "30s"',
+  )
+  .meta({
+    pattern: "^[0-9]{1,9}[sm]$",
+    description: "How long the service may take to answer, 1s to 60s; null for the relay's own.",
+  });
+const giveUpOn = z
+  .array(
+    z
+      .int()
+      .min(400)
+      .max(499)
+      .refine((status) => !TRIED_AGAIN.has(status), "must not be 408, 410 or 429"),
+  )
+  .max(MAX_GIVE_UP_ON)
+  .meta({
+    description:
+      "Statuses from 400 to 499, but 408, 410 and 429: the first such answer ends a delivery as undeliverable, and is no failure of the service.",
+  });
 const rateLimit = z
   .number()
   .min(MIN_RATE_PER_SECOND)
@@ -198,6 +240,7 @@ const rateLimit = z
 const signingSecret = z
   .string()
   .refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes')
+  .refine((given) => given !== SECRET_EXAMPLE, "must not be the example of this documentation")
   .meta({
     pattern: "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$",
     description: "`whsec_` and the base64 of 24 to 64 bytes; made by the relay when left out.",
@@ -207,20 +250,40 @@ const ordered = z.boolean().meta({
 });
 
 const settings = {
+  name: name.nullable().optional(),
   description: description.nullable().optional(),
   filter: filterSchema.nullable().optional(),
   headers: headers.nullable().optional(),
   rateLimit: rateLimit.nullable().optional(),
   ordered: ordered.nullable().optional(),
+  timeout: timeout.nullable().optional(),
   retrySchedule: retrySchedule.nullable().optional(),
+  giveUpOn: giveUpOn.nullable().optional(),
 };
 
+/** What counts when a webhook is made, and no more. */
+const beginnings = {
+  status: z
+    .enum(["active", "paused"])
+    .optional()
+    .meta({ description: "`paused` to begin with its deliveries held." }),
+  signingSecret: signingSecret.optional(),
+};
+const sameService = z.boolean().optional().meta({
+  description:
+    "With a URL of another origin: the service has moved, and keeps its secret (and, in a change, its headers).",
+});
+
 export const draftSchema = z
-  .strictObject({ url, events, ...settings, signingSecret: signingSecret.optional() })
+  .strictObject({ url, events, ...settings, ...beginnings })
   .meta({ id: "WebhookDraft" });
 
+const putSchema = z
+  .strictObject({ url, events, ...settings, ...beginnings, sameService })
+  .meta({ id: "WebhookSettings" });
+
 export const changesSchema = z
-  .strictObject({ url: url.optional(), events: events.optional(), ...settings })
+  .strictObject({ url: url.optional(), events: events.optional(), ...settings, sameService })
   .meta({ id: "WebhookChanges" });
 
 /** The host by which the relay is reached: a webhook must not lead back to it. */
@@ -234,6 +297,7 @@ export function draftOf(
   host: string,
 ): WebhookDraft {
   return {
+    name: given.name ?? null,
     url: given.url,
     events: given.events,
     description: given.description ?? null,
@@ -241,7 +305,10 @@ export function draftOf(
     headers: given.headers ?? {},
     rateLimit: given.rateLimit ?? null,
     ordered: given.ordered ?? false,
+    timeout: given.timeout ?? null,
     retrySchedule: given.retrySchedule ?? null,
+    giveUpOn: given.giveUpOn ?? [],
+    ...(given.status !== undefined && { status: given.status }),
     relayHost: host,
   };
 }
@@ -250,12 +317,14 @@ export function draftOf(
 export function changesOf({
   headers: givenHeaders,
   ordered: givenOrdered,
+  giveUpOn: givenStatuses,
   ...given
 }: z.output<typeof changesSchema>): WebhookChanges {
   const changes = {
     ...given,
     ...(givenHeaders !== undefined && { headers: givenHeaders ?? {} }),
     ...(givenOrdered !== undefined && { ordered: givenOrdered ?? false }),
+    ...(givenStatuses !== undefined && { giveUpOn: givenStatuses ?? [] }),
   };
   const defined = Object.entries(changes).filter(([, value]) => value !== undefined);
   return Object.fromEntries(defined) as WebhookChanges;
@@ -270,7 +339,7 @@ export const rotationSchema = z
 
 export const testSchema = z.strictObject({ event: eventName.optional() }).meta({ id: "TestEvent" });
 
-const params = z.object({ id: webhookIdParam.meta({ example: EXAMPLE.webhookId }) });
+const params = z.object({ id: webhookRef });
 
 // --- the calls ---
 
@@ -294,6 +363,32 @@ export const createWebhook = createRoute({
     },
   },
   responses: { 201: { description: "Registered.", content: oneWithSecret } },
+  failures: ["name_taken", "too_many_webhooks"],
+});
+
+export const putWebhook = createRoute({
+  operationId: "putWebhook",
+  method: "put",
+  path: "/v1/webhooks/{id}",
+  tags: TAG,
+  summary: "Make the webhook of a name what the body says",
+  description:
+    "Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
+  request: {
+    params: z.object({ id: name.meta({ example: "crm" }) }),
+    body: {
+      required: true,
+      content: json(putSchema, {
+        url: "https://crm.example.com/webhooks/leadterra",
+        events: ["reply.received"],
+      }),
+    },
+  },
+  responses: {
+    200: { description: "The webhook as it is now.", content: one },
+    201: { description: "Registered.", content: oneWithSecret },
+  },
+  failures: ["too_many_webhooks", "not_yet_in_force"],
 });
 
 export const listWebhooks = createRoute({
@@ -336,7 +431,7 @@ export const changeWebhook = createRoute({
     body: { required: true, content: json(changesSchema, { rateLimit: 5, description: null }) },
   },
   responses: { 200: { description: "The webhook as it is now.", content: one } },
-  failures: ["not_yet_in_force"],
+  failures: ["name_taken", "not_yet_in_force"],
 });
 
 export const deleteWebhook = createRoute({
@@ -362,7 +457,7 @@ export const rotateSecret = createRoute({
     body: { required: false, content: json(rotationSchema, { gracePeriodSeconds: 3_600 }) },
   },
   responses: { 200: { description: "The webhook with its new secret.", content: oneWithSecret } },
-  failures: ["not_yet_in_force"],
+  failures: ["too_many_secrets", "not_yet_in_force"],
 });
 
 export const pauseWebhook = createRoute({

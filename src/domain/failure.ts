@@ -23,6 +23,9 @@ export type Failure =
   | { code: "in_flight" }
   | { code: "not_pending" }
   | { code: "payload_gone" }
+  | { code: "name_taken" }
+  | { code: "too_many_webhooks" }
+  | { code: "too_many_secrets" }
   | { code: "not_yet_in_force" }
   | { code: "unavailable" }
   /** The object's data is of a newer release than this code. */

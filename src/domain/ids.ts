@@ -13,6 +13,8 @@ const ID_DIGITS = 26;
 const BITS_PER_DIGIT = 5;
 const EVENT_ID = /^evt_[0-9A-HJKMNP-TV-Z]{26}$/;
 const WEBHOOK_ID = /^wh_[0-9A-HJKMNP-TV-Z]{26}$/;
+/** What people call a webhook; never an id. */
+export const WEBHOOK_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const ULID_TIME_DIGITS = 10;
 const ULID_RANDOM_BYTES = 10;
 

@@ -1,7 +1,8 @@
 /** Why a webhook does not want an event, in words for a person. Whether it does is for `compileRoute` to say. */
 import type { RelayEvent } from "./event";
 import { compileFilter, type Filter, valuesOf } from "./filter";
-import { ALL_EVENTS, compileRoute, type Route } from "./webhook";
+import type { WebhookId } from "./ids";
+import { ALL_EVENTS, compileRoute, type Route, type Webhook } from "./webhook";
 
 /** Of a value, an operand or a name, before it ends in `…`. */
 const MAX_TEXT_CHARACTERS = 80;
@@ -30,6 +31,52 @@ export function explainMiss(
   }
   const miss = filter === null ? null : missOf(filter, event.envelope);
   return cut(miss ?? "the filter does not match", MAX_SENTENCE_CHARACTERS);
+}
+
+/** What a webhook has to do with an event, in a sentence. */
+export type Why = { webhookId: WebhookId; matched: boolean; why: string };
+
+/**
+ * Why a webhook got an event or not: the journal's answer, explained by the webhook as it is now.
+ *
+ * @param received what the journal says of it. @param event null when what it said was erased: then its name tells.
+ */
+export function explain(
+  webhook: Webhook,
+  received: { event: string; webhookIds: readonly WebhookId[]; receivedAtMs: number },
+  event: Pick<RelayEvent, "name" | "envelope"> | null,
+): Why {
+  const matched = received.webhookIds.includes(webhook.id);
+  const subject = event ?? { name: received.event, envelope: {} };
+  const byName = { id: webhook.id, events: webhook.events, filter: null };
+  const miss = explainMiss(event === null ? byName : webhook, subject);
+  const isGone = event === null && miss === null && webhook.filter !== null;
+  const why = isGone
+    ? `It asks for ${received.event}; what the event said is gone, so there is no telling what its filter makes of it.`
+    : sentenceOf({ webhook, received, matched, miss });
+  return { webhookId: webhook.id, matched, why };
+}
+
+type Reasons = {
+  webhook: Webhook;
+  received: { event: string; receivedAtMs: number };
+  matched: boolean;
+  miss: string | null;
+};
+
+function sentenceOf({ webhook, received, matched, miss }: Reasons): string {
+  const asks = webhook.events.includes(ALL_EVENTS) ? "every event" : received.event;
+  if (miss === null && matched) {
+    return `It asks for ${asks}${webhook.filter === null ? "" : ", and its filter holds"}.`;
+  }
+  if (miss !== null && !matched) return `It did not match: ${miss}.`;
+  if (miss !== null)
+    return `It matched when it came in; by the settings of now it would not: ${miss}.`;
+  const since =
+    webhook.createdAtMs > received.receivedAtMs
+      ? "the webhook was registered after it came in"
+      : "the settings have changed since";
+  return `It did not match when it came in; by the settings of now it would: ${since}.`;
 }
 
 /**

@@ -77,8 +77,10 @@ export function newSecret(): string {
 export function isSecret(text: string): boolean {
   if (!text.startsWith(SECRET_PREFIX) || !BASE64.test(text.slice(SECRET_PREFIX.length)))
     return false;
-  const { length } = secretBytes(text);
-  return length >= MIN_SECRET_BYTES && length <= MAX_SECRET_BYTES;
+  const bytes = secretBytes(text);
+  if (bytes.length < MIN_SECRET_BYTES || bytes.length > MAX_SECRET_BYTES) return false;
+  // Stray bits in the last digit: some libraries refuse to decode them.
+  return SECRET_PREFIX + base64Of(bytes) === text;
 }
 
 export async function sha256Hex(bytes: Uint8Array): Promise<string> {

@@ -15,6 +15,8 @@ export type Webhook = {
   id: WebhookId;
   /** Grows by one with each change; an older one never replaces a newer. */
   version: number;
+  /** Unique, and stands for the id wherever the API takes one; null for none. */
+  name: string | null;
   url: string;
   events: string[];
   description: string | null;
@@ -97,8 +99,7 @@ export function liveSecrets(secrets: readonly SigningSecret[], nowMs: number): s
 }
 
 /** What a person decides when registering a webhook; `url` as `checkTarget` normalised it. */
-export type WebhookDraft = Partial<LaterSettings> &
-  Pick<
+export type WebhookDraft = Partial<LaterSettings> & { status?: "active" | "paused" } & Pick<
     Webhook,
     | "url"
     | "events"
@@ -112,12 +113,15 @@ export type WebhookDraft = Partial<LaterSettings> &
   >;
 
 /** What a change replaces; a field that is missing stays as it is. */
-export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost">>;
+export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost" | "status">> & {
+  /** No setting: the service has moved to another origin, and keeps its secret and its headers. */
+  sameService?: boolean;
+};
 
-type LaterSettings = Pick<Webhook, "concurrency" | "timeout" | "giveUpOn">;
+type LaterSettings = Pick<Webhook, "name" | "concurrency" | "timeout" | "giveUpOn">;
 
 /** What webhooks have that were registered before there were these settings. */
-export const DEFAULTS: LaterSettings = { concurrency: 6, timeout: null, giveUpOn: [] };
+export const DEFAULTS: LaterSettings = { name: null, concurrency: 6, timeout: null, giveUpOn: [] };
 
 /** A webhook as an earlier release sent it, with all of its settings. */
 export function withDefaults(stored: Omit<Webhook, keyof LaterSettings>): Webhook {
@@ -133,7 +137,7 @@ export function newWebhook(
     ...draft,
     id,
     version: 1,
-    status: "active",
+    status: draft.status ?? "active",
     statusReason: null,
     statusSinceMs: null,
     secrets: [{ value: secret, expiresAtMs: null }],
@@ -145,25 +149,33 @@ export function newWebhook(
 }
 
 /**
- * The webhook after a change. Another origin is another service: it must neither see the headers that were meant
- * for the first one nor be able to forge its signatures, so headers go and the secret is new, without grace.
+ * The webhook after a change; `before` itself when nothing differs. Another origin is another service, unless the
+ * change says that it has moved: it must neither see the headers that were meant for the first one nor be able to
+ * forge its signatures, so headers go and the secret is new, without grace.
  *
  * @param newSecret used only if the origin changes.
  */
 export function changeWebhook(
   before: Webhook,
-  changes: WebhookChanges,
+  { sameService = false, ...changes }: WebhookChanges,
   { nowMs, newSecret }: { nowMs: number; newSecret: string },
 ): { webhook: Webhook; secretIsNew: boolean } {
+  if (!differs(before, changes)) return { webhook: before, secretIsNew: false };
   const version = before.version + 1;
   const webhook = { ...before, ...changes, version, updatedAtMs: nowMs };
   if (webhook.url !== before.url) webhook.urlVersion = version;
-  const secretIsNew = !sameOrigin(webhook.url, before.url);
+  const secretIsNew = !sameService && !sameOrigin(webhook.url, before.url);
   if (secretIsNew) {
     webhook.headers = changes.headers ?? {};
     webhook.secrets = [{ value: newSecret, expiresAtMs: null }];
   }
   return { webhook, secretIsNew };
+}
+
+function differs(before: Webhook, changes: WebhookChanges): boolean {
+  return Object.entries(changes).some(
+    ([field, value]) => JSON.stringify(before[field as keyof Webhook]) !== JSON.stringify(value),
+  );
 }
 
 /** The webhook held by a person. One that is disabled stays so: only a resume ends that. */
@@ -213,18 +225,26 @@ export function disableWebhook(
   };
 }
 
-/** The webhook with a new secret; the live ones sign along until the grace period ends. */
+/** A service is sent a signature for each: more than it can read would be refused for their size. */
+const MAX_LIVE_SECRETS = 5;
+
+/**
+ * The webhook with a new secret; the live ones sign along until the grace period ends.
+ *
+ * @returns null when more would be live at once than may be.
+ */
 export function rotateSecret(
   before: Webhook,
   { secret, graceMs, nowMs }: { secret: string; graceMs: number; nowMs: number },
-): Webhook {
+): Webhook | null {
   const untilMs = nowMs + graceMs;
   const old = before.secrets
     .map(({ value, expiresAtMs }) => ({
       value,
       expiresAtMs: Math.min(expiresAtMs ?? untilMs, untilMs),
     }))
-    .filter(({ expiresAtMs }) => expiresAtMs > nowMs);
+    .filter(({ value, expiresAtMs }) => expiresAtMs > nowMs && value !== secret);
+  if (old.length >= MAX_LIVE_SECRETS) return null;
   return {
     ...before,
     version: before.version + 1,
@@ -253,9 +273,10 @@ export function auditViews(
 }
 
 function auditView(webhook: Webhook): AuditView {
-  const { url, events, description, filter } = webhook;
+  const { name, url, events, description, filter } = webhook;
   const { rateLimit, ordered, concurrency, timeout, retrySchedule, giveUpOn } = webhook;
   return {
+    name,
     url: maskQuery(url),
     events,
     description,

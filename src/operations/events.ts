@@ -1,15 +1,17 @@
 /** An event as a whole: its journal entry, its deliveries, sending it again, and erasing what it holds. */
 import type { Caller } from "../access";
 import type { DeliveryView } from "../domain/delivery";
-import { idsOfKey } from "../domain/event";
+import { idsOfKey, parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
+import { explain, type Why } from "../domain/match";
 import type { Webhook } from "../domain/webhook";
 import type { JournalEvent } from "../storage/journal-store";
 import { addToAudit } from "./audit";
 import {
   bodyOf,
   type EventCursor,
+  type EventFilter,
   findEvent,
   journalDays,
   listEvents,
@@ -30,6 +32,8 @@ export type WholeEvent = {
   webhooks: Webhook[];
   /** Of every webhook that has one, backfilled ones too. */
   deliveries: DeliveryView[];
+  /** For every webhook, why it got the event or not. */
+  reasons: Why[];
 };
 
 export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | null> {
@@ -39,13 +43,37 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
   const deliveries = await Promise.all(
     webhooks.map((webhook) => subscriberOf(env, webhook.id).delivery(id)),
   );
+  const parsed = stored === null ? null : await parseEvent(stored.body);
+  const said = parsed?.ok ? parsed.value : null;
   return {
+    reasons: webhooks.map((webhook) => explain(webhook, event, said)),
     event,
     payload: stored === null ? null : JSON.parse(new TextDecoder().decode(stored.body)),
     body: stored?.body ?? null,
     webhooks,
     deliveries: deliveries.filter((delivery) => delivery !== null),
   };
+}
+
+/** Events of the documented kinds by Leadterra's own id of their reply or message, newest first. */
+export async function findEventsByKey(
+  env: Env,
+  key: string,
+  { event, sinceMs = 0, untilMs = Number.POSITIVE_INFINITY, email, campaignId }: EventFilter,
+): Promise<JournalEvent[]> {
+  const ids = await idsOfKey(key);
+  const found = await Promise.all(ids.map((id) => findEvent(env, id)));
+  return found
+    .filter((each) => each !== null)
+    .filter(
+      (each) =>
+        (event === undefined || each.event === event) &&
+        (email === undefined || each.email === email) &&
+        (campaignId === undefined || each.campaignId === campaignId) &&
+        each.receivedAtMs >= sinceMs &&
+        each.receivedAtMs <= untilMs,
+    )
+    .sort((a, b) => b.receivedAtMs - a.receivedAtMs);
 }
 
 /** Events by Leadterra's own id of their reply or message, as far as their payload is kept. */

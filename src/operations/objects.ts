@@ -16,7 +16,14 @@ type Remote<Class> = {
 };
 
 /** What would happen twice if an object had done it and was restarted before it answered. */
-const ONCE: ReadonlySet<string> = new Set(["create", "addToAudit", "beginCall", "sendTest"]);
+const ONCE: ReadonlySet<string> = new Set([
+  "create",
+  "register",
+  "put",
+  "addToAudit",
+  "beginCall",
+  "sendTest",
+]);
 
 export function registry(env: Env): Remote<ObjectOf<Env["REGISTRY"]>> {
   return remote(env.REGISTRY, REGISTRY_NAME);

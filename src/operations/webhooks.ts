@@ -4,7 +4,8 @@ import { configOf, serviceBindings } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
 import { type FieldError, fail, ok, type Result } from "../domain/failure";
-import { checkTarget } from "../domain/target";
+import { parseSchedule } from "../domain/schedule";
+import { checkTarget, type TargetCheck } from "../domain/target";
 import {
   ALL_EVENTS,
   type Webhook,
@@ -22,19 +23,34 @@ const DEFAULT_TEST_EVENT = "reply.received";
 /** A webhook after a change, with its secret where that is new: it is shown once. */
 export type Changed = { webhook: Webhook; signingSecret: string | null };
 
-/** @param secret null for a new random one. @returns `invalid_request` for a URL that is refused. */
+/** Whom a call is about: an id, or the name of one that has a name. */
+export type WebhookRef = string;
+
+/** @param secret null for a new random one. @returns `invalid_request` for what the configuration refuses. */
 export async function registerWebhook(
   env: Env,
   draft: WebhookDraft,
   { secret, by }: { secret: string | null; by: Caller },
-): Promise<Result<Changed, "invalid_request">> {
-  const url = targetUrl(env, draft.url, draft.relayHost);
-  if (!url.ok) return url;
-  return ok(await registry(env).create({ ...draft, url: url.value }, secret, by));
+): Promise<Result<Changed, "invalid_request" | "name_taken" | "too_many_webhooks">> {
+  const checked = settingsOf(env, draft, draft.relayHost);
+  return checked.ok ? registry(env).register(checked.value, secret, by) : checked;
 }
 
-export async function findWebhook(env: Env, id: string): Promise<Webhook | null> {
-  return registry(env).get(id);
+/** Makes the webhook of this name what the draft says, whatever it was. @param secret for one that is new. */
+export async function putWebhook(
+  env: Env,
+  draft: WebhookDraft & { name: string },
+  { secret, sameService, by }: { secret: string | null; sameService: boolean; by: Caller },
+): Promise<
+  Result<Changed & { created: boolean }, ChangeFailure | "invalid_request" | "too_many_webhooks">
+> {
+  const checked = settingsOf(env, draft, draft.relayHost);
+  if (!checked.ok) return checked;
+  return registry(env).put(checked.value, { signingSecret: secret, sameService }, by);
+}
+
+export async function findWebhook(env: Env, ref: WebhookRef): Promise<Webhook | null> {
+  return registry(env).get(ref);
 }
 
 /** Newest first. */
@@ -56,13 +72,11 @@ export async function updateWebhook(
   env: Env,
   id: string,
   { changes, by }: { changes: WebhookChanges; by: Caller },
-): Promise<Result<Changed, ChangeFailure | "invalid_request">> {
+): Promise<Result<Changed, ChangeFailure | "invalid_request" | "name_taken">> {
   const before = await findWebhook(env, id);
   if (before === null) return fail({ code: "not_found" });
-  if (changes.url === undefined) return registry(env).update(id, changes, by);
-  const url = targetUrl(env, changes.url, before.relayHost);
-  if (!url.ok) return url;
-  return registry(env).update(id, { ...changes, url: url.value }, by);
+  const checked = settingsOf(env, changes, before.relayHost);
+  return checked.ok ? registry(env).update(before.id, checked.value, by) : checked;
 }
 
 /** Holds its deliveries. */
@@ -74,13 +88,22 @@ export async function pauseWebhook(
   return registry(env).pause(id, by);
 }
 
-/** Releases what was held, also from being disabled. */
+/** Releases what was held, also from being disabled. One that is active and well stays as it is. */
 export async function resumeWebhook(
   env: Env,
   id: string,
   by: Caller,
 ): Promise<Result<Changed, ChangeFailure>> {
-  return registry(env).resume(id, by);
+  const before = await findWebhook(env, id);
+  if (before === null) return fail({ code: "not_found" });
+  if (before.status === "active") {
+    const { failingSinceMs, probing } = await subscriberOf(env, before.id).stats(Date.now());
+    // An object of the release before does not say whether it probes.
+    if (failingSinceMs === null && probing === false) {
+      return ok({ webhook: before, signingSecret: null });
+    }
+  }
+  return registry(env).resume(before.id, by);
 }
 
 /** @param signingSecret null for a new random one. */
@@ -88,7 +111,7 @@ export async function rotateSecret(
   env: Env,
   id: string,
   { graceMs, signingSecret, by }: { graceMs: number; signingSecret: string | null; by: Caller },
-): Promise<Result<Changed, ChangeFailure>> {
+): Promise<Result<Changed, ChangeFailure | "too_many_secrets">> {
   return registry(env).rotateSecret(id, { graceMs, signingSecret }, by);
 }
 
@@ -117,22 +140,49 @@ export async function testWebhook(
 
 /** What is wrong with what was given, by the relay's own configuration: what no schema can know. */
 export function mistakesIn(env: Env, given: unknown, relayHost: string): FieldError[] {
-  const { url } = Object(given) as { url?: unknown };
-  if (typeof url !== "string") return [];
-  const checked = targetUrl(env, url, relayHost);
-  return checked.ok ? [] : checked.failure.errors;
+  const { url, retrySchedule } = Object(given) as { url?: unknown; retrySchedule?: unknown };
+  const errors: FieldError[] = [];
+  const target = typeof url === "string" ? checkedUrl(env, url, relayHost) : null;
+  if (target?.ok === false) errors.push({ path: "url", message: target.reason });
+  const tooLong = typeof retrySchedule === "string" && outlastsRetention(env, retrySchedule);
+  if (tooLong) {
+    errors.push({ path: "retrySchedule", message: "must be shorter in all than RETENTION" });
+  }
+  return errors;
 }
 
-/** The URL as it is stored, or why it is refused. */
-function targetUrl(env: Env, given: string, relayHost: string): Result<string, "invalid_request"> {
-  const checked = checkTarget(given, {
+/** The settings with the URL as it is stored. */
+function settingsOf<Settings extends WebhookChanges>(
+  env: Env,
+  settings: Settings,
+  relayHost: string,
+): Result<Settings, "invalid_request"> {
+  const errors = mistakesIn(env, settings, relayHost);
+  if (errors.length > 0) return fail({ code: "invalid_request", errors });
+  const target = settings.url === undefined ? null : checkedUrl(env, settings.url, relayHost);
+  return ok(target?.ok ? { ...settings, url: target.url } : settings);
+}
+
+/** What a URL's query is shown as, also once the parser has seen it. */
+const HIDDEN_QUERY = /\?(…|%E2%80%A6)$/i;
+
+function checkedUrl(env: Env, given: string, relayHost: string): TargetCheck {
+  if (HIDDEN_QUERY.test(given)) {
+    return {
+      ok: false,
+      reason: "must be given with its query: the one that is there is not shown",
+    };
+  }
+  return checkTarget(given, {
     allowPrivate: configOf(env).allowPrivateDestinations,
     relayHost,
     services: serviceBindings(env),
   });
-  if (checked.ok) return ok(checked.url);
-  return fail({
-    code: "invalid_request",
-    errors: [{ path: "url", message: checked.reason }],
-  });
+}
+
+/** Whether a delivery would expire before its last attempt: the rule that `RETRY_SCHEDULE` has. */
+function outlastsRetention(env: Env, retrySchedule: string): boolean {
+  const { retentionMs } = configOf(env);
+  const waitsMs = parseSchedule(retrySchedule) ?? [];
+  return retentionMs !== null && waitsMs.reduce((sum, wait) => sum + wait, 0) >= retentionMs;
 }

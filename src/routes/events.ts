@@ -8,7 +8,13 @@ import { testFilter } from "../contract/filters";
 import { EVENT_TYPES, type EventTypeName, eventSchema, exampleEvent } from "../domain/event";
 import { fail, ok } from "../domain/failure";
 import { matchesFilter } from "../domain/filter";
-import { eraseEvent, erasePerson, replayEvent, wholeEvent } from "../operations/events";
+import {
+  eraseEvent,
+  erasePerson,
+  findEventsByKey,
+  replayEvent,
+  wholeEvent,
+} from "../operations/events";
 import { listEvents } from "../operations/journal";
 import type { ApiEnv } from "./http/auth";
 import { given, serve } from "./http/serve";
@@ -20,8 +26,12 @@ const EXAMPLE_AT_MS = Date.parse("2025-06-11T09:14:35Z");
 export const events = new Hono<ApiEnv>()
   .on(
     ...serve(contract.listEvents, async ({ query }, c) => {
-      const { limit, cursor = null, since: sinceMs, until: untilMs, ...rest } = query;
+      const { limit, cursor = null, key, since: sinceMs, until: untilMs, ...rest } = query;
       const filter = given({ ...rest, sinceMs, untilMs });
+      if (key !== undefined) {
+        const found = await findEventsByKey(c.env, key, filter);
+        return ok({ data: found.slice(0, limit).map(shownEvent), next: null });
+      }
       const page = await listEvents(c.env, filter, { cursor, limit });
       const next = page.next && formatEventCursor(page.next);
       return ok({ data: page.events.map(shownEvent), next });

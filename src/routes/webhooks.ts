@@ -10,6 +10,7 @@ import {
   listWebhooks,
   mistakesIn,
   pauseWebhook,
+  putWebhook,
   registerWebhook,
   removeWebhook,
   resumeWebhook,
@@ -21,6 +22,11 @@ import type { ApiEnv } from "./http/auth";
 import { type ApiContext, serve } from "./http/serve";
 
 const MS_PER_SECOND = 1_000;
+
+const NOT_ITS_NAME = fail({
+  code: "invalid_request",
+  errors: [{ path: "name", message: "must be the name in the path, or be left out" }],
+});
 
 export const webhooks = new Hono<ApiEnv>()
   .on(
@@ -43,6 +49,21 @@ export const webhooks = new Hono<ApiEnv>()
       const { webhooks: page, next } = await listWebhooks(c.env, query.cursor ?? null, query.limit);
       return ok({ data: page.map(listedWebhook), next });
     }),
+  )
+  .on(
+    ...serve(
+      contract.putWebhook,
+      async ({ params: { id: name }, body }, c) => {
+        const { signingSecret: secret = null, sameService = false, ...given } = body;
+        if (given.name !== undefined && given.name !== name) return NOT_ITS_NAME;
+        const draft = { ...draftOf(given, relayHost(c.req.url)), name };
+        const by = c.get("caller");
+        const put = await putWebhook(c.env, draft, { secret, sameService, by });
+        if (put.ok && put.value.created) c.status(201);
+        return shown(put);
+      },
+      mistakes,
+    ),
   )
   .on(
     ...serve(contract.getWebhook, async ({ params }, c) => {

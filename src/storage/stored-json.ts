@@ -120,6 +120,7 @@ const secret: z.ZodType<SigningSecret> = fields({ value: text, expiresAtMs: numb
 const webhook: z.ZodType<Webhook> = fields({
   id: z.custom<WebhookId>(isText).catch("" as WebhookId),
   version: number,
+  name: textOrNull,
   url: text,
   events: z.array(z.string()).catch([]),
   description: textOrNull,

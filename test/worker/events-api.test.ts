@@ -362,3 +362,67 @@ describe("the list of a webhook's deliveries", () => {
     expect((await api("GET", `${path}/evt_00000000000000000000000000`)).status).toBe(404);
   });
 });
+
+describe("an event by Leadterra's own id", () => {
+  it("is found, newest first, narrowed like any other search", async () => {
+    const [sent, bounced] = await Promise.all([
+      eventOf("message.sent", { messageId: "msg_1", sequenceStep: 1 }),
+      eventOf("message.bounced", { messageId: "msg_1", bounceType: "soft", bounceReason: "full" }),
+    ]);
+    await consume([sent], { atMs: clock.nowMs() - MINUTE });
+    await consume([bounced], { atMs: clock.nowMs() });
+    expect(await listed({ key: "msg_1" })).toEqual([bounced.id, sent.id]);
+    expect(await listed({ key: "msg_1", event: "message.sent" })).toEqual([sent.id]);
+    expect(await listed({ key: "msg_2" })).toEqual([]);
+  });
+});
+
+describe("why an event went where it went", () => {
+  type Explained = { webhooks: { webhookId: string; matched: boolean; why: string }[] };
+
+  it("is said for every webhook, by the first condition that does not hold", async () => {
+    const all = await register({ events: ["*"] });
+    const hot = await register({
+      events: ["reply.received"],
+      filter: { "data.reply.classification": "interested" },
+    });
+    const cold = await register({
+      events: ["reply.received"],
+      filter: { "data.reply.classification": "unsubscribe" },
+    });
+    const sent = await register({ events: ["message.sent"] });
+    const event = await reply(1, "ava@acme.example", "camp_1");
+    await consume([event]);
+    const late = await register({ events: ["*"] });
+    await api("PATCH", `/v1/webhooks/${hot.id}`, { events: ["message.sent"] });
+    const { webhooks } = await (await api("GET", `/v1/events/${event.id}`)).json<Explained>();
+    const said = new Map(webhooks.map(({ webhookId, ...rest }) => [webhookId, rest]));
+    expect(said.size).toBe(5);
+    expect(said.get(all.id)).toEqual({ matched: true, why: "It asks for every event." });
+    expect(said.get(cold.id)).toEqual({
+      matched: false,
+      why: 'It did not match: data.reply.classification is "interested", and the filter wants "unsubscribe".',
+    });
+    expect(said.get(sent.id)).toEqual({
+      matched: false,
+      why: "It did not match: asks for message.sent, not for reply.received.",
+    });
+    expect(said.get(hot.id)).toMatchObject({ matched: true });
+    expect(said.get(hot.id)?.why).toContain("by the settings of now it would not");
+    expect(said.get(late.id)).toMatchObject({ matched: false });
+    expect(said.get(late.id)?.why).toContain("registered after it came in");
+  });
+
+  it("is told by the name alone of an event that was erased", async () => {
+    const { id } = await register({
+      events: ["reply.received"],
+      filter: { "data.reply.classification": "interested" },
+    });
+    const event = await reply(1, "ava@acme.example", "camp_1");
+    await consume([event]);
+    await api("DELETE", `/v1/events/${event.id}`);
+    const { webhooks } = await (await api("GET", `/v1/events/${event.id}`)).json<Explained>();
+    expect(webhooks).toMatchObject([{ webhookId: id, matched: true }]);
+    expect(webhooks[0]?.why).toContain("what the event said is gone");
+  });
+});

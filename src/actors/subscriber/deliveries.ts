@@ -58,6 +58,8 @@ export type SubscriberStats = {
   oldestDueAtMs: number | null;
   /** The first failure since the last success or resume; null while all is well. */
   failingSinceMs: number | null;
+  /** Whether its service is asked one delivery at a time, to find out whether it is back. */
+  probing: boolean;
   hours: HourCounters[];
   health: HealthReport;
   /** What ever happened. */
@@ -192,8 +194,8 @@ export class Deliveries {
     ];
     const health = this.health();
     const { pending, oldestDueAtMs } = health;
-    const { failingSinceMs } = this.#ledger.health;
-    return { pending, oldestDueAtMs, failingSinceMs, hours, health, totals };
+    const { failingSinceMs, probing } = this.#ledger.health;
+    return { pending, oldestDueAtMs, failingSinceMs, probing, hours, health, totals };
   }
 
   /** How the webhook is doing now. */

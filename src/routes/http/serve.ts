@@ -31,9 +31,10 @@ export function serve<R extends Route>(route: R, handle: Handler<R>, check: Chec
     if (params === null) return problem(c, { code: "not_found" });
     const input = await read(c, route, check);
     if (!input.ok) return problem(c, input.failure);
+    // A handler may say another one of those that are described.
+    c.status(status as 200);
     const done = await handle({ ...input.value, params } as Input<R>, c);
     if (!done.ok) return problem(c, done.failure);
-    c.status(status as 200);
     return done.value === null ? c.body(null) : c.json(done.value);
   };
   const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
