@@ -10,6 +10,7 @@ import {
   brokenRouteAlert,
   deadLetterAlert,
   fullAlert,
+  fullLettersAlert,
   newerDataAlert,
 } from "./domain/alert";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
@@ -20,6 +21,7 @@ import { type Fate, KEEP_AGAIN_SECONDS, type Keep, verdictOn } from "./domain/ve
 import { type CompiledRoute, compileRoutes } from "./domain/webhook";
 import { errorText, logError, logWarning } from "./log";
 import { deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
+import { isFull } from "./storage/full";
 
 /** Bodies in one call to a Subscriber or a Journal. */
 const MAX_CALL_BYTES = 1024 * 1024;
@@ -105,6 +107,7 @@ async function kept({ message, event, body }: Item, keep: Keep, round: Round): P
   } catch (thrown) {
     logError("dead_letter.not_kept", { messageId: message.id, error: errorText(thrown) });
     alertNewerData(thrown, round);
+    if (isFull(thrown)) addAlert(fullLettersAlert(), round);
     return false;
   }
   for (const alert of alertsOf(keep, receivedAtMs)) addAlert(alert, round);

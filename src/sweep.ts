@@ -8,6 +8,8 @@ import {
   type AlertText,
   disabledAlert,
   expiringAlert,
+  expiringLettersAlert,
+  fullLettersAlert,
   newerDataAlert,
   overdueAlert,
   silenceAlert,
@@ -72,9 +74,19 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
 }
 
 async function checkDeadLetters(env: Env): Promise<Finding[]> {
-  const { answer, findings } = await ask("DeadLetters dead-letters", deadLetters(env).stats());
+  const { answer, findings } = await ask("DeadLetters dead-letters", deadLetters(env).check());
   if (answer === null) return findings;
-  return [...findings, { alert: waitingLettersAlert(answer.count), isSo: answer.count > 0 }];
+  const { count, isFull, expiresAtMs } = answer;
+  const nowMs = Date.now();
+  return [
+    ...findings,
+    { alert: waitingLettersAlert(count), isSo: count > 0 },
+    { alert: fullLettersAlert(), isSo: isFull },
+    {
+      alert: expiringLettersAlert(expiresAtMs ?? nowMs),
+      isSo: expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS,
+    },
+  ];
 }
 
 /** A secret that changed at Leadterra looks like silence from here. A relay that nobody uses yet is not silent. */

@@ -1,12 +1,17 @@
-/** DeadLetters: one object. What could not be handed over, visible and redrivable; nothing leaves it by itself. */
+/** DeadLetters: one object. What could not be handed over, visible and redrivable until `RETENTION` ends it. */
+import { configOf } from "../config";
+import type { DeadLetterReason } from "../domain/dead-letter";
 import type { EventId } from "../domain/ids";
-import { logError, logInfo } from "../log";
+import { logError, logInfo, logWarning } from "../log";
 import {
   type DeadLetter,
   type DeadLetterPosition,
   DeadLetterStore,
 } from "../storage/dead-letter-store";
 import { StoredObject } from "./stored-object";
+
+/** One turn deletes so many. */
+const MAX_EXPIRED_AT_ONCE = 500;
 
 export class DeadLetters extends StoredObject {
   static {
@@ -36,8 +41,60 @@ export class DeadLetters extends StoredObject {
     return this.#store.get(id);
   }
 
-  list(before: DeadLetterPosition | null, limit: number): DeadLetter[] {
-    return this.#store.list(before, limit);
+  /** Newest first. @param reason null for all of them. */
+  list(
+    before: DeadLetterPosition | null,
+    limit: number,
+    reason: DeadLetterReason | null = null,
+  ): DeadLetter[] {
+    return this.#store.list(before, limit, reason);
+  }
+
+  /**
+   * Several at once, in the order of `ids`, as far as they are here.
+   *
+   * @param maxBytes of bodies, at least one; what did not fit is in `left`.
+   */
+  getMany(
+    ids: string[],
+    maxBytes: number,
+  ): { found: { letter: DeadLetter; body: Uint8Array }[]; left: string[] } {
+    const found: { letter: DeadLetter; body: Uint8Array }[] = [];
+    let bytes = 0;
+    for (const [index, id] of ids.entries()) {
+      const kept = this.#store.get(id);
+      if (kept === null) continue;
+      if (found.length > 0 && bytes + kept.body.length > maxBytes) {
+        return { found, left: ids.slice(index) };
+      }
+      found.push(kept);
+      bytes += kept.body.length;
+    }
+    return { found, left: [] };
+  }
+
+  /** How many there were. */
+  deleteMany(ids: string[]): number {
+    return ids.filter((id) => this.delete(id)).length;
+  }
+
+  /**
+   * Drops what is past its retention, a number at a time. Called by the sweep.
+   *
+   * @returns what a person should know; `expiresAtMs` is the next to go, null without any or without retention.
+   */
+  check(): { count: number; isFull: boolean; expiresAtMs: number | null } {
+    const { retentionMs } = configOf(this.env);
+    if (retentionMs !== null) {
+      const gone = this.#store.deleteBefore(Date.now() - retentionMs, MAX_EXPIRED_AT_ONCE);
+      if (gone > 0) logWarning("dead_letter.expired", { count: gone });
+    }
+    const oldestMs = this.#store.oldestFailedAtMs();
+    return {
+      count: this.#store.count(),
+      isFull: this.#store.isFull,
+      expiresAtMs: oldestMs === null || retentionMs === null ? null : oldestMs + retentionMs,
+    };
   }
 
   /** Whether there was one. */

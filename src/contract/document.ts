@@ -52,6 +52,7 @@ export const CALLS: readonly Route[] = [
   events.listEventTypes,
   filters.testFilter,
   operating.listDeadLetters,
+  operating.redriveDeadLetters,
   operating.redriveDeadLetter,
   operating.deleteDeadLetter,
   operating.listAudit,

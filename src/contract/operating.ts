@@ -13,6 +13,7 @@ import {
   EXAMPLE,
   eventId,
   limitParam,
+  nextOfMany,
   page,
   text,
   time,
@@ -27,12 +28,14 @@ const TAG = ["Operating"] as const;
 
 // --- dead letters ---
 
+const reason = z.enum(DEAD_LETTER_REASONS).meta({ id: "DeadLetterReason" });
+
 const deadLetter = z
   .object({
     id: text,
     eventId: eventId.nullable(),
     event: text.nullable(),
-    reason: z.enum(DEAD_LETTER_REASONS).meta({ id: "DeadLetterReason" }),
+    reason,
     receivedAt: time,
     failedAt: time,
     webhookIds: z.array(webhookId).meta({ description: "Those that are still owed." }),
@@ -60,7 +63,11 @@ export const listDeadLetters = createRoute({
   tags: TAG,
   summary: "List what could not be handed over, newest first",
   request: {
-    query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseDeadLetterCursor) }),
+    query: z.strictObject({
+      limit: limitParam,
+      cursor: cursorParam(parseDeadLetterCursor),
+      reason: reason.optional(),
+    }),
   },
   responses: {
     200: {
@@ -94,6 +101,39 @@ export const redriveDeadLetter = createRoute({
     202: {
       description: "Handed over.",
       content: json(z.object({ id: text }).meta({ id: "Redriven" }), { id: "dl_4d1f8a6be0c2" }),
+    },
+  },
+});
+
+export const bulkRedriveSchema = z
+  .strictObject({
+    reason: reason.optional(),
+    dryRun: z.boolean().default(false),
+    cursor: cursorParam(parseDeadLetterCursor),
+  })
+  .meta({ id: "RedriveRequest" });
+
+export const redriveDeadLetters = createRoute({
+  operationId: "redriveDeadLetters",
+  method: "post",
+  path: "/v1/dead-letters/redrive",
+  tags: TAG,
+  summary: "Hand many dead letters over again",
+  description:
+    "Up to 1,000 a call; go on with `next` as `cursor`. What somebody cannot take stays.",
+  request: {
+    body: {
+      required: false,
+      content: json(bulkRedriveSchema, { reason: "subscriber_unreachable" }),
+    },
+  },
+  responses: {
+    202: {
+      description: "Handed over.",
+      content: json(z.object({ redriven: count, next: nextOfMany }).meta({ id: "RedrivenMany" }), {
+        redriven: 12,
+        next: null,
+      }),
     },
   },
 });

@@ -62,6 +62,21 @@ export function waitingLettersAlert(count: number): AlertText {
   };
 }
 
+export function expiringLettersAlert(expiresAtMs: number): AlertText {
+  return {
+    cause: "expiring dead letters",
+    text: `Leadterra Relay: dead letters expire from ${iso(expiresAtMs)} on. Redrive them, or raise RETENTION, to keep them: POST /v1/dead-letters/redrive.`,
+  };
+}
+
+/** Nothing that is full loses what it cannot take: it stays in the queue. */
+export function fullLettersAlert(): AlertText {
+  return {
+    cause: "full DeadLetters",
+    text: "Leadterra Relay: there are too many dead letters (100,000, or 5 GB): what would be one stays in the queue, until the queue's retention ends. Redrive or delete some: POST /v1/dead-letters/redrive.",
+  };
+}
+
 /** @param what which object, for people: `Subscriber wh_…`. */
 export function unreachableAlert(what: string): AlertText {
   return {

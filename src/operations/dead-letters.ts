@@ -1,5 +1,6 @@
 /** Dead letters: what could not be handed over, and doing it again for the webhooks that are still owed. */
 import type { Caller } from "../access";
+import type { DeadLetterReason } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
 import type { WebhookId } from "../domain/ids";
 import { errorText, logWarning } from "../log";
@@ -7,12 +8,21 @@ import type { DeadLetter, DeadLetterPosition } from "../storage/dead-letter-stor
 import { addToAudit } from "./audit";
 import { deadLetters, subscriberOf } from "./objects";
 
-/** Newest first. */
+/** How many one call looks at. */
+const MAX_REDRIVEN = 1_000;
+/** Bodies in one call to an object. */
+const MAX_CALL_BYTES = 1024 * 1024;
+
+/** Newest first. @param reason null for all of them. */
 export async function listDeadLetters(
   env: Env,
-  { before, limit }: { before: DeadLetterPosition | null; limit: number },
+  {
+    before,
+    limit,
+    reason,
+  }: { before: DeadLetterPosition | null; limit: number; reason: DeadLetterReason | null },
 ): Promise<{ letters: DeadLetter[]; next: DeadLetterPosition | null }> {
-  const found = await deadLetters(env).list(before, limit + 1);
+  const found = await deadLetters(env).list(before, limit + 1, reason);
   const letters = found.slice(0, limit);
   const last = letters.at(-1);
   if (found.length <= limit || last === undefined) return { letters, next: null };
@@ -35,9 +45,38 @@ export async function redriveDeadLetter(
 ): Promise<Result<null, "not_found" | "unavailable">> {
   const kept = await deadLetters(env).get(id);
   if (kept === null) return fail({ code: "not_found" });
-  if (!(await redriven(env, kept))) return fail({ code: "unavailable" });
+  if ((await redrive(env, [kept])) === 0) return fail({ code: "unavailable" });
   await addToAudit(env, { by, action: "dead_letter.redriven", after: { id } });
   return ok(null);
+}
+
+export type BulkRedrive = {
+  reason: DeadLetterReason | null;
+  dryRun: boolean;
+  cursor: DeadLetterPosition | null;
+  by: Caller;
+};
+
+/**
+ * Hands many dead letters over again, the newest first. Those that somebody could not take stay, for those.
+ *
+ * @returns how many are gone, or would be tried.
+ */
+export async function redriveDeadLetters(
+  env: Env,
+  { reason, dryRun, cursor, by }: BulkRedrive,
+): Promise<{ redriven: number; next: DeadLetterPosition | null }> {
+  const page = await listDeadLetters(env, { before: cursor, limit: MAX_REDRIVEN, reason });
+  if (dryRun) return { redriven: page.letters.length, next: page.next };
+  let redriven = 0;
+  for (let left = page.letters.map(({ id }) => id); left.length > 0; ) {
+    const some = await deadLetters(env).getMany(left, MAX_CALL_BYTES);
+    redriven += await redrive(env, some.found);
+    left = some.left;
+  }
+  const after = { ...(reason !== null && { reason }), deadLetters: redriven };
+  if (redriven > 0) await addToAudit(env, { by, action: "dead_letter.redriven", after });
+  return { redriven, next: page.next };
 }
 
 export async function deleteDeadLetter(
@@ -51,48 +90,73 @@ export async function deleteDeadLetter(
 
 type KeptLetter = { letter: DeadLetter; body: Uint8Array };
 
-/** Whether it is handed over to all that it is owed to, and gone from here. */
-async function redriven(env: Env, kept: KeptLetter): Promise<boolean> {
-  const { letter, body } = kept;
-  const owed = letter.webhookIds === null ? null : await stillOwed(env, kept, letter.webhookIds);
-  if (owed === null && !(await queued(env, kept))) return false;
-  if (owed === null || owed.length === 0) {
-    await deadLetters(env).delete(letter.id);
-    return true;
-  }
-  await deadLetters(env).keep({ letter: { ...letter, webhookIds: owed }, body });
-  return false;
+/** @param kept 1 MB of them at most. @returns how many are handed over to all that they are owed to, and gone. */
+async function redrive(env: Env, kept: readonly KeptLetter[]): Promise<number> {
+  const isRouted = ({ letter }: KeptLetter) => letter.webhookIds !== null && letter.event !== null;
+  const done = [
+    ...(await enqueue(
+      env,
+      kept.filter((each) => !isRouted(each)),
+    )),
+    ...(await handOver(env, kept.filter(isRouted))),
+  ];
+  if (done.length > 0) await deadLetters(env).deleteMany(done.map(({ letter }) => letter.id));
+  return done.length;
 }
 
-async function queued(env: Env, { letter, body }: KeptLetter): Promise<boolean> {
+/** Those that the queue took; they are received anew. */
+async function enqueue(env: Env, kept: readonly KeptLetter[]): Promise<KeptLetter[]> {
+  const taken: KeptLetter[] = [];
+  for (const each of kept) {
+    try {
+      await env.EVENTS.send(each.body.slice(), { contentType: "bytes" });
+      taken.push(each);
+    } catch (thrown) {
+      notRedriven([each], { thrown });
+    }
+  }
+  return taken;
+}
+
+/** Those that every webhook took; the others are kept for who did not. */
+async function handOver(env: Env, kept: readonly KeptLetter[]): Promise<KeptLetter[]> {
+  const shares = kept.flatMap((each) =>
+    (each.letter.webhookIds ?? []).map((webhookId) => ({ each, webhookId })),
+  );
+  const owed = new Map<KeptLetter, WebhookId[]>();
+  for (const [webhookId, share] of Map.groupBy(shares, (one) => one.webhookId)) {
+    const letters = share.map(({ each }) => each);
+    if (await isTaken(env, webhookId, letters)) continue;
+    for (const each of letters) owed.set(each, [...(owed.get(each) ?? []), webhookId]);
+  }
+  for (const [{ letter, body }, webhookIds] of owed) {
+    if (webhookIds.length === letter.webhookIds?.length) continue;
+    await deadLetters(env).keep({ letter: { ...letter, webhookIds }, body });
+  }
+  return kept.filter((each) => !owed.has(each));
+}
+
+async function isTaken(
+  env: Env,
+  webhookId: WebhookId,
+  letters: readonly KeptLetter[],
+): Promise<boolean> {
+  const deliveries = letters.flatMap(({ letter: { eventId, event }, body }) =>
+    eventId === null || event === null ? [] : [{ id: eventId, event, body }],
+  );
   try {
-    await env.EVENTS.send(body.slice(), { contentType: "bytes" });
-    return true;
+    const { status } = await subscriberOf(env, webhookId).accept({ deliveries });
+    return status === "accepted" || status === "deleted";
   } catch (thrown) {
-    logWarning("dead_letter.not_redriven", { deadLetterId: letter.id, error: errorText(thrown) });
+    notRedriven(letters, { webhookId, thrown });
     return false;
   }
 }
 
-/** Who could not take it; null where the body is no event, so that there is nothing to hand over. */
-async function stillOwed(
-  env: Env,
-  { letter, body }: KeptLetter,
-  webhookIds: readonly WebhookId[],
-): Promise<WebhookId[] | null> {
-  const { eventId, event } = letter;
-  if (eventId === null || event === null) return null;
-  const deliveries = [{ id: eventId, event, body }];
-  const owed: WebhookId[] = [];
-  for (const webhookId of webhookIds) {
-    try {
-      const { status } = await subscriberOf(env, webhookId).accept({ deliveries });
-      if (status === "full") owed.push(webhookId);
-    } catch (thrown) {
-      const error = errorText(thrown);
-      logWarning("dead_letter.not_redriven", { deadLetterId: letter.id, webhookId, error });
-      owed.push(webhookId);
-    }
-  }
-  return owed;
+function notRedriven(
+  letters: readonly KeptLetter[],
+  { webhookId = null, thrown }: { webhookId?: WebhookId | null; thrown: unknown },
+): void {
+  const deadLetterIds = letters.map(({ letter }) => letter.id);
+  logWarning("dead_letter.not_redriven", { deadLetterIds, webhookId, error: errorText(thrown) });
 }

@@ -6,22 +6,41 @@ import { shownAudit, shownDeadLetter, shownStats } from "../contract/operating";
 import { ok } from "../domain/failure";
 import { DAY_MS } from "../domain/time";
 import { listAudit } from "../operations/audit";
-import { deleteDeadLetter, listDeadLetters, redriveDeadLetter } from "../operations/dead-letters";
+import {
+  deleteDeadLetter,
+  listDeadLetters,
+  redriveDeadLetter,
+  redriveDeadLetters,
+} from "../operations/dead-letters";
 import { stats } from "../operations/stats";
 import type { ApiEnv } from "./http/auth";
 import { serve } from "./http/serve";
 
 export const operating = new Hono<ApiEnv>()
   .on(
-    ...serve(contract.listDeadLetters, async ({ query: { cursor = null, limit } }, c) => {
-      const { letters, next } = await listDeadLetters(c.env, { before: cursor, limit });
-      return ok({ data: letters.map(shownDeadLetter), next: next && formatDeadLetterCursor(next) });
-    }),
+    ...serve(
+      contract.listDeadLetters,
+      async ({ query: { cursor = null, limit, reason = null } }, c) => {
+        const { letters, next } = await listDeadLetters(c.env, { before: cursor, limit, reason });
+        return ok({
+          data: letters.map(shownDeadLetter),
+          next: next && formatDeadLetterCursor(next),
+        });
+      },
+    ),
   )
   .on(
     ...serve(contract.redriveDeadLetter, async ({ params: { id } }, c) => {
       const redriven = await redriveDeadLetter(c.env, { id, by: c.get("caller") });
       return redriven.ok ? ok({ id }) : redriven;
+    }),
+  )
+  .on(
+    ...serve(contract.redriveDeadLetters, async ({ body }, c) => {
+      const { reason = null, dryRun, cursor = null } = body;
+      const by = c.get("caller");
+      const { redriven, next } = await redriveDeadLetters(c.env, { reason, dryRun, cursor, by });
+      return ok({ redriven, next: next && formatDeadLetterCursor(next) });
     }),
   )
   .on(

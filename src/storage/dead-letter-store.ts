@@ -3,9 +3,13 @@
  *
  * | table | key | what | lifetime | growth |
  * |---|---|---|---|---|
- * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | until redriven, deleted or erased | 1 row a message |
+ * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | `RETENTION`, unless redriven, deleted or erased before | 1 row a message, at most 100,000 and 5 GB |
  */
-import { type DeadLetterReason, deadLetterReason } from "../domain/dead-letter";
+import {
+  DEAD_LETTER_REASONS,
+  type DeadLetterReason,
+  deadLetterReason,
+} from "../domain/dead-letter";
 import type { EventId, WebhookId } from "../domain/ids";
 import { webhookIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
@@ -37,23 +41,34 @@ type Row = {
   webhook_ids: string | null;
 };
 
+/** Past these the message stays in the queue. */
+const MAX_LETTERS = 100_000;
+const MAX_BYTES = 5 * 1024 ** 3;
 const COLUMNS = "id, event_id, event, email, reason, received_at, failed_at, webhook_ids";
 
 export class DeadLetterStore {
   readonly #sql: SqlStorage;
   readonly #tables: Tables;
+  #count: number | null = null;
 
   constructor(tables: Tables) {
     this.#sql = tables.sql;
     this.#tables = tables;
   }
 
-  /** A message that is given up on twice is one dead letter. */
+  /**
+   * A message that is given up on twice is one dead letter.
+   *
+   * @throws as SQLite does when the disk is full: past its bounds the store takes nothing new.
+   */
   save(letter: DeadLetter, body: Uint8Array): void {
     this.#tables.make(
       "dead_letters",
       "CREATE TABLE dead_letters (id TEXT PRIMARY KEY, event_id TEXT, event TEXT, email TEXT, reason TEXT NOT NULL, received_at INTEGER NOT NULL, failed_at INTEGER NOT NULL, webhook_ids TEXT, body BLOB NOT NULL) WITHOUT ROWID",
     );
+    const isNew = this.get(letter.id) === null;
+    const before = this.count();
+    if (isNew && this.isFull) throw new Error("database or disk is full: too many dead letters");
     this.#sql.exec(
       `INSERT OR REPLACE INTO dead_letters (${COLUMNS}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       letter.id,
@@ -66,6 +81,7 @@ export class DeadLetterStore {
       letter.webhookIds === null ? null : JSON.stringify(letter.webhookIds),
       body,
     );
+    if (isNew) this.#count = before + 1;
   }
 
   get(id: string): { letter: DeadLetter; body: Uint8Array } | null {
@@ -80,29 +96,73 @@ export class DeadLetterStore {
   }
 
   /** Newest first. */
-  list(before: DeadLetterPosition | null, limit: number): DeadLetter[] {
+  list(
+    before: DeadLetterPosition | null,
+    limit: number,
+    reason: DeadLetterReason | null = null,
+  ): DeadLetter[] {
     if (!this.#exists()) return [];
+    // What release 0.1.0 wrote reads as `unreadable`.
+    const others = DEAD_LETTER_REASONS.filter((each) => each !== "unreadable");
+    const isWanted =
+      reason === "unreadable"
+        ? "reason NOT IN (SELECT value FROM json_each(?))"
+        : "reason IN (SELECT value FROM json_each(?))";
+    const bindings =
+      reason === null ? [] : [JSON.stringify(reason === "unreadable" ? others : [reason])];
     return this.#sql
       .exec<Row>(
-        `SELECT ${COLUMNS} FROM dead_letters WHERE (failed_at, id) < (?, ?) ORDER BY failed_at DESC, id DESC LIMIT ?`,
+        `SELECT ${COLUMNS} FROM dead_letters WHERE (failed_at, id) < (?, ?)${reason === null ? "" : ` AND ${isWanted}`} ORDER BY failed_at DESC, id DESC LIMIT ?`,
         before?.failedAtMs ?? Number.MAX_SAFE_INTEGER,
         before?.id ?? "",
+        ...bindings,
         limit,
       )
       .toArray()
       .map(letterOf);
   }
 
+  /** Counted once in the object's life: it grows and shrinks through here only. */
   count(): number {
+    this.#count ??= this.#exists()
+      ? this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM dead_letters").one().n
+      : 0;
+    return this.#count;
+  }
+
+  get isFull(): boolean {
+    return this.count() >= MAX_LETTERS || this.#sql.databaseSize >= MAX_BYTES;
+  }
+
+  /** The oldest one's, Unix milliseconds; null without any. */
+  oldestFailedAtMs(): number | null {
+    if (!this.#exists()) return null;
+    return this.#sql
+      .exec<{ at: number | null }>("SELECT min(failed_at) AS at FROM dead_letters")
+      .one().at;
+  }
+
+  /** Deletes at most `limit` of those that were given up before `atMs`. How many went. */
+  deleteBefore(atMs: number, limit: number): number {
     if (!this.#exists()) return 0;
-    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM dead_letters").one().n;
+    const gone = this.#sql
+      .exec(
+        "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE failed_at < ? LIMIT ?) RETURNING id",
+        atMs,
+        limit,
+      )
+      .toArray().length;
+    this.#count = this.count() - gone;
+    return gone;
   }
 
   delete(id: string): boolean {
     if (!this.#exists()) return false;
-    return (
-      this.#sql.exec("DELETE FROM dead_letters WHERE id = ? RETURNING id", id).toArray().length > 0
-    );
+    const before = this.count();
+    const isGone =
+      this.#sql.exec("DELETE FROM dead_letters WHERE id = ? RETURNING id", id).toArray().length > 0;
+    this.#count = isGone ? before - 1 : before;
+    return isGone;
   }
 
   /** Deletes what belongs to events, or to a person. How many went. */

@@ -135,3 +135,15 @@ describe("a key that only reads", () => {
     expect(await lastDeed()).toBeUndefined();
   });
 });
+
+describe("redriving many", () => {
+  it("hands over those of a reason and says how many", async () => {
+    await keep({ id: "dl_1", reason: "not_consumed", webhookIds: null });
+    await keep({ id: "dl_2", reason: "full", webhookIds: [] });
+    const visitor = await signedIn();
+    expect(await (await visitor.get(PATH)).text()).toContain(`action="${PATH}/redrive"`);
+    const response = await visitor.post(`${PATH}/redrive`, { reason: "full" });
+    expect(leadsTo(response)).toBe(`${PATH}?done=redriven_many&count=1`);
+    expect((await store().list(null, 10)).map(({ id }) => id)).toEqual(["dl_1"]);
+  });
+});

@@ -1,17 +1,29 @@
+import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
-import { redriveDeadLetter } from "../../src/operations/dead-letters";
-import { deliverAll, newEvent, newEvents, register, subscriber, tally } from "../rig/worker/engine";
-import { clock, it, SECOND, service, startClock } from "../rig/worker/fixture";
-import { diverted, failStatements, tablesOf } from "../rig/worker/objects";
+import { redriveDeadLetter, redriveDeadLetters } from "../../src/operations/dead-letters";
+import { sweep } from "../../src/sweep";
+import {
+  deliverAll,
+  newEvent,
+  newEvents,
+  register,
+  registry,
+  subscriber,
+  tally,
+} from "../rig/worker/engine";
+import { clock, DAY, HOUR, it, SECOND, service, startClock } from "../rig/worker/fixture";
+import { diverted, failStatements, inObject, tablesOf, withVariables } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf, type Problem } from "../rig/worker/requests";
 
 type ShownLetter = { id: string; eventId: string | null; webhookIds: string[]; failedAt: string };
 type Page = { data: ShownLetter[]; next: string | null };
 
+const letterStore = () => env.DEAD_LETTER_STORE.getByName("dead-letters");
 const fail = () => Promise.reject(new Error("the object is unreachable"));
-const LAST = 21;
+/** 90 retries are behind it. */
+const LAST = 91;
 
 async function page(query = ""): Promise<Page> {
   const response = await api("GET", `/v1/dead-letters${query}`);
@@ -190,5 +202,96 @@ describe("the list of dead letters", () => {
     expect(data).toHaveLength(100);
     expect(data.every(({ webhookIds }) => webhookIds[0] === id)).toBe(true);
     expect(next).toBeNull();
+  });
+});
+
+describe("a redrive of many", () => {
+  const many = async (body?: unknown) => {
+    const response = await api("POST", "/v1/dead-letters/redrive", body);
+    expect(response.status).toBe(202);
+    return response.json<{ redriven: number; next: string | null }>();
+  };
+
+  it("hands over what can be taken, by its reason, and keeps the rest for who could not", async () => {
+    const { id } = await register();
+    const { event, letter } = await owedTo(id);
+    const other = await owedTo(id);
+    await consume([bytesOf("no event")]);
+    expect(await many({ reason: "full" })).toEqual({ redriven: 0, next: null });
+    expect(await many({ reason: "subscriber_unreachable", dryRun: true })).toEqual({
+      redriven: 2,
+      next: null,
+    });
+    expect((await page()).data).toHaveLength(3);
+    expect(await many({ reason: "subscriber_unreachable" })).toEqual({ redriven: 2, next: null });
+    expect((await page()).data.map(({ eventId }) => eventId)).toEqual([null]);
+    await deliverAll(id, clock);
+    expect(service.ids().sort()).toEqual([event.id, other.event.id].sort());
+    expect(letter.webhookIds).toEqual([id]);
+    const [line] = (await (await api("GET", "/v1/audit?limit=1")).json<{ data: object[] }>()).data;
+    expect(line).toMatchObject({
+      action: "dead_letter.redriven",
+      after: { reason: "subscriber_unreachable", deadLetters: 2 },
+    });
+  });
+
+  it("that some cannot take keeps each letter for those", async () => {
+    const [fine, dead] = [await register(), await register()];
+    const letters = [await owedTo(fine.id, dead.id), await owedTo(fine.id)];
+    const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept: fail }, [dead.id]);
+    const all = { reason: null, dryRun: false, cursor: null, by: BY };
+    expect(await redriveDeadLetters({ ...env, SUBSCRIBER }, all)).toMatchObject({ redriven: 1 });
+    expect((await page()).data).toMatchObject([
+      { id: letters[0]?.letter.id, webhookIds: [dead.id] },
+    ]);
+    expect(await tally(fine.id)).toEqual({ pending: 2 });
+    expect(await many()).toEqual({ redriven: 1, next: null });
+    expect(await tally(dead.id)).toEqual({ pending: 2 });
+  });
+
+  it("reads what release 0.1.0 wrote as unreadable", async () => {
+    await consume([bytesOf("no event")]);
+    await inObject(letterStore(), ({ storage }) => {
+      storage.sql.exec("UPDATE dead_letters SET reason = 'unreadable: invalid_json'");
+    });
+    expect((await page("?reason=unreadable")).data).toMatchObject([{ reason: "unreadable" }]);
+    expect((await page("?reason=full")).data).toEqual([]);
+    expect((await api("GET", "/v1/dead-letters?reason=given_up")).status).toBe(422);
+  });
+});
+
+describe("the store of dead letters", () => {
+  it("lets them go after RETENTION, with an alert a day before", async () => {
+    await withVariables(registry(), { ALERT_URL: "https://alerts.example.com/hook" });
+    await consume([bytesOf("no event")]);
+    clock.advance(29 * DAY - HOUR);
+    await sweep({ ...env, SILENCE_ALERT: "off" });
+    clock.advance(2 * HOUR);
+    await sweep({ ...env, SILENCE_ALERT: "off" });
+    await registry().sendAlerts();
+    const told = service.requests.map(({ body }) => new TextDecoder().decode(body));
+    expect(told.filter((text) => text.includes("expire from"))).toHaveLength(1);
+    expect((await page()).data).toHaveLength(1);
+    clock.advance(DAY);
+    await sweep({ ...env, SILENCE_ALERT: "off" });
+    expect((await page()).data).toEqual([]);
+  });
+
+  it("is full at 100,000: the message stays in the queue, and the alert says so", async () => {
+    await withVariables(registry(), { ALERT_URL: "https://alerts.example.com/hook" });
+    await consume([bytesOf("no event")]);
+    await inObject(letterStore(), ({ storage }) => {
+      storage.sql.exec(
+        "INSERT INTO dead_letters (id, reason, received_at, failed_at, body) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) SELECT 'dl_many' || i, 'full', 0, 0, x'7b' FROM n",
+      );
+    });
+    await evictDurableObject(letterStore());
+    const { acked, retried } = await consume([bytesOf("another")], { name: "late" });
+    expect([acked, retried]).toEqual([[], { late0: 12_600 }]);
+    await registry().sendAlerts();
+    const told = service.requests.map(({ body }) => new TextDecoder().decode(body));
+    expect(told.some((text) => text.includes("too many dead letters"))).toBe(true);
+    expect((await api("DELETE", "/v1/dead-letters/dl_many1")).status).toBe(204);
+    expect((await consume([bytesOf("another")], { name: "late" })).acked).toEqual(["late0"]);
   });
 });

@@ -1,18 +1,21 @@
 /** /dashboard/dead-letters: what could not be handed over, why, and what to do about it. */
 import { Hono } from "hono";
 import { formatDeadLetterCursor, parseDeadLetterCursor } from "../../contract/cursor";
-import type { DeadLetterReason } from "../../domain/dead-letter";
+import { DEAD_LETTER_REASONS, type DeadLetterReason } from "../../domain/dead-letter";
 import { MAX_RETRIES } from "../../domain/verdict";
 import type { Webhook } from "../../domain/webhook";
 import {
   deleteDeadLetter,
   listDeadLetters,
   redriveDeadLetter,
+  redriveDeadLetters,
 } from "../../operations/dead-letters";
 import { allWebhooks } from "../../operations/webhooks";
 import type { DeadLetter, DeadLetterPosition } from "../../storage/dead-letter-store";
 import { actions } from "../ui/actions";
+import { text } from "../ui/form";
 import { listPage } from "../ui/list";
+import { seeOther } from "../ui/notice";
 import {
   Action,
   DEAD_LETTERS_PATH,
@@ -38,11 +41,14 @@ export const deadLetterPages = new Hono<PageEnv>()
       region: "letters",
       parseCursor: parseDeadLetterCursor,
       find: (_, before) => lettersOf(c, before),
-      intro: () => (
-        <p class="quiet">
-          Events that were accepted and could not be handed over. They wait here, body included,
-          until somebody redrives or deletes them.
-        </p>
+      intro: (_, { letters }) => (
+        <>
+          <p class="quiet">
+            Events that were accepted and could not be handed over. They wait here, body included,
+            until somebody redrives or deletes them, or RETENTION ends.
+          </p>
+          {letters.length > 0 && <RedriveMany letters={letters} />}
+        </>
       ),
       show: ({ letters, webhooks }, { isFirstPage }) => (
         <>
@@ -54,6 +60,13 @@ export const deadLetterPages = new Hono<PageEnv>()
       ),
     }),
   )
+  .post("/redrive", async (c) => {
+    const chosen = text(await c.req.parseBody({ all: true }), "reason");
+    const reason = DEAD_LETTER_REASONS.find((each) => each === chosen) ?? null;
+    const given = { reason, dryRun: false, cursor: null, by: callerOf(c) };
+    const { redriven: count } = await redriveDeadLetters(c.env, given);
+    return seeOther(c, DEAD_LETTERS_PATH, { done: "redriven_many", count });
+  })
   .route(
     "/",
     actions<string>(
@@ -77,10 +90,34 @@ export const deadLetterPages = new Hono<PageEnv>()
   );
 
 async function lettersOf(c: PageContext, before: DeadLetterPosition | null): Promise<Letters> {
-  const { letters, next } = await listDeadLetters(c.env, { before, limit: LETTERS_PER_PAGE });
+  const { letters, next } = await listDeadLetters(c.env, {
+    before,
+    limit: LETTERS_PER_PAGE,
+    reason: null,
+  });
   const isOwed = letters.some(({ webhookIds }) => webhookIds !== null);
   const webhooks = isOwed ? await allWebhooks(c.env) : [];
   return { letters, webhooks, next: next && formatDeadLetterCursor(next) };
+}
+
+/** Up to 1,000 with each click. */
+function RedriveMany({ letters }: { letters: readonly DeadLetter[] }) {
+  if (!useViewer().mayChange) return null;
+  const reasons = [...new Set(letters.map(({ reason }) => reason))];
+  return (
+    <form method="post" action={`${DEAD_LETTERS_PATH}/redrive`} class="action">
+      <label>
+        Many at once{" "}
+        <select name="reason">
+          <option value="">whatever the reason</option>
+          {reasons.map((reason) => (
+            <option value={reason}>{reason}</option>
+          ))}
+        </select>
+      </label>{" "}
+      <button type="submit">Redrive them</button>
+    </form>
+  );
 }
 
 function None({ isFirstPage }: { isFirstPage: boolean }) {

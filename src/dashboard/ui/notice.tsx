@@ -3,7 +3,7 @@ import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
 import type { Child } from "hono/jsx";
 import { ANSWERS } from "../../contract/problem";
 import type { FailureCode } from "../../domain/failure";
-import { deliveries } from "./format";
+import { deliveries, number } from "./format";
 import { attributesOf, nameOf, type PageContext, prefixOf } from "./session";
 
 const DONE = {
@@ -26,6 +26,8 @@ const DONE = {
   discarded: (count) => `Gave up on ${deliveries(count)} that waited.`,
   erased: () => "What the event said is erased; the record of what was delivered when stays.",
   redriven: () => "The dead letter is on its way again.",
+  redriven_many: (count) =>
+    `${count === 1 ? "A dead letter is" : `${number(count)} dead letters are`} on the way again. What is still here could not be handed over, or comes with the next 1,000.`,
   dead_letter_deleted: () => "The dead letter is deleted.",
 } as const satisfies Record<string, (count: number) => string>;
 
