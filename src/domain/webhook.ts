@@ -253,18 +253,29 @@ export function rotateSecret(
   };
 }
 
-type AuditView = Record<string, unknown>;
+/** What no audit line says of a webhook: the relay's own bookkeeping, and secrets but for their number. */
+type Unaudited =
+  | "id"
+  | "version"
+  | "statusSinceMs"
+  | "relayHost"
+  | "secrets"
+  | "resumedVersion"
+  | "urlVersion"
+  | "createdAtMs"
+  | "updatedAtMs";
+type AuditView = Record<Exclude<keyof Webhook, Unaudited> | "signingSecrets", unknown>;
 
 /** What the audit log keeps of a change: of a changed webhook only what differs, and nothing secret. */
 export function auditViews(
   before: Webhook | null,
   after: Webhook | null,
-): { before: AuditView | null; after: AuditView | null } {
+): { before: Partial<AuditView> | null; after: Partial<AuditView> | null } {
   if (before === null || after === null) {
     return { before: before && auditView(before), after: after && auditView(after) };
   }
   const [old, now] = [auditView(before), auditView(after)];
-  const differs = Object.keys(now).filter(
+  const differs = (Object.keys(now) as (keyof AuditView)[]).filter(
     (field) => JSON.stringify(old[field]) !== JSON.stringify(now[field]),
   );
   const only = (view: AuditView) =>
