@@ -1,0 +1,71 @@
+/** A relay as the commands call it: its address and a key of its API. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { causeOf, Misuse } from "./command.ts";
+import { DEV_VARS, firstOf, readVars } from "./dev-vars.ts";
+import { ROOT } from "./wrangler.ts";
+
+const DEFAULT_RELAY = "http://127.0.0.1:8787";
+const ANSWER_TIMEOUT_MS = 30_000;
+
+export type Answer = {
+  status: number;
+  headers: Headers;
+  /** null when the body is no JSON object. */
+  json: Record<string, unknown> | null;
+};
+
+export type RelayApi = {
+  origin: string;
+  /** @throws an Error with a sentence when no answer comes. */
+  call: (method: string, path: string, body?: unknown) => Promise<Answer>;
+};
+
+/** @throws Misuse when the text is no address of a relay. */
+export function parseRelay(text: string = DEFAULT_RELAY): string {
+  const url = URL.parse(text);
+  if (url?.protocol !== "http:" && url?.protocol !== "https:") {
+    throw new Misuse(`--relay must be like https://my-relay.workers.dev, not "${text}".`);
+  }
+  return url.origin;
+}
+
+/** A key is never an option: other users of the machine would see it. @throws Misuse when there is none. */
+export function readApiKey(env: NodeJS.ProcessEnv = process.env): string {
+  const key = env.RELAY_API_KEY?.trim() || firstOf(readVars(join(ROOT, DEV_VARS)).API_KEYS);
+  if (key === undefined) {
+    throw new Misuse(
+      `RELAY_API_KEY must be in the environment: a key of the relay, one of its API_KEYS.`,
+    );
+  }
+  return key;
+}
+
+export function relayApi(origin: string, apiKey: string): RelayApi {
+  return {
+    origin,
+    call: async (method, path, body) => {
+      const response = await fetch(origin + path, {
+        method,
+        headers: { Authorization: `Bearer ${apiKey}`, "Content-Type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        redirect: "manual",
+        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      }).catch((thrown: unknown) => {
+        throw new Error(`${origin} cannot be reached: ${causeOf(thrown)}.`);
+      });
+      const { status, headers } = response;
+      return { status, headers, json: objectOf(await response.json().catch(() => null)) };
+    },
+  };
+}
+
+function objectOf(value: unknown): Record<string, unknown> | null {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject ? (value as Record<string, unknown>) : null;
+}
+
+/** The version of this checkout. */
+export function ownVersion(): string {
+  return JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")).version;
+}

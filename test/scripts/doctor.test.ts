@@ -1,0 +1,233 @@
+import { createServer } from "node:http";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { examine, sendSample } from "../../scripts/doctor.ts";
+import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
+import { startRelay } from "../../scripts/relay.ts";
+import { ownVersion, relayApi } from "../../scripts/relay-api.ts";
+import { runScript } from "./run.ts";
+
+const NOW_MS = Date.parse("2026-11-27T12:00:00Z");
+const API_KEY = "doctor-key-with-all-rights";
+const SECRET = "whsec_of_the_doctor";
+const WEBHOOK = {
+  id: "wh_1",
+  name: "crm",
+  url: "https://crm.example.com/?…",
+  status: "active",
+  statusReason: null,
+};
+const FIGURES = { id: "wh_1", pending: 0, undeliverable: 0, failingSince: null };
+const version = ownVersion();
+
+/** What a relay answers that is well, by path without its query. */
+const WELL: Record<string, { status?: number; json: unknown }> = {
+  "/healthz": { json: { status: "ok", version, problems: [] } },
+  "/v1/filters/test": { json: { matches: false } },
+  "/v1/webhooks": { json: { data: [WEBHOOK], next: null } },
+  "/v1/stats": {
+    json: {
+      lastEventAt: "2026-11-27T11:59:00Z",
+      webhooks: [FIGURES],
+      queues: { events: { backlog: 0, oldestAt: null } },
+      alerts: null,
+    },
+  },
+  "/v1/dead-letters": { json: { data: [], next: null } },
+};
+
+/** A relay that answers so; its clock stands at NOW_MS. */
+async function relayWith(answers: typeof WELL, nowMs = NOW_MS) {
+  const server = createServer(async (request, response) => {
+    await readBody(request);
+    const path = (request.url ?? "").replace(/\?.*/, "");
+    const { status = 200, json } = { ...WELL, ...answers }[path] ?? { status: 404, json: {} };
+    response
+      .writeHead(status, {
+        "Content-Type": "application/json",
+        Date: new Date(nowMs).toUTCString(),
+      })
+      .end(JSON.stringify(json));
+  });
+  const port = await listen(server);
+  onTestFinished(() => closeServer(server));
+  return relayApi(`http://127.0.0.1:${port}`, API_KEY);
+}
+
+async function wrongAt(answers: typeof WELL, nowMs?: number) {
+  const findings = await examine(await relayWith(answers, nowMs), () => NOW_MS);
+  return findings.filter(({ remedy }) => remedy !== null);
+}
+
+const stats = (fields: object) => ({
+  "/v1/stats": { json: { ...(WELL["/v1/stats"]?.json as object), ...fields } },
+});
+
+describe("the doctor", () => {
+  it("finds nothing wrong with a relay that is well, and says what it looked at", async () => {
+    const findings = await examine(await relayWith({}), () => NOW_MS);
+    expect(findings.filter(({ remedy }) => remedy !== null)).toEqual([]);
+    expect(findings.map(({ what }) => what).join("\n")).toMatchInlineSnapshot(`
+      "The configuration is whole
+      It runs ${version}, as this checkout
+      The clocks agree
+      The key may change things
+      The last event came 60 s ago
+      The queue events holds 0
+      crm (https://crm.example.com/?…): healthy, 0 waiting, 0 undeliverable
+      There are no dead letters"
+    `);
+  });
+
+  const faults: [name: string, answers: typeof WELL, what: string, remedy: string][] = [
+    [
+      "an address of something else",
+      { "/healthz": { json: "hello" } },
+      "not as a relay does",
+      "its address",
+    ],
+    [
+      "a bad variable",
+      {
+        "/healthz": {
+          status: 503,
+          json: { version, problems: [{ name: "RETENTION", message: "RETENTION must be …" }] },
+        },
+      },
+      "RETENTION must be",
+      "Set RETENTION",
+    ],
+    [
+      "a key that is none",
+      { "/v1/filters/test": { status: 401, json: {} } },
+      "does not know the key",
+      "RELAY_API_KEY",
+    ],
+    [
+      "silence",
+      stats({ lastEventAt: "2026-11-25T12:00:00Z" }),
+      "No event has come for 48 hours",
+      "npm run register",
+    ],
+    ["no event at all", stats({ lastEventAt: null }), "No event has come yet", "--send"],
+    [
+      "a queue that stands",
+      stats({ queues: { events: { backlog: 7, oldestAt: "2026-11-27T11:00:00Z" } } }),
+      "The queue events holds 7, the oldest for 60 minutes",
+      "wrangler tail",
+    ],
+    [
+      "alerts that are refused",
+      stats({ alerts: { refusedSince: "2026-11-27T01:00:00Z", statusCode: 404 } }),
+      "ALERT_URL answers 404",
+      "secret put ALERT_URL",
+    ],
+    [
+      "a failing webhook",
+      stats({ webhooks: [{ ...FIGURES, pending: 3, failingSince: "2026-11-27T04:12:00Z" }] }),
+      "failing since 2026-11-27T04:12:00Z, 3 waiting",
+      "/dashboard/webhooks/wh_1",
+    ],
+    [
+      "a webhook whose health says so",
+      stats({
+        webhooks: [
+          {
+            ...FIGURES,
+            health: {
+              state: "probing",
+              since: "2026-11-27T04:30:00Z",
+              pending: 9,
+              undeliverable: 0,
+            },
+          },
+        ],
+      }),
+      "probing since 2026-11-27T04:30:00Z, 9 waiting",
+      "/dashboard/webhooks/wh_1",
+    ],
+    [
+      "a disabled webhook",
+      {
+        "/v1/webhooks": {
+          json: { data: [{ ...WEBHOOK, status: "disabled", statusReason: "gone" }] },
+        },
+      },
+      "disabled (gone)",
+      "/v1/webhooks/wh_1/resume",
+    ],
+    [
+      "undeliverable ones",
+      stats({ webhooks: [{ ...FIGURES, undeliverable: 13 }] }),
+      "13 undeliverable",
+      '/v1/webhooks/wh_1/replay {"since": "…", "only": "undeliverable"}',
+    ],
+    [
+      "no webhook",
+      { "/v1/webhooks": { json: { data: [] } } },
+      "No webhook is registered",
+      "Register one",
+    ],
+    [
+      "dead letters",
+      {
+        "/v1/dead-letters": {
+          json: { data: [{ failedAt: "2026-11-27T03:00:00Z", reason: "full" }] },
+        },
+      },
+      "There are dead letters",
+      "redrive",
+    ],
+  ];
+  it.each(faults)("names %s and what mends it", async (_, answers, what, remedy) => {
+    expect(await wrongAt(answers)).toEqual([
+      { what: expect.stringContaining(what), remedy: expect.stringContaining(remedy) },
+    ]);
+  });
+
+  it("names a clock that is off", async () => {
+    expect(await wrongAt({}, NOW_MS - 240_000)).toMatchObject([
+      { what: "The clock of this machine and the relay's differ by 4 minutes" },
+    ]);
+  });
+
+  it("tells a key that only reads, and goes on", async () => {
+    expect(await wrongAt({ "/v1/filters/test": { status: 403, json: {} } })).toEqual([]);
+  });
+
+  it("says that nothing listens", async () => {
+    const relay = `http://127.0.0.1:${await freePort()}`;
+    const { exitCode, stderr } = await runScript("doctor", ["--relay", relay], {
+      env: { RELAY_API_KEY: API_KEY },
+    });
+    expect(stderr).toBe(`${relay} cannot be reached: nothing listens there, ECONNREFUSED.\n`);
+    expect(exitCode).toBe(1);
+  });
+
+  it("follows a sample event through a real relay to its journal", {
+    timeout: 180_000,
+  }, async () => {
+    const vars = {
+      API_KEYS: API_KEY,
+      LEADTERRA_SIGNING_SECRETS: SECRET,
+      ALLOW_PRIVATE_DESTINATIONS: "true",
+    };
+    const relay = await startRelay({ vars });
+    onTestFinished(relay.stop);
+    const api = relayApi(relay.url, API_KEY);
+    expect(await sendSample(api, "whsec_of_somebody_else")).toMatchObject({
+      remedy: expect.stringContaining("secret put LEADTERRA_SIGNING_SECRETS"),
+    });
+    const webhook = { url: `http://127.0.0.1:${await freePort()}/`, events: ["reply.received"] };
+    expect((await api.call("POST", "/v1/webhooks", webhook)).status).toBe(201);
+    expect(await sendSample(api, SECRET)).toMatchObject({ remedy: null });
+    const { exitCode, stdout, stderr } = await runScript(
+      "doctor",
+      ["--relay", relay.url, "--send"],
+      {
+        env: { RELAY_API_KEY: API_KEY, LEADTERRA_SIGNING_SECRETS: SECRET },
+      },
+    );
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toMatch(/A sample event was in the journal after \d+ ms/);
+  });
+});
