@@ -41,6 +41,42 @@ describeInBrowser("signing in", (rig) => {
     await page.waitForURL(target);
   });
 
+  it("ends on an open page with a word on since when it is not up to date, and the way back in", async () => {
+    const page = await rig.signedIn();
+    const notice = page.locator("#not-current");
+    expect(await notice.isVisible()).toBe(false);
+    const cookies = await page.context().cookies();
+    await page.context().clearCookies({ name: /^leadterra-relay-\d+$/ });
+    await notice.getByText(/not up to date since \d\d:\d\d/).waitFor();
+    const link = notice.getByRole("link", { name: /sign in/ });
+    expect(await link.getAttribute("href")).toBe("/dashboard/sign-in?next=%2Fdashboard");
+    // Signed in elsewhere: the page follows again by itself, and says no more.
+    await page.context().addCookies(cookies);
+    await notice.waitFor({ state: "hidden" });
+  });
+
+  it("may end while a form is filled in: the key is asked for on the way, and nothing typed is lost", async () => {
+    const page = await rig.signedIn();
+    await page.goto("/dashboard/webhooks/new");
+    await page.getByLabel("URL", { exact: true }).fill(`${rig.service.url}/kept`);
+    await page.getByLabel("Name or description").fill('Kept "as typed"');
+    await page.context().clearCookies({ name: /^leadterra-relay-\d+$/ });
+    await page.getByRole("button", { name: "Register the webhook" }).click();
+    await page.getByText("The session has ended").waitFor();
+    await page.getByLabel("API key").fill(API_KEY);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("heading", { name: "The webhook is registered" }).waitFor();
+    await page.goto("/dashboard/webhooks");
+    await page.getByRole("link", { name: 'Kept "as typed"' }).waitFor();
+  });
+
+  it("tells times in the browser's zone, from the second page on without the script", async () => {
+    const page = await rig.signedIn({ timezoneId: "Asia/Kathmandu" });
+    await page.goto("/dashboard/events");
+    await page.getByText("From (Asia/Kathmandu)").waitFor();
+    await page.getByText("Times are those of Asia/Kathmandu").waitFor();
+  });
+
   it("shows a key that only reads no form that changes anything", async () => {
     const webhook = await rig.register({ description: "CRM" });
     const eventId = await rig.relay.accept({ event: "custom.seen", data: {} });
