@@ -1,10 +1,13 @@
 /** /dashboard/audit: who changed what. */
 import { Hono } from "hono";
+import type { Child } from "hono/jsx";
+import type { Webhook } from "../domain/webhook";
 import { listAudit } from "../operations/audit";
+import { allWebhooks } from "../operations/webhooks";
 import type { AuditEntry } from "../storage/registry-store";
 import { visible } from "./ui/foreign";
 import { listPage } from "./ui/list";
-import { type Column, Empty, Facts, Table, webhookPath } from "./ui/parts";
+import { type Column, Empty, Facts, Table, WebhookLink } from "./ui/parts";
 import type { PageEnv } from "./ui/session";
 import { Time } from "./ui/time";
 
@@ -15,12 +18,16 @@ export const auditPages = new Hono<PageEnv>().get("/", (c) =>
     title: "Audit",
     path: "/dashboard/audit",
     region: "entries",
+    json: "/v1/audit",
     parseCursor: (text) => (/^\d{1,15}$/.test(text) ? Number(text) : null),
     find: async (_, before) => {
-      const { entries, next } = await listAudit(c.env, before, ENTRIES_PER_PAGE);
-      return { entries, next: next === null ? null : String(next) };
+      const [{ entries, next }, webhooks] = await Promise.all([
+        listAudit(c.env, before, ENTRIES_PER_PAGE),
+        allWebhooks(c.env),
+      ]);
+      return { entries, webhooks, next: next === null ? null : String(next) };
     },
-    show: ({ entries }) =>
+    show: ({ entries, webhooks }) =>
       entries.length === 0 ? (
         <Empty>
           <p>
@@ -28,34 +35,66 @@ export const auditPages = new Hono<PageEnv>().get("/", (c) =>
           </p>
         </Empty>
       ) : (
-        <Table label="Audit log" columns={COLUMNS} rows={entries} keyOf={({ number }) => number} />
+        <Table
+          label="Audit log"
+          columns={columnsFor(webhooks)}
+          rows={entries}
+          keyOf={({ number }) => number}
+        />
       ),
   }),
 );
 
-const COLUMNS: readonly Column<AuditEntry>[] = [
-  { head: "When", cell: ({ atMs }) => <Time ms={atMs} /> },
-  {
-    head: "Who",
-    cell: ({ key }) => (key === null ? <span class="quiet">the relay</span> : <code>{key}</code>),
-  },
-  { head: "What", cell: ({ action }) => action },
-  {
-    head: "Webhook",
-    cell: ({ webhookId }) => webhookId !== null && <a href={webhookPath(webhookId)}>{webhookId}</a>,
-  },
-  { head: "Before", cell: ({ before }) => <View view={before} /> },
-  { head: "After", cell: ({ after }) => <View view={after} /> },
-];
+function columnsFor(webhooks: readonly Webhook[]): readonly Column<AuditEntry>[] {
+  const byId = new Map<string, Webhook>(webhooks.map((webhook) => [webhook.id, webhook]));
+  return [
+    { head: "When", cell: ({ atMs }) => <Time ms={atMs} /> },
+    {
+      head: "Who",
+      cell: ({ key }) => (key === null ? <span class="quiet">the relay</span> : <code>{key}</code>),
+    },
+    { head: "What", cell: ({ action }) => action },
+    {
+      head: "Webhook",
+      cell: ({ webhookId }) => {
+        if (webhookId === null) return null;
+        const webhook = byId.get(webhookId);
+        if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
+        return (
+          <>
+            <code>{webhookId}</code> <span class="quiet">(deleted)</span>
+          </>
+        );
+      },
+    },
+    { head: "Change", cell: (entry) => <Change entry={entry} /> },
+  ];
+}
 
-function View({ view }: { view: Record<string, unknown> | null }) {
-  if (view === null || Object.keys(view).length === 0) return <span class="quiet">–</span>;
+/** What differs, each field with what it was and what it became. */
+function Change({ entry: { before, after } }: { entry: AuditEntry }) {
+  const names = Object.keys({ ...before, ...after });
+  const facts = names.flatMap((name): [string, Child][] => {
+    const [was, is] = [written(before?.[name]), written(after?.[name])];
+    // What is not set of something new is no news.
+    if (before === null && UNSET.has(is ?? "")) return [];
+    if (was === is || is === null) return was === is ? [] : [[name, <del>{was}</del>]];
+    return [[name, was === null ? <code>{is}</code> : <Both was={was} is={is} />]];
+  });
+  return facts.length === 0 ? <span class="quiet">–</span> : <Facts of={facts} />;
+}
+
+const UNSET: ReadonlySet<string> = new Set(["null", "false", "[]", "{}"]);
+
+function Both({ was, is }: { was: string; is: string }) {
   return (
-    <Facts
-      of={Object.entries(view).map(([name, value]) => [
-        name,
-        <code>{visible(JSON.stringify(value))}</code>,
-      ])}
-    />
+    <>
+      <del>{was}</del> → <code>{is}</code>
+    </>
   );
+}
+
+/** null for what is not there. */
+function written(value: unknown): string | null {
+  return value === undefined ? null : visible(JSON.stringify(value));
 }

@@ -38,6 +38,7 @@ export const deliveryPages = new Hono<PageEnv>()
       title: "Deliveries",
       path: DELIVERIES_PATH,
       region: "deliveries",
+      json: "/v1/webhooks/{id}/deliveries",
       fields: ["webhook", "status", "event", "within", "since", "until"],
       parseCursor: parsePosition,
       find: (query, before) => find(c, query, before),

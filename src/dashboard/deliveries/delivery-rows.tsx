@@ -27,7 +27,7 @@ export function DeliveryRows({ deliveries, webhooks }: DeliveryRowsProps) {
       },
       class: "breaks",
     },
-    { head: "Attempts", cell: ({ attempts }) => attempts, class: "number" },
+    { head: "Attempts", cell: ({ attempts }) => attempts, isNumber: true },
     { head: "Last outcome", cell: (delivery) => <LastOutcome delivery={delivery} /> },
     { head: "Arrived", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
     { head: "Next or end", cell: (delivery) => <NextOrEnded delivery={delivery} /> },

@@ -57,6 +57,7 @@ export const deliveryPage = new Hono<PageEnv>()
         ],
         // A finished delivery does not change by itself.
         live: delivery.status === "pending",
+        json: `/v1/webhooks/${webhook.id}/deliveries/${eventId}`,
       },
       <Delivery
         webhook={webhook}

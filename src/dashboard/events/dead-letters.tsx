@@ -39,6 +39,7 @@ export const deadLetterPages = new Hono<PageEnv>()
       title: "Dead letters",
       path: DEAD_LETTERS_PATH,
       region: "letters",
+      json: "/v1/dead-letters",
       parseCursor: parseDeadLetterCursor,
       find: (_, before) => lettersOf(c, before),
       intro: (_, { letters }) => (

@@ -1,6 +1,6 @@
 /** What an event is like, as lists and its own page say it. */
 import { Foreign } from "../ui/foreign";
-import { Badge } from "../ui/parts";
+import { Badge, EVENTS_PATH, withQuery } from "../ui/parts";
 import { Time } from "../ui/time";
 
 /** A time that a stranger gave: as one if it is one, else as it is. */
@@ -17,4 +17,20 @@ export function GivenTime({ text }: { text: string | null }) {
 
 export function Conformity({ conforms }: { conforms: boolean }) {
   return conforms ? <>yes</> : <Badge tone="warn">no</Badge>;
+}
+
+type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; none: string };
+
+/** Leads to the other events of the same lead or campaign. */
+export function SearchLink({ name, value, none }: SearchLinkProps) {
+  if (value === null) return <span class="quiet">{none}</span>;
+  return (
+    <a href={withQuery(EVENTS_PATH, { [name]: value })}>
+      <Foreign text={value} />
+    </a>
+  );
+}
+
+export function noneOf(erased: boolean): string {
+  return erased ? "erased" : "–";
 }

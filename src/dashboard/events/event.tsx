@@ -29,12 +29,11 @@ import {
   Table,
   WebhookLink,
   webhookName,
-  withQuery,
 } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
-import { Conformity, GivenTime } from "./event-parts";
+import { Conformity, GivenTime, noneOf, SearchLink } from "./event-parts";
 
 const EVENTS = ["Events", EVENTS_PATH] as const;
 /** Its deliveries come within seconds of it. */
@@ -52,7 +51,7 @@ export const eventPage = new Hono<PageEnv>()
       deliveries.some(({ status }) => status === "pending");
     return page(
       c,
-      { title: event.event, trail: [EVENTS], live },
+      { title: event.event, trail: [EVENTS], live, json: `/v1/events/${event.id}` },
       <Event whole={whole} parsed={parsed?.ok ? parsed.value : null} />,
     );
   })
@@ -166,7 +165,7 @@ function EventFacts({ event }: { event: JournalEvent }) {
         ],
         ["Received", <Time ms={receivedAtMs} />],
         ["Sent by Leadterra", <GivenTime text={timestamp} />],
-        ["Lead", <SearchLink name="email" value={email} none={erased ? "erased" : "–"} />],
+        ["Lead", <SearchLink name="email" value={email} none={noneOf(erased)} />],
         ["Campaign", <SearchLink name="campaignId" value={campaignId} none="–" />],
         ["Size", sizeOf(size)],
         [
@@ -178,18 +177,6 @@ function EventFacts({ event }: { event: JournalEvent }) {
         ],
       ]}
     />
-  );
-}
-
-type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; none: string };
-
-/** Leads to the other events of the same lead or campaign. */
-function SearchLink({ name, value, none }: SearchLinkProps) {
-  if (value === null) return <span class="quiet">{none}</span>;
-  return (
-    <a href={withQuery(EVENTS_PATH, { [name]: value })}>
-      <Foreign text={value} />
-    </a>
   );
 }
 
@@ -295,8 +282,10 @@ function WhyNot({ webhook, event, parsed }: WhyNotProps) {
   );
 }
 
-/** Every webhook can be given it; those that it matched are ticked. */
-function SendAgain({ whole: { event, webhooks } }: { whole: WholeEvent }) {
+/** Every webhook can be given it; those that it matched and that do not have it are ticked. */
+function SendAgain({ whole: { event, webhooks, deliveries } }: { whole: WholeEvent }) {
+  const isDelivered = ({ id }: Webhook) =>
+    deliveries.some(({ webhookId, status }) => webhookId === id && status === "delivered");
   return (
     <details class="panel">
       <summary>Send it again…</summary>
@@ -309,12 +298,13 @@ function SendAgain({ whole: { event, webhooks } }: { whole: WholeEvent }) {
                 type="checkbox"
                 name="webhook"
                 value={webhook.id}
-                checked={event.webhookIds.includes(webhook.id)}
+                checked={event.webhookIds.includes(webhook.id) && !isDelivered(webhook)}
               />{" "}
               <bdi>{webhookName(webhook)}</bdi>
               {!event.webhookIds.includes(webhook.id) && (
                 <span class="quiet"> – did not ask for it</span>
               )}
+              {isDelivered(webhook) && <span class="quiet"> – has it</span>}
             </label>
           ))}
           <small>It comes with the same id, so a service that had it can tell.</small>

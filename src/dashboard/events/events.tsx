@@ -8,8 +8,7 @@ import { type EventFilter, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
 import type { JournalEvent } from "../../storage/journal-store";
 import { type Progress, progressOf } from "../overview/first-steps";
-import { Foreign } from "../ui/foreign";
-import { count, sizeOf } from "../ui/format";
+import { count } from "../ui/format";
 import { EventNameField, listPage, type Query, Search, SearchField } from "../ui/list";
 import { page } from "../ui/page";
 import { Badge, type Column, Empty, EVENTS_PATH, eventPath, Table } from "../ui/parts";
@@ -17,7 +16,7 @@ import type { PageContext, PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
-import { Conformity, GivenTime } from "./event-parts";
+import { GivenTime, noneOf, SearchLink } from "./event-parts";
 import { FirstEvent } from "./first-event";
 
 const EVENTS_PER_PAGE = 50;
@@ -37,6 +36,7 @@ export const eventPages = new Hono<PageEnv>()
       title: "Events",
       path: EVENTS_PATH,
       region: "events",
+      json: "/v1/events",
       fields: ["event", "email", "campaignId", "within", "since", "until"],
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
@@ -158,31 +158,33 @@ function List({ events, isWhole }: { events: readonly JournalEvent[]; isWhole: b
 const COLUMNS: readonly Column<JournalEvent>[] = [
   {
     head: "Event",
-    cell: ({ id, event }) => (
-      <a class="named" href={eventPath(id)}>
-        {event}
-        <br />
-        <code>{id}</code>
-      </a>
+    cell: ({ id, event, conforms }) => (
+      <>
+        <a class="named" href={eventPath(id)}>
+          {event}
+          <br />
+          <code>{id}</code>
+        </a>
+        {!conforms && (
+          <>
+            {" "}
+            <Badge tone="warn">not as documented</Badge>
+          </>
+        )}
+      </>
     ),
+  },
+  {
+    head: "Lead",
+    cell: ({ email, erased }) => <SearchLink name="email" value={email} none={noneOf(erased)} />,
   },
   { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
   { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length) },
   {
     head: "Campaign",
-    cell: ({ campaignId }) => (
-      <code>
-        <Foreign text={campaignId ?? "–"} />
-      </code>
-    ),
+    cell: ({ campaignId }) => <SearchLink name="campaignId" value={campaignId} none="–" />,
   },
   { head: "Sent by Leadterra", cell: ({ timestamp }) => <GivenTime text={timestamp} /> },
-  {
-    head: "Size",
-    cell: ({ erased, size }) => (erased ? "erased" : sizeOf(size)),
-    class: "number",
-  },
-  { head: "As documented", cell: ({ conforms }) => <Conformity conforms={conforms} /> },
 ];
 
 /** An event that nobody gets stands out: somebody may be missing it. */

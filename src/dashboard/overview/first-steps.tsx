@@ -31,12 +31,17 @@ export function progressOf(
 export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress) {
   const { mayChange } = useViewer();
   const url = origin + INGEST_PATH;
+  const isLaptop = !origin.startsWith("https:");
   return (
     <section class="panel steps" aria-labelledby="first-steps-title">
       <h2 id="first-steps-title">To the first event</h2>
       <ol>
         <Step title="Connect Leadterra" isDone={hasEvent}>
-          <p>At Leadterra, register this address for the events that you want:</p>
+          <p>
+            {isLaptop
+              ? "Leadterra reaches an address on the internet only: on this machine events are sent by hand, to this address."
+              : "At Leadterra, register this address for the events that you want:"}
+          </p>
           <p class="actions">
             <code>{url}</code> <Copy text={url}>Copy the address</Copy>
           </p>
@@ -44,7 +49,20 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
             {hasSecret
               ? "A signing secret is configured; it must be the one that Leadterra answered with."
               : "Put the signing secret that it answers with into LEADTERRA_SIGNING_SECRETS: without one no event is accepted."}{" "}
-            One command does both: <code>npm run register -- --relay {origin}</code>
+            {isLaptop ? (
+              <>
+                <code>npm run leadterra -- send</code> signs and sends one.
+              </>
+            ) : (
+              <>
+                One command does both: <code>npm run register -- --relay {origin}</code>
+              </>
+            )}
+          </p>
+          <p class="quiet">
+            An event that is answered 401 <code>invalid_signature</code> was signed with another
+            secret: the sender's log has the answer, and the relay's log the line{" "}
+            <code>request.failed</code>. Nothing of it shows up here.
           </p>
         </Step>
         <Step title="Register a webhook" isDone={hasWebhook}>
@@ -64,10 +82,7 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
               registered later can be given what it missed.
             </p>
           ) : (
-            <p>
-              It shows up here by itself within seconds. On a laptop{" "}
-              <code>npm run leadterra -- send</code> sends a signed one.
-            </p>
+            <p>It shows up here by itself within seconds.</p>
           )}
         </Step>
       </ol>

@@ -10,7 +10,6 @@ import { Chart } from "../ui/chart";
 import { count, deliveries, duration, number, share } from "../ui/format";
 import { page } from "../ui/page";
 import {
-  Badge,
   type Column,
   DEAD_LETTERS_PATH,
   Empty,
@@ -40,7 +39,11 @@ const SAME_MOMENT_MS = 1_000;
 export const overview = new Hono<PageEnv>().get("/", async (c) => {
   const over = parsePeriod(c.req.query("over"));
   const look = await lookAt(c, over);
-  return page(c, { title: "Overview", live: true }, <Overview look={look} over={over} />);
+  return page(
+    c,
+    { title: "Overview", live: true, json: "/v1/stats" },
+    <Overview look={look} over={over} />,
+  );
 });
 
 /** All that the page is made of. */
@@ -261,14 +264,9 @@ const WEBHOOK_COLUMNS: readonly Column<Watched>[] = [
   { head: "Webhook", cell: ({ webhook }) => <WebhookLink webhook={webhook} />, isHeader: true },
   {
     head: "Status",
-    cell: (each) =>
-      isFailing(each) ? (
-        <Badge tone="bad">failing</Badge>
-      ) : (
-        <WebhookStatus webhook={each.webhook} />
-      ),
+    cell: (each) => <WebhookStatus webhook={each.webhook} isFailing={isFailing(each)} />,
   },
-  { head: "Waiting", cell: ({ stats }) => number(stats.pending), class: "number" },
+  { head: "Waiting", cell: ({ stats }) => number(stats.pending), isNumber: true },
   {
     head: "Delivered",
     cell: ({ stats: { delivered, undeliverable } }) => (
@@ -277,10 +275,10 @@ const WEBHOOK_COLUMNS: readonly Column<Watched>[] = [
         {undeliverable > 0 && <small class="wrong"> {number(undeliverable)} given up</small>}
       </>
     ),
-    class: "number",
+    isNumber: true,
   },
-  { head: "Success", cell: ({ stats }) => share(stats.successRate), class: "number" },
-  { head: "Answer in", cell: ({ stats }) => duration(stats.latencyMs.p50), class: "number" },
+  { head: "Success", cell: ({ stats }) => share(stats.successRate), isNumber: true },
+  { head: "Answer in", cell: ({ stats }) => duration(stats.latencyMs.p50), isNumber: true },
   { head: "Failing since", cell: ({ stats }) => <Time ms={stats.failingSinceMs} /> },
 ];
 

@@ -10,6 +10,8 @@ const GAP = 0.25;
 /** Room for the numbers at the side and below. */
 const LEFT = 40;
 const BOTTOM = 18;
+/** Times along the axis. */
+const MARKS = 6;
 
 /**
  * @param steps oldest first, of equal length.
@@ -44,9 +46,20 @@ export function Chart({
         aria-label={`${label}. ${summary(steps, showsEvents)}`}
       >
         <line class="axis" x1={LEFT} x2={WIDTH} y1={floor} y2={floor} />
-        <text class="tick" x={LEFT - 6} y={floor - heightOf(highest) + 4} text-anchor="end">
-          {short(highest)}
-        </text>
+        {[highest / 2, highest].map((value) => (
+          <>
+            <line
+              class="grid"
+              x1={LEFT}
+              x2={WIDTH}
+              y1={floor - heightOf(value)}
+              y2={floor - heightOf(value)}
+            />
+            <text class="tick" x={LEFT - 6} y={floor - heightOf(value) + 4} text-anchor="end">
+              {short(value)}
+            </text>
+          </>
+        ))}
         <text class="tick" x={LEFT - 6} y={floor} text-anchor="end">
           0
         </text>
@@ -85,7 +98,7 @@ export function Chart({
             </g>
           );
         })}
-        <Ends steps={steps} zone={zone} />
+        <Hours steps={steps} zone={zone} />
       </svg>
       <figcaption>
         {showsEvents && <span class="key events">events in</span>}
@@ -96,16 +109,21 @@ export function Chart({
   );
 }
 
-function Ends({ steps, zone }: { steps: readonly Step[]; zone: string }) {
-  const [first, last] = [steps[0], steps.at(-1)];
-  if (first === undefined || last === undefined) return null;
+/** Where a bar begins: a few times along the axis, and now at its end. */
+function Hours({ steps, zone }: { steps: readonly Step[]; zone: string }) {
+  const width = (WIDTH - LEFT) / Math.max(1, steps.length);
+  const every = Math.max(1, Math.ceil(steps.length / MARKS));
+  const marked = steps.flatMap((step, index) => (index % every === 0 ? [{ ...step, index }] : []));
   return (
     <>
-      <text class="tick" x={LEFT} y={HEIGHT - 4}>
-        {shortTime(first.atMs, zone)}
-      </text>
+      {marked.map(({ atMs, index }) => (
+        <text class="tick" x={LEFT + index * width} y={HEIGHT - 4}>
+          {shortTime(atMs, zone)}
+        </text>
+      ))}
+      <line class="now" x1={WIDTH} x2={WIDTH} y1={0} y2={HEIGHT - BOTTOM} />
       <text class="tick" x={WIDTH} y={HEIGHT - 4} text-anchor="end">
-        {shortTime(last.atMs, zone)}
+        now
       </text>
     </>
   );

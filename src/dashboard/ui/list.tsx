@@ -13,6 +13,8 @@ type ListPage<Cursor, Found extends { next: string | null }> = {
   path: string;
   /** The region that follows what happens, while the first page is looked at. */
   region: string;
+  /** Where the API has it. */
+  json: string;
   /** What the list may be asked with; other parameters are not part of it. */
   fields?: readonly string[];
   /** null for what is no cursor of this list. */
@@ -26,7 +28,17 @@ type ListPage<Cursor, Found extends { next: string | null }> = {
 
 export async function listPage<Cursor, Found extends { next: string | null }>(
   c: PageContext,
-  { title, path, region, fields = [], parseCursor, find, intro, show }: ListPage<Cursor, Found>,
+  {
+    title,
+    path,
+    region,
+    json,
+    fields = [],
+    parseCursor,
+    find,
+    intro,
+    show,
+  }: ListPage<Cursor, Found>,
 ): Promise<Response> {
   const given = c.req.query();
   const query = Object.fromEntries(
@@ -40,7 +52,7 @@ export async function listPage<Cursor, Found extends { next: string | null }>(
   const address = withQuery(path, isFirstPage ? query : { ...query, cursor });
   return page(
     c,
-    { title, live: isFirstPage },
+    { title, live: isFirstPage, json },
     <>
       {intro?.(query, found)}
       <div id={region} data-live>

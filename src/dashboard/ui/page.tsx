@@ -28,6 +28,8 @@ export type PageOptions = {
   status?: ContentfulStatusCode;
   /** Regions marked with `data-live` and an id follow what happens, while somebody looks. */
   live?: boolean;
+  /** Where the API has what the page shows. */
+  json?: string;
   /** `<meta http-equiv="refresh">`. */
   refresh?: string;
 };
@@ -38,7 +40,7 @@ export async function page(
   options: PageOptions,
   content: Child,
 ): Promise<Response> {
-  const { title, trail = [], status = 200, live = false, refresh } = options;
+  const { title, trail = [], status = 200, live = false, refresh, json } = options;
   const session = c.get("session") ?? null;
   const viewer = { zone: c.get("zone") ?? "UTC", mayChange: mayChange(c), nowMs: Date.now() };
   const notice = await takeNotice(c);
@@ -78,6 +80,12 @@ export async function page(
         </main>
         <footer class="quiet">
           Leadterra Relay {VERSION} · <a href="/docs">API</a>
+          {json !== undefined && (
+            <>
+              {" "}
+              · as JSON: <code>GET {json}</code>
+            </>
+          )}
           {session !== null && ` · Times are those of ${viewer.zone}`}
         </footer>
       </body>
@@ -157,8 +165,8 @@ function Header({ path, session }: HeaderProps) {
             ))}
           </nav>
           <form method="post" action="/dashboard/sign-out" class="who">
-            <span class="quiet" title="The fingerprint of your API key, as in the audit log">
-              {session.caller.key}
+            <span class="quiet" title="The fingerprint of your API key: the audit log calls you so">
+              key {session.caller.key}
               {session.scope === "read" && " · read only"}
             </span>
             <button type="submit" class="plain">

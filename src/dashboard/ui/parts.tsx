@@ -8,16 +8,19 @@ import { beginning, visible } from "./foreign";
 /** A line of a page, and two of a column. */
 const MAX_NAME_CHARACTERS = 80;
 
-const REASONS = {
-  gone: "disabled: it answered 410 Gone",
-  failing: "disabled: failing for five days",
-} as const;
+const REASONS = { gone: "it answered 410 Gone", failing: "failing for five days" } as const;
 
-/** `active`, `paused`, or why it is disabled. */
-export function WebhookStatus({ webhook }: { webhook: Webhook }) {
+/** `active`, `failing`, `paused` or `disabled`, and why. */
+export function WebhookStatus({ webhook, isFailing }: { webhook: Webhook; isFailing: boolean }) {
   const { status, statusReason } = webhook;
+  if (isFailing) return <Badge tone="bad">failing</Badge>;
   const tone = status === "active" ? "good" : status === "paused" ? "warn" : "bad";
-  return <Badge tone={tone}>{statusReason === null ? status : REASONS[statusReason]}</Badge>;
+  return (
+    <>
+      <Badge tone={tone}>{status}</Badge>
+      {statusReason !== null && <small class="below">{REASONS[statusReason]}</small>}
+    </>
+  );
 }
 
 const TONES: Record<DeliveryStatus, Tone> = {
@@ -96,6 +99,8 @@ export type Column<Row> = {
   class?: string | ((row: Row) => string);
   /** The cell names its row. */
   isHeader?: boolean;
+  /** Set to the right, with its heading. */
+  isNumber?: boolean;
 };
 
 type TableProps<Row> = {
@@ -113,8 +118,10 @@ export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
       <table>
         <thead>
           <tr>
-            {columns.map(({ head }) => (
-              <th scope="col">{head}</th>
+            {columns.map((column) => (
+              <th scope="col">
+                {isNumeric(column) ? <span class="right">{column.head}</span> : column.head}
+              </th>
             ))}
           </tr>
         </thead>
@@ -132,10 +139,19 @@ export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
   );
 }
 
+function isNumeric<Row>({ isNumber = false }: Column<Row>): boolean {
+  return isNumber;
+}
+
 function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {
-  const { cell, isHeader = false } = column;
-  const name = typeof column.class === "function" ? column.class(row) : column.class;
-  const attributes = name === undefined || name === "" ? {} : { class: name };
+  const { head, cell, isHeader = false } = column;
+  const given = typeof column.class === "function" ? column.class(row) : column.class;
+  const name = [isNumeric(column) && "number", given].filter(Boolean).join(" ");
+  const attributes = {
+    ...(name !== "" && { class: name }),
+    // On a narrow screen a row is a card, and each cell says what it is.
+    ...(typeof head === "string" && !isHeader && { "data-label": head }),
+  };
   return isHeader ? (
     <th scope="row" {...attributes}>
       {cell(row)}

@@ -1,8 +1,9 @@
 /** What events and a filter would let through, tried on the latest events while one types. */
 import { Hono } from "hono";
 import { filterSchema } from "../../contract/webhooks";
+import { EVENT_TYPES, exampleEvent, type JsonObject } from "../../domain/event";
 import type { FieldError, Result } from "../../domain/failure";
-import type { Filter } from "../../domain/filter";
+import { type Filter, valuesOf } from "../../domain/filter";
 import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
 import type { Route } from "../../domain/webhook";
@@ -69,14 +70,8 @@ function Tried({ route, latest }: TriedProps) {
   if (route.events.length === 0) {
     return <p role="status">Without an event ticked or named, it would get nothing.</p>;
   }
-  if (latest.length === 0) {
-    return (
-      <p role="status" class="quiet">
-        No event came in within the last week, so there is nothing to try this on yet.
-      </p>
-    );
-  }
-  const tried = latest.map(({ event, envelope }) => ({
+  const isTriedOnExamples = latest.length === 0;
+  const tried = (isTriedOnExamples ? examples() : latest).map(({ event, envelope }) => ({
     event,
     miss: explainMiss(route, { name: event.event, envelope }),
   }));
@@ -84,8 +79,12 @@ function Tried({ route, latest }: TriedProps) {
   return (
     <>
       <p role="status">
-        Of the latest {count(latest.length, "event")} it would get <strong>{got}</strong>.
+        {isTriedOnExamples
+          ? `No event came in within the last week. Of the ${tried.length} documented examples`
+          : `Of the latest ${count(tried.length, "event")}`}{" "}
+        it would get <strong>{got}</strong>.
       </p>
+      <UnknownPaths filter={route.filter} latest={latest} />
       <Table
         label="The latest events and what would become of them"
         columns={COLUMNS}
@@ -95,8 +94,48 @@ function Tried({ route, latest }: TriedProps) {
   );
 }
 
+/** A path that no event has is most often a slip of the pen. */
+function UnknownPaths({ filter, latest }: { filter: Filter | null; latest: readonly ReadEvent[] }) {
+  const known = [...latest, ...examples()].map(({ envelope }) => envelope);
+  const unknown = pathsIn(filter).filter((path) =>
+    known.every((envelope) => valuesOf(path, envelope).length === 0),
+  );
+  if (unknown.length === 0) return null;
+  return (
+    <p class="wrong">
+      {unknown.map((path, index) => (
+        <>
+          {index > 0 && ", "}
+          <code>{path}</code>
+        </>
+      ))}
+      : none of these events, and no documented one, has such a field.
+    </p>
+  );
+}
+
+function pathsIn(filter: Filter | null): string[] {
+  const paths = Object.entries(filter ?? {}).flatMap(([name, value]) =>
+    name.startsWith("$") ? (value as readonly Filter[]).flatMap(pathsIn) : [name],
+  );
+  return [...new Set(paths)];
+}
+
+type TriedEvent = {
+  event: { id: string | null; event: string; receivedAtMs: number | null };
+  envelope: JsonObject;
+};
+
+/** The documented events, as far as a filter can be tried on them. */
+function examples(): TriedEvent[] {
+  return Object.keys(EVENT_TYPES).map((event) => ({
+    event: { id: null, event, receivedAtMs: null },
+    envelope: exampleEvent(event, Date.now()),
+  }));
+}
+
 /** `miss` says why the event would not be sent; null when it would. */
-const COLUMNS: readonly Column<{ event: ReadEvent["event"]; miss: string | null }>[] = [
+const COLUMNS: readonly Column<{ event: TriedEvent["event"]; miss: string | null }>[] = [
   {
     head: "Gets it?",
     cell: ({ miss }) =>
@@ -106,7 +145,7 @@ const COLUMNS: readonly Column<{ event: ReadEvent["event"]; miss: string | null 
     head: "Event",
     cell: ({ event: { id, event }, miss }) => (
       <>
-        <a href={eventPath(id)}>{event}</a>
+        {id === null ? event : <a href={eventPath(id)}>{event}</a>}
         {miss !== null && (
           <small class="below">
             <Foreign text={miss} />

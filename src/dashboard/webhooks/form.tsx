@@ -163,7 +163,7 @@ function Events({ typed, errors }: FormProps) {
       <Wrong field="events" errors={errors} />
       <label class="inline">
         <input
-          type="checkbox"
+          type="radio"
           name="events"
           value={ALL_EVENTS}
           checked={isAsked(ALL_EVENTS)}
@@ -171,29 +171,33 @@ function Events({ typed, errors }: FormProps) {
         />
         <span>
           <strong>Every event</strong>{" "}
-          <small id="every-event">
-            also kinds that Leadterra adds later; then nothing below matters
-          </small>
+          <small id="every-event">also kinds that Leadterra adds later</small>
         </span>
       </label>
-      {Object.entries(EVENT_TYPES).map(([name, { description }]) => (
-        <label class="inline">
-          <input type="checkbox" name="events" value={name} checked={isAsked(name)} />
-          <span>
-            <code>{name}</code> <small>{description}</small>
-          </span>
-        </label>
-      ))}
-      <label>
-        Other events, by name
-        <input
-          type="text"
-          name="names"
-          value={typed.names}
-          {...VERBATIM}
-          placeholder="link.clicked message.opened"
-        />
+      <label class="inline">
+        <input type="radio" name="events" value="" checked={!isAsked(ALL_EVENTS)} />
+        <strong>Only these</strong>
       </label>
+      <div class="only-these">
+        {Object.entries(EVENT_TYPES).map(([name, { description }]) => (
+          <label class="inline">
+            <input type="checkbox" name="events" value={name} checked={isAsked(name)} />
+            <span>
+              <code>{name}</code> <small>{description}</small>
+            </span>
+          </label>
+        ))}
+        <label>
+          Other events, by name
+          <input
+            type="text"
+            name="names"
+            value={typed.names}
+            {...VERBATIM}
+            placeholder="link.clicked message.opened"
+          />
+        </label>
+      </div>
     </fieldset>
   );
 }

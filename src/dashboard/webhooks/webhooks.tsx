@@ -50,7 +50,7 @@ export const webhookPages = new Hono<PageEnv>()
     const watched = await watchAll(c);
     return page(
       c,
-      { title: "Webhooks", live: true },
+      { title: "Webhooks", live: true, json: "/v1/webhooks" },
       <>
         {mayChange(c) && (
           <p class="actions">
@@ -71,7 +71,12 @@ export const webhookPages = new Hono<PageEnv>()
     const condition = await conditionOf(c, webhook);
     return page(
       c,
-      { title: webhookName(webhook), trail: [["Webhooks", WEBHOOKS_PATH]], live: true },
+      {
+        title: webhookName(webhook),
+        trail: [["Webhooks", WEBHOOKS_PATH]],
+        live: true,
+        json: `/v1/webhooks/${webhook.id}`,
+      },
       <Whole condition={condition} />,
     );
   });
@@ -138,7 +143,7 @@ function List({ watched }: { watched: readonly Watched[] }) {
 }
 
 function numeric(head: string, cell: Column<Watched>["cell"]): Column<Watched> {
-  return { head: <span class="right">{head}</span>, cell, class: "number" };
+  return { head, cell, isNumber: true };
 }
 
 const COLUMNS: readonly Column<Watched>[] = [
@@ -157,7 +162,7 @@ const COLUMNS: readonly Column<Watched>[] = [
     head: "Status",
     cell: (each) => (
       <>
-        <WebhookStatus webhook={each.webhook} />
+        <WebhookStatus webhook={each.webhook} isFailing={isFailing(each)} />
         {isFailing(each) && (
           <small class="wrong below">
             first failed <Time ms={each.stats.failingSinceMs} />
@@ -171,7 +176,7 @@ const COLUMNS: readonly Column<Watched>[] = [
   numeric("Delivered", ({ stats }) => number(stats.delivered)),
   {
     ...numeric("Undeliverable", ({ stats }) => number(stats.undeliverable)),
-    class: ({ stats }) => (stats.undeliverable > 0 ? "number wrong" : "number"),
+    class: ({ stats }) => (stats.undeliverable > 0 ? "wrong" : ""),
   },
   numeric("Success", ({ stats }) => share(stats.successRate)),
   numeric("p95", ({ stats }) => duration(stats.latencyMs.p95)),
@@ -264,7 +269,7 @@ const LATEST_COLUMNS: readonly Column<DeliveryView>[] = [
     isHeader: true,
   },
   { head: "Status", cell: ({ status }) => <DeliveryBadge status={status} /> },
-  { head: "Attempts", cell: ({ attempts }) => attempts },
+  { head: "Attempts", cell: ({ attempts }) => attempts, isNumber: true },
   { head: "Last answer", cell: (delivery) => <LastOutcome delivery={delivery} /> },
   { head: "Arrived", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
   {
