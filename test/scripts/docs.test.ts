@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { scripts } from "../../package.json";
+import { components } from "../../public/openapi.json";
 import { ROOT } from "../../scripts/wrangler.ts";
 
 const PAGES = ["", "docs"].flatMap((folder) =>
@@ -64,4 +65,29 @@ describe.each(PAGES)("%s", (page) => {
   it("speaks of the project alone", () => {
     expect(textOf(page)).not.toMatch(/§|\bTODO\b/);
   });
+});
+
+describe("docs/contract.md", () => {
+  const contract = textOf("docs/contract.md");
+  const { Webhook, Delivery, Event, ProblemCode, WaitingFor, DeadLetterReason } =
+    components.schemas;
+
+  it.each([
+    ["field of a webhook", Object.keys(Webhook.properties)],
+    ["field of a delivery", Object.keys(Delivery.properties)],
+    ["field of an event", Object.keys(Event.properties)],
+    ["code of a problem", ProblemCode.enum],
+    ["thing to wait for", WaitingFor.enum],
+    ["reason of a dead letter", DeadLetterReason.enum],
+  ])("says every %s that there is", (_, words) => {
+    const missing = words.filter((word) => !new RegExp(`\\b${word}\\b`).test(contract));
+    expect(missing).toEqual([]);
+  });
+});
+
+it("names every variable of the configuration in README", () => {
+  const named = textOf("src/config.ts").matchAll(/^ {2}\| "([A-Z_]+)"/gm);
+  const names = [...named].map(([, name = ""]) => name);
+  expect(names).toContain("RETENTION");
+  expect(names.filter((name) => !textOf("README.md").includes(`\`${name}\``))).toEqual([]);
 });
