@@ -1,7 +1,8 @@
 /** How the scripts run wrangler: the project's own, on the Node that runs the script. */
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 
 /** The project. */
 export const ROOT = resolve(import.meta.dirname, "..");
@@ -28,9 +29,16 @@ type WranglerOptions = Pick<SpawnOptions, "stdio" | "detached"> & {
   preload?: readonly string[];
 };
 
-/** The folder of a package, wherever Node finds it from here: a workspace hoists it above the project. */
-export function folderOfPackage(name: string): string {
-  return dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
+/**
+ * The folder of a package, wherever Node finds it from a folder: a workspace hoists it above the project.
+ * @throws when it is not installed.
+ */
+export function folderOfPackage(name: string, from: string = ROOT): string {
+  const places = createRequire(join(from, "package.json")).resolve.paths(name) ?? [];
+  const folders = places.map((place) => join(place, name));
+  const found = folders.find((folder) => existsSync(join(folder, "package.json")));
+  if (found === undefined) throw new Error(`The package ${name} is not installed.`);
+  return found;
 }
 
 /** Starts wrangler in the project's root. */
