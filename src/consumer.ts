@@ -14,7 +14,7 @@ import {
   newerDataAlert,
 } from "./domain/alert";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
-import type { WebhookId } from "./domain/ids";
+import type { EventId, WebhookId } from "./domain/ids";
 import { NewerDataError } from "./domain/newer-data";
 import { journalName } from "./domain/placement";
 import { type Fate, KEEP_AGAIN_SECONDS, type Keep, verdictOn } from "./domain/verdict";
@@ -36,7 +36,13 @@ type Item = { message: QueueMessage; body: Uint8Array; event: RelayEvent | null 
 type Readable = Item & { event: RelayEvent };
 
 /** One batch under way: what happened to its messages so far, and what people are told afterwards. */
-type Round = { env: Env; fates: Map<Item, Fate>; alerts: Map<string, AlertText> };
+type Round = {
+  env: Env;
+  fates: Map<Item, Fate>;
+  alerts: Map<string, AlertText>;
+  /** Events that were erased by their id before they came: recorded, and for nobody. */
+  erased: ReadonlySet<EventId>;
+};
 
 /** @param context alerts leave with it, after the batch. */
 export async function consume(
@@ -45,7 +51,7 @@ export async function consume(
   context: Pick<ExecutionContext, "waitUntil">,
 ): Promise<void> {
   const items = await Promise.all(batch.messages.map(readMessage));
-  const round: Round = { env, fates: new Map(), alerts: new Map() };
+  const round: Round = { env, fates: new Map(), alerts: new Map(), erased: new Set() };
   const readable = items.filter(isReadable);
   if (batch.queue === configOf(env).deadLetterQueue) {
     for (const item of readable) round.fates.set(item, { kind: "not_consumed" });
@@ -149,27 +155,36 @@ type Table = ReturnType<typeof compileRoutes>;
 /** The table of this isolate; the Registry is asked with every batch whether it is still the current one. */
 let known: { version: number; table: Table } | null = null;
 
-async function routingTable(env: Env): Promise<Table> {
+/** The table, and which of the events were erased before they came. */
+async function routingOf(
+  items: readonly Readable[],
+  env: Env,
+): Promise<{ table: Table; erased: ReadonlySet<EventId> }> {
   // Batches run side by side: the answer is about the table that was asked with, whatever `known` is by then.
   const held = known;
-  const answer = await inTime(registry(env).routing(held?.version ?? null), CALL_TIMEOUT_MS);
-  if (answer.routes === null) return held?.table ?? { routes: [], broken: [] };
+  const ids = items.map(({ event }) => event.id);
+  const answer = await inTime(registry(env).routing(held?.version ?? null, ids), CALL_TIMEOUT_MS);
+  const erased = new Set(answer.erased);
+  if (answer.routes === null) return { table: held?.table ?? { routes: [], broken: [] }, erased };
   const table = compileRoutes(answer.routes);
   known = { version: answer.version, table };
-  return table;
+  return { table, erased };
 }
 
 async function route(items: readonly Readable[], round: Round): Promise<void> {
-  let table: Table;
+  let routing: Awaited<ReturnType<typeof routingOf>>;
   try {
-    table = await routingTable(round.env);
+    routing = await routingOf(items, round.env);
   } catch (thrown) {
     notRouted(items, { reason: "registry_unreachable", thrown }, round);
     return;
   }
-  const { routes, broken } = table;
+  const { routes, broken } = routing.table;
+  round.erased = routing.erased;
   for (const { id } of broken) addAlert(brokenRouteAlert(id), round);
-  const doubtful = items.filter(({ event }) => broken.some((each) => each.wants(event)));
+  const doubtful = items.filter(
+    ({ event }) => !round.erased.has(event.id) && broken.some((each) => each.wants(event)),
+  );
   const clear = items.filter((item) => !doubtful.includes(item));
   const halfRouted = doubtful.map((item) => ({ item, webhookIds: wantedBy(routes, item) }));
   await handOver([...(await record(clear, routes, round)), ...halfRouted], round);
@@ -204,7 +219,10 @@ async function record(
   routes: readonly CompiledRoute[],
   round: Round,
 ): Promise<Routed[]> {
-  const wanting = items.map((item) => ({ item, webhookIds: wantedBy(routes, item) }));
+  const wanting = items.map((item) => ({
+    item,
+    webhookIds: round.erased.has(item.event.id) ? [] : wantedBy(routes, item),
+  }));
   const days = Map.groupBy(wanting, ({ item }) => journalName(item.message.timestamp.getTime()));
   const routed = await Promise.all(
     [...days].map(async ([day, received]) => {
@@ -216,6 +234,9 @@ async function record(
   return routed.flat();
 }
 
+/** What is recorded of an event that was erased before it came, beside that it came. */
+const NOTHING_KNOWN = { email: null, campaignId: null, body: new Uint8Array() };
+
 async function recordPart(day: string, part: Routed[], round: Round): Promise<Routed[]> {
   const entries = part.map(({ item: { event, message, body }, webhookIds }) => ({
     ...factsOf(event),
@@ -224,6 +245,7 @@ async function recordPart(day: string, part: Routed[], round: Round): Promise<Ro
     receivedAtMs: message.timestamp.getTime(),
     webhookIds,
     body,
+    ...(round.erased.has(event.id) && { ...NOTHING_KNOWN, erased: true }),
   }));
   const items = part.map(({ item }) => item);
   try {

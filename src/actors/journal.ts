@@ -3,6 +3,7 @@
  * matched: what to look at, and what to replay from. It deletes itself when `RETENTION` has passed since the day.
  */
 import { configOf } from "../config";
+import { type Address, addressOf, mentions } from "../domain/address";
 import { HOUR_MS } from "../domain/counters";
 import type { EventId, WebhookId } from "../domain/ids";
 import { isFull } from "../storage/full";
@@ -18,6 +19,8 @@ import { StoredObject } from "./stored-object";
 const DAY_MS = 86_400_000;
 /** A filtered page looks at this many events and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
+/** A page that looks into bodies reads so many bytes of them. */
+const MAX_BYTES_PER_PAGE = 8 * 1024 * 1024;
 
 export type EventQuery = {
   event?: string;
@@ -76,16 +79,31 @@ export class Journal extends StoredObject {
 
   /** Events newest first; `next` is where the following page of this day begins, null when the day ends. */
   list(query: EventQuery): { events: JournalEvent[]; next: JournalPosition | null } {
+    const address = query.email === undefined ? null : addressOf(query.email);
+    if (query.email !== undefined && address === null) return { events: [], next: null };
     const events: JournalEvent[] = [];
     let looked = 0;
+    let bytes = 0;
     for (const event of this.#store.newestFirst(query.before ?? null)) {
-      if (isWanted(event, query)) events.push(event);
+      if (isWanted(event, query) && this.#isOf(address, event)) events.push(event);
       looked += 1;
-      if (events.length >= query.limit || looked >= MAX_ROWS_PER_PAGE) {
+      if (address !== null) bytes += event.size;
+      if (
+        events.length >= query.limit ||
+        looked >= MAX_ROWS_PER_PAGE ||
+        bytes >= MAX_BYTES_PER_PAGE
+      ) {
         return { events, next: event.position };
       }
     }
     return { events, next: null };
+  }
+
+  /** Whether an event is a person's: the address stands anywhere in it. */
+  #isOf(address: Address | null, { id }: JournalEvent): boolean {
+    if (address === null) return true;
+    const body = this.#store.body(id);
+    return body !== null && mentions(body, address);
   }
 
   /**
@@ -163,12 +181,7 @@ export class Journal extends StoredObject {
 
 function isWanted(event: JournalEvent, query: EventQuery): boolean {
   if (query.event !== undefined && event.event !== query.event) return false;
-  if (query.email !== undefined && !sameEmail(event.email, query.email)) return false;
   if (query.campaignId !== undefined && event.campaignId !== query.campaignId) return false;
   if (query.sinceMs !== undefined && event.receivedAtMs < query.sinceMs) return false;
   return query.untilMs === undefined || event.receivedAtMs <= query.untilMs;
-}
-
-function sameEmail(a: string | null, b: string): boolean {
-  return a !== null && a.toLowerCase() === b.toLowerCase();
 }

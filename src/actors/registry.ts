@@ -6,7 +6,7 @@
 import { inTime } from "../deadline";
 import { type AlertText, disabledAlert } from "../domain/alert";
 import { fail, ok, type Result } from "../domain/failure";
-import { newWebhookId, type WebhookId } from "../domain/ids";
+import { type EventId, newWebhookId, type WebhookId } from "../domain/ids";
 import { answered } from "../domain/newer-data";
 import { newSecret } from "../domain/signature";
 import {
@@ -42,6 +42,8 @@ const MAX_PUSH_BACKOFF_MS = 60_000;
 /** The routing table and every push-alarm go over all of them. */
 const MAX_WEBHOOKS = 500;
 
+/** The longest that a queue keeps a message. */
+const ERASED_KEPT_MS = 14 * 86_400_000;
 /** How long a call with an `Idempotency-Key` gets the same answer. */
 const ANSWERS_KEPT_MS = 86_400_000;
 /** A call that runs for longer has died with its Worker. */
@@ -89,13 +91,33 @@ export class Registry extends StoredObject {
    * The routing table, for a consumer that may have it already.
    *
    * @param known the version that the caller holds.
-   * @returns `routes` is null when that is the current one.
+   * @param ids the events that are to be routed.
+   * @returns `routes` is null when that is the current one; `erased` are those of the events that go to nobody.
    */
-  routing(known: number | null): { version: number; routes: Route[] | null } {
+  routing(
+    known: number | null,
+    ids: EventId[] = [],
+  ): { version: number; routes: Route[] | null; erased?: EventId[] } {
     const version = this.#store.routingVersion();
-    if (version === known) return { version, routes: null };
+    const erased = this.#store.erasedAmong(ids);
+    if (version === known) return { version, routes: null, erased };
     this.#routes ??= this.#webhooks().map(({ id, events, filter }) => ({ id, events, filter }));
-    return { version, routes: this.#routes };
+    return { version, routes: this.#routes, erased };
+  }
+
+  /**
+   * Events are erased: what was answered about them goes.
+   *
+   * @param remember whether copies of them that still arrive are to go to nobody.
+   * @returns how many were not remembered before.
+   */
+  forgetEvents({ ids, remember }: { ids: EventId[]; remember: boolean }): number {
+    this.#store.deleteAnswersAbout(ids);
+    if (!remember) return 0;
+    const nowMs = Date.now();
+    const known = this.#store.erasedAmong(ids).length;
+    for (const id of ids) this.#store.rememberErased(id, nowMs, nowMs - ERASED_KEPT_MS);
+    return ids.length - known;
   }
 
   /** What a Subscriber without settings asks for; null when there is no such webhook (any more). @param id or its name. */

@@ -1,5 +1,6 @@
 /** /v1/events and /v1/event-types: the journal, and what can be done with an event. */
 import * as z from "zod";
+import { addressOf } from "../domain/address";
 import { EVENT_TYPES } from "../domain/event";
 import { parseWebhookId, type WebhookId } from "../domain/ids";
 import type { Why } from "../domain/match";
@@ -135,8 +136,15 @@ const replaySchema = z
   })
   .meta({ id: "EventReplay" });
 
+const queued = z.boolean().meta({
+  description: "Whether events may still be on their way: then repeat the call later.",
+});
+
 const eraseSchema = z
-  .strictObject({ email: searchText, cursor: cursorParam(parseEventCursor) })
+  .strictObject({
+    email: searchText.refine((given) => addressOf(given) !== null, "must be an e-mail address"),
+    cursor: cursorParam(parseEventCursor),
+  })
   .meta({ id: "PersonErasure" });
 
 // --- the calls ---
@@ -210,7 +218,9 @@ export const eraseEvent = createRoute({
   tags: TAG,
   summary: "Erase an event's payload and what is known of the lead",
   request: { params },
-  responses: { 204: { description: "Erased." } },
+  responses: {
+    204: { description: "Erased, or not known: a copy that still arrives goes to nobody." },
+  },
 });
 
 export const erasePerson = createRoute({
@@ -226,9 +236,10 @@ export const erasePerson = createRoute({
   responses: {
     202: {
       description: "Erased.",
-      content: json(z.object({ erased: count, next: nextOfMany }).meta({ id: "Erased" }), {
+      content: json(z.object({ erased: count, next: nextOfMany, queued }).meta({ id: "Erased" }), {
         erased: 12,
         next: null,
+        queued: false,
       }),
     },
   },

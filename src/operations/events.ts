@@ -17,7 +17,7 @@ import {
   listEvents,
   searchBodies,
 } from "./journal";
-import { deadLetters, journalOf, subscriberOf } from "./objects";
+import { deadLetters, journalOf, registry, subscriberOf } from "./objects";
 import { allWebhooks } from "./webhooks";
 
 const MAX_ERASED = 100;
@@ -122,44 +122,70 @@ export async function replayEvent(
   return ok(done.length);
 }
 
-/** Erases an event's payload and what is known of the lead, wherever it is kept. Whether there was one. */
+/**
+ * Erases an event's payload and what is known of the lead, wherever it is kept. Copies that still arrive go to
+ * nobody, for as long as a queue may keep one.
+ *
+ * @returns whether there was one.
+ */
 export async function eraseEvent(
   env: Env,
   { id, by }: { id: EventId; by: Caller },
 ): Promise<boolean> {
+  const remembered = await registry(env).forgetEvents({ ids: [id], remember: true });
   const found = (await eraseEvents(env, [id])) > 0;
-  if (found) await addToAudit(env, { by, action: "event.erased", after: { id } });
+  if (found || remembered > 0) await addToAudit(env, { by, action: "event.erased", after: { id } });
   return found;
 }
 
 /**
  * Erases what is known of a person, by the lead's e-mail address; a page of events at a time.
  *
- * @returns how many events, and dead letters that belong to none of them, were erased.
+ * @returns how many events, and dead letters that belong to none of them, were erased; `queued` when events may still
+ *   be on their way.
  */
 export async function erasePerson(
   env: Env,
   { email, cursor, by }: { email: string; cursor: EventCursor | null; by: Caller },
-): Promise<{ erased: number; next: EventCursor | null }> {
+): Promise<{ erased: number; next: EventCursor | null; queued: boolean }> {
+  // Asked first: what leaves the queue after that is in a journal when the journals are read.
+  const queued = await mayBeQueued(env);
   const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED });
-  await eraseEvents(
-    env,
-    page.events.map(({ id }) => id),
-  );
+  const ids = page.events.map(({ id }) => id);
   const letters = await deadLetters(env).erase({ email });
-  const erased = page.events.length + letters;
+  if (ids.length > 0) {
+    await registry(env).forgetEvents({ ids, remember: false });
+    await eraseEvents(env, ids);
+  }
+  const erased = ids.length + letters;
   await addToAudit(env, { by, action: "person.erased", after: { events: erased } });
-  return { erased, next: page.next };
+  return { erased, next: page.next, queued };
 }
 
-/** One call to each object, however many events. How many were found, over all objects. */
+/**
+ * One call to each object, however many events. The journals come last, when all others are done: what they know is
+ * what finds the events again when the caller has to repeat.
+ *
+ * @returns how many were found, over all objects.
+ */
 async function eraseEvents(env: Env, ids: EventId[]): Promise<number> {
-  if (ids.length === 0) return 0;
   const webhooks = await allWebhooks(env);
   const found = await Promise.all([
-    ...journalDays(env).map((day) => journalOf(env, day).eraseMany(ids)),
     ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),
     deadLetters(env).erase({ eventIds: ids }),
   ]);
-  return found.reduce((sum, each) => sum + each, 0);
+  const recorded = await Promise.all(
+    journalDays(env).map((day) => journalOf(env, day).eraseMany(ids)),
+  );
+  return [...found, ...recorded].reduce((sum, each) => sum + each, 0);
+}
+
+/** Where the queues do not tell, something may be. */
+async function mayBeQueued(env: Env): Promise<boolean> {
+  try {
+    const queues = await Promise.all([env.EVENTS.metrics(), env.DEAD_LETTERS.metrics()]);
+    return queues.some(({ backlogCount }) => backlogCount > 0);
+  } catch {
+    return true;
+  }
 }

@@ -41,8 +41,8 @@ export const events = new Hono<ApiEnv>()
     ...serve(contract.erasePerson, async ({ body }, c) => {
       const { email, cursor = null } = body;
       const erasure = { email, cursor, by: c.get("caller") };
-      const { erased, next } = await erasePerson(c.env, erasure);
-      return ok({ erased, next: next && formatEventCursor(next) });
+      const { next, ...rest } = await erasePerson(c.env, erasure);
+      return ok({ ...rest, next: next && formatEventCursor(next) });
     }),
   )
   .on(
@@ -53,8 +53,8 @@ export const events = new Hono<ApiEnv>()
   )
   .on(
     ...serve(contract.eraseEvent, async ({ params }, c) => {
-      const erased = await eraseEvent(c.env, { id: params.id, by: c.get("caller") });
-      return erased ? ok(null) : NOT_FOUND;
+      await eraseEvent(c.env, { id: params.id, by: c.get("caller") });
+      return ok(null);
     }),
   )
   .on(

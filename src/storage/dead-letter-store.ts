@@ -5,6 +5,7 @@
  * |---|---|---|---|---|
  * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | `RETENTION`, unless redriven, deleted or erased before | 1 row a message, at most 100,000 and 5 GB |
  */
+import { addressOf, mentions } from "../domain/address";
 import {
   DEAD_LETTER_REASONS,
   type DeadLetterReason,
@@ -182,18 +183,16 @@ export class DeadLetterStore {
       .map(({ id }) => id);
   }
 
-  /** By the lead's address; where the body is no event, by the address anywhere in it. */
+  /** By the address anywhere in the body, which need be no event. */
   #ofPerson(email: string): string[] {
-    const wanted = email.toLowerCase();
-    return this.#sql
-      .exec<{ id: string; email: string | null; text: string | null }>(
-        "SELECT id, email, CASE WHEN event_id IS NULL THEN CAST(body AS TEXT) END AS text FROM dead_letters",
-      )
-      .toArray()
-      .filter(
-        (row) => row.email?.toLowerCase() === wanted || row.text?.toLowerCase().includes(wanted),
-      )
-      .map(({ id }) => id);
+    const address = addressOf(email);
+    if (address === null) return [];
+    const letters = this.#sql.exec<{ id: string; body: ArrayBuffer }>(
+      "SELECT id, body FROM dead_letters",
+    );
+    const ids: string[] = [];
+    for (const { id, body } of letters) if (mentions(new Uint8Array(body), address)) ids.push(id);
+    return ids;
   }
 
   #exists(): boolean {

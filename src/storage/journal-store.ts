@@ -29,11 +29,14 @@ export type JournalEntry = {
   email: string | null;
   campaignId: string | null;
   webhookIds: WebhookId[];
+  /** Empty where it was erased before it arrived. */
   body: Uint8Array;
+  /** It was erased before it arrived: it goes to nobody. */
+  erased?: boolean;
 };
 
 /** An event as it is read; `position` orders the day. */
-export type JournalEvent = Omit<JournalEntry, "body"> & {
+export type JournalEvent = Omit<JournalEntry, "body" | "erased"> & {
   size: number;
   /** Its personal data was erased: there is no payload any more. */
   erased: boolean;
@@ -66,6 +69,7 @@ export class JournalStore {
   readonly #sql: SqlStorage;
   readonly #tables: Tables;
   readonly #numberOfMatch = new Map<string, number>();
+  #lastBodies: { seq: number; bodies: Uint8Array } | null = null;
 
   constructor(tables: Tables) {
     this.#sql = tables.sql;
@@ -130,7 +134,7 @@ export class JournalStore {
     start = 0;
     for (const [position, entry] of batch.entries()) {
       this.#sql.exec(
-        "INSERT INTO events (id, seq, position, start, size, event, timestamp, received_at, conforms, email, campaign_id, matched, erased) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        "INSERT INTO events (id, seq, position, start, size, event, timestamp, received_at, conforms, email, campaign_id, matched, erased) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         entry.id,
         seq,
         position,
@@ -143,6 +147,7 @@ export class JournalStore {
         entry.email,
         entry.campaignId,
         this.#matchNumber(entry.webhookIds),
+        entry.erased === true ? 1 : 0,
       );
       start += entry.body.length;
     }
@@ -202,14 +207,21 @@ export class JournalStore {
 
   /** The raw body; null when there is no such event or its data was erased. */
   body(id: EventId): Uint8Array | null {
-    if (!this.exists) return null;
-    const [row] = this.#sql
-      .exec<{ body: ArrayBuffer }>(
-        "SELECT substr(b.bodies, e.start + 1, e.size) AS body FROM events e JOIN batches b ON b.seq = e.seq WHERE e.id = ? AND e.erased = 0",
-        id,
-      )
-      .toArray();
-    return row === undefined ? null : new Uint8Array(row.body);
+    const event = this.#locate(id);
+    if (event === null) return null;
+    const { seq, start, size } = event;
+    return this.#bodiesOf(seq).slice(start, start + size);
+  }
+
+  /** Whoever asks for one body of a batch mostly asks for the next. */
+  #bodiesOf(seq: number): Uint8Array {
+    if (this.#lastBodies?.seq !== seq) {
+      const { bodies } = this.#sql
+        .exec<{ bodies: ArrayBuffer }>("SELECT bodies FROM batches WHERE seq = ?", seq)
+        .one();
+      this.#lastBodies = { seq, bodies: new Uint8Array(bodies) };
+    }
+    return this.#lastBodies.bodies;
   }
 
   /** Events before `before`, newest first, read in chunks as the caller asks. */
@@ -282,10 +294,8 @@ export class JournalStore {
   erase(id: EventId): boolean {
     const event = this.#locate(id);
     if (event === null) return false;
-    const { bodies } = this.#sql
-      .exec<{ bodies: ArrayBuffer }>("SELECT bodies FROM batches WHERE seq = ?", event.seq)
-      .one();
-    const blank = new Uint8Array(bodies);
+    const blank = this.#bodiesOf(event.seq).slice();
+    this.#lastBodies = null;
     blank.fill(0, event.start, event.start + event.size);
     this.#sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
     this.#sql.exec("UPDATE events SET email = NULL, erased = 1 WHERE id = ?", id);

@@ -6,9 +6,10 @@
  * | `webhooks` | webhook id | the webhook as people decided it, its version and the version that its Subscriber has acknowledged | until deleted, and the deletion acknowledged | 1 row a webhook |
  * | `audit` | number | who changed what, without secrets | the last 10,000 | 1 row a change |
  * | `answers` | API key and `Idempotency-Key` | the call and what it was answered | 24 h | 1 row a call with such a key |
+ * | `erasures` | event id | an event that was erased by its id: a copy that arrives later goes to nobody | 14 days | 1 row an erased event |
  * | `routing` | 1 | the version of the routing table: grows with every change of a webhook | the object's | 1 row |
  */
-import type { WebhookId } from "../domain/ids";
+import type { EventId, WebhookId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import { auditValuesOf, webhookOf } from "./stored-json";
 import type { Tables } from "./tables";
@@ -151,6 +152,42 @@ export class RegistryStore {
         before: auditValuesOf(row.before),
         after: auditValuesOf(row.after),
       }));
+  }
+
+  // --- erased events ----------------------------------------------------------------------------------------
+
+  /** Which of these events were erased by their id, and are remembered. */
+  erasedAmong(ids: readonly EventId[]): EventId[] {
+    if (ids.length === 0 || !this.#exists("erasures")) return [];
+    return this.#sql
+      .exec<{ id: EventId }>(
+        "SELECT e.id FROM json_each(?) j CROSS JOIN erasures e ON e.id = j.value",
+        JSON.stringify(ids),
+      )
+      .toArray()
+      .map(({ id }) => id);
+  }
+
+  /** Remembers an erased event; those of before `forgetBeforeMs` go, some at a time. */
+  rememberErased(id: EventId, nowMs: number, forgetBeforeMs: number): void {
+    this.#tables.make(
+      "erasures",
+      "CREATE TABLE erasures (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
+    );
+    this.#sql.exec("INSERT OR REPLACE INTO erasures (id, at) VALUES (?, ?)", id, nowMs);
+    this.#sql.exec(
+      "DELETE FROM erasures WHERE id IN (SELECT id FROM erasures WHERE at < ? LIMIT 100)",
+      forgetBeforeMs,
+    );
+  }
+
+  /** Answers that speak of these events go: they may hold what a service answered. */
+  deleteAnswersAbout(ids: readonly EventId[]): void {
+    if (!this.#exists("answers")) return;
+    this.#sql.exec(
+      "DELETE FROM answers WHERE EXISTS (SELECT 1 FROM json_each(?) j WHERE instr(answers.body, j.value) > 0)",
+      JSON.stringify(ids),
+    );
   }
 
   // --- idempotent answers -----------------------------------------------------------------------------------

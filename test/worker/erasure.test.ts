@@ -1,12 +1,12 @@
 import { createExecutionContext, createMessageBatch, listDurableObjectIds } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
-import type { EventId, WebhookId } from "../../src/domain/ids";
+import { type EventId, eventIdOf, type WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
 import worker from "../../src/index";
 import { deliverAll, deliveryOf, register, ring, subscriber } from "../rig/worker/engine";
 import { type Asked, clock, DAY, gate, it, service } from "../rig/worker/fixture";
-import { inObject } from "../rig/worker/objects";
+import { failStatements, inObject } from "../rig/worker/objects";
 import { leavingItToTheAlarm } from "../rig/worker/queue";
 import { API_KEY, api, bytesOf, call, callWith, leadterraSignature } from "../rig/worker/requests";
 
@@ -146,6 +146,7 @@ describe("DELETE /v1/events/{id}", () => {
       "JOURNAL batches",
       "JOURNAL events",
       "SUBSCRIBER deliveries",
+      "SUBSCRIBER run",
     ]);
 
     expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
@@ -228,9 +229,46 @@ describe("DELETE /v1/events/{id}", () => {
     });
   });
 
-  it("answers 404 for an event that is nowhere", async () => {
-    expect((await api("DELETE", `/v1/events/evt_${"0".repeat(26)}`)).status).toBe(404);
+  it("answers 204 for every well-formed id, known or not", async () => {
+    expect((await api("DELETE", `/v1/events/evt_${"0".repeat(26)}`)).status).toBe(204);
     expect((await api("DELETE", "/v1/events/1")).status).toBe(404);
+  });
+
+  it("holds for a copy that is still in the queue: it is recorded, without payload and for nobody", async () => {
+    const { id: webhookId } = await register();
+    const event = reply();
+    const id = await eventIdOf(event.event, event.data.reply.id);
+    expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
+    expect(await arrive([event])).toEqual([id]);
+    await deliverAll(webhookId, clock);
+    expect(service.requests).toEqual([]);
+    expect(await found(EMAIL, SNIPPET)).toEqual([]);
+    const shown = await (await api("GET", `/v1/events/${id}`)).json();
+    expect(shown).toMatchObject({ id, payload: null, webhookIds: [], deliveries: [] });
+    clock.advance(15 * DAY);
+    // After that no queue can have one: what comes then was sent anew.
+    await api("DELETE", `/v1/events/evt_${"1".repeat(26)}`);
+    await env.IDEMPOTENCY.delete(id);
+    await arrive([event]);
+    await deliverAll(webhookId, clock);
+    expect(service.requests).toHaveLength(1);
+  });
+
+  it("leaves the journal as it is while a webhook's object cannot be asked, so that it can be repeated", async () => {
+    const { id: webhookId } = await register();
+    await api("POST", `/v1/webhooks/${webhookId}/pause`);
+    const [id] = await arrive([reply()]);
+    await failStatements(subscriber(webhookId), {
+      start: "UPDATE deliveries_",
+      message: "disk I/O error",
+      times: 1,
+    });
+    const erase = () => api("POST", "/v1/events/erase", { email: EMAIL });
+    expect((await erase()).status).toBe(503);
+    const repeated = await erase();
+    expect(await repeated.json()).toMatchObject({ erased: 1, next: null });
+    expect(await found(EMAIL, SNIPPET)).toEqual([]);
+    expect(await deliveryOf(webhookId, String(id))).toMatchObject({ lastError: "erased" });
   });
 });
 

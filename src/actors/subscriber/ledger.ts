@@ -227,7 +227,10 @@ export class Ledger {
     const leased = this.#leased.get(id);
     if (leased === undefined) return;
     if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
-    const outcome = isStale ? { ...given, retryAfterMs: null } : given;
+    // An answer to what was erased meanwhile may echo it.
+    const responseBody = leased.delivery.lastError === "erased" ? null : given.responseBody;
+    const retryAfterMs = isStale ? null : given.retryAfterMs;
+    const outcome = { ...given, responseBody, retryAfterMs };
     this.#answered.push({ ...leased, outcome });
     if (!isStale) this.#assess(outcome, leased.delivery);
   }

@@ -58,9 +58,7 @@ export function recorded(
   },
   policy: Policy,
 ): StoredDelivery {
-  // An answer to what was erased meanwhile may echo it.
-  const responseBody = delivery.lastError === "erased" ? null : outcome.responseBody;
-  const log = [...delivery.log, { ...outcome, responseBody, number, trigger }];
+  const log = [...delivery.log, { ...outcome, number, trigger }];
   if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
   const after = settle(
     delivery,

@@ -1,0 +1,67 @@
+/**
+ * E-mail addresses as people write them, in one normal form: what erasure and search compare.
+ *
+ * Both sides are taken NFC, without invisible characters, the local part without regard to case, the domain as
+ * punycode in lower case without a dot at the end. An address stands in a text as a whole: `java@a.example` is not
+ * `ava@a.example`.
+ */
+
+/** The two parts in normal form. */
+export type Address = { local: string; domain: string };
+
+const INVISIBLE = /[\p{Cf}\p{Cc}]/gu;
+/** What would make a local part longer; anything else before it begins the address. */
+const OF_LOCAL = /[\p{L}\p{N}._%+-]/u;
+const DOMAIN = /^[\p{L}\p{N}\p{M}.\u3002\uFF0E\uFF61-]+/u;
+
+/** @param text may have a name and brackets, `mailto:`, spaces around it. @returns null when it is no address. */
+export function addressOf(text: string): Address | null {
+  const plain = plainOf(text).trim();
+  const bare = (/<([^<>]*)>$/.exec(plain)?.[1] ?? plain).trim().replace(/^mailto:/, "");
+  const at = bare.lastIndexOf("@");
+  const domain = domainOf(bare.slice(at + 1));
+  return at > 0 && domain !== null ? { local: bare.slice(0, at), domain } : null;
+}
+
+/** Whether the address stands in any string of a body, keys included; in one that is no JSON, in its text. */
+export function mentions(body: Uint8Array, address: Address): boolean {
+  const text = new TextDecoder().decode(body);
+  try {
+    return holds(JSON.parse(text), address);
+  } catch {
+    return standsIn(text, address);
+  }
+}
+
+function holds(value: unknown, address: Address): boolean {
+  if (typeof value === "string") return standsIn(value, address);
+  if (typeof value !== "object" || value === null) return false;
+  return Object.entries(value).some(
+    ([key, each]) => standsIn(key, address) || holds(each, address),
+  );
+}
+
+function standsIn(text: string, { local, domain }: Address): boolean {
+  if (!text.includes("@")) return false;
+  const plain = plainOf(text);
+  const wanted = `${local}@`;
+  for (let at = plain.indexOf(wanted); at >= 0; at = plain.indexOf(wanted, at + 1)) {
+    if (at > 0 && OF_LOCAL.test(characterBefore(plain, at))) continue;
+    const [run = ""] = DOMAIN.exec(plain.slice(at + wanted.length)) ?? [];
+    if (domainOf(run) === domain) return true;
+  }
+  return false;
+}
+
+function characterBefore(text: string, at: number): string {
+  return Array.from(text.slice(Math.max(0, at - 2), at)).at(-1) ?? "";
+}
+
+function plainOf(text: string): string {
+  return text.normalize("NFC").replaceAll(INVISIBLE, "").toLowerCase();
+}
+
+function domainOf(text: string): string | null {
+  const domain = text.replace(/[.\u3002\uFF0E\uFF61]+$/, "");
+  return domain === "" ? null : (URL.parse(`http://${domain}/`)?.hostname ?? domain);
+}

@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+import { addressOf, mentions } from "../../src/domain/address";
+
+const ava = { local: "ava", domain: "acme.example" };
+const body = (data: unknown) =>
+  new TextEncoder().encode(JSON.stringify({ event: "message.sent", data }));
+const finds = (data: unknown, wanted = "ava@acme.example") => {
+  const address = addressOf(wanted);
+  return address !== null && mentions(body(data), address);
+};
+
+describe("an address", () => {
+  it.each([
+    "ava@acme.example",
+    " Ava@Acme.Example ",
+    "Ava <ava@acme.example>",
+    "mailto:ava@acme.example",
+    "ava@acme.example.",
+    "a\u200Bva@acme\u00AD.example",
+  ])("has one normal form: %j", (written) => {
+    expect(addressOf(written)).toEqual(ava);
+    expect(finds({ lead: { email: written } })).toBe(true);
+  });
+
+  it.each(["", "ava", "@acme.example", "ava@", "ava@."])("is none: %j", (text) => {
+    expect(addressOf(text)).toBeNull();
+  });
+});
+
+describe("a body", () => {
+  it.each<[string, unknown]>([
+    ["in data.email", { email: "ava@acme.example" }],
+    ["in data.to", { to: ["bo@acme.example", "ava@acme.example"] }],
+    ["in a lead that is text", { lead: "Ava <AVA@acme.example>" }],
+    [
+      "in a list of leads",
+      { leads: [{ email: "bo@acme.example" }, { email: "ava@acme.example" }] },
+    ],
+    ["in the middle of a sentence", { note: "Write to ava@acme.example, please." }],
+    ["in a query", { link: "https://a.example/?to=ava@acme.example&x=1" }],
+    ["as a key", { "ava@acme.example": 1 }],
+  ])("is a person's when the address stands %s", (_, data) => {
+    expect(finds(data)).toBe(true);
+  });
+
+  it.each<[string, unknown]>([
+    ["a longer local part", { email: "java@acme.example" }],
+    ["a local part with a dot", { email: "x.ava@acme.example" }],
+    ["a longer domain", { email: "ava@acme.example.org" }],
+    ["a subdomain", { email: "ava@mail.acme.example" }],
+    ["a letter outside the BMP before it", { email: "\u{1D44E}ava@acme.example" }],
+  ])("is not when it has %s", (_, data) => {
+    expect(finds(data)).toBe(false);
+  });
+
+  it("takes composed letters, and a domain as its punycode", () => {
+    expect(finds({ email: "zoe\u0308@acme.example" }, "zo\u00EB@acme.example")).toBe(true);
+    expect(finds({ email: "ava@b\u00FCcher.example" }, "ava@xn--bcher-kva.example")).toBe(true);
+    expect(finds({ email: "ava@xn--bcher-kva.example" }, "ava@B\u00DCCHER.example")).toBe(true);
+  });
+
+  it("is searched as text where it is no JSON", () => {
+    expect(mentions(new TextEncoder().encode('{"to":"Ava@acme.example'), ava)).toBe(true);
+  });
+});
