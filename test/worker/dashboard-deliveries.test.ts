@@ -1,7 +1,15 @@
 /** /dashboard/deliveries and the page of one delivery. */
 import { describe, expect, vi } from "vitest";
 import { parseLocalTime } from "../../src/dashboard/ui/time-range";
-import { it, leadsTo, signedIn, type Visitor, visitor } from "../rig/worker/dashboard";
+import {
+  it,
+  lastAudited,
+  leadsTo,
+  rowsOf,
+  signedIn,
+  textOf,
+  visitor,
+} from "../rig/worker/dashboard";
 import {
   deliverAll,
   deliveryOf,
@@ -22,26 +30,10 @@ const LIST = "/dashboard/deliveries";
 const MARKUP = '<img src=x onerror="alert(1)">';
 const ESCAPED = "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;";
 
-async function textOf(path: string, who: Visitor = visitor): Promise<string> {
-  const response = await who.get(path);
-  expect(response.status).toBe(200);
-  return response.text();
-}
-
-/** The deliveries that a page lists, in its order, as `<webhook id>/<event id>`. */
-function rowsOf(page: string): string[] {
-  return [...page.matchAll(/<tr data-row="([^"]+)"/g)].map(([, key = ""]) => key);
-}
-
 const listed = async (query = "") => rowsOf(await textOf(LIST + query));
 
 const pathOf = (webhook: { id: string }, event: { id: string }) =>
   `/dashboard/webhooks/${webhook.id}/deliveries/${event.id}`;
-
-async function lastDeed() {
-  const { data } = await (await api("GET", "/v1/audit?limit=1")).json<{ data: unknown[] }>();
-  return data[0];
-}
 
 /** A delivery that failed for good. */
 async function undeliverable(
@@ -188,7 +180,7 @@ describe("those that are selected", () => {
 
   it("are none when nothing is ticked, or nothing that could be", async () => {
     const { webhook } = await undeliverable();
-    const before = await lastDeed();
+    const before = await lastAudited();
     for (const delivery of [[], ["x"], [`${webhook.id}/x`], ["wh_x/evt_x"]]) {
       const answer = await visitor.post(`${LIST}/retry`, {
         delivery,
@@ -198,7 +190,7 @@ describe("those that are selected", () => {
     }
     const unknown = `wh_00000000000000000000000000/evt_00000000000000000000000000`;
     expect((await visitor.post(`${LIST}/retry`, { delivery: unknown })).status).toBe(404);
-    expect(await lastDeed()).toEqual(before);
+    expect(await lastAudited()).toEqual(before);
   });
 
   it.each([
@@ -270,7 +262,7 @@ describe("the page of a delivery", () => {
     const { webhook, event } = await undeliverable();
     const answer = await visitor.post(`${pathOf(webhook, event)}/retry`);
     expect(leadsTo(answer)).toBe(`${pathOf(webhook, event)}?done=retried`);
-    expect(await lastDeed()).toMatchObject({
+    expect(await lastAudited()).toMatchObject({
       action: "delivery.retried",
       webhookId: webhook.id,
       after: { eventId: event.id },
@@ -289,7 +281,10 @@ describe("the page of a delivery", () => {
     expect(await textOf(path)).not.toContain(`action="${path}/retry"`);
     const answer = await visitor.post(`${path}/cancel`);
     expect(leadsTo(answer)).toBe(`${path}?done=cancelled`);
-    expect(await lastDeed()).toMatchObject({ action: "delivery.cancelled", webhookId: webhook.id });
+    expect(await lastAudited()).toMatchObject({
+      action: "delivery.cancelled",
+      webhookId: webhook.id,
+    });
     expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "cancelled" });
     const again = await visitor.post(`${path}/cancel`);
     expect(leadsTo(again)).toBe(`${path}?failed=not_pending`);

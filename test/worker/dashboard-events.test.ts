@@ -1,7 +1,15 @@
 /** /dashboard/events and the page of one event. */
 import { describe, expect } from "vitest";
 import { parseEvent } from "../../src/domain/event";
-import { it, leadsTo, signedIn, type Visitor, visitor } from "../rig/worker/dashboard";
+import {
+  it,
+  lastAudited,
+  leadsTo,
+  rowsOf,
+  signedIn,
+  textOf,
+  visitor,
+} from "../rig/worker/dashboard";
 import {
   deliverAll,
   deliveryOf,
@@ -21,27 +29,12 @@ const DOCUMENTED_ID = "evt_QNH783WW52FCCN914ZB1QAYTW0";
 const MARKUP = "<img src=x onerror='alert(1)'>";
 const ESCAPED = "&lt;img src=x onerror=&#39;alert(1)&#39;&gt;";
 
-async function textOf(path: string, who: Visitor = visitor): Promise<string> {
-  const response = await who.get(path);
-  expect(response.status).toBe(200);
-  return response.text();
-}
-
 /** The text of a page, without its tags. */
 function wordsOf(page: string): string {
   return page.replaceAll(/<[^>]*>/g, " ").replaceAll(/\s+/g, " ");
 }
 
-function rowsOf(page: string): string[] {
-  return [...page.matchAll(/<tr data-row="([^"]+)"/g)].map(([, key = ""]) => key);
-}
-
 const listed = async (query = "") => rowsOf(await textOf(LIST + query));
-
-async function lastDeed() {
-  const { data } = await (await api("GET", "/v1/audit?limit=1")).json<{ data: unknown[] }>();
-  return data[0];
-}
 
 /** An event of which every text that a stranger gives is markup. */
 async function markedUp(): Promise<Owed> {
@@ -182,7 +175,7 @@ describe("the page of an event", () => {
     expect(page).not.toMatch(new RegExp(`value="${two.id}" checked`));
     const answer = await visitor.post(`${path}/replay`, { webhook: [one.id, two.id] });
     expect(leadsTo(answer)).toBe(`${path}?done=replayed&count=2`);
-    expect(await lastDeed()).toMatchObject({
+    expect(await lastAudited()).toMatchObject({
       action: "event.replayed",
       after: { id: DOCUMENTED_ID, webhookIds: [one.id, two.id] },
     });
@@ -208,7 +201,7 @@ describe("the page of an event", () => {
     expect(await textOf(path)).toContain("ava@acmecorp.com");
     const answer = await visitor.post(`${path}/erase`);
     expect(leadsTo(answer)).toBe(`${path}?done=erased`);
-    expect(await lastDeed()).toMatchObject({
+    expect(await lastAudited()).toMatchObject({
       action: "event.erased",
       after: { id: DOCUMENTED_ID },
     });

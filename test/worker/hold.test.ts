@@ -6,6 +6,7 @@ import {
   deliveryOf,
   newEvents,
   register,
+  retry,
   subscriber,
   tally,
 } from "../rig/worker/engine";
@@ -24,8 +25,6 @@ async function resume(id: string): Promise<void> {
 
 const cancel = (id: string, eventId: string) =>
   api("POST", `/v1/webhooks/${id}/deliveries/${eventId}/cancel`);
-const retry = (id: string, eventId: string) =>
-  api("POST", `/v1/webhooks/${id}/deliveries/${eventId}/retry`);
 
 describe("a paused webhook", () => {
   it("accepts events, starts nothing, and sends all on resume, oldest first", async () => {

@@ -6,6 +6,7 @@ import {
   newEvents,
   type Owed,
   register,
+  retry,
   ring,
   subscriber,
   tally,
@@ -30,9 +31,6 @@ async function probed(
   await accept(id, more);
   return { id, waiting: more };
 }
-
-const retry = (id: string, eventId: string) =>
-  api("POST", `/v1/webhooks/${id}/deliveries/${eventId}/retry`);
 
 describe("a dead service", () => {
   it("is asked once a minute, however long the schedule waits first", async () => {

@@ -9,6 +9,7 @@ import {
   newEvents,
   type Owed,
   register,
+  retry,
   ring,
   type ShownDelivery,
   subscriber,
@@ -40,8 +41,6 @@ async function owing(
 }
 
 const never = () => new Promise<Response>(() => {});
-const retry = (id: string, eventId = "") =>
-  api("POST", `/v1/webhooks/${id}/deliveries/${eventId}/retry`);
 
 /** The attempts that are on disk as ones that may have left. */
 function leased(id: string): Promise<string[]> {

@@ -5,6 +5,7 @@ import {
   alarmAt,
   deliverAll,
   newEvents,
+  patch,
   register,
   registry,
   ring,
@@ -47,8 +48,6 @@ async function expectNotYetInForce(response: Response): Promise<void> {
   expect(response.status).toBe(503);
   expect((await response.json<Problem>()).code).toBe("not_yet_in_force");
 }
-
-const patch = (id: string, changes: unknown) => api("PATCH", `/v1/webhooks/${id}`, changes);
 
 async function shown(id: string): Promise<ShownWebhook> {
   const response = await api("GET", `/v1/webhooks/${id}`);

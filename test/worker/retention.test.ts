@@ -6,7 +6,9 @@ import {
   deliveryOf,
   newEvent,
   newEvents,
+  pause,
   register,
+  resume,
   ring,
   subscriber,
   tally,
@@ -22,9 +24,6 @@ const PERIOD = 5 * DAY;
 beforeEach(() => {
   clock.setTo((Math.floor(clock.nowMs() / PERIOD) + 1) * PERIOD + HOUR);
 });
-
-const pause = (id: string) => api("POST", `/v1/webhooks/${id}/pause`);
-const resume = (id: string) => api("POST", `/v1/webhooks/${id}/resume`);
 
 describe("a pending delivery past RETENTION", () => {
   it("ends as expired, keeps its record and loses its body", async () => {

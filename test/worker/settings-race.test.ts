@@ -4,15 +4,13 @@ import {
   deliverAll,
   deliveryOf,
   newEvents,
+  patch,
   register,
   ring,
   settingsOf,
   subscriber,
 } from "../rig/worker/engine";
 import { answering, clock, gate, it, service } from "../rig/worker/fixture";
-import { api } from "../rig/worker/requests";
-
-const patch = (id: string, changes: unknown) => api("PATCH", `/v1/webhooks/${id}`, changes);
 
 describe("a change of URL while an attempt is in flight", () => {
   it.each([

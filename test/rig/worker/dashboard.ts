@@ -1,6 +1,7 @@
 /** Signed in to the dashboard, as a browser is: with the cookie, and from a page of its own. */
+import { expect } from "vitest";
 import { it as base } from "./fixture";
-import { API_KEY, call, ORIGIN } from "./requests";
+import { API_KEY, api, call, ORIGIN } from "./requests";
 
 /** Whoever is signed in with the full key in the test that runs. */
 export let visitor: Visitor;
@@ -64,4 +65,22 @@ function fieldsOf(form: Record<string, string | readonly string[]>): URLSearchPa
     for (const value of typeof given === "string" ? [given] : given) fields.append(name, value);
   }
   return fields;
+}
+
+/** A page that is there. */
+export async function textOf(path: string, who: Visitor = visitor): Promise<string> {
+  const response = await who.get(path);
+  expect(response.status).toBe(200);
+  return response.text();
+}
+
+/** What a page lists, in its order: a delivery as `<webhook id>/<event id>`. */
+export function rowsOf(page: string): string[] {
+  return [...page.matchAll(/<tr data-row="([^"]+)"/g)].map(([, key = ""]) => key);
+}
+
+/** The newest line of the audit log. */
+export async function lastAudited(): Promise<unknown> {
+  const { data } = await (await api("GET", "/v1/audit?limit=1")).json<{ data: unknown[] }>();
+  return data[0];
 }

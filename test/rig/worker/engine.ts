@@ -100,6 +100,12 @@ export async function eventOf(
   return { id: parsed.value.id, event, body };
 }
 
+/** A change of a webhook, by the API. */
+export const patch = (id: string, changes: unknown): Promise<Response> =>
+  api("PATCH", `/v1/webhooks/${id}`, changes);
+export const pause = (id: string): Promise<Response> => api("POST", `/v1/webhooks/${id}/pause`);
+export const resume = (id: string): Promise<Response> => api("POST", `/v1/webhooks/${id}/resume`);
+
 // --- deliveries ---------------------------------------------------------------------------------------------
 
 export type ShownDelivery = {
@@ -134,6 +140,10 @@ export async function deliveryOf(
   expect(response.status).toBe(200);
   return response.json();
 }
+
+/** A retry by the API. */
+export const retry = (webhookId: string, eventId = ""): Promise<Response> =>
+  api("POST", `/v1/webhooks/${webhookId}/deliveries/${eventId}/retry`);
 
 /** How many deliveries there are of each status. */
 export async function tally(webhookId: string): Promise<Record<string, number>> {
