@@ -9,6 +9,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
+import { readOptions, runCommand } from "../../scripts/command.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
 import { Api } from "../rig/api.ts";
 import {
@@ -280,7 +281,14 @@ function forgetPlace({ directory }: Build): void {
   writeFileSync(file, JSON.stringify(options));
 }
 
-async function main(commit: string): Promise<void> {
+const USAGE = `Builds a release, fills it with every state that stored data can be in, and keeps that as test/upgrade/VERSION.
+
+  npm run fixture -- [COMMIT]
+
+  COMMIT  of the release; default HEAD`;
+
+async function main(args: string[]): Promise<number> {
+  const [commit = "HEAD"] = readOptions(args, {}, { words: 1 }).positionals;
   const source = checkOut(commit);
   const config = join(source.directory, "wrangler.toml");
   const { version } = JSON.parse(readFileSync(join(source.directory, "package.json"), "utf8"));
@@ -319,7 +327,8 @@ async function main(commit: string): Promise<void> {
   process.stdout.write(
     `${target}: ${events.length} events, ${hanging.length} of them in flight or fresh\n`,
   );
+  return 0;
 }
 
-await main(process.argv[2] ?? "HEAD");
+await runCommand(USAGE, main);
 process.exit();

@@ -5,6 +5,7 @@
  *     npm run test:upgrade              from 0.1.0
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { readOptions, runCommand } from "../../scripts/command.ts";
 import { Api } from "../rig/api.ts";
 import {
   type Build,
@@ -46,7 +47,14 @@ async function startAndKill(
   await Promise.allSettled([starting, killed.promise]);
 }
 
-async function main(): Promise<number> {
+const USAGE = `Goes from a released relay, killed under load, to today's, killed while it starts; and balances the account.
+
+  npm run test:upgrade --
+
+It starts from ${RELEASE}.`;
+
+async function main(args: string[]): Promise<number> {
+  readOptions(args, {});
   const released = releasedBuild(RELEASE);
   const today = await buildWorker();
   const state = temporaryDirectory("upgrade");
@@ -132,4 +140,5 @@ async function main(): Promise<number> {
   return wrong.length === 0 ? 0 : 1;
 }
 
-process.exit(await main());
+await runCommand(USAGE, main);
+process.exit();
