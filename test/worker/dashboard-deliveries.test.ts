@@ -292,6 +292,21 @@ describe("the page of a delivery", () => {
     expect(await textOf(path)).not.toContain(`action="${path}/cancel"`);
   });
 
+  it("says of one behind another that it waits for its turn, and not that it is held", async () => {
+    service.answer = answering(503);
+    const webhook = await register({ ordered: true });
+    const [first, second] = [await newEvent(), await newEvent()];
+    await consume([first]);
+    await consume([second]);
+    await deliverAll(webhook.id, clock);
+    expect(await textOf(pathOf(webhook, first))).toContain("The next attempt is <time");
+    const page = await textOf(pathOf(webhook, second));
+    expect(page).toContain("It waits for the one before it, in order.");
+    expect(page).toContain("<dd>behind another</dd>");
+    expect(page).not.toMatch(/held|disabled/);
+    expect(await textOf(LIST)).toContain(">behind another</td>");
+  });
+
   it("does not retry one whose attempt is on its way", async () => {
     const webhook = await register();
     const event = await newEvent();

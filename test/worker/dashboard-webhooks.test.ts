@@ -101,14 +101,31 @@ describe("a webhook's page", () => {
     expect(page).toContain("Active, and all is well");
   });
 
-  it("says since when it fails, and how it was answered last", async () => {
-    service.answer = answering(503);
+  it("says since when it fails, how it was answered last, and when it is tried next", async () => {
+    service.answer = () => new Response("could not connect to <postgres>", { status: 503 });
     const { id } = await register();
     await accept(id, [await newEvent()]);
     await deliverAll(id, clock);
     const page = await shown(`${PATH}/${id}`);
     expect(page).toContain("Failing: the first failure was");
     expect(page).toContain("It answered 503");
+    expect(page).toContain("could not connect to &lt;postgres&gt;");
+    expect(page).toMatch(/the next attempt is <time[^>]*>in (?:1 minute|\d+ seconds)/);
+  });
+
+  it("counts what did not arrive as it is now: a replay that succeeds leaves nothing to do", async () => {
+    service.answer = answering(503);
+    const { id } = await register({ retrySchedule: "1s" });
+    await accept(id, await newEvents(2));
+    await deliverAll(id, clock);
+    clock.advance(60_000);
+    await deliverAll(id, clock);
+    service.answer = answering(204);
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}`);
+    expect(page).toContain("2 deliveries stopped retrying and did not arrive");
+    expect(page).toContain(`href="${PATH}/${id}/replay"`);
   });
 
   it("says why it is disabled, what is held and what to do", async () => {

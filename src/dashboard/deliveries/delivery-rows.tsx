@@ -5,6 +5,7 @@ import { type Column, DeliveryBadge, deliveryPath, Table, WebhookLink } from "..
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { LastOutcome } from "./attempts";
+import { NextAttempt } from "./waiting";
 
 type DeliveryRowsProps = {
   deliveries: readonly DeliveryView[];
@@ -62,9 +63,6 @@ function EventLink({ delivery: { webhookId, eventId, event } }: { delivery: Deli
 }
 
 function NextOrEnded({ delivery }: { delivery: DeliveryView }) {
-  const { status, nextAttemptAtMs, completedAtMs } = delivery;
-  const { nowMs } = useViewer();
-  if (status !== "pending") return <Time ms={completedAtMs} />;
-  if (nextAttemptAtMs === null) return <>held</>;
-  return nextAttemptAtMs <= nowMs ? <>now</> : <Time ms={nextAttemptAtMs} />;
+  const { status, completedAtMs } = delivery;
+  return status === "pending" ? <NextAttempt delivery={delivery} /> : <Time ms={completedAtMs} />;
 }

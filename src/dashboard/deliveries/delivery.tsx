@@ -32,6 +32,7 @@ import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { LastOutcome, Timeline } from "./attempts";
 import { RequestSent } from "./request-sent";
+import { NextAttempt, WaitingSentence } from "./waiting";
 
 const PATH = "/webhooks/:id/deliveries/:eventId";
 
@@ -158,8 +159,7 @@ type ViewProps = { webhook: Webhook; delivery: DeliveryView };
 
 /** The one sentence that says where it stands. */
 function Situation({ webhook, delivery }: ViewProps) {
-  const { status, completedAtMs, nextAttemptAtMs, lastError } = delivery;
-  const { nowMs } = useViewer();
+  const { status, completedAtMs, lastError } = delivery;
   const ended = <Time ms={completedAtMs} />;
   if (status === "delivered") return <>The service has it, since {ended}.</>;
   if (status === "undeliverable") return <>Every attempt failed; given up {ended}.</>;
@@ -171,18 +171,13 @@ function Situation({ webhook, delivery }: ViewProps) {
     return <>Somebody gave up on it {ended}.</>;
   }
   if (webhook.status === "paused") return <>It waits: the webhook is paused.</>;
-  if (nextAttemptAtMs === null) return <>It waits: the webhook is disabled.</>;
-  if (nextAttemptAtMs <= nowMs) return <>It goes out as soon as it is its turn.</>;
-  return (
-    <>
-      The next attempt is <Time ms={nextAttemptAtMs} />.
-    </>
-  );
+  if (webhook.status === "disabled") return <>It waits: the webhook is disabled.</>;
+  return <WaitingSentence delivery={delivery} />;
 }
 
 /** What a person can do about it. */
 function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }) {
-  const { status, attempts, nextAttemptAtMs, lastError } = delivery;
+  const { status, attempts, waitingFor, lastError } = delivery;
   if (status === "delivered") return <>Nothing to do. It can be sent again, with the same id.</>;
   if (status === "undeliverable") {
     return isGone ? (
@@ -195,7 +190,7 @@ function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }
     if (isGone || lastError === "erased") return <>It cannot be sent again.</>;
     return <>A retry opens it again.</>;
   }
-  if (nextAttemptAtMs === null) {
+  if (waitingFor === "hold") {
     return (
       <>
         Nothing is lost. <WebhookLink webhook={webhook} /> says why it is held; once it is resumed,
@@ -217,7 +212,7 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
   const isPending = status === "pending";
   if (!mayChange || (isGone && !isPending)) return null;
   // What is held would stay held: its webhook is to be resumed first.
-  const isHeld = isPending && delivery.nextAttemptAtMs === null;
+  const isHeld = delivery.waitingFor === "hold";
   const isWanted = status === "undeliverable" || isPending;
   return (
     <div class="actions">
@@ -236,7 +231,7 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
 }
 
 function DeliveryFacts({ webhook, delivery }: ViewProps) {
-  const { event, eventId, attempts, createdAtMs, nextAttemptAtMs, completedAtMs } = delivery;
+  const { event, eventId, attempts, createdAtMs, completedAtMs } = delivery;
   const eventLink = (
     <a href={eventPath(eventId)}>
       {event} <code>{eventId}</code>
@@ -251,7 +246,7 @@ function DeliveryFacts({ webhook, delivery }: ViewProps) {
         ["Last outcome", <LastOutcome delivery={delivery} />],
         ["Arrived", <Time ms={createdAtMs} />],
         delivery.status === "pending"
-          ? ["Next attempt", <Time ms={nextAttemptAtMs} none="held" />]
+          ? ["Next attempt", <NextAttempt delivery={delivery} />]
           : ["Ended", <Time ms={completedAtMs} />],
       ]}
     />

@@ -1,13 +1,14 @@
 /** How a webhook is doing: whether it needs somebody, and its numbers of the last day. */
 import type { Child } from "hono/jsx";
 import type { DeliveryView } from "../../domain/delivery";
+import type { HealthReport } from "../../domain/health-report";
 import type { Webhook } from "../../domain/webhook";
 import type { Step, WebhookStats } from "../../operations/stats";
 import { explainAttempt } from "../deliveries/attempts";
 import { held, OVERDUE_MS } from "../overview/trouble";
 import { Chart } from "../ui/chart";
-import { count, duration, number, share, waiting } from "../ui/format";
-import { Action, deliveriesPath, Tiles, webhookPath } from "../ui/parts";
+import { count, deliveries, duration, number, share, waiting } from "../ui/format";
+import { Action, Code, deliveriesPath, Tiles, webhookPath } from "../ui/parts";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 
@@ -15,6 +16,7 @@ export type Condition = {
   webhook: Webhook;
   stats: WebhookStats;
   hours: readonly Step[];
+  health: HealthReport | null;
   /** Newest first. */
   recent: readonly DeliveryView[];
   /** How long a service has to answer; null where that is not configured. */
@@ -29,7 +31,7 @@ export function Health({ condition }: { condition: Condition }) {
   return (
     <div class={`notice ${tone}`}>
       <p class="headline">{headline}</p>
-      {text !== null && <p>{text}</p>}
+      {text !== null && <div>{text}</div>}
       <HealthActions webhook={condition.webhook} />
     </div>
   );
@@ -74,16 +76,17 @@ function disabled(condition: Condition): Situation {
 }
 
 function failing(condition: Condition, sinceMs: number): Situation {
-  const { stats } = condition;
+  const { stats, health } = condition;
+  const nextAttemptAtMs = health?.nextAttemptAtMs ?? null;
   return {
     tone: "bad",
     headline: (
       <>
         Failing: the first failure was <Time ms={sinceMs} />, and none has succeeded since.{" "}
         {waiting(stats.pending)}
-        {stats.oldestDueAtMs !== null && (
+        {nextAttemptAtMs !== null && (
           <>
-            ; the next attempt is due <Time ms={stats.oldestDueAtMs} />
+            ; the next attempt is <Time ms={nextAttemptAtMs} />
           </>
         )}
         .
@@ -118,7 +121,7 @@ function overdue({ stats, webhook }: Condition): Situation | null {
   };
 }
 
-function well({ webhook, stats, recent }: Condition): Situation {
+function well({ webhook, stats, health, recent }: Condition): Situation {
   if (recent.length === 0) {
     return {
       tone: "good",
@@ -126,19 +129,19 @@ function well({ webhook, stats, recent }: Condition): Situation {
       text: "Send a test to see what the service answers. The first event that it asks for shows up here by itself.",
     };
   }
-  if (stats.undeliverable > 0) {
+  const undeliverable = health?.undeliverable ?? stats.undeliverable;
+  if (undeliverable > 0) {
     return {
       tone: "warn",
       headline: (
         <>
-          It takes deliveries, but {count(stats.undeliverable, "delivery was", "deliveries were")}{" "}
-          undeliverable within the last day.
+          It takes deliveries, but {deliveries(undeliverable)} stopped retrying and did not arrive.
         </>
       ),
       text: (
         <>
-          <a href={deliveriesPath(webhook, { status: "undeliverable" })}>Look at them</a>, then send
-          them again.
+          <a href={deliveriesPath(webhook, { status: "undeliverable" })}>Look at them</a>, then{" "}
+          <a href={`${webhookPath(webhook.id)}/replay`}>send them again</a>.
         </>
       ),
     };
@@ -147,12 +150,17 @@ function well({ webhook, stats, recent }: Condition): Situation {
   return { tone: "good", headline: `Active, and all is well. ${waits}`, text: null };
 }
 
-function LastFailure({ condition: { recent, timeoutMs } }: { condition: Condition }) {
-  const failed = recent.find(({ lastError }) => lastError !== null);
-  if (failed === undefined || failed.lastError === null) return null;
-  const { lastError, lastStatusCode: statusCode } = failed;
-  if (lastError === "expired" || lastError === "erased") return null;
-  return <>{explainAttempt({ error: lastError, statusCode }, timeoutMs)}</>;
+/** What came of the last attempt that failed, and what the service said. */
+function LastFailure({ condition: { health, timeoutMs } }: { condition: Condition }) {
+  const failure = health?.lastFailure ?? null;
+  if (failure === null) return null;
+  const { atMs, error, statusCode, responseBody } = failure;
+  return (
+    <>
+      Last failure <Time ms={atMs} />: {explainAttempt({ error, statusCode }, timeoutMs)}
+      {responseBody && <Code label="What the service answered" text={responseBody} />}
+    </>
+  );
 }
 
 /** Buttons that say what to do next; for those who may change things. */

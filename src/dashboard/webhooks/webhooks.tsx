@@ -2,13 +2,16 @@
 import { Hono } from "hono";
 import { configOf } from "../../config";
 import type { DeliveryView } from "../../domain/delivery";
+import type { HealthReport } from "../../domain/health-report";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import { errorText, logWarning } from "../../log";
 import { subscriberOf } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { LastOutcome } from "../deliveries/attempts";
+import { NextAttempt } from "../deliveries/waiting";
 import { byUrgency, isFailing, type Watched } from "../overview/trouble";
 import { Foreign } from "../ui/foreign";
 import { duration, number, share } from "../ui/format";
@@ -96,18 +99,30 @@ async function watchAll(c: PageContext): Promise<Watched[]> {
 
 async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition> {
   const { delivery } = configOf(c.env);
-  const [{ stats, hours }, { deliveries }] = await Promise.all([
+  const [{ stats, hours }, health, { deliveries }] = await Promise.all([
     webhookStats(c.env, webhook.id, Date.now() - LOOK_BACK_MS),
+    healthOf(c, webhook),
     subscriberOf(c.env, webhook.id).deliveries({ limit: DELIVERIES_SHOWN }),
   ]);
   return {
     webhook,
     stats,
     hours,
+    health,
     recent: deliveries,
     timeoutMs: delivery?.timeoutMs ?? null,
     ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
   };
+}
+
+/** null from an object that a release without it still runs, for minutes after a deploy. */
+async function healthOf(c: PageContext, { id }: Webhook): Promise<HealthReport | null> {
+  try {
+    return await subscriberOf(c.env, id).health();
+  } catch (thrown) {
+    logWarning("page.no_health", { webhookId: id, error: errorText(thrown) });
+    return null;
+  }
 }
 
 function NoWebhooks() {
@@ -274,9 +289,12 @@ const LATEST_COLUMNS: readonly Column<DeliveryView>[] = [
   { head: "Arrived", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
   {
     head: "Next attempt",
-    cell: ({ nextAttemptAtMs, status }) => (
-      <Time ms={nextAttemptAtMs} none={status === "pending" ? "held" : "–"} />
-    ),
+    cell: (delivery) =>
+      delivery.status === "pending" ? (
+        <NextAttempt delivery={delivery} />
+      ) : (
+        <span class="quiet">–</span>
+      ),
   },
 ];
 
