@@ -223,6 +223,7 @@ const OWN_BINDINGS: ReadonlySet<string> = new Set([
   "SUBSCRIBER",
   "JOURNAL",
   "DEAD_LETTER_STORE",
+  "LANE",
   "ASSETS",
 ]);
 

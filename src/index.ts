@@ -5,6 +5,7 @@ import { sweep } from "./sweep";
 
 export { DeadLetters } from "./actors/dead-letters";
 export { Journal } from "./actors/journal";
+export { Lane } from "./actors/lane";
 export { Registry } from "./actors/registry";
 export { Subscriber } from "./actors/subscriber/subscriber";
 

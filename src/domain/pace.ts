@@ -2,7 +2,7 @@
 import type { Health } from "./health";
 
 /** https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections */
-const MAX_IN_FLIGHT = 6;
+export const MAX_IN_FLIGHT = 6;
 /** What a crash may repeat: what is in flight, and as many answered but not yet on disk. */
 const UNRECORDED_PER_SLOT = 2;
 const MAX_PLANNED = 100;
@@ -10,12 +10,16 @@ const MAX_PLANNED = 100;
 const PLAN_AHEAD_MS = 2_000;
 /** A dead service is asked once a minute, and one that is back is found within a minute. */
 const MAX_PROBE_GAP_MS = 60_000;
+/** A share is as much as its Lane makes in about this time, less than what it has for it. */
+const SHARE_MS = 1_200;
 
 /** What is in force for attempts that start now. */
 export type Terms = {
   ordered: boolean;
   /** Attempts per second; null for no limit. */
   rateLimit: number | null;
+  /** How many attempts may be in flight, in this object and in its Lanes. */
+  concurrency: number;
 };
 
 export type Situation = {
@@ -25,15 +29,70 @@ export type Situation = {
   nextStartAtMs: number;
   /** The first wait of the retry schedule, in milliseconds. */
   firstWaitMs: number;
+  /** How long attempts took lately, in milliseconds; null before the first. */
+  meanDurationMs: number | null;
 };
 
 /**
- * How many attempts may be in flight.
+ * How many attempts may be in flight, wherever they are made.
  *
- * @param asked for one that a person asked for by name: it goes beside a probe.
+ * @param asked for one that a person asked for by name: it goes beside a probe, and may be one more.
  */
-export function slotsOf({ terms, health }: Situation, asked = false): number {
-  return terms.ordered || (health.probing && !asked) ? 1 : MAX_IN_FLIGHT;
+export function concurrencyOf({ terms, health }: Situation, asked = false): number {
+  if (terms.ordered) return 1;
+  if (health.probing) return asked ? terms.concurrency + 1 : 1;
+  return terms.concurrency;
+}
+
+/** How many of them in the Subscriber itself. @param asked as for `concurrencyOf`. */
+export function slotsOf(situation: Situation, asked = false): number {
+  return Math.min(concurrencyOf(situation, asked), MAX_IN_FLIGHT);
+}
+
+/** How many each Lane may have in flight; empty when the Subscriber itself has slots enough. */
+export function lanesOf(situation: Situation): number[] {
+  const { terms, meanDurationMs } = situation;
+  let wanted = concurrencyOf(situation);
+  if (terms.rateLimit !== null) {
+    const atOnce = Math.ceil((terms.rateLimit * (meanDurationMs ?? 0)) / 1_000) + 1;
+    wanted = Math.min(wanted, atOnce);
+  }
+  const count = Math.max(0, Math.ceil(wanted / MAX_IN_FLIGHT) - 1);
+  return Array.from({ length: count }, (_, lane) =>
+    Math.min(MAX_IN_FLIGHT, terms.concurrency - MAX_IN_FLIGHT * (lane + 1)),
+  );
+}
+
+/** How many attempts a Lane with these slots makes in the time that it is given. */
+export function shareSizeOf(slots: number, { meanDurationMs }: Situation): number {
+  const least = slots * UNRECORDED_PER_SLOT;
+  if (meanDurationMs === null) return least;
+  const size = Math.floor((slots * SHARE_MS) / Math.max(1, meanDurationMs));
+  return Math.min(MAX_PLANNED, Math.max(least, size));
+}
+
+/**
+ * Deals attempts in turn to objects that have room, to no more of them than have six each to make.
+ *
+ * @returns for each attempt the index of its object; there may be fewer than `count`.
+ */
+export function deal(count: number, rooms: readonly number[]): number[] {
+  const left = [...rooms];
+  const dealt: number[] = [];
+  let used = Math.max(1, Math.ceil(count / MAX_IN_FLIGHT));
+  while (dealt.length < count) {
+    let went = 0;
+    for (let index = 0; index < Math.min(used, left.length) && dealt.length < count; index++) {
+      const room = left[index] ?? 0;
+      if (room <= 0) continue;
+      left[index] = room - 1;
+      dealt.push(index);
+      went += 1;
+    }
+    if (went === 0 && used >= left.length) break;
+    if (went === 0) used += 1;
+  }
+  return dealt;
 }
 
 /**
@@ -41,7 +100,12 @@ export function slotsOf({ terms, health }: Situation, asked = false): number {
  * the next attempt: a crash must not repeat out of order.
  */
 export function windowOf({ terms }: Situation): number {
-  return terms.ordered ? 1 : MAX_IN_FLIGHT * UNRECORDED_PER_SLOT;
+  return terms.ordered ? 1 : windowFor(Math.min(terms.concurrency, MAX_IN_FLIGHT));
+}
+
+/** The same of an object with so many slots. */
+export function windowFor(slots: number): number {
+  return slots * UNRECORDED_PER_SLOT;
 }
 
 /** How many attempts may be leased at once. @param asked as for `slotsOf`. */

@@ -17,6 +17,11 @@ export function webhookOf(objectName: string | undefined): WebhookId {
   return id;
 }
 
+/** The name of a webhook's Lane, by its number from 0 on. */
+export function laneName(webhookId: string, lane: number): string {
+  return `lane:${webhookId}:${lane}`;
+}
+
 /** The name of the Journal object for what was received at `receivedAtMs`: its UTC day, `2026-11-23`. */
 export function journalName(receivedAtMs: number): string {
   return new Date(receivedAtMs).toISOString().slice(0, 10);

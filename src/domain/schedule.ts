@@ -5,6 +5,7 @@ const DURATION = /^(\d{1,9})([smhd])$/;
 /** A hundred years: whatever comes of adding it to now is still a date. */
 const MAX_DURATION_MS = 36_500 * UNIT_MS.d;
 const MAX_WAITS = 20;
+export const MAX_TIMEOUT_MS = UNIT_MS.m;
 /** A `Retry-After` may postpone by this much and no more (design §4). */
 export const MAX_RETRY_AFTER_MS = 8 * UNIT_MS.h;
 /** Waits are stretched by up to a tenth, so that a service that comes back is not hit by all at once. */
@@ -21,7 +22,7 @@ export function parseDuration(text: string): number | null {
 /** How long an attempt may take: 1 to 60 s, in milliseconds; null for anything else. */
 export function parseTimeout(text: string): number | null {
   const ms = parseDuration(text);
-  return ms !== null && ms >= UNIT_MS.s && ms <= UNIT_MS.m ? ms : null;
+  return ms !== null && ms >= UNIT_MS.s && ms <= MAX_TIMEOUT_MS ? ms : null;
 }
 
 /** 1 to 20 durations with one space between, e.g. `"1m 5m 30m 2h 8h"`; null for anything else. */

@@ -17,6 +17,8 @@ import {
   statusNumber,
 } from "./delivery-tables";
 
+const NONE: ReadonlyMap<EventId, unknown> = new Map();
+
 export class DeliveryStore {
   readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
@@ -152,20 +154,23 @@ export class DeliveryStore {
    * Fresh deliveries from `head` on, in the order of arrival.
    *
    * @param limit how many at most; `maxBytes` of bodies at most, but always one.
+   * @param passed those that are passed over.
    * @returns them, and the head after them: what lies between was no longer fresh.
    */
   fresh(
     head: Position,
     limit: number,
     maxBytes: number,
+    passed: ReadonlyMap<EventId, unknown> = NONE,
   ): { deliveries: DueDelivery[]; head: Position } {
     const deliveries: DueDelivery[] = [];
     let next = head;
     let bytes = 0;
     for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
       const first = seq === head.seq ? head.index : 0;
-      const wanted = { period, seq, limit: limit - deliveries.length + 1 };
+      const wanted = { period, seq, limit: limit - deliveries.length + 1 + passed.size };
       for (const delivery of this.#tables.freshAmong(ids.slice(first), wanted)) {
+        if (passed.has(delivery.id)) continue;
         bytes += delivery.body.byteLength;
         if (deliveries.length >= limit || (deliveries.length > 0 && bytes > maxBytes)) {
           return { deliveries, head: delivery.position };

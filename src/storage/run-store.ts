@@ -27,16 +27,36 @@ export type LeasedAttempt = {
  */
 export type Lease = { window: number; attempts: LeasedAttempt[] };
 
+/**
+ * Attempts that a Lane was given to make. What it knows of them is in its memory only; it has no more than its window
+ * of them without an outcome on disk, as a lease.
+ */
+export type Share = {
+  id: string;
+  /** Which Lane of the webhook. */
+  lane: number;
+  /** How many it may have in flight. */
+  slots: number;
+  /** None of it starts later than this, Unix milliseconds. */
+  lastStartAtMs: number;
+  /** When nothing of it can be in flight any more, Unix milliseconds. */
+  closesAtMs: number;
+  /** Of the webhook's URL that it goes to. */
+  urlVersion: number;
+};
+export type StoredShare = Share & { attempts: LeasedAttempt[] };
+
 export const NO_LEASE: Lease = { window: 0, attempts: [] };
 
 export type Run = {
   lease: Lease;
+  shares: StoredShare[];
   /** The first position that may hold a fresh delivery. */
   head: Position;
   health: Health;
   /** The earliest start of the next attempt under a rate limit, Unix milliseconds. */
   nextStartAtMs: number;
-  /** The running hour, without what came of the attempts in `lease`: those count by their own rows. */
+  /** The running hour, without what came of the attempts in `lease` and `shares`: those count by their own rows. */
   hour: HourCounters;
   /**
    * How many deliveries have ended and were not opened again, as far as `hour` knows. With the number of those that

@@ -14,7 +14,7 @@ import type { EventId, WebhookId } from "../domain/ids";
 import { emptyTotals, type Totals } from "../domain/totals";
 import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
-import type { Lease, LeasedAttempt, Run } from "./run-store";
+import type { Lease, LeasedAttempt, Run, StoredShare } from "./run-store";
 
 /** An object with fields that have defaults, and any others. */
 function fields<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
@@ -49,6 +49,16 @@ const leasedAttempt: z.ZodType<LeasedAttempt> = z.looseObject({
 
 const lease: z.ZodType<Lease> = fields({
   window: number,
+  attempts: z.array(leasedAttempt).catch([]),
+});
+
+const share: z.ZodType<StoredShare> = z.looseObject({
+  id: z.string(),
+  lane: z.number(),
+  slots: z.number(),
+  lastStartAtMs: z.number(),
+  closesAtMs: z.number(),
+  urlVersion: number,
   attempts: z.array(leasedAttempt).catch([]),
 });
 
@@ -104,6 +114,7 @@ const totals: z.ZodType<Totals> = fields({
 
 const run: z.ZodType<Run> = fields({
   lease,
+  shares: z.array(share).catch([]),
   head: position,
   health,
   nextStartAtMs: number,

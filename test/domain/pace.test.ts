@@ -16,14 +16,16 @@ type Given = {
   terms?: Partial<Situation["terms"]>;
   health?: Partial<Situation["health"]>;
   nextStartAtMs?: number;
+  meanDurationMs?: number | null;
 };
 
-function situation({ terms, health, nextStartAtMs = 0 }: Given): Situation {
+function situation({ terms, health, nextStartAtMs = 0, meanDurationMs = null }: Given): Situation {
   return {
-    terms: { ordered: false, rateLimit: null, ...terms },
+    terms: { ordered: false, rateLimit: null, concurrency: 6, ...terms },
     health: { ...HEALTHY, ...health },
     nextStartAtMs,
     firstWaitMs: 60_000,
+    meanDurationMs,
   };
 }
 

@@ -248,7 +248,7 @@ const MORE: readonly Mutant[] = [
   {
     name: "letting an older version of a webhook replace a newer one",
     file: "src/actors/subscriber/subscriber.ts",
-    edits: [["|| webhook.version <= before.version", ""]],
+    edits: [["|| version <= webhook.version", ""]],
     suite: simulation,
   },
   {

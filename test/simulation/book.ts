@@ -15,6 +15,8 @@ export type Attempt = {
   readonly startedWhileProbing: boolean;
   ending: Ending | null;
   endedAtMs: number | null;
+  /** The Subscriber has been told, where a Lane made it. */
+  heard: boolean;
   /** The instance was gone before the outcome was on disk. */
   lost: boolean;
 };
@@ -39,6 +41,10 @@ export const FRESH_RECKONING: Reckoning = {
   gone: false,
 };
 
+export function isOfLane({ request }: Attempt): boolean {
+  return request.instance.object.className === "Lane";
+}
+
 export class Book {
   readonly object: SimulatedObject;
   rows = new Map<string, Row>();
@@ -52,6 +58,8 @@ export class Book {
   unrecorded: Attempt[] = [];
   interruptedInLife = 0;
   last: Attempt | null = null;
+  /** When attempts started under the limit of the last of them. */
+  starts: number[] = [];
   reckoning: Reckoning = FRESH_RECKONING;
   settingsVersion = 0;
   writesSeen = -1;
@@ -59,7 +67,9 @@ export class Book {
   clockworkSeen = "";
   refusedWrites = 0;
   /** Calls that ran in the present step. */
-  calls: { method: string; args: unknown[] }[] = [];
+  calls: { method: string; args: unknown[]; atMs: number }[] = [];
+  /** Lanes were given attempts of it. */
+  hasLanes = false;
 
   constructor(object: SimulatedObject) {
     this.object = object;
@@ -90,6 +100,16 @@ export class Book {
   attemptFor(request: Request): Attempt | null {
     for (const attempt of this.inFlight) if (attempt.request === request) return attempt;
     return null;
+  }
+
+  /** Whoever made them is gone. */
+  forgetInFlight(isGone: (attempt: Attempt) => boolean): void {
+    for (const attempt of this.inFlight) if (isGone(attempt)) this.inFlight.delete(attempt);
+    this.unrecorded = this.unrecorded.filter((attempt) => !isGone(attempt));
+  }
+
+  get allAttempts(): Attempt[] {
+    return [...this.attempts.values()].flat();
   }
 
   logOf(eventId: string): Map<number, AttemptRecord> {

@@ -3,11 +3,12 @@ import type { Webhook } from "../../src/domain/webhook";
 import type { Book } from "./book";
 import { type Evidence, MAX_PROBE_GAP_MS } from "./evidence";
 import { LogRules } from "./log-rules";
-import { Look, type Row } from "./look";
+import { Look, leasedIn, type Row } from "./look";
 
 const MAX_BACKOFF_MS = 60_000;
 /** An alarm that could start nothing may look again after so long. */
 const IDLE_BACKOFF_MS = 1_000;
+const RECALLED_WITHIN_MS = 3_000;
 
 export class DeliveryRules {
   readonly #evidence: Evidence;
@@ -23,6 +24,7 @@ export class DeliveryRules {
     if (storage.writes !== book.writesSeen) {
       book.writesSeen = storage.writes;
       const look = Look.at(storage, "live");
+      book.hasLanes ||= (look.run()?.shares.length ?? 0) > 0;
       this.#checkDeleted(book, look);
       this.#followSettings(book, look);
       this.#checkRows(book, look);
@@ -36,7 +38,9 @@ export class DeliveryRules {
       book.commitsSeen = storage.commits;
       this.#checkAlarmOnDisk(book);
     }
-    book.calls = [];
+    // What Lanes hold is recalled first: the change comes some steps after the call.
+    const keptMs = book.hasLanes ? RECALLED_WITHIN_MS : 0;
+    book.calls = book.calls.filter(({ atMs }) => atMs + keptMs > this.#evidence.nowMs);
   }
 
   /** A late push must not revive what was deleted. */
@@ -156,9 +160,9 @@ export class DeliveryRules {
     if (run === null) return;
     for (const row of rows) {
       if (row.status !== "pending" || row.due_at !== null) continue;
-      const { head, lease } = run;
+      const { head } = run;
       const ahead = row.seq > head.seq || (row.seq === head.seq && row.position >= head.index);
-      const leased = lease.attempts.some(({ id }) => id === row.id);
+      const leased = leasedIn(run).some(({ id }) => id === row.id);
       this.#evidence.require(
         ahead || leased,
         "nothing accepted is in no state",

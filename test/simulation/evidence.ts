@@ -69,13 +69,29 @@ export class Evidence {
     return this.world.scheduler.nowMs;
   }
 
-  book(object: SimulatedObject): Book {
+  /** The account of a Subscriber; of a Lane that of its Subscriber. */
+  book(given: SimulatedObject): Book {
+    const object = this.#subscriberOf(given);
     let book = this.books.get(object.name);
     if (book === undefined) {
       book = new Book(object);
       this.books.set(object.name, book);
     }
     return book;
+  }
+
+  #subscriberOf(object: SimulatedObject): SimulatedObject {
+    if (object.className !== "Lane") return object;
+    const [, id = ""] = object.name.split(":");
+    const subscriber = this.world.objectOf("Subscriber", id);
+    if (subscriber === null) throw new Error(`${object.name} has no Subscriber`);
+    return subscriber;
+  }
+
+  /** The most attempts at once that any version of the webhook allows. */
+  concurrencyOf(id: string): number {
+    const versions = [...(this.versions.get(id)?.values() ?? [])];
+    return Math.max(6, ...versions.map(({ concurrency }) => concurrency));
   }
 
   schedulesOf(id: string): number[][] {

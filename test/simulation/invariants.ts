@@ -2,6 +2,8 @@
  * The judge: what must hold after every step (design §4 and §7). It looks at every request, and reads what the
  * objects have stored; it knows the rules from the contract and not from the code.
  */
+import type { LaneReport } from "../../src/actors/lane";
+import { type Attempt, isOfLane } from "./book";
 import { DeliveryRules } from "./delivery-rules";
 import { Evidence, type Violation, type World } from "./evidence";
 import { Look } from "./look";
@@ -67,16 +69,21 @@ export class Invariants {
 
   /** Call it when the instance is gone and the storage is what was on disk. */
   crashed(object: SimulatedObject): void {
-    if (object.className !== "Subscriber") return;
+    if (object.className === "Lane") this.#laneCrashed(object);
+    if (object.className === "Subscriber") this.#subscriberCrashed(object);
+  }
+
+  #subscriberCrashed(object: SimulatedObject): void {
     const book = this.#evidence.book(object);
     const look = Look.at(object.storage, "live");
-    for (const list of book.attempts.values()) {
-      for (const attempt of list) {
-        attempt.lost ||= (look.delivery(attempt.eventId)?.attempts ?? 0) < attempt.number;
-      }
+    const isOnDisk = ({ eventId, number }: Attempt) =>
+      (look.delivery(eventId)?.attempts ?? 0) >= number;
+    for (const attempt of book.allAttempts.filter((each) => !isOnDisk(each))) {
+      // A Lane lives on, and tells again what it told the life before.
+      if (isOfLane(attempt)) attempt.heard = false;
+      else attempt.lost = true;
     }
-    book.inFlight.clear();
-    book.unrecorded = [];
+    book.forgetInFlight((attempt) => !isOfLane(attempt));
     book.interruptedInLife = 0;
     book.rows = new Map(look.deliveries().map((row) => [row.id, row]));
     for (const [id, log] of book.logs) {
@@ -86,10 +93,22 @@ export class Invariants {
     this.#evidence.followStoredHealth(book, look);
   }
 
+  /** What its Subscriber has not been told of is lost with it. */
+  #laneCrashed(object: SimulatedObject): void {
+    const book = this.#evidence.book(object);
+    const isItsOwn = ({ request }: Attempt) => request.instance.object === object;
+    for (const attempt of book.allAttempts) {
+      if (isItsOwn(attempt) && !attempt.heard) attempt.lost = true;
+    }
+    book.forgetInFlight(isItsOwn);
+  }
+
   /** A method runs in an object. */
   called(object: SimulatedObject, method: string, args: unknown[]): void {
     if (object.className === "Subscriber") {
-      this.#evidence.book(object).calls.push({ method, args });
+      const book = this.#evidence.book(object);
+      book.calls.push({ method, args, atMs: this.#evidence.nowMs });
+      if (method === "report") this.requests.told(book, args[0] as LaneReport[]);
       if (method === "reopen") {
         const [{ deliveries }] = args as [{ deliveries: { id: string; body: unknown }[] }];
         for (const { id, body } of deliveries) {

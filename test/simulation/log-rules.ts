@@ -1,6 +1,6 @@
 /** What must hold of an attempt log: it says what happened, all of it, and the schedule follows from it. */
 import type { AttemptError, AttemptRecord } from "../../src/domain/delivery";
-import type { Book } from "./book";
+import { type Attempt, type Book, isOfLane } from "./book";
 import { type Evidence, isSuccess, MAX_UNRECORDED } from "./evidence";
 import { attemptLog, type Row } from "./look";
 import type { Ending } from "./network";
@@ -51,19 +51,7 @@ export class LogRules {
     const name = `attempt ${line.number} of ${row.id}`;
     const ending = attempt?.ending ?? null;
     if (line.error === "interrupted") {
-      if (ending?.reason !== "refused") book.interruptedInLife += 1;
-      this.#evidence.require(
-        book.interruptedInLife <= MAX_UNRECORDED,
-        "twelve repeats per crash",
-        `${book.object.name} closes ${book.interruptedInLife} after one crash`,
-      );
-      const refused = ending?.reason === "refused";
-      const unheard = attempt === null || attempt.lost;
-      this.#evidence.require(
-        refused || (unheard && book.object.crashes > 0),
-        "interrupted only by a crash",
-        `${name} is recorded as interrupted`,
-      );
+      this.#checkInterrupted(book, attempt, name);
       return;
     }
     this.#evidence.require(
@@ -90,6 +78,31 @@ export class LogRules {
     );
   }
 
+  #checkInterrupted(book: Book, attempt: Attempt | null, name: string): void {
+    const ending = attempt?.ending ?? null;
+    const isShared = attempt === null ? book.hasLanes : isOfLane(attempt);
+    if (ending?.reason !== "refused" && !isShared) book.interruptedInLife += 1;
+    this.#evidence.require(
+      book.interruptedInLife <= MAX_UNRECORDED,
+      "twelve repeats per crash",
+      `${book.object.name} closes ${book.interruptedInLife} after one crash`,
+    );
+    const refused = ending?.reason === "refused";
+    const unheard = attempt === null || attempt.lost;
+    this.#evidence.require(
+      refused || (unheard && (book.object.crashes > 0 || isShared)),
+      "interrupted only by a crash",
+      `${name} is recorded as interrupted`,
+    );
+  }
+
+  /** The last answer is one of those that some version of the webhook gives up on. */
+  #isGivenUp(book: Book, row: Row): boolean {
+    const status = book.logOf(row.id).get(row.attempts)?.statusCode ?? 0;
+    const versions = [...(this.#evidence.versions.get(book.object.name)?.values() ?? [])];
+    return versions.some(({ giveUpOn }) => giveUpOn.includes(status));
+  }
+
   #checkFailures(book: Book, row: Row): void {
     if (row.status === "cancelled") return;
     const name = `${row.id} of ${book.object.name}`;
@@ -102,7 +115,7 @@ export class LogRules {
     const schedules = this.#evidence.schedulesOf(book.object.name);
     if (row.status === "undeliverable") {
       this.#evidence.require(
-        schedules.some(({ length }) => counted.length > length),
+        schedules.some(({ length }) => counted.length > length) || this.#isGivenUp(book, row),
         "undeliverable when the schedule is used up",
         `${name} after ${counted.length} failures`,
       );

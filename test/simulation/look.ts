@@ -7,6 +7,7 @@ import {
 import type { Health } from "../../src/domain/health";
 import type { Webhook } from "../../src/domain/webhook";
 import { decodeLog } from "../../src/storage/attempt-log";
+import type { Share } from "../../src/storage/run-store";
 import type { ObjectStorage } from "./storage";
 
 export type View = "live" | "disk";
@@ -32,8 +33,11 @@ export type Row = {
 
 type StoredRow = Omit<Row, "status" | "period"> & { status: number };
 
+export type StoredAttempt = { id: string; number: number; trigger: string };
+
 export type StoredRun = {
-  lease: { window: number; attempts: { id: string; number: number; trigger: string }[] };
+  lease: { window: number; attempts: StoredAttempt[] };
+  shares: (Share & { attempts: StoredAttempt[] })[];
   head: { seq: number; index: number };
   health: Health;
   nextStartAtMs: number;
@@ -131,7 +135,7 @@ export class Look {
     return this.#once("run", () => {
       if (!this.#has("run")) return null;
       const [row] = this.#query<{ state: string }>("SELECT state FROM run");
-      return row === undefined ? null : JSON.parse(row.state);
+      return row === undefined ? null : { shares: [], ...JSON.parse(row.state) };
     });
   }
 
@@ -198,6 +202,12 @@ function parsed(text: string): Webhook {
     lastParsed.webhook = JSON.parse(text) as Webhook;
   }
   return lastParsed.webhook;
+}
+
+/** Every attempt that may be under way, of the object itself and of its Lanes. */
+export function leasedIn(run: StoredRun | null): StoredAttempt[] {
+  if (run === null) return [];
+  return [...run.lease.attempts, ...run.shares.flatMap(({ attempts }) => attempts)];
 }
 
 export function attemptLog(row: Row): AttemptRecord[] {

@@ -16,6 +16,8 @@ export type ObjectHost = {
   alarmLatenessMs(): number;
   /** Whether a call is lost on its way to the object, or its answer on the way back. */
   losesCall(): boolean;
+  /** Whether a call between a Subscriber and its Lane comes twice. */
+  repeatsCall(): boolean;
   refusesWrite(object: SimulatedObject, sql: string): boolean;
   /** A method begins to run; and how many tables it made in an object that had none. */
   called(object: SimulatedObject, method: string, args: unknown[]): void;
@@ -183,6 +185,15 @@ export class SimulatedObject {
     const isEmpty = this.storage.tablesMade === 0;
     this.#host.called(this, method, args);
     const working = work();
+    if (/^(take|recall|report)$/.test(method) && this.#host.repeatsCall()) {
+      const again = () => work().catch(() => {});
+      this.#host.scheduler.after(
+        this.#host.latencyMs(),
+        instance,
+        `again ${method}`,
+        () => void again(),
+      );
+    }
     if (isEmpty) this.#host.ran(method, this.storage.tablesMade);
     working.then(
       (value) => answer(() => back("answer of", () => resolve(value))),

@@ -22,6 +22,7 @@ export type PeopleHost = {
   invariants: Invariants;
   accepted: ReadonlyMap<string, AcceptedEvent>;
   tempers: readonly Temper[];
+  wantsLanes: boolean;
 };
 
 export class People {
@@ -190,8 +191,15 @@ export class People {
       rateLimit: chance.happens(0.2) ? chance.pick([0.5, 2, 7, 30]) : null,
       ordered: chance.happens(0.3),
       retrySchedule: chance.happens(0.4) ? chance.pick(SCHEDULES) : null,
+      ...(this.#host.wantsLanes && this.#laneSettings()),
       relayHost: "relay.example.com",
     };
+  }
+
+  #laneSettings(): WebhookChanges {
+    const { chance } = this.#host;
+    const [concurrency, ordered] = [chance.pick(CONCURRENCIES), chance.happens(0.05)];
+    return { concurrency, ordered, timeout: chance.pick([null, "1s", "20s"]) };
   }
 
   #url(temper: Temper): string {
@@ -219,11 +227,15 @@ export class People {
       () => ({ rateLimit: chance.pick([null, 1, 20]) }),
       () => ({ ordered: chance.happens(0.5) }),
       () => ({ retrySchedule: chance.pick([null, ...SCHEDULES]) }),
+      () => (this.#host.wantsLanes ? { concurrency: chance.pick(CONCURRENCIES) } : {}),
+      () => (this.#host.wantsLanes ? { giveUpOn: chance.pick([[], [400, 404]]) } : {}),
     ])();
   }
 }
 
 const SCHEDULES = ["1s 1s", "5s 1m 5m", "1h", "30s", "6h 6h"] as const;
+
+const CONCURRENCIES = [2, 7, 8, 12, 13, 20, 30] as const;
 
 const ACTS = [
   [6, "update"],

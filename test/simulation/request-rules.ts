@@ -1,12 +1,16 @@
 /** What must hold of every request: design §4 and §7, numbers 3, 4, 5 and 8. */
 import { createHmac } from "node:crypto";
+import type { LaneReport } from "../../src/actors/lane";
 import type { Webhook } from "../../src/domain/webhook";
-import { type Attempt, type Book, FRESH_RECKONING, type Reckoning } from "./book";
+import { type Attempt, type Book, FRESH_RECKONING, isOfLane, type Reckoning } from "./book";
 import { type Evidence, isSuccess, MAX_PROBE_GAP_MS, MAX_UNRECORDED } from "./evidence";
-import { isBefore, Look, type Row } from "./look";
+import { isBefore, Look, leasedIn, type Row } from "./look";
 import type { Ending, Request, Witness } from "./network";
 
+/** Requests of one object. */
 const MAX_IN_FLIGHT = 6;
+/** How late a Lane may start what has its time. */
+const MAX_LATE_MS = 260;
 const FAILURES_BEFORE_PROBING = 10;
 
 export class RequestRules implements Witness {
@@ -24,6 +28,8 @@ export class RequestRules implements Witness {
     if (object.className === "Registry") return;
     this.attempts += 1;
     const book = this.#evidence.book(object);
+    const isLane = object.className === "Lane";
+    book.hasLanes ||= isLane;
     const eventId = request.headers.get("webhook-id") ?? "";
     const number = Number(request.headers.get("x-relay-attempt"));
     const isTest = !this.#evidence.world.accepted.has(eventId);
@@ -38,8 +44,10 @@ export class RequestRules implements Witness {
       startedWhileProbing: book.reckoning.probing,
       ending: null,
       endedAtMs: null,
+      heard: !isLane,
       lost: false,
     };
+    this.#checkConnections(book, request);
     if (isTest) {
       this.#evidence.require(number === 1, "test", `a test has attempt number ${number}`);
     } else {
@@ -61,19 +69,30 @@ export class RequestRules implements Witness {
     );
     if (row === null) return;
     const run = look.run();
-    const lease = run?.lease.attempts.find(
-      ({ id, number }) => id === attempt.eventId && number === attempt.number,
-    );
+    const isIt = ({ id, number }: { id: string; number: number }) =>
+      id === attempt.eventId && number === attempt.number;
+    const lease = leasedIn(run).find(isIt);
     this.#evidence.require(lease !== undefined, "lease", `${name} is not leased`);
+    this.#checkBody(attempt);
+    this.#checkDelivery(book, attempt, row);
+    this.#checkConcurrency(book, attempt, used?.concurrency ?? 6);
+    if (lease?.trigger !== "manual") this.#checkSchedule(book, attempt, row);
+    this.#checkRate(book, attempt);
+    if (isOfLane(attempt)) {
+      // What the service says to another Lane is known to this one when its share is recalled, or over.
+      const share = run?.shares.find(({ attempts }) => attempts.some(isIt));
+      this.#evidence.require(
+        share !== undefined && this.#evidence.nowMs <= share.lastStartAtMs,
+        "a share has an end",
+        `${name} starts after it`,
+      );
+      return;
+    }
     this.#evidence.require(
       run?.health.disabled === null && !book.reckoning.gone,
       "held",
       `${name} starts while the webhook is disabled`,
     );
-    this.#checkBody(attempt);
-    this.#checkDelivery(book, attempt, row);
-    this.#checkConcurrency(book, attempt);
-    if (lease?.trigger !== "manual") this.#checkSchedule(book, attempt, row);
     if (row.asked !== 2) {
       this.#evidence.require(
         (book.reckoning.postponedUntilMs ?? 0) <= this.#evidence.nowMs,
@@ -82,7 +101,6 @@ export class RequestRules implements Witness {
       );
     }
     this.#checkProbing(book, attempt, row, look);
-    this.#checkRate(book, attempt);
     if (used?.ordered) this.#checkOrder(attempt, row, look);
   }
 
@@ -122,7 +140,19 @@ export class RequestRules implements Witness {
     );
   }
 
-  #checkConcurrency(book: Book, { eventId, number }: Attempt): void {
+  /** The seventh would wait inside the platform, with its clock running. */
+  #checkConnections(book: Book, { instance }: Request): void {
+    const open = [...book.inFlight].filter(
+      ({ request, ending }) => request.instance === instance && ending === null,
+    );
+    this.#evidence.require(
+      open.length < MAX_IN_FLIGHT,
+      "six requests in an object",
+      `${instance.name} makes one more`,
+    );
+  }
+
+  #checkConcurrency(book: Book, { eventId, number }: Attempt, concurrency: number): void {
     let count = 0;
     for (const other of book.inFlight) {
       if (other.isTest) continue;
@@ -134,8 +164,8 @@ export class RequestRules implements Witness {
       );
     }
     this.#evidence.require(
-      count < MAX_IN_FLIGHT,
-      "six attempts in flight",
+      count < concurrency,
+      "as many attempts in flight as the webhook allows",
       `${count} when ${eventId} starts`,
     );
   }
@@ -193,13 +223,35 @@ export class RequestRules implements Witness {
   }
 
   #checkRate(book: Book, { eventId, number, rateLimit }: Attempt): void {
-    if (rateLimit === null || book.last === null || book.last.rateLimit !== rateLimit) return;
+    if (rateLimit === null || book.last === null || book.last.rateLimit !== rateLimit) {
+      book.starts = [this.#evidence.nowMs];
+      return;
+    }
+    book.starts.push(this.#evidence.nowMs);
+    if (book.hasLanes) {
+      this.#checkRateOfLanes(book, rateLimit);
+      return;
+    }
     const sinceMs = this.#evidence.nowMs - book.last.request.startedAtMs;
     this.#evidence.require(
       sinceMs >= 1_000 / rateLimit - 1e-3,
       "rate limit",
       `attempt ${number} of ${eventId} starts ${sinceMs} ms after the one before, at ${rateLimit}/s`,
     );
+  }
+
+  /** Each Lane keeps to the times that it was given: one may be late, and the limit holds over several. */
+  #checkRateOfLanes({ starts, object }: Book, rateLimit: number): void {
+    const last = starts.slice(-11);
+    for (const [index, atMs] of last.entries()) {
+      const count = last.length - 1 - index;
+      const sinceMs = this.#evidence.nowMs - atMs;
+      this.#evidence.require(
+        sinceMs >= (count * 1_000) / rateLimit - MAX_LATE_MS,
+        "rate limit",
+        `${count} attempts of ${object.name} in ${sinceMs} ms, at ${rateLimit}/s`,
+      );
+    }
   }
 
   #checkOrder({ eventId, number }: Attempt, row: Row, look: Look): void {
@@ -217,6 +269,8 @@ export class RequestRules implements Witness {
   #settingsUsed(book: Book, request: Request, isTest: boolean): Webhook | null {
     const id = book.object.name;
     const floor = this.#evidence.floors.get(id) ?? 0;
+    if (request.instance.object.className === "Lane")
+      return this.#settingsOfLane(id, floor, request);
     const settings = Look.at(book.object.storage, "live").settings();
     if (settings === null || "deletedVersion" in settings) {
       this.#evidence.violated("no attempt after deletion", `${id} makes a request`);
@@ -236,6 +290,20 @@ export class RequestRules implements Witness {
     return settings;
   }
 
+  /** A Lane goes by what its share says, which is recalled before another version is in force. */
+  #settingsOfLane(id: string, floor: number, request: Request): Webhook | null {
+    const versions = [...(this.#evidence.versions.get(id)?.values() ?? [])];
+    const used = versions.find(
+      (webhook) => webhook.version >= floor && mismatchOf(webhook, request, false) === null,
+    );
+    this.#evidence.require(
+      used !== undefined,
+      "settings in force",
+      `a request of ${request.instance.name} is by no version from ${floor} on`,
+    );
+    return used ?? null;
+  }
+
   // --- a request goes on ------------------------------------------------------------------------------------
 
   leaves(request: Request): void {
@@ -244,14 +312,12 @@ export class RequestRules implements Witness {
     const book = this.#evidence.book(object);
     const attempt = book.attemptFor(request);
     if (attempt === null || attempt.isTest) return;
-    const look = Look.at(object.storage, "disk");
-    const leased = look
-      .run()
-      ?.lease.attempts.some(
-        ({ id, number }) => id === attempt.eventId && number === attempt.number,
-      );
+    const look = Look.at(book.object.storage, "disk");
+    const leased = leasedIn(look.run()).some(
+      ({ id, number }) => id === attempt.eventId && number === attempt.number,
+    );
     this.#evidence.require(
-      leased === true,
+      leased,
       "lease on disk before the request leaves",
       `attempt ${attempt.number} of ${attempt.eventId}`,
     );
@@ -259,10 +325,16 @@ export class RequestRules implements Witness {
       ({ eventId, number }) => (look.delivery(eventId)?.attempts ?? number) < number,
     );
     book.unrecorded.push(attempt);
+    const own = book.unrecorded.filter(({ request: { instance } }) => instance.object === object);
     this.#evidence.require(
-      book.unrecorded.length <= MAX_UNRECORDED,
+      own.length <= MAX_UNRECORDED,
       "twelve repeats per crash",
-      `a crash would repeat ${book.unrecorded.length} deliveries of ${object.name}`,
+      `a crash would repeat ${own.length} deliveries of ${object.name}`,
+    );
+    this.#evidence.require(
+      book.unrecorded.length <= 2 * this.#evidence.concurrencyOf(book.object.name),
+      "twice the concurrency repeated per crash",
+      `crashes would repeat ${book.unrecorded.length} deliveries of ${book.object.name}`,
     );
   }
 
@@ -281,13 +353,32 @@ export class RequestRules implements Witness {
     if (attempt === null) return;
     book.inFlight.delete(attempt);
     attempt.endedAtMs = this.#evidence.nowMs;
+    if (!isOfLane(attempt)) this.#reckon(book, attempt);
+  }
+
+  /** A Lane reports: from now on what the service said counts. */
+  told(book: Book, reports: readonly LaneReport[]): void {
+    const look = Look.at(book.object.storage, "live");
+    for (const { id, number } of reports.flatMap(({ outcomes }) => outcomes)) {
+      const attempt = book.attempt(id, number);
+      if (attempt === null || attempt.heard) continue;
+      if ((look.delivery(id)?.attempts ?? number) >= number) continue;
+      attempt.heard = true;
+      attempt.lost = false;
+      this.#reckon(book, attempt);
+    }
+  }
+
+  #reckon(book: Book, attempt: Attempt): void {
     const { ending } = attempt;
     if (ending === null || ending.reason === "refused") return;
     const settings = Look.at(book.object.storage, "live").settings();
     // Another URL is another service: what the old one says counts for its delivery only.
     if (settings === null || !("urlVersion" in settings)) return;
     if (settings.urlVersion !== attempt.urlVersion) return;
-    book.reckoning = reckoned(book.reckoning, attempt, ending, this.#evidence.nowMs);
+    if (ending.status !== null && settings.giveUpOn.includes(ending.status)) return;
+    const endedAtMs = attempt.endedAtMs ?? this.#evidence.nowMs;
+    book.reckoning = reckoned(book.reckoning, attempt, ending, endedAtMs);
   }
 }
 

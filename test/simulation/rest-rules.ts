@@ -1,7 +1,7 @@
 /** What must hold in the end, when the faults are over and nothing goes on any more. */
 import type { Book } from "./book";
 import type { Evidence } from "./evidence";
-import { attemptLog, Look, type Row } from "./look";
+import { attemptLog, Look, leasedIn, type Row } from "./look";
 
 export class RestRules {
   readonly #evidence: Evidence;
@@ -37,6 +37,16 @@ export class RestRules {
       );
     }
     for (const book of this.#evidence.books.values()) this.#checkSubscriber(book);
+    this.#checkLanes();
+  }
+
+  /** An idle Lane costs nothing. */
+  #checkLanes(): void {
+    for (const { className, name, storage } of this.#evidence.world.objects.values()) {
+      if (className !== "Lane") continue;
+      const rests = storage.alarmOnDiskAtMs === null && storage.tablesMade === 0;
+      this.#evidence.require(rests, "a Lane rests", `${name} has an alarm or a table`);
+    }
   }
 
   /** Each accepted event is in a Journal, and each webhook of its list has it. */
@@ -97,7 +107,7 @@ export class RestRules {
     const run = look.run();
     const arrived = look.arrived();
     if (arrived === null) return;
-    const endedInLease = (run?.lease.attempts ?? []).filter(({ id, number }) => {
+    const endedInLease = leasedIn(run).filter(({ id, number }) => {
       const row = look.delivery(id);
       const ended = row?.status === "delivered" || row?.status === "undeliverable";
       return row !== null && ended && attemptLog(row).at(-1)?.number === number;

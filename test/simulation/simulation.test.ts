@@ -29,6 +29,7 @@ describe("the relay under simulation", () => {
     let attempts = 0;
     let crashes = 0;
     for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
+      process.stderr.write(`seed ${seed}\n`);
       const outcome = await run(seed);
       if (outcome.violation !== null) expect.fail(report(outcome));
       attempts += outcome.attempts;

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { DeadLetters } from "../../src/actors/dead-letters";
 import { Journal } from "../../src/actors/journal";
+import { Lane } from "../../src/actors/lane";
 import { Registry } from "../../src/actors/registry";
 import { Subscriber } from "../../src/actors/subscriber/subscriber";
 import { consume } from "../../src/consumer";
@@ -32,6 +33,7 @@ const CLASSES: Record<string, ObjectClass> = {
   Subscriber: Subscriber as unknown as ObjectClass,
   Journal: Journal as unknown as ObjectClass,
   DeadLetters: DeadLetters as unknown as ObjectClass,
+  Lane: Lane as unknown as ObjectClass,
 };
 
 /** What kind of run it is. */
@@ -50,6 +52,10 @@ export type Plan = {
   /** Chances per call: that it is lost, and that it takes seconds. */
   loseCall: number;
   delayCall: number;
+  /** That a call between a Subscriber and its Lane comes twice. */
+  repeatCall: number;
+  /** Webhooks that want more than six attempts at once. */
+  lanes: boolean;
   /** All events within a few seconds. */
   burst: boolean;
   /** Some objects take no more writes for a while. */
@@ -73,6 +79,14 @@ export type Outcome = {
 };
 
 export function planOf(seed: number): Plan {
+  const plan = basicPlanOf(seed);
+  const chance = new Chance(seed ^ 0x1a9e);
+  if (!chance.happens(0.25)) return plan;
+  const events = chance.pick([10, 20, 40]);
+  return { ...plan, lanes: true, webhooks: 1, events, burst: chance.happens(0.7) };
+}
+
+function basicPlanOf(seed: number): Plan {
   const chance = new Chance(seed ^ 0x5eed);
   const faults = !chance.happens(0.2);
   const burst = chance.happens(0.04);
@@ -81,6 +95,8 @@ export function planOf(seed: number): Plan {
     people: chance.happens(0.7),
     webhooks: burst ? 1 : chance.pick([1, 1, 1, 1, 2, 2, 3]),
     events: burst ? 30 : chance.pick([1, 2, 3, 4, 5, 6, 10]),
+    lanes: false,
+    repeatCall: faults ? 0.05 : 0,
     faultySteps: chance.between(40, 280),
     crash: faults ? chance.pick(burst ? [0.02] : [0, 0.005, 0.02]) : 0,
     jump: faults ? chance.pick([0, 0.002]) : 0,
@@ -151,6 +167,7 @@ class Run {
       invariants: this.#invariants,
       accepted: this.#accepted,
       tempers: plan.tempers,
+      wantsLanes: plan.lanes,
     });
   }
 
@@ -166,6 +183,7 @@ class Run {
     const environment = {
       REGISTRY: namespace("Registry"),
       SUBSCRIBER: namespace("Subscriber"),
+      LANE: namespace("Lane"),
       JOURNAL: namespace("Journal"),
       DEAD_LETTER_STORE: namespace("DeadLetters"),
       EVENTS: { send: async (body: Uint8Array) => void this.#queue.send(body) },
@@ -189,6 +207,7 @@ class Run {
         latencyMs: () => this.#latencyMs(),
         commitLatencyMs: () => this.#chance.between(0, this.#breaks ? 12 : 3),
         alarmLatenessMs: () => this.#alarmLatenessMs(),
+        repeatsCall: () => this.#breaks && this.#chance.happens(this.#plan.repeatCall),
         losesCall: () => this.#breaks && this.#chance.happens(this.#plan.loseCall),
         refusesWrite: (which, sql) => this.#refusesWrite(which, sql),
         called: (which, method, args) => invariants.called(which, method, args),
@@ -285,7 +304,7 @@ class Run {
 
   #crashSomething(): void {
     const living = [...this.#objects.values()].filter(({ instance }) => instance !== null);
-    const subscribers = living.filter(({ className }) => className === "Subscriber");
+    const subscribers = living.filter(({ className }) => /^(Subscriber|Lane)$/.test(className));
     const { consumers } = this.#queue;
     if (consumers.length > 0 && this.#chance.happens(0.2)) {
       const consumer = this.#chance.pick(consumers);

@@ -17,18 +17,24 @@ export class Agenda {
   }
 
   /**
-   * Deliveries that may go at `nowMs`, in their order: what a person asked for by name before all else. They must be
-   * leased or given back.
+   * Up to `room` deliveries that may go at `nowMs`, in their order: what a person asked for by name before all else.
+   * They must be leased or given back.
    *
    * @param isBusy something is in flight, so that no other probe may go.
    */
-  take(situation: Situation, nowMs: number, isBusy: boolean): DueDelivery[] {
-    const limit = planLimitOf(situation);
+  take(
+    situation: Situation,
+    nowMs: number,
+    { isBusy, room }: { isBusy: boolean; room: number },
+  ): DueDelivery[] {
+    const limit = Math.min(room, planLimitOf(situation));
     const { probing } = situation.health;
     const isShut = troubleEndsAtMs(situation) > nowMs || (probing && isBusy);
     if (situation.terms.ordered) return this.#takeInOrder(limit, nowMs, isShut);
-    const mostAsked = planLimitOf(situation, true);
-    const asked = this.#notLeased((most) => this.#store.askedFor(nowMs, most), mostAsked);
+    const mostAsked = Math.min(room, planLimitOf(situation, true));
+    const asked = this.#notLeased((most) => this.#store.askedFor(nowMs, most), mostAsked).filter(
+      withinBytes(),
+    );
     if (isShut || (probing && asked.length > 0)) return asked;
     const others = limit - asked.length;
     if (others <= 0) return asked;
@@ -82,10 +88,11 @@ export class Agenda {
 
   /** The first of what waited and what is fresh, by when it became due; moves the head past what it takes. */
   #withFresh(waiting: DueDelivery[], limit: number): DueDelivery[] {
-    const fresh = this.#store.fresh(this.#ledger.head, limit, MAX_PLANNED_BYTES);
+    const fresh = this.#ledger.fresh(limit, MAX_PLANNED_BYTES);
     const chosen = [...waiting, ...fresh.deliveries]
       .sort((a, b) => (a.dueAtMs ?? a.createdAtMs) - (b.dueAtMs ?? b.createdAtMs))
-      .slice(0, limit);
+      .slice(0, limit)
+      .filter(withinBytes());
     const left = fresh.deliveries.find((delivery) => !chosen.includes(delivery));
     this.#ledger.moveHead(left?.position ?? fresh.head);
     return chosen;
@@ -103,4 +110,14 @@ export class Agenda {
 function earliest(a: number | null, b: number | null): number | null {
   if (a === null || b === null) return a ?? b;
   return Math.min(a, b);
+}
+
+/** Keeps deliveries as long as their bodies fit into a plan, and the first in any case. */
+function withinBytes(): (delivery: DueDelivery) => boolean {
+  let bytes = 0;
+  return ({ body }) => {
+    const isFirst = bytes === 0;
+    bytes += body.byteLength;
+    return isFirst || bytes <= MAX_PLANNED_BYTES;
+  };
 }

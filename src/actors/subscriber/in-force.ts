@@ -4,7 +4,7 @@ import type { Policy } from "../../domain/delivery";
 import type { Health } from "../../domain/health";
 import type { Standing } from "../../domain/health-report";
 import type { Terms } from "../../domain/pace";
-import { parseSchedule } from "../../domain/schedule";
+import { MAX_TIMEOUT_MS, parseSchedule, parseTimeout } from "../../domain/schedule";
 import { type Webhook, withDefaults } from "../../domain/webhook";
 import type { RunStore, Settings } from "../../storage/run-store";
 
@@ -65,7 +65,14 @@ export class InForce {
     const { webhook } = this;
     if (webhook === null || webhook.status !== "active") return null;
     if (disabled !== null || configOf(this.#env).delivery === null) return null;
-    return { ordered: webhook.ordered, rateLimit: webhook.rateLimit };
+    const { ordered, rateLimit, concurrency } = webhook;
+    return { ordered, rateLimit, concurrency };
+  }
+
+  /** How long an attempt may take, in milliseconds. */
+  timeoutMs(): number {
+    const own = parseTimeout(this.webhook?.timeout ?? "");
+    return own ?? configOf(this.#env).delivery?.timeoutMs ?? MAX_TIMEOUT_MS;
   }
 
   /** What becomes of failed attempts. Without a configuration that parses nothing starts. */

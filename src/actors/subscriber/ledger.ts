@@ -19,11 +19,14 @@ import {
   type Position,
   type StoredDelivery,
 } from "../../storage/delivery-tables";
-import type { LeasedAttempt, Run, RunStore } from "../../storage/run-store";
+import type { LeasedAttempt, Run, RunStore, Share, StoredShare } from "../../storage/run-store";
 import { countChange, recorded } from "./outcomes";
 
 /** Counters of finished hours are kept for so long: what the charts can show. */
 const MAX_HOURS_KEPT_MS = 31 * 24 * HOUR_MS;
+
+/** Of the last attempt in the mean duration. */
+const WEIGHT_OF_LAST = 0.05;
 
 export type Stores = { deliveries: DeliveryStore; runs: RunStore };
 
@@ -38,8 +41,20 @@ export type LedgerHost = {
   healthChanged(before: Health, after: Health): void;
 };
 
-type Leased = { delivery: StoredDelivery; lease: LeasedAttempt };
-type Answered = Leased & { outcome: Outcome };
+/** `share`: the id of the share that it is in; null for one that this object makes itself. */
+type Leased = {
+  delivery: StoredDelivery;
+  lease: LeasedAttempt;
+  share: string | null;
+  isAnswered: boolean;
+};
+type Answered = Pick<Leased, "delivery" | "lease"> & { outcome: Outcome };
+
+/** What is leased together: attempts of this object, or those of a share. */
+export type Leasing = {
+  share: Share | null;
+  attempts: readonly { delivery: DueDelivery; lease: LeasedAttempt }[];
+};
 
 export class Ledger {
   readonly #host: LedgerHost;
@@ -48,9 +63,14 @@ export class Ledger {
   readonly #run: Run;
   /** Leased attempts without an outcome on disk, in the order of their start. */
   readonly #leased = new Map<EventId, Leased>();
+  /** With what of each has no outcome on disk, in the order of its start. */
+  readonly #shares = new Map<string, { share: Share; open: Set<Leased> }>();
+  /** What is leased may lie behind the head: shares were given back from between. Else all of it lies before. */
+  #isMixed = false;
   #window = 0;
   #answered: Answered[] = [];
   #oldestAnswerAtMs = 0;
+  #meanDurationMs: number | null = null;
   #runIsOnDisk = true;
   #closed = false;
 
@@ -60,6 +80,13 @@ export class Ledger {
     this.#store = deliveries;
     this.#runs = runs;
     this.#run = run;
+    for (const { attempts, ...share } of run.shares) {
+      this.#shares.set(share.id, { share, open: new Set() });
+      for (const lease of attempts) {
+        const delivery = deliveries.get(lease.id);
+        if (delivery !== null) this.#open({ delivery, lease, share: share.id, isAnswered: false });
+      }
+    }
   }
 
   // --- what stands ------------------------------------------------------------------------------------------
@@ -86,6 +113,11 @@ export class Ledger {
   /** The earliest start of the next attempt under a rate limit, Unix milliseconds. */
   get nextStartAtMs(): number {
     return this.#run.nextStartAtMs;
+  }
+
+  /** How long attempts took lately, in milliseconds; null before the first. */
+  get meanDurationMs(): number | null {
+    return this.#meanDurationMs;
   }
 
   /** Where deliveries begin that are fresh on disk: leased ones are among them. */
@@ -131,10 +163,16 @@ export class Ledger {
 
   /** The first fresh delivery that is not leased. Moves the head there: what it passes is never fresh again. */
   firstFresh(): DueDelivery | null {
-    const { deliveries, head } = this.#store.fresh(this.#run.head, 1, 0);
+    const { deliveries, head } = this.fresh(1, 0);
     const [first = null] = deliveries;
     this.#run.head = first?.position ?? head;
     return first;
+  }
+
+  /** Fresh deliveries that are not leased, from the head on, in the order of arrival; and the head after them. */
+  fresh(limit: number, maxBytes: number): { deliveries: DueDelivery[]; head: Position } {
+    const passed = this.#isMixed ? this.#leased : undefined;
+    return this.#store.fresh(this.#run.head, limit, maxBytes, passed);
   }
 
   /** Fresh deliveries before `head` are leased, or not fresh any more. */
@@ -147,26 +185,42 @@ export class Ledger {
   /**
    * Leases attempts, in the order in which they will start. They may start when this is on disk.
    *
-   * @param window how many of those that are leased may ever have started without an outcome on disk.
+   * @param window how many of those that this object makes itself may ever have started without an outcome on disk.
    */
-  lease(
-    attempts: readonly { delivery: DueDelivery; lease: LeasedAttempt }[],
-    window: number,
-  ): void {
+  lease(leasings: readonly Leasing[], window: number): void {
     this.#window = window;
-    const dues = attempts.map(({ delivery }) => delivery.dueAtMs ?? delivery.createdAtMs);
+    const all = leasings.flatMap(({ attempts }) => attempts);
+    const dues = all.map(({ delivery }) => delivery.dueAtMs ?? delivery.createdAtMs);
     this.#run.health = noteLateness(this.#run.health, Math.min(...dues), Date.now());
-    for (const { delivery, lease } of attempts) {
-      const { body: _, ...stored } = delivery;
-      this.#leased.set(delivery.id, { delivery: stored, lease });
+    for (const { share, attempts } of leasings) {
+      if (share !== null) this.#shares.set(share.id, { share, open: new Set() });
+      for (const { delivery, lease } of attempts) {
+        const { body: _, ...stored } = delivery;
+        this.#open({ delivery: stored, lease, share: share?.id ?? null, isAnswered: false });
+      }
     }
     this.save();
   }
 
+  #open(leased: Leased): void {
+    this.#leased.set(leased.lease.id, leased);
+    if (leased.share === null) return;
+    this.#isMixed = true;
+    this.#shares.get(leased.share)?.open.add(leased);
+  }
+
+  #close(id: EventId): void {
+    const leased = this.#leased.get(id);
+    if (leased === undefined) return;
+    this.#leased.delete(id);
+    if (this.#leased.size === 0) this.#isMixed = false;
+    if (leased.share !== null) this.#shares.get(leased.share)?.open.delete(leased);
+  }
+
   /** Ends leases of attempts that have not started; on disk with the next `save`. */
-  giveBack(attempts: readonly Leased[]): void {
-    for (const { delivery, lease } of attempts) {
-      this.#leased.delete(delivery.id);
+  giveBack(attempts: readonly { lease: LeasedAttempt }[]): void {
+    for (const { lease } of attempts) {
+      this.#close(lease.id);
       if (lease.fresh !== null) this.#rewind(lease.fresh);
     }
   }
@@ -178,8 +232,11 @@ export class Ledger {
   /** Writes lease, head, counters and health. */
   save(): void {
     if (this.#closed) return;
-    const attempts = [...this.#leased.values()].map(({ lease }) => lease);
-    this.#run.lease = { window: this.#window, attempts };
+    const own = [...this.#leased.values()].filter(({ share }) => share === null);
+    this.#run.lease = { window: this.#window, attempts: own.map(leaseOf) };
+    this.#run.shares = [...this.#shares.values()].map(
+      ({ share, open }): StoredShare => ({ ...share, attempts: [...open].map(leaseOf) }),
+    );
     this.#runs.saveRun(this.#run);
     this.#runIsOnDisk = true;
   }
@@ -188,7 +245,41 @@ export class Ledger {
   close(): void {
     this.#closed = true;
     this.#leased.clear();
+    this.#shares.clear();
     this.#answered = [];
+  }
+
+  // --- shares -----------------------------------------------------------------------------------------------
+
+  get shares(): readonly Share[] {
+    return [...this.#shares.values()].map(({ share }) => share);
+  }
+
+  /** What of a share has no outcome on disk, in the order of its start. */
+  openIn(share: string): LeasedAttempt[] {
+    return [...(this.#shares.get(share)?.open ?? [])].map(leaseOf);
+  }
+
+  openCount(share: string): number {
+    return this.#shares.get(share)?.open.size ?? 0;
+  }
+
+  /** The share that a delivery is in; null when it is in none. */
+  shareOf(id: EventId): string | null {
+    return this.#leased.get(id)?.share ?? null;
+  }
+
+  /** Forgets a share of which nothing is open. */
+  endShare(id: string): void {
+    this.#shares.delete(id);
+  }
+
+  /** What of a share has not started, and will not, goes back. */
+  giveBackOf(share: string, ids: readonly EventId[]): void {
+    const unsent = ids.flatMap((id) => this.#leased.get(id) ?? []);
+    const back = unsent.filter((leased) => leased.share === share && !leased.isAnswered);
+    this.giveBack(back);
+    if (back.length > 0) this.save();
   }
 
   // --- rate -------------------------------------------------------------------------------------------------
@@ -219,20 +310,35 @@ export class Ledger {
   // --- outcomes ---------------------------------------------------------------------------------------------
 
   /**
-   * An attempt came to an end. It is on disk after `record`.
+   * An attempt came to an end. It is on disk after `record`. What is not leased so, or has an outcome, is passed over:
+   * a Lane may report twice.
    *
    * @param isStale it went to another URL than the one now in force: what it says of the service does not count.
    */
-  answer(id: EventId, given: Outcome, isStale: boolean): void {
+  answer(
+    { id, number }: { id: EventId; number: number },
+    given: Outcome,
+    { isStale, share = null }: { isStale: boolean; share?: string | null },
+  ): void {
     const leased = this.#leased.get(id);
-    if (leased === undefined) return;
+    if (leased === undefined || leased.isAnswered) return;
+    if (leased.lease.number !== number || leased.share !== share) return;
+    leased.isAnswered = true;
     if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
+    const { delivery, lease } = leased;
     // An answer to what was erased meanwhile may echo it.
-    const responseBody = leased.delivery.lastError === "erased" ? null : given.responseBody;
+    const responseBody = delivery.lastError === "erased" ? null : given.responseBody;
     const retryAfterMs = isStale ? null : given.retryAfterMs;
     const outcome = { ...given, responseBody, retryAfterMs };
-    this.#answered.push({ ...leased, outcome });
-    if (!isStale) this.#assess(outcome, leased.delivery);
+    this.#answered.push({ delivery, lease, outcome });
+    if (outcome.error !== "interrupted") this.#meanDurationMs = this.#meanWith(outcome.durationMs);
+    if (!isStale) this.#assess(outcome, delivery);
+  }
+
+  #meanWith(durationMs: number): number {
+    return this.#meanDurationMs === null
+      ? durationMs
+      : this.#meanDurationMs + (durationMs - this.#meanDurationMs) * WEIGHT_OF_LAST;
   }
 
   #assess(outcome: Outcome, { id: eventId, event }: StoredDelivery): void {
@@ -261,7 +367,7 @@ export class Ledger {
         const after = recorded({ delivery, attempt: lease, outcome }, policy);
         this.#store.update(after);
         this.#answered.shift();
-        this.#leased.delete(delivery.id);
+        this.#close(delivery.id);
         this.count(delivery, after);
         written.push({ before: delivery, after });
       }
@@ -298,4 +404,8 @@ export class Ledger {
   recounted(ended: number): void {
     this.#run.ended = ended;
   }
+}
+
+function leaseOf({ lease }: Leased): LeasedAttempt {
+  return lease;
 }

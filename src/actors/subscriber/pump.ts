@@ -6,9 +6,12 @@
  */
 import type { EventId } from "../../domain/ids";
 import {
+  concurrencyOf,
+  deal,
   planLimitOf,
   rateOpensAtMs,
   type Situation,
+  shareSizeOf,
   slotsOf,
   spacingMs,
   type Terms,
@@ -19,8 +22,10 @@ import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run-store";
 import type { Agenda } from "./agenda";
 import { Bell } from "./bell";
+import type { Handing, Lanes, Planned, Room } from "./lanes";
 import type { Ledger } from "./ledger";
 import { type Answer, unanswered } from "./send";
+import type { Slots } from "./slots";
 
 /** Answers are written together when this many are there, or after this long, or when nothing else goes on. */
 const GATHERED_ANSWERS = 6;
@@ -30,6 +35,9 @@ const MAX_ATTEMPTS_PER_RUN = 1_000;
 const MAX_RUN_MS = 60_000;
 /** Waiting awake for the next start is cheaper than another alarm up to about this long. */
 const MAX_AWAKE_WAIT_MS = 1_000;
+const MAX_RESTLESS_MS = 600_000;
+/** Beside Lanes an attempt that is later than this would come too close to one of theirs. */
+const MAX_LATE_MS = 250;
 
 export type PumpHost = {
   /** null while the webhook is held. */
@@ -45,18 +53,12 @@ export type PumpHost = {
   sync(): Promise<void>;
 };
 
-/** An attempt that is leased. */
-type Planned = {
-  delivery: DueDelivery;
-  lease: LeasedAttempt;
-  /** Not before this time, Unix milliseconds: what the rate limit gave it. */
-  startAtMs: number;
-};
-
 export class Pump {
   readonly #host: PumpHost;
   readonly #agenda: Agenda;
   readonly #ledger: Ledger;
+  readonly #lanes: Lanes;
+  readonly #slots: Slots;
   readonly #bell = new Bell();
   #planned: Planned[] = [];
   readonly #inFlight = new Set<EventId>();
@@ -64,14 +66,22 @@ export class Pump {
   #startedInRun = 0;
   #endsAtMs = 0;
   #lastStartAtMs = 0;
+  /** When nothing was leased last. */
+  #restedAtMs = 0;
+  #mustRest = false;
   /** An ordered delivery failed: what was planned behind it waits for it. */
   #blocked = false;
   #running = false;
 
-  constructor(host: PumpHost, { agenda, ledger }: { agenda: Agenda; ledger: Ledger }) {
+  constructor(
+    host: PumpHost,
+    parts: { agenda: Agenda; ledger: Ledger; lanes: Lanes; slots: Slots },
+  ) {
     this.#host = host;
-    this.#agenda = agenda;
-    this.#ledger = ledger;
+    this.#agenda = parts.agenda;
+    this.#ledger = parts.ledger;
+    this.#lanes = parts.lanes;
+    this.#slots = parts.slots;
   }
 
   get running(): boolean {
@@ -100,6 +110,7 @@ export class Pump {
     try {
       for (;;) {
         if (this.#mustRecord()) this.#ledger.record();
+        this.#tendLanes();
         await this.#plan();
         this.#startPlanned();
         const waitMs = this.#waitMs();
@@ -118,12 +129,14 @@ export class Pump {
     this.#unplan();
   }
 
+  /** Whether an attempt is in flight; of what a Lane has nobody else knows. */
   isInFlight(id: EventId): boolean {
-    return this.#inFlight.has(id);
+    return this.#inFlight.has(id) || this.#ledger.shareOf(id) !== null;
   }
 
+  /** Whether an attempt is in flight, here or in a Lane. */
   get isBusy(): boolean {
-    return this.#inFlight.size > 0;
+    return this.#inFlight.size + this.#lanes.busy > 0;
   }
 
   /** The leased attempt that starts next, and not before when; null when none is leased. */
@@ -135,7 +148,9 @@ export class Pump {
   /** When there is something to send again, Unix milliseconds; null when nothing is pending or all is held. */
   nextAtMs(): number | null {
     const { situation } = this;
-    return situation && this.#agenda.nextAtMs(situation);
+    const next = situation && this.#agenda.nextAtMs(situation);
+    const lanes = this.#lanes.nextAtMs();
+    return next === null || lanes === null ? (next ?? lanes) : Math.min(next, lanes);
   }
 
   /** Forgets what it holds: the webhook was deleted. */
@@ -150,8 +165,9 @@ export class Pump {
   get situation(): Situation | null {
     const terms = this.#host.terms();
     if (terms === null) return null;
-    const { health, nextStartAtMs } = this.#ledger;
-    return { terms, health, nextStartAtMs, firstWaitMs: this.#host.schedule()[0] ?? 0 };
+    const { health, nextStartAtMs, meanDurationMs } = this.#ledger;
+    const firstWaitMs = this.#host.schedule()[0] ?? 0;
+    return { terms, health, nextStartAtMs, firstWaitMs, meanDurationMs };
   }
 
   #isSpent(nowMs: number): boolean {
@@ -160,28 +176,84 @@ export class Pump {
 
   // --- plan -------------------------------------------------------------------------------------------------
 
-  /** Leases what is to start next. What cannot be leased, because the disk takes nothing, is not planned. */
+  /** Leases what is to start next, here and in Lanes. What cannot be leased, because the disk takes nothing, is not planned. */
   async #plan(): Promise<void> {
     const { situation } = this;
     const nowMs = Date.now();
-    if (situation === null || this.#isSpent(nowMs)) return;
-    if (this.#planned.length > 0 || this.#inFlight.size >= slotsOf(situation, true)) return;
+    if (situation === null || this.#isSpent(nowMs) || this.#mustRest) return;
+    const isFree = this.#planned.length === 0 && this.#hasSlot(situation, true);
+    const rooms = this.#lanes.rooms(situation, nowMs);
+    if (!isFree && rooms.length === 0) return;
     this.#ledger.record();
-    const chosen = this.#choose(situation, nowMs);
+    const ownRoom = isFree ? this.#ownRoom(situation, rooms) : 0;
+    const chosen = this.#choose(situation, nowMs, ownRoom + roomIn(rooms));
     if (chosen.length === 0) return;
-    this.#planned = chosen.map((delivery) => this.#planOf(delivery, situation.terms, nowMs));
+    const planned = chosen.map((delivery) => this.#planOf(delivery, situation.terms, nowMs));
+    const handings = this.#share(planned, ownRoom, rooms);
+    const own = { share: null, attempts: this.#planned };
     try {
-      this.#ledger.lease(this.#planned, windowOf(situation));
+      this.#ledger.lease([own, ...handings], windowOf(situation));
       await this.#host.sync();
     } catch (thrown) {
-      this.#dropPlan();
+      for (const handing of handings) this.#lanes.forget(handing);
+      this.#dropPlan(planned);
       throw thrown;
+    }
+    this.#startedInRun += handings.length;
+    for (const handing of handings) {
+      void this.#lanes.hand(handing, situation.terms.rateLimit !== null).finally(() => this.wake());
     }
   }
 
-  #choose(situation: Situation, nowMs: number): DueDelivery[] {
+  /** How much of its own the object plans: where Lanes take part, no more than each of them. */
+  #ownRoom(situation: Situation, rooms: readonly Room[]): number {
+    const limit = planLimitOf(situation, true);
+    if (rooms.length === 0 && !this.#lanes.areUsed) return limit;
+    return Math.min(limit, shareSizeOf(slotsOf(situation), situation));
+  }
+
+  #choose(situation: Situation, nowMs: number, room: number): DueDelivery[] {
     if (rateOpensAtMs(situation) > nowMs + MAX_AWAKE_WAIT_MS) return [];
-    return this.#agenda.take(situation, nowMs, this.#inFlight.size > 0);
+    return this.#agenda.take(situation, nowMs, { isBusy: this.isBusy, room });
+  }
+
+  /** Keeps what this object makes itself; the rest goes in shares. What no share has room for goes back. */
+  #share(planned: readonly Planned[], ownRoom: number, rooms: readonly Room[]): Handing[] {
+    const dealt = deal(planned.length, [ownRoom, ...rooms.map(({ room }) => room)]);
+    const partOf = (index: number) => planned.filter((_, each) => dealt[each] === index);
+    if (ownRoom > 0) this.#planned = partOf(0);
+    const handings: Handing[] = [];
+    const left = planned.slice(dealt.length);
+    for (const [index, room] of rooms.entries()) {
+      const part = partOf(index + 1);
+      if (part.length === 0) continue;
+      const prepared = this.#lanes.prepare(room, part);
+      handings.push(prepared.handing);
+      left.push(...prepared.left);
+    }
+    this.#ledger.giveBack(left);
+    return handings;
+  }
+
+  #tendLanes(): void {
+    const nowMs = Date.now();
+    this.#rest(nowMs);
+    if (!this.#lanes.areUsed) return;
+    this.#lanes.tend(nowMs);
+    const { situation } = this;
+    const mayGoOn = situation !== null && !situation.health.probing;
+    if (!mayGoOn || troubleEndsAtMs(situation) > nowMs) this.#lanes.stopAll();
+  }
+
+  /** What is past its retention goes while nothing is leased: an object that always sends must end a run for it. */
+  #rest(nowMs: number): void {
+    if (this.#ledger.isAtRest) {
+      if (this.#mustRest) this.#attemptsLeft = 0;
+      this.#mustRest = false;
+      this.#restedAtMs = nowMs;
+    } else if (nowMs - this.#restedAtMs > MAX_RESTLESS_MS) {
+      this.#mustRest = true;
+    }
   }
 
   #planOf(delivery: DueDelivery, { rateLimit }: Terms, nowMs: number): Planned {
@@ -199,14 +271,15 @@ export class Pump {
   #unplan(): void {
     this.#blocked = false;
     if (this.#planned.length === 0) return;
-    this.#dropPlan();
+    this.#dropPlan(this.#planned);
     this.#ledger.save();
   }
 
-  #dropPlan(): void {
-    const [first] = this.#planned;
-    if (first) this.#ledger.freeStarts(first.startAtMs);
-    this.#ledger.giveBack(this.#planned);
+  #dropPlan(planned: readonly Planned[]): void {
+    const [first] = planned;
+    // The times of what Lanes have lie between.
+    if (first && !this.#lanes.areUsed) this.#ledger.freeStarts(first.startAtMs);
+    this.#ledger.giveBack(planned);
     this.#planned = [];
   }
 
@@ -224,15 +297,27 @@ export class Pump {
       const [next] = this.#planned;
       if (next === undefined || !this.#hasFreeSlot(situation, isAsked(next))) return;
       if (this.#startAtMs(next, rateLimit) > nowMs) return;
+      if (rateLimit !== null && this.#lanes.areUsed && nowMs > next.startAtMs + MAX_LATE_MS) {
+        this.#unplan();
+        return;
+      }
       this.#planned.shift();
       this.#start(next, nowMs);
       if (rateLimit !== null) this.#ledger.started(rateLimit, nowMs);
     }
   }
 
+  #hasSlot(situation: Situation, asked: boolean): boolean {
+    return (
+      this.#slots.areFree &&
+      this.#inFlight.size < slotsOf(situation, asked) &&
+      this.#inFlight.size + this.#lanes.busy < concurrencyOf(situation, asked)
+    );
+  }
+
   #hasFreeSlot(situation: Situation, asked: boolean): boolean {
     return (
-      this.#inFlight.size < slotsOf(situation, asked) &&
+      this.#hasSlot(situation, asked) &&
       this.#inFlight.size + this.#ledger.unrecorded < windowOf(situation)
     );
   }
@@ -255,7 +340,11 @@ export class Pump {
     this.#attemptsLeft -= 1;
     this.#startedInRun += 1;
     this.#lastStartAtMs = nowMs;
-    void this.#send(attempt).finally(() => this.wake());
+    this.#slots.take();
+    void this.#send(attempt).finally(() => {
+      this.#slots.release();
+      this.wake();
+    });
   }
 
   async #send({ delivery, lease }: Planned): Promise<void> {
@@ -265,13 +354,16 @@ export class Pump {
     } catch {
       answer = { ...unanswered("interrupted", Date.now()), refused: false, isStale: false };
     }
-    this.#end(delivery.id, answer);
+    this.#end(lease, answer);
   }
 
-  #end(id: EventId, { refused, isStale, ...outcome }: Answer & { isStale: boolean }): void {
-    if (!this.#inFlight.delete(id)) return;
+  #end(
+    lease: LeasedAttempt,
+    { refused, isStale, ...outcome }: Answer & { isStale: boolean },
+  ): void {
+    if (!this.#inFlight.delete(lease.id)) return;
     if (refused) this.#attemptsLeft = 0;
-    this.#ledger.answer(id, outcome, isStale);
+    this.#ledger.answer(lease, outcome, { isStale });
     if (outcome.error !== null && this.#host.terms()?.ordered) this.#blocked = true;
   }
 
@@ -293,6 +385,8 @@ export class Pump {
     const times: number[] = [];
     if (this.#ledger.unrecorded > 0) times.push(this.#ledger.oldestAnswerAtMs + GATHER_MS);
     if (this.#inFlight.size > 0) times.push(nowMs + MAX_AWAKE_WAIT_MS);
+    const lanesAtMs = this.#isSpent(nowMs) ? null : this.#lanes.nextAtMs();
+    if (lanesAtMs !== null) times.push(lanesAtMs);
     const nextStartAtMs = this.#nextStartAtMs(nowMs);
     if (nextStartAtMs !== null) times.push(nextStartAtMs);
     if (times.length === 0) return null;
@@ -313,4 +407,8 @@ export class Pump {
 /** Whether a person asked for it by name. */
 function isAsked({ delivery }: Planned): boolean {
   return delivery.asked === ASKED.byRetry;
+}
+
+function roomIn(rooms: readonly Room[]): number {
+  return rooms.reduce((sum, { room }) => sum + room, 0);
 }

@@ -5,14 +5,15 @@ import { noteSuccess } from "../../domain/health";
 import { logWarning } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { Position, StoredDelivery } from "../../storage/delivery-tables";
-import { NO_LEASE, type Run, type RunStore } from "../../storage/run-store";
+import { type LeasedAttempt, NO_LEASE, type Run, type RunStore } from "../../storage/run-store";
 import { countChange, recorded } from "./outcomes";
 import { unanswered } from "./send";
 
 /**
  * Leased attempts without an outcome may have left: as many as the lease's window are closed as interrupted, and
  * their deliveries go out again at once. What was leased behind them cannot have left and is fresh again. Those
- * with an outcome on disk are counted: the stored counters are from before the lease.
+ * with an outcome on disk are counted: the stored counters are from before the lease. What a Lane was given stays
+ * leased until the Lane is asked.
  *
  * @param terms `spacingMs`: the least time between two starts under a rate limit, 0 without.
  * @returns the run to go on with, written only if something had to be closed; and whether its count of what ended
@@ -52,6 +53,10 @@ export function recover(
       head ??= fresh;
     }
   }
+  run.shares = run.shares.map((share) => ({
+    ...share,
+    attempts: share.attempts.filter((attempt) => isOpen(run, attempt, deliveries)),
+  }));
   run.nextStartAtMs = Math.max(run.nextStartAtMs, lastStartAtMs + spacingMs);
   if (closed > 0) {
     run.lease = NO_LEASE;
@@ -59,6 +64,15 @@ export function recover(
     runs.saveRun(run);
   }
   return { run, isCounted };
+}
+
+/** Whether an attempt of a share has no outcome on disk; one that has is counted. */
+function isOpen(run: Run, { id, number }: LeasedAttempt, deliveries: DeliveryStore): boolean {
+  const delivery = deliveries.get(id);
+  if (delivery === null) return false;
+  if (delivery.attempts < number) return true;
+  if (delivery.log.at(-1)?.number === number) countRecorded(run, delivery);
+  return false;
 }
 
 /** The delivery's last attempt was recorded after the counters were. */

@@ -3,41 +3,25 @@
  * comes from the Registry, each change with a version, and is in force for every attempt that starts after it
  * was acknowledged.
  */
-import { configOf } from "../../config";
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import { answeredTest, type Health, release, renew } from "../../domain/health";
 import type { HealthReport } from "../../domain/health-report";
 import { type EventId, randomEventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
-import { spacingMs } from "../../domain/pace";
 import { REGISTRY_NAME } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logError, logWarning } from "../../log";
-import { DeliveryStore } from "../../storage/delivery-store";
-import {
-  type Arrival,
-  DeliveryTables,
-  type DueDelivery,
-  type Position,
-} from "../../storage/delivery-tables";
+import type { Arrival, Position } from "../../storage/delivery-tables";
 import { isFull } from "../../storage/full";
 import { RunStore } from "../../storage/run-store";
 import { AlarmClock } from "../alarm-clock";
+import type { LaneReport } from "../lane";
 import { StoredObject } from "../stored-object";
-import { Agenda } from "./agenda";
 import { Attempts } from "./attempt";
-import {
-  Deliveries,
-  type DeliveryQuery,
-  type Opened,
-  type Reopening,
-  type SubscriberStats,
-} from "./deliveries";
+import type { DeliveryQuery, Opened, Reopening, SubscriberStats } from "./deliveries";
+import { type Engine, startEngine } from "./engine";
 import { InForce } from "./in-force";
-import { Ledger, type Written } from "./ledger";
-import { Outlook } from "./outlook";
-import { Pump } from "./pump";
-import { recover } from "./recovery";
+import { Slots } from "./slots";
 
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
@@ -50,8 +34,6 @@ export type SubscriberReport = {
   expiresAtMs: number | null;
 };
 
-type Engine = { ledger: Ledger; pump: Pump; deliveries: Deliveries };
-
 export class Subscriber extends StoredObject {
   static {
     StoredObject.guard(Subscriber.prototype);
@@ -59,6 +41,7 @@ export class Subscriber extends StoredObject {
 
   readonly #runs: RunStore;
   readonly #attempts: Attempts;
+  readonly #slots = new Slots();
   readonly #alarm: AlarmClock;
   #inForce!: InForce;
   /** Replaced together when the webhook is deleted. */
@@ -80,54 +63,13 @@ export class Subscriber extends StoredObject {
     });
   }
 
-  /** Reads what is stored; attempts that the life before left open are closed. */
   #begin(): Engine {
-    const tables = new DeliveryTables(this.tables);
-    const store = new DeliveryStore(tables);
-    const stores = { deliveries: store, runs: this.#runs };
-    const policy = () => this.#inForce.policy();
-    const terms = {
-      policy: policy(),
-      spacingMs: spacingMs(this.#inForce.webhook?.rateLimit ?? null),
-    };
-    const { run, isCounted } = recover(stores, terms, this.#id);
-    const host = {
-      policy,
-      recorded: (written: readonly Written[]) => this.#engine.deliveries.recorded(written),
-      healthChanged: (before: Health, after: Health) => this.#healthChanged(before, after),
-    };
-    const ledger = new Ledger(host, stores, run);
-    const agenda = new Agenda(store, ledger);
-    const pump = new Pump(
-      {
-        schedule: () => policy().schedule,
-        terms: () => this.#inForce.terms(ledger.health),
-        attempt: (delivery, number) => this.#attempt(delivery, number),
-        sync: () => this.ctx.storage.sync(),
-      },
-      { agenda, ledger },
-    );
-    const retentionMs = () => configOf(this.env).retentionMs;
-    const deliveries = new Deliveries({
-      ...{ tables, store, runs: this.#runs, ledger },
-      ...{ outlook: this.#outlook({ store, ledger, pump }), webhookId: this.#id, retentionMs },
+    return startEngine({
+      ...{ env: this.env, webhookId: this.#id, tables: this.tables, runs: this.#runs },
+      ...{ inForce: this.#inForce, attempts: this.#attempts, slots: this.#slots },
+      sync: () => this.ctx.storage.sync(),
+      healthChanged: (before, after) => this.#healthChanged(before, after),
     });
-    if (!isCounted) {
-      deliveries.recount();
-      ledger.save();
-    }
-    return { ledger, pump, deliveries };
-  }
-
-  #outlook({ store, ledger, pump }: { store: DeliveryStore; ledger: Ledger; pump: Pump }): Outlook {
-    const host = {
-      situation: () => pump.situation,
-      standing: () => this.#inForce.standing(),
-      isInFlight: (id: EventId) => pump.isInFlight(id),
-      isBusy: () => pump.isBusy,
-      planned: () => pump.next,
-    };
-    return new Outlook(host, { store, ledger });
   }
 
   get #id(): string {
@@ -141,10 +83,21 @@ export class Subscriber extends StoredObject {
    *
    * @returns the version in force.
    */
-  configure(webhook: Webhook): number {
+  async configure(webhook: Webhook): Promise<number> {
+    return this.#newer(webhook.version) ?? this.#recalling(null, () => this.#adopt(webhook));
+  }
+
+  /** The version in force, when it is `version` or newer, or that of a deletion; else null. */
+  #newer(version: number): number | null {
+    const { version: inForce, webhook } = this.#inForce;
+    if (inForce === null) return null;
+    return webhook === null || version <= webhook.version ? inForce : null;
+  }
+
+  #adopt(webhook: Webhook): number {
+    const newer = this.#newer(webhook.version);
+    if (newer !== null) return newer;
     const before = this.#inForce.webhook;
-    const version = this.#inForce.version;
-    if (version !== null && (before === null || webhook.version <= before.version)) return version;
     this.#engine.pump.settle();
     this.#inForce.put(webhook);
     this.#engine.ledger.adoptRate(webhook.rateLimit);
@@ -167,10 +120,12 @@ export class Subscriber extends StoredObject {
 
   /** Empties the object but for the version: a late push cannot revive the webhook. */
   async remove(version: number): Promise<number> {
-    this.#runs.deleteAll(version);
-    this.#engine.pump.drop();
-    this.#inForce.end(version);
-    this.#engine = this.#begin();
+    await this.#recalling(null, () => {
+      this.#runs.deleteAll(version);
+      this.#engine.pump.drop();
+      this.#inForce.end(version);
+      this.#engine = this.#begin();
+    });
     await this.#alarm.cancel();
     return version;
   }
@@ -255,48 +210,57 @@ export class Subscriber extends StoredObject {
    * @param deliveries `body` null for one that is believed to be pending; it is not opened without.
    * @returns what came of each, in order.
    */
-  reopen({ deliveries, by }: { deliveries: Reopening[]; by: "retry" | "replay" }): Opened[] {
-    const nothing: Opened[] = deliveries.map(() => "unknown");
-    return this.#changing(() => this.#engine.deliveries.reopen(deliveries, by), nothing);
+  async reopen(asked: { deliveries: Reopening[]; by: "retry" | "replay" }): Promise<Opened[]> {
+    const { deliveries, by } = asked;
+    const ids = deliveries.map(({ id }) => id);
+    const nothing: Opened[] = ids.map(() => "unknown");
+    return this.#changing(ids, () => this.#engine.deliveries.reopen(deliveries, by), nothing);
   }
 
   /** Gives up on a delivery; null when there is none, `not_pending` when it is finished. */
-  cancel(id: EventId): DeliveryView | "not_pending" | null {
-    return this.#changing(() => this.#engine.deliveries.cancel(id), null);
+  async cancel(id: EventId): Promise<DeliveryView | "not_pending" | null> {
+    return this.#changing([id], () => this.#engine.deliveries.cancel(id), null);
   }
 
   /** Gives up on what waits, at most `query.limit` at once; `next` goes on behind them. */
-  discard(
+  async discard(
     query: Omit<DeliveryQuery, "status">,
     dryRun: boolean,
-  ): { discarded: number; next: Position | null } {
-    return this.#changing(() => this.#engine.deliveries.discard(query, dryRun), {
-      discarded: 0,
-      next: null,
-    });
+  ): Promise<{ discarded: number; next: Position | null }> {
+    const nothing = { discarded: 0, next: null };
+    return this.#changing(null, () => this.#engine.deliveries.discard(query, dryRun), nothing);
   }
 
   /** Erases what is kept of an event's content: pending deliveries end, the record of attempts stays. */
-  erase(id: EventId): boolean {
-    return this.#changing(() => this.#engine.deliveries.erase(id), false);
+  async erase(id: EventId): Promise<boolean> {
+    return this.#changing([id], () => this.#engine.deliveries.erase(id), false);
   }
 
   /** The same for several. How many there were. */
-  eraseMany(ids: EventId[]): number {
-    return this.#changing(() => ids.filter((id) => this.#engine.deliveries.erase(id)).length, 0);
+  async eraseMany(ids: EventId[]): Promise<number> {
+    const erase = () => ids.filter((id) => this.#engine.deliveries.erase(id)).length;
+    return this.#changing(ids, erase, 0);
   }
 
   /**
    * What a person changes is changed in the store, with nothing planned and everything recorded.
    *
+   * @param ids what Lanes must not start meanwhile; null for everything.
    * @param nothing what comes of it in an object without a webhook, which stores nothing.
    */
-  #changing<T>(change: () => T, nothing: T): T {
-    if (this.#inForce.webhook === null) return nothing;
-    this.#engine.pump.settle();
-    const result = change();
-    this.#wake();
-    return result;
+  async #changing<T>(ids: EventId[] | null, change: () => T, nothing: T): Promise<T> {
+    return this.#recalling(ids, () => {
+      if (this.#inForce.webhook === null) return nothing;
+      this.#engine.pump.settle();
+      const result = change();
+      this.#wake();
+      return result;
+    });
+  }
+
+  /** Makes a change when Lanes start nothing more of what it is about; in the same turn when they have nothing. */
+  #recalling<T>(ids: EventId[] | null, change: () => T): Promise<T> {
+    return this.#engine.lanes.recalling(ids, change);
   }
 
   /**
@@ -315,7 +279,9 @@ export class Subscriber extends StoredObject {
     const webhook = this.#inForce.webhook;
     if (webhook === null) return null;
     const eventId = randomEventId(crypto.getRandomValues(new Uint8Array(16)));
-    const answer = await this.#attempts.make(webhook, { eventId, event, body, attempt: 1 });
+    const answer = await this.#inNextSlot(() => {
+      return this.#attempts.make(webhook, { eventId, event, body, attempt: 1 });
+    });
     const { retryAfterMs: _, refused: __, ...outcome } = answer;
     if (outcome.error === null) this.#answeredTest(webhook);
     return { ...outcome, number: 1, trigger: "test" };
@@ -327,6 +293,30 @@ export class Subscriber extends StoredObject {
     if (this.#inForce.webhook?.urlVersion !== urlVersion || !ledger.health.probing) return;
     ledger.setHealth(answeredTest(ledger.health));
     this.#wake();
+  }
+
+  /** Takes the slot that comes free next: the clock of a request must not run while it waits for a connection. */
+  async #inNextSlot<T>(work: () => Promise<T>): Promise<T> {
+    await this.#slots.takeNext();
+    try {
+      return await work();
+    } finally {
+      this.#slots.release();
+      this.#engine.pump.wake();
+    }
+  }
+
+  // --- what Lanes report ------------------------------------------------------------------------------------
+
+  /**
+   * What came of attempts that a Lane made.
+   *
+   * @returns for each share whether it is known: of another nothing counts any more.
+   */
+  report(reports: LaneReport[]): boolean[] {
+    const known = this.#engine.lanes.report(reports);
+    this.#wake();
+    return known;
   }
 
   // --- the clockwork ----------------------------------------------------------------------------------------
@@ -422,19 +412,7 @@ export class Subscriber extends StoredObject {
     const answer = answered(
       await registry.reportDisabled(this.#id, { reason: disabled, version: webhook.version }),
     );
-    if (answer !== null) this.configure(answer as Webhook);
-  }
-
-  async #attempt({ id, event, body }: DueDelivery, number: number) {
-    const { webhook } = this.#inForce;
-    if (webhook === null) throw new Error("there is no webhook to send for");
-    const answer = await this.#attempts.make(webhook, {
-      eventId: id,
-      event,
-      body,
-      attempt: number,
-    });
-    return { ...answer, isStale: this.#inForce.webhook?.urlVersion !== webhook.urlVersion };
+    if (answer !== null) await this.configure(answer as Webhook);
   }
 
   #healthChanged(before: Health, after: Health): void {

@@ -1,0 +1,97 @@
+/** The parts of a Subscriber that live from its start, or from the deletion of its webhook, on. */
+import { configOf } from "../../config";
+import type { Health } from "../../domain/health";
+import { spacingMs } from "../../domain/pace";
+import { laneName } from "../../domain/placement";
+import { DeliveryStore } from "../../storage/delivery-store";
+import { DeliveryTables, type DueDelivery } from "../../storage/delivery-tables";
+import type { RunStore } from "../../storage/run-store";
+import type { Tables } from "../../storage/tables";
+import { Agenda } from "./agenda";
+import type { Attempts } from "./attempt";
+import { Deliveries } from "./deliveries";
+import type { InForce } from "./in-force";
+import { Lanes } from "./lanes";
+import { Ledger, type Written } from "./ledger";
+import { Outlook } from "./outlook";
+import { Pump } from "./pump";
+import { recover } from "./recovery";
+import type { Slots } from "./slots";
+
+export type Engine = { ledger: Ledger; lanes: Lanes; pump: Pump; deliveries: Deliveries };
+
+export type EngineHost = {
+  env: Env;
+  webhookId: string;
+  tables: Tables;
+  runs: RunStore;
+  inForce: InForce;
+  attempts: Attempts;
+  slots: Slots;
+  /** Resolves when everything written so far is on disk. */
+  sync(): Promise<void>;
+  healthChanged(before: Health, after: Health): void;
+};
+
+/** Reads what is stored; attempts that the life before left open are closed. */
+export function startEngine(host: EngineHost): Engine {
+  const { env, webhookId, runs, inForce } = host;
+  const tables = new DeliveryTables(host.tables);
+  const store = new DeliveryStore(tables);
+  const stores = { deliveries: store, runs };
+  const policy = () => inForce.policy();
+  const terms = { policy: policy(), spacingMs: spacingMs(inForce.webhook?.rateLimit ?? null) };
+  const { run, isCounted } = recover(stores, terms, webhookId);
+  const recorded = (written: readonly Written[]) => deliveries.recorded(written);
+  const ledger = new Ledger({ policy, recorded, healthChanged: host.healthChanged }, stores, run);
+  const agenda = new Agenda(store, ledger);
+  const lanes = new Lanes(
+    {
+      webhook: () => inForce.webhook,
+      timeoutMs: () => inForce.timeoutMs(),
+      lane: (number) => env.LANE.getByName(laneName(webhookId, number)),
+      changed: () => pump.wake(),
+    },
+    ledger,
+  );
+  const pump: Pump = new Pump(
+    {
+      schedule: () => policy().schedule,
+      terms: () => inForce.terms(ledger.health),
+      attempt: (delivery, number) => attempt(host, delivery, number),
+      sync: host.sync,
+    },
+    { agenda, ledger, lanes, slots: host.slots },
+  );
+  const outlook = new Outlook(
+    {
+      situation: () => pump.situation,
+      standing: () => inForce.standing(),
+      isInFlight: (id) => pump.isInFlight(id),
+      isBusy: () => pump.isBusy,
+      planned: () => pump.next,
+    },
+    { store, ledger },
+  );
+  const deliveries = new Deliveries({
+    ...{ tables, store, runs, ledger, outlook, webhookId },
+    retentionMs: () => configOf(env).retentionMs,
+  });
+  if (!isCounted) {
+    deliveries.recount();
+    ledger.save();
+  }
+  return { ledger, lanes, pump, deliveries };
+}
+
+/** `isStale` when another URL is in force at its end. */
+async function attempt(
+  { inForce, attempts }: EngineHost,
+  { id, event, body }: DueDelivery,
+  number: number,
+) {
+  const { webhook } = inForce;
+  if (webhook === null) throw new Error("there is no webhook to send for");
+  const answer = await attempts.make(webhook, { eventId: id, event, body, attempt: number });
+  return { ...answer, isStale: inForce.webhook?.urlVersion !== webhook.urlVersion };
+}

@@ -1,0 +1,407 @@
+/**
+ * What a Subscriber hands to its Lanes (`../lane.ts`): shares of leased deliveries, while more than six attempts are
+ * wanted at once. A share is on disk before a Lane has it, and stays leased until each of its attempts has an outcome
+ * or is known not to have started. Its Lane remembers it in memory only: one that does not know a share, or is silent
+ * for longer than anything of it can be in flight, has lost it.
+ */
+import { inTime } from "../../deadline";
+import type { EventId } from "../../domain/ids";
+import {
+  concurrencyOf,
+  lanesOf,
+  MAX_IN_FLIGHT,
+  type Situation,
+  shareSizeOf,
+  windowFor,
+} from "../../domain/pace";
+import type { Webhook } from "../../domain/webhook";
+import { errorText, logWarning } from "../../log";
+import type { DueDelivery } from "../../storage/delivery-tables";
+import type { LeasedAttempt, Share } from "../../storage/run-store";
+import type { LaneReport, LaneShare, Recalled } from "../lane";
+import type { Ledger } from "./ledger";
+import { unanswered } from "./send";
+
+/** How long a share may be started by its Lane; its clock may differ from ours by a little. */
+const START_WITHIN_MS = 1_500;
+const CLOCKS_DIFFER_MS = 500;
+/** For an answer that comes with the end of its time. */
+const LAST_WORD_MS = 5_000;
+/** A silent Lane is asked again after so long. */
+const ASK_AGAIN_MS = 5_000;
+const RECALL_AGAIN_MS = 100;
+const MAX_SHARE_BYTES = 1024 * 1024;
+/** Bodies in Lanes; beside what is planned here. All of them may live in one isolate of 128 MB. */
+const MAX_BYTES = 24 * 1024 * 1024;
+
+/** An attempt that is leased. */
+export type Planned = {
+  delivery: DueDelivery;
+  lease: LeasedAttempt;
+  /** Not before this time, Unix milliseconds: what the rate limit gave it. */
+  startAtMs: number;
+};
+
+export type LanesHost = {
+  webhook(): Webhook | null;
+  timeoutMs(): number;
+  /** Something may start again. */
+  changed(): void;
+  lane(number: number): {
+    take(share: LaneShare): Promise<boolean>;
+    recall(share: string): Promise<Recalled>;
+  };
+};
+
+/** Room in a Lane for a share. */
+export type Room = { lane: number; slots: number; room: number };
+
+/** A share that is planned, with what goes into it. */
+export type Handing = { share: Share; attempts: Planned[] };
+
+/** What is known of a share beside what is stored. */
+type Known = {
+  bytes: number;
+  /** When its Lane is to be asked. */
+  askAtMs: number;
+  /** Nothing of it starts any more. */
+  isStopped: boolean;
+  /** It may be on its way, or with its Lane. */
+  isHanded: boolean;
+  /** Its Lane has had it. */
+  isTaken: boolean;
+  isBeingAsked: boolean;
+  /** When it last did not answer, Unix milliseconds. */
+  silentAtMs: number;
+  /** Its Lane does not know it. */
+  isLost: boolean;
+  stopping: Promise<void> | null;
+};
+
+export class Lanes {
+  readonly #host: LanesHost;
+  readonly #ledger: Ledger;
+  readonly #known = new Map<string, Known>();
+  /** Somebody changes what was handed out: nothing more is. */
+  #frozen = 0;
+  #prepared = 0;
+
+  constructor(host: LanesHost, ledger: Ledger) {
+    this.#host = host;
+    this.#ledger = ledger;
+    // The life before handed them out; what became of them the Lanes know.
+    for (const share of ledger.shares) {
+      this.#known.set(share.id, { ...UNASKED });
+    }
+  }
+
+  /** Whether Lanes hold anything. */
+  get areUsed(): boolean {
+    return this.#known.size > 0;
+  }
+
+  /** How many attempts may be in flight in Lanes. */
+  get busy(): number {
+    let busy = 0;
+    for (const lane of this.#load().values()) busy += Math.min(lane.open, lane.slots);
+    return busy;
+  }
+
+  /** By Lane: how many of its attempts have no outcome on disk, and how many may be in flight. */
+  #load(): Map<number, { open: number; slots: number }> {
+    const load = new Map<number, { open: number; slots: number }>();
+    for (const { id, lane, slots } of this.#ledger.shares) {
+      const known = load.get(lane) ?? { open: 0, slots: 0 };
+      const open = known.open + this.#ledger.openCount(id);
+      load.set(lane, { open, slots: Math.max(known.slots, slots) });
+    }
+    return load;
+  }
+
+  // --- hand out ---------------------------------------------------------------------------------------------
+
+  /** Which Lanes want a share now. */
+  rooms(situation: Situation, nowMs: number): Room[] {
+    const isPostponed = (situation.health.postponedUntilMs ?? 0) > nowMs;
+    if (this.#frozen > 0 || isPostponed || concurrencyOf(situation) <= MAX_IN_FLIGHT) return [];
+    if (this.#bytes() > MAX_BYTES - MAX_SHARE_BYTES) return [];
+    const load = this.#load();
+    // Where `concurrency` was lowered, what is in flight by what was before counts.
+    let used = MAX_IN_FLIGHT + this.busy;
+    return lanesOf(situation).flatMap((slots, lane) => {
+      const { open, slots: had } = load.get(lane) ?? { open: 0, slots: 0 };
+      const more = Math.max(0, slots - Math.min(open, had));
+      const size = shareSizeOf(slots, situation);
+      if (size - open <= size / 2 || used + more > concurrencyOf(situation)) return [];
+      used += more;
+      return [{ lane, slots, room: size - open }];
+    });
+  }
+
+  #bytes(): number {
+    let bytes = 0;
+    for (const known of this.#known.values()) bytes += known.bytes;
+    return bytes;
+  }
+
+  /**
+   * A share for a Lane of the first of `attempts` that go into it; lease them, then `hand` it over.
+   *
+   * @returns it, and what is left.
+   */
+  prepare(
+    { lane, slots }: Room,
+    attempts: readonly Planned[],
+  ): { handing: Handing; left: Planned[] } {
+    const nowMs = Date.now();
+    this.#prepared += 1;
+    let bytes = 0;
+    let count = 0;
+    for (const { delivery } of attempts) {
+      bytes += delivery.body.byteLength;
+      if (count > 0 && bytes > MAX_SHARE_BYTES) break;
+      count += 1;
+    }
+    const taken = attempts.slice(0, count);
+    const lastStartAtMs = nowMs + START_WITHIN_MS + CLOCKS_DIFFER_MS;
+    const share: Share = {
+      id: `${nowMs}-${this.#prepared}-${taken[0]?.delivery.id}`,
+      lane,
+      slots,
+      lastStartAtMs,
+      closesAtMs: lastStartAtMs + this.#host.timeoutMs() + LAST_WORD_MS,
+      urlVersion: this.#host.webhook()?.urlVersion ?? 0,
+    };
+    const size = taken.reduce((sum, { delivery }) => sum + delivery.body.byteLength, 0);
+    this.#known.set(share.id, {
+      ...UNASKED,
+      bytes: size,
+      askAtMs: lastStartAtMs,
+      isHanded: false,
+    });
+    return { handing: { share, attempts: taken }, left: attempts.slice(count) };
+  }
+
+  /** What was prepared could not be leased. */
+  forget({ share }: Handing): void {
+    this.#known.delete(share.id);
+    this.#ledger.endShare(share.id);
+  }
+
+  /** Brings a share that is on disk to its Lane. One that was recalled meanwhile stays here. */
+  async hand({ share, attempts }: Handing, isTimed: boolean): Promise<void> {
+    const known = this.#known.get(share.id);
+    const webhook = this.#host.webhook();
+    if (known === undefined || known.isStopped || webhook === null) return;
+    known.isHanded = true;
+    const given: LaneShare = {
+      id: share.id,
+      slots: share.slots,
+      lastStartAtMs: share.lastStartAtMs - CLOCKS_DIFFER_MS,
+      closesAtMs: share.closesAtMs,
+      webhook,
+      attempts: attempts.map(({ delivery, lease, startAtMs }) => ({
+        id: delivery.id,
+        event: delivery.event,
+        body: delivery.body,
+        number: lease.number,
+        startAtMs: isTimed ? startAtMs : null,
+      })),
+    };
+    try {
+      const isTaken = await this.#host.lane(share.lane).take(given);
+      known.isTaken = true;
+      if (!isTaken) this.#giveBack(share.id);
+    } catch (thrown) {
+      // It may have come all the same: the Lane is asked when nothing of it can start any more.
+      logWarning("lane.not_reached", { webhookId: webhook.id, error: errorText(thrown) });
+    }
+  }
+
+  // --- hear -------------------------------------------------------------------------------------------------
+
+  /** What a Lane reports. Whether each share is known: of one that is closed nothing counts any more. */
+  report(reports: readonly LaneReport[]): boolean[] {
+    const urlVersion = this.#host.webhook()?.urlVersion;
+    const known = reports.map(({ share: id, outcomes, unsent }) => {
+      const share = this.#ledger.shares.find((each) => each.id === id);
+      if (share === undefined) return false;
+      const isStale = share.urlVersion !== urlVersion;
+      for (const { outcome, ...attempt } of outcomes) {
+        this.#ledger.answer(attempt, outcome, { isStale, share: id });
+      }
+      this.#ledger.giveBackOf(id, unsent);
+      return true;
+    });
+    this.#ledger.record();
+    this.#endDone();
+    return known;
+  }
+
+  /** Closes what is lost, asks Lanes that are silent, and ends what is done. */
+  tend(nowMs: number): void {
+    const lost = new Set<number>();
+    for (const share of this.#ledger.shares) {
+      const known = this.#known.get(share.id);
+      if (known === undefined) continue;
+      if (known.silentAtMs >= share.closesAtMs) this.#close([share]);
+      else if (known.isLost) lost.add(share.lane);
+      else if (nowMs >= known.askAtMs) void this.#ask(share, known);
+    }
+    for (const lane of lost) this.#closeLost(lane);
+    this.#endDone();
+  }
+
+  /** What a Lane has lost is closed together: it had one window for all of it. */
+  #closeLost(lane: number): void {
+    const shares = this.#ledger.shares.filter((share) => share.lane === lane);
+    const knownOf = ({ id }: Share) => this.#known.get(id);
+    if (shares.some((share) => knownOf(share)?.isBeingAsked)) return;
+    this.#close(shares.filter((share) => knownOf(share)?.isLost));
+  }
+
+  /** When there is something to tend, Unix milliseconds; null when Lanes hold nothing. */
+  nextAtMs(): number | null {
+    const times = this.#ledger.shares.map(({ id }) => this.#known.get(id)?.askAtMs ?? 0);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  #endDone(): void {
+    for (const { id } of this.#ledger.shares) {
+      if (this.#ledger.openCount(id) > 0) continue;
+      this.#ledger.endShare(id);
+      this.#known.delete(id);
+    }
+  }
+
+  async #ask(share: Share, known: Known): Promise<void> {
+    known.askAtMs = Date.now() + ASK_AGAIN_MS;
+    known.isBeingAsked = true;
+    try {
+      this.#learn(share, await inTime(this.#host.lane(share.lane).recall(share.id), ASK_AGAIN_MS));
+    } catch (thrown) {
+      known.silentAtMs = Date.now();
+      logWarning("lane.silent", { lane: share.lane, error: errorText(thrown) });
+    } finally {
+      known.isBeingAsked = false;
+      this.#host.changed();
+    }
+  }
+
+  /** A Lane says what it knows of a share, of which it starts nothing more. */
+  #learn(share: Share, { isKnown, unsent }: Recalled): void {
+    const known = this.#known.get(share.id);
+    if (known === undefined) return;
+    known.isStopped = true;
+    if (isKnown) this.#ledger.giveBackOf(share.id, unsent);
+    else if (known.isTaken || Date.now() > share.lastStartAtMs) this.#lose(share, known);
+    // It may still be on its way.
+    else known.askAtMs = share.lastStartAtMs + 1;
+    this.#endDone();
+  }
+
+  /** Whatever else the Lane had before is lost too, or is with the next life of it: it says which. */
+  #lose(share: Share, known: Known): void {
+    known.isLost = true;
+    known.askAtMs = 0;
+    for (const other of this.#ledger.shares) {
+      const its = this.#known.get(other.id);
+      if (its === undefined || other.lane !== share.lane) continue;
+      if (its.isHanded && !its.isStopped && !its.isBeingAsked) void this.#ask(other, its);
+    }
+  }
+
+  /** Nobody can tell any more what became of them: what may have left is interrupted, the rest goes back. */
+  #close(shares: readonly Share[]): void {
+    let mayHaveLeft = windowFor(Math.max(...shares.map(({ slots }) => slots)));
+    for (const { id } of shares) {
+      const left = this.#ledger.openIn(id).slice(0, mayHaveLeft);
+      mayHaveLeft -= left.length;
+      for (const attempt of left) {
+        const outcome = unanswered("interrupted", Date.now());
+        this.#ledger.answer(attempt, outcome, { isStale: false, share: id });
+      }
+    }
+    this.#ledger.record();
+    for (const { id } of shares) this.#giveBack(id);
+  }
+
+  #giveBack(share: string): void {
+    this.#ledger.giveBackOf(
+      share,
+      this.#ledger.openIn(share).map(({ id }) => id),
+    );
+    this.#endDone();
+  }
+
+  // --- recall -----------------------------------------------------------------------------------------------
+
+  /**
+   * Recalls what Lanes have not started, then makes a change in the same turn; meanwhile nothing is handed out.
+   *
+   * @param ids whose shares are recalled; null for all.
+   */
+  async recalling<T>(ids: readonly EventId[] | null, change: () => T): Promise<T> {
+    this.#frozen += 1;
+    try {
+      const shares = this.#ledger.shares.filter(({ id }) => !this.#known.get(id)?.isStopped);
+      const wanted = new Set(ids?.map((id) => this.#ledger.shareOf(id)));
+      await Promise.all(
+        shares.filter(({ id }) => ids === null || wanted.has(id)).map((share) => this.#stop(share)),
+      );
+      return change();
+    } finally {
+      this.#frozen -= 1;
+    }
+  }
+
+  /** Nothing may start as it was planned: the service asks for a pause, or is probed. */
+  stopAll(): void {
+    for (const share of this.#ledger.shares) {
+      if (!this.#known.get(share.id)?.isStopped) void this.#stop(share);
+    }
+  }
+
+  /** Resolves when nothing of a share starts any more: because its Lane says so, or by the clock. */
+  #stop(share: Share): Promise<void> {
+    const known = this.#known.get(share.id);
+    if (known === undefined) return Promise.resolve();
+    known.stopping ??= this.#recall(share, known);
+    return known.stopping;
+  }
+
+  async #recall(share: Share, known: Known): Promise<void> {
+    if (!known.isHanded) {
+      known.isStopped = true;
+      this.#giveBack(share.id);
+      return;
+    }
+    for (let leftMs = untilMs(share); leftMs > 0; leftMs = untilMs(share)) {
+      try {
+        const recalled = await inTime(this.#host.lane(share.lane).recall(share.id), leftMs);
+        this.#learn(share, recalled);
+        return;
+      } catch (thrown) {
+        logWarning("lane.not_recalled", { lane: share.lane, error: errorText(thrown) });
+        await new Promise((resolve) => setTimeout(resolve, Math.min(RECALL_AGAIN_MS, leftMs)));
+      }
+    }
+    known.isStopped = true;
+  }
+}
+
+const UNASKED: Known = {
+  bytes: 0,
+  askAtMs: 0,
+  isStopped: false,
+  isHanded: true,
+  isTaken: false,
+  isBeingAsked: false,
+  silentAtMs: 0,
+  isLost: false,
+  stopping: null,
+};
+
+function untilMs({ lastStartAtMs }: Share): number {
+  return lastStartAtMs - Date.now();
+}

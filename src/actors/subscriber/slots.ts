@@ -1,0 +1,34 @@
+/** The six requests that one object may have in flight, whoever makes them. */
+import { MAX_IN_FLIGHT } from "../../domain/pace";
+
+export class Slots {
+  #taken = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  /** Whether one may be taken now; who waits goes before. */
+  get areFree(): boolean {
+    return this.#taken < MAX_IN_FLIGHT && this.#waiting.length === 0;
+  }
+
+  take(): void {
+    this.#taken += 1;
+  }
+
+  /** Takes the next one that comes free. */
+  async takeNext(): Promise<void> {
+    if (this.areFree) {
+      this.take();
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  /** Gives one back: to who waits longest, if anyone does. */
+  release(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#taken -= 1;
+    else next();
+  }
+}
