@@ -8,6 +8,7 @@ import { isSecret } from "../domain/signature";
 import { maskQuery } from "../domain/target";
 import {
   ALL_EVENTS,
+  DEFAULTS,
   type Webhook,
   type WebhookChanges,
   type WebhookDraft,
@@ -33,6 +34,7 @@ const MAX_EVENT_NAMES = 100;
 const MIN_RATE_PER_SECOND = 0.00001;
 const DEFAULT_GRACE_SECONDS = 86_400;
 const MAX_GRACE_SECONDS = 604_800;
+const MAX_CONCURRENCY = 300;
 const MAX_GIVE_UP_ON = 97;
 /** Not now, never again, and not so fast: answers that have a meaning of their own. */
 const TRIED_AGAIN = new Set([408, 410, 429]);
@@ -47,8 +49,7 @@ type Hidden =
   | "secrets"
   | "statusSinceMs"
   | "resumedVersion"
-  | "urlVersion"
-  | "concurrency";
+  | "urlVersion";
 
 export const webhook = z
   .object({
@@ -63,6 +64,7 @@ export const webhook = z
     headers: z.array(text).meta({ description: "Names only; values are never shown." }),
     rateLimit: z.number().nullable(),
     ordered: z.boolean(),
+    concurrency: z.int(),
     timeout: text.nullable(),
     retrySchedule: text.nullable(),
     giveUpOn: z.array(z.int()),
@@ -87,6 +89,7 @@ export function shownWebhook(shown: Webhook): z.infer<typeof webhook> {
     headers: Object.keys(shown.headers),
     rateLimit: shown.rateLimit,
     ordered: shown.ordered,
+    concurrency: shown.concurrency,
     timeout: shown.timeout,
     retrySchedule: shown.retrySchedule,
     giveUpOn: shown.giveUpOn,
@@ -114,6 +117,7 @@ const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
   headers: ["authorization"],
   rateLimit: null,
   ordered: false,
+  concurrency: 6,
   timeout: null,
   retrySchedule: null,
   giveUpOn: [],
@@ -249,6 +253,10 @@ const ordered = z.boolean().meta({
   description: "One event at a time in the order of arrival; a failing one holds those behind it.",
 });
 
+const concurrency = z.int().min(1).max(MAX_CONCURRENCY).meta({
+  description: "How many attempts may be in flight at once, 1 to 300; null for 6.",
+});
+
 const settings = {
   name: name.nullable().optional(),
   description: description.nullable().optional(),
@@ -256,6 +264,7 @@ const settings = {
   headers: headers.nullable().optional(),
   rateLimit: rateLimit.nullable().optional(),
   ordered: ordered.nullable().optional(),
+  concurrency: concurrency.nullable().optional(),
   timeout: timeout.nullable().optional(),
   retrySchedule: retrySchedule.nullable().optional(),
   giveUpOn: giveUpOn.nullable().optional(),
@@ -305,6 +314,7 @@ export function draftOf(
     headers: given.headers ?? {},
     rateLimit: given.rateLimit ?? null,
     ordered: given.ordered ?? false,
+    concurrency: given.concurrency ?? DEFAULTS.concurrency,
     timeout: given.timeout ?? null,
     retrySchedule: given.retrySchedule ?? null,
     giveUpOn: given.giveUpOn ?? [],
@@ -317,6 +327,7 @@ export function draftOf(
 export function changesOf({
   headers: givenHeaders,
   ordered: givenOrdered,
+  concurrency: givenConcurrency,
   giveUpOn: givenStatuses,
   ...given
 }: z.output<typeof changesSchema>): WebhookChanges {
@@ -324,6 +335,9 @@ export function changesOf({
     ...given,
     ...(givenHeaders !== undefined && { headers: givenHeaders ?? {} }),
     ...(givenOrdered !== undefined && { ordered: givenOrdered ?? false }),
+    ...(givenConcurrency !== undefined && {
+      concurrency: givenConcurrency ?? DEFAULTS.concurrency,
+    }),
     ...(givenStatuses !== undefined && { giveUpOn: givenStatuses ?? [] }),
   };
   const defined = Object.entries(changes).filter(([, value]) => value !== undefined);
