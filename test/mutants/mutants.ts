@@ -127,8 +127,8 @@ const PROMISED: readonly Mutant[] = [
     file: "src/storage/run-store.ts",
     edits: [
       [
-        'if (!tableNames(this.#sql).includes("hours")) return [];',
-        'this.#sql.exec("CREATE TABLE IF NOT EXISTS hours (at INTEGER PRIMARY KEY, counters TEXT)");',
+        'if (!this.#tables.has("hours")) return [];',
+        'this.#tables.make("hours", "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT)");',
       ],
     ],
     suite: simulation,
@@ -138,8 +138,8 @@ const PROMISED: readonly Mutant[] = [
     file: "src/storage/journal-store.ts",
     edits: [
       [
-        'this.#exists ??= tableNames(this.#sql).includes("events");',
-        'if (!tableNames(this.#sql).includes("events")) this.#create();\n    this.#exists = true;',
+        'return this.#tables.has("events");',
+        'if (!this.#tables.has("events")) this.#create();\n    return true;',
       ],
     ],
     suite: simulation,

@@ -26,6 +26,7 @@ const ROOT = resolve(import.meta.dirname, "../..");
 /** What the suite needs; what is not there is left out. */
 const COPIED = [
   "src",
+  "public",
   "test",
   "scripts",
   "package.json",
