@@ -208,8 +208,7 @@ export class Registry extends StoredObject {
       return changed.webhook;
     };
     const changed = await this.#change(id, change, { action: "webhook.updated", by });
-    if (!changed.ok || !secretIsNew) return changed;
-    return ok({ ...changed.value, signingSecret: secret });
+    return secretIsNew ? withSecret(changed, secret) : changed;
   }
 
   async pause(id: string, by: Caller): Promise<Result<Changed, ChangeFailure>> {
@@ -237,7 +236,7 @@ export class Registry extends StoredObject {
     }
     const rotate = (before: Webhook) => rotateSecret(before, rotation) ?? before;
     const rotated = await this.#change(id, rotate, { action: "webhook.secret_rotated", by });
-    return rotated.ok ? ok({ ...rotated.value, signingSecret: secret }) : rotated;
+    return withSecret(rotated, secret);
   }
 
   async remove(id: string, by: Caller): Promise<Result<null, ChangeFailure>> {
@@ -451,4 +450,14 @@ export class Registry extends StoredObject {
   #webhooks(): Webhook[] {
     return [...this.#registrations.values()].flatMap(({ webhook }) => webhook ?? []);
   }
+}
+
+/** The secret goes along also when its push is late: nobody would ever see it else. */
+function withSecret(
+  changed: Result<Changed, ChangeFailure>,
+  signingSecret: string,
+): Result<Changed, ChangeFailure> {
+  if (changed.ok) return ok({ ...changed.value, signingSecret });
+  const { failure } = changed;
+  return failure.code === "not_yet_in_force" ? fail({ ...failure, signingSecret }) : changed;
 }

@@ -288,6 +288,9 @@ const problemDetails = z
       .array(z.object({ path: z.string(), message: z.string() }).meta({ id: "FieldError" }))
       .optional()
       .meta({ description: "With every 422; `path` is empty where it is the whole." }),
+    signingSecret: z.string().optional().meta({
+      description: "With `not_yet_in_force`, when the change made a new one: shown here only.",
+    }),
   })
   .meta({ id: "Problem", description: "RFC 9457 problem details." });
 

@@ -26,7 +26,8 @@ export type Failure =
   | { code: "name_taken" }
   | { code: "too_many_webhooks" }
   | { code: "too_many_secrets" }
-  | { code: "not_yet_in_force" }
+  /** With the new secret where the change made one: it is shown nowhere else. */
+  | { code: "not_yet_in_force"; signingSecret?: string }
   | { code: "unavailable" }
   /** The object's data is of a newer release than this code. */
   | { code: "newer_data"; object: string };

@@ -91,6 +91,26 @@ describe("a change whose push fails", () => {
     expect((await shown(id)).status).toBe(status);
   });
 
+  it("that makes a new secret answers with it: it is shown nowhere else", async () => {
+    const { id } = await register();
+    const state = await breakPushes();
+    for (const asked of [
+      () => api("POST", `/v1/webhooks/${id}/rotate-secret`, { gracePeriodSeconds: 0 }),
+      () => patch(id, { url: "https://elsewhere.example.com/in" }),
+    ]) {
+      const response = await asked();
+      expect(response.status).toBe(503);
+      const { code, signingSecret } = await response.json<Problem & { signingSecret: string }>();
+      expect(code).toBe("not_yet_in_force");
+      expect((await registry().get(id))?.secrets.map(({ value }) => value)).toEqual([
+        signingSecret,
+      ]);
+    }
+    const answer = await (await patch(id, { description: "no secret" })).json<object>();
+    expect(answer).not.toHaveProperty("signingSecret");
+    state.broken = false;
+  });
+
   it("arrives after a crash of the Registry too, and after a lost alarm by the sweep", async () => {
     const { id } = await register();
     await breakPushes();

@@ -59,10 +59,14 @@ export const editing: Action<Webhook> = {
     const changed = await updateWebhook(c.env, webhook.id, change);
     const at = webhookPath(webhook.id);
     if (!changed.ok) {
-      const mistakes = mistakesIn(changed.failure);
-      return mistakes.length > 0
-        ? askAgain(c, form, webhook, mistakes)
-        : { failure: changed.failure, at };
+      const { failure } = changed;
+      const late = "signingSecret" in failure ? failure.signingSecret : undefined;
+      if (late !== undefined) {
+        const told = { webhook, secret: late, occasion: "moved", isLate: true } as const;
+        return { shown: await showSecret(c, told), at };
+      }
+      const mistakes = mistakesIn(failure);
+      return mistakes.length > 0 ? askAgain(c, form, webhook, mistakes) : { failure, at };
     }
     const { webhook: after, signingSecret: secret } = changed.value;
     if (secret === null) return { done: "changed" };

@@ -40,7 +40,13 @@ export const rotation: Action<Webhook> = {
       by: callerOf(c),
     });
     const at = webhookPath(webhook.id);
-    if (!rotated.ok) return { failure: rotated.failure, at };
+    if (!rotated.ok) {
+      const { failure } = rotated;
+      const secret = "signingSecret" in failure ? failure.signingSecret : undefined;
+      if (secret === undefined) return { failure, at };
+      const late = { webhook, secret, occasion: "rotated", isLate: true } as const;
+      return { shown: await showSecret(c, late), at };
+    }
     const { webhook: after, signingSecret: secret } = rotated.value;
     return {
       shown: await showSecret(c, { webhook: after, secret: secret ?? "", occasion: "rotated" }),

@@ -1,4 +1,5 @@
 /** A new signing secret: shown once, on the answer to the form that made it, with code that uses it. */
+import { ANSWERS } from "../../contract/problem";
 import type { Webhook } from "../../domain/webhook";
 import { page } from "../ui/page";
 import { Code, Copy, Panel, webhookName, webhookPath } from "../ui/parts";
@@ -18,7 +19,12 @@ const TITLES: Record<SecretOccasion, string> = {
 
 export function showSecret(
   c: PageContext,
-  { webhook, secret, occasion }: { webhook: Webhook; secret: string; occasion: SecretOccasion },
+  {
+    webhook,
+    secret,
+    occasion,
+    isLate = false,
+  }: { webhook: Webhook; secret: string; occasion: SecretOccasion; isLate?: boolean },
 ): Promise<Response> {
   const name = webhookName(webhook);
   return page(
@@ -33,6 +39,11 @@ export function showSecret(
           <Code label="The signing secret" text={secret} />
           <Copy text={secret}>Copy the secret</Copy>
         </div>
+        {isLate && (
+          <p class="notice warn">
+            <strong>{ANSWERS.not_yet_in_force.title}.</strong> {ANSWERS.not_yet_in_force.detail}
+          </p>
+        )}
         <Next webhook={webhook} occasion={occasion} />
       </Panel>
       <Panel id="test" title="Send a test">

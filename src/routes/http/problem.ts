@@ -22,8 +22,8 @@ export function problem(c: Context, failure: Failure): Response {
     code: failure.code,
   });
   const body = { type: typeOf(failure.code), title, status, detail, code: failure.code, requestId };
-  const errors = "errors" in failure ? { errors: failure.errors } : {};
-  return c.body(JSON.stringify({ ...body, ...errors }), status, {
+  const { errors, signingSecret } = { errors: undefined, signingSecret: undefined, ...failure };
+  return c.body(JSON.stringify({ ...body, errors, signingSecret }), status, {
     "content-type": PROBLEM_TYPE,
     ...headers,
   });
