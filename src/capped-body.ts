@@ -2,39 +2,56 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { isSafe } from "./access";
+import { type FailureOf, fail, ok, type Result } from "./domain/failure";
 
 /** More than any form or call of the API needs. */
 const MAX_REQUEST_BYTES = 256 * 1024;
 
-/** Refuses bodies that are too large before they are in memory. @param refuse makes the answer. */
-export function capBody(refuse: (c: Context, limitBytes: number) => Response | Promise<Response>) {
+type BodyFailure = FailureOf<"payload_too_large" | "incomplete_body">;
+
+/** Refuses bodies that are too large before they are in memory, and those that end half-way. */
+export function capBody(
+  refuse: (c: Context, failure: BodyFailure) => Response | Promise<Response>,
+) {
   return createMiddleware(async (c, next) => {
     // A GET has none, and may be sent with `Content-Length: 0`.
     if (isSafe(c.req.method) || c.req.raw.body === null) return next();
     const body = await readCapped(c.req.raw, MAX_REQUEST_BYTES);
-    if (body === null) return refuse(c, MAX_REQUEST_BYTES);
-    c.req.raw = new Request(c.req.raw, { body });
+    if (!body.ok) return refuse(c, body.failure);
+    c.req.raw = new Request(c.req.raw, { body: body.value });
     return next();
   });
 }
 
 /**
- * The body; null when it is too large. One whose length is told is read in one piece, because no more can follow
- * (RFC 9112 §6.3); any other is counted while it is read.
+ * The body. One whose length is told is read in one piece, because no more can follow (RFC 9112, 6.3), and not read at
+ * all when that is too much; any other is counted while it is read.
+ *
+ * @returns `incomplete_body` when the client went away before it was whole.
  */
-export async function readCapped(request: Request, maxBytes: number): Promise<Uint8Array | null> {
-  const told = request.headers.get("content-length");
-  if (told === null || !/^\d{1,15}$/.test(told) || Number(told) > maxBytes) {
-    return request.body === null ? new Uint8Array() : readCounting(request.body, maxBytes);
+export async function readCapped(
+  request: Request,
+  limitBytes: number,
+): Promise<Result<Uint8Array, BodyFailure["code"]>> {
+  const told = request.headers.get("content-length") ?? "";
+  const isTold = /^\d{1,15}$/.test(told);
+  if (isTold && Number(told) > limitBytes) return fail({ code: "payload_too_large", limitBytes });
+  try {
+    const body = isTold
+      ? new Uint8Array(await request.arrayBuffer())
+      : await readCounting(request.body, limitBytes);
+    if (body !== null && body.length <= limitBytes) return ok(body);
+    return fail({ code: "payload_too_large", limitBytes });
+  } catch {
+    return fail({ code: "incomplete_body" });
   }
-  const body = new Uint8Array(await request.arrayBuffer());
-  return body.length > maxBytes ? null : body;
 }
 
 async function readCounting(
-  stream: ReadableStream<Uint8Array>,
+  stream: ReadableStream<Uint8Array> | null,
   maxBytes: number,
 ): Promise<Uint8Array | null> {
+  if (stream === null) return new Uint8Array();
   const reader = stream.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;

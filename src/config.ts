@@ -2,7 +2,9 @@
  * Variables and secrets (README, "Configuration") → a validated Config. A value that does not parse is never
  * guessed and breaks no more than it must: what depends on it is null here, and `problems` says what to write.
  */
+
 import { parseDuration, parseSchedule, parseTimeout } from "./domain/schedule";
+import { DAY_MS } from "./domain/time";
 
 export type ConfigProblem = { name: string; message: string };
 
@@ -60,6 +62,14 @@ const DEFAULTS = {
 
 /** A shorter key could be guessed. */
 const MIN_API_KEY_CHARACTERS = 16;
+/** What `.dev.vars.example` shows. */
+const PUBLIC_VALUES: ReadonlySet<string> = new Set([
+  "whsec_the_secret_that_leadterra_signs_with",
+  "rk_a_long_random_string_for_the_api",
+  "rk_another_one_that_may_only_read",
+]);
+/** What is remembered or kept for longer is remembered in vain: KV refuses it, and nobody looks so far back. */
+const MAX_KEPT_MS = 365 * DAY_MS;
 /** https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys */
 const MIN_KV_TTL_MS = 60_000;
 /** https://developers.cloudflare.com/queues/platform/limits/ */
@@ -73,7 +83,8 @@ const configs = new WeakMap<object, Config>();
 export function configOf(env: object): Config {
   let config = configs.get(env);
   if (config === undefined) {
-    config = readConfig(env);
+    const read = readConfig(env);
+    config = { ...read, problems: [...read.problems, ...missingBindings(env)] };
     configs.set(env, config);
   }
   return config;
@@ -93,7 +104,10 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
     return value;
   };
 
-  const signingSecrets = listOf(read("LEADTERRA_SIGNING_SECRETS"));
+  const signingSecrets = usable(
+    { name: "LEADTERRA_SIGNING_SECRETS", text: read("LEADTERRA_SIGNING_SECRETS") },
+    problems,
+  );
   if (signingSecrets.length === 0) {
     problems.push({
       name: "LEADTERRA_SIGNING_SECRETS",
@@ -115,13 +129,13 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
   const idempotencyTtl = parse(
     "IDEMPOTENCY_TTL",
     parseKvTtl,
-    `0, or ${DURATION_FORM}, of 60s or more`,
+    `0, or ${DURATION_FORM}, from 60s to 365d`,
   );
   const shortest = retryScheduleMs?.reduce((sum, wait) => sum + wait, 0) ?? 0;
   const retentionMs = parse(
     "RETENTION",
     (text) => durationOver(text, shortest),
-    `${DURATION_FORM}, and longer than RETRY_SCHEDULE in all`,
+    `${DURATION_FORM}, longer than RETRY_SCHEDULE in all and at most 365d`,
   );
   const deadLetterQueue = parse("DEAD_LETTER_QUEUE", parseQueueName, "the name of a queue");
   const holds = retryScheduleMs === null || timeoutMs === null || allowPrivate === null;
@@ -148,7 +162,7 @@ function textOf(value: unknown): string | undefined {
 
 function listOf(text: string | undefined): string[] {
   return (text ?? "")
-    .split(",")
+    .split(/[,\r\n]/)
     .map((item) => item.trim())
     .filter((item) => item !== "");
 }
@@ -158,16 +172,40 @@ function keysOf(
   text: string | undefined,
   problems: ConfigProblem[],
 ): string[] {
-  const keys = listOf(text);
-  return keys.filter((key, index) => {
-    if (key.length >= MIN_API_KEY_CHARACTERS) return true;
-    const which = keys.length === 1 ? "the key" : `key ${index + 1} of ${keys.length}`;
-    problems.push({
-      name,
-      message: `${name}: ${which} does not count; a key must have at least ${MIN_API_KEY_CHARACTERS} characters.`,
-    });
+  return usable({ name, text }, problems, (key) =>
+    key.length >= MIN_API_KEY_CHARACTERS
+      ? null
+      : `a key must have at least ${MIN_API_KEY_CHARACTERS} characters`,
+  );
+}
+
+/** The values of a list that can ever match; of the others it is said which and why, never what. */
+function usable(
+  { name, text }: { name: ConfigVariable; text: string | undefined },
+  problems: ConfigProblem[],
+  alsoWrong: (value: string) => string | null = () => null,
+): string[] {
+  const values = listOf(text);
+  return values.filter((value, index) => {
+    const wrong = mistakeIn(value) ?? alsoWrong(value);
+    if (wrong === null) return true;
+    const which = values.length === 1 ? "the value" : `value ${index + 1} of ${values.length}`;
+    problems.push({ name, message: `${name}: ${which} does not count; ${wrong}.` });
     return false;
   });
+}
+
+/** Why nobody can present this, or nobody should. */
+function mistakeIn(value: string): string | null {
+  if (PUBLIC_VALUES.has(value))
+    return "it stands in .dev.vars.example, where everybody can read it";
+  if (/[\p{C}\p{Zl}\p{Zp}]/u.test(value)) return "it has invisible characters in it";
+  if (/\s/.test(value))
+    return "it has white space in it; values are separated by commas or line ends";
+  if (/^["'`].*["'`]$/.test(value)) return "it has quotes around it";
+  if (/^bearer/i.test(value)) return 'it begins with "Bearer", which is no part of a key';
+  if (/^[A-Z_]+=[^=]/.test(value)) return "it begins with the name of a variable";
+  return null;
 }
 
 function parsePositiveDuration(text: string): number | null {
@@ -185,12 +223,12 @@ function parseQueueName(text: string): string | null {
 
 function parseKvTtl(text: string): number | null {
   const ms = text === "0" ? 0 : parseDuration(text);
-  return ms === 0 || (ms !== null && ms >= MIN_KV_TTL_MS) ? ms : null;
+  return ms === 0 || (ms !== null && ms >= MIN_KV_TTL_MS && ms <= MAX_KEPT_MS) ? ms : null;
 }
 
 function durationOver(text: string, shortestMs: number): number | null {
   const ms = parseDuration(text);
-  return ms !== null && ms > shortestMs ? ms : null;
+  return ms !== null && ms > shortestMs && ms <= MAX_KEPT_MS ? ms : null;
 }
 
 function readAlertUrl(given: string | undefined, problems: ConfigProblem[]): string | null {
@@ -226,6 +264,15 @@ const OWN_BINDINGS: ReadonlySet<string> = new Set([
   "LANE",
   "ASSETS",
 ]);
+
+function missingBindings(env: object): ConfigProblem[] {
+  return [...OWN_BINDINGS]
+    .filter((name) => !(name in env))
+    .map((name) => ({
+      name,
+      message: `${name} is not bound: wrangler.toml has the binding; an [env] needs its own.`,
+    }));
+}
 
 /** Names of the service and VPC bindings that a webhook may reach as `service:NAME/path`. */
 export function serviceBindings(env: object): string[] {

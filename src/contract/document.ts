@@ -224,7 +224,11 @@ function failureCodes({ failures = [], request, method, path }: Route) {
   codes.add("unauthorized").add("invalid_request").add("unavailable").add("newer_data");
   if (request?.params !== undefined) codes.add("not_found");
   if (method !== "get") {
-    codes.add("insufficient_scope").add("invalid_json").add("payload_too_large");
+    codes
+      .add("insufficient_scope")
+      .add("invalid_json")
+      .add("payload_too_large")
+      .add("incomplete_body");
   }
   if (method === "post") codes.add("idempotency_key_reused").add("idempotency_key_in_use");
   return codes;

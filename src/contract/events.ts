@@ -80,7 +80,8 @@ export function shownEvent(shown: JournalEvent): z.infer<typeof event> {
 export function shownWholeEvent(whole: WholeEvent): z.infer<typeof wholeEvent> {
   return {
     ...shownEvent(whole.event),
-    payload: whole.payload as z.infer<typeof anyObject> | null,
+    // As Leadterra sent it; the answer is written with it as it came.
+    payload: whole.payload as unknown as z.infer<typeof anyObject> | null,
     deliveries: whole.deliveries.map(shownDelivery),
     webhooks: whole.reasons,
   };

@@ -34,6 +34,11 @@ export const ANSWERS: { [Code in FailureCode]: Answer } = {
     detail: "The body must come without Content-Encoding: the signature is of the raw bytes.",
   },
   payload_too_large: { status: 413, title: "Payload too large", detail: "The body is too large." },
+  incomplete_body: {
+    status: 400,
+    title: "Incomplete body",
+    detail: "The body ended before it was whole.",
+  },
   invalid_signature: {
     status: 401,
     title: "Invalid signature",

@@ -45,6 +45,7 @@ export const ingestEvent = createRoute({
     "not_configured",
     "unsupported_encoding",
     "payload_too_large",
+    "incomplete_body",
     "invalid_signature",
     "invalid_encoding",
     "invalid_json",

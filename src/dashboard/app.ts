@@ -21,11 +21,7 @@ import { webhookPages } from "./webhooks/webhooks";
 
 export const app = new Hono<PageEnv>()
   .basePath("/dashboard")
-  .use(
-    securityHeaders(),
-    sameOrigin(),
-    capBody((c, limitBytes) => showFailure(c, { code: "payload_too_large", limitBytes })),
-  )
+  .use(securityHeaders(), sameOrigin(), capBody(showFailure))
   .route("/", signIn)
   .use(requireSession())
   .route("/", overview)

@@ -9,6 +9,8 @@ export type Failure =
   | { code: "not_configured" }
   | { code: "unsupported_encoding" }
   | { code: "payload_too_large"; limitBytes: number }
+  /** The client went away before its body was whole. */
+  | { code: "incomplete_body" }
   | { code: "invalid_signature" }
   | { code: "invalid_encoding" }
   | { code: "invalid_json"; detail: string }

@@ -4,6 +4,7 @@ import type { DeliveryView } from "../domain/delivery";
 import { idsOfKey, parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
+import { JsonText } from "../domain/json-text";
 import { explain, type Why } from "../domain/match";
 import type { Webhook } from "../domain/webhook";
 import type { JournalEvent } from "../storage/journal-store";
@@ -25,7 +26,7 @@ const MAX_ERASED = 100;
 export type WholeEvent = {
   event: JournalEvent;
   /** null when it was erased. */
-  payload: unknown;
+  payload: JsonText | null;
   /** The same, byte for byte. */
   body: Uint8Array | null;
   /** Every webhook there is. */
@@ -48,7 +49,7 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
   return {
     reasons: webhooks.map((webhook) => explain(webhook, event, said)),
     event,
-    payload: stored === null ? null : JSON.parse(new TextDecoder().decode(stored.body)),
+    payload: stored === null ? null : new JsonText(new TextDecoder().decode(stored.body)),
     body: stored?.body ?? null,
     webhooks,
     deliveries: deliveries.filter((delivery) => delivery !== null),

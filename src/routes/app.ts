@@ -1,5 +1,5 @@
 /** The relay's HTTP side: what is mounted where, and what happens to what nobody handles. */
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { capBody } from "../capped-body";
 import { configOf } from "../config";
 import { failureOf } from "../domain/newer-data";
@@ -17,9 +17,6 @@ import { ingest } from "./ingest";
 import { operating } from "./operating";
 import { webhooks } from "./webhooks";
 
-const tooLarge = (c: Context, limitBytes: number) =>
-  problem(c, { code: "payload_too_large", limitBytes });
-
 export const app = new Hono<ApiEnv>()
   .use(safeAnswers())
   .route("/", ingest)
@@ -30,7 +27,7 @@ export const app = new Hono<ApiEnv>()
     return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
   })
   .route("/", docs)
-  .use("/v1/*", requireKey(), capBody(tooLarge), located(), idempotent())
+  .use("/v1/*", requireKey(), capBody(problem), located(), idempotent())
   .route("/", webhooks)
   .route("/", deliveries)
   .route("/", events)

@@ -14,11 +14,15 @@ const RETRY_AFTER_SECONDS = 30;
 
 type Accepted = { id: string; duplicate: boolean };
 
-export const ingest = new Hono<{ Bindings: Env }>().all("/webhooks/leadterra", async (c) => {
-  const accepted = await accept(c.req.raw, c.env, (work) => c.executionCtx.waitUntil(work));
-  if (!accepted.ok) return problem(c, accepted.failure);
-  return c.json(accepted.value, accepted.value.duplicate ? 200 : 202);
-});
+export const ingest = new Hono<{ Bindings: Env }>().on(
+  "ALL",
+  ["/webhooks/leadterra", "/webhooks/leadterra/"],
+  async (c) => {
+    const accepted = await accept(c.req.raw, c.env, (work) => c.executionCtx.waitUntil(work));
+    if (!accepted.ok) return problem(c, accepted.failure);
+    return c.json(accepted.value, accepted.value.duplicate ? 200 : 202);
+  },
+);
 
 /** @param after takes what need not be waited for with the answer. */
 async function accept(
@@ -53,12 +57,12 @@ async function readSigned(request: Request, config: Config): Promise<Result<Uint
     return fail({ code: "unsupported_encoding" });
   }
   const body = await readCapped(request, MAX_BODY_BYTES);
-  if (body === null) return fail({ code: "payload_too_large", limitBytes: MAX_BODY_BYTES });
+  if (!body.ok) return body;
   const signature = request.headers.get("x-leadterra-signature");
-  if (!(await verifyLeadterra(await signingKeys(config), signature, body))) {
+  if (!(await verifyLeadterra(await signingKeys(config), signature, body.value))) {
     return fail({ code: "invalid_signature" });
   }
-  return ok(body);
+  return body;
 }
 
 const keysOfConfig = new WeakMap<Config, Promise<CryptoKey[]>>();

@@ -99,6 +99,14 @@ describe("a configuration", () => {
       { DELIVERY_TIMEOUT: "1s" },
       { delivery: { retryScheduleMs: DEFAULTS.delivery?.retryScheduleMs ?? [], timeoutMs: 1_000 } },
     ],
+    [
+      "secrets and keys in lines",
+      {
+        LEADTERRA_SIGNING_SECRETS: "one\r\ntwo\n",
+        API_KEYS: "a-key-of-16-char\nanother-key-of-it",
+      },
+      { signingSecrets: ["one", "two"], apiKeys: ["a-key-of-16-char", "another-key-of-it"] },
+    ],
     ["another dead-letter queue", { DEAD_LETTER_QUEUE: "b-2" }, { deadLetterQueue: "b-2" }],
     ["an IDEMPOTENCY_TTL of 0", { IDEMPOTENCY_TTL: "0" }, { idempotencyTtlSeconds: null }],
     ["the shortest IDEMPOTENCY_TTL", { IDEMPOTENCY_TTL: "60s" }, { idempotencyTtlSeconds: 60 }],
@@ -158,12 +166,12 @@ describe("a configuration", () => {
     },
     {
       name: "IDEMPOTENCY_TTL",
-      bad: ["59s", "1s", "00", ...NOT_DURATIONS],
+      bad: ["59s", "1s", "00", "366d", "30000d", ...NOT_DURATIONS],
       breaks: { idempotencyTtlSeconds: null },
     },
     {
       name: "RETENTION",
-      bad: ["0s", "0", "8h", "636m", "38160s", ...NOT_DURATIONS],
+      bad: ["0s", "0", "8h", "636m", "38160s", "366d", "3650d", ...NOT_DURATIONS],
       breaks: { retentionMs: null },
     },
     {
@@ -345,5 +353,37 @@ describe("a Worker that is misconfigured", () => {
       body: JSON.stringify({ url: "http://127.0.0.1:1/", events: ["*"] }),
     });
     expect(response.status).toBe(422);
+  });
+});
+
+describe("a key that nobody can present, or everybody", () => {
+  it.each([
+    ["white space inside", "a key of 16 chars"],
+    ["quotes around it", '"a-key-of-16-char"'],
+    ["a scheme", "Bearer a-key-of-16-char"],
+    ["a name", "API_KEYS=a-key-of-16-char"],
+    ["a zero-width space", "a-key-of-16-char\u200b"],
+    ["the example's value", "rk_a_long_random_string_for_the_api"],
+  ])("(%s) does not count, and is named and not shown", (_, key) => {
+    const { apiKeys, problems } = readConfig({ ...NEEDED, API_KEYS: `${key},a-key-that-counts` });
+    expect(apiKeys).toEqual(["a-key-that-counts"]);
+    expect(problems).toMatchObject([{ name: "API_KEYS" }]);
+    expect(problems[0]?.message).toContain("value 1 of 2 does not count");
+    expect(problems[0]?.message).not.toContain(key);
+  });
+
+  it("is no signing secret either", () => {
+    const LEADTERRA_SIGNING_SECRETS = "whsec_the_secret_that_leadterra_signs_with,'quoted',fine";
+    const { signingSecrets, problems } = readConfig({ ...NEEDED, LEADTERRA_SIGNING_SECRETS });
+    expect(signingSecrets).toEqual(["fine"]);
+    expect(problems).toHaveLength(2);
+  });
+});
+
+describe("a binding that is missing", () => {
+  it("is named", () => {
+    const { JOURNAL: _, ...rest } = env;
+    expect(configOf(env).problems).toEqual([]);
+    expect(configOf(rest).problems).toMatchObject([{ name: "JOURNAL" }]);
   });
 });

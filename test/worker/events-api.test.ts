@@ -426,3 +426,15 @@ describe("why an event went where it went", () => {
     expect(webhooks[0]?.why).toContain("what the event said is gone");
   });
 });
+
+describe("the payload that the API shows", () => {
+  it("is the text that came, to the digit", async () => {
+    const text =
+      '{"event":"message.sent","data":{"messageId":"msg_digits","big":8202522731445525542,"price":1.10,"none":-0,"much":1e999,"twice":1,"twice":2}}';
+    await consume([new TextEncoder().encode(text)]);
+    const { data } = await (await api("GET", "/v1/events")).json<{ data: { id: string }[] }>();
+    const answer = await (await api("GET", `/v1/events/${data[0]?.id}`)).text();
+    expect(answer).toContain(`"payload":${text},`);
+    expect(JSON.parse(answer)).toMatchObject({ event: "message.sent", deliveries: [] });
+  });
+});

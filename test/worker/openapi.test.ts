@@ -69,7 +69,8 @@ function answersOf(document: Document) {
 /** What the router serves, in the words of OpenAPI. A path for every method is a call by POST. */
 function routedCalls(): string[] {
   const calls = app.routes
-    .filter(({ path }) => !path.includes("*") && !PAGES.test(path))
+    // A path with a slash at its end is another spelling of the one without.
+    .filter(({ path }) => !path.includes("*") && !path.endsWith("/") && !PAGES.test(path))
     .map(
       ({ method, path }) =>
         `${method === "ALL" ? "POST" : method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`,

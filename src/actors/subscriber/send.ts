@@ -9,6 +9,8 @@ import type { Deadlines } from "./deadlines";
 const MAX_READ_BYTES = 16 * 1024;
 const MAX_KEPT_OF_SUCCESS_BYTES = 1024;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** https://developers.cloudflare.com/workers/platform/limits/#subrequests */
+const REFUSALS = /too many subrequests|too many worker invocations|subrequest depth limit/i;
 const RETRY_AFTER_STATUSES: ReadonlySet<number> = new Set([429, 503]);
 
 export type Outgoing = {
@@ -42,7 +44,7 @@ export async function send(outgoing: Outgoing, env: object): Promise<Answer> {
       startedAtMs,
       durationMs: endedAtMs - startedAtMs,
       responseBody:
-        read.text === null ? null : redact(read.text, outgoing.secrets(), read.truncated),
+        read.text === null ? null : shown(read.text, outgoing.secrets(), read.truncated),
       responseTruncated: read.truncated,
       retryAfterMs: RETRY_AFTER_STATUSES.has(response.status)
         ? parseRetryAfter(response.headers.get("retry-after"), endedAtMs)
@@ -59,6 +61,15 @@ export async function send(outgoing: Outgoing, env: object): Promise<Answer> {
     };
   } finally {
     outgoing.deadlines.end(deadline);
+  }
+}
+
+/** Without secrets; nothing at all where they cannot be told apart: the status has decided. */
+function shown(text: string, secrets: readonly string[], isTruncated: boolean): string | null {
+  try {
+    return redact(text, secrets, isTruncated);
+  } catch {
+    return null;
   }
 }
 
@@ -91,9 +102,9 @@ function errorOf(status: number): AttemptError {
   return REDIRECTS.has(status) ? "redirect" : "status";
 }
 
-/** https://developers.cloudflare.com/workers/platform/limits/#subrequests */
+/** What the platform says when it will not make a request; the service has nothing to do with it. */
 function isRefusal(thrown: unknown): boolean {
-  return thrown instanceof Error && /too many subrequests/i.test(thrown.message);
+  return thrown instanceof Error && REFUSALS.test(thrown.message);
 }
 
 async function readBody(

@@ -8,6 +8,7 @@ import { isSafe } from "../../access";
 import { fieldErrors } from "../../contract/problem";
 import type { Input, Output, Route } from "../../contract/route";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
+import { stringify } from "../../domain/json-text";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 
@@ -35,7 +36,8 @@ export function serve<R extends Route>(route: R, handle: Handler<R>, check: Chec
     c.status(status as 200);
     const done = await handle({ ...input.value, params } as Input<R>, c);
     if (!done.ok) return problem(c, done.failure);
-    return done.value === null ? c.body(null) : c.json(done.value);
+    if (done.value === null) return c.body(null);
+    return c.body(stringify(done.value), { headers: { "content-type": "application/json" } });
   };
   const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
   return [route.method.toUpperCase(), path, answer] as const;
