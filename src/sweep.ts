@@ -12,16 +12,18 @@ import {
   fullLettersAlert,
   newerDataAlert,
   overdueAlert,
+  retentionAlert,
   silenceAlert,
   unreachableAlert,
   waitingLettersAlert,
 } from "./domain/alert";
 import { NewerDataError } from "./domain/newer-data";
+import { journalName } from "./domain/placement";
 import { DAY_MS, HOUR_MS } from "./domain/time";
 import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
 import { lastEventAtMs } from "./operations/journal";
-import { deadLetters, registry, subscriberOf } from "./operations/objects";
+import { deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
 
 const OVERDUE_AFTER_MS = HOUR_MS;
 /** How many Subscribers are asked at a time: an invocation has six connections. */
@@ -38,7 +40,11 @@ export async function sweep(env: Env): Promise<void> {
     const some = webhooks.slice(index, index + AT_A_TIME);
     findings.push(...(await Promise.all(some.map((each) => checkSubscriber(each, env)))).flat());
   }
-  findings.push(...(await checkDeadLetters(env)), ...(await checkSilence(webhooks, env)));
+  findings.push(
+    ...(await checkDeadLetters(env)),
+    ...(await checkOldJournal(env)),
+    ...(await checkSilence(webhooks, env)),
+  );
   await inTime(
     registry(env).report({
       raised: findings.filter(({ isSo }) => isSo).map(({ alert }) => alert),
@@ -57,7 +63,7 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   };
   const found = await ask(`Subscriber ${webhook.id}`, subscriberOf(env, webhook.id).check());
   if (found.answer === null) return [disabled, ...found.findings];
-  const { overdueSinceMs, expiresAtMs } = found.answer;
+  const { overdueSinceMs, expiresAtMs, cannotRetain = false } = found.answer;
   const nowMs = Date.now();
   return [
     disabled,
@@ -70,7 +76,16 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
       alert: expiringAlert(webhook, expiresAtMs ?? nowMs),
       isSo: expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS,
     },
+    { alert: retentionAlert(webhook), isSo: cannotRetain },
   ];
+}
+
+/** The day that has just passed its retention: its Journal should be gone. */
+async function checkOldJournal(env: Env): Promise<Finding[]> {
+  const { retentionMs } = configOf(env);
+  if (retentionMs === null) return [];
+  const day = journalName(Date.now() - retentionMs - DAY_MS);
+  return (await ask(`Journal ${day}`, journalOf(env, day).check())).findings;
 }
 
 async function checkDeadLetters(env: Env): Promise<Finding[]> {

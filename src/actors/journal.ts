@@ -6,6 +6,8 @@ import { configOf } from "../config";
 import { type Address, addressOf, mentions } from "../domain/address";
 import { HOUR_MS } from "../domain/counters";
 import type { EventId, WebhookId } from "../domain/ids";
+import { journalDayMs } from "../domain/placement";
+import { errorText, logError } from "../log";
 import { isFull } from "../storage/full";
 import {
   type JournalEntry,
@@ -17,6 +19,7 @@ import { openTables } from "../storage/schema";
 import { StoredObject } from "./stored-object";
 
 const DAY_MS = 86_400_000;
+const TRY_AGAIN_MS = 60_000;
 /** A filtered page looks at this many events and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
 /** A page that looks into bodies reads so many bytes of them. */
@@ -156,7 +159,22 @@ export class Journal extends StoredObject {
     return ids.filter((id) => this.erase(id)).length;
   }
 
+  /** Never throws: an alarm that throws seven times is dropped for good, and the day would stay. */
   override async alarm(): Promise<void> {
+    try {
+      await this.#goWhenDue();
+    } catch (thrown) {
+      logError("journal.not_deleted", { day: this.ctx.id.name, error: errorText(thrown) });
+      await this.ctx.storage.setAlarm(Date.now() + TRY_AGAIN_MS);
+    }
+  }
+
+  /** For an alarm that was lost, or set for a longer `RETENTION`. Called by the sweep. */
+  async check(): Promise<void> {
+    if (this.#store.exists) await this.#goWhenDue();
+  }
+
+  async #goWhenDue(): Promise<void> {
     const deleteAtMs = this.#deleteAtMs();
     if (deleteAtMs === null || deleteAtMs > Date.now()) {
       await this.#armForDeletion();
@@ -175,7 +193,7 @@ export class Journal extends StoredObject {
   #deleteAtMs(): number | null {
     const { retentionMs } = configOf(this.env);
     if (retentionMs === null) return null;
-    return Date.parse(`${this.ctx.id.name}T00:00:00Z`) + DAY_MS + retentionMs;
+    return journalDayMs(this.ctx.id.name ?? "") + DAY_MS + retentionMs;
   }
 }
 

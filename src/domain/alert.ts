@@ -34,6 +34,13 @@ export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText
   };
 }
 
+export function retentionAlert(webhook: Webhook): AlertText {
+  return {
+    cause: `retention ${webhook.id}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} cannot drop what is past RETENTION. Deliveries go on; look for retention.failed in the log.`,
+  };
+}
+
 export function overdueAlert(webhook: Webhook, sinceMs: number): AlertText {
   return {
     cause: `overdue ${webhook.id}`,

@@ -2,7 +2,10 @@ import { createExecutionContext, createMessageBatch } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
 import worker from "../../src";
+import { journalDayMs, journalName } from "../../src/domain/placement";
+import { sweep } from "../../src/sweep";
 import {
+  alarmAt,
   deliverAll,
   journal,
   newEvent,
@@ -64,6 +67,28 @@ describe("a Journal past RETENTION", () => {
     expect((await api("GET", `/v1/events/${event.id}`)).status).toBe(404);
     await consume([event], dayMs);
     expect(await stub.get(event.id)).not.toBeNull();
+  });
+
+  it("tries again when it could not be deleted, and is looked after by the sweep", async () => {
+    const dayMs = clock.nowMs();
+    await consume(await newEvents(1), dayMs);
+    const stub = journal(dayMs);
+    clock.setTo(journalDayMs(journalName(dayMs)) + RETENTION + DAY + HOUR);
+    await inObject(stub, ({ storage }) => {
+      const deleteAll = storage.deleteAll.bind(storage);
+      let fails = 1;
+      storage.deleteAll = async () => {
+        if (fails-- > 0) throw new Error("internal error");
+        return deleteAll();
+      };
+    });
+    await ring(stub);
+    expect(await tablesOf(stub)).not.toEqual([]);
+    expect(await alarmAt(stub)).toBeGreaterThan(clock.nowMs());
+    // The alarm is lost: the sweep finds the day.
+    await inObject(stub, ({ storage }) => storage.deleteAlarm());
+    await sweep(env);
+    expect(await tablesOf(stub)).toEqual([]);
   });
 
   it("deletes itself after a page that was not read to its end", async () => {

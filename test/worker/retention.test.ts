@@ -14,7 +14,7 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
-import { inObject, tablesOf, withVariables } from "../rig/worker/objects";
+import { failStatements, inObject, tablesOf, withVariables } from "../rig/worker/objects";
 import { api } from "../rig/worker/requests";
 
 const RETENTION = 30 * DAY;
@@ -23,6 +23,22 @@ const PERIOD = 5 * DAY;
 
 beforeEach(() => {
   clock.setTo((Math.floor(clock.nowMs() / PERIOD) + 1) * PERIOD + HOUR);
+});
+
+describe("retention that fails", () => {
+  it("keeps no due delivery waiting, and is told by the sweep when it goes on failing", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(2));
+    await deliverAll(id, clock);
+    clock.advance(RETENTION + PERIOD + HOUR);
+    const disk = { start: "DROP TABLE", message: "disk I/O error", times: 1_000 };
+    await failStatements(subscriber(id), disk);
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(3);
+    for (let sweeps = 0; sweeps < 3; sweeps++) await subscriber(id).check();
+    expect(await subscriber(id).check()).toMatchObject({ cannotRetain: true });
+  });
 });
 
 describe("a pending delivery past RETENTION", () => {

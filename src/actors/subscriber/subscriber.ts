@@ -25,6 +25,8 @@ import { Slots } from "./slots";
 
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
+/** Retention that failed so often in a row does not mend itself. */
+const RETENTION_ERRORS_TOLD = 3;
 
 /** What the sweep wants to know. */
 export type SubscriberReport = {
@@ -32,6 +34,8 @@ export type SubscriberReport = {
   overdueSinceMs: number | null;
   /** When the next pending delivery would expire; null without any or without retention. */
   expiresAtMs: number | null;
+  /** What is past its retention cannot be dropped. */
+  cannotRetain?: boolean;
 };
 
 export class Subscriber extends StoredObject {
@@ -47,6 +51,7 @@ export class Subscriber extends StoredObject {
   /** Replaced together when the webhook is deleted. */
   #engine!: Engine;
   #errorsInARow = 0;
+  #retentionErrorsInARow = 0;
   #run: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -327,7 +332,7 @@ export class Subscriber extends StoredObject {
     try {
       if (!this.#inForce.isKnown) await this.#askRegistry();
       if (this.#inForce.webhook !== null) {
-        if (!this.#engine.pump.running) this.#engine.deliveries.retain();
+        this.#retain();
         await this.#runPump();
         await this.#reportDisabled();
       }
@@ -363,18 +368,31 @@ export class Subscriber extends StoredObject {
   #afterRun(nextMs: number | null): number | null {
     const nowMs = Date.now();
     if (nextMs === null || nextMs > nowMs || this.#engine.pump.startedInRun > 0) return nextMs;
-    return nowMs + MIN_BACKOFF_MS;
+    return nowMs + Math.min(MIN_BACKOFF_MS * 2 ** this.#retentionErrorsInARow, MAX_BACKOFF_MS);
   }
 
   /** Wakes what should have woken itself, drops what is past its retention. Called by the sweep. */
   check(): SubscriberReport {
-    if (!this.#engine.pump.running) this.#engine.deliveries.retain();
+    this.#retain();
     this.#wake();
     const { oldestDueAtMs: dueAtMs } = this.#engine.deliveries.health();
     return {
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
       expiresAtMs: this.#engine.deliveries.nextExpiryMs(),
+      cannotRetain: this.#retentionErrorsInARow >= RETENTION_ERRORS_TOLD,
     };
+  }
+
+  /** Housekeeping that fails keeps no delivery waiting. */
+  #retain(): void {
+    if (this.#engine.pump.running) return;
+    try {
+      this.#engine.deliveries.retain();
+      this.#retentionErrorsInARow = 0;
+    } catch (thrown) {
+      this.#retentionErrorsInARow += 1;
+      logError("retention.failed", { webhookId: this.#id, error: errorText(thrown) });
+    }
   }
 
   /**
