@@ -230,6 +230,8 @@ document.addEventListener("click", (event) => {
 // --- trying a filter ------------------------------------------------------------------------------------------
 
 const TYPING_MS = 350;
+/** The fields that a trial depends on. */
+const TRIED = new Set(["filter", "events", "names"]);
 
 /**
  * A form with `data-trial` has a region of that id; its answer to what the form holds is shown there.
@@ -248,19 +250,21 @@ function tryWhileTyping(form) {
     const mine = latest;
     const body = new URLSearchParams();
     for (const [name, value] of new FormData(form)) {
-      if (typeof value === "string" && (name === "filter" || name === "events" || name === "names"))
-        body.append(name, value);
+      if (typeof value === "string" && TRIED.has(name)) body.append(name, value);
     }
     const response = await fetch(action, { method: "POST", body });
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     const answer = fresh.getElementById(region.id);
     // Only the answer to the last question counts.
     if (mine !== latest || !response.ok || answer === null) return;
+    // Nor is the focus taken from whoever looks at the answer before.
+    if (region.contains(document.activeElement)) return;
     region.replaceChildren(...answer.childNodes);
     region.hidden = false;
     tellTimes();
   };
-  form.addEventListener("input", () => {
+  form.addEventListener("input", ({ target }) => {
+    if (!TRIED.has(target instanceof Element ? (target.getAttribute("name") ?? "") : "")) return;
     clearTimeout(typing);
     typing = setTimeout(attempt, TYPING_MS);
   });
