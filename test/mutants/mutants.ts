@@ -150,7 +150,7 @@ const MORE: readonly Mutant[] = [
   {
     name: "not writing the lease",
     file: "src/actors/subscriber/ledger.ts",
-    edits: [["this.#run.lease = { window: this.#window, attempts };", ""]],
+    edits: [["this.#run.lease = { window: this.#window, attempts: own.map(leaseOf) };", ""]],
     suite: simulation,
   },
   {
