@@ -452,10 +452,14 @@ describe("Retry-After", () => {
 });
 
 describe("a request that the platform refuses to make", () => {
-  it("is interrupted; the run yields and goes on in a new one, and nothing counts", async () => {
+  it.each([
+    "Too many subrequests by single Worker invocation.",
+    "Too many Worker invocations by single request.",
+    "Subrequest depth limit exceeded. This request recursed through Workers too many times.",
+  ])("is interrupted; the run yields and goes on, and nothing counts: %s", async (refusal) => {
     let left = 10;
     service.answer = () => {
-      if (left-- <= 0) throw new Error("Too many subrequests by single Worker invocation.");
+      if (left-- <= 0) throw new Error(refusal);
       return answering(204)();
     };
     const { id } = await owing(30, { retrySchedule: "1h" });
