@@ -15,11 +15,16 @@ type Media = { schema: Json; example?: unknown };
 type Operation = {
   operationId: string;
   requestBody?: { content: Record<string, Media> };
-  responses: Record<string, { content?: Record<string, Media> }>;
+  responses: Record<string, Answer>;
 };
+type Answer = { content?: Record<string, Media>; $ref?: string };
 type Document = {
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Json>; examples: Record<string, { value: unknown }> };
+  components: {
+    schemas: Record<string, Json>;
+    responses: Record<string, Answer>;
+    examples: Record<string, { value: unknown }>;
+  };
 };
 type Named = { method: string; path: string; operation: Operation };
 
@@ -98,7 +103,8 @@ async function ask<T = Json>(
     ...(body !== undefined && { body }),
   });
   const where = `${operationId} ${response.status}`;
-  const answer = operation.responses[response.status];
+  const given = operation.responses[response.status];
+  const answer = document.components.responses[given?.$ref?.split("/").at(-1) ?? ""] ?? given;
   expect(answer, where).toBeDefined();
   const type = response.headers.get("content-type")?.split(";")[0] ?? "";
   const media = answer?.content?.[type];
@@ -232,6 +238,9 @@ describe("a client made from /openapi.json", () => {
       ["getWebhook", { params }, 200],
       ["changeWebhook", { params, body: example("changeWebhook") }, 200],
       ["changeWebhook", { params, body: { color: "red" } }, 422],
+      ["putWebhook", { params: { id: "crm" }, body: example("putWebhook") }, 201],
+      ["putWebhook", { params: { id: "crm" }, body: example("putWebhook") }, 200],
+      ["getWebhook", { params: { id: "crm" } }, 200],
       ["pauseWebhook", { params }, 200],
       ["retryDelivery", { params: { ...params, eventId } }, 202],
       ["cancelDelivery", { params: { ...params, eventId } }, 200],

@@ -252,6 +252,7 @@ describe("POST /v1/webhooks", () => {
     const webhook = await webhookOf(await api("POST", "/v1/webhooks", { url, events }), 201);
     expect(webhook).toEqual({
       id: expect.stringMatching(WEBHOOK_ID),
+      name: null,
       url,
       events,
       description: null,
@@ -259,7 +260,9 @@ describe("POST /v1/webhooks", () => {
       headers: [],
       rateLimit: null,
       ordered: false,
+      timeout: null,
       retrySchedule: null,
+      giveUpOn: [],
       status: "active",
       statusReason: null,
       createdAt: expect.stringMatching(ISO_TIME),
@@ -276,7 +279,10 @@ describe("POST /v1/webhooks", () => {
       filter: { "data.reply.classification": { $in: ["interested", "meeting"] } },
       rateLimit: 0.5,
       ordered: true,
+      name: "crm-zurich",
+      timeout: "30s",
       retrySchedule: "10s 1m",
+      giveUpOn: [404, 422],
     };
     const headers = { Authorization: "Bearer of-the-crm", "X-Team": "sales" };
     const webhook = await created({ ...given, headers });
@@ -332,8 +338,12 @@ describe("POST /v1/webhooks", () => {
 
   it.each<[string, Record<string, unknown>, string]>([
     ["an unknown field", { color: "red" }, "color"],
+    ["a timeout beyond a minute", { timeout: "2m" }, "timeout"],
+    ["a timeout of less than a second", { timeout: "0s" }, "timeout"],
+    ["an answer that is tried again", { giveUpOn: [404, 429] }, "giveUpOn.1"],
+    ["an answer that is no client error", { giveUpOn: [500] }, "giveUpOn.0"],
     ["a field in other letters", { URL: "https://a.example" }, "URL"],
-    ["a field that is not for the caller", { status: "paused" }, "status"],
+    ["a field that is not for the caller", { status: "disabled" }, "status"],
     ["an id", { id: `wh_${ULID}` }, "id"],
     ["a number as url", { url: 1 }, "url"],
     ["url null", { url: null }, "url"],

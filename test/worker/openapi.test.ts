@@ -249,8 +249,8 @@ describe("GET /docs", () => {
     expect(links).toEqual([
       "data:,",
       "/openapi.json",
-      "/reference/scalar.js",
       "/reference/start.js",
+      "/reference/scalar.js",
     ]);
     // The other script is copied from its package when the Worker is bundled.
     for (const path of ["/openapi.json", "/reference/start.js"]) {
