@@ -1,12 +1,22 @@
 /** One line of an attempt log. */
 import * as z from "zod";
-import type { AttemptRecord } from "../domain/delivery";
+import type { AttemptRecord, DeliveryError } from "../domain/delivery";
 import { text, time } from "./fields";
 import { type Fields, iso } from "./route";
 
-export const attemptError = z
-  .enum(["timeout", "connection", "redirect", "status", "forbidden_target", "interrupted"])
-  .meta({ id: "AttemptError" });
+/** One list for attempts and deliveries: generators make constants of its words, which must not be there twice. */
+export const deliveryError = z
+  .enum([
+    "timeout",
+    "connection",
+    "redirect",
+    "status",
+    "forbidden_target",
+    "interrupted",
+    "expired",
+    "erased",
+  ] satisfies DeliveryError[])
+  .meta({ id: "DeliveryError" });
 
 export const attempt = z
   .object({
@@ -15,7 +25,7 @@ export const attempt = z
     startedAt: time,
     durationMs: z.number().nonnegative(),
     statusCode: z.int().nullable(),
-    error: attemptError.nullable().meta({ description: "null on success: a status of 200–299." }),
+    error: deliveryError.nullable().meta({ description: "null on success: a status of 200–299." }),
     responseBody: text.nullable().meta({
       description: "The beginning of the answer, with secrets replaced by ***.",
     }),

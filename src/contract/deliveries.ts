@@ -2,7 +2,7 @@
 import * as z from "zod";
 import type { DeliveryView } from "../domain/delivery";
 import { WAITING_FOR } from "../domain/waiting";
-import { ATTEMPT_EXAMPLE, attempt, attemptError } from "./attempts";
+import { ATTEMPT_EXAMPLE, attempt, deliveryError } from "./attempts";
 import { parsePosition, parseReplayCursor } from "./cursor";
 import {
   count,
@@ -29,9 +29,6 @@ const TAG = ["Deliveries"] as const;
 const deliveryStatus = z
   .enum(["pending", "delivered", "undeliverable", "cancelled"])
   .meta({ id: "DeliveryStatus" });
-const deliveryError = z
-  .enum([...attemptError.options, "expired", "erased"])
-  .meta({ id: "DeliveryError" });
 
 const waitingFor = z
   .enum(WAITING_FOR)
@@ -120,7 +117,7 @@ export const replaySchema = z
   .strictObject({
     since: timeParam,
     until: timeParam.optional(),
-    only: z.enum(["undeliverable", "all", "missing"]).meta({ id: "ReplayScope" }),
+    only: z.enum(["undeliverable", "all", "missing"]),
     event: eventName.optional(),
     dryRun,
     cursor: cursorParam(parseReplayCursor),

@@ -23,6 +23,7 @@ const TAGS = [
   { name: "Deliveries", description: "What a webhook is owed, and got." },
   { name: "Events", description: "What Leadterra sent." },
   { name: "Operating", description: "Dead letters, audit log and counters." },
+  { name: "Signed deliveries", description: "What a service gets." },
   { name: "Public", description: "What needs no key." },
 ];
 
@@ -318,7 +319,7 @@ function signedDelivery(components: Components, name: EventTypeName): object {
   const example = exampleEvent(name, Date.parse("2026-11-23T09:14:35Z"));
   return {
     operationId: `deliver${componentOf(name)}`,
-    tags: ["Deliveries"],
+    tags: ["Signed deliveries"],
     summary: `An event is delivered: ${name}`,
     description: `${description} The body is what Leadterra sent, byte for byte; events of other names come the same way.`,
     security: [],
