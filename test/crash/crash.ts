@@ -49,7 +49,7 @@ function printTable(sides: readonly SideAccount[]): void {
     side.name === "hanging" ? "–" : side.lost,
     side.unexpected,
     side.duplicates,
-    `${side.worstCrash} of 12`,
+    side.worstCrash,
     side.altered,
     side.unsigned,
     side.name === "ordered" ? side.outOfOrder : "–",

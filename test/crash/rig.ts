@@ -326,14 +326,16 @@ class Rig {
 
   async #account(): Promise<SideAccount[]> {
     const sides: SideAccount[] = [];
-    for (const { name, webhookId, ordered, hangs, owed, requests } of this.#services) {
+    for (const service of this.#services) {
+      const { name, webhookId, ordered, hangs, concurrency, owed, requests } = service;
       const path = `/webhooks/${webhookId}/deliveries`;
       const deliveries = (await this.#relay.all<Delivery>(path)).reverse();
       const reported = await mapInParallel(deliveries, PARALLEL_CALLS, ({ eventId }) =>
         this.#relay.call<ReportedDelivery>(`${path}/${eventId}`),
       );
       const crashes = this.#crashes;
-      sides.push(accountOf({ name, ordered, hangs, owed, requests, reported, crashes }));
+      const side = { name, ordered, hangs, concurrency, owed, requests, reported, crashes };
+      sides.push(accountOf(side));
     }
     return sides;
   }

@@ -59,6 +59,12 @@ export const PLANS: readonly Plan[] = [
     isWanted: (event) => isReply(event) && event.data.reply?.classification !== "out_of_office",
     behaviour: answering(5, 50, 0.01),
   },
+  {
+    name: "wide",
+    registration: { events: ["*"], concurrency: 60 },
+    isWanted: () => true,
+    behaviour: answering(50, 400, 0.01),
+  },
 ];
 
 /** Takes every request and answers none. */
@@ -74,6 +80,7 @@ export class Service {
   readonly webhookId: string;
   readonly ordered: boolean;
   readonly hangs: boolean;
+  readonly concurrency: number;
   readonly isWanted: Plan["isWanted"];
   /** What the webhook is owed, in the order in which its Subscriber has it. */
   readonly owed: AcceptedEvent[] = [];
@@ -89,6 +96,7 @@ export class Service {
     this.webhookId = webhookId;
     this.ordered = plan.registration.ordered === true;
     this.hangs = plan === HANGING;
+    this.concurrency = Number(plan.registration.concurrency ?? 6);
     this.isWanted = plan.isWanted;
     this.requests = requests;
     this.#close = close;

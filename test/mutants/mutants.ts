@@ -334,4 +334,66 @@ const MORE: readonly Mutant[] = [
   },
 ];
 
-export const MUTANTS: readonly Mutant[] = [...PROMISED, ...MORE];
+const LANES: readonly Mutant[] = [
+  {
+    name: "a Lane that retries by itself",
+    file: "src/actors/lane.ts",
+    edits: [
+      [
+        "    held.outcomes.push({ id, number, outcome });",
+        `    if (outcome.error !== null) {
+           held.queue.push({ id, event, body, number, startAtMs: null });
+           return;
+         }
+         held.outcomes.push({ id, number, outcome });`,
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "an outcome of a Lane recorded twice",
+    file: "src/actors/subscriber/ledger.ts",
+    edits: [["    leased.isAnswered = true;", ""]],
+    suite: simulation,
+  },
+  {
+    name: "a share that is not closed when its Lane has lost it",
+    file: "src/actors/subscriber/lanes.ts",
+    edits: [["    known.isLost = true;", ""]],
+    suite: simulation,
+  },
+  {
+    name: "a share that is closed while its Lane lives",
+    file: "src/actors/subscriber/lanes.ts",
+    edits: [
+      [
+        "    if (isKnown) this.#ledger.giveBackOf(share.id, unsent);",
+        "    if (isKnown) this.#close([share]);",
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "a seventh connection of a Lane",
+    file: "src/actors/lane.ts",
+    edits: [["this.#inFlight >= slots ||", "this.#inFlight > slots ||"]],
+    suite: simulation,
+  },
+  {
+    name: "a recall that is forgotten when a delivery is cancelled",
+    file: "src/actors/subscriber/subscriber.ts",
+    edits: [
+      [
+        "return this.#changing([id], () => this.#engine.deliveries.cancel(id), null);",
+        "return this.#changing([], () => this.#engine.deliveries.cancel(id), null);",
+      ],
+    ],
+    suite: {
+      project: "worker",
+      file: "test/worker/lanes.test.ts",
+      name: "a cancelled delivery that a Lane had not started is not sent",
+    },
+  },
+];
+
+export const MUTANTS: readonly Mutant[] = [...PROMISED, ...MORE, ...LANES];

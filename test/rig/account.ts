@@ -4,8 +4,9 @@
  */
 import type { ReceivedRequest } from "../../scripts/receiver.ts";
 
-/** What a crash may repeat at a Subscriber: six in flight, and six answered but not yet on disk. */
-export const MAX_REPEATED_PER_CRASH = 12;
+/** What a crash may repeat of a webhook: what is in flight, and as many answered but not yet on disk. */
+const REPEATED_PER_SLOT = 2;
+export const MAX_REPEATED_PER_CRASH = 6 * REPEATED_PER_SLOT;
 /** A success this long before a crash is on disk, whatever else the machine does. */
 const SURELY_RECORDED_MS = 5_000;
 /** A Subscriber is busy at a crash when its webhook was asked within so long before. */
@@ -39,6 +40,8 @@ export type Side = {
   ordered: boolean;
   /** Whether it never answers: nothing can be said about what has arrived in the end. */
   hangs: boolean;
+  /** How many attempts it may have in flight; 6 unless it is told. */
+  concurrency?: number;
   requests: readonly Request[];
   /** All deliveries that the relay has for the webhook, in the order of arrival. */
   reported: readonly ReportedDelivery[];
@@ -184,10 +187,11 @@ function isAnswerLost({ success }: Repeat, reported: readonly ReportedDelivery[]
 
 /** A crash answers for what succeeded in the life that it ended, and only for what was fresh then. */
 function checkCrashes(
-  { crashes, requests }: Side,
+  { crashes, requests, concurrency = 6 }: Side,
   repeats: readonly Repeat[],
   problems: Problems,
 ): { repeated: number; busy: boolean }[] {
+  const most = concurrency * REPEATED_PER_SLOT;
   const perCrash = crashes.map((atMs, life) => ({
     life,
     repeated: repeats.filter(({ success, request }) => success.life === life && request.life > life)
@@ -195,9 +199,9 @@ function checkCrashes(
     busy: requests.some((request) => request.life === life && request.atMs > atMs - BUSY_MS),
   }));
   problems.add(
-    `was repeated more than a crash may (${MAX_REPEATED_PER_CRASH})`,
+    `was repeated more than a crash may (${most})`,
     perCrash
-      .filter(({ repeated, busy }) => repeated > (busy ? MAX_REPEATED_PER_CRASH : 0))
+      .filter(({ repeated, busy }) => repeated > (busy ? most : 0))
       .map(({ life, repeated, busy }) => {
         return `${repeated} after crash ${life + 1}, when it was ${busy ? "busy" : "idle"}`;
       }),

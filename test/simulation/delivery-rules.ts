@@ -8,6 +8,8 @@ import { Look, leasedIn, type Row } from "./look";
 const MAX_BACKOFF_MS = 60_000;
 /** An alarm that could start nothing may look again after so long. */
 const IDLE_BACKOFF_MS = 1_000;
+/** While Lanes send, what is due is with them. */
+const LANES_BACKOFF_MS = 10_000;
 const RECALLED_WITHIN_MS = 3_000;
 
 export class DeliveryRules {
@@ -197,7 +199,8 @@ export class DeliveryRules {
       `${object.name} has ${pending.length} pending and no alarm`,
     );
     const wantedMs = this.#wakeAtMs(book, pending, settings, run);
-    const slackMs = book.refusedWrites > 0 ? MAX_BACKOFF_MS : IDLE_BACKOFF_MS;
+    const idleMs = run !== null && run.shares.length > 0 ? LANES_BACKOFF_MS : IDLE_BACKOFF_MS;
+    const slackMs = book.refusedWrites > 0 ? MAX_BACKOFF_MS : idleMs;
     this.#evidence.require(
       (alarmAtMs ?? 0) <= Math.max(wantedMs, this.#evidence.nowMs) + slackMs,
       "the alarm is at the earliest due time",
