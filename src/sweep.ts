@@ -9,23 +9,26 @@ import {
   disabledAlert,
   expiringAlert,
   expiringLettersAlert,
+  failingAlert,
   fullLettersAlert,
   newerDataAlert,
   overdueAlert,
   retentionAlert,
   silenceAlert,
+  undeliverableAlert,
   unreachableAlert,
   waitingLettersAlert,
 } from "./domain/alert";
 import { NewerDataError } from "./domain/newer-data";
 import { journalName } from "./domain/placement";
-import { DAY_MS, HOUR_MS } from "./domain/time";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "./domain/time";
 import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
 import { lastEventAtMs } from "./operations/journal";
 import { deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
 
 const OVERDUE_AFTER_MS = HOUR_MS;
+const FAILING_AFTER_MS = 15 * MINUTE_MS;
 /** How many Subscribers are asked at a time: an invocation has six connections. */
 const AT_A_TIME = 6;
 const CALL_TIMEOUT_MS = 10_000;
@@ -63,11 +66,18 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   };
   const found = await ask(`Subscriber ${webhook.id}`, subscriberOf(env, webhook.id).check());
   if (found.answer === null) return [disabled, ...found.findings];
+  // An object of the release before does not say the last three.
   const { overdueSinceMs, expiresAtMs, cannotRetain = false } = found.answer;
+  const { undeliverable = 0, failingSinceMs = null } = found.answer;
   const nowMs = Date.now();
   return [
     disabled,
     ...found.findings,
+    {
+      alert: failingAlert(webhook, failingSinceMs ?? nowMs),
+      isSo: failingSinceMs !== null && failingSinceMs <= nowMs - FAILING_AFTER_MS,
+    },
+    { alert: undeliverableAlert(webhook, undeliverable), isSo: undeliverable > 0 },
     {
       alert: overdueAlert(webhook, overdueSinceMs ?? nowMs),
       isSo: overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS,

@@ -30,6 +30,10 @@ export const attempt = z
       description: "The beginning of the answer, with secrets replaced by ***.",
     }),
     responseTruncated: z.boolean(),
+    responseHeaders: z
+      .record(z.string(), z.string())
+      .nullable()
+      .meta({ description: "Of a failure; null for a success." }),
   } satisfies Fields<AttemptRecord>)
   .meta({ id: "Attempt" });
 
@@ -43,6 +47,8 @@ export function shownAttempt(record: AttemptRecord): z.infer<typeof attempt> {
     error: record.error,
     responseBody: record.responseBody,
     responseTruncated: record.responseTruncated,
+    // An object of the release before does not say them.
+    responseHeaders: record.responseHeaders ?? null,
   };
 }
 
@@ -55,4 +61,5 @@ export const ATTEMPT_EXAMPLE: z.infer<typeof attempt> = {
   error: "status",
   responseBody: "try later",
   responseTruncated: false,
+  responseHeaders: { "content-type": "text/plain", server: "nginx" },
 };

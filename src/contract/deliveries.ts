@@ -60,6 +60,8 @@ const loggedDelivery = z
   })
   .meta({ id: "LoggedDelivery" });
 
+const attempted = z.object({ ...fields, attempt }).meta({ id: "AttemptedDelivery" });
+
 export function shownDelivery(shown: DeliveryView): z.infer<typeof delivery> {
   return {
     webhookId: shown.webhookId,
@@ -106,12 +108,34 @@ const listQuery = z.strictObject({
   event: eventName.optional(),
   since: timeParam.optional(),
   until: timeParam.optional(),
+  attempted: z
+    .string()
+    .regex(/^(true|false)$/, "must be true or false")
+    .transform((given) => given === "true")
+    .optional()
+    .meta({ type: "boolean", description: "`false`: those that were never tried." }),
+  statusCode: z
+    .string()
+    .regex(/^[1-9]\d{2}$/, "must be a status such as 503")
+    .transform(Number)
+    .optional()
+    .meta({ type: "integer", description: "Of the last attempt." }),
+  error: deliveryError.optional().meta({ description: "Of the last attempt." }),
 });
 
 const dryRun = z
   .boolean()
   .default(false)
   .meta({ description: "Answers as if it had been done, and does nothing." });
+
+const retrySchema = z
+  .strictObject({
+    wait: z
+      .boolean()
+      .default(false)
+      .meta({ description: "Answer when the attempt has ended, with what came of it." }),
+  })
+  .meta({ id: "RetryRequest" });
 
 export const replaySchema = z
   .strictObject({
@@ -176,8 +200,14 @@ export const retryDelivery = createRoute({
   path: "/v1/webhooks/{id}/deliveries/{eventId}/retry",
   tags: TAG,
   summary: "Deliver again now, whatever the status",
-  request: { params: ofDelivery },
+  description:
+    "With `wait` the answer comes with the attempt, 200; or 202 when it could not start within a second, and `waitingFor` says why.",
+  request: { params: ofDelivery, body: { required: false, content: json(retrySchema, {}) } },
   responses: {
+    200: {
+      description: "With `wait`: the delivery after the attempt, and the attempt.",
+      content: json(attempted, { ...DELIVERY_EXAMPLE, attempt: ATTEMPT_EXAMPLE }),
+    },
     202: { description: "The delivery, due now.", content: json(delivery, DELIVERY_EXAMPLE) },
   },
   failures: ["in_flight", "payload_gone"],

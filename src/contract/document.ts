@@ -5,12 +5,14 @@
 import * as z from "zod";
 import { EVENT_TYPES, type EventTypeName, eventSchema, exampleEvent } from "../domain/event";
 import type { FailureCode } from "../domain/failure";
+import { OPEN_METRICS_TYPE } from "../domain/open-metrics";
 import { VERSION } from "../version";
 import { Components } from "./components";
 import * as deliveries from "./deliveries";
 import * as events from "./events";
 import { EXAMPLE } from "./fields";
 import * as filters from "./filters";
+import * as health from "./health";
 import * as operating from "./operating";
 import { ANSWERS, PROBLEM_TYPE, typeOf } from "./problem";
 import * as open from "./public";
@@ -39,6 +41,7 @@ export const CALLS: readonly Route[] = [
   webhooks.pauseWebhook,
   webhooks.resumeWebhook,
   webhooks.testWebhook,
+  health.getWebhookHealth,
   deliveries.listDeliveries,
   deliveries.getDelivery,
   deliveries.retryDelivery,
@@ -58,6 +61,7 @@ export const CALLS: readonly Route[] = [
   operating.deleteDeadLetter,
   operating.listAudit,
   operating.getStats,
+  operating.getMetrics,
   open.ingestEvent,
   open.getHealth,
   open.getOpenApi,
@@ -197,13 +201,22 @@ function successesOf(call: Route, components: Components): Answers {
           description,
           ...(Object.keys(headers).length > 0 && { headers }),
           ...(content && { content: contentOf(components, content) }),
-          ...(call.operationId === "getDocs" && {
-            content: { "text/html": { schema: { type: "string" } } },
-          }),
+          ...textOf(call),
         },
       ];
     }),
   );
+}
+
+/** What is answered as text. */
+const TEXTS: Readonly<Record<string, string>> = {
+  getDocs: "text/html",
+  getMetrics: OPEN_METRICS_TYPE,
+};
+
+function textOf({ operationId }: Route): { content?: Content } {
+  const type = TEXTS[operationId];
+  return type === undefined ? {} : { content: { [type]: { schema: { type: "string" } } } };
 }
 
 function successHeaders({ method, path }: Route, status: string): Record<string, Header> {

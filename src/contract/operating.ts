@@ -1,8 +1,9 @@
 /** /v1/dead-letters, /v1/audit, /v1/stats: what those who run the relay look at. */
 import * as z from "zod";
 import { DEAD_LETTER_REASONS } from "../domain/dead-letter";
+import { shownHealth } from "../domain/health-report";
 import { DAY_MS } from "../domain/time";
-import type { Outcomes, Stats, Step, WebhookStats } from "../operations/stats";
+import type { Backlog, Outcomes, Queues, Stats, Step, WebhookStats } from "../operations/stats";
 import type { DeadLetter } from "../storage/dead-letter-store";
 import type { AuditEntry } from "../storage/registry-store";
 import { formatAuditId, parseAuditId, parseDeadLetterCursor } from "./cursor";
@@ -20,6 +21,7 @@ import {
   timeParam,
   webhookId,
 } from "./fields";
+import { HEALTH_EXAMPLE, webhookHealth } from "./health";
 import { createRoute, type Fields, iso, json } from "./route";
 
 /** Counters are kept for a month. */
@@ -220,8 +222,19 @@ const webhookStats = z
     failingSince: time.nullable().meta({
       description: "The first failure since the last success; null while all is well.",
     }),
-  } satisfies Fields<WebhookStats>)
+    health: webhookHealth,
+  } satisfies Fields<Omit<WebhookStats, "totals">>)
   .meta({ id: "WebhookStats" });
+
+const backlog = z
+  .object({
+    backlog: count.nullable().meta({ description: "Messages; null where the queue does not say." }),
+    oldestAt: time.nullable(),
+  } satisfies Fields<Backlog>)
+  .meta({ id: "Backlog" });
+const alerts = z
+  .object({ refusedSince: time, statusCode: z.int().nullable() })
+  .meta({ id: "AlertsRefused", description: "Since when ALERT_URL does not take alerts." });
 
 const stats = z
   .object({
@@ -231,6 +244,10 @@ const stats = z
     webhooks: z.array(webhookStats),
     hours: z.array(step),
     recent: z.array(step).meta({ description: "The last hour in steps of five minutes." }),
+    queues: z.object({ events: backlog, deadLetters: backlog } satisfies Fields<Queues>).meta({
+      id: "Queues",
+    }),
+    alerts: alerts.nullable().meta({ description: "null while they are taken, or go nowhere." }),
   } satisfies Fields<Stats>)
   .meta({ id: "Stats" });
 
@@ -239,14 +256,29 @@ export function shownStats(shown: Stats): z.infer<typeof stats> {
     lastEventAt: iso(shown.lastEventAtMs),
     events: shown.events,
     all: shown.all,
-    webhooks: shown.webhooks.map(({ oldestDueAtMs, failingSinceMs, ...each }) => ({
-      ...each,
-      oldestDueAt: iso(oldestDueAtMs),
-      failingSince: iso(failingSinceMs),
-    })),
+    webhooks: shown.webhooks.map(
+      ({ oldestDueAtMs, failingSinceMs, health, totals: _, ...each }) => ({
+        ...each,
+        health: shownHealth(health),
+        oldestDueAt: iso(oldestDueAtMs),
+        failingSince: iso(failingSinceMs),
+      }),
+    ),
     hours: shown.hours.map(shownStep),
     recent: shown.recent.map(shownStep),
+    queues: {
+      events: shownBacklog(shown.queues.events),
+      deadLetters: shownBacklog(shown.queues.deadLetters),
+    },
+    alerts: shown.alerts && {
+      refusedSince: iso(shown.alerts.refusedSinceMs),
+      statusCode: shown.alerts.statusCode,
+    },
   };
+}
+
+function shownBacklog({ backlog: waiting, oldestAtMs }: Backlog): z.infer<typeof backlog> {
+  return { backlog: waiting, oldestAt: iso(oldestAtMs) };
 }
 
 function shownStep({ atMs, ...counted }: Step): z.infer<typeof step> {
@@ -298,11 +330,28 @@ export const getStats = createRoute({
             latencyMs: { p50: 120, p95: 480 },
             oldestDueAt: "2026-11-23T09:15:38.002Z",
             failingSince: "2026-11-23T09:14:38.002Z",
+            health: HEALTH_EXAMPLE,
           },
         ],
         hours: [STEP_EXAMPLE],
         recent: [STEP_EXAMPLE],
+        queues: {
+          events: { backlog: 0, oldestAt: null },
+          deadLetters: { backlog: 0, oldestAt: null },
+        },
+        alerts: null,
       }),
     },
   },
+});
+
+export const getMetrics = createRoute({
+  operationId: "getMetrics",
+  method: "get",
+  path: "/v1/metrics",
+  tags: TAG,
+  summary: "Scrape metrics",
+  description:
+    "OpenMetrics 1.0, for Prometheus and everything that reads it. A read-only key will do.",
+  responses: { 200: { description: "Counters that never fall, and how things stand now." } },
 });

@@ -48,6 +48,21 @@ export function overdueAlert(webhook: Webhook, sinceMs: number): AlertText {
   };
 }
 
+export function failingAlert(webhook: Webhook, sinceMs: number): AlertText {
+  return {
+    cause: `failing ${webhook.id}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. What failed last, and with which answer: GET /v1/webhooks/${webhook.id}/health.`,
+  };
+}
+
+export function undeliverableAlert(webhook: Webhook, count: number): AlertText {
+  const what = count === 1 ? "an undeliverable delivery" : `${count} undeliverable deliveries`;
+  return {
+    cause: `undeliverable ${webhook.id}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} has ${what}: every attempt failed. When the service takes them again, replay them: POST /v1/webhooks/${webhook.id}/replay.`,
+  };
+}
+
 export function expiringAlert(webhook: Webhook, expiresAtMs: number): AlertText {
   return {
     cause: `expiring ${webhook.id}`,

@@ -34,6 +34,8 @@ export type Outcome = {
   /** Text, at most 16 KiB of a failure and 1 KiB of a success, with secrets replaced. */
   responseBody: string | null;
   responseTruncated: boolean;
+  /** Of a failure, 1 KiB in all, without `set-cookie` and with secrets replaced; null for a success or no answer. */
+  responseHeaders: Record<string, string> | null;
   /** Unix milliseconds before which the service does not want to be asked again (429 and 503 only). */
   retryAfterMs: number | null;
 };

@@ -113,3 +113,27 @@ function wellSinceMs({ health, statusSinceMs }: Standing): number | null {
   const known = times.filter((time) => time !== null);
   return known.length === 0 ? null : Math.max(...known);
 }
+
+/** The report as answers and the relay's own events have it. */
+export function shownHealth(report: HealthReport) {
+  const { state, sinceMs, nextAttemptAtMs, pending, undeliverable } = report;
+  const { oldestDueAtMs, lastSuccessAtMs, lastFailure } = report;
+  return {
+    state,
+    since: iso(sinceMs),
+    nextAttemptAt: iso(nextAttemptAtMs),
+    pending,
+    undeliverable,
+    oldestDueAt: iso(oldestDueAtMs),
+    lastSuccessAt: iso(lastSuccessAtMs),
+    lastFailure: lastFailure && shownFailure(lastFailure),
+  };
+}
+
+function shownFailure({ atMs, eventId, statusCode, error, responseBody }: LastFailure) {
+  return { at: new Date(atMs).toISOString(), eventId, statusCode, error, responseBody };
+}
+
+function iso(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}

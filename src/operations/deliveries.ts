@@ -1,6 +1,11 @@
 /** Deliveries: reading them; again, one, many, or those that a webhook never had; no more. Bodies come from the journals. */
 import type { Caller } from "../access";
-import type { AttemptRecord, DeliveryStatus, DeliveryView } from "../domain/delivery";
+import type {
+  AttemptRecord,
+  DeliveryError,
+  DeliveryStatus,
+  DeliveryView,
+} from "../domain/delivery";
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId } from "../domain/ids";
@@ -29,6 +34,11 @@ export type DeliveryFilter = {
   event?: string;
   sinceMs?: number;
   untilMs?: number;
+  /** Whether it was ever tried. */
+  attempted?: boolean;
+  /** Of the last attempt. */
+  statusCode?: number;
+  error?: DeliveryError;
 };
 
 export type LoggedDelivery = DeliveryView & { attemptLog: AttemptRecord[] };
@@ -113,13 +123,23 @@ export async function findDelivery(
   return subscriberOf(env, webhook.id).delivery(id);
 }
 
-/** The delivery again now, whatever its status. */
+/**
+ * The delivery again now, whatever its status.
+ *
+ * @param wait whether to wait for the attempt; `attempt` is null without, and when it could not start.
+ */
 export async function retryDelivery(
   env: Env,
   webhook: Webhook,
-  { id, by }: { id: EventId; by: Caller },
-): Promise<Result<DeliveryView, "in_flight" | "not_found" | "payload_gone">> {
+  { id, by, wait = false }: { id: EventId; by: Caller; wait?: boolean },
+): Promise<
+  Result<
+    { delivery: DeliveryView; attempt: AttemptRecord | null },
+    "in_flight" | "not_found" | "payload_gone"
+  >
+> {
   const subscriber = subscriberOf(env, webhook.id);
+  const before = wait ? await subscriber.delivery(id) : null;
   let [opened] = await subscriber.reopen({
     deliveries: [{ id, event: "", body: null }],
     by: "retry",
@@ -134,7 +154,8 @@ export async function retryDelivery(
   if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
   const after = { eventId: id };
   await addToAudit(env, { by, action: "delivery.retried", webhookId: webhook.id, after });
-  return ok(delivery);
+  const attempted = wait ? await subscriber.attemptOf(id, (before?.attempts ?? 0) + 1) : null;
+  return ok(attempted ?? { delivery, attempt: null });
 }
 
 export async function cancelDelivery(

@@ -8,12 +8,15 @@ import {
   sum,
   type Totals,
 } from "../domain/counters";
+import type { HealthReport } from "../domain/health-report";
 import type { WebhookId } from "../domain/ids";
 import { journalName } from "../domain/placement";
+import type { Totals as EverTotals } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
+import { errorText, logWarning } from "../log";
 import { lastEventAtMs } from "./journal";
-import { journalOf, subscriberOf } from "./objects";
-import { allWebhooks } from "./webhooks";
+import { journalOf, registry, subscriberOf } from "./objects";
+import { allWebhooks, findWebhook, type WebhookRef } from "./webhooks";
 
 export type WebhookStats = Outcomes & {
   id: string;
@@ -23,7 +26,14 @@ export type WebhookStats = Outcomes & {
   oldestDueAtMs: number | null;
   /** The first failure since the last success or resume; null while all is well. */
   failingSinceMs: number | null;
+  health: HealthReport;
+  /** What ever happened. */
+  totals: EverTotals;
 };
+
+/** `backlog` is null where the queue does not say. */
+export type Backlog = { backlog: number | null; oldestAtMs: number | null };
+export type Queues = { events: Backlog; deadLetters: Backlog };
 
 /** What became of attempts. */
 export type Outcomes = {
@@ -46,6 +56,9 @@ export type Stats = {
   hours: Step[];
   /** The last hour in steps of five minutes. */
   recent: Step[];
+  queues: Queues;
+  /** Since when `ALERT_URL` takes no alerts; null while it does. */
+  alerts: { refusedSinceMs: number; statusCode: number | null } | null;
 };
 
 /**
@@ -61,14 +74,32 @@ export async function stats(
   const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
   const recent = stepsBetween(nowMs - HOUR_MS + STEP_MS, nowMs, STEP_MS);
   const webhooks = known ?? (await allWebhooks(env));
-  const [lastAtMs, outgoing] = await Promise.all([
+  const [lastAtMs, queues, alerts, outgoing] = await Promise.all([
     lastEventAtMs(env),
+    queuesOf(env),
+    registry(env).alertsRefused(),
     addDeliveries(env, webhooks, hours, recent),
     addEvents(env, hours, HOUR_MS),
     addEvents(env, recent, STEP_MS),
   ]);
   const events = hours.reduce((total, hour) => total + hour.events, 0);
-  return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent };
+  return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent, queues, alerts };
+}
+
+async function queuesOf(env: Env): Promise<Queues> {
+  const [events, waiting] = await Promise.all([backlogOf(env.EVENTS), backlogOf(env.DEAD_LETTERS)]);
+  return { events, deadLetters: waiting };
+}
+
+/** What a queue says of itself is an estimate, and no reason to answer nothing. */
+async function backlogOf(queue: Queue): Promise<Backlog> {
+  try {
+    const { backlogCount, oldestMessageTimestamp } = await queue.metrics();
+    return { backlog: backlogCount, oldestAtMs: oldestMessageTimestamp?.getTime() ?? null };
+  } catch (thrown) {
+    logWarning("queue.not_measured", { error: errorText(thrown) });
+    return { backlog: null, oldestAtMs: null };
+  }
 }
 
 /** One webhook and its hours, in which `events` is 0: what came in is the relay's. @param sinceMs as for `stats`. */
@@ -80,6 +111,12 @@ export async function webhookStats(
   const hours = stepsBetween(sinceMs, Date.now(), HOUR_MS);
   const { stats: own } = await addDeliveriesOf(env, id, hours, []);
   return { stats: own, hours };
+}
+
+/** How a webhook is doing now; null when there is none. */
+export async function webhookHealth(env: Env, ref: WebhookRef): Promise<HealthReport | null> {
+  const webhook = await findWebhook(env, ref);
+  return webhook && subscriberOf(env, webhook.id).health();
 }
 
 /** Whole steps, oldest first, from the one that holds `sinceMs` to the one that holds `nowMs`. */
@@ -134,7 +171,7 @@ async function addDeliveriesOf(
   addRecent(all, recent);
   const totals = sum(wanted);
   const { undeliverable, cancelled } = totals;
-  const { pending, oldestDueAtMs, failingSinceMs } = its;
+  const { pending, oldestDueAtMs, failingSinceMs, health, totals: everything } = its;
   const outcomes = outcomesOf(totals);
   const stats = {
     id,
@@ -143,6 +180,8 @@ async function addDeliveriesOf(
     cancelled,
     oldestDueAtMs,
     failingSinceMs,
+    health,
+    totals: everything,
     ...outcomes,
   };
   return { stats, hours: wanted };

@@ -22,10 +22,10 @@ const NOT_FOUND = fail({ code: "not_found" });
 export const deliveries = new Hono<ApiEnv>()
   .on(
     ...serve(contract.listDeliveries, async ({ params, query }, c) => {
-      const { limit, cursor = null, since: sinceMs, until: untilMs, status, event } = query;
+      const { limit, cursor = null, since: sinceMs, until: untilMs, ...last } = query;
       const webhook = await findWebhook(c.env, params.id);
       if (webhook === null) return NOT_FOUND;
-      const filter = given({ status, event, sinceMs, untilMs });
+      const filter = given({ ...last, sinceMs, untilMs });
       const page = await listDeliveries(c.env, webhook, filter, { before: cursor, limit });
       const next = page.next && formatPosition(page.next);
       return ok({ data: page.deliveries.map(shownDelivery), next });
@@ -41,12 +41,17 @@ export const deliveries = new Hono<ApiEnv>()
     }),
   )
   .on(
-    ...serve(contract.retryDelivery, async ({ params }, c) => {
+    ...serve(contract.retryDelivery, async ({ params, body: { wait } }, c) => {
       const webhook = await findWebhook(c.env, params.id);
       if (webhook === null) return NOT_FOUND;
-      const asked = { id: params.eventId, by: c.get("caller") };
+      const asked = { id: params.eventId, by: c.get("caller"), wait };
       const retried = await retryDelivery(c.env, webhook, asked);
-      return retried.ok ? ok(shownDelivery(retried.value)) : retried;
+      if (!retried.ok) return retried;
+      const { delivery, attempt } = retried.value;
+      const shown = shownDelivery(delivery);
+      if (attempt !== null) return ok({ ...shown, attempt: shownAttempt(attempt) });
+      c.status(202);
+      return ok(shown);
     }),
   )
   .on(

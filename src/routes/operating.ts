@@ -4,6 +4,7 @@ import { formatAuditId, formatDeadLetterCursor } from "../contract/cursor";
 import * as contract from "../contract/operating";
 import { shownAudit, shownDeadLetter, shownStats } from "../contract/operating";
 import { ok } from "../domain/failure";
+import { OPEN_METRICS_TYPE, renderMetrics } from "../domain/open-metrics";
 import { DAY_MS } from "../domain/time";
 import { listAudit } from "../operations/audit";
 import {
@@ -12,6 +13,7 @@ import {
   redriveDeadLetter,
   redriveDeadLetters,
 } from "../operations/dead-letters";
+import { metrics } from "../operations/metrics";
 import { stats } from "../operations/stats";
 import type { ApiEnv } from "./http/auth";
 import { serve } from "./http/serve";
@@ -61,4 +63,8 @@ export const operating = new Hono<ApiEnv>()
     ...serve(contract.getStats, async ({ query: { since = Date.now() - DAY_MS } }, c) =>
       ok(shownStats(await stats(c.env, since))),
     ),
-  );
+  )
+  .get(contract.getMetrics.path, async (c) => {
+    const text = renderMetrics(await metrics(c.env));
+    return c.body(text, 200, { "content-type": OPEN_METRICS_TYPE });
+  });

@@ -1,9 +1,12 @@
 /** /v1/webhooks: registrations. */
 import { Hono } from "hono";
 import { shownAttempt } from "../contract/attempts";
+import { getWebhookHealth } from "../contract/health";
 import * as contract from "../contract/webhooks";
 import { changesOf, draftOf, listedWebhook, relayHost, shownWebhook } from "../contract/webhooks";
 import { fail, ok, type Result } from "../domain/failure";
+import { shownHealth } from "../domain/health-report";
+import { webhookHealth } from "../operations/stats";
 import {
   type Changed,
   findWebhook,
@@ -71,6 +74,12 @@ export const webhooks = new Hono<ApiEnv>()
       if (webhook === null) return fail({ code: "not_found" });
       const show = c.get("scope") === "all" ? shownWebhook : listedWebhook;
       return ok({ webhook: show(webhook) });
+    }),
+  )
+  .on(
+    ...serve(getWebhookHealth, async ({ params }, c) => {
+      const health = await webhookHealth(c.env, params.id);
+      return health === null ? fail({ code: "not_found" }) : ok(shownHealth(health));
     }),
   )
   .on(

@@ -19,6 +19,7 @@ type LogTuple = [
   error: Outcome["error"],
   responseBody: string | null,
   responseTruncated: 0 | 1,
+  responseHeaders: Outcome["responseHeaders"],
 ];
 
 export function decodeLog(text: string | null): AttemptRecord[] {
@@ -40,15 +41,17 @@ export function encodeLog(log: readonly AttemptRecord[]): string | null {
         record.error,
         record.responseBody,
         record.responseTruncated ? 1 : 0,
+        record.responseHeaders,
       ],
     );
   let text = JSON.stringify(lines);
   for (const line of lines) {
     if (text.length * MAX_BYTES_PER_UNIT <= MAX_LOG_BYTES) break;
     if (utf8.encode(text).length <= MAX_LOG_BYTES) break;
-    if (line[6] === null) continue;
+    if (line[6] === null && line[8] === null) continue;
+    if (line[6] !== null) line[7] = 1;
     line[6] = null;
-    line[7] = 1;
+    line[8] = null;
     text = JSON.stringify(lines);
   }
   return text;

@@ -99,15 +99,16 @@ const hour: z.ZodType<HourCounters> = fields({
   undeliverable: number,
   cancelled: number,
   failedAttempts: number,
-  latency: z.record(z.string(), z.number()).catch({}),
+  latency: z.record(z.string(), z.number()).catch(() => ({})),
   steps: z.array(z.tuple([z.number(), z.number()])).catch([]),
 });
 
 const counts = z.record(z.string(), z.number());
 
 const totals: z.ZodType<Totals> = fields({
-  attempts: counts.catch({}),
-  deliveries: counts.catch({}),
+  // A value of its own each time: they are counted in.
+  attempts: counts.catch(() => ({})),
+  deliveries: counts.catch(() => ({})),
   durations: z.array(z.number()).catch(() => emptyTotals().durations),
   durationSumMs: number,
 });
@@ -168,6 +169,7 @@ const ATTEMPT_PLACES = [
   "error",
   "responseBody",
   "responseTruncated",
+  "responseHeaders",
 ] as const satisfies (keyof AttemptRecord)[];
 
 const attempt: z.ZodType<AttemptRecord> = z.object({
@@ -182,6 +184,7 @@ const attempt: z.ZodType<AttemptRecord> = z.object({
     .literal(1)
     .transform(() => true)
     .catch(false),
+  responseHeaders: z.record(z.string(), z.string()).nullable().catch(null),
 });
 
 // --- what stores ask for ------------------------------------------------------------------------------------

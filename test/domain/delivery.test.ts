@@ -30,6 +30,7 @@ function outcome(changes: Partial<Outcome> = {}): Outcome {
     durationMs: 0,
     responseBody: "",
     responseTruncated: false,
+    responseHeaders: null,
     retryAfterMs: null,
     ...changes,
   };

@@ -36,6 +36,7 @@ function outcome(changes: Partial<Outcome> = {}): Outcome {
     durationMs: 0,
     responseBody: "",
     responseTruncated: false,
+    responseHeaders: null,
     retryAfterMs: null,
     ...changes,
   };

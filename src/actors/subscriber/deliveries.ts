@@ -5,6 +5,7 @@
 import type { HourCounters } from "../../domain/counters";
 import {
   type AttemptRecord,
+  type DeliveryError,
   type DeliveryStatus,
   type DeliveryView,
   reopen,
@@ -43,6 +44,11 @@ export type DeliveryQuery = {
   event?: string;
   sinceMs?: number;
   untilMs?: number;
+  /** Whether it was ever tried. */
+  attempted?: boolean;
+  /** Of the last attempt. */
+  statusCode?: number;
+  error?: DeliveryError;
   before?: Position;
   limit: number;
 };
@@ -158,7 +164,7 @@ export class Deliveries {
 
   #list(query: DeliveryQuery) {
     this.#ledger.record();
-    const { status, event, sinceMs = 0, untilMs } = query;
+    const { status, sinceMs = 0, untilMs } = query;
     return this.#lists.list(query.before ?? null, {
       status: status ?? null,
       head: this.#ledger.freshFrom,
@@ -169,8 +175,7 @@ export class Deliveries {
         // What was opened again may stand behind what came later.
         if (delivery.createdAtMs < sinceMs) return delivery.keptFromMs === null ? "stop" : false;
         if (untilMs !== undefined && delivery.createdAtMs > untilMs) return false;
-        if (status !== undefined && delivery.status !== status) return false;
-        return event === undefined || delivery.event === event;
+        return isWanted(delivery, query);
       },
     });
   }
@@ -284,7 +289,11 @@ export class Deliveries {
   erase(id: EventId): boolean {
     const delivery = this.#store.get(id);
     if (delivery === null) return false;
-    const log = delivery.log.map((attempt) => ({ ...attempt, responseBody: null }));
+    const log = delivery.log.map((attempt) => ({
+      ...attempt,
+      responseBody: null,
+      responseHeaders: null,
+    }));
     this.#ledger.setHealth(erased(this.#ledger.health, id));
     if (delivery.status === "pending") {
       this.#end({ ...delivery, log }, "erased");
@@ -354,4 +363,17 @@ export class Deliveries {
     this.#ledger.setUndeliverable(null);
     this.#ledger.save();
   }
+}
+
+function isWanted(
+  { status, event, attempts, lastStatusCode, lastError }: StoredDelivery,
+  wanted: DeliveryQuery,
+): boolean {
+  return (
+    (wanted.status ?? status) === status &&
+    (wanted.event ?? event) === event &&
+    (wanted.attempted ?? attempts > 0) === attempts > 0 &&
+    (wanted.statusCode ?? lastStatusCode) === lastStatusCode &&
+    (wanted.error ?? lastError) === lastError
+  );
 }

@@ -327,9 +327,10 @@ export class Ledger {
     if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
     const { delivery, lease } = leased;
     // An answer to what was erased meanwhile may echo it.
-    const responseBody = delivery.lastError === "erased" ? null : given.responseBody;
+    const isErased = delivery.lastError === "erased";
+    const said = isErased ? { responseBody: null, responseHeaders: null } : {};
     const retryAfterMs = isStale ? null : given.retryAfterMs;
-    const outcome = { ...given, responseBody, retryAfterMs };
+    const outcome = { ...given, ...said, retryAfterMs };
     this.#answered.push({ delivery, lease, outcome });
     if (outcome.error !== "interrupted") this.#meanDurationMs = this.#meanWith(outcome.durationMs);
     if (!isStale) this.#assess(outcome, delivery);

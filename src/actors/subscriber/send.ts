@@ -8,6 +8,7 @@ import type { Deadlines } from "./deadlines";
 /** At most this much of an answer is read, decompressed: a debug page, not a download. */
 const MAX_READ_BYTES = 16 * 1024;
 const MAX_KEPT_OF_SUCCESS_BYTES = 1024;
+const MAX_KEPT_HEADERS_BYTES = 1024;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** https://developers.cloudflare.com/workers/platform/limits/#subrequests */
 const REFUSALS = /too many subrequests|too many worker invocations|subrequest depth limit/i;
@@ -46,6 +47,7 @@ export async function send(outgoing: Outgoing, env: object): Promise<Answer> {
       responseBody:
         read.text === null ? null : shown(read.text, outgoing.secrets(), read.truncated),
       responseTruncated: read.truncated,
+      responseHeaders: succeeded ? null : headersOf(response, outgoing.secrets()),
       retryAfterMs: RETRY_AFTER_STATUSES.has(response.status)
         ? parseRetryAfter(response.headers.get("retry-after"), endedAtMs)
         : null,
@@ -82,6 +84,7 @@ export function unanswered(error: AttemptError, startedAtMs: number): Outcome {
     durationMs: 0,
     responseBody: null,
     responseTruncated: false,
+    responseHeaders: null,
     retryAfterMs: null,
   };
 }
@@ -96,6 +99,20 @@ function request(
   const service = (env as Record<string, Fetcher>)[target.binding];
   if (service === undefined) throw new Error("no such binding");
   return service.fetch(`https://${target.binding.toLowerCase()}${target.path}`, init);
+}
+
+/** The first that fit, names and values; a cookie is a secret of the service. */
+function headersOf(response: Response, secrets: readonly string[]): Record<string, string> {
+  const kept: Record<string, string> = {};
+  let left = MAX_KEPT_HEADERS_BYTES;
+  for (const [name, value] of response.headers) {
+    if (name === "set-cookie") continue;
+    const clean = redact(value, secrets, false);
+    left -= name.length + clean.length;
+    if (left < 0) break;
+    kept[name] = clean;
+  }
+  return kept;
 }
 
 function errorOf(status: number): AttemptError {

@@ -27,6 +27,9 @@ const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
 /** Retention that failed so often in a row does not mend itself. */
 const RETENTION_ERRORS_TOLD = 3;
+/** What a person asked for starts at once, or something keeps it. */
+const MAX_START_MS = 1_000;
+const LOOK_AGAIN_MS = 20;
 
 /** What the sweep wants to know. */
 export type SubscriberReport = {
@@ -36,6 +39,10 @@ export type SubscriberReport = {
   expiresAtMs: number | null;
   /** What is past its retention cannot be dropped. */
   cannotRetain?: boolean;
+  /** How many deliveries are undeliverable now. */
+  undeliverable: number;
+  /** The first failure since the last success or resume; null while all is well, and while held. */
+  failingSinceMs: number | null;
 };
 
 export class Subscriber extends StoredObject {
@@ -222,6 +229,29 @@ export class Subscriber extends StoredObject {
     return this.#changing(ids, () => this.#engine.deliveries.reopen(deliveries, by), nothing);
   }
 
+  /**
+   * Waits for an attempt that a person asked for.
+   *
+   * @returns `attempt` is null when it could not start within a second; null as a whole when there is no delivery.
+   */
+  async attemptOf(
+    id: EventId,
+    number: number,
+  ): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
+    const startsByMs = Date.now() + MAX_START_MS;
+    const nextMs = this.#wake();
+    if (nextMs !== null && nextMs <= Date.now()) this.#runEarly();
+    for (;;) {
+      if (!this.#engine.pump.isInFlight(id)) {
+        const delivery = this.delivery(id);
+        if (delivery === null) return null;
+        const attempt = delivery.attemptLog.find((each) => each.number >= number) ?? null;
+        if (attempt !== null || Date.now() >= startsByMs) return { delivery, attempt };
+      }
+      await scheduler.wait(LOOK_AGAIN_MS);
+    }
+  }
+
   /** Gives up on a delivery; null when there is none, `not_pending` when it is finished. */
   async cancel(id: EventId): Promise<DeliveryView | "not_pending" | null> {
     return this.#changing([id], () => this.#engine.deliveries.cancel(id), null);
@@ -375,10 +405,14 @@ export class Subscriber extends StoredObject {
   check(): SubscriberReport {
     this.#retain();
     this.#wake();
-    const { oldestDueAtMs: dueAtMs } = this.#engine.deliveries.health();
+    const { deliveries, ledger } = this.#engine;
+    const { oldestDueAtMs: dueAtMs, undeliverable, state } = deliveries.health();
+    const isHeld = state === "disabled" || state === "paused";
     return {
+      undeliverable,
+      failingSinceMs: isHeld ? null : ledger.health.failingSinceMs,
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
-      expiresAtMs: this.#engine.deliveries.nextExpiryMs(),
+      expiresAtMs: deliveries.nextExpiryMs(),
       cannotRetain: this.#retentionErrorsInARow >= RETENTION_ERRORS_TOLD,
     };
   }

@@ -1,0 +1,67 @@
+/** How a webhook is doing: one object, wherever it is shown. */
+import * as z from "zod";
+import { HEALTH_STATES, type shownHealth } from "../domain/health-report";
+import { deliveryError } from "./attempts";
+import { count, EXAMPLE, eventId, text, time, webhookRef } from "./fields";
+import { createRoute, json } from "./route";
+
+type Shown = ReturnType<typeof shownHealth>;
+/** A schema for each field: none can be forgotten. */
+type Schemas<T> = { [K in keyof T]: z.ZodType };
+
+const lastFailure = z
+  .object({
+    at: time,
+    eventId,
+    statusCode: z.int().nullable(),
+    error: deliveryError,
+    responseBody: text.nullable().meta({
+      description: "At most 1 KB, with secrets replaced by ***; null once the event was erased.",
+    }),
+  } satisfies Schemas<NonNullable<Shown["lastFailure"]>>)
+  .meta({ id: "LastFailure" });
+
+export const webhookHealth = z
+  .object({
+    state: z.enum(HEALTH_STATES).meta({
+      id: "HealthState",
+      description: "The first that fits, in this order.",
+    }),
+    since: time.nullable().meta({ description: "When the state began; null where not known." }),
+    nextAttemptAt: time.nullable().meta({ description: "Of the delivery that goes next." }),
+    pending: count,
+    undeliverable: count.meta({ description: "What there is now, however old." }),
+    oldestDueAt: time.nullable(),
+    lastSuccessAt: time.nullable(),
+    lastFailure: lastFailure.nullable(),
+  } satisfies Schemas<Shown>)
+  .meta({ id: "WebhookHealth" });
+
+export const HEALTH_EXAMPLE: z.input<typeof webhookHealth> = {
+  state: "failing",
+  since: "2026-11-23T09:14:38.002Z",
+  nextAttemptAt: "2026-11-23T09:15:38.002Z",
+  pending: 1,
+  undeliverable: 0,
+  oldestDueAt: "2026-11-23T09:15:38.002Z",
+  lastSuccessAt: "2026-11-23T08:59:12.870Z",
+  lastFailure: {
+    at: "2026-11-23T09:14:38.002Z",
+    eventId: EXAMPLE.eventId,
+    statusCode: 503,
+    error: "status",
+    responseBody: "try later",
+  },
+};
+
+export const getWebhookHealth = createRoute({
+  operationId: "getWebhookHealth",
+  method: "get",
+  path: "/v1/webhooks/{id}/health",
+  tags: ["Webhooks"],
+  summary: "See how a webhook is doing now",
+  request: { params: z.object({ id: webhookRef }) },
+  responses: {
+    200: { description: "How it is doing.", content: json(webhookHealth, HEALTH_EXAMPLE) },
+  },
+});

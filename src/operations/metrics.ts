@@ -1,0 +1,124 @@
+/** What Prometheus scrapes: totals that never fall, and how things stand now. */
+import { HEALTH_STATES } from "../domain/health-report";
+import type { Family, Sample } from "../domain/open-metrics";
+import { DURATION_BOUNDS } from "../domain/totals";
+import type { Webhook } from "../domain/webhook";
+import { countDeadLetters } from "./dead-letters";
+import { lastEventAtMs } from "./journal";
+import { subscriberOf } from "./objects";
+import type { WebhookStats } from "./stats";
+import { allWebhooks } from "./webhooks";
+
+type Scraped = Pick<WebhookStats, "health" | "totals"> & { labels: { webhook: string } };
+
+export async function metrics(env: Env): Promise<Family[]> {
+  const nowMs = Date.now();
+  const webhooks = await allWebhooks(env);
+  const [letters, lastAtMs, scraped] = await Promise.all([
+    countDeadLetters(env),
+    lastEventAtMs(env),
+    Promise.all(webhooks.map((webhook) => scrape(env, webhook))),
+  ]);
+  return [
+    ...counters(scraped),
+    ...gauges(scraped, nowMs),
+    {
+      name: "relay_dead_letters",
+      type: "gauge",
+      help: "Dead letters that are kept.",
+      samples: [{ value: letters }],
+    },
+    {
+      name: "relay_last_event_timestamp_seconds",
+      type: "gauge",
+      help: "When the last event was accepted, Unix time.",
+      samples: lastAtMs === null ? [] : [{ value: lastAtMs / 1_000 }],
+    },
+  ];
+}
+
+async function scrape(env: Env, { id, name }: Webhook): Promise<Scraped> {
+  const { health, totals } = await subscriberOf(env, id).stats(Date.now());
+  return { health, totals, labels: { webhook: name ?? id } };
+}
+
+function counters(scraped: readonly Scraped[]): Family[] {
+  return [
+    {
+      name: "relay_attempts",
+      type: "counter",
+      help: "Attempts by what came of them; tests are not among them.",
+      samples: scraped.flatMap(({ labels, totals: { attempts } }) =>
+        samplesBy(labels, "outcome", attempts),
+      ),
+    },
+    {
+      name: "relay_deliveries",
+      type: "counter",
+      help: "Deliveries that ended, by how; one that is opened again ends again.",
+      samples: scraped.flatMap(({ labels, totals: { deliveries } }) =>
+        samplesBy(labels, "status", deliveries),
+      ),
+    },
+    {
+      name: "relay_attempt_duration_seconds",
+      type: "histogram",
+      help: "How long attempts took that had an answer.",
+      bounds: DURATION_BOUNDS,
+      histograms: scraped.map(({ labels, totals: { durations, durationSumMs } }) => ({
+        labels,
+        counts: durations,
+        sum: durationSumMs / 1_000,
+      })),
+    },
+  ];
+}
+
+function gauges(scraped: readonly Scraped[], nowMs: number): Family[] {
+  return [
+    {
+      name: "relay_pending",
+      type: "gauge",
+      help: "Deliveries that wait.",
+      samples: scraped.map(({ labels, health }) => ({ labels, value: health.pending })),
+    },
+    {
+      name: "relay_undeliverable",
+      type: "gauge",
+      help: "Deliveries that are undeliverable now.",
+      samples: scraped.map(({ labels, health }) => ({ labels, value: health.undeliverable })),
+    },
+    {
+      name: "relay_oldest_due_seconds",
+      type: "gauge",
+      help: "How long ago the oldest delivery became due that has not gone out.",
+      samples: scraped.flatMap(({ labels, health: { oldestDueAtMs } }) =>
+        oldestDueAtMs === null || oldestDueAtMs > nowMs
+          ? []
+          : [{ labels, value: (nowMs - oldestDueAtMs) / 1_000 }],
+      ),
+    },
+    {
+      name: "relay_webhook_state",
+      type: "gauge",
+      help: "1 for the state that the webhook is in, 0 for the others.",
+      samples: scraped.flatMap(({ labels, health }) =>
+        HEALTH_STATES.map((state) => ({
+          labels: { ...labels, state },
+          value: health.state === state ? 1 : 0,
+        })),
+      ),
+    },
+  ];
+}
+
+function samplesBy(
+  labels: Readonly<Record<string, string>>,
+  label: string,
+  counts: Readonly<Record<string, number>>,
+): Sample[] {
+  return Object.entries(counts).map(([value, count]) => ({
+    labels: { ...labels, [label]: value },
+    value: count,
+  }));
+}

@@ -1,0 +1,289 @@
+import { describe, expect } from "vitest";
+import {
+  accept,
+  deliverAll,
+  deliveryOf,
+  newEvents,
+  type Owed,
+  register,
+  subscriber,
+} from "../rig/worker/engine";
+import { answering, clock, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { api } from "../rig/worker/requests";
+
+type Health = {
+  state: string;
+  since: string | null;
+  nextAttemptAt: string | null;
+  pending: number;
+  undeliverable: number;
+  oldestDueAt: string | null;
+  lastSuccessAt: string | null;
+  lastFailure: {
+    at: string;
+    eventId: string;
+    statusCode: number | null;
+    error: string;
+    responseBody: string | null;
+  } | null;
+};
+type Stats = {
+  webhooks: { id: string; pending: number; undeliverable: number; health: Health }[];
+  queues: Record<string, { backlog: number | null; oldestAt: string | null }>;
+  alerts: unknown;
+};
+
+async function healthOf(id: string): Promise<Health> {
+  const response = await api("GET", `/v1/webhooks/${id}/health`);
+  expect(response.status).toBe(200);
+  return response.json<Health>();
+}
+
+async function stats(): Promise<Stats> {
+  return (await api("GET", "/v1/stats")).json<Stats>();
+}
+
+async function metrics(): Promise<string[]> {
+  const response = await api("GET", "/v1/metrics");
+  expect(response.headers.get("content-type")).toBe(
+    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+  );
+  return (await response.text()).split("\n");
+}
+
+const failing = (body: string) => () => new Response(body, { status: 500 });
+
+/** Accepts events one after the other, each answered as told. */
+async function deliver(id: string, count: number): Promise<Owed[]> {
+  const events = await newEvents(count);
+  for (const event of events) {
+    await accept(id, [event]);
+    await deliverAll(id, clock);
+  }
+  return events;
+}
+
+describe("the health of a webhook", () => {
+  it("is that of a new one", async () => {
+    const { id } = await register();
+    expect(await healthOf(id)).toEqual({
+      state: "healthy",
+      since: null,
+      nextAttemptAt: null,
+      pending: 0,
+      undeliverable: 0,
+      oldestDueAt: null,
+      lastSuccessAt: null,
+      lastFailure: null,
+    });
+    expect((await api("GET", "/v1/webhooks/wh_01M85DJESJ1MXV096GYZ8PQ6WK/health")).status).toBe(
+      404,
+    );
+  });
+
+  it("names the cause, however much waits that was never tried", async () => {
+    const { id } = await register({ retrySchedule: "1h" });
+    service.answer = failing("database is down");
+    const failed = await deliver(id, 10);
+    await accept(id, await newEvents(50));
+    const health = await healthOf(id);
+    const { lastFailure } = health;
+    expect(lastFailure).toMatchObject({
+      eventId: failed[9]?.id,
+      statusCode: 500,
+      error: "status",
+      responseBody: "database is down",
+    });
+    expect(health).toMatchObject({
+      state: "probing",
+      since: lastFailure?.at,
+      pending: 60,
+      lastSuccessAt: null,
+    });
+    expect(Date.parse(health.nextAttemptAt ?? "")).toBe(Date.parse(lastFailure?.at ?? "") + MINUTE);
+    service.answer = answering(204);
+    clock.advance(MINUTE);
+    await deliverAll(id, clock);
+    const after = await healthOf(id);
+    expect(after).toMatchObject({ state: "healthy", pending: 10, lastFailure });
+    expect(Date.parse(after.since ?? "")).toBeLessThanOrEqual(
+      Date.parse(after.lastSuccessAt ?? ""),
+    );
+  });
+
+  it("stands in stats and metrics alike, and forgets what a replay delivered", async () => {
+    const { id } = await register({ retrySchedule: "1s" });
+    service.answer = answering(503);
+    const events = await newEvents(3);
+    await accept(id, events);
+    await deliverAll(id, clock);
+    clock.advance(2 * SECOND);
+    await deliverAll(id, clock);
+    const health = await healthOf(id);
+    expect(health).toMatchObject({ state: "failing", pending: 0, undeliverable: 3 });
+    const [own] = (await stats()).webhooks;
+    expect(own).toMatchObject({ id, pending: 0, undeliverable: 3, health });
+    expect(await metrics()).toEqual(
+      expect.arrayContaining([
+        `relay_undeliverable{webhook="${id}"} 3`,
+        `relay_webhook_state{webhook="${id}",state="failing"} 1`,
+        `relay_webhook_state{webhook="${id}",state="healthy"} 0`,
+        `relay_attempts_total{webhook="${id}",outcome="status"} 6`,
+        `relay_deliveries_total{webhook="${id}",status="undeliverable"} 3`,
+      ]),
+    );
+    service.answer = answering(204);
+    for (const { id: eventId, event, body } of events) {
+      await subscriber(id).reopen({ deliveries: [{ id: eventId, event, body }], by: "replay" });
+    }
+    await deliverAll(id, clock);
+    expect(await healthOf(id)).toMatchObject({ state: "healthy", undeliverable: 0 });
+    expect((await stats()).webhooks[0]).toMatchObject({
+      undeliverable: 3,
+      health: { undeliverable: 0 },
+    });
+    expect(await metrics()).toEqual(
+      expect.arrayContaining([
+        `relay_undeliverable{webhook="${id}"} 0`,
+        `relay_attempts_total{webhook="${id}",outcome="success"} 3`,
+        `relay_deliveries_total{webhook="${id}",status="undeliverable"} 3`,
+        `relay_deliveries_total{webhook="${id}",status="delivered"} 3`,
+        `relay_attempt_duration_seconds_count{webhook="${id}"} 9`,
+        "# EOF",
+      ]),
+    );
+  });
+
+  it("is paused, disabled, postponed since it is so", async () => {
+    const { id } = await register();
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    const paused = await healthOf(id);
+    expect(paused.state).toBe("paused");
+    expect(clock.nowMs() - Date.parse(paused.since ?? "")).toBeLessThan(MINUTE);
+    await api("POST", `/v1/webhooks/${id}/resume`);
+    service.answer = answering(429, { headers: { "retry-after": "600" } });
+    await deliver(id, 1);
+    const postponed = await healthOf(id);
+    const failedAtMs = Date.parse(postponed.lastFailure?.at ?? "");
+    expect(postponed).toMatchObject({ state: "postponed", since: postponed.lastFailure?.at });
+    expect(Date.parse(postponed.nextAttemptAt ?? "")).toBe(failedAtMs + 600 * SECOND);
+    expect(postponed.oldestDueAt).toBe(postponed.nextAttemptAt);
+    service.answer = answering(410);
+    clock.advance(601 * SECOND);
+    await deliverAll(id, clock);
+    expect(await healthOf(id)).toMatchObject({ state: "disabled", nextAttemptAt: null });
+  });
+
+  it("is late when something was due a minute ago and the service answers", async () => {
+    const { id } = await register({ rateLimit: 0.001 });
+    await accept(id, await newEvents(3));
+    await deliverAll(id, clock);
+    expect((await healthOf(id)).state).toBe("healthy");
+    clock.advance(2 * MINUTE);
+    const late = await healthOf(id);
+    expect(late).toMatchObject({ state: "late", pending: 2 });
+    expect(Date.parse(late.since ?? "")).toBe(Date.parse(late.oldestDueAt ?? "") + MINUTE);
+  });
+
+  it("forgets what an answer said of an erased event", async () => {
+    const { id } = await register();
+    service.answer = failing("no such lead: ava@acme.example");
+    const [event] = (await deliver(id, 1)) as [Owed];
+    await subscriber(id).erase(event.id);
+    expect((await healthOf(id)).lastFailure).toMatchObject({ statusCode: 500, responseBody: null });
+  });
+
+  it("keeps its counters over a crash in the middle of a run", async () => {
+    const { id } = await register();
+    await deliver(id, 3);
+    const before = await metrics();
+    const total = `relay_attempts_total{webhook="${id}",outcome="success"} 3`;
+    expect(before.filter((line) => line.startsWith("relay_attempts_total"))).toEqual([total]);
+    const { abortAllDurableObjects } = await import("cloudflare:test");
+    await abortAllDurableObjects();
+    expect((await metrics()).filter((line) => line.startsWith("relay_attempts_total"))).toEqual([
+      total,
+    ]);
+    expect((await healthOf(id)).lastSuccessAt).not.toBeNull();
+  });
+});
+
+describe("the log of an attempt", () => {
+  it("has the headers of a failure, 1 KiB of them, without cookies and secrets", async () => {
+    const secret = "Bearer abcdefgh12345678";
+    const { id } = await register({ headers: { authorization: secret } });
+    service.answer = () =>
+      new Response("no", {
+        status: 503,
+        headers: {
+          "set-cookie": "a=b",
+          server: "nginx",
+          "x-echo": secret,
+          "x-long": "y".repeat(2_000),
+        },
+      });
+    const [event] = (await deliver(id, 1)) as [Owed];
+    const { attemptLog } = await deliveryOf(id, event.id);
+    const { responseHeaders } = attemptLog[0] as unknown as { responseHeaders: object };
+    expect(responseHeaders).toMatchObject({ server: "nginx", "x-echo": "***" });
+    expect(responseHeaders).not.toHaveProperty("set-cookie");
+    expect(JSON.stringify(responseHeaders).length).toBeLessThan(1_200);
+    service.answer = answering(204, { headers: { server: "nginx" } });
+    clock.advance(HOUR);
+    await deliverAll(id, clock);
+    const [, success] = (await deliveryOf(id, event.id)).attemptLog;
+    expect(success).toMatchObject({ statusCode: 204, responseHeaders: null });
+  });
+});
+
+describe("a list of deliveries", () => {
+  it("finds by the last attempt, and what was never tried", async () => {
+    const { id } = await register({ retrySchedule: "1h" });
+    service.answer = answering(503);
+    const failed = await deliver(id, 10);
+    const untried = await newEvents(2);
+    await accept(id, untried);
+    const found = async (query: string) => {
+      const response = await api("GET", `/v1/webhooks/${id}/deliveries?${query}`);
+      const { data } = await response.json<{ data: { eventId: string }[] }>();
+      return data.map(({ eventId }) => eventId);
+    };
+    expect(await found("attempted=false")).toEqual(untried.map((each) => each.id).reverse());
+    expect(await found("statusCode=503&attempted=true")).toEqual(
+      failed.map((each) => each.id).reverse(),
+    );
+    expect(await found("error=timeout")).toEqual([]);
+    expect((await api("GET", `/v1/webhooks/${id}/deliveries?statusCode=x`)).status).toBe(422);
+    expect((await api("GET", `/v1/webhooks/${id}/deliveries?attempted=maybe`)).status).toBe(422);
+  });
+});
+
+describe("a retry that waits", () => {
+  const retry = (id: string, eventId: string) =>
+    api("POST", `/v1/webhooks/${id}/deliveries/${eventId}/retry`, { wait: true });
+
+  it("answers with the attempt", async () => {
+    const { id } = await register({ retrySchedule: "1h" });
+    service.answer = answering(503);
+    const [event] = (await deliver(id, 1)) as [Owed];
+    service.answer = () => new Response("taken", { status: 200 });
+    const response = await retry(id, event.id);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({
+      eventId: event.id,
+      status: "delivered",
+      attempts: 2,
+      attempt: { number: 2, trigger: "manual", statusCode: 200, responseBody: "taken" },
+    });
+  });
+
+  it("answers why it could not start", async () => {
+    const { id } = await register({ retrySchedule: "1h" });
+    service.answer = answering(503);
+    const [event] = (await deliver(id, 1)) as [Owed];
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    const response = await retry(id, event.id);
+    expect(response.status).toBe(202);
+    expect(await response.json()).toMatchObject({ status: "pending", waitingFor: "hold" });
+  });
+});
