@@ -2,7 +2,7 @@
 
 /** A part of the suite, as vitest takes it. */
 export type Suite = {
-  project: "domain" | "worker" | "simulation" | "journey";
+  project: "domain" | "upgrade" | "worker" | "simulation" | "journey";
   file: string;
   /** Only tests whose names match. */
   name?: string;
@@ -396,4 +396,45 @@ const LANES: readonly Mutant[] = [
   },
 ];
 
-export const MUTANTS: readonly Mutant[] = [...PROMISED, ...MORE, ...LANES];
+const schema: Suite = { project: "upgrade", file: "test/upgrade/schema.test.ts" };
+
+/** Those that would make a release lose what the one before it stored. */
+const STORED: readonly Mutant[] = [
+  {
+    name: "stored data: a field of JSON without a default",
+    file: "src/storage/stored-json.ts",
+    edits: [["  probing: yes,", "  probing: z.boolean(),"]],
+    suite: { project: "upgrade", file: "test/upgrade/stored-json.test.ts" },
+  },
+  {
+    name: "stored data: a step that is not one transaction with its number",
+    file: "src/storage/schema.ts",
+    edits: [
+      ["storage.transactionSync(() => {", "(() => {"],
+      [
+        "      writeVersion(sql, from + 1);\n    });",
+        "      writeVersion(sql, from + 1);\n    })();",
+      ],
+    ],
+    suite: schema,
+  },
+  {
+    name: "stored data: a step edited after it was settled",
+    file: "src/storage/schema.ts",
+    edits: [
+      [
+        "{ registry: [],",
+        '{ registry: [{ of: "webhooks", sql: "ALTER TABLE webhooks ADD COLUMN late TEXT" }],',
+      ],
+    ],
+    suite: schema,
+  },
+  {
+    name: "stored data: no refusal of what is newer than the code",
+    file: "src/storage/schema.ts",
+    edits: [["version > VERSION ? version : null", "null"]],
+    suite: { project: "worker", file: "test/worker/newer-data.test.ts" },
+  },
+];
+
+export const MUTANTS: readonly Mutant[] = [...PROMISED, ...MORE, ...LANES, ...STORED];

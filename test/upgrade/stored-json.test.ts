@@ -36,7 +36,7 @@ describe("a stored object that lacks fields", () => {
 
 describe("a stored object with fields of a newer release", () => {
   it("keeps them when it is written back", () => {
-    const stored = '{"ended":3,"shares":[{"id":7}],"health":{"probing":true,"mood":"good"}}';
+    const stored = '{"ended":3,"later":[{"id":7}],"health":{"probing":true,"mood":"good"}}';
     expect(JSON.parse(JSON.stringify(runOf(stored)))).toMatchObject(JSON.parse(stored));
     expect(webhookOf('{"id":"wh_1","colour":"red"}')).toMatchObject({ colour: "red" });
   });
