@@ -353,7 +353,10 @@ const LANES: readonly Mutant[] = [
   {
     name: "an outcome of a Lane recorded twice",
     file: "src/actors/subscriber/ledger.ts",
-    edits: [["    leased.isAnswered = true;", ""]],
+    edits: [
+      ["    leased.isAnswered = true;", ""],
+      ["        this.#close(delivery.id);\n        this.count", "        this.count"],
+    ],
     suite: simulation,
   },
   {
