@@ -5,7 +5,6 @@
 import type { AttemptError, Outcome } from "./delivery";
 
 import type { EventId } from "./ids";
-import { isOwnEvent } from "./own-event";
 
 /** What is remembered of the outcomes. Every time in Unix milliseconds; null for what did not happen yet. */
 export type Health = {
@@ -34,8 +33,6 @@ export type Health = {
   lateFromMs: number | null;
   /** The end of the last trouble. */
   wellFromMs: number | null;
-  /** Whether the relay's own events have told that probing began: `owed` when nothing but a relay event failed yet. */
-  told: "nothing" | "owed" | "failing";
 };
 
 export type DisabledReason = "gone" | "failing";
@@ -66,7 +63,6 @@ export const HEALTHY: Health = {
   disabledFromMs: null,
   lateFromMs: null,
   wellFromMs: null,
-  told: "nothing",
 };
 
 /** Failures in a row after which a backlog is probed, not hammered. */
@@ -84,7 +80,6 @@ export const LATE_AFTER_MS = 60_000;
 /** The delivery that an outcome belongs to. */
 export type Subject = {
   eventId: EventId;
-  event: string;
   /** The service lives and does not want this event: an answer of the webhook's `giveUpOn`. */
   givenUp?: boolean;
 };
@@ -119,7 +114,6 @@ export function assess(before: Health, outcome: Outcome, subject: Subject): Heal
     postponedFromMs: postponedFromMs(before, outcome, endedAtMs),
     pauseAskedAtMs: outcome.retryAfterMs === null ? before.pauseAskedAtMs : endedAtMs,
     disabledFromMs: disabled === null ? null : (before.disabledFromMs ?? endedAtMs),
-    told: toldAfter(before, probing, subject.event),
   };
 }
 
@@ -188,7 +182,7 @@ export function release(before: Health, wasDisabled: boolean, nowMs: number): He
 
 /** The webhook got another URL: what the service of before did says nothing about this one. */
 export function renew(before: Health, wasDisabled: boolean, nowMs: number): Health {
-  const { lastSuccessAtMs, lastFailure, told } = before;
+  const { lastSuccessAtMs, lastFailure } = before;
   const probingFromMs = wasDisabled ? nowMs : null;
   return {
     ...HEALTHY,
@@ -196,7 +190,6 @@ export function renew(before: Health, wasDisabled: boolean, nowMs: number): Heal
     lastFailure,
     probing: wasDisabled,
     probingFromMs,
-    told: told === "failing" ? told : "nothing",
   };
 }
 
@@ -229,13 +222,6 @@ function postponedFromMs(before: Health, outcome: Outcome, endedAtMs: number): n
   const { postponedUntilMs } = before;
   const isPostponed = postponedUntilMs !== null && postponedUntilMs > endedAtMs;
   return isPostponed ? (before.postponedFromMs ?? endedAtMs) : endedAtMs;
-}
-
-/** A relay event that fails makes no relay event; the next other one does. After a resume nothing is owed. */
-function toldAfter(before: Health, probing: boolean, event: string): Health["told"] {
-  const owed = before.told === "owed" || (before.told === "nothing" && probing && !before.probing);
-  if (!owed) return before.told;
-  return isOwnEvent(event) ? "owed" : "failing";
 }
 
 function disabledBy(

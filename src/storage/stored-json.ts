@@ -9,7 +9,7 @@ import * as z from "zod";
 import type { HourCounters } from "../domain/counters";
 import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/delivery";
 import type { Filter } from "../domain/filter";
-import { HEALTHY, type Health } from "../domain/health";
+import type { Health } from "../domain/health";
 import type { EventId, WebhookId } from "../domain/ids";
 import { emptyTotals, type Totals } from "../domain/totals";
 import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
@@ -90,7 +90,6 @@ const health: z.ZodType<Health> = fields({
   disabledFromMs: numberOrNull,
   lateFromMs: numberOrNull,
   wellFromMs: numberOrNull,
-  told: z.enum(["nothing", "owed", "failing"]).catch(HEALTHY.told),
 });
 
 const hour: z.ZodType<HourCounters> = fields({

@@ -342,10 +342,10 @@ export class Ledger {
       : this.#meanDurationMs + (durationMs - this.#meanDurationMs) * WEIGHT_OF_LAST;
   }
 
-  #assess(outcome: Outcome, { id: eventId, event }: StoredDelivery): void {
+  #assess(outcome: Outcome, { id: eventId }: StoredDelivery): void {
     const before = this.#run.health;
     const givenUp = isGivenUp(outcome, this.#host.policy());
-    const after = assess(before, outcome, { eventId, event, givenUp });
+    const after = assess(before, outcome, { eventId, givenUp });
     this.#run.health = after;
     if (!isNotable(before, after)) return;
     this.#runIsOnDisk = false;
