@@ -32,6 +32,7 @@ const BINDING_OF_CLASS: Readonly<Record<string, keyof Env>> = {
   Subscriber: "SUBSCRIBER",
   Journal: "JOURNAL",
   DeadLetters: "DEAD_LETTER_STORE",
+  Lane: "LANE",
 };
 
 let counts: Counts = {};
@@ -207,6 +208,18 @@ export class Journal extends actors.Journal {
 export class DeadLetters extends actors.DeadLetters {
   constructor(ctx: DurableObjectState, env: Env) {
     super(watched("DeadLetters", ctx), metered(env));
+  }
+}
+
+export class Lane extends actors.Lane {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(watched("Lane", ctx), metered(env));
+  }
+  ring(): Promise<void> {
+    return this.alarm();
+  }
+  size(): number {
+    return this.ctx.storage.sql.databaseSize;
   }
 }
 
