@@ -1,5 +1,6 @@
 /** Deliveries: reading them; again, one, many, or those that a webhook never had; no more. Bodies come from the journals. */
 import type { Caller } from "../access";
+import { configOf } from "../config";
 import type {
   AttemptRecord,
   DeliveryError,
@@ -9,6 +10,7 @@ import type {
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId } from "../domain/ids";
+import { MINUTE_MS } from "../domain/time";
 import { compileRoute, type Webhook } from "../domain/webhook";
 import type { JournalPosition } from "../storage/journal-store";
 import { addToAudit } from "./audit";
@@ -275,7 +277,11 @@ async function backfill(
 ): Promise<{ replayed: number; next: ReplayCursor | null }> {
   const from: EventCursor | null =
     cursor?.day == null ? null : { day: cursor.day, position: cursor.position };
-  const filter = { sinceMs, untilMs, ...(event !== undefined && { event }) };
+  const filter = {
+    sinceMs: Math.max(sinceMs, rememberedSinceMs(env)),
+    untilMs,
+    ...(event !== undefined && { event }),
+  };
   const page = await listEvents(env, filter, { cursor: from, limit: MAX_REPLAYED });
   const route = compileRoute(webhook);
   const candidates = page.events.filter((each) => !each.erased);
@@ -296,6 +302,15 @@ async function backfill(
     replayed += dryRun ? matching.length : await reopen(env, webhook, matching);
   }
   return { replayed, next: page.next };
+}
+
+/**
+ * What came later is still known to every Subscriber that had it. A Journal day outlives that by up to a day: what a
+ * Subscriber has dropped looks as if it had never had it, and would go out again. A minute is left for this call.
+ */
+function rememberedSinceMs(env: Env): number {
+  const { retentionMs } = configOf(env);
+  return retentionMs === null ? 0 : Date.now() - retentionMs + MINUTE_MS;
 }
 
 /** @returns how many were opened, made due or added. */

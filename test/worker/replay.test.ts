@@ -486,6 +486,24 @@ describe("a backfill", () => {
     expect(service.requests).toHaveLength(1_230);
   });
 
+  it("repeats nothing that was delivered and is past its retention, though its Journal day lasts", async () => {
+    clock.setTo((Math.floor(clock.nowMs() / DAY) + 1) * DAY + HOUR);
+    const { id } = await owing(2);
+    await deliverAll(id, clock);
+    clock.advance(30 * DAY + 2 * HOUR);
+    await subscriber(id).check();
+    expect(await tally(id)).toEqual({});
+    const late = await register();
+    const since = iso(clock.nowMs() - 32 * DAY);
+    expect(await listed()).toBe(2);
+    expect(await move(id, "replay", { since, only: "missing" })).toMatchObject({ replayed: 0 });
+    expect(await move(late.id, "replay", { since, only: "missing" })).toMatchObject({
+      replayed: 0,
+    });
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(2);
+  });
+
   it("can be retried and replayed afterwards, though the event is of another day", async () => {
     const event = await newEvent();
     await consume([event], { atMs: clock.nowMs() - 3 * DAY });
@@ -501,6 +519,12 @@ describe("a backfill", () => {
     expect(service.requests.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
   });
 });
+
+/** How many events the journals show. */
+async function listed(): Promise<number> {
+  const response = await api("GET", "/v1/events");
+  return (await response.json<{ data: unknown[] }>()).data.length;
+}
 
 describe("a discard", () => {
   it("gives up on what waits, and on nothing else; a dry run says the same", async () => {
