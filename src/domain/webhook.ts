@@ -2,6 +2,7 @@
 import type { RelayEvent } from "./event";
 import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";
+import { parseTimeout } from "./schedule";
 import { maskQuery, sameOrigin } from "./target";
 
 export type WebhookStatus = "active" | "paused" | "disabled";
@@ -96,6 +97,14 @@ export function liveSecrets(secrets: readonly SigningSecret[], nowMs: number): s
   return secrets
     .filter(({ expiresAtMs }) => expiresAtMs === null || expiresAtMs > nowMs)
     .map(({ value }) => value);
+}
+
+/** How long an attempt may take, in milliseconds. @param ownMs of the relay. */
+export function timeoutMsOf<Own extends number | null>(
+  { timeout }: Pick<Webhook, "timeout">,
+  ownMs: Own,
+): number | Own {
+  return parseTimeout(timeout ?? "") ?? ownMs;
 }
 
 /** What a person decides when registering a webhook; `url` as `checkTarget` normalised it. */

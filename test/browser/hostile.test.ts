@@ -118,13 +118,13 @@ describeInBrowser("markup in what strangers fill", (rig) => {
     const page = await rig.signedIn();
     await page.goto("/dashboard/webhooks/new");
     await page.getByLabel("URL", { exact: true }).fill(ALL);
-    await page.getByLabel("Name or description").fill(ALL);
+    await page.getByLabel("Description").fill(ALL);
     await page.getByLabel("Other events, by name").fill(ALL);
     await page.getByLabel("Filter").fill(`{"${IMAGE}": ${SCRIPT}`);
     await page.getByRole("button", { name: "Register the webhook" }).click();
     await page.getByText("Nothing was changed yet").waitFor();
     await expectHarmless(page, "the refused form");
-    expect(await page.getByLabel("Name or description").inputValue()).toBe(ALL);
+    expect(await page.getByLabel("Description").inputValue()).toBe(ALL);
   });
 
   it("comes out as text in what arrives while the page is open", async () => {

@@ -18,7 +18,7 @@ function isMarked(page: Page): Promise<unknown> {
 async function register(page: Page, url: string): Promise<string> {
   await page.goto("/dashboard/webhooks/new");
   await page.getByLabel("URL", { exact: true }).fill(url);
-  await page.getByLabel("Name or description").fill("The CRM");
+  await page.getByLabel("Description").fill("The CRM");
   await page.getByRole("button", { name: "Register the webhook" }).click();
   await page.getByRole("heading", { name: "The webhook is registered" }).waitFor();
   return secretOn(page);

@@ -59,7 +59,7 @@ describeInBrowser("signing in", (rig) => {
     const page = await rig.signedIn();
     await page.goto("/dashboard/webhooks/new");
     await page.getByLabel("URL", { exact: true }).fill(`${rig.service.url}/kept`);
-    await page.getByLabel("Name or description").fill('Kept "as typed"');
+    await page.getByLabel("Description").fill('Kept "as typed"');
     await page.context().clearCookies({ name: /^leadterra-relay-\d+$/ });
     await page.getByRole("button", { name: "Register the webhook" }).click();
     await page.getByText("The session has ended").waitFor();

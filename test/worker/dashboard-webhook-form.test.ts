@@ -38,9 +38,14 @@ describe("registering a webhook", () => {
       description: " The CRM ",
       headerName: ["X-Team", ""],
       headerValue: ["a-secret-value", ""],
+      name: "crm",
       rateLimit: "0.5",
       ordered: "yes",
+      concurrency: "24",
+      timeout: "30s",
       retrySchedule: "1m 2m",
+      giveUpOn: "400, 422",
+      paused: "yes",
     });
     expect(response.status).toBe(200);
     const page = await response.text();
@@ -52,9 +57,14 @@ describe("registering a webhook", () => {
       filter: { "data.sequenceStep": { $gt: 1 } },
       description: "The CRM",
       headers: { "x-team": "a-secret-value" },
+      name: "crm",
       rateLimit: 0.5,
       ordered: true,
+      concurrency: 24,
+      timeout: "30s",
       retrySchedule: "1m 2m",
+      giveUpOn: [400, 422],
+      status: "paused",
       relayHost: "relay.example",
     });
     expect(page).toContain(secrets[0]?.value);
@@ -64,6 +74,23 @@ describe("registering a webhook", () => {
     expect(page).not.toContain("a-secret-value");
     expect(await (await visitor.get(`${PATH}/${id}`)).text()).not.toContain("whsec_");
     expect(await actions()).toEqual(["webhook.created"]);
+  });
+
+  it("has the relay's own pace, no name and no status to give up on, unless they are typed", async () => {
+    await visitor.post(PATH, DRAFT);
+    const [{ id } = { id: "" }] = await webhooks();
+    const defaults = { name: null, concurrency: 6, timeout: null, giveUpOn: [], status: "active" };
+    expect(await settingsOf(id)).toMatchObject(defaults);
+    const page = await (await visitor.get(`${PATH}/${id}`)).text();
+    expect(page).toContain("10s, as the relay&#39;s own");
+  });
+
+  it("says at its field that another webhook has the name", async () => {
+    await register({ name: "crm" });
+    const response = await visitor.post(PATH, { ...DRAFT, name: "crm" });
+    expect(response.status).toBe(422);
+    expect(await response.text()).toMatch(/id="name-wrong"><li>Name is that of another webhook/);
+    expect(await webhooks()).toHaveLength(1);
   });
 
   it("takes every event as just that, whatever else is ticked", async () => {
@@ -123,11 +150,16 @@ describe("registering a webhook", () => {
       headerValue: ["a-secret-value", "1", "2"],
       rateLimit: "fast",
       retrySchedule: "soon",
+      name: "The CRM",
+      concurrency: "301",
+      timeout: "2h",
+      giveUpOn: "404 never 410",
       signingSecret: "too-short-a-secret",
     });
     expect(response.status).toBe(422);
     const page = await response.text();
-    for (const field of ["events", "filter", "headers", "rateLimit", "retrySchedule"]) {
+    const oneLine = ["name", "rateLimit", "concurrency", "timeout", "retrySchedule", "giveUpOn"];
+    for (const field of ["events", "filter", "headers", ...oneLine]) {
       expect(page, field).toContain(`id="${field}-wrong"`);
       expect(page, field).toMatch(new RegExp(`id="${field}"[^>]*aria-describedby="${field}-wrong`));
     }
@@ -135,6 +167,9 @@ describe("registering a webhook", () => {
     expect(page).toContain("is not JSON yet");
     expect(page).toContain("<code>Host</code> is a reserved header");
     expect(page).toContain("<code>x-a</code> must be given once");
+    expect(page).toContain("<code>never</code> must be a number");
+    expect(page).toContain("<code>410</code> must not be 408, 410 or 429");
+    expect(page).toContain('value="404 never 410"');
     expect(page).toContain('id="signingSecret-wrong"');
     expect(page).toContain('value="fast"');
     expect(page).toContain("&lt;/textarea&gt;&lt;script&gt;alert(1)");
@@ -247,6 +282,39 @@ describe("editing a webhook", () => {
     const again = await visitor.post(`${PATH}/${id}/edit`, confirmed);
     expect(again.status).toBe(303);
     expect((await settingsOf(id)).secrets).toEqual(secrets);
+  });
+
+  it("keeps secret and headers of a service that has moved", async () => {
+    const { id, signingSecret } = await register(FIELDS);
+    const url = "https://erp.example.com/in";
+    const response = await visitor.post(`${PATH}/${id}/edit`, {
+      url,
+      events: "reply.received",
+      replacesSecret: "no",
+    });
+    expect(leadsTo(response)).toBe(`${PATH}/${id}?done=changed`);
+    const { secrets, ...settings } = await settingsOf(id);
+    expect(settings).toMatchObject({ url, headers: FIELDS.headers });
+    expect(secrets).toEqual([{ value: signingSecret, expiresAtMs: null }]);
+  });
+
+  it("shows the pace on form and page, changes it, and takes it back where it is emptied", async () => {
+    const pace = { name: "crm", concurrency: 24, timeout: "30s", giveUpOn: [400, 422] };
+    const { id } = await register(pace);
+    const form = await (await visitor.get(`${PATH}/${id}/edit`)).text();
+    for (const [field, value] of Object.entries({ ...pace, giveUpOn: "400 422" })) {
+      expect(form).toMatch(new RegExp(`name="${field}" value="${value}"`));
+    }
+    const page = await (await visitor.get(`${PATH}/${id}`)).text();
+    for (const shown of ["<code>crm</code>", "<dd>24</dd>", "<dd>30s</dd>", "<dd>400, 422</dd>"]) {
+      expect(page).toContain(shown);
+    }
+    const typed = { ...DRAFT, name: "erp", concurrency: "300", timeout: "", giveUpOn: "" };
+    await visitor.post(`${PATH}/${id}/edit`, typed);
+    const changed = { name: "erp", concurrency: 300, timeout: null, giveUpOn: [] };
+    expect(await settingsOf(id)).toMatchObject(changed);
+    await visitor.post(`${PATH}/${id}/edit`, DRAFT);
+    expect(await settingsOf(id)).toMatchObject({ name: null, concurrency: 6 });
   });
 
   it("says mistakes and changes nothing", async () => {

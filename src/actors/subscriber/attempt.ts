@@ -1,10 +1,9 @@
 /** One attempt: URL rules, signatures, headers, and what must not be kept of the answer. */
 import { configOf, serviceBindings } from "../../config";
 import { standardHeaders } from "../../domain/headers";
-import { parseTimeout } from "../../domain/schedule";
 import { createSigner, type Signer } from "../../domain/signature";
 import { checkTarget, type TargetCheck } from "../../domain/target";
-import { liveSecrets, type Webhook } from "../../domain/webhook";
+import { liveSecrets, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { VERSION } from "../../version";
 import { Deadlines } from "./deadlines";
 import { type Answer, send, unanswered } from "./send";
@@ -42,7 +41,7 @@ export class Attempts {
       target: check.target,
       headers: { ...webhook.headers, ...standardHeaders(head) },
       body: sending.body,
-      timeoutMs: parseTimeout(webhook.timeout ?? "") ?? delivering.timeoutMs,
+      timeoutMs: timeoutMsOf(webhook, delivering.timeoutMs),
       deadlines: this.#deadlines,
       secrets: () => [
         ...secrets,

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { configOf } from "../../config";
 import type { DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
-import type { Webhook } from "../../domain/webhook";
+import { timeoutMsOf, type Webhook } from "../../domain/webhook";
 import {
   cancelDelivery,
   findDelivery,
@@ -64,7 +64,7 @@ export const deliveryPage = new Hono<PageEnv>()
         webhook={webhook}
         delivery={delivery}
         body={body}
-        timeoutMs={configOf(c.env).delivery?.timeoutMs ?? null}
+        timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
       />,
     );
   })

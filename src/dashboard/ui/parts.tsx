@@ -41,10 +41,12 @@ export function Badge({ tone, children }: { tone: Tone; children?: Child }) {
 }
 
 /** The webhook by what people know it by, cut where that is long; its URL never with the query. */
-export function webhookName(webhook: Pick<Webhook, "description" | "url">): string {
-  return visible(
-    beginning(webhook.description?.trim() || shortUrl(webhook.url), MAX_NAME_CHARACTERS),
-  );
+export function webhookName({
+  description,
+  name,
+  url,
+}: Pick<Webhook, "description" | "name" | "url">): string {
+  return visible(beginning(description?.trim() || name || shortUrl(url), MAX_NAME_CHARACTERS));
 }
 
 /** Host and path. */

@@ -1,10 +1,10 @@
 /** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
 import { configOf, serviceBindings } from "../../config";
 import { relayHost } from "../../contract/webhooks";
-import type { FieldError } from "../../domain/failure";
+import type { Failure, FieldError } from "../../domain/failure";
 import { formatSchedule } from "../../domain/schedule";
 import { sameOrigin } from "../../domain/target";
-import type { Webhook } from "../../domain/webhook";
+import type { Webhook, WebhookChanges } from "../../domain/webhook";
 import { registerWebhook, updateWebhook } from "../../operations/webhooks";
 import { type Action, mistakesIn, type Outcome } from "../ui/actions";
 import type { Form } from "../ui/form";
@@ -26,7 +26,10 @@ export const registration: Action<null> = {
     if (!given.ok) return askAgain(c, form, null, mistakesIn(given.failure));
     const { draft, secret } = given.value;
     const created = await registerWebhook(c.env, draft, { secret, by: callerOf(c) });
-    if (!created.ok) return askAgain(c, form, null, mistakesIn(created.failure));
+    if (!created.ok) {
+      const mistakes = mistakesOf(created.failure);
+      return mistakes.length > 0 ? askAgain(c, form, null, mistakes) : created;
+    }
     const { webhook, signingSecret } = created.value;
     const at = webhookPath(webhook.id);
     if (signingSecret === null) return { done: "created", at };
@@ -50,13 +53,9 @@ export const editing: Action<Webhook> = {
     }
     const given = changesIn(form, webhook, comparison.changed);
     if (!given.ok) return askAgain(c, form, webhook, mistakesIn(given.failure));
-    const { url } = given.value;
-    const moves = url !== undefined && !sameOrigin(url, webhook.url);
-    if (moves && text(form, "replacesSecret") === "") {
-      return askAgain(c, form, webhook, [UNCONFIRMED]);
-    }
-    const change = { changes: given.value, by: callerOf(c) };
-    const changed = await updateWebhook(c.env, webhook.id, change);
+    const changes = moved(form, webhook, given.value);
+    if (changes === null) return askAgain(c, form, webhook, [UNCONFIRMED]);
+    const changed = await updateWebhook(c.env, webhook.id, { changes, by: callerOf(c) });
     const at = webhookPath(webhook.id);
     if (!changed.ok) {
       const { failure } = changed;
@@ -65,7 +64,7 @@ export const editing: Action<Webhook> = {
         const told = { webhook, secret: late, occasion: "moved", isLate: true } as const;
         return { shown: await showSecret(c, told), at };
       }
-      const mistakes = mistakesIn(failure);
+      const mistakes = mistakesOf(failure);
       return mistakes.length > 0 ? askAgain(c, form, webhook, mistakes) : { failure, at };
     }
     const { webhook: after, signingSecret: secret } = changed.value;
@@ -74,11 +73,26 @@ export const editing: Action<Webhook> = {
   },
 };
 
+/** With what another origin means; null when it was not said. */
+function moved(form: Form, { url: before }: Webhook, changes: WebhookChanges) {
+  if (changes.url === undefined || sameOrigin(changes.url, before)) return changes;
+  const replacesSecret = text(form, "replacesSecret");
+  if (replacesSecret === "") return null;
+  return replacesSecret === "no" ? { ...changes, sameService: true } : changes;
+}
+
 const UNCONFIRMED: FieldError = {
   path: "replacesSecret",
   message:
-    "must be ticked, because the URL has another scheme, host or port than before: its secret is replaced",
+    "must be answered, because the URL has another scheme, host or port than before: another service gets a new secret",
 };
+
+/** A name that another webhook has is a mistake like any other. */
+function mistakesOf(failure: Failure): readonly FieldError[] {
+  return failure.code === "name_taken"
+    ? [{ path: "name", message: "is that of another webhook" }]
+    : mistakesIn(failure);
+}
 
 export function showEmptyForm(c: PageContext): Promise<Response> {
   return showForm(c, { typed: NOTHING_TYPED, errors: [], webhook: null });
@@ -130,6 +144,7 @@ function showForm(c: PageContext, given: Shown): Promise<Response> {
       webhook={webhook}
       services={serviceBindings(c.env)}
       retrySchedule={delivery === null ? null : formatSchedule(delivery.retryScheduleMs)}
+      timeout={delivery === null ? null : formatSchedule([delivery.timeoutMs])}
     />,
   );
 }

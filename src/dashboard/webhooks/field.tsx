@@ -22,13 +22,17 @@ export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
 const LABELS: Readonly<Record<string, string>> = {
   url: "URL",
   replacesSecret: "the change of service",
-  description: "Name or description",
+  name: "Name",
+  description: "Description",
   events: "Events",
   filter: "Filter",
   headers: "Headers",
   rateLimit: "Deliveries per second",
   ordered: "Order",
+  concurrency: "At once",
+  timeout: "Time to answer",
   retrySchedule: "Waits before each retry",
+  giveUpOn: "Statuses to give up on",
   signingSecret: "Signing secret",
 };
 
@@ -82,5 +86,20 @@ export function Field({ field, errors, hint, children }: FieldProps) {
         {hint}
       </p>
     </div>
+  );
+}
+
+type TextFieldProps = FieldProps & {
+  value: string;
+  /** Further attributes of the input. */
+  input?: Readonly<Record<string, string | number | boolean>>;
+};
+
+/** A field of one line. */
+export function TextField({ field, errors, hint, value, input }: TextFieldProps) {
+  return (
+    <Field field={field} errors={errors} hint={hint}>
+      <input type="text" name={field} value={value} {...input} {...tied(field, errors)} />
+    </Field>
   );
 }

@@ -4,9 +4,10 @@ import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { Foreign } from "../ui/foreign";
 import { Facts, Hidden, Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
-import { Field, fieldOf, labelOf, Mistakes, tied, Wrong } from "./field";
+import { Field, fieldOf, labelOf, Mistakes, TextField, tied, Wrong } from "./field";
 import { TRIAL_ID, TRIAL_PATH } from "./filter-trial";
 import type { Typed } from "./input";
+import { Pace } from "./pace";
 import type { Field as VersionField, Written } from "./versions";
 
 /** Without the script; with it, there is a button for more. */
@@ -29,6 +30,8 @@ export type FormProps = {
   services: readonly string[];
   /** The relay's own, in the form of `RETRY_SCHEDULE`. */
   retrySchedule: string | null;
+  /** The relay's own, as a duration. */
+  timeout: string | null;
 };
 
 export function WebhookForm(props: FormProps) {
@@ -51,6 +54,7 @@ export function WebhookForm(props: FormProps) {
       <Headers {...props} />
       <Pace {...props} />
       {webhook === null && <OwnSecret {...props} />}
+      {webhook === null && <Beginning {...props} />}
       <Submit out={[webhook === null ? WEBHOOKS_PATH : webhookPath(webhook.id), "Cancel"]}>
         {webhook === null ? "Register the webhook" : "Save the changes"}
       </Submit>
@@ -111,44 +115,46 @@ function Address({ typed, errors, webhook, services }: FormProps) {
         />
       </Field>
       {webhook !== null && <OtherService errors={errors} webhook={webhook} />}
-      <Field
+      <TextField
+        field="name"
+        errors={errors}
+        hint="For calls of the API and for metrics, in place of the id: lower-case letters, digits and hyphens. Left empty, it has none."
+        value={typed.name}
+        input={{ ...VERBATIM, placeholder: "crm" }}
+      />
+      <TextField
         field="description"
         errors={errors}
-        hint="What people will know it by. Left empty, it goes by its host and path."
-      >
-        <input
-          type="text"
-          name="description"
-          value={typed.description}
-          maxlength={1_000}
-          autocomplete="off"
-          {...tied("description", errors)}
-        />
-      </Field>
+        hint="What people will know it by. Left empty, it goes by its name, or by its host and path."
+        value={typed.description}
+        input={{ maxlength: 1_000, autocomplete: "off" }}
+      />
     </>
   );
 }
 
+/** The two answers to what another origin means; neither is taken for granted. */
 function OtherService({ errors, webhook }: { errors: readonly FieldError[]; webhook: Webhook }) {
   const headers = Object.keys(webhook.headers).length > 0;
   return (
-    <div class="field">
-      <label class="inline">
-        <input
-          type="checkbox"
-          name="replacesSecret"
-          value="yes"
-          {...tied("replacesSecret", errors)}
-        />{" "}
-        The URL now leads to another service
-      </label>
+    <fieldset
+      id="replacesSecret"
+      aria-describedby={tied("replacesSecret", errors)["aria-describedby"]}
+    >
+      <legend>When the URL has another scheme, host or port</legend>
       <Wrong field="replacesSecret" errors={errors} />
+      <label class="inline">
+        <input type="radio" name="replacesSecret" value="yes" /> It now leads to another service
+      </label>
+      <label class="inline">
+        <input type="radio" name="replacesSecret" value="no" /> The service has moved
+      </label>
       <p class="hint" id="replacesSecret-hint">
-        Another scheme, host or port is another service. Its signing secret is replaced at once,
-        without a grace period, and shown to you once
-        {headers && "; headers are dropped unless you type them anew below"}.
+        Another service gets a signing secret of its own at once, without a grace period, shown to
+        you once{headers && "; headers are dropped unless you type them anew below"}. One that has
+        moved keeps its secret{headers && " and its headers"}.
       </p>
-    </div>
+    </fieldset>
   );
 }
 
@@ -295,59 +301,6 @@ function Names({ names }: { names: readonly string[] }) {
   );
 }
 
-function Pace({ typed, errors, retrySchedule }: FormProps) {
-  const isWrong = errors.some(({ path }) => path === "rateLimit" || path === "retrySchedule");
-  const isSet = typed.rateLimit !== "" || typed.retrySchedule !== "" || typed.ordered;
-  return (
-    <details open={isWrong || isSet}>
-      <summary>Order, pace and retries</summary>
-      <div class="field">
-        <label class="inline">
-          <input
-            type="checkbox"
-            name="ordered"
-            value="yes"
-            checked={typed.ordered}
-            aria-describedby="ordered-hint"
-          />{" "}
-          One event at a time, in the order of arrival
-        </label>
-        <p class="hint" id="ordered-hint">
-          Then an event that fails holds those behind it until it is delivered or given up.
-        </p>
-      </div>
-      <Field
-        field="rateLimit"
-        errors={errors}
-        hint="At most so many; 0.5 is one every two seconds. Left empty, there is no limit."
-      >
-        <input
-          type="text"
-          inputmode="decimal"
-          name="rateLimit"
-          value={typed.rateLimit}
-          autocomplete="off"
-          {...tied("rateLimit", errors)}
-        />
-      </Field>
-      <Field
-        field="retrySchedule"
-        errors={errors}
-        hint="The waits after each failed attempt, as numbers with s, m, h or d; when they are used up, the delivery is undeliverable. Left empty, they are the relay's own."
-      >
-        <input
-          type="text"
-          name="retrySchedule"
-          value={typed.retrySchedule}
-          {...VERBATIM}
-          {...(retrySchedule === null ? {} : { placeholder: retrySchedule })}
-          {...tied("retrySchedule", errors)}
-        />
-      </Field>
-    </details>
-  );
-}
-
 function OwnSecret({ errors }: FormProps) {
   return (
     <details open={errors.some(({ path }) => path === "signingSecret")}>
@@ -370,5 +323,25 @@ function OwnSecret({ errors }: FormProps) {
         />
       </Field>
     </details>
+  );
+}
+
+function Beginning({ typed }: FormProps) {
+  return (
+    <div class="field">
+      <label class="inline">
+        <input
+          type="checkbox"
+          name="paused"
+          value="yes"
+          checked={typed.paused}
+          aria-describedby="paused-hint"
+        />{" "}
+        Begin paused
+      </label>
+      <p class="hint" id="paused-hint">
+        Events are accepted for it and wait until it is resumed; a test goes out all the same.
+      </p>
+    </div>
   );
 }

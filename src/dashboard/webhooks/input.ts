@@ -7,6 +7,7 @@ import { type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { maskQuery } from "../../domain/target";
 import {
   ALL_EVENTS,
+  DEFAULTS,
   type Webhook,
   type WebhookChanges,
   type WebhookDraft,
@@ -21,6 +22,7 @@ const QUERY_NEEDED = "must be typed with its query: the one that was there is no
 /** What is typed again for whoever has to correct something; header values and secrets are not. */
 export type Typed = {
   url: string;
+  name: string;
   events: readonly string[];
   /** Further names, as they were typed. */
   names: string;
@@ -30,12 +32,19 @@ export type Typed = {
   removesHeaders: boolean;
   rateLimit: string;
   ordered: boolean;
+  concurrency: string;
+  timeout: string;
   retrySchedule: string;
+  /** Statuses, as they were typed. */
+  giveUpOn: string;
+  /** Of a new one only. */
+  paused: boolean;
 };
 
 export function typedIn(form: Form): Typed {
   return {
     url: text(form, "url").trim(),
+    name: text(form, "name").trim(),
     events: texts(form, "events"),
     names: text(form, "names"),
     filter: text(form, "filter"),
@@ -44,7 +53,11 @@ export function typedIn(form: Form): Typed {
     removesHeaders: text(form, "removesHeaders") !== "",
     rateLimit: text(form, "rateLimit").trim(),
     ordered: text(form, "ordered") !== "",
+    concurrency: text(form, "concurrency").trim(),
+    timeout: text(form, "timeout").trim(),
     retrySchedule: text(form, "retrySchedule").trim(),
+    giveUpOn: text(form, "giveUpOn").trim(),
+    paused: text(form, "paused") !== "",
   };
 }
 
@@ -53,6 +66,7 @@ export function typedOf(webhook: Webhook): Typed {
   const known = new Set([...Object.keys(EVENT_TYPES), ALL_EVENTS]);
   return {
     url: maskQuery(webhook.url),
+    name: webhook.name ?? "",
     events: webhook.events.filter((name) => known.has(name)),
     names: webhook.events.filter((name) => !known.has(name)).join(" "),
     filter: webhook.filter === null ? "" : JSON.stringify(webhook.filter, null, 2),
@@ -61,7 +75,11 @@ export function typedOf(webhook: Webhook): Typed {
     removesHeaders: false,
     rateLimit: webhook.rateLimit === null ? "" : String(webhook.rateLimit),
     ordered: webhook.ordered,
+    concurrency: webhook.concurrency === DEFAULTS.concurrency ? "" : String(webhook.concurrency),
+    timeout: webhook.timeout ?? "",
     retrySchedule: webhook.retrySchedule ?? "",
+    giveUpOn: webhook.giveUpOn.join(" "),
+    paused: false,
   };
 }
 
@@ -76,6 +94,7 @@ export function draftIn(
   const signingSecret = text(form, "signingSecret").trim();
   const checked = checkFields(draftSchema, errors, {
     ...given,
+    ...(typedIn(form).paused && { status: "paused" }),
     ...(signingSecret !== "" && { signingSecret }),
   });
   if (!checked.ok) return checked;
@@ -103,7 +122,12 @@ export function changesIn(
 /** The events that are asked for: every one, or those that are ticked or typed. */
 export function eventsOf({ events, names }: Typed): string[] {
   if (events.includes(ALL_EVENTS)) return [ALL_EVENTS];
-  return [...new Set([...events, ...names.split(/[\s,]+/)])].filter((name) => name !== "");
+  return [...new Set([...events, ...wordsOf(names)])];
+}
+
+/** What stands between white space and commas. */
+export function wordsOf(typed: string): string[] {
+  return typed.split(/[\s,]+/).filter((word) => word !== "");
 }
 
 /** null without one; what is no JSON is a mistake of the field `filter`. */
@@ -123,21 +147,32 @@ export function filterIn(form: Form): Result<unknown> {
 
 /** The fields of both schemas, and what no schema can see: JSON that is none, a header that is given twice. */
 function fieldsIn(form: Form) {
-  const { url, description, rateLimit, ordered, retrySchedule } = typedIn(form);
+  const typed = typedIn(form);
   const errors: FieldError[] = [];
+  const number = (word: string, path: string) => {
+    if (Number.isNaN(Number(word))) errors.push({ path, message: "must be a number" });
+    return Number(word);
+  };
+  const numberOrNull = (field: "rateLimit" | "concurrency") => {
+    const given = typed[field] === "" ? null : number(typed[field], field);
+    return Number.isNaN(given) ? null : given;
+  };
   const filter = filterIn(form);
   if (!filter.ok && "errors" in filter.failure) errors.push(...filter.failure.errors);
-  const rate = rateLimit === "" ? null : Number(rateLimit);
-  if (Number.isNaN(rate)) errors.push({ path: "rateLimit", message: "must be a number" });
+  const statuses = wordsOf(typed.giveUpOn).map((word) => number(word, `giveUpOn.${word}`));
   const given = {
-    url,
-    events: eventsOf(typedIn(form)),
-    description: description.trim() === "" ? null : description.trim(),
+    url: typed.url,
+    name: typed.name || null,
+    events: eventsOf(typed),
+    description: typed.description.trim() || null,
     filter: filter.ok ? filter.value : null,
     headers: headersIn(form, errors),
-    rateLimit: Number.isNaN(rate) ? null : rate,
-    ordered,
-    retrySchedule: retrySchedule === "" ? null : retrySchedule,
+    rateLimit: numberOrNull("rateLimit"),
+    ordered: typed.ordered,
+    concurrency: numberOrNull("concurrency"),
+    timeout: typed.timeout || null,
+    retrySchedule: typed.retrySchedule || null,
+    giveUpOn: statuses.filter((status) => !Number.isNaN(status)),
   };
   return { given, errors };
 }
@@ -157,20 +192,21 @@ function headersIn(form: Form, errors: FieldError[]): Record<string, string> | n
   return Object.fromEntries(rows);
 }
 
+type Lists = { events?: readonly string[]; giveUpOn?: readonly number[] };
+
 /** `events.1` is of no use to whoever typed names: they see the name. */
-function byName({ events = [] }: { events?: readonly string[] }) {
+function byName(lists: Lists) {
   return ({ path, message }: FieldError): FieldError => {
-    const [, index] = /^events\.(\d+)$/.exec(path) ?? [];
-    return index === undefined
-      ? { path, message }
-      : { path: `events.${events[Number(index)]}`, message };
+    const [, list, index] = /^(events|giveUpOn)\.(\d+)$/.exec(path) ?? [];
+    const given = lists[list as keyof Lists]?.[Number(index)];
+    return { path: given === undefined ? path : `${list}.${given}`, message };
   };
 }
 
 function checkFields<S extends z.ZodType>(
   schema: S,
   errors: readonly FieldError[],
-  given: { events?: readonly string[] },
+  given: Lists,
 ): Result<z.output<S>> {
   const checked = check(schema, given);
   if (checked.ok && errors.length === 0) return checked;

@@ -4,7 +4,7 @@ import { testSchema } from "../../contract/webhooks";
 import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
-import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { testWebhook } from "../../operations/webhooks";
 import { explainAttempt } from "../deliveries/attempts";
 import type { Action } from "../ui/actions";
@@ -34,7 +34,7 @@ export const testing: Action<Webhook> = {
         webhook={webhook}
         event={event}
         attempt={tested.value}
-        timeoutMs={configOf(c.env).delivery?.timeoutMs ?? null}
+        timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
       />,
     );
     return { shown, at: webhookPath(webhook.id) };

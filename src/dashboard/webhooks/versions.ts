@@ -4,18 +4,22 @@
  */
 import type { Webhook, WebhookChanges } from "../../domain/webhook";
 import { type Form, text } from "../ui/form";
-import { eventsOf, type Typed, typedIn, typedOf } from "./input";
+import { eventsOf, type Typed, typedIn, typedOf, wordsOf } from "./input";
 
 /** Fields of the API that a form shows. */
 const FIELDS = [
   "url",
+  "name",
   "description",
   "events",
   "filter",
   "headers",
   "rateLimit",
   "ordered",
+  "concurrency",
+  "timeout",
   "retrySchedule",
+  "giveUpOn",
 ] as const satisfies (keyof WebhookChanges)[];
 export type Field = (typeof FIELDS)[number];
 
@@ -66,30 +70,32 @@ export function compare(form: Form, webhook: Webhook): Comparison {
 export function merged(form: Form, webhook: Webhook, { changed }: Comparison): Typed {
   const own = typedIn(form);
   const now = typedOf(webhook);
-  const keeps = (field: Field) => changed.has(field);
+  const kept = FIELDS.filter((field) => field !== "headers" && changed.has(field));
   return {
     ...now,
-    ...(keeps("url") && { url: own.url }),
-    ...(keeps("description") && { description: own.description }),
-    ...(keeps("events") && { events: own.events, names: own.names }),
-    ...(keeps("filter") && { filter: own.filter }),
-    ...(keeps("headers") && { headerNames: own.headerNames, removesHeaders: own.removesHeaders }),
-    ...(keeps("rateLimit") && { rateLimit: own.rateLimit }),
-    ...(keeps("ordered") && { ordered: own.ordered }),
-    ...(keeps("retrySchedule") && { retrySchedule: own.retrySchedule }),
+    ...Object.fromEntries(kept.map((field) => [field, own[field as keyof Typed]])),
+    ...(changed.has("events") && { names: own.names }),
+    ...(changed.has("headers") && {
+      headerNames: own.headerNames,
+      removesHeaders: own.removesHeaders,
+    }),
   };
 }
 
 function written(typed: Typed): Omit<Written, "headers"> {
   return {
     url: typed.url,
+    name: typed.name,
     // A field of one line drops the ends of lines.
     description: typed.description.replace(/[\r\n]+/g, "").trim(),
     events: eventsOf(typed).toSorted().join(" "),
     filter: compact(typed.filter),
     rateLimit: typed.rateLimit,
     ordered: typed.ordered ? "yes" : "",
+    concurrency: typed.concurrency,
+    timeout: typed.timeout,
     retrySchedule: typed.retrySchedule,
+    giveUpOn: wordsOf(typed.giveUpOn).join(" "),
   };
 }
 

@@ -5,7 +5,7 @@ import type { DeliveryView } from "../../domain/delivery";
 import type { HealthReport } from "../../domain/health-report";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
-import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { errorText, logWarning } from "../../log";
 import { subscriberOf } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
@@ -110,7 +110,7 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
     hours,
     health,
     recent: deliveries,
-    timeoutMs: delivery?.timeoutMs ?? null,
+    timeoutMs: timeoutMsOf(webhook, delivery?.timeoutMs ?? null),
     ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
   };
 }
@@ -167,7 +167,9 @@ const COLUMNS: readonly Column<Watched>[] = [
     cell: ({ webhook }) => (
       <>
         <WebhookLink webhook={webhook} />
-        {webhook.description?.trim() && <small class="quiet below">{shortUrl(webhook.url)}</small>}
+        {(webhook.description?.trim() || webhook.name) && (
+          <small class="quiet below">{shortUrl(webhook.url)}</small>
+        )}
       </>
     ),
     class: "name",
@@ -298,9 +300,9 @@ const LATEST_COLUMNS: readonly Column<DeliveryView>[] = [
   },
 ];
 
-function Settings({ condition: { webhook, ownWaits } }: { condition: Condition }) {
+function Settings({ condition: { webhook, ownWaits, timeoutMs } }: { condition: Condition }) {
   const { mayChange } = useViewer();
-  const { url, events, filter, headers, rateLimit, ordered, retrySchedule } = webhook;
+  const { url, events, filter, headers, rateLimit, ordered, retrySchedule, giveUpOn } = webhook;
   const names = Object.keys(headers);
   const none = (text: string) => <span class="quiet">{text}</span>;
   return (
@@ -312,6 +314,7 @@ function Settings({ condition: { webhook, ownWaits } }: { condition: Condition }
       <Facts
         of={[
           isCut(webhook) && ["Description", <Foreign text={webhook.description ?? ""} />],
+          ["Name", webhook.name === null ? none("none") : <code>{webhook.name}</code>],
           ["URL", <code>{maskQuery(url)}</code>],
           ["Events", events.includes(ALL_EVENTS) ? "every event" : <code>{events.join(" ")}</code>],
           [
@@ -334,7 +337,14 @@ function Settings({ condition: { webhook, ownWaits } }: { condition: Condition }
           ],
           ["Order", ordered ? "one at a time, in the order of arrival" : "as fast as it answers"],
           ["Rate limit", rateLimit === null ? none("none") : `${rateLimit} a second`],
+          ["At once", ordered ? "1" : webhook.concurrency],
+          [
+            "Time to answer",
+            webhook.timeout ??
+              none(`${timeoutMs === null ? "–" : formatSchedule([timeoutMs])}, as the relay's own`),
+          ],
           ["Retries after", retrySchedule ?? none(`${ownWaits ?? "–"}, as the relay's own`)],
+          ["Gives up on", giveUpOn.length === 0 ? none("no status at once") : giveUpOn.join(", ")],
           ["Id", <code>{webhook.id}</code>],
           [
             "Registered",

@@ -1,0 +1,79 @@
+/** The part of the form about how fast and how often attempts are made. */
+import { DEFAULTS } from "../../domain/webhook";
+import { VERBATIM } from "../ui/parts";
+import { fieldOf, TextField } from "./field";
+import type { FormProps } from "./form";
+import { NOTHING_TYPED } from "./input";
+
+const FIELDS = [
+  "ordered",
+  "rateLimit",
+  "concurrency",
+  "timeout",
+  "retrySchedule",
+  "giveUpOn",
+] as const;
+
+export function Pace({ typed, errors, retrySchedule, timeout }: FormProps) {
+  const isWrong = errors.some(({ path }) => FIELDS.some((field) => field === fieldOf(path)));
+  const isSet = FIELDS.some((field) => typed[field] !== NOTHING_TYPED[field]);
+  return (
+    <details open={isWrong || isSet}>
+      <summary>Order, pace and retries</summary>
+      <div class="field">
+        <label class="inline">
+          <input
+            type="checkbox"
+            name="ordered"
+            value="yes"
+            checked={typed.ordered}
+            aria-describedby="ordered-hint"
+          />{" "}
+          One event at a time, in the order of arrival
+        </label>
+        <p class="hint" id="ordered-hint">
+          Then an event that fails holds those behind it until it is delivered or given up.
+        </p>
+      </div>
+      <TextField
+        field="rateLimit"
+        errors={errors}
+        hint="At most so many; 0.5 is one every two seconds. Left empty, there is no limit."
+        value={typed.rateLimit}
+        input={{ inputmode: "decimal", autocomplete: "off" }}
+      />
+      <TextField
+        field="concurrency"
+        errors={errors}
+        hint={`How many attempts may be under way together, 1 to 300: what the service can take. Left empty, ${DEFAULTS.concurrency}.`}
+        value={typed.concurrency}
+        input={{
+          inputmode: "numeric",
+          autocomplete: "off",
+          placeholder: String(DEFAULTS.concurrency),
+        }}
+      />
+      <TextField
+        field="timeout"
+        errors={errors}
+        hint="How long an answer may take, from 1s to 60s. Left empty, it is the relay's own."
+        value={typed.timeout}
+        input={{ ...VERBATIM, ...(timeout !== null && { placeholder: timeout }) }}
+      />
+      <TextField
+        field="retrySchedule"
+        errors={errors}
+        hint="The waits after each failed attempt, as numbers with s, m, h or d; when they are used up, the delivery is undeliverable. Left empty, they are the relay's own."
+        value={typed.retrySchedule}
+        input={{ ...VERBATIM, ...(retrySchedule !== null && { placeholder: retrySchedule }) }}
+      />
+      <TextField
+        field="giveUpOn"
+        errors={errors}
+        hint="From 400 to 499, but 408, 410 and 429: the first such answer makes the delivery undeliverable, and is no failure of the service. Left empty, every failure is tried again."
+        value={typed.giveUpOn}
+        input={{ inputmode: "numeric", autocomplete: "off", placeholder: "400 404 422" }}
+      />
+    </details>
+  );
+}
