@@ -119,7 +119,7 @@ const listQuery = z.strictObject({
     .regex(/^[1-9]\d{2}$/, "must be a status such as 503")
     .transform(Number)
     .optional()
-    .meta({ type: "integer", description: "Of the last attempt." }),
+    .meta({ type: "integer", minimum: 100, maximum: 999, description: "Of the last attempt." }),
   error: deliveryError.optional().meta({ description: "Of the last attempt." }),
 });
 

@@ -24,7 +24,6 @@ const lastFailure = z
 export const webhookHealth = z
   .object({
     state: z.enum(HEALTH_STATES).meta({
-      id: "HealthState",
       description: "The first that fits, in this order.",
     }),
     since: time.nullable().meta({ description: "When the state began; null where not known." }),

@@ -56,7 +56,12 @@ export function shownDeadLetter(letter: DeadLetter): z.infer<typeof deadLetter> 
   };
 }
 
-const letterParams = z.object({ id: text.meta({ example: "dl_4d1f8a6be0c2" }) });
+const letterParams = z.object({
+  id: z
+    .string()
+    .regex(/^dl_[\w-]{1,128}$/)
+    .meta({ example: "dl_4d1f8a6be0c2" }),
+});
 
 export const listDeadLetters = createRoute({
   operationId: "listDeadLetters",

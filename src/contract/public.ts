@@ -10,8 +10,11 @@ const TAG = ["Public"] as const;
 export const leadterraEvent = z
   .looseObject({
     event: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
-    timestamp: z.string().optional().meta({ description: "ISO 8601, when Leadterra sends it." }),
-    webhookId: z.string().optional(),
+    timestamp: z
+      .unknown()
+      .optional()
+      .meta({ description: "ISO 8601 as Leadterra sends it; nothing depends on it." }),
+    webhookId: z.unknown().optional().meta({ description: "Text as Leadterra sends it." }),
     data: z.looseObject({}),
   })
   .meta({

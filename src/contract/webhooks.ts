@@ -126,6 +126,9 @@ const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
   createdAt: "2026-11-23T09:00:00.000Z",
   updatedAt: "2026-11-23T09:00:00.000Z",
 };
+/** Base64 of 24 to 64 bytes, without stray bits in its last digit. */
+const SECRET_PATTERN =
+  "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?|([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/][AQgw]==)?)$";
 const SECRET_EXAMPLE = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0ISE=";
 const one = json(oneWebhook, { webhook: WEBHOOK_EXAMPLE });
 const oneWithSecret = json(oneWebhook, {
@@ -145,6 +148,7 @@ const name = z
   });
 const url = z.string().min(1).meta({
   maxLength: 2_048,
+  pattern: "^([Hh][Tt][Tt][Pp][Ss]?://|[Ss][Ee][Rr][Vv][Ii][Cc][Ee]:)[^\\s\\\\#]+$",
   description:
     "`https://` and a public DNS name of two labels or more, on port 443 or from 1024 up, without credentials, fragment, white space or backslash; or `service:NAME/path` for a service or VPC binding of the Worker.",
 });
@@ -221,7 +225,7 @@ const timeout = z
     'must be a duration from 1s to 60s, such as "30s"',
   )
   .meta({
-    pattern: "^[0-9]{1,9}[sm]$",
+    pattern: "^(0*([1-9]|[1-5][0-9]|60)s|0*1m)$",
     description: "How long the service may take to answer, 1s to 60s; null for the relay's own.",
   });
 const giveUpOn = z
@@ -246,7 +250,7 @@ const signingSecret = z
   .refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes')
   .refine((given) => given !== SECRET_EXAMPLE, "must not be the example of this documentation")
   .meta({
-    pattern: "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$",
+    pattern: SECRET_PATTERN,
     description: "`whsec_` and the base64 of 24 to 64 bytes; made by the relay when left out.",
   });
 const ordered = z.boolean().meta({

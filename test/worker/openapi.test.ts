@@ -191,6 +191,14 @@ describe("the description, for those who make clients from it", () => {
     expect([...codes].sort()).toEqual(Object.keys(components.examples).sort());
   });
 
+  it("has no word in two named lists: generators for Go make constants of them", async () => {
+    const { components } = await documented();
+    const lists = Object.values(components.schemas) as { enum?: string[] }[];
+    const words = lists.flatMap(({ enum: list = [] }) => list);
+    expect(words.length).toBeGreaterThan(30);
+    expect(words.filter((word, index) => words.indexOf(word) !== index)).toEqual([]);
+  });
+
   it("shows one example for each status, and none for a key that may be used once", async () => {
     const document = await documented();
     const shown = (on: string, status: string) => {
