@@ -40,7 +40,9 @@ app
     const allow = allowed(c.req.path);
     return problem(
       c,
-      allow === null ? { code: "not_found" } : { code: "method_not_allowed", allow },
+      allow === null || allow.split(", ").includes(c.req.method)
+        ? { code: "not_found" }
+        : { code: "method_not_allowed", allow },
     );
   })
   .onError((thrown, c) => {

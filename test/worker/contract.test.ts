@@ -13,6 +13,9 @@ describe("a path that there is", () => {
   it.each([
     ["PUT", "/v1/webhooks", "GET, HEAD, POST"],
     ["POST", "/v1/stats", "GET, HEAD"],
+    ["GET", "/v1/events/erase", "POST"],
+    ["DELETE", "/v1/events/erase", "POST"],
+    ["DELETE", "/v1/dead-letters/redrive", "POST"],
     ["POST", "/healthz", "GET, HEAD"],
     ["OPTIONS", "/docs", "GET, HEAD"],
     ["DELETE", "/openapi.json", "GET, HEAD"],

@@ -29,7 +29,7 @@ export function serve<R extends Route>(route: R, handle: Handler<R>, check: Chec
   const status = Number(Object.keys(route.responses)[0]);
   const answer = async (c: ApiContext): Promise<Response> => {
     const params = paramsOf(c, route);
-    if (params === null) return problem(c, { code: "not_found" });
+    if (params === null) return c.notFound();
     const input = await read(c, route, check);
     if (!input.ok) return problem(c, input.failure);
     // A handler may say another one of those that are described.
