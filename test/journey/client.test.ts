@@ -241,6 +241,7 @@ describe("a client made from /openapi.json", () => {
       ["putWebhook", { params: { id: "crm" }, body: example("putWebhook") }, 201],
       ["putWebhook", { params: { id: "crm" }, body: example("putWebhook") }, 200],
       ["getWebhook", { params: { id: "crm" } }, 200],
+      ["getWebhookHealth", { params }, 200],
       ["pauseWebhook", { params }, 200],
       ["retryDelivery", { params: { ...params, eventId } }, 202],
       ["cancelDelivery", { params: { ...params, eventId } }, 200],
@@ -252,6 +253,7 @@ describe("a client made from /openapi.json", () => {
       ["listEvents", { query: { event: "a.b", limit: 1 } }, 200],
       ["testFilter", { body: example("testFilter") }, 200],
       ["listDeadLetters", {}, 200],
+      ["redriveDeadLetters", { body: example("redriveDeadLetters", { dryRun: true }) }, 202],
       ["redriveDeadLetter", { params: { id: "dl_none" } }, 404],
       ["deleteDeadLetter", { params: { id: "dl_none" } }, 404],
       ["erasePerson", { body: { email: "z@z" } }, 202],
@@ -268,7 +270,7 @@ describe("a client made from /openapi.json", () => {
     }
     const asked = new Set(calls.map(([operationId]) => operationId));
     const elsewhere = ["createWebhook", "deleteWebhook", "rotateSecret", "testWebhook"];
-    elsewhere.push("getDelivery", "listEventTypes", "ingestEvent", "getDocs");
+    elsewhere.push("getDelivery", "listEventTypes", "ingestEvent", "getDocs", "getMetrics");
     for (const { operation } of operations()) {
       const known = asked.has(operation.operationId) || elsewhere.includes(operation.operationId);
       expect(known, operation.operationId).toBe(true);
