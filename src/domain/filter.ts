@@ -52,15 +52,21 @@ const MAX_CONDITIONS = 64;
 /** Each mistake repeats the path to it, so their number has to be bounded for the answer to be. */
 const MAX_MISTAKES = 64;
 
-/** Every mistake in `value` (past 64 the first ones), empty when it is a valid filter. Never throws. */
+/**
+ * Every mistake in `value` (past 64 the first ones), empty when it may be registered. Never throws.
+ *
+ * A number that JSON could not give exactly is one: 2⁵³ + 1 is read as 2⁵³, and would want another event than was
+ * meant. Filters of before may hold such a number, so it is none to `compileFilter`.
+ */
 export function checkFilter(value: unknown): FilterMistake[] {
   if (jsonBytes(value) > MAX_FILTER_BYTES) {
     return [{ path: "filter", message: `must be JSON of at most ${MAX_FILTER_BYTES} bytes` }];
   }
-  return read(value).mistakes;
+  const { mistakes, inexact } = read(value);
+  return [...mistakes, ...inexact].slice(0, MAX_MISTAKES);
 }
 
-/** A filter made ready to run many times. Throws on a filter that `checkFilter` refuses. */
+/** A filter made ready to run many times. Throws on a filter that `checkFilter` refuses, inexact numbers aside. */
 export function compileFilter(filter: Filter): Matcher {
   const { matcher, mistakes } = read(filter);
   const [mistake] = mistakes;
@@ -94,18 +100,18 @@ function jsonBytes(value: unknown): number {
 
 // Reading: one walk finds the mistakes and builds the matcher, so that the two cannot disagree.
 
-type Reading = { mistakes: FilterMistake[]; conditions: number };
+type Reading = { mistakes: FilterMistake[]; inexact: FilterMistake[]; conditions: number };
 /** Where in the filter the walk is. */
 type Place = { path: string; depth: number };
 
-function read(value: unknown): { matcher: Matcher; mistakes: FilterMistake[] } {
-  const reading: Reading = { mistakes: [], conditions: 0 };
+function read(value: unknown): Omit<Reading, "conditions"> & { matcher: Matcher } {
+  const reading: Reading = { mistakes: [], inexact: [], conditions: 0 };
   const root = { path: "filter", depth: 1 };
   const matcher = readFilter(value, root, reading);
   if (reading.conditions > MAX_CONDITIONS) {
     note(root, `must have at most ${MAX_CONDITIONS} conditions`, reading);
   }
-  return { matcher, mistakes: reading.mistakes };
+  return { matcher, mistakes: reading.mistakes, inexact: reading.inexact };
 }
 
 function readFilter(value: unknown, place: Place, reading: Reading): Matcher {
@@ -136,6 +142,7 @@ function readPath(key: string, operand: unknown, place: Place, reading: Reading)
   const some = somewhere(names.map(toSegment));
   if (isObject(operand)) return readOperators(operand, some, place, reading);
   reading.conditions += 1;
+  noteInexact(operand, place, reading);
   return isScalar(operand) ? some(equals(operand)) : note(place, NOT_COMPARABLE, reading);
 }
 
@@ -148,6 +155,7 @@ function readOperators(operators: object, some: Some, place: Place, reading: Rea
     const operator = OPERATORS.get(name);
     if (operator === undefined) return note(here, misplaced(name), reading);
     reading.conditions += 1;
+    noteInexact(operand, here, reading);
     return operator.matcher(operand, some) ?? note(here, operator.mistake, reading);
   });
   return allOf(parts);
@@ -175,6 +183,15 @@ function note({ path }: Place, message: string, reading: Reading): Matcher {
   return () => false;
 }
 
+function noteInexact(operand: unknown, { path }: Place, { inexact }: Reading): void {
+  const isInexact = [operand]
+    .flat()
+    .some((each) => Number.isInteger(each) && !Number.isSafeInteger(each));
+  if (isInexact && inexact.length < MAX_MISTAKES) inexact.push({ path, message: INEXACT });
+}
+
+const INEXACT =
+  "must not be a whole number beyond ±(2⁵³ − 1): JSON numbers are exact up to there only";
 const TOO_DEEP = `is nested too deeply: at most ${MAX_DEPTH} levels, the filter itself and each $and, $or and $not`;
 const COMPARABLE = "a string, a number, true, false or null";
 const NOT_COMPARABLE = `must be ${COMPARABLE}, or an object of operators; a field inside an object is named with a dotted path`;

@@ -192,6 +192,21 @@ describe("a filter", () => {
     expect(matchesFilter({ n: { $in: [0] } }, JSON.parse('{"n":-0}'))).toBe(true);
   });
 
+  it.each<[string, string]>([
+    ['{"data.id":8202522731445525542}', "filter.data.id"],
+    ['{"data.id":{"$ne":-9007199254740993}}', "filter.data.id.$ne"],
+    ['{"data.id":{"$in":[1,9007199254740992]}}', "filter.data.id.$in"],
+    ['{"data.id":{"$not":{"$gt":1e300}}}', "filter.data.id.$not.$gt"],
+  ])("refuses a number that JSON does not give exactly, unless it is stored: %s", (json, path) => {
+    const filter = JSON.parse(json);
+    expect(checkFilter(filter)).toMatchObject([{ path }]);
+    expect(() => compileFilter(filter)).not.toThrow();
+  });
+
+  it("takes the largest numbers that are exact", () => {
+    expect(mistakes({ a: 9007199254740991, b: { $gte: -9007199254740991 }, c: 0.1 })).toEqual([]);
+  });
+
   it.each([null, true, 5, "text", [], [REPLY], {}])("evaluates over %j too", (envelope) => {
     expect(matchesFilter({ event: { $exists: true } }, envelope)).toBe(
       Array.isArray(envelope) && envelope.length > 0,

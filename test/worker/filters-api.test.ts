@@ -40,6 +40,7 @@ describe("POST /v1/filters/test", () => {
     ["an empty $in", { "data.x": { $in: [] } }],
     ["an empty $or", { $or: [] }],
     ["operands that cannot be compared", { "data.x": { $gt: [1] }, "data.y": { $eq: {} } }],
+    ["a number that was rounded", { "data.x": JSON.parse("8202522731445525542") }],
     ["a list", []],
     ["a string", "data.x"],
     ["more than 8 KB", { "data.x": "x".repeat(8_200) }],
