@@ -19,6 +19,7 @@ import { webhooks } from "./webhooks";
 
 export const app = new Hono<ApiEnv>()
   .use(safeAnswers())
+  .get("/", (c) => c.redirect("/dashboard", 303))
   .route("/", ingest)
   .get("/healthz", (c) => {
     const { problems } = configOf(c.env);

@@ -85,6 +85,15 @@ async function mistakesOf(response: Response): Promise<string[]> {
   return errors.map(({ path }) => path);
 }
 
+describe("GET /", () => {
+  it("leads to the dashboard, and nothing else is there", async () => {
+    const answer = await call("/", { redirect: "manual" });
+    expect([answer.status, answer.headers.get("location")]).toEqual([303, "/dashboard"]);
+    expect((await call("/", { method: "POST" })).status).toBe(405);
+    expect((await call("/nowhere")).status).toBe(404);
+  });
+});
+
 describe("the API", () => {
   const methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
   const paths = [
