@@ -12,7 +12,7 @@ import {
   subscriber,
 } from "../rig/worker/engine";
 import { clock, gate, it, service } from "../rig/worker/fixture";
-import { inObject, tablesOf } from "../rig/worker/objects";
+import { failStatements, inObject, tablesOf } from "../rig/worker/objects";
 import { api, bytesOf } from "../rig/worker/requests";
 
 describe("accept", () => {
@@ -108,5 +108,35 @@ describe("an event that is erased while its attempt is in flight", () => {
     const delivery = await subscriber(id).delivery(event.id);
     expect(delivery).toMatchObject({ status: "cancelled", lastError: "erased", attempts: 1 });
     expect(JSON.stringify(delivery)).not.toContain("ava@acmecorp.com");
+  });
+});
+
+describe("an object whose name is no webhook's", () => {
+  it("takes nothing, and never says that its webhook is deleted", async () => {
+    const stub = subscriber("wh_from_a_later_release");
+    const deliveries = [await newEvent()];
+    const answer = await stub.accept({ deliveries }).catch((thrown: unknown) => String(thrown));
+    expect(answer).toContain("no webhook is served by an object named wh_from_a_later_release");
+    expect(await tablesOf(stub)).toEqual([]);
+  });
+});
+
+describe("a full Subscriber", () => {
+  it("takes settings, though an outcome waits for room; and writes it when there is some", async () => {
+    const { id } = await register();
+    const event = await newEvent();
+    await accept(id, [event]);
+    await failStatements(subscriber(id), {
+      start: "UPDATE",
+      message: "database or disk is full: SQLITE_FULL",
+      times: 3,
+    });
+    await ring(subscriber(id));
+    expect(service.requests).toHaveLength(1);
+    expect((await api("POST", `/v1/webhooks/${id}/pause`)).status).toBe(200);
+    expect((await api("POST", `/v1/webhooks/${id}/resume`)).status).toBe(200);
+    await deliverAll(id, clock);
+    expect(await subscriber(id).delivery(event.id)).toMatchObject({ status: "delivered" });
+    expect(service.requests).toHaveLength(1);
   });
 });

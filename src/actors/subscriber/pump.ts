@@ -126,7 +126,7 @@ export class Pump {
   /** Brings everything answered onto disk and gives back what has not started: the store is the whole truth. */
   settle(): void {
     this.#ledger.record();
-    this.#unplan();
+    this.unplan();
   }
 
   /** Whether an attempt is in flight; of what a Lane has nobody else knows. */
@@ -268,7 +268,7 @@ export class Pump {
   }
 
   /** Gives back what was leased and has not started. */
-  #unplan(): void {
+  unplan(): void {
     this.#blocked = false;
     if (this.#planned.length === 0) return;
     this.#dropPlan(this.#planned);
@@ -289,7 +289,7 @@ export class Pump {
     const { situation } = this;
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs) || this.#isOutdated(situation, nowMs)) {
-      this.#unplan();
+      this.unplan();
       return;
     }
     const { rateLimit } = situation.terms;
@@ -298,7 +298,7 @@ export class Pump {
       if (next === undefined || !this.#hasFreeSlot(situation, isAsked(next))) return;
       if (this.#startAtMs(next, rateLimit) > nowMs) return;
       if (rateLimit !== null && this.#lanes.areUsed && nowMs > next.startAtMs + MAX_LATE_MS) {
-        this.#unplan();
+        this.unplan();
         return;
       }
       this.#planned.shift();

@@ -8,7 +8,7 @@ import { answeredTest, type Health, release, renew } from "../../domain/health";
 import type { HealthReport } from "../../domain/health-report";
 import { type EventId, randomEventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
-import { REGISTRY_NAME } from "../../domain/placement";
+import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logError, logWarning } from "../../log";
 import type { Arrival, Position } from "../../storage/delivery-tables";
@@ -110,12 +110,23 @@ export class Subscriber extends StoredObject {
     const newer = this.#newer(webhook.version);
     if (newer !== null) return newer;
     const before = this.#inForce.webhook;
-    this.#engine.pump.settle();
+    this.#settleAsFarAsMayBe();
     this.#inForce.put(webhook);
     this.#engine.ledger.adoptRate(webhook.rateLimit);
     if (before !== null) this.#followRelease(before, webhook);
     this.#wake();
     return webhook.version;
+  }
+
+  /** Outcomes that a full object cannot take wait for room; what people decide must not wait for it. */
+  #settleAsFarAsMayBe(): void {
+    const { pump } = this.#engine;
+    try {
+      pump.settle();
+    } catch (thrown) {
+      if (!isFull(thrown)) throw thrown;
+      pump.unplan();
+    }
   }
 
   /** Another URL is another service, and a resume a new start: the failures of before do not count. */
@@ -174,10 +185,15 @@ export class Subscriber extends StoredObject {
     }
   }
 
-  /** An object without settings asks for them; that there is no such webhook is not stored. */
+  /**
+   * An object without settings asks for them; that there is no such webhook is not stored.
+   *
+   * @throws when the object's name is none that a webhook has: nobody knows what is owed then.
+   */
   async #askRegistry(): Promise<void> {
+    const id = webhookOf(this.ctx.id.name);
     const registry = this.env.REGISTRY.getByName(REGISTRY_NAME);
-    const answer = answered(await registry.settingsOf(this.#id));
+    const answer = answered(await registry.settingsOf(id));
     if (this.#inForce.isKnown) return;
     if (answer === null) this.#inForce.end(0);
     else this.#inForce.put(answer);
