@@ -3,11 +3,9 @@
  * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
  * A push that failed is repeated by alarm until it arrives.
  */
-import { inTime } from "../deadline";
 import { type AlertText, disabledAlert } from "../domain/alert";
 import { fail, ok, type Result } from "../domain/failure";
 import { type EventId, newWebhookId, type WebhookId } from "../domain/ids";
-import { answered } from "../domain/newer-data";
 import { newSecret } from "../domain/signature";
 import {
   auditViews,
@@ -24,7 +22,7 @@ import {
   type WebhookChanges,
   type WebhookDraft,
 } from "../domain/webhook";
-import { errorText, logInfo, logWarning } from "../log";
+import { logInfo } from "../log";
 import {
   type AuditEntry,
   type Registration,
@@ -33,21 +31,15 @@ import {
 } from "../storage/registry-store";
 import { AlarmClock } from "./alarm-clock";
 import { Alerts, type Findings } from "./alerts";
+import { type Begun, Calls } from "./calls";
+import { Pushes } from "./pushes";
 import { StoredObject } from "./stored-object";
 
-/** A Subscriber that does not acknowledge in this time gets the change by alarm; the caller is told so. */
-const PUSH_TIMEOUT_MS = 5_000;
-const MIN_PUSH_BACKOFF_MS = 1_000;
-const MAX_PUSH_BACKOFF_MS = 60_000;
 /** The routing table and every push-alarm go over all of them. */
 const MAX_WEBHOOKS = 500;
 
 /** The longest that a queue keeps a message. */
 const ERASED_KEPT_MS = 14 * 86_400_000;
-/** How long a call with an `Idempotency-Key` gets the same answer. */
-const ANSWERS_KEPT_MS = 86_400_000;
-/** A call that runs for longer has died with its Worker. */
-const MAX_CALL_MS = 120_000;
 
 /** Who asks: a fingerprint of the API key; null for the relay itself. */
 export type Caller = { key: string | null };
@@ -55,7 +47,8 @@ export type Caller = { key: string | null };
 /** Why a change was not made, or is not acknowledged yet. */
 export type ChangeFailure = "not_found" | "not_yet_in_force";
 
-type Deed = { action: string; by: Caller };
+/** What the audit log says of a change. */
+type Audited = { action: string; by: Caller };
 
 /** A webhook after a change, with the secret where it is new: it is shown once. */
 export type Changed = { webhook: Webhook; signingSecret: string | null };
@@ -68,22 +61,28 @@ export class Registry extends StoredObject {
   readonly #store: RegistryStore;
   readonly #alerts: Alerts;
   readonly #alarm: AlarmClock;
+  readonly #pushes: Pushes;
+  readonly #calls: Calls;
   readonly #registrations = new Map<WebhookId, Registration>();
   #routes: Route[] | null = null;
-  #failedPushesInARow = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "registry");
     this.#store = new RegistryStore(this.tables);
     this.#alerts = new Alerts(() => this.env, this.tables);
+    this.#calls = new Calls(this.#store);
     this.#alarm = new AlarmClock(ctx.storage);
+    this.#pushes = new Pushes({
+      ...{ store: this.#store, alarm: this.#alarm, registrations: this.#registrations },
+      env: () => this.env,
+    });
     if (this.isNewer) return;
     for (const registration of this.#store.registrations()) {
       this.#registrations.set(registration.id, registration);
     }
     void ctx.blockConcurrencyWhile(async () => {
       await this.#alarm.load();
-      if (this.#unacknowledged().length > 0) this.#alarm.arm(Date.now() + MIN_PUSH_BACKOFF_MS);
+      this.#pushes.begin();
     });
   }
 
@@ -242,7 +241,7 @@ export class Registry extends StoredObject {
   async remove(id: string, by: Caller): Promise<Result<null, ChangeFailure>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
-    this.#alerts.forget(id);
+    this.#alerts.forget(before.id);
     const inForce = await this.#commit(before, null, { action: "webhook.deleted", by });
     return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
   }
@@ -262,7 +261,7 @@ export class Registry extends StoredObject {
     const webhook = disableWebhook(before, report, Date.now());
     if (webhook !== before) {
       this.#remember(before, webhook, { action: "webhook.disabled", by: { key: null } });
-      this.#armForPush();
+      this.#pushes.arm();
       await this.raise(disabledAlert(webhook, report.reason));
     }
     return webhook;
@@ -271,7 +270,7 @@ export class Registry extends StoredObject {
   async #change(
     id: string,
     change: (before: Webhook) => Webhook,
-    what: Deed,
+    what: Audited,
   ): Promise<Result<Changed, ChangeFailure>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
@@ -285,7 +284,7 @@ export class Registry extends StoredObject {
   async #unchanged(webhook: Webhook): Promise<Result<Changed, "not_yet_in_force">> {
     const registration = this.#registrations.get(webhook.id);
     const isLate = (registration?.acknowledgedVersion ?? 0) < webhook.version;
-    if (registration !== undefined && isLate && !(await this.#push(registration))) {
+    if (registration !== undefined && isLate && !(await this.#pushes.push(registration))) {
       return fail({ code: "not_yet_in_force" });
     }
     return ok({ webhook, signingSecret: null });
@@ -300,15 +299,8 @@ export class Registry extends StoredObject {
     webhookId: string | null;
     after: Record<string, unknown> | null;
   }): Promise<void> {
-    const { by, action, webhookId, after } = entry;
-    this.#store.addToAudit({
-      atMs: Date.now(),
-      key: by.key,
-      action,
-      webhookId,
-      before: null,
-      after,
-    });
+    const { by, ...said } = entry;
+    this.#store.addToAudit({ atMs: Date.now(), key: by.key, before: null, ...said });
   }
 
   /** Newest first. */
@@ -316,33 +308,14 @@ export class Registry extends StoredObject {
     return this.#store.audit(before, limit);
   }
 
-  /**
-   * Begins a call with an `Idempotency-Key`.
-   *
-   * @param call a hash of its method, path and body.
-   * @returns `begun`: go on, then `endCall`; or the answer it was given before; or why it may not go on.
-   */
-  beginCall(
-    caller: string,
-    key: string,
-    call: string,
-  ): { state: "begun" | "running" | "reused" | "answered"; answer: StoredAnswer | null } {
-    const nowMs = Date.now();
-    this.#store.deleteAnswersBefore(nowMs - ANSWERS_KEPT_MS);
-    const stored = this.#store.answer(caller, key);
-    const died = stored?.answer === null && stored.atMs < nowMs - MAX_CALL_MS;
-    if (stored === null || (died && stored.call === call)) {
-      this.#store.saveAnswer(caller, key, { call, atMs: nowMs, answer: null });
-      return { state: "begun", answer: null };
-    }
-    if (stored.call !== call) return { state: "reused", answer: null };
-    return { state: stored.answer === null ? "running" : "answered", answer: stored.answer };
+  /** Begins a call with an `Idempotency-Key`. */
+  beginCall(caller: string, key: string, call: string): Begun {
+    return this.#calls.begin({ caller, key, call });
   }
 
   /** @param answer null when it is not to be kept: the call may be made again. */
   endCall(caller: string, key: string, call: string, answer: StoredAnswer | null): void {
-    if (answer === null) this.#store.deleteAnswer(caller, key);
-    else this.#store.saveAnswer(caller, key, { call, atMs: Date.now(), answer });
+    this.#calls.end({ caller, key, call }, answer);
   }
 
   // --- alerts -----------------------------------------------------------------------------------------------
@@ -371,7 +344,7 @@ export class Registry extends StoredObject {
 
   /** Repeats what failed: pushes without an alarm, and alerts. Called by the sweep. */
   async check(): Promise<void> {
-    if (this.#unacknowledged().length > 0) this.#armForPush();
+    this.#pushes.armIfWaiting();
     this.ctx.waitUntil(this.#alerts.send());
   }
 
@@ -379,21 +352,18 @@ export class Registry extends StoredObject {
 
   override async alarm(): Promise<void> {
     this.#alarm.rang();
-    const waiting = this.#unacknowledged();
-    const pushed = await Promise.all(waiting.map((registration) => this.#push(registration)));
-    this.#failedPushesInARow = pushed.every(Boolean) ? 0 : this.#failedPushesInARow + 1;
-    if (this.#unacknowledged().length > 0) this.#armForPush();
+    await this.#pushes.repeat();
   }
 
   /** Stores a version with an alarm that would repeat its push, then pushes it. */
-  async #commit(before: Webhook | null, after: Webhook | null, what: Deed): Promise<boolean> {
+  async #commit(before: Webhook | null, after: Webhook | null, what: Audited): Promise<boolean> {
     const registration = this.#remember(before, after, what);
-    this.#armForPush();
-    return this.#push(registration);
+    this.#pushes.arm();
+    return this.#pushes.push(registration);
   }
 
   /** At least one of `before` and `after` is a webhook. */
-  #remember(before: Webhook | null, after: Webhook | null, { action, by }: Deed): Registration {
+  #remember(before: Webhook | null, after: Webhook | null, { action, by }: Audited): Registration {
     const id = (after ?? before)?.id as WebhookId;
     const version = after?.version ?? (before?.version ?? 0) + 1;
     const acknowledgedVersion = this.#registrations.get(id)?.acknowledgedVersion ?? 0;
@@ -405,46 +375,6 @@ export class Registry extends StoredObject {
     this.#routes = null;
     logInfo(action, { webhookId: id, changed: Object.keys(views.after ?? {}) });
     return registration;
-  }
-
-  #armForPush(): void {
-    const backoffMs = Math.min(
-      PUSH_TIMEOUT_MS + MIN_PUSH_BACKOFF_MS * 2 ** this.#failedPushesInARow,
-      MAX_PUSH_BACKOFF_MS,
-    );
-    this.#alarm.arm(Date.now() + backoffMs);
-  }
-
-  /** Whether the Subscriber has acknowledged this version. */
-  async #push({ id, version, webhook }: Registration): Promise<boolean> {
-    try {
-      const subscriber = this.env.SUBSCRIBER.getByName(id);
-      const push = webhook === null ? subscriber.remove(version) : subscriber.configure(webhook);
-      answered(await inTime(push, PUSH_TIMEOUT_MS));
-    } catch (thrown) {
-      logWarning("settings.not_pushed", { webhookId: id, version, error: errorText(thrown) });
-      return false;
-    }
-    this.#acknowledged(id, version);
-    return true;
-  }
-
-  #acknowledged(id: WebhookId, version: number): void {
-    const registration = this.#registrations.get(id);
-    if (registration === undefined) return;
-    registration.acknowledgedVersion = Math.max(registration.acknowledgedVersion, version);
-    if (registration.webhook === null && registration.acknowledgedVersion >= registration.version) {
-      this.#registrations.delete(id);
-      this.#store.forget(id);
-    } else {
-      this.#store.acknowledge(id, version);
-    }
-  }
-
-  #unacknowledged(): Registration[] {
-    return [...this.#registrations.values()].filter(
-      ({ version, acknowledgedVersion }) => acknowledgedVersion < version,
-    );
   }
 
   #webhooks(): Webhook[] {

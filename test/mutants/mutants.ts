@@ -118,7 +118,10 @@ const PROMISED: readonly Mutant[] = [
     name: "answering a change of settings before the Subscriber has it",
     file: "src/actors/registry.ts",
     edits: [
-      ["return this.#push(registration);", "void this.#push(registration);\n    return true;"],
+      [
+        "return this.#pushes.push(registration);",
+        "void this.#pushes.push(registration);\n    return true;",
+      ],
     ],
     suite: simulation,
   },

@@ -172,8 +172,8 @@ describe("an alert", () => {
     expect(asked?.headers.get("authorization")).toBe(`Basic ${btoa("me:p@ss")}`);
   });
 
-  it("about a webhook goes with it", async () => {
-    const { id } = await register();
+  it("about a webhook goes with it, also when it is deleted by its name", async () => {
+    const { id } = await register({ name: "crm" });
     service.answer = answering(500);
     await registry().raise({
       cause: `full Subscriber ${id}`,
@@ -181,7 +181,7 @@ describe("an alert", () => {
     });
     expect(await alerts()).toHaveLength(1);
     service.answer = answering(200);
-    expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
+    expect((await api("DELETE", "/v1/webhooks/crm")).status).toBe(204);
     clock.advance(HOUR);
     await sweepQuietly();
     expect(await alerts()).toHaveLength(1);
