@@ -1,7 +1,8 @@
 /** Reads bodies without holding more of them in memory than is allowed. */
-import type { Context } from "hono";
+import type { Context, Env as HonoEnv } from "hono";
 import { createMiddleware } from "hono/factory";
 import { isSafe } from "./access";
+import { inTime } from "./deadline";
 import { type FailureOf, fail, ok, type Result } from "./domain/failure";
 
 /** More than any form or call of the API needs. */
@@ -9,14 +10,24 @@ const MAX_REQUEST_BYTES = 256 * 1024;
 
 type BodyFailure = FailureOf<"payload_too_large" | "incomplete_body">;
 
-/** Refuses bodies that are too large before they are in memory, and those that end half-way. */
-export function capBody(
+/**
+ * Refuses bodies that are too large before they are in memory, and those that end half-way.
+ *
+ * @param patienceMs for how long a body is waited for, in milliseconds; null for as long as it takes.
+ */
+export function capBody<E extends HonoEnv>(
   refuse: (c: Context, failure: BodyFailure) => Response | Promise<Response>,
+  patienceMs: (c: Context<E>) => Promise<number | null> = async () => null,
 ) {
-  return createMiddleware(async (c, next) => {
+  return createMiddleware<E>(async (c, next) => {
     // A GET has none, and may be sent with `Content-Length: 0`.
     if (isSafe(c.req.method) || c.req.raw.body === null) return next();
-    const body = await readCapped(c.req.raw, MAX_REQUEST_BYTES);
+    const timeoutMs = await patienceMs(c);
+    const reading = readCapped(c.req.raw, MAX_REQUEST_BYTES);
+    const body =
+      timeoutMs === null
+        ? await reading
+        : await inTime(reading, timeoutMs).catch(() => fail({ code: "incomplete_body" }));
     if (!body.ok) return refuse(c, body.failure);
     c.req.raw = new Request(c.req.raw, { body: body.value });
     return next();

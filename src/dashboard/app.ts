@@ -1,6 +1,6 @@
 /**
  * The dashboard: pages over the same operations as the API. What comes in passes, in this order: security headers,
- * same origin, sign-in, session. Every change is a POST that answers with a redirect
+ * same origin, whether there is a session, the body, sign-in, session. Every change is a POST that answers with a redirect
  * to the page that shows it, but for the one that shows a secret once.
  */
 import { Hono } from "hono";
@@ -12,7 +12,7 @@ import { deliveryPages } from "./deliveries/deliveries";
 import { deadLetterPages } from "./events/dead-letters";
 import { eventPages } from "./events/events";
 import { overview } from "./overview/overview";
-import { requireSession, signIn } from "./sign-in";
+import { patienceWith, requireSession, signIn } from "./sign-in";
 import { showFailure } from "./ui/page";
 import { sameOrigin, securityHeaders } from "./ui/same-origin";
 import type { PageEnv } from "./ui/session";
@@ -21,7 +21,7 @@ import { webhookPages } from "./webhooks/webhooks";
 
 export const app = new Hono<PageEnv>()
   .basePath("/dashboard")
-  .use(securityHeaders(), sameOrigin(), capBody(showFailure))
+  .use(securityHeaders(), sameOrigin(), capBody<PageEnv>(showFailure, patienceWith))
   .route("/", signIn)
   .use(requireSession())
   .route("/", overview)

@@ -17,6 +17,9 @@ import {
 } from "./ui/session";
 import { zoneOf } from "./ui/time";
 
+/** A form that outlived its session comes at once, and nobody else without one may hold a request. */
+const STRANGERS_BODY_MS = 2_000;
+
 const HOME = "/dashboard";
 /** Not the name of a field of any form. */
 const KEY_FIELD = "signInKey";
@@ -49,6 +52,11 @@ export const signIn = new Hono<PageEnv>()
       </p>,
     );
   });
+
+/** For how long a body is waited for: as long as it takes from whoever has a session. */
+export async function patienceWith(c: PageContext): Promise<number | null> {
+  return (await sessionOf(c)) === null ? STRANGERS_BODY_MS : null;
+}
 
 /** Lets in who has a session; whoever may only read gets pages and changes nothing. */
 export function requireSession() {

@@ -170,6 +170,19 @@ describe("a form that is sent when the session has ended", () => {
   });
 });
 
+describe("a form whose body never comes", () => {
+  it.each(["/dashboard/webhooks", "/dashboard/sign-in"])(
+    "is answered all the same without a session: %s",
+    async (path) => {
+      const body = new ReadableStream({ pull: () => new Promise<void>(() => {}) });
+      const headers = { origin: ORIGIN, "content-type": FORM };
+      const answer = await callWith({}, path, { method: "POST", headers, body });
+      expect(answer.status).toBe(400);
+      expect(await answer.text()).toContain("Incomplete body");
+    },
+  );
+});
+
 describe("what a page says of what was done", () => {
   it("comes from what was done, once, and from no address", async () => {
     const cookie = cookieOf(await signIn(API_KEY));
