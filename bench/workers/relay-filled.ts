@@ -7,7 +7,7 @@ import type { EventId } from "../../src/domain/ids";
 import relay from "../../src/index";
 
 // biome-ignore lint/performance/noBarrelFile: a Worker exports its objects.
-export { DeadLetters, Journal, Registry, Subscriber } from "../../src/index";
+export { DeadLetters, Journal, Lane, Registry, Subscriber } from "../../src/index";
 
 const CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const ID_DIGITS = 26;

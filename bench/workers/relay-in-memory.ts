@@ -2,7 +2,7 @@ import relay from "../../src/index";
 import { inMemory } from "./in-memory";
 
 // biome-ignore lint/performance/noBarrelFile: a Worker exports its objects.
-export { DeadLetters, Journal, Registry, Subscriber } from "../../src/index";
+export { DeadLetters, Journal, Lane, Registry, Subscriber } from "../../src/index";
 
 let standIns: Env | null = null;
 

@@ -2,7 +2,7 @@
 import relay from "../../src/index";
 
 // biome-ignore lint/performance/noBarrelFile: a Worker exports its objects.
-export { DeadLetters, Journal, Registry, Subscriber } from "../../src/index";
+export { DeadLetters, Journal, Lane, Registry, Subscriber } from "../../src/index";
 
 // biome-ignore lint/style/noDefaultExport: the entry of a Worker.
 export default {

@@ -2,7 +2,7 @@
 import relay from "../../src/index";
 
 // biome-ignore lint/performance/noBarrelFile: a Worker exports its objects.
-export { DeadLetters, Journal, Registry, Subscriber } from "../../src/index";
+export { DeadLetters, Journal, Lane, Registry, Subscriber } from "../../src/index";
 
 type Given = { id: string; event: string | null; reason: string; webhookIds: string[] | null };
 
