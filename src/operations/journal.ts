@@ -11,6 +11,8 @@ import { journalOf } from "./objects";
 const DEFAULT_DAYS = 31;
 /** A Worker has six connections. */
 const DAYS_AT_A_TIME = 6;
+/** Tomorrow, because clocks differ, and today. */
+const LATEST_DAYS = 2;
 const MAX_BODIES_BYTES = 4 * 1024 * 1024;
 /** A relay that got nothing lately has many empty days: looking into each would cost a call. */
 const LATEST_WITHIN_MS = 7 * DAY_MS;
@@ -48,17 +50,38 @@ export async function listEvents(
 ): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
   const events: JournalEvent[] = [];
   const days = journalDays(env, filter).filter((day) => cursor === null || day <= cursor.day);
-  for (const day of days) {
-    const before = cursor !== null && cursor.day === day ? cursor.position : null;
-    const page = await journalOf(env, day).list({
-      ...filter,
-      limit: limit - events.length,
-      ...(before === null ? {} : { before }),
-    });
-    events.push(...page.events);
-    if (page.next !== null) return { events, next: { day, position: page.next } };
+  for (const group of sideBySide(days)) {
+    const room = limit - events.length;
+    const list = (day: string) => {
+      const before = cursor !== null && cursor.day === day ? cursor.position : null;
+      return journalOf(env, day).list({ ...filter, limit: room, ...(before && { before }) });
+    };
+    const pages = await Promise.all(group.map(list));
+    for (const [index, page] of pages.entries()) {
+      const day = group[index] ?? "";
+      const taken = page.events.slice(0, limit - events.length);
+      events.push(...taken);
+      const position = taken.length < page.events.length ? taken.at(-1)?.position : page.next;
+      if (position) return { events, next: { day, position } };
+      // What this day has is whole, and the page too.
+      if (events.length === limit) return { events, next: nextDay(days, day) };
+    }
   }
   return { events, next: null };
+}
+
+/** Newest first, and few of them: where something came lately, no older day has to be asked. */
+function sideBySide(days: readonly string[]): string[][] {
+  const groups = [days.slice(0, LATEST_DAYS)];
+  for (let index = LATEST_DAYS; index < days.length; index += DAYS_AT_A_TIME) {
+    groups.push(days.slice(index, index + DAYS_AT_A_TIME));
+  }
+  return groups;
+}
+
+function nextDay(days: readonly string[], after: string): EventCursor | null {
+  const day = days[days.indexOf(after) + 1];
+  return day === undefined ? null : { day, position: null };
 }
 
 /** An event as the journal has it, with what it says. */
@@ -116,9 +139,8 @@ export async function lastEventAtMs(env: Env): Promise<number | null> {
 }
 
 async function overDays<T>(env: Env, look: (day: string) => Promise<T | null>): Promise<T | null> {
-  const days = journalDays(env);
-  for (let index = 0; index < days.length; index += DAYS_AT_A_TIME) {
-    const found = await Promise.all(days.slice(index, index + DAYS_AT_A_TIME).map(look));
+  for (const group of sideBySide(journalDays(env))) {
+    const found = await Promise.all(group.map(look));
     const first = found.find((each) => each !== null);
     if (first !== undefined) return first;
   }

@@ -10,7 +10,14 @@ import {
 } from "../rig/worker/engine";
 import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
-import { api, bytesOf, DOCUMENTED_REPLY, type Problem } from "../rig/worker/requests";
+import {
+  API_KEY,
+  api,
+  bytesOf,
+  callWith,
+  DOCUMENTED_REPLY,
+  type Problem,
+} from "../rig/worker/requests";
 
 type ShownEvent = {
   id: string;
@@ -107,6 +114,27 @@ describe("the list of events", () => {
     for (const limit of ["1", "3", "7", "14", "250"])
       expect(await listed({ limit })).toEqual(newestFirst);
     expect(await page("/v1/events", { limit: "23" })).toMatchObject({ data: { length: 23 } });
+  });
+
+  it("asks several days side by side, each once, and no more than a Worker has connections", async () => {
+    const asked: string[] = [];
+    let open = 0;
+    let most = 0;
+    const list = async (day: string) => {
+      asked.push(day);
+      most = Math.max(most, ++open);
+      await scheduler.wait(1);
+      open -= 1;
+      return { events: [], next: null };
+    };
+    const JOURNAL = { getByName: (day: string) => ({ list: () => list(day) }) };
+    const headers = { authorization: `Bearer ${API_KEY}` };
+    const answer = await callWith({ JOURNAL, RETENTION: "100d" }, "/v1/events", { headers });
+    expect(await answer.json()).toEqual({ data: [], next: null });
+    expect(new Set(asked).size).toBe(asked.length);
+    expect(asked.length).toBeGreaterThanOrEqual(100);
+    expect(asked).toEqual(asked.toSorted().reverse());
+    expect(most).toBe(6);
   });
 
   it("narrows by event, lead and campaign", async () => {
