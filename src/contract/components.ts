@@ -56,6 +56,8 @@ function simplify(schema: JsonSchema): void {
     Object.assign(schema, { ...only, ...schema, type: [only.type, "null"] });
   }
   delete schema.id;
+  // Go's client would have 32 bits otherwise, and could not read every number of JSON.
+  if ([schema.type].flat()[0] === "number") schema.format = "double";
   if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
   if (FORMATS_ENOUGH.has(String(schema.format))) delete schema.pattern;

@@ -68,6 +68,7 @@ function validator(schema: Json): ValidateFunction {
   if (validate === undefined) {
     const ajv = new Ajv({ strict: true, strictTypes: false, allErrors: true });
     ajv.addVocabulary(["example", "components"]);
+    ajv.addFormat("double", true);
     ajv.addFormat("date-time", (text) => !Number.isNaN(Date.parse(text)));
     ajv.addFormat("uuid", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
     const components = { schemas: closed(document.components.schemas) };
