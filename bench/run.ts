@@ -21,6 +21,7 @@ import { fanOut } from "./fan-out.ts";
 import type { Benchmark, Figure } from "./figure.ts";
 import { ingest, ingestCode } from "./ingest.ts";
 import { isolation } from "./isolation.ts";
+import { lanes } from "./lanes.ts";
 import { latency } from "./latency.ts";
 import { page } from "./page.ts";
 import { writeResults } from "./results.ts";
@@ -31,6 +32,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   ingest,
   ingestCode,
   deliver,
+  lanes,
   fanOut,
   latency,
   isolation,

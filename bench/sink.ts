@@ -20,14 +20,17 @@ export type Sink = {
   close(): Promise<void>;
 };
 
-export async function startSink(): Promise<Sink> {
+/** @param delayMs how long it takes to answer. */
+export async function startSink(delayMs = 0): Promise<Sink> {
   const server = createServer((incoming, response) => {
     const atMs = performance.now();
     const id = String(incoming.headers["webhook-id"]);
     sink.requests += 1;
     if (!sink.arrivals.has(id)) sink.arrivals.set(id, atMs);
     incoming.resume();
-    response.writeHead(200, { "content-length": 0 }).end();
+    const answer = () => response.writeHead(200, { "content-length": 0 }).end();
+    if (delayMs === 0) answer();
+    else setTimeout(answer, delayMs);
     sink.onArrival?.(id);
   });
   server.keepAliveTimeout = 0;

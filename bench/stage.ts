@@ -14,6 +14,7 @@ const WORKERS = {
   relayIngest: { entry: "relay-ingest.ts" },
   relayInMemory: { entry: "relay-in-memory.ts" },
   relayFilled: { entry: "relay-filled.ts" },
+  relayCounted: { entry: "relay-counted.ts" },
   reference: { config: "reference.toml" },
   referenceInMemory: { config: "reference.toml", entry: "reference-in-memory.ts" },
   bare: { config: "bare.toml" },
@@ -59,8 +60,9 @@ export class Stage implements AsyncDisposable {
     return { api: relay, url: relay.url, processId: relay.processId };
   }
 
-  async sink(): Promise<Sink> {
-    const sink = await startSink();
+  /** @param delayMs how long it takes to answer. */
+  async sink(delayMs = 0): Promise<Sink> {
+    const sink = await startSink(delayMs);
     this.#closing.defer(sink.close);
     return sink;
   }

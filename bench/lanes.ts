@@ -1,0 +1,233 @@
+/**
+ * What `concurrency` brings at a service that takes a while: deliveries a second against what so many at once allow,
+ * the rows that each of them writes, and what a webhook at six has to bear beside one at three hundred.
+ */
+import { cpus } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { exampleEvent } from "../scripts/leadterra.ts";
+import type { Api } from "../test/rig/api.ts";
+import {
+  atLeast,
+  atMost,
+  type Bar,
+  type Benchmark,
+  type Figure,
+  figureOf,
+  percentile,
+  ratios,
+  rounded,
+  summary,
+} from "./figure.ts";
+import type { Sink } from "./sink.ts";
+import { fill, type Running, resume, Stage, settled } from "./stage.ts";
+
+const ANSWER_MS = 100;
+/** As long as a run would take if everything possible were reached. */
+const RUN_SECONDS = 4;
+const RUNS = 3;
+const MOST_AT_ONCE = 300;
+const LONGEST_RUN_MS = 6_000;
+const LOOK_EVERY_MS = 10;
+/** After a run: what was in flight has been answered. */
+const PAUSE_MS = 5 * ANSWER_MS;
+/** What has not come to the webhook at six so long after the last was sent never will. */
+const ARRIVE_WITHIN_MS = 30_000;
+
+type Case = { concurrency: number; bar: Bar };
+const CASES: readonly Case[] = [
+  { concurrency: 6, bar: atLeast(0.95) },
+  { concurrency: 24, bar: atLeast(0.9) },
+  { concurrency: 96, bar: atLeast(0.85) },
+];
+const PER_SECOND: Bar = { text: ">= 1200/s", isMet: (value) => value >= 1_200 };
+/** From here on it is the machine that does not allow more. */
+const MACHINE_IS_FULL = 0.9;
+
+/** What the webhook at six wants; the other one gets what is put into it. */
+const MEASURED = "message.sent";
+const UNASKED = "campaign.started";
+const NEIGHBOUR_CONCURRENCY = 6;
+const NEIGHBOUR_SECONDS = 4;
+const NEIGHBOUR_RATE = 15;
+/** More than the other one delivers meanwhile. */
+const BACKLOG = 15_000;
+
+export const lanes: Benchmark = {
+  name: "lanes",
+  async run({ progress }) {
+    await using stage = new Stage();
+    const relay = await stage.start("relayFilled");
+    const sink = await stage.sink(ANSWER_MS);
+    const figures: Figure[] = [];
+    for (const { concurrency, bar } of CASES) {
+      const { perSecond } = await reached({ relay, sink, concurrency, progress });
+      const possible = (concurrency * 1_000) / ANSWER_MS;
+      const measured = `deliveries/s at ${concurrency} at once to a service that takes ${ANSWER_MS} ms ÷ possible`;
+      const shares = perSecond.map((value) => value / possible);
+      const details = { perSecond: summary(perSecond) };
+      figures.push(figureOf({ name: `lanes-${concurrency}`, measured, bar }, shares, details));
+    }
+    figures.push(await most({ relay, sink, concurrency: MOST_AT_ONCE, progress }));
+    figures.push(await rowsOf(stage, sink));
+    figures.push(await neighbour(relay, stage, progress));
+    return figures;
+  },
+};
+
+type Reaching = {
+  relay: Running;
+  sink: Sink;
+  concurrency: number;
+  progress: (text: string) => void;
+};
+
+async function reached({ relay, sink, concurrency, progress }: Reaching) {
+  const perSecond: number[] = [];
+  const busy: number[] = [];
+  const count = (concurrency * RUN_SECONDS * 1_000) / ANSWER_MS;
+  for (let run = 0; run < RUNS; run++) {
+    const webhookId = await held(relay.api, sink.url, { concurrency, count });
+    const before = cpuTimes();
+    const emptied = await emptyOut(relay.api, { webhookId, sink, count });
+    perSecond.push(emptied.perSecond);
+    busy.push(busyShare(before, cpuTimes()));
+    progress(`lanes: ${concurrency} at once, ${perSecond.at(-1)?.toFixed(0)}/s`);
+  }
+  return { perSecond, busy };
+}
+
+async function most(reaching: Reaching): Promise<Figure> {
+  const { perSecond, busy } = await reached(reaching);
+  const machineBusy = summary(busy);
+  return figureOf(
+    { name: "lanes-300", measured: `deliveries/s at ${MOST_AT_ONCE} at once`, bar: PER_SECOND },
+    perSecond,
+    { machineBusy, machineIsFull: machineBusy.median >= MACHINE_IS_FULL },
+  );
+}
+
+/** A webhook that is paused, with so many deliveries waiting. @returns its id. */
+async function held(
+  api: Api,
+  url: string,
+  { concurrency, count }: { concurrency: number; count: number },
+): Promise<string> {
+  const { id } = await api.register({ url, concurrency, events: [UNASKED], status: "paused" });
+  await fill(api, id, count);
+  return id;
+}
+
+/**
+ * Releases a webhook, until all went out or the time is over, and holds it again.
+ *
+ * @returns deliveries a second, from the first arrival to the last answer, and how many there were.
+ */
+async function emptyOut(
+  api: Api,
+  { webhookId, sink, count }: { webhookId: string; sink: Sink; count: number },
+): Promise<{ perSecond: number; arrived: number }> {
+  sink.clear();
+  await resume(api, webhookId);
+  const endsAtMs = performance.now() + LONGEST_RUN_MS;
+  while (sink.arrivals.size < count && performance.now() < endsAtMs) await sleep(LOOK_EVERY_MS);
+  const times = [...sink.arrivals.values()];
+  const tookMs = Math.max(...times) - Math.min(...times) + ANSWER_MS;
+  if (times.length === count) await settled(api, webhookId, count);
+  await api.call(`/webhooks/${webhookId}/pause`, {});
+  await sleep(PAUSE_MS);
+  const { requests, arrivals } = sink;
+  if (requests !== arrivals.size) throw new Error(`${requests} requests for ${arrivals.size}`);
+  return { perSecond: (times.length * 1_000) / tookMs, arrived: arrivals.size };
+}
+
+/** Rows that Subscriber and Lanes write for a delivery. */
+async function rowsOf(stage: Stage, sink: Sink): Promise<Figure> {
+  const { api } = await stage.start("relayCounted");
+  const concurrency = 96;
+  const count = (concurrency * RUN_SECONDS * 1_000) / ANSWER_MS;
+  const webhookId = await held(api, sink.url, { concurrency, count });
+  const accepting = (await written(api)) / count;
+  const { arrived } = await emptyOut(api, { webhookId, sink, count });
+  const delivering = (await written(api)) / arrived;
+  const measured = `rows a delivery at ${concurrency} at once, from accept to delivered`;
+  const details = {
+    accepting: rounded(accepting),
+    delivering: rounded(delivering),
+  };
+  return figureOf(
+    { name: "lanes-rows", measured, bar: atMost(2.1) },
+    [accepting + delivering],
+    details,
+  );
+}
+
+async function written(api: Api): Promise<number> {
+  const response = await fetch(`${api.url}/bench/rows`, { method: "POST" });
+  return ((await response.json()) as { written: number }).written;
+}
+
+/** From ingest to the service of a webhook at six, in windows with and without one at three hundred that is busy. */
+async function neighbour(
+  { api }: Running,
+  stage: Stage,
+  progress: (text: string) => void,
+): Promise<Figure> {
+  const [own, others] = [await stage.sink(ANSWER_MS), await stage.sink(ANSWER_MS)];
+  await api.register({ url: own.url, events: [MEASURED], concurrency: NEIGHBOUR_CONCURRENCY });
+  await p95(api, own);
+  const [alone, beside]: [number[], number[]] = [[], []];
+  for (let pair = 0; pair < RUNS; pair++) {
+    const busyId = await held(api, others.url, { concurrency: MOST_AT_ONCE, count: BACKLOG });
+    alone.push(await p95(api, own));
+    await resume(api, busyId);
+    beside.push(await p95(api, own));
+    await api.call(`/webhooks/${busyId}/pause`, {});
+    progress(
+      `lanes: p95 ${alone.at(-1)?.toFixed(0)} ms alone, ${beside.at(-1)?.toFixed(0)} beside`,
+    );
+  }
+  const measured = `p95 of a webhook at ${NEIGHBOUR_CONCURRENCY} beside one at ${MOST_AT_ONCE} ÷ alone`;
+  const details = {
+    aloneMs: summary(alone),
+    besideMs: summary(beside),
+    delivered: others.requests,
+  };
+  const figure = { name: "lanes-neighbour", measured, bar: atMost(1.2) };
+  return figureOf(figure, ratios(beside, alone), details);
+}
+
+/** Sends events evenly to the relay. @returns the p95 until they arrive, in milliseconds. */
+async function p95(api: Api, sink: Sink): Promise<number> {
+  sink.clear();
+  const count = NEIGHBOUR_RATE * NEIGHBOUR_SECONDS;
+  const posts = Array.from({ length: count }, async (_, index) => {
+    await sleep((index * 1_000) / NEIGHBOUR_RATE);
+    const sentAtMs = performance.now();
+    const id = await api.accept(Buffer.from(JSON.stringify(exampleEvent(MEASURED))));
+    return { id, sentAtMs };
+  });
+  const sent = await Promise.all(posts);
+  await sink.arrived(count, ARRIVE_WITHIN_MS);
+  const latencies = sent.map(
+    ({ id, sentAtMs }) => (sink.arrivals.get(id) ?? Number.NaN) - sentAtMs,
+  );
+  return percentile(latencies, 0.95);
+}
+
+/** Of all cores since the machine started, in milliseconds. */
+function cpuTimes(): { idle: number; all: number } {
+  const times = cpus().map((core) => core.times);
+  const idle = times.reduce((sum, core) => sum + core.idle, 0);
+  const all = times.reduce(
+    (sum, { user, nice, sys, irq, idle: rest }) => sum + user + nice + sys + irq + rest,
+    0,
+  );
+  return { idle, all };
+}
+
+function busyShare(
+  before: ReturnType<typeof cpuTimes>,
+  after: ReturnType<typeof cpuTimes>,
+): number {
+  return 1 - (after.idle - before.idle) / (after.all - before.all);
+}
