@@ -155,7 +155,7 @@ export class Look {
     if (!this.#has("webhooks")) return [];
     return this.#query<{ id: string; version: number; acknowledged: number; data: string | null }>(
       "SELECT id, version, acknowledged, data FROM webhooks ORDER BY id",
-    ).map(({ data, ...row }) => ({ ...row, webhook: data === null ? null : JSON.parse(data) }));
+    ).map(({ data, ...row }) => ({ ...row, webhook: data === null ? null : parsed(data) }));
   }
 
   /** The events of a Journal. */
@@ -193,13 +193,16 @@ function readRow(row: StoredRow, period: number): Row {
 const liveLooks = new WeakMap<ObjectStorage, Look>();
 const diskLooks = new WeakMap<ObjectStorage, Look>();
 
+/** What a webhook is that 0.1.0 wrote. */
+const SINCE_0_1_0 = { concurrency: 6, timeout: null, giveUpOn: [] };
+
 /** The last settings that were read: they are read again with each write of anything. */
 const lastParsed = { text: "", webhook: null as Webhook | null };
 
 function parsed(text: string): Webhook {
   if (lastParsed.text !== text || lastParsed.webhook === null) {
     lastParsed.text = text;
-    lastParsed.webhook = JSON.parse(text) as Webhook;
+    lastParsed.webhook = { ...SINCE_0_1_0, ...JSON.parse(text) } as Webhook;
   }
   return lastParsed.webhook;
 }

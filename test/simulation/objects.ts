@@ -7,6 +7,9 @@ import { ObjectStorage } from "./storage";
 
 export type ObjectClass = new (ctx: DurableObjectState, env: Env) => object;
 
+/** What an object is made of, and whether an earlier release wrote it. */
+export type Code = { className: string; Class: ObjectClass; isReleased: boolean };
+
 /** What of the world an object needs; chance and faults are decided there. */
 export type ObjectHost = {
   scheduler: Scheduler;
@@ -53,16 +56,18 @@ export class SimulatedObject {
   lives = 0;
   crashes = 0;
   readonly #host: ObjectHost;
-  readonly #Class: ObjectClass;
+  #code: Code;
+  /** The life that was last here was one of a release: its alarm stands until the next. */
+  wasReleased = false;
   #alarmTask: Task | null = null;
   #alarmTaskIsForMs: number | null = null;
   #handler: Instance | null = null;
   #alarmFailures = 0;
 
-  constructor(host: ObjectHost, Class: ObjectClass, name: string) {
+  constructor(host: ObjectHost, code: Code, name: string) {
     this.#host = host;
-    this.#Class = Class;
-    this.className = Class.name;
+    this.#code = code;
+    this.className = code.className;
     this.name = name;
     this.storage = new ObjectStorage({
       scheduler: host.scheduler,
@@ -70,6 +75,10 @@ export class SimulatedObject {
       refuses: (sql) => host.refusesWrite(this, sql),
       committed: () => this.#arm(),
     });
+  }
+
+  get isReleased(): boolean {
+    return this.#code.isReleased;
   }
 
   get isInAlarm(): boolean {
@@ -109,9 +118,10 @@ export class SimulatedObject {
     const instance = new Instance(`${this.className} ${this.name}#${this.lives}`, this);
     this.#host.scheduler.current = instance;
     this.#host.scheduler.note("starts");
+    this.wasReleased = this.isReleased;
     const isEmpty = this.storage.tablesMade === 0;
     const ctx = this.#context(instance);
-    instance.actor = new this.#Class(ctx, this.#host.env) as Record<string, unknown>;
+    instance.actor = new this.#code.Class(ctx, this.#host.env) as Record<string, unknown>;
     if (isEmpty) this.#host.ran("constructor", this.storage.tablesMade);
     return instance;
   }
@@ -128,6 +138,12 @@ export class SimulatedObject {
     for (const call of instance.calls) call.fail("the Durable Object was reset");
     this.#alarmTaskIsForMs = null;
     this.#arm();
+  }
+
+  /** A deploy ends the instance; the next one is made of other code, on what is stored. */
+  deploy(code: Code): void {
+    this.crash();
+    this.#code = code;
   }
 
   /** Calls a method for `caller`; what goes in and out is copied as RPC does it. */
@@ -179,7 +195,10 @@ export class SimulatedObject {
     };
     const work = async () => {
       const target = instance.actor[method];
-      if (typeof target !== "function") throw new TypeError(`no method ${method}`);
+      if (typeof target !== "function") {
+        this.#host.scheduler.note(`has no ${method}`);
+        throw new TypeError(`The RPC receiver does not implement the method "${method}".`);
+      }
       return structuredClone(await target.apply(instance.actor, args));
     };
     const isEmpty = this.storage.tablesMade === 0;

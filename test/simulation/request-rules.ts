@@ -75,7 +75,8 @@ export class RequestRules implements Witness {
     this.#evidence.require(lease !== undefined, "lease", `${name} is not leased`);
     this.#checkBody(attempt);
     this.#checkDelivery(book, attempt, row);
-    this.#checkConcurrency(book, attempt, used?.concurrency ?? 6);
+    const { isReleased } = book.object;
+    this.#checkConcurrency(book, attempt, (isReleased ? null : used?.concurrency) ?? MAX_IN_FLIGHT);
     if (lease?.trigger !== "manual") this.#checkSchedule(book, attempt, row);
     this.#checkRate(book, attempt);
     if (isOfLane(attempt)) {
@@ -142,6 +143,8 @@ export class RequestRules implements Witness {
 
   /** The seventh would wait inside the platform, with its clock running. */
   #checkConnections(book: Book, { instance }: Request): void {
+    // A test of 0.1.0 went beside them.
+    if (instance.object.isReleased) return;
     const open = [...book.inFlight].filter(
       ({ request, ending }) => request.instance === instance && ending === null,
     );
@@ -376,7 +379,8 @@ export class RequestRules implements Witness {
     // Another URL is another service: what the old one says counts for its delivery only.
     if (settings === null || !("urlVersion" in settings)) return;
     if (settings.urlVersion !== attempt.urlVersion) return;
-    if (ending.status !== null && settings.giveUpOn.includes(ending.status)) return;
+    const givesUp = ending.status !== null && settings.giveUpOn.includes(ending.status);
+    if (givesUp && !book.object.isReleased) return;
     const endedAtMs = attempt.endedAtMs ?? this.#evidence.nowMs;
     book.reckoning = reckoned(book.reckoning, attempt, ending, endedAtMs);
   }

@@ -3,22 +3,17 @@
  * without, until everything is at rest. The judge looks after every step.
  */
 import { createHash } from "node:crypto";
-import { DeadLetters } from "../../src/actors/dead-letters";
-import { Journal } from "../../src/actors/journal";
-import { Lane } from "../../src/actors/lane";
-import { Registry } from "../../src/actors/registry";
-import { Subscriber } from "../../src/actors/subscriber/subscriber";
-import { consume } from "../../src/consumer";
-import { sweep } from "../../src/sweep";
 import { Chance } from "./chance";
 import { takeOver } from "./clock";
 import { makeEvent, type SourceEvent } from "./events";
 import { type AcceptedEvent, Violation } from "./evidence";
 import { Invariants } from "./invariants";
 import { Network, TEMPERS, type Temper } from "./network";
-import { namespaceOf, type ObjectClass, SimulatedObject } from "./objects";
+import { namespaceOf, SimulatedObject } from "./objects";
 import { People } from "./people";
 import { type Enqueued, SimulatedQueue } from "./queue";
+import type { Release } from "./releases";
+import { Rollout, type RolloutPlan, type RolloutTally } from "./rollout";
 import { type Owner, Scheduler } from "./scheduler";
 
 const DAY_MS = 86_400_000;
@@ -27,14 +22,6 @@ const START_MS = Date.UTC(2026, 10, 23, 23, 58);
 /** The longest schedule, for a dozen ordered deliveries one after the other. */
 const REST_WITHIN_MS = 12 * DAY_MS;
 const MAX_STEPS = 30_000;
-
-const CLASSES: Record<string, ObjectClass> = {
-  Registry: Registry as unknown as ObjectClass,
-  Subscriber: Subscriber as unknown as ObjectClass,
-  Journal: Journal as unknown as ObjectClass,
-  DeadLetters: DeadLetters as unknown as ObjectClass,
-  Lane: Lane as unknown as ObjectClass,
-};
 
 /** What kind of run it is. */
 export type Plan = {
@@ -65,6 +52,8 @@ export type Plan = {
   retention: "30d" | "1d";
   alerts: boolean;
   tempers: Temper[];
+  /** Of today's code over the release that a run began with. */
+  rollout: RolloutPlan;
 };
 
 export type Outcome = {
@@ -76,6 +65,7 @@ export type Outcome = {
   steps: number;
   attempts: number;
   crashes: number;
+  rollout: RolloutTally;
 };
 
 export function planOf(seed: number): Plan {
@@ -111,12 +101,18 @@ function basicPlanOf(seed: number): Plan {
     retention: chance.happens(0.85) ? "30d" : "1d",
     alerts: chance.happens(0.1),
     tempers: chance.happens(0.5) ? [...TEMPERS] : [chance.pick(TEMPERS), chance.pick(TEMPERS)],
+    rollout: {
+      afterSteps: chance.between(0, 200),
+      chance: chance.pick([0.5, 0.1, 0.03]),
+      lacks: chance.pick([null, null, "routing", "record", "accept", "keep"]),
+    },
   };
 }
 
 class Run {
   readonly #seed: number;
   readonly #plan: Plan;
+  readonly #rollout: Rollout;
   readonly #chance: Chance;
   readonly #scheduler: Scheduler;
   readonly #objects = new Map<string, SimulatedObject>();
@@ -131,20 +127,22 @@ class Run {
   #jumpedMs = 0;
   #crashes = 0;
 
-  constructor(seed: number, plan: Plan) {
+  constructor(seed: number, plan: Plan, before: Release | null) {
     this.#seed = seed;
     this.#plan = plan;
     const chance = new Chance(seed);
     const scheduler = new Scheduler(new Chance(seed + 0.5), START_MS + chance.between(0, 119_000));
     this.#chance = chance;
     this.#scheduler = scheduler;
+    const rolls = { plan: plan.rollout, chance: new Chance(seed ^ 0xde91), scheduler };
+    this.#rollout = new Rollout(before, rolls);
     const retentionMs = (plan.retention === "1d" ? 1 : 30) * DAY_MS;
     this.#invariants = new Invariants({
       scheduler,
       objects: this.#objects,
       objectOf: (className, name) => this.#objects.get(`${className} ${name}`) ?? null,
       accepted: this.#accepted,
-      hasFaults: plan.faults,
+      hasFaults: plan.faults || before !== null,
       retentionMs,
     });
     const breaks = () => plan.faults && !this.#isCalm;
@@ -156,7 +154,7 @@ class Run {
       scheduler,
       chance,
       breaks,
-      consumer: () => (batch) => consume(batch, this.#env, AFTERWARDS),
+      consumer: () => (batch) => this.#rollout.ofInvocation().consume(batch, this.#env, AFTERWARDS),
       acknowledged: (message) => this.#acknowledged(message),
     });
     this.#env = this.#environment();
@@ -179,7 +177,11 @@ class Run {
 
   #environment(): Env {
     const namespace = (className: string) =>
-      namespaceOf(this.#scheduler, (name) => this.#object(className, name));
+      namespaceOf(this.#scheduler, (name) => {
+        const object = this.#object(className, name);
+        this.#rollout.calls(object);
+        return object;
+      });
     const environment = {
       REGISTRY: namespace("Registry"),
       SUBSCRIBER: namespace("Subscriber"),
@@ -197,8 +199,6 @@ class Run {
     const key = `${className} ${name}`;
     const known = this.#objects.get(key);
     if (known !== undefined) return known;
-    const Class = CLASSES[className];
-    if (Class === undefined) throw new Error(`no class ${className}`);
     const invariants = this.#invariants;
     const object = new SimulatedObject(
       {
@@ -214,7 +214,7 @@ class Run {
         ran: (method, tablesMade) => invariants.ranReadOnly(method, tablesMade),
         alarmThrew: (which, thrown) => invariants.alarmThrew(which, thrown),
       },
-      Class,
+      this.#rollout.ofObject(className),
       name,
     );
     this.#objects.set(key, object);
@@ -286,6 +286,9 @@ class Run {
     const { crash, jump, act, people, repeatAlarm, fillsUp } = this.#plan;
     const chance = this.#chance;
     if (people && chance.happens(act)) this.#people.act();
+    for (const object of this.#rollout.goOn(this.#objects.values())) {
+      this.#invariants.crashed(object);
+    }
     if (!this.#plan.faults) return;
     if (chance.happens(crash)) this.#crashSomething();
     if (chance.happens(jump)) this.#jump();
@@ -335,7 +338,10 @@ class Run {
       this.#scheduler.after(300_000, owner, "cron", () => {
         if (this.#isCalm) return;
         next();
-        sweep(this.#env).catch(() => {});
+        this.#rollout
+          .ofInvocation()
+          .sweep(this.#env)
+          .catch(() => {});
       });
     next();
   }
@@ -356,7 +362,7 @@ class Run {
     });
     let violation: Error | null = null;
     try {
-      await forgetRoutes();
+      for (const { consume } of this.#rollout.releases) await forgetRoutes(consume);
       for (let count = 0; count < this.#plan.webhooks; count++) this.#people.register();
       if (this.#plan.sweeps) this.#startSweeps();
       this.#startSource();
@@ -380,6 +386,7 @@ class Run {
       steps: scheduler.steps,
       attempts: this.#invariants.requests.attempts,
       crashes: this.#crashes,
+      rollout: this.#rollout.tally,
     };
   }
 
@@ -398,6 +405,8 @@ class Run {
   #calm(): void {
     this.#scheduler.note("the faults end");
     this.#isCalm = true;
+    for (const object of this.#rollout.end(this.#objects.values()))
+      this.#invariants.crashed(object);
     if (this.#chance.happens(0.5)) this.#people.resumeAll();
   }
 
@@ -428,7 +437,7 @@ class Run {
 const AFTERWARDS = { waitUntil: (_work: Promise<unknown>) => {} };
 
 /** The consumer's isolate keeps the routing table between batches; each run begins with a new isolate. */
-async function forgetRoutes(): Promise<void> {
+async function forgetRoutes(consume: Release["consume"]): Promise<void> {
   const nowhere = { getByName: () => ({ record: async () => ({ webhookIds: [[]] }) }) };
   const registry = { getByName: () => ({ routing: async () => ({ version: -1, routes: [] }) }) };
   const { body } = makeEvent(new Chance(0), 1);
@@ -441,6 +450,7 @@ async function forgetRoutes(): Promise<void> {
   );
 }
 
-export function run(seed: number, changes: Partial<Plan> = {}): Promise<Outcome> {
-  return new Run(seed, { ...planOf(seed), ...changes }).go();
+/** @param before the release that it begins with; null when it is all today's code. */
+export function run(seed: number, before: Release | null = null): Promise<Outcome> {
+  return new Run(seed, planOf(seed), before).go();
 }

@@ -1,0 +1,124 @@
+/**
+ * A deploy in the middle of a run: objects and invocations of a release first, then today's code, object by object
+ * on what is stored. Until it is everywhere, both are at work and call each other.
+ */
+import type { Chance } from "./chance";
+import { type Code, Instance, type SimulatedObject } from "./objects";
+import { type Release, TODAY } from "./releases";
+import type { Owner, Scheduler } from "./scheduler";
+
+export type RolloutPlan = {
+  /** So many steps until it begins. */
+  afterSteps: number;
+  /** Per step, that one object is made anew. */
+  chance: number;
+  /** A method that the release does not have yet. */
+  lacks: string | null;
+};
+
+/** What was seen of it. */
+export type RolloutTally = {
+  deployed: number;
+  /** Calls of today's code to the release's, and the other way round. */
+  toReleased: number;
+  toToday: number;
+};
+
+export class Rollout {
+  readonly tally: RolloutTally = { deployed: 0, toReleased: 0, toToday: 0 };
+  readonly #before: Release | null;
+  readonly #plan: RolloutPlan;
+  readonly #chance: Chance;
+  readonly #scheduler: Scheduler;
+  readonly #released = new WeakSet<Owner>();
+  #isOver: boolean;
+
+  /** @param before the release that the run begins with; null when it is all today's code. */
+  constructor(
+    before: Release | null,
+    { plan, chance, scheduler }: { plan: RolloutPlan; chance: Chance; scheduler: Scheduler },
+  ) {
+    this.#before = before;
+    this.#plan = plan;
+    this.#chance = chance;
+    this.#scheduler = scheduler;
+    this.#isOver = before === null;
+  }
+
+  /** Whose code has a part in the run. */
+  get releases(): Release[] {
+    return this.#before === null ? [TODAY] : [TODAY, this.#before];
+  }
+
+  get #isUnderWay(): boolean {
+    return !this.#isOver && this.#scheduler.steps > this.#plan.afterSteps;
+  }
+
+  /** Whose code begins now. */
+  #release(): Release {
+    if (this.#before === null || this.#isOver) return TODAY;
+    return this.#isUnderWay && this.#chance.happens(0.5) ? TODAY : this.#before;
+  }
+
+  /** The code of the invocation that begins now. */
+  ofInvocation(): Release {
+    const release = this.#release();
+    if (release !== TODAY) this.#released.add(this.#scheduler.current);
+    return release;
+  }
+
+  ofObject(className: string): Code {
+    const Released = this.#release().classes[className];
+    if (Released === undefined || Released === TODAY.classes[className]) return today(className);
+    const { lacks } = this.#plan;
+    const Class = lacks === null ? Released : without(lacks, Released);
+    return { className, Class, isReleased: true };
+  }
+
+  calls(object: SimulatedObject): void {
+    if (this.#isOver) return;
+    const { current } = this.#scheduler;
+    const isReleased =
+      current instanceof Instance ? current.object.isReleased : this.#released.has(current);
+    if (isReleased && !object.isReleased) this.tally.toToday += 1;
+    if (!isReleased && object.isReleased) this.tally.toReleased += 1;
+  }
+
+  /** One step of it. */
+  goOn(objects: Iterable<SimulatedObject>): SimulatedObject[] {
+    if (!this.#isUnderWay || !this.#chance.happens(this.#plan.chance)) return [];
+    const released = [...objects].filter(({ isReleased }) => isReleased);
+    return released.length === 0 ? [] : this.#deploy([this.#chance.pick(released)]);
+  }
+
+  /** Today's code is everywhere. */
+  end(objects: Iterable<SimulatedObject>): SimulatedObject[] {
+    this.#isOver = true;
+    return this.#deploy([...objects].filter(({ isReleased }) => isReleased));
+  }
+
+  #deploy(objects: SimulatedObject[]): SimulatedObject[] {
+    for (const object of objects) {
+      this.#scheduler.note(`deploys ${object.className} ${object.name}`);
+      this.tally.deployed += 1;
+      object.deploy(today(object.className));
+    }
+    return objects;
+  }
+}
+
+function today(className: string): Code {
+  const Class = TODAY.classes[className];
+  if (Class === undefined) throw new Error(`no class ${className}`);
+  return { className, Class, isReleased: false };
+}
+
+/** As the class was before it had the method. */
+function without(method: string, Class: Code["Class"]): Code["Class"] {
+  return class extends Class {
+    constructor(ctx: DurableObjectState, env: Env) {
+      super(ctx, env);
+      Object.defineProperty(this, method, { value: undefined });
+    }
+  };
+}
