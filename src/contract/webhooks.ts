@@ -214,7 +214,8 @@ const retrySchedule = z
     'must be 1 to 20 durations such as "1m 5m 30m 2h 8h"',
   )
   .meta({
-    pattern: "^[0-9]{1,9}[smhd]( [0-9]{1,9}[smhd]){0,19}$",
+    pattern:
+      "^([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)( ([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)){0,19}$",
     description:
       "Waits after each failed attempt, 1 to 20 durations with one space between; null for the relay's own.",
   });
