@@ -119,6 +119,7 @@ describeInBrowser("markup in what strangers fill", (rig) => {
     await page.goto("/dashboard/webhooks/new");
     await page.getByLabel("URL", { exact: true }).fill(ALL);
     await page.getByLabel("Description").fill(ALL);
+    await page.getByLabel("Only these").check();
     await page.getByLabel("Other events, by name").fill(ALL);
     await page.getByLabel("Filter").fill(`{"${IMAGE}": ${SCRIPT}`);
     await page.getByRole("button", { name: "Register the webhook" }).click();
