@@ -18,7 +18,7 @@ export const text = z.string();
 export const time = z.iso.datetime();
 export const count = z.int().nonnegative();
 export const anyObject = z.record(z.string(), z.unknown());
-export const webhookId = z.string().regex(/^wh_[0-9A-HJKMNP-TV-Z]{26}$/);
+export const webhookId = z.string().regex(/^wh_[0-9A-HJKMNP-TV-Z]{26}$/, "is not a webhook");
 export const eventId = z.string().regex(/^evt_[0-9A-HJKMNP-TV-Z]{26}$/);
 
 /** In a path: what is no id is nothing that there is. */
