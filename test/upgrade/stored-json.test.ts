@@ -48,7 +48,7 @@ describe("a stored object with fields of a newer release", () => {
 
 describe("an attempt log", () => {
   it("is read from shorter and longer lines than today's", () => {
-    const full = [4, "manual", 10, 20, 503, "status", "busy", 1];
+    const full = [4, "manual", 10, 20, 503, "status", "busy", 1, { "retry-after": "1" }];
     const [short, long] = decodeLog(JSON.stringify([full.slice(0, 3), [...full, { later: true }]]));
     expect(short).toEqual({
       number: 4,
@@ -57,6 +57,7 @@ describe("an attempt log", () => {
       durationMs: 0,
       statusCode: null,
       error: null,
+      responseHeaders: null,
       responseBody: null,
       responseTruncated: false,
     });

@@ -42,7 +42,7 @@ async function fingerprint(key: string): Promise<string> {
 
 /** In the journal and with the webhook. */
 async function recorded(webhookId: string): Promise<Owed> {
-  const event = await newEvent();
+  const event = await newEvent({ lead: { email: "zoe@example.com" } });
   const entry = {
     ...event,
     timestamp: null,
@@ -271,10 +271,15 @@ describe("the audit log", () => {
 
   it("is read newest first, page by page, each entry once", async () => {
     const { id } = await register();
-    for (let count = 0; count < 4; count++) await api("POST", `/v1/webhooks/${id}/resume`);
+    for (const action of ["pause", "resume", "pause", "resume"]) {
+      await api("POST", `/v1/webhooks/${id}/${action}`);
+    }
     const { data: all, next: end } = await audit();
     expect(all.map(({ action }) => action)).toEqual([
-      ...Array.from({ length: 4 }, () => "webhook.resumed"),
+      "webhook.resumed",
+      "webhook.paused",
+      "webhook.resumed",
+      "webhook.paused",
       "webhook.created",
     ]);
     expect(end).toBeNull();

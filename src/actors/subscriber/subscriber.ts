@@ -6,7 +6,7 @@
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import { answeredTest, type Health, release, renew } from "../../domain/health";
 import type { HealthReport } from "../../domain/health-report";
-import { type EventId, randomEventId } from "../../domain/ids";
+import { type EventId, parseWebhookId, randomEventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
@@ -375,6 +375,8 @@ export class Subscriber extends StoredObject {
   /** Never throws: an alarm that throws seven times is dropped for good, and nothing would wake the object. */
   override async alarm(): Promise<void> {
     this.#alarm.rang();
+    // Under a name that says no webhook nothing was ever stored.
+    if (!this.#inForce.isKnown && parseWebhookId(this.#id) === null) return;
     try {
       if (!this.#inForce.isKnown) await this.#askRegistry();
       if (this.#inForce.webhook !== null) {
