@@ -59,7 +59,8 @@ async function webhookWith(count: number, state: State): Promise<string> {
     );
     if (attempts === 0) return;
     // As the leases would have left it.
-    const run = { head: { seq: count, index: 0 }, ended: ends ? count : 0 };
+    const undeliverable = state === "undeliverable" ? { [period]: count } : {};
+    const run = { head: { seq: count, index: 0 }, ended: ends ? count : 0, undeliverable };
     sql.exec("CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
     sql.exec("INSERT OR REPLACE INTO run VALUES (1, ?)", JSON.stringify(run));
   });

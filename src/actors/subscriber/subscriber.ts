@@ -327,14 +327,18 @@ export class Subscriber extends StoredObject {
     body: Uint8Array;
   }): Promise<AttemptRecord | null> {
     if (!this.#inForce.isKnown) await this.#askRegistry();
-    const webhook = this.#inForce.webhook;
-    if (webhook === null) return null;
+    if (this.#inForce.webhook === null) return null;
     const eventId = randomEventId(crypto.getRandomValues(new Uint8Array(16)));
-    const answer = await this.#inNextSlot(() => {
-      return this.#attempts.make(webhook, { eventId, event, body, attempt: 1 });
+    const sent = await this.#inNextSlot(async () => {
+      // By what is in force when it leaves: it may have waited for its slot.
+      const webhook = this.#inForce.webhook;
+      if (webhook === null) return null;
+      const answer = await this.#attempts.make(webhook, { eventId, event, body, attempt: 1 });
+      return { webhook, answer };
     });
-    const { retryAfterMs: _, refused: __, ...outcome } = answer;
-    if (outcome.error === null) this.#answeredTest(webhook);
+    if (sent === null) return null;
+    const { retryAfterMs: _, refused: __, ...outcome } = sent.answer;
+    if (outcome.error === null) this.#answeredTest(sent.webhook);
     return { ...outcome, number: 1, trigger: "test" };
   }
 
