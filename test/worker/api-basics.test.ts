@@ -269,6 +269,7 @@ describe("POST /v1/webhooks", () => {
       headers: [],
       rateLimit: null,
       ordered: false,
+      concurrency: 6,
       timeout: null,
       retrySchedule: null,
       giveUpOn: [],
