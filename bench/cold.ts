@@ -11,6 +11,11 @@ const WARM_UP_STARTS = 3;
 /** Nothing is called for it: what is measured is the code that must be loaded. */
 const PATH = "healthz";
 const BYTES_PER_KB = 1_000;
+/** What PATH asks for: that they are there. */
+const BINDINGS = [
+  ...["IDEMPOTENCY", "EVENTS", "DEAD_LETTERS", "ASSETS"],
+  ...["REGISTRY", "SUBSCRIBER", "JOURNAL", "DEAD_LETTER_STORE", "LANE"],
+];
 
 export const cold: Benchmark = {
   name: "cold",
@@ -66,7 +71,11 @@ function workerOf({ directory }: Build, { api }: Running) {
   return {
     mainModule: modules[0]?.[0],
     modules: Object.fromEntries(modules),
-    env: { LEADTERRA_SIGNING_SECRETS: api.signingSecret, API_KEYS: api.apiKey },
+    env: {
+      ...Object.fromEntries(BINDINGS.map((name) => [name, {}])),
+      LEADTERRA_SIGNING_SECRETS: api.signingSecret,
+      API_KEYS: api.apiKey,
+    },
   };
 }
 
