@@ -27,6 +27,8 @@ import { allWebhooks } from "./webhooks";
 
 /** How many deliveries one call looks at. */
 const MAX_REPLAYED = 1_000;
+/** Of the newest that wait. */
+const MAX_TO_CHOOSE_FROM = 50;
 /** How many deliveries one call gives up on. */
 const MAX_DISCARDED = 1_000;
 
@@ -123,6 +125,21 @@ export async function findDelivery(
   id: EventId,
 ): Promise<LoggedDelivery | null> {
   return subscriberOf(env, webhook.id).delivery(id);
+}
+
+/** Of the newest that wait, the one that goes next; an attempt under way, or another before it, is in no one's way. */
+export async function nextToTry(env: Env, webhook: Webhook): Promise<EventId | null> {
+  const { deliveries } = await listDeliveries(
+    env,
+    webhook,
+    { status: "pending" },
+    { before: null, limit: MAX_TO_CHOOSE_FROM },
+  );
+  const free = deliveries.filter(
+    ({ waitingFor }) => waitingFor !== "attempt" && waitingFor !== "order",
+  );
+  const next = free.find(({ nextAttemptAtMs }) => nextAttemptAtMs !== null) ?? free[0];
+  return (next?.eventId ?? null) as EventId | null;
 }
 
 /**

@@ -110,9 +110,9 @@ describeInBrowser("the dashboard", (rig) => {
     await rig.relay.attempted(webhook.id, eventId);
     rig.service.answer = answering(200);
     await page.goto(`/dashboard/webhooks/${webhook.id}/deliveries/${eventId}`);
-    await tabTo(page, page.getByRole("button", { name: "Retry now" }));
+    await tabTo(page, page.getByRole("button", { name: "Try now" }));
     await page.keyboard.press("Space");
-    await page.getByRole("status").getByText("will be sent again now").waitFor();
+    await page.getByRole("status").getByText("The service took it").waitFor();
     await rig.relay.finished(webhook.id, eventId);
   });
 
@@ -131,8 +131,8 @@ describeInBrowser("the dashboard", (rig) => {
     await rig.relay.attempted(webhook.id, eventId);
     rig.service.answer = answering(200);
     await page.goto(`/dashboard/webhooks/${webhook.id}/deliveries/${eventId}`);
-    await page.getByRole("button", { name: "Retry now" }).click();
-    await page.getByRole("status").getByText("will be sent again now").waitFor();
+    await page.getByRole("button", { name: "Try now" }).click();
+    await page.getByRole("status").getByText("The service took it").waitFor();
     expect((await rig.relay.finished(webhook.id, eventId)).status).toBe("delivered");
 
     await page.goto(`/dashboard/webhooks/${webhook.id}`);

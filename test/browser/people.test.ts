@@ -43,7 +43,7 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await mark(page);
     const eventId = await rig.relay.accept({ event: "custom.first", data: {} });
     await page.locator("#events").getByRole("link", { name: eventId }).waitFor();
-    await page.locator("#condition").getByText("Everything is all right").waitFor();
+    await page.locator("#condition").getByText("All is well").waitFor();
     await page.locator("#first-steps > *").waitFor({ state: "detached" });
     expect(await isMarked(page)).toBe(true);
 
@@ -89,8 +89,8 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await rig.relay.attempted(webhook.id, eventId);
 
     const page = await rig.signedIn();
-    const condition = page.locator("#condition .headline");
-    await condition.getByText("Billing does not take deliveries").waitFor();
+    const condition = page.locator("#condition .problems");
+    await condition.getByText("503 refused").waitFor();
     await condition.getByRole("link", { name: "Billing" }).click();
     await page.getByRole("link", { name: "custom.failing" }).first().click();
     await page.getByRole("heading", { name: "Attempt 1" }).getByText("503").waitFor();
@@ -98,8 +98,8 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await page.getByText("The next attempt is").waitFor();
 
     rig.service.answer = answering(204);
-    await page.getByRole("button", { name: "Retry now" }).click();
-    await page.getByRole("status").getByText("1 delivery will be sent again now.").waitFor();
+    await page.getByRole("button", { name: "Try now" }).click();
+    await page.getByRole("status").getByText("The service took it").waitFor();
     await page.getByRole("heading", { name: "Attempt 2" }).getByText("204").waitFor();
     await page.getByText("The service has it").waitFor();
     const { attempts } = await rig.relay.finished(webhook.id, eventId);

@@ -258,16 +258,25 @@ describe("the page of a delivery", () => {
     expect(page).not.toContain(webhook.signingSecret);
   });
 
-  it("retries, and says that it did", async () => {
+  it("is tried at once, and its page shows what came of it", async () => {
     const { webhook, event } = await undeliverable();
+    service.answer = () => new Response("not yet", { status: 503, headers: { "x-node": "7" } });
     const answer = await visitor.post(`${pathOf(webhook, event)}/retry`);
-    expect(leadsTo(answer)).toBe(`${pathOf(webhook, event)}?done=retried`);
+    expect(leadsTo(answer)).toBe(`${pathOf(webhook, event)}?done=try_failed`);
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toContain("It was tried, and failed again");
+    expect(page).toContain("x-node: 7");
+    expect(page).toContain("not yet");
     expect(await lastAudited()).toMatchObject({
       action: "delivery.retried",
       webhookId: webhook.id,
       after: { eventId: event.id },
     });
     expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "pending" });
+    service.answer = answering(204);
+    const again = await visitor.post(`${pathOf(webhook, event)}/retry`);
+    expect(leadsTo(again)).toBe(`${pathOf(webhook, event)}?done=try_worked`);
+    expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "delivered" });
   });
 
   it("gives up on one that waits; on one that is finished there is nothing to give up on", async () => {

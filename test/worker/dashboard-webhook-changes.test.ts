@@ -1,6 +1,6 @@
 /** What a webhook's page does: hold, release, test, rotate, replay, discard, delete. */
 import { describe, expect } from "vitest";
-import { it, leadsTo, signedIn, visitor } from "../rig/worker/dashboard";
+import { it, leadsTo, signedIn, textOf, visitor } from "../rig/worker/dashboard";
 import { accept, deliverAll, newEvents, register, settingsOf, tally } from "../rig/worker/engine";
 import { answering, clock, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
@@ -66,6 +66,53 @@ describe("a test", () => {
     expect(service.requests[0]?.headers.get("x-leadterra-event")).toBe("link.clicked");
     expect((await visitor.post(`${PATH}/${id}/test`, { event: "$" })).status).toBe(422);
     expect(service.requests).toHaveLength(1);
+  });
+});
+
+describe("trying now", () => {
+  it("makes the attempt that is to come, leads to its answer, and the backlog goes after a success", async () => {
+    service.answer = () => new Response("no disk", { status: 500, headers: { "x-node": "7" } });
+    const { id } = await register({ ordered: true });
+    await accept(id, await newEvents(3));
+    await deliverAll(id, clock);
+    const failed = await visitor.post(`${PATH}/${id}/try`);
+    expect(leadsTo(failed)).toMatch(/\?tried=evt_\w{26}&done=try_failed$/);
+    const page = await textOf(failed.headers.get("location") ?? "");
+    for (const text of ["The last answer", "x-node: 7", "no disk", "took ", "It answered 500"]) {
+      expect(page, text).toContain(text);
+    }
+    service.answer = answering(204);
+    const worked = await visitor.post(`${PATH}/${id}/try`);
+    expect(leadsTo(worked)).toMatch(/&done=try_worked$/);
+    expect(await textOf(worked.headers.get("location") ?? "")).toContain("It answered 204");
+    await deliverAll(id, clock);
+    expect(await textOf(`${PATH}/${id}`)).toContain("All is well.");
+  });
+
+  it("sends a test where nothing waits", async () => {
+    const { id } = await register();
+    const page = await (await visitor.post(`${PATH}/${id}/try`)).text();
+    expect(page).toContain("The test arrived");
+  });
+});
+
+describe("what stopped retrying", () => {
+  it("is replayed by the one button of the page and of the overview", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ retrySchedule: "1s" });
+    await consume(await newEvents(2));
+    await deliverAll(id, clock);
+    clock.advance(60_000);
+    await deliverAll(id, clock);
+    for (const path of ["/dashboard", `${PATH}/${id}`]) {
+      expect(await textOf(path), path).toContain(">Replay 2</button>");
+    }
+    service.answer = answering(204);
+    const form = fieldsOf(await textOf("/dashboard"), `${PATH}/${id}/replay`);
+    const replayed = await visitor.post(`${PATH}/${id}/replay`, form);
+    expect(leadsTo(replayed)).toContain("done=replayed&count=2");
+    await deliverAll(id, clock);
+    expect(await textOf("/dashboard")).not.toContain("Replay 2");
   });
 });
 

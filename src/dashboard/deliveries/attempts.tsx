@@ -109,39 +109,76 @@ type AttemptProps = Pick<TimelineProps, "timeoutMs"> & {
 };
 
 function Attempt({ attempt, isLast, timeoutMs }: AttemptProps) {
-  const { number, trigger, startedAtMs, durationMs, statusCode, error } = attempt;
-  const tone = toneOf(attempt);
+  const { number, trigger } = attempt;
   return (
-    <li class={tone} data-row={number}>
+    <li class={toneOf(attempt)} data-row={number}>
       <h3>
-        Attempt {number} <Badge tone={tone}>{statusCode ?? (error && SHORT[error])}</Badge>
+        Attempt {number} <AttemptBadge attempt={attempt} />
       </h3>
       <p class="quiet">
-        <Time ms={startedAtMs} />, took {duration(durationMs)}
+        <When attempt={attempt} />
         {trigger === "manual" && ", asked for by hand"}
       </p>
       <p>{explainAttempt(attempt, timeoutMs)}</p>
-      <Answer attempt={attempt} isLast={isLast} />
+      <Answer attempt={attempt} isOpen={isLast} />
     </li>
   );
 }
 
-/** What counts is the last answer; the ones before are often the same. */
-function Answer({ attempt, isLast }: Pick<AttemptProps, "attempt" | "isLast">) {
-  const { number, responseBody, responseTruncated } = attempt;
-  if (responseBody === null) return null;
-  const answer = (
+/** One attempt by itself: what came back, when and after how long, and what that means. */
+export function Attempted({ attempt, timeoutMs }: Omit<AttemptProps, "isLast">) {
+  return (
     <>
-      <Code label={`The answer to attempt ${number}`} text={responseBody} />
-      {responseTruncated && <p class="quiet">The answer goes on; only its beginning is kept.</p>}
+      <p>
+        <AttemptBadge attempt={attempt} /> <When attempt={attempt} />
+      </p>
+      <p>
+        <strong>{explainAttempt(attempt, timeoutMs)}</strong>
+      </p>
+      <Answer attempt={attempt} isOpen />
     </>
   );
-  if (isLast) return answer;
+}
+
+function AttemptBadge({ attempt }: { attempt: AttemptRecord }) {
+  const { statusCode, error } = attempt;
+  return <Badge tone={toneOf(attempt)}>{statusCode ?? (error && SHORT[error])}</Badge>;
+}
+
+function When({ attempt: { startedAtMs, durationMs } }: { attempt: AttemptRecord }) {
   return (
-    <details>
-      <summary>The answer to attempt {number}</summary>
-      {answer}
-    </details>
+    <>
+      <Time ms={startedAtMs} />, took {duration(durationMs)}
+    </>
+  );
+}
+
+/** Headers, which are kept of a failure, and the body. */
+function Answer({ attempt, isOpen }: { attempt: AttemptRecord; isOpen: boolean }) {
+  const { number, statusCode, responseBody, responseHeaders, responseTruncated } = attempt;
+  if (statusCode === null) return null;
+  const headers = Object.entries(responseHeaders ?? {});
+  return (
+    <>
+      {headers.length > 0 && (
+        <details>
+          <summary>Its headers</summary>
+          <Code
+            label={`The headers of the answer to attempt ${number}`}
+            text={headers.map(([name, value]) => `${name}: ${value}`).join("\n")}
+          />
+        </details>
+      )}
+      {responseBody ? (
+        <details open={isOpen} data-open="">
+          <summary>Its body</summary>
+          <Code label={`The answer to attempt ${number}`} text={responseBody} />
+          {responseTruncated && <p class="quiet">It goes on; only its beginning is kept.</p>}
+        </details>
+      ) : (
+        <p class="quiet">It had no body.</p>
+      )}
+    </>
   );
 }
 

@@ -4,12 +4,7 @@ import { configOf } from "../../config";
 import type { DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
 import { timeoutMsOf, type Webhook } from "../../domain/webhook";
-import {
-  cancelDelivery,
-  findDelivery,
-  type LoggedDelivery,
-  retryDelivery,
-} from "../../operations/deliveries";
+import { cancelDelivery, findDelivery, type LoggedDelivery } from "../../operations/deliveries";
 import { findBodies } from "../../operations/journal";
 import { findWebhook } from "../../operations/webhooks";
 import { actions } from "../ui/actions";
@@ -32,6 +27,7 @@ import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { LastOutcome, Timeline } from "./attempts";
 import { RequestSent } from "./request-sent";
+import { tryNow } from "./try";
 import { NextAttempt, WaitingSentence } from "./waiting";
 
 const PATH = "/webhooks/:id/deliveries/:eventId";
@@ -75,10 +71,8 @@ export const deliveryPage = new Hono<PageEnv>()
       { find, pathOf: ({ webhook, eventId }) => deliveryPath(webhook.id, eventId) },
       {
         retry: {
-          act: async (c, { webhook, eventId: id }) => {
-            const retried = await retryDelivery(c.env, webhook, { id, by: callerOf(c) });
-            return retried.ok ? { done: "retried" } : retried;
-          },
+          act: (c, { webhook, eventId: id }) =>
+            tryNow(c, webhook, { id, at: deliveryPath(webhook.id, id) }),
         },
         cancel: {
           act: async (c, { webhook, eventId: id }) => {
@@ -217,13 +211,13 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
   return (
     <div class="actions">
       {!isHeld && (
-        <Action action={`${path}/retry`} tone={isWanted ? "primary" : "normal"}>
-          {status === "delivered" ? "Send again" : "Retry now"}
+        <Action action={`${path}/retry`} tone={isWanted ? "primary" : "normal"} isOnce>
+          {status === "delivered" ? "Send again" : "Try now"}
         </Action>
       )}
       {isPending && (
         <Action action={`${path}/cancel`} tone="danger">
-          Give up on it
+          Cancel it
         </Action>
       )}
     </div>

@@ -19,15 +19,15 @@ import {
   Tiles,
   WEBHOOKS_PATH,
   WebhookLink,
-  WebhookStatus,
   webhookName,
 } from "../ui/parts";
 import type { PageContext, PageEnv } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
+import { byUrgency, StateBadge, type Watched } from "../webhooks/problem";
 import { FirstSteps, type Progress, progressOf } from "./first-steps";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
-import { byUrgency, isFailing, type Trouble, troublesOf, type Watched } from "./trouble";
+import { type Problem, Problems, problemsOf } from "./problems";
 
 const DAY_MS = 86_400_000;
 const NEWEST_EVENTS = 8;
@@ -51,7 +51,7 @@ type Look = {
   nowMs: number;
   stats: Stats;
   watched: readonly Watched[];
-  troubles: readonly Trouble[];
+  problems: readonly Problem[];
   events: readonly JournalEvent[];
   deadLetters: number;
   /** null once the relay has a webhook and had an event. */
@@ -72,14 +72,13 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
     const own = stats.webhooks.find(({ id }) => id === webhook.id);
     return own === undefined ? [] : [{ webhook, stats: own }];
   });
-  const period = PERIODS[over].counted;
   const progress = progressOf(c, { webhooks, hasEvent: lastEventAtMs !== null });
   return {
     nowMs,
     stats,
     watched,
     deadLetters,
-    troubles: troublesOf({ nowMs, problems, silenceAlertMs, watched, stats, deadLetters, period }),
+    problems: problemsOf({ nowMs, problems, silenceAlertMs, watched, stats, deadLetters }),
     events: lastEventAtMs === null ? [] : await newestEvents(c.env, lastEventAtMs),
     progress: progress.hasWebhook && progress.hasEvent ? null : progress,
   };
@@ -134,29 +133,15 @@ function isBusy({ events, delivered, failedAttempts }: Step): boolean {
   return events + delivered + failedAttempts > 0;
 }
 
-/** One sentence; when something is wrong, the most urgent first. */
+/** What needs somebody, worst first; else that all is well. */
 function Condition({ look, words, steps }: { look: Look; words: string; steps: readonly Step[] }) {
-  const [first, ...others] = look.troubles;
-  if (first !== undefined) {
-    return (
-      <div class={`notice ${look.troubles.some(({ tone }) => tone === "bad") ? "bad" : "warn"}`}>
-        <p class="headline">{first.text}</p>
-        {others.length > 0 && (
-          <ul>
-            {others.map(({ text }) => (
-              <li>{text}</li>
-            ))}
-          </ul>
-        )}
-      </div>
-    );
-  }
+  if (look.problems.length > 0) return <Problems problems={look.problems} />;
   if (look.progress !== null) return null;
   const delivered = sumOf(steps, "delivered");
   return (
     <div class="notice good">
       <p class="headline">
-        Everything is all right.{" "}
+        All is well.{" "}
         {delivered === 0
           ? `Nothing had to be delivered in ${words}.`
           : `${deliveries(delivered)} in ${words}, and nothing is stuck.`}
@@ -185,7 +170,7 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   const delivered = sumOf(steps, "delivered");
   const failed = sumOf(steps, "failedAttempts");
   const attempts = delivered + failed;
-  const pending = watched.reduce((sum, each) => sum + each.stats.pending, 0);
+  const pending = watched.reduce((sum, each) => sum + each.stats.health.pending, 0);
   const { p50, p95 } = stats.all.latencyMs;
   const stuck = deadLetters > 0;
   const last = (
@@ -203,8 +188,8 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
           value: share(attempts === 0 ? null : delivered / attempts),
           note: "of attempts",
         },
-        { name: "Answer in", value: duration(p50), note: `95 %: ${duration(p95)}` },
-        { name: "Waiting", value: number(pending), note: <OldestDue watched={watched} /> },
+        { name: "Response time", value: duration(p50), note: `p95: ${duration(p95)}` },
+        { name: "Pending", value: number(pending), note: <OldestDue watched={watched} /> },
         {
           name: "Dead letters",
           value: number(deadLetters),
@@ -217,7 +202,7 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
 }
 
 function OldestDue({ watched }: { watched: readonly Watched[] }) {
-  const dues = watched.flatMap(({ stats }) => stats.oldestDueAtMs ?? []);
+  const dues = watched.flatMap(({ stats }) => stats.health.oldestDueAtMs ?? []);
   if (dues.length === 0) return <>nothing is due</>;
   return (
     <>
@@ -247,7 +232,7 @@ function Webhooks({ look: { watched, nowMs, stats } }: { look: Look }) {
       <Table
         label="Webhooks, those that need attention first"
         columns={WEBHOOK_COLUMNS}
-        rows={byUrgency(watched, nowMs).slice(0, WEBHOOKS_SHOWN)}
+        rows={byUrgency(watched).slice(0, WEBHOOKS_SHOWN)}
         keyOf={({ webhook }) => webhook.id}
       />
       <p class="quiet">
@@ -262,24 +247,11 @@ function Webhooks({ look: { watched, nowMs, stats } }: { look: Look }) {
 
 const WEBHOOK_COLUMNS: readonly Column<Watched>[] = [
   { head: "Webhook", cell: ({ webhook }) => <WebhookLink webhook={webhook} />, isHeader: true },
-  {
-    head: "Status",
-    cell: (each) => <WebhookStatus webhook={each.webhook} isFailing={isFailing(each)} />,
-  },
-  { head: "Waiting", cell: ({ stats }) => number(stats.pending), isNumber: true },
-  {
-    head: "Delivered",
-    cell: ({ stats: { delivered, undeliverable } }) => (
-      <>
-        {number(delivered)}
-        {undeliverable > 0 && <small class="wrong"> {number(undeliverable)} given up</small>}
-      </>
-    ),
-    isNumber: true,
-  },
+  { head: "State", cell: (watched) => <StateBadge watched={watched} /> },
+  { head: "Pending", cell: ({ stats }) => number(stats.health.pending), isNumber: true },
+  { head: "Delivered", cell: ({ stats }) => number(stats.delivered), isNumber: true },
   { head: "Success", cell: ({ stats }) => share(stats.successRate), isNumber: true },
-  { head: "Answer in", cell: ({ stats }) => duration(stats.latencyMs.p50), isNumber: true },
-  { head: "Failing since", cell: ({ stats }) => <Time ms={stats.failingSinceMs} /> },
+  { head: "Response time", cell: ({ stats }) => duration(stats.latencyMs.p50), isNumber: true },
 ];
 
 function Events({ look: { events, watched } }: { look: Look }) {

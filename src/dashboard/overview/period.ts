@@ -6,11 +6,11 @@ const DAY_MS = 24 * HOUR_MS;
 /** Bars of a week are of so many hours. */
 const HOURS_PER_BAR = 4;
 
-/** By the name it has in the query. `counted` is what whole hours cover at most: counters are kept by the hour. */
+/** By the name it has in the query. */
 export const PERIODS = {
-  hour: { name: "Hour", lengthMs: HOUR_MS, words: "the last hour", counted: "the last two hours" },
-  day: { name: "Day", lengthMs: DAY_MS, words: "the last day", counted: "the last day" },
-  week: { name: "Week", lengthMs: 7 * DAY_MS, words: "the last week", counted: "the last week" },
+  hour: { name: "Hour", lengthMs: HOUR_MS, words: "the last hour" },
+  day: { name: "Day", lengthMs: DAY_MS, words: "the last day" },
+  week: { name: "Week", lengthMs: 7 * DAY_MS, words: "the last week" },
 } as const;
 export type Period = keyof typeof PERIODS;
 

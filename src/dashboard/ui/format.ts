@@ -8,6 +8,11 @@ const PERCENT = new Intl.NumberFormat("en", {
   roundingMode: "trunc",
 });
 const SECOND_MS = 1_000;
+const LONG_UNITS = [
+  ["days", 86_400_000],
+  ["hours", 3_600_000],
+  ["minutes", 60_000],
+] as const;
 const KIB = 1_024;
 const NONE = "–";
 
@@ -36,10 +41,13 @@ export function share(value: number | null): string {
   return value === null ? NONE : PERCENT.format(value).replace("%", " %");
 }
 
-/** `212 ms`, `3.4 s`. */
+/** `212 ms`, `3.4 s`, `12 minutes`, `3 hours`, `9 days`. */
 export function duration(ms: number | null): string {
   if (ms === null) return NONE;
-  return ms < SECOND_MS ? `${Math.round(ms)} ms` : `${(ms / SECOND_MS).toFixed(1)} s`;
+  if (ms < SECOND_MS) return `${Math.round(ms)} ms`;
+  const [unit, lengthMs] = LONG_UNITS.find(([, length]) => ms >= 2 * length) ?? [];
+  if (unit === undefined) return `${(ms / SECOND_MS).toFixed(1)} s`;
+  return `${number(Math.round(ms / lengthMs))} ${unit}`;
 }
 
 /** `212 B`, `3.4 KiB`. */

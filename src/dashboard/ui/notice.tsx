@@ -18,11 +18,17 @@ const DONE = {
   resumed: () => "Resumed: what was held goes out now.",
   deleted: () => "The webhook is deleted, with what was waiting for it.",
   retried: (count) => `${deliveries(count)} will be sent again now.`,
+  try_worked: () => "The service took it: what else waits goes out now.",
+  try_failed: () => "It was tried, and failed again: the answer is below.",
+  try_waits: () => "It could not start at once; below stands what it waits for.",
   retried_in_part: (count) =>
     `${deliveries(count)} will be sent again now. The others cannot: an attempt is on its way, or the payload is gone.`,
   nothing_selected: () => "Nothing was selected, so nothing was done.",
   cancelled: (count) => `Gave up on ${deliveries(count)}.`,
-  replayed: (count) => `${deliveries(count)} will be sent again.`,
+  replayed: (count) =>
+    count === 0
+      ? "Nothing was sent again: the payloads are gone."
+      : `${deliveries(count)} will be sent again.`,
   discarded: (count) => `Gave up on ${deliveries(count)} that waited.`,
   erased: () => "What the event said is erased; the record of what was delivered when stays.",
   redriven: () => "The dead letter is on its way again.",

@@ -8,21 +8,6 @@ import { beginning, visible } from "./foreign";
 /** A line of a page, and two of a column. */
 const MAX_NAME_CHARACTERS = 80;
 
-const REASONS = { gone: "it answered 410 Gone", failing: "failing for five days" } as const;
-
-/** `active`, `failing`, `paused` or `disabled`, and why. */
-export function WebhookStatus({ webhook, isFailing }: { webhook: Webhook; isFailing: boolean }) {
-  const { status, statusReason } = webhook;
-  if (isFailing) return <Badge tone="bad">failing</Badge>;
-  const tone = status === "active" ? "good" : status === "paused" ? "warn" : "bad";
-  return (
-    <>
-      <Badge tone={tone}>{status}</Badge>
-      {statusReason !== null && <small class="below">{REASONS[statusReason]}</small>}
-    </>
-  );
-}
-
 const TONES: Record<DeliveryStatus, Tone> = {
   pending: "warn",
   delivered: "good",
@@ -255,14 +240,20 @@ export type ButtonTone = "normal" | "primary" | "danger";
 export function Action({
   action,
   tone = "normal",
+  isOnce = false,
+  fields = {},
   children,
 }: {
   action: string;
   tone?: ButtonTone;
+  /** A second click, while the answer to the first is on its way, counts as none. */
+  isOnce?: boolean;
+  fields?: Readonly<Record<string, string>>;
   children?: Child;
 }) {
   return (
-    <form method="post" action={action} class="action">
+    <form method="post" action={action} class="action" {...(isOnce && { "data-once": "" })}>
+      <Hidden fields={fields} />
       <button type="submit" class={tone}>
         {children}
       </button>

@@ -14,7 +14,7 @@ import { editing, registration, showEmptyForm } from "./editing";
 import { filterTrial } from "./filter-trial";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
 import { rotation } from "./rotation";
-import { testing } from "./test";
+import { testing, trying } from "./test";
 
 export const webhookChanges = new Hono<PageEnv>()
   .route("/", filterTrial)
@@ -33,6 +33,7 @@ export const webhookChanges = new Hono<PageEnv>()
         resume: switching(resumeWebhook, "resumed"),
         rotate: rotation,
         test: testing,
+        try: trying,
         replay: batch(REPLAY),
         discard: batch(DISCARD),
         delete: deletion,

@@ -1,45 +1,58 @@
-/** Sending a test: the form, and the page with what came of it. */
+/** Asking a service: with a delivery that waits, else with a test; the test's form, and the page with what came of it. */
 import { configOf } from "../../config";
 import { testSchema } from "../../contract/webhooks";
 import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
+import { nextToTry } from "../../operations/deliveries";
 import { testWebhook } from "../../operations/webhooks";
-import { explainAttempt } from "../deliveries/attempts";
-import type { Action } from "../ui/actions";
+import { Attempted } from "../deliveries/attempts";
+import { tryNow } from "../deliveries/try";
+import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
-import { duration } from "../ui/format";
 import { page } from "../ui/page";
-import { Badge, Code, Facts, Options, shortUrl, webhookName, webhookPath } from "../ui/parts";
+import { Options, shortUrl, webhookName, webhookPath, withQuery } from "../ui/parts";
+import type { PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 
 export const testing: Action<Webhook> = {
-  act: async (c, webhook, form) => {
-    const event = text(form, "event").trim();
-    const given = testSchema.safeParse(event === "" ? {} : { event });
-    if (!given.success) {
-      const errors = [{ path: "event", message: "must be the name of an event" }];
-      return fail({ code: "invalid_request", errors });
-    }
-    const tested = await testWebhook(c.env, webhook.id, given.data.event ?? null);
-    if (!tested.ok) return tested;
-    const shown = await page(
-      c,
-      {
-        title: tested.value.error === null ? "The test arrived" : "The test failed",
-        trail: trailOf(webhook),
-      },
-      <Tested
-        webhook={webhook}
-        event={event}
-        attempt={tested.value}
-        timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
-      />,
-    );
-    return { shown, at: webhookPath(webhook.id) };
+  act: (c, webhook, form) => sendTest(c, webhook, text(form, "event").trim()),
+};
+
+/** The delivery that is to go next; where nothing waits, a test shows how the service answers. */
+export const trying: Action<Webhook> = {
+  act: async (c, webhook) => {
+    const id = await nextToTry(c.env, webhook);
+    if (id === null) return sendTest(c, webhook, "");
+    return tryNow(c, webhook, { id, at: withQuery(webhookPath(webhook.id), { tried: id }) });
   },
 };
+
+/** @param event empty for the first that the webhook asks for. */
+async function sendTest(c: PageContext, webhook: Webhook, event: string): Promise<Outcome> {
+  const given = testSchema.safeParse(event === "" ? {} : { event });
+  if (!given.success) {
+    const errors = [{ path: "event", message: "must be the name of an event" }];
+    return fail({ code: "invalid_request", errors });
+  }
+  const tested = await testWebhook(c.env, webhook.id, given.data.event ?? null);
+  if (!tested.ok) return tested;
+  const shown = await page(
+    c,
+    {
+      title: tested.value.error === null ? "The test arrived" : "The test failed",
+      trail: trailOf(webhook),
+    },
+    <Tested
+      webhook={webhook}
+      event={event}
+      attempt={tested.value}
+      timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
+    />,
+  );
+  return { shown, at: webhookPath(webhook.id) };
+}
 
 /** Which example goes out: what the webhook asks for comes first. */
 export function TestForm({ webhook, event }: { webhook: Webhook; event?: string }) {
@@ -69,34 +82,13 @@ type TestedProps = {
 };
 
 function Tested({ webhook, event, attempt, timeoutMs }: TestedProps) {
-  const { statusCode, error, durationMs, responseBody, responseTruncated } = attempt;
-  const sent = (
-    <>
-      <code>{event}</code> to {shortUrl(webhook.url)}
-    </>
-  );
-  const outcome = (
-    <>
-      <Badge tone={error === null ? "good" : "bad"}>{statusCode ?? error}</Badge> after{" "}
-      {duration(durationMs)}
-    </>
-  );
   return (
     <>
       <section class="panel" aria-label="What came of it">
-        <p class="headline">{explainAttempt(attempt, timeoutMs)}</p>
-        <Facts
-          of={[
-            ["Sent", sent],
-            ["Outcome", outcome],
-          ]}
-        />
-        {responseBody === null || responseBody === "" ? (
-          <p class="quiet">{statusCode === null ? "There was no answer." : "It had no body."}</p>
-        ) : (
-          <Code label="The body of the answer" text={responseBody} />
-        )}
-        {responseTruncated && <p class="quiet">It goes on; only the beginning is kept.</p>}
+        <p>
+          <code>{event}</code> to {shortUrl(webhook.url)}
+        </p>
+        <Attempted attempt={attempt} timeoutMs={timeoutMs} />
       </section>
       <section class="panel" aria-label="Again">
         <TestForm webhook={webhook} event={event} />

@@ -2,17 +2,15 @@
 import { Hono } from "hono";
 import { configOf } from "../../config";
 import type { DeliveryView } from "../../domain/delivery";
-import type { HealthReport } from "../../domain/health-report";
+import { parseEventId } from "../../domain/ids";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
-import { errorText, logWarning } from "../../log";
-import { subscriberOf } from "../../operations/objects";
+import { findDelivery, listDeliveries } from "../../operations/deliveries";
 import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { LastOutcome } from "../deliveries/attempts";
 import { NextAttempt } from "../deliveries/waiting";
-import { byUrgency, isFailing, type Watched } from "../overview/trouble";
 import { Foreign } from "../ui/foreign";
 import { duration, number, share } from "../ui/format";
 import { page, showFailure } from "../ui/page";
@@ -30,7 +28,6 @@ import {
   Table,
   WEBHOOKS_PATH,
   WebhookLink,
-  WebhookStatus,
   webhookName,
   webhookPath,
 } from "../ui/parts";
@@ -39,6 +36,7 @@ import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { type Condition, Health, Numbers } from "./health";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
+import { byUrgency, hasProblem, StateBadge, type Watched } from "./problem";
 import { TestForm } from "./test";
 
 const HOUR_MS = 3_600_000;
@@ -94,35 +92,35 @@ async function watchAll(c: PageContext): Promise<Watched[]> {
       return { webhook, stats };
     }),
   );
-  return byUrgency(watched, nowMs);
+  return byUrgency(watched);
 }
 
 async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition> {
   const { delivery } = configOf(c.env);
-  const [{ stats, hours }, health, { deliveries }] = await Promise.all([
+  const [{ stats, hours }, { deliveries }] = await Promise.all([
     webhookStats(c.env, webhook.id, Date.now() - LOOK_BACK_MS),
-    healthOf(c, webhook),
-    subscriberOf(c.env, webhook.id).deliveries({ limit: DELIVERIES_SHOWN }),
+    listDeliveries(c.env, webhook, {}, { before: null, limit: DELIVERIES_SHOWN }),
   ]);
   return {
     webhook,
     stats,
     hours,
-    health,
+    answer: await lastAnswer(c, { webhook, stats }),
     recent: deliveries,
     timeoutMs: timeoutMsOf(webhook, delivery?.timeoutMs ?? null),
     ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
   };
 }
 
-/** null from an object that a release without it still runs, for minutes after a deploy. */
-async function healthOf(c: PageContext, { id }: Webhook): Promise<HealthReport | null> {
-  try {
-    return await subscriberOf(c.env, id).health();
-  } catch (thrown) {
-    logWarning("page.no_health", { webhookId: id, error: errorText(thrown) });
-    return null;
-  }
+/** Of what was just tried, whatever came of it; else of the last failure, while there is a problem. */
+async function lastAnswer(c: PageContext, watched: Watched): Promise<Condition["answer"]> {
+  const { webhook, stats } = watched;
+  const tried = parseEventId(c.req.query("tried") ?? "");
+  const failed = hasProblem(watched) ? (stats.health.lastFailure?.eventId ?? null) : null;
+  const eventId = tried ?? failed;
+  const delivery = eventId === null ? null : await findDelivery(c.env, webhook, eventId);
+  const attempt = delivery?.attemptLog.findLast(({ error }) => tried !== null || error !== null);
+  return eventId === null || attempt === undefined ? null : { eventId, attempt };
 }
 
 function NoWebhooks() {
@@ -150,8 +148,7 @@ function List({ watched }: { watched: readonly Watched[] }) {
         keyOf={({ webhook }) => webhook.id}
       />
       <p class="quiet">
-        Delivered, undeliverable, success and p95 are of the last day; those that need attention
-        come first.
+        Delivered, success and p95 are of the last day; those that need attention come first.
       </p>
     </>
   );
@@ -176,25 +173,20 @@ const COLUMNS: readonly Column<Watched>[] = [
     isHeader: true,
   },
   {
-    head: "Status",
-    cell: (each) => (
+    head: "State",
+    cell: (watched) => (
       <>
-        <WebhookStatus webhook={each.webhook} isFailing={isFailing(each)} />
-        {isFailing(each) && (
-          <small class="wrong below">
-            first failed <Time ms={each.stats.failingSinceMs} />
+        <StateBadge watched={watched} />
+        {hasProblem(watched) && watched.stats.health.sinceMs !== null && (
+          <small class="below">
+            since <Time ms={watched.stats.health.sinceMs} />
           </small>
         )}
       </>
     ),
   },
-  numeric("Pending", ({ stats }) => number(stats.pending)),
-  { head: "Oldest due", cell: ({ stats }) => <Time ms={stats.oldestDueAtMs} /> },
+  numeric("Pending", ({ stats }) => number(stats.health.pending)),
   numeric("Delivered", ({ stats }) => number(stats.delivered)),
-  {
-    ...numeric("Undeliverable", ({ stats }) => number(stats.undeliverable)),
-    class: ({ stats }) => (stats.undeliverable > 0 ? "wrong" : ""),
-  },
   numeric("Success", ({ stats }) => share(stats.successRate)),
   numeric("p95", ({ stats }) => duration(stats.latencyMs.p95)),
   {

@@ -1,0 +1,331 @@
+/**
+ * How a webhook is doing, in words: the overview, the list of webhooks and a webhook's own page say it from here, and
+ * here it comes from the one object that says so, its health.
+ */
+import type { Child } from "hono/jsx";
+import type { HealthReport, HealthState } from "../../domain/health-report";
+import type { Webhook } from "../../domain/webhook";
+import type { WebhookStats } from "../../operations/stats";
+import { LastOutcome } from "../deliveries/attempts";
+import { beginning, Foreign } from "../ui/foreign";
+import { count, deliveries, duration, number, waiting } from "../ui/format";
+import { newToken } from "../ui/once";
+import { Action, Badge, type Tone, webhookPath } from "../ui/parts";
+import { Time } from "../ui/time";
+import { useViewer } from "../ui/viewer";
+
+/** A webhook and how it is doing. */
+export type Watched = { webhook: Webhook; stats: WebhookStats };
+
+/** What a webhook has on top of its health: deliveries that stopped retrying are a problem of one that is well, too. */
+type Kind = HealthState | "undeliverable";
+
+const MAX_CAUSE_CHARACTERS = 160;
+
+/** The most urgent first. */
+const URGENCY: readonly Kind[] = [
+  "disabled",
+  "misconfigured",
+  "probing",
+  "failing",
+  "unconnected",
+  "late",
+  "undeliverable",
+  "postponed",
+  "paused",
+  "healthy",
+];
+
+const TONES: Record<Kind, Tone> = {
+  disabled: "bad",
+  misconfigured: "bad",
+  probing: "bad",
+  failing: "bad",
+  unconnected: "warn",
+  late: "warn",
+  undeliverable: "bad",
+  postponed: "warn",
+  paused: "warn",
+  healthy: "good",
+};
+
+function kindOf({ stats: { health } }: Watched): Kind {
+  return health.state === "healthy" && health.undeliverable > 0 ? "undeliverable" : health.state;
+}
+
+/** A pause with nothing waiting is what somebody wanted. */
+export function hasProblem(watched: Watched): boolean {
+  const kind = kindOf(watched);
+  return kind !== "healthy" && (kind !== "paused" || watched.stats.health.pending > 0);
+}
+
+/** Those that need somebody first; the rest in the order that they came in. */
+export function byUrgency(watched: readonly Watched[]): Watched[] {
+  return watched.toSorted((a, b) => URGENCY.indexOf(kindOf(a)) - URGENCY.indexOf(kindOf(b)));
+}
+
+export function toneOf(watched: Watched): Tone {
+  return TONES[kindOf(watched)];
+}
+
+/** The state by its name: the same word on every page and in the API. */
+export function StateBadge({ watched }: { watched: Watched }) {
+  const { state, undeliverable } = watched.stats.health;
+  return (
+    <>
+      <Badge tone={TONES[state]}>{state}</Badge>
+      {undeliverable > 0 && (
+        <small class="wrong below">{number(undeliverable)} undeliverable</small>
+      )}
+    </>
+  );
+}
+
+type Words = (watched: Watched) => Child;
+
+/** What is so, and why. */
+const CAUSES: Record<Kind, Words> = {
+  disabled: ({ webhook, stats }) => (
+    <>
+      Disabled
+      <Since health={stats.health} />:{" "}
+      {webhook.statusReason === "gone"
+        ? "the service answered 410 Gone"
+        : "no attempt succeeded for five days"}
+      .
+    </>
+  ),
+  misconfigured: () => <>Held: a variable of the relay's configuration has no usable value.</>,
+  probing: Failing,
+  failing: Failing,
+  unconnected: ({ stats }) => (
+    <>
+      No listener is connected
+      <Since health={stats.health} />.
+    </>
+  ),
+  late: ({ stats: { health } }) => (
+    <>
+      Late
+      <Since health={health} />: the oldest delivery was due <Time ms={health.oldestDueAtMs} />.
+    </>
+  ),
+  undeliverable: ({ stats: { health } }) => (
+    <>
+      It takes deliveries, but {number(health.undeliverable)} stopped retrying and did not arrive.
+      <LastCause health={health} />
+    </>
+  ),
+  postponed: ({ stats: { health } }) => (
+    <>
+      The service asked for a pause
+      <LastCause health={health} />
+    </>
+  ),
+  paused: ({ stats }) => (
+    <>
+      Paused
+      <Since health={stats.health} />.
+    </>
+  ),
+  healthy: () => <>All is well.</>,
+};
+
+function Failing({ stats: { health } }: Watched) {
+  return (
+    <>
+      Failing
+      <Since health={health} />
+      <LastCause health={health} />
+    </>
+  );
+}
+
+function Since({ health: { sinceMs } }: { health: HealthReport }) {
+  return sinceMs === null ? null : (
+    <>
+      {" "}
+      since <Time ms={sinceMs} />
+    </>
+  );
+}
+
+/** `: 500 refused, “could not connect to postgres”`. */
+function LastCause({ health: { lastFailure } }: { health: HealthReport }) {
+  if (lastFailure === null) return <>.</>;
+  const { statusCode, error, responseBody } = lastFailure;
+  const said = firstLine(responseBody ?? "");
+  return (
+    <>
+      : <LastOutcome delivery={{ lastStatusCode: statusCode, lastError: error }} />
+      {said !== "" && (
+        <>
+          , “<Foreign text={beginning(said, MAX_CAUSE_CHARACTERS)} />”
+        </>
+      )}
+      .
+    </>
+  );
+}
+
+/** Of a page of HTML, what it says. */
+function firstLine(body: string): string {
+  const text = /^\s*</.test(body) ? body.replace(/<[^>]*>/g, " ") : body;
+  return text.replace(/\s+/g, " ").trim();
+}
+
+/** How many wait, when the relay tries next, and what happens then. */
+const NEXT: Record<Kind, Words> = {
+  disabled: Held,
+  misconfigured: Held,
+  probing: ({ stats: { health } }) => (
+    <Tried
+      health={health}
+      how="They are tried one at a time,"
+      then="the first success lets the others go."
+    />
+  ),
+  failing: ({ stats: { health } }) => (
+    <Tried
+      health={health}
+      how="Each is tried again by its schedule,"
+      then="nothing has to be done here once the service answers."
+    />
+  ),
+  unconnected: Held,
+  late: ({ webhook, stats }) => (
+    <>
+      {waiting(stats.health.pending)}. <Remedy webhook={webhook} stats={stats} />
+    </>
+  ),
+  undeliverable: ({ stats: { health } }) => (
+    <>{health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`}</>
+  ),
+  postponed: ({ stats: { health } }) => (
+    <Tried health={health} how="As it asked," then="then they go out." />
+  ),
+  paused: Held,
+  healthy: ({ stats: { health } }) => (
+    <>{health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`}</>
+  ),
+};
+
+function Held({ stats: { health } }: Watched) {
+  return <>{held(health.pending)}</>;
+}
+
+/** How much a webhook that is held keeps waiting. */
+function held(pending: number): string {
+  return pending === 0
+    ? "Nothing waits for it."
+    : `${count(pending, "delivery is", "deliveries are")} held.`;
+}
+
+function Tried({ health, how, then }: { health: HealthReport; how: string; then: string }) {
+  const { pending, undeliverable, nextAttemptAtMs } = health;
+  return (
+    <>
+      {pending === 0 ? (
+        "Nothing waits, so nothing is tried before the next event."
+      ) : (
+        <>
+          {waiting(pending)}. {how}{" "}
+          {nextAttemptAtMs === null ? (
+            "now"
+          ) : (
+            <>
+              next <Time ms={nextAttemptAtMs} />
+            </>
+          )}
+          ; {then}
+        </>
+      )}
+      {undeliverable > 0 && ` ${deliveries(undeliverable)} stopped retrying.`}
+    </>
+  );
+}
+
+/** What makes a late webhook faster, with the number that says so. */
+function Remedy({ webhook, stats }: Watched) {
+  const { rateLimit, ordered } = webhook;
+  const { p50 } = stats.latencyMs;
+  const atOnce = ordered ? 1 : webhook.concurrency;
+  const capacity = p50 === null ? null : (atOnce * 1_000) / Math.max(1, p50);
+  if (rateLimit !== null && (capacity === null || rateLimit <= capacity)) {
+    return (
+      <>
+        Its rate limit lets {number(rateLimit)} a second through,{" "}
+        <InAll pending={stats.health.pending} aSecond={rateLimit} />: raise the limit.
+      </>
+    );
+  }
+  const help = ordered
+    ? "It is ordered, so only faster answers help."
+    : `Raise “at once” above ${atOnce}, or have it answer faster.`;
+  if (capacity === null) return <>{help}</>;
+  return (
+    <>
+      It answers in {duration(p50)}, {number(atOnce)} at once: {number(capacity)} a second,{" "}
+      <InAll pending={stats.health.pending} aSecond={capacity} />. {help}
+    </>
+  );
+}
+
+function InAll({ pending, aSecond }: { pending: number; aSecond: number }) {
+  return <>which takes {duration((pending / aSecond) * 1_000)} for what waits</>;
+}
+
+/** What is so, why, and what comes next. */
+export function Standing({ watched }: { watched: Watched }) {
+  const kind = kindOf(watched);
+  return (
+    <>
+      <strong>{CAUSES[kind](watched)}</strong> {NEXT[kind](watched)}
+    </>
+  );
+}
+
+/** The one button that helps; nothing where none does, or for whoever may only look. */
+export function Help({ watched: { webhook, stats } }: { watched: Watched }) {
+  if (!useViewer().mayChange) return null;
+  const path = webhookPath(webhook.id);
+  const { state, pending, undeliverable } = stats.health;
+  if (state === "disabled" || state === "paused") {
+    return (
+      <Action action={`${path}/resume`} tone="primary">
+        Resume
+      </Action>
+    );
+  }
+  const isFailing = state === "probing" || state === "failing" || state === "postponed";
+  if (isFailing && (pending > 0 || undeliverable === 0)) {
+    return (
+      <Action action={`${path}/try`} tone="primary" isOnce>
+        Try now
+      </Action>
+    );
+  }
+  if (state === "late") {
+    return (
+      <a class="button" href={`${path}/edit#concurrency`}>
+        Change its pace
+      </a>
+    );
+  }
+  if (undeliverable === 0) return null;
+  return (
+    <Action
+      action={`${path}/replay`}
+      tone="primary"
+      isOnce
+      fields={{
+        step: "go",
+        token: newToken(),
+        only: "undeliverable",
+        since: new Date(webhook.createdAtMs).toISOString(),
+      }}
+    >
+      Replay {number(undeliverable)}
+    </Action>
+  );
+}
