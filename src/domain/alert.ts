@@ -30,7 +30,7 @@ export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText
     reason === "gone" ? "it answered 410 Gone" : "it has failed for 5 days without a success";
   return {
     cause: `disabled ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${why}. Its events are held. When the service is back, resume it: POST /v1/webhooks/${webhook.id}/resume.`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${why}. Its events are held. When the service is back, resume it: ${pageOf(webhook)}`,
   };
 }
 
@@ -44,14 +44,14 @@ export function retentionAlert(webhook: Webhook): AlertText {
 export function overdueAlert(webhook: Webhook, sinceMs: number): AlertText {
   return {
     cause: `overdue ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} has a delivery that was due at ${iso(sinceMs)} and has not gone out. Look at its failed attempts: GET /v1/webhooks/${webhook.id}/deliveries?status=pending.`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} has a delivery that was due at ${iso(sinceMs)} and has not gone out. Why, and what helps: ${pageOf(webhook)}`,
   };
 }
 
 export function failingAlert(webhook: Webhook, sinceMs: number): AlertText {
   return {
     cause: `failing ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. What failed last, and with which answer: GET /v1/webhooks/${webhook.id}/health.`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. What failed last, and with which answer: ${pageOf(webhook)}`,
   };
 }
 
@@ -59,14 +59,14 @@ export function undeliverableAlert(webhook: Webhook, count: number): AlertText {
   const what = count === 1 ? "an undeliverable delivery" : `${count} undeliverable deliveries`;
   return {
     cause: `undeliverable ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} has ${what}: every attempt failed. When the service takes them again, replay them: POST /v1/webhooks/${webhook.id}/replay.`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} has ${what}: every attempt failed. When the service takes them again, replay them: ${pageOf(webhook)}`,
   };
 }
 
 export function expiringAlert(webhook: Webhook, expiresAtMs: number): AlertText {
   return {
     cause: `expiring ${webhook.id}`,
-    text: `Leadterra Relay: deliveries held for webhook ${nameOf(webhook)} expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them.`,
+    text: `Leadterra Relay: deliveries held for webhook ${nameOf(webhook)} expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them: ${pageOf(webhook)}`,
   };
 }
 
@@ -134,6 +134,12 @@ export function silenceAlert(lastEventAtMs: number | null): AlertText {
     cause: "silence",
     text: `Leadterra Relay: no event was accepted ${since}. Is the signing secret still the one that Leadterra signs with? Look for invalid_signature in the log.`,
   };
+}
+
+/** Where a person sees the cause, and does something about it: at the address by which the webhook was registered. */
+function pageOf({ id, relayHost }: Webhook): string {
+  const isLocal = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(relayHost);
+  return `${isLocal ? "http" : "https"}://${relayHost}/dashboard/webhooks/${id}`;
 }
 
 function nameOf({ id, url, description }: Webhook): string {

@@ -214,14 +214,16 @@ describe("an alert", () => {
     expect(await alerts()).toHaveLength(2);
   });
 
-  it("says that a webhook is disabled, once, and keeps its query to itself", async () => {
+  it("says that a webhook is disabled, once, with the way to its page, and keeps its query to itself", async () => {
     const { id } = await register({ url: "https://crm.example.com/in?token=hidden" });
     service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 410 });
     await accept(id, await newEvents(3));
     await deliverAll(id, clock);
     await ring(subscriber(id));
     await sweepQuietly();
-    expect(await alerts()).toEqual([expect.stringContaining(id)]);
+    expect(await alerts()).toEqual([
+      expect.stringContaining(`https://relay.example/dashboard/webhooks/${id}`),
+    ]);
     expect((await alerts())[0]).not.toContain("hidden");
   });
 
