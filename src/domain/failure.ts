@@ -39,7 +39,7 @@ export type FailureCode = Failure["code"];
 export type FailureOf<Code extends FailureCode> = Extract<Failure, { code: Code }>;
 
 /** `Code` names the failures that a caller can get. */
-export type Result<T, Code extends FailureCode = FailureCode> =
+export type Result<T, Code extends FailureCode> =
   | { ok: true; value: T }
   | { ok: false; failure: FailureOf<Code> };
 

@@ -12,8 +12,6 @@ import { problem } from "./http/problem";
 /** Leadterra's own first retry comes after a minute; this is for whoever listens. */
 const RETRY_AFTER_SECONDS = 30;
 
-type Accepted = { id: string; duplicate: boolean };
-
 export const ingest = new Hono<{ Bindings: Env }>().on(
   "ALL",
   ["/webhooks/leadterra", "/webhooks/leadterra/"],
@@ -25,11 +23,7 @@ export const ingest = new Hono<{ Bindings: Env }>().on(
 );
 
 /** @param after takes what need not be waited for with the answer. */
-async function accept(
-  request: Request,
-  env: Env,
-  after: (work: Promise<void>) => void,
-): Promise<Result<Accepted>> {
+async function accept(request: Request, env: Env, after: (work: Promise<void>) => void) {
   const config = configOf(env);
   const body = await readSigned(request, config);
   if (!body.ok) return body;
@@ -47,7 +41,7 @@ async function accept(
 }
 
 /** The raw body, once it is known to come from Leadterra. Nothing is stored or called before that. */
-async function readSigned(request: Request, config: Config): Promise<Result<Uint8Array>> {
+async function readSigned(request: Request, config: Config) {
   if (request.method !== "POST") return fail({ code: "method_not_allowed", allow: "POST" });
   if (config.signingSecrets.length === 0) {
     return fail({ code: "not_configured" });
@@ -92,7 +86,11 @@ async function isDuplicate(
   return true;
 }
 
-async function enqueue(event: RelayEvent, body: Uint8Array, env: Env): Promise<Result<null>> {
+async function enqueue(
+  event: RelayEvent,
+  body: Uint8Array,
+  env: Env,
+): Promise<Result<null, "queue_unavailable">> {
   try {
     // A copy: sending takes the buffer away.
     await env.EVENTS.send(body.slice(), { contentType: "bytes" });

@@ -4,7 +4,7 @@ import { shownAttempt } from "../contract/attempts";
 import { getWebhookHealth } from "../contract/health";
 import * as contract from "../contract/webhooks";
 import { changesOf, draftOf, listedWebhook, relayHost, shownWebhook } from "../contract/webhooks";
-import { fail, ok, type Result } from "../domain/failure";
+import { type FailureCode, fail, ok, type Result } from "../domain/failure";
 import { shownHealth } from "../domain/health-report";
 import { webhookHealth } from "../operations/stats";
 import {
@@ -127,7 +127,7 @@ function mistakes(body: unknown, c: ApiContext) {
 }
 
 /** A webhook after a change, with its secret where that is new: it is shown once. */
-function shown(changed: Result<Changed>) {
+function shown<Code extends FailureCode>(changed: Result<Changed, Code>) {
   if (!changed.ok) return changed;
   const { webhook, signingSecret } = changed.value;
   return ok({

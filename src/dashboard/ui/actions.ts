@@ -3,7 +3,7 @@
  * the page that shows what was done, with a word about it. Only what shows a secret once answers with a page itself.
  */
 import { Hono } from "hono";
-import type { Failure, FieldError } from "../../domain/failure";
+import type { Failure } from "../../domain/failure";
 import { type Form, text } from "./form";
 import { type Done, seeOther } from "./notice";
 import { once } from "./once";
@@ -96,9 +96,4 @@ async function answerTo(
     return { answer: await showFailure(c, failure), path: null };
   }
   return { answer: await seeOther(c, path, { failed: failure.code }), path };
-}
-
-/** The mistakes in a form; none when it failed for another reason. */
-export function mistakesIn(failure: Failure): readonly FieldError[] {
-  return "errors" in failure ? failure.errors : [];
 }

@@ -47,7 +47,7 @@ export type Batch = {
   /** `1,000 deliveries will be sent again` so far. */
   were: string;
   nothing: string;
-  request: (form: Form, nowMs: number) => Result<BatchRequest>;
+  request: (form: Form, nowMs: number) => Result<BatchRequest, "invalid_request">;
   choices: (webhook: Webhook) => Child;
 };
 
@@ -155,7 +155,7 @@ function EventChoice({ webhook }: { webhook: Webhook }) {
   );
 }
 
-function replayRequest(form: Form, nowMs: number): Result<BatchRequest> {
+function replayRequest(form: Form, nowMs: number): Result<BatchRequest, "invalid_request"> {
   const fields = {
     only: text(form, "only"),
     since: text(form, "since") || spanStart(form, nowMs),
@@ -187,7 +187,7 @@ function replayRequest(form: Form, nowMs: number): Result<BatchRequest> {
   });
 }
 
-function discardRequest(form: Form, nowMs: number): Result<BatchRequest> {
+function discardRequest(form: Form, nowMs: number): Result<BatchRequest, "invalid_request"> {
   const fields = {
     until: text(form, "until") || spanStart(form, nowMs),
     ...given(form, "event"),

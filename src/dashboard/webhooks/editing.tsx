@@ -6,7 +6,7 @@ import { formatSchedule } from "../../domain/schedule";
 import { sameOrigin } from "../../domain/target";
 import type { Webhook, WebhookChanges } from "../../domain/webhook";
 import { registerWebhook, updateWebhook } from "../../operations/webhooks";
-import { type Action, mistakesIn, type Outcome } from "../ui/actions";
+import type { Action, Outcome } from "../ui/actions";
 import type { Form } from "../ui/form";
 import { text } from "../ui/form";
 import { newToken } from "../ui/once";
@@ -23,7 +23,7 @@ export const registration: Action<null> = {
   onceThen: "created_before",
   act: async (c, _, form) => {
     const given = draftIn(form, relayHost(c.req.url));
-    if (!given.ok) return askAgain(c, form, null, mistakesIn(given.failure));
+    if (!given.ok) return askAgain(c, form, null, given.failure.errors);
     const { draft, secret } = given.value;
     const created = await registerWebhook(c.env, draft, { secret, by: callerOf(c) });
     if (!created.ok) {
@@ -52,7 +52,7 @@ export const editing: Action<Webhook> = {
       return { asked: await showForm(c, { typed, errors: [], webhook, overtaken }) };
     }
     const given = changesIn(form, webhook, comparison.changed);
-    if (!given.ok) return askAgain(c, form, webhook, mistakesIn(given.failure));
+    if (!given.ok) return askAgain(c, form, webhook, given.failure.errors);
     const changes = moved(form, webhook, given.value);
     if (changes === null) return askAgain(c, form, webhook, [UNCONFIRMED]);
     const changed = await updateWebhook(c.env, webhook.id, { changes, by: callerOf(c) });
@@ -87,11 +87,11 @@ const UNCONFIRMED: FieldError = {
     "must be answered, because the URL has another scheme, host or port than before: another service gets a new secret",
 };
 
-/** A name that another webhook has is a mistake like any other. */
+/** The mistakes in a form, a name that another webhook has among them; none when it failed for another reason. */
 function mistakesOf(failure: Failure): readonly FieldError[] {
-  return failure.code === "name_taken"
-    ? [{ path: "name", message: "is that of another webhook" }]
-    : mistakesIn(failure);
+  if (failure.code === "name_taken")
+    return [{ path: "name", message: "is that of another webhook" }];
+  return "errors" in failure ? failure.errors : [];
 }
 
 export function showEmptyForm(c: PageContext): Promise<Response> {

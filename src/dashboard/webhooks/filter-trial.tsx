@@ -8,7 +8,6 @@ import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
 import type { Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
-import { mistakesIn } from "../ui/actions";
 import { Foreign } from "../ui/foreign";
 import type { Form } from "../ui/form";
 import { count } from "../ui/format";
@@ -39,13 +38,13 @@ export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) =
           latest={latest}
         />
       ) : (
-        <Mistakes errors={mistakesIn(filter.failure)} />
+        <Mistakes errors={filter.failure.errors} />
       )}
     </div>,
   );
 });
 
-function checkedFilter(form: Form): Result<Filter | null> {
+function checkedFilter(form: Form): Result<Filter | null, "invalid_request"> {
   const given = filterIn(form);
   return given.ok ? check(filterSchema.nullable(), given.value) : given;
 }

@@ -12,7 +12,6 @@ import {
   type WebhookChanges,
   type WebhookDraft,
 } from "../../domain/webhook";
-import { mistakesIn } from "../ui/actions";
 import { type Form, text, texts } from "../ui/form";
 
 /** What a URL's query, which may hold a token, is shown as. */
@@ -89,7 +88,7 @@ export const NOTHING_TYPED: Typed = { ...typedIn({}), events: [ALL_EVENTS] };
 export function draftIn(
   form: Form,
   host: string,
-): Result<{ draft: WebhookDraft; secret: string | null }> {
+): Result<{ draft: WebhookDraft; secret: string | null }, "invalid_request"> {
   const { given, errors } = fieldsIn(form);
   const signingSecret = text(form, "signingSecret").trim();
   const checked = checkFields(draftSchema, errors, {
@@ -107,7 +106,7 @@ export function changesIn(
   form: Form,
   before: Webhook,
   changed: ReadonlySet<keyof WebhookChanges>,
-): Result<WebhookChanges> {
+): Result<WebhookChanges, "invalid_request"> {
   const { given, errors } = fieldsIn(form);
   const { url } = given;
   const keepsUrl = !changed.has("url") || url === before.url;
@@ -131,7 +130,7 @@ export function wordsOf(typed: string): string[] {
 }
 
 /** null without one; what is no JSON is a mistake of the field `filter`. */
-export function filterIn(form: Form): Result<unknown> {
+export function filterIn(form: Form): Result<unknown, "invalid_request"> {
   const typed = text(form, "filter");
   if (typed.trim() === "") return ok(null);
   try {
@@ -207,15 +206,18 @@ function checkFields<S extends z.ZodType>(
   schema: S,
   errors: readonly FieldError[],
   given: Lists,
-): Result<z.output<S>> {
+): Result<z.output<S>, "invalid_request"> {
   const checked = check(schema, given);
   if (checked.ok && errors.length === 0) return checked;
-  const all = [...errors, ...(checked.ok ? [] : mistakesIn(checked.failure))];
+  const all = [...errors, ...(checked.ok ? [] : checked.failure.errors)];
   return fail({ code: "invalid_request", errors: all.map(byName(given)) });
 }
 
 /** @returns `invalid_request` with the mistakes under the API's field names. */
-export function check<S extends z.ZodType>(schema: S, given: unknown): Result<z.output<S>> {
+export function check<S extends z.ZodType>(
+  schema: S,
+  given: unknown,
+): Result<z.output<S>, "invalid_request"> {
   const parsed = schema.safeParse(given);
   if (parsed.success) return ok(parsed.data);
   return fail({ code: "invalid_request", errors: parsed.error.issues.flatMap(fieldErrors) });

@@ -4,7 +4,7 @@ import { rotationSchema } from "../../contract/webhooks";
 import type { FieldError } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
 import { rotateSecret } from "../../operations/webhooks";
-import { type Action, mistakesIn } from "../ui/actions";
+import type { Action } from "../ui/actions";
 import { text } from "../ui/form";
 import { newToken } from "../ui/once";
 import { page } from "../ui/page";
@@ -32,7 +32,7 @@ export const rotation: Action<Webhook> = {
       gracePeriodSeconds: Number(text(form, "grace") || Number.NaN),
       ...(own !== "" && { signingSecret: own }),
     });
-    if (!given.ok) return { asked: await showForm(c, webhook, mistakesIn(given.failure)) };
+    if (!given.ok) return { asked: await showForm(c, webhook, given.failure.errors) };
     const { gracePeriodSeconds, signingSecret = null } = given.value;
     const rotated = await rotateSecret(c.env, webhook.id, {
       graceMs: gracePeriodSeconds * 1_000,

@@ -7,7 +7,7 @@ import * as z from "zod";
 import { isSafe } from "../../access";
 import { fieldErrors } from "../../contract/problem";
 import type { Input, Output, Route } from "../../contract/route";
-import { type FieldError, fail, ok, type Result } from "../../domain/failure";
+import { type FailureCode, type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { stringify } from "../../domain/json-text";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
@@ -20,7 +20,10 @@ export function given<T extends object>(values: T) {
 
 export type ApiContext = Context<ApiEnv>;
 
-type Handler<R extends Route> = (input: Input<R>, c: ApiContext) => Promise<Result<Output<R>>>;
+type Handler<R extends Route> = (
+  input: Input<R>,
+  c: ApiContext,
+) => Promise<Result<Output<R>, FailureCode>>;
 /** Finds what no schema can know, in what was given as it came. */
 type Check = (body: unknown, c: ApiContext) => FieldError[];
 
@@ -81,7 +84,7 @@ function queryOf(c: ApiContext, errors: FieldError[]): Record<string, string | u
 }
 
 /** One JSON document in UTF-8, whatever Content-Type says. */
-async function bodyOf(c: ApiContext, required: boolean): Promise<Result<unknown>> {
+async function bodyOf(c: ApiContext, required: boolean): Promise<Result<unknown, "invalid_json">> {
   const bytes = await c.req.arrayBuffer();
   if (bytes.byteLength === 0 && !required) return ok({});
   try {
