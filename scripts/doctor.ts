@@ -47,7 +47,7 @@ export async function examine(api: RelayApi, now: () => number = Date.now): Prom
     return [wrong(what, "Is this its address? npm run deploy says it.")];
   }
   const configuration = listOf(health.json.problems).map(({ name, message }) =>
-    wrong(String(message), `Set ${name} (README, "Configuration"), then deploy or put the secret.`),
+    wrong(String(message), `Set ${name} (docs/configuration.md), then deploy or put the secret.`),
   );
   const found = [
     ...(configuration.length === 0 ? [well("The configuration is whole")] : configuration),

@@ -1,5 +1,5 @@
 /**
- * Variables and secrets (README, "Configuration") → a validated Config. A value that does not parse is never
+ * Variables and secrets (docs/configuration.md) → a validated Config. A value that does not parse is never
  * guessed and breaks no more than it must: what depends on it is null here, and `problems` says what to write.
  */
 

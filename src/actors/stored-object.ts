@@ -1,8 +1,8 @@
 /** What every object of the relay does with its stored data before anything else (`storage/schema.ts`). */
 import { DurableObject } from "cloudflare:workers";
 import { newerData } from "../domain/newer-data";
-import { logError } from "../log";
-import { type Kind, openTables } from "../storage/schema";
+import { logError, logInfo } from "../log";
+import { type Kind, openTables, VERSION } from "../storage/schema";
 import type { Tables } from "../storage/tables";
 
 /** An object with newer data looks again after this time: a deploy may have brought the code for it. */
@@ -19,11 +19,16 @@ export abstract class StoredObject extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env, kind: Kind) {
     super(ctx, env);
-    const { tables, newerVersion } = openTables(ctx.storage, kind);
+    const { tables, newerVersion, steppedFrom } = openTables(ctx.storage, kind);
     this.tables = tables;
     this.isNewer = newerVersion !== null;
-    if (newerVersion === null) return;
-    logError("object.newer_data", { object: this.#title, version: newerVersion });
+    if (newerVersion !== null) {
+      logError("object.newer_data", { object: this.#title, version: newerVersion });
+    }
+    // Its time is what point-in-time recovery goes back to.
+    if (steppedFrom !== null) {
+      logInfo("object.upgraded", { object: this.#title, from: steppedFrom, to: VERSION });
+    }
   }
 
   get #title(): string {

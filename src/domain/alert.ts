@@ -110,7 +110,7 @@ export function unreachableAlert(what: string): AlertText {
 export function fullAlert(what: string): AlertText {
   return {
     cause: `full ${what}`,
-    text: `Leadterra Relay: ${what} is full: what it cannot take goes to the dead letters. Shorten RETENTION, or spread the load (README, "Scale").`,
+    text: `Leadterra Relay: ${what} is full: what it cannot take goes to the dead letters. Shorten RETENTION, or spread the load (docs/performance.md, "Scale").`,
   };
 }
 

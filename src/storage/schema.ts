@@ -35,6 +35,8 @@ export type Opened = {
   tables: Tables;
   /** The version of the data where it is newer than this code, which must then neither read nor write it; else null. */
   newerVersion: number | null;
+  /** The version before, where steps were taken just now; else null. */
+  steppedFrom: number | null;
 };
 
 /** Brings an object's data to this version. Call it in the constructor, before anything reads. */
@@ -54,5 +56,6 @@ export function openTables(storage: DurableObjectStorage, kind: Kind): Opened {
   return {
     tables: new Tables(sql, VERSION),
     newerVersion: version > VERSION ? version : null,
+    steppedFrom: version < VERSION ? version : null,
   };
 }

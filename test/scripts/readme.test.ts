@@ -1,4 +1,4 @@
-/** The code that README gives to whoever writes a service: copied from there, and run as it stands. */
+/** The code that README and docs/verify.md give to whoever writes a service: copied from there, and run as it stands. */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,11 +25,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The code below "Verify a delivery" that begins in this language after these words. */
-function snippet(title: string, language: string): string {
-  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-  const [, section = ""] = readme.split("## Verify a delivery");
-  const [, code] = section.split(`${title}:\n\n\`\`\`${language}\n`);
+/** The first code in this language below a heading of a page. */
+function snippet(page: string, heading: string, language: string): string {
+  const [, section = ""] = readFileSync(join(ROOT, page), "utf8").split(`## ${heading}\n`);
+  const [, code] = section.split(`\`\`\`${language}\n`);
   return code?.split("```")[0] ?? "";
 }
 
@@ -65,11 +64,11 @@ async function answersOf(post: (init: RequestInit) => Promise<Response>) {
   return statuses;
 }
 
-describe("README's code for services", () => {
+describe("the code that the pages give to services", () => {
   it("runs with Express: takes what the relay sends, and answers 401 to a forgery", async () => {
     const port = String(await freePort());
     const file = join(folder, "server.mjs");
-    writeFileSync(file, snippet("Node", "js"));
+    writeFileSync(file, snippet("README.md", "Verify a delivery", "js"));
     const server = spawn(process.execPath, [file], {
       env: { ...process.env, PORT: port, RELAY_SECRET: secret },
       stdio: ["ignore", "ignore", "inherit"],
@@ -97,7 +96,7 @@ describe("README's code for services", () => {
   it("runs as a Worker", async () => {
     vi.spyOn(console, "log").mockImplementation(() => {});
     const file = join(folder, "worker.mjs");
-    writeFileSync(file, snippet("Workers", "js"));
+    writeFileSync(file, snippet("docs/verify.md", "Workers", "js"));
     const worker = (await import(pathToFileURL(file).href)).default;
     const post = (init: RequestInit) =>
       worker.fetch(new Request("https://crm.example.com/", init), { RELAY_SECRET: secret });
@@ -115,7 +114,7 @@ describe("README's code for services", () => {
     const calls = [body, `${body} `].map(
       (text) => `print(verify(${JSON.stringify(text)}.encode(), "${leadterra}", "${secret}"))`,
     );
-    writeFileSync(file, `${snippet("Python", "python")}\n${calls.join("\n")}\n`);
+    writeFileSync(file, `${snippet("docs/verify.md", "Python", "python")}\n${calls.join("\n")}\n`);
     const { stdout, stderr } = spawnSync("python3", [file], { encoding: "utf8" });
     expect({ stdout, stderr }).toEqual({ stdout: "True\nFalse\n", stderr: "" });
   });

@@ -16,6 +16,7 @@ const state = releasedState("0.1.0");
 let build: Build;
 let receiver: Receiver;
 let relay: Workerd;
+const lines: string[] = [];
 
 beforeAll(async () => {
   build = await buildWorker();
@@ -26,6 +27,7 @@ beforeAll(async () => {
     build,
     stateDirectory: state.directory,
     outbound: receiver.address,
+    onLine: (line) => lines.push(line),
     vars: { LEADTERRA_SIGNING_SECRETS: api.signingSecret, API_KEYS: api.apiKey, RETENTION },
   });
   api.url = relay.url;
@@ -152,6 +154,22 @@ describe("state of 0.1.0 under today's code", () => {
       [],
     );
   });
+});
+
+it("says of each object once, and with the time, that its data took the step", () => {
+  const upgraded = lines
+    .filter((line) => line.includes("object.upgraded"))
+    .map((line) => JSON.parse(line.slice(line.indexOf("{"))) as Record<string, unknown>);
+  const objects = upgraded.map(({ object }) => object);
+  expect(new Set(objects).size).toBe(objects.length);
+  expect(objects).toEqual(
+    expect.arrayContaining([
+      `Subscriber ${webhooks.all}`,
+      "Registry registry",
+      "DeadLetters dead-letters",
+    ]),
+  );
+  for (const line of upgraded) expect(line).toMatchObject({ from: 1, to: 2 });
 });
 
 function isFor({ host }: { host: string }, name: string): boolean {
