@@ -32,6 +32,8 @@ const FAILING_AFTER_MS = 15 * MINUTE_MS;
 /** How many Subscribers are asked at a time: an invocation has six connections. */
 const AT_A_TIME = 6;
 const CALL_TIMEOUT_MS = 10_000;
+/** A listener that was not connected for so long is forgotten. */
+const UNCONNECTED_FOR_MS = DAY_MS;
 
 /** What may be so: each is raised when it is, and over when it is not. */
 type Finding = { alert: AlertText; isSo: boolean };
@@ -70,6 +72,11 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   const { overdueSinceMs, expiresAtMs, cannotRetain = false } = found.answer;
   const { undeliverable = 0, failingSinceMs = null } = found.answer;
   const nowMs = Date.now();
+  const { unconnectedSinceMs = null, pending = 0 } = found.answer;
+  if (unconnectedSinceMs !== null && unconnectedSinceMs <= nowMs - UNCONNECTED_FOR_MS) {
+    const expired = registry(env).expireListener(webhook.id, pending);
+    return (await ask(`Subscriber ${webhook.id}`, expired)).findings;
+  }
   return [
     disabled,
     ...found.findings,

@@ -12,6 +12,7 @@ import {
   changeWebhook,
   DEFAULTS,
   disableWebhook,
+  isListener,
   newWebhook,
   pauseWebhook,
   type Route,
@@ -48,7 +49,7 @@ export type Caller = { key: string | null };
 export type ChangeFailure = "not_found" | "not_yet_in_force";
 
 /** What the audit log says of a change. */
-type Audited = { action: string; by: Caller };
+type Audited = { action: string; by: Caller; after?: Record<string, unknown> };
 
 /** A webhook after a change, with the secret where it is new: it is shown once. */
 export type Changed = { webhook: Webhook; signingSecret: string | null };
@@ -246,6 +247,15 @@ export class Registry extends StoredObject {
     return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
   }
 
+  /** Nobody has listened for too long. @param pending how many deliveries waited for it. */
+  async expireListener(id: string, pending: number): Promise<void> {
+    const before = this.settingsOf(id);
+    if (before === null || !isListener(before)) return;
+    this.#alerts.forget(before.id);
+    const after = { reason: "nobody listened for 24 hours", pending };
+    await this.#commit(before, null, { action: "webhook.deleted", by: { key: null }, after });
+  }
+
   /**
    * A Subscriber has seen that its service is gone or failing.
    *
@@ -363,14 +373,25 @@ export class Registry extends StoredObject {
   }
 
   /** At least one of `before` and `after` is a webhook. */
-  #remember(before: Webhook | null, after: Webhook | null, { action, by }: Audited): Registration {
+  #remember(
+    before: Webhook | null,
+    after: Webhook | null,
+    { action, by, ...said }: Audited,
+  ): Registration {
     const id = (after ?? before)?.id as WebhookId;
     const version = after?.version ?? (before?.version ?? 0) + 1;
     const acknowledgedVersion = this.#registrations.get(id)?.acknowledgedVersion ?? 0;
     const registration = { id, version, acknowledgedVersion, webhook: after };
     this.#store.save(registration);
     const views = auditViews(before, after);
-    this.#store.addToAudit({ atMs: Date.now(), key: by.key, action, webhookId: id, ...views });
+    this.#store.addToAudit({
+      atMs: Date.now(),
+      key: by.key,
+      action,
+      webhookId: id,
+      ...views,
+      ...said,
+    });
     this.#registrations.set(id, registration);
     this.#routes = null;
     logInfo(action, { webhookId: id, changed: Object.keys(views.after ?? {}) });

@@ -40,10 +40,12 @@ export abstract class StoredObject extends DurableObject<Env> {
     for (const name of Object.getOwnPropertyNames(prototype)) {
       const { value: method } = Object.getOwnPropertyDescriptor(prototype, name) ?? {};
       if (name === "constructor" || typeof method !== "function") continue;
-      const refuse =
-        name === "alarm"
-          ? ({ ctx }: StoredObject) => ctx.storage.setAlarm(Date.now() + LOOK_AGAIN_MS)
-          : (object: StoredObject) => newerData(object.#title);
+      const said = (object: StoredObject) => newerData(object.#title);
+      const refusals: Record<string, (object: StoredObject) => unknown> = {
+        alarm: ({ ctx }) => ctx.storage.setAlarm(Date.now() + LOOK_AGAIN_MS),
+        fetch: (object) => Response.json(said(object)),
+      };
+      const refuse = refusals[name] ?? said;
       Object.defineProperty(prototype, name, {
         configurable: true,
         writable: true,

@@ -41,6 +41,7 @@ export const CALLS: readonly Route[] = [
   webhooks.pauseWebhook,
   webhooks.resumeWebhook,
   webhooks.testWebhook,
+  webhooks.listenToWebhook,
   health.getWebhookHealth,
   deliveries.listDeliveries,
   deliveries.getDelivery,

@@ -107,6 +107,17 @@ export const ANSWERS: { [Code in FailureCode]: Answer } = {
     title: "Payload gone",
     detail: "The event's payload was erased or is past its retention: it cannot be sent again.",
   },
+  upgrade_required: {
+    status: 426,
+    title: "Upgrade required",
+    detail: "This is a WebSocket: connect with Upgrade: websocket.",
+    headers: { upgrade: "websocket", connection: "Upgrade" },
+  },
+  not_a_listener: {
+    status: 409,
+    title: "Not a listener",
+    detail: "This webhook has an address. Only one with the URL listener: can be listened to.",
+  },
   name_taken: {
     status: 409,
     title: "Name taken",

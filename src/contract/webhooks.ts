@@ -148,9 +148,10 @@ const name = z
   });
 const url = z.string().min(1).meta({
   maxLength: 2_048,
-  pattern: "^([Hh][Tt][Tt][Pp][Ss]?://|[Ss][Ee][Rr][Vv][Ii][Cc][Ee]:)[^\\s\\\\#]+$",
+  pattern:
+    "^(([Hh][Tt][Tt][Pp][Ss]?://|[Ss][Ee][Rr][Vv][Ii][Cc][Ee]:)[^\\s\\\\#]+|[Ll][Ii][Ss][Tt][Ee][Nn][Ee][Rr]:)$",
   description:
-    "`https://` and a public DNS name of two labels or more, on port 443 or from 1024 up, without credentials, fragment, white space or backslash; or `service:NAME/path` for a service or VPC binding of the Worker.",
+    "`https://` and a public DNS name of two labels or more, on port 443 or from 1024 up, without credentials, fragment, white space or backslash; or `service:NAME/path` for a service or VPC binding of the Worker; or `listener:` for whoever connects to listen.",
 });
 const events = z
   .array(
@@ -504,6 +505,19 @@ export const resumeWebhook = createRoute({
   request: { params },
   responses: { 200: { description: "The webhook, released.", content: one } },
   failures: ["not_yet_in_force"],
+});
+
+export const listenToWebhook = createRoute({
+  operationId: "listenToWebhook",
+  method: "get",
+  path: "/v1/webhooks/{id}/listen",
+  tags: TAG,
+  summary: "Get the deliveries of a `listener:` webhook over a WebSocket",
+  description:
+    'Needs a key that may change things, and `Upgrade: websocket`. Each delivery comes as a text frame `{type: "delivery", eventId, attempt, headers, body}` with the body in base64, and is answered with `{type: "outcome", eventId, attempt, statusCode, body?}`, which counts as a service\'s answer would. Send `ping` every 20 seconds: a socket that is silent for 60 is closed.',
+  request: { params },
+  responses: { 101: { description: "The socket." } },
+  failures: ["insufficient_scope", "upgrade_required", "not_a_listener"],
 });
 
 export const testWebhook = createRoute({

@@ -86,6 +86,8 @@ export type Policy = {
   schedule: readonly number[];
   /** Statuses after which nothing is tried again. */
   giveUpOn: readonly number[];
+  /** However often an attempt is interrupted, it does not count: a listener comes and goes. */
+  interruptible: boolean;
 };
 
 /** Whether the service said that it does not want this event: it lives, and nothing is tried again. */
@@ -107,6 +109,7 @@ export function settle(
   {
     schedule,
     giveUpOn = [],
+    interruptible = false,
     random,
   }: Pick<Policy, "schedule"> & Partial<Policy> & { random: number },
 ): Progress {
@@ -121,7 +124,8 @@ export function settle(
   if (outcome.error === null) {
     return { ...after, status: "delivered", dueAtMs: null, completedAtMs: endedAtMs };
   }
-  if (isUncounted(outcome, after.interruptions)) return { ...after, dueAtMs: endedAtMs };
+  const free = interruptible ? Number.POSITIVE_INFINITY : MAX_FREE_INTERRUPTIONS;
+  if (isUncounted(outcome, after.interruptions <= free)) return { ...after, dueAtMs: endedAtMs };
   const failures = before.failures + 1;
   const isOver = isGivenUp(outcome, { giveUpOn });
   const wait = isOver ? null : retryWaitMs(schedule, failures, random);
@@ -132,8 +136,8 @@ export function settle(
 }
 
 /** A free interruption, and a 410, which speaks about the webhook and not about this delivery. */
-function isUncounted(outcome: Outcome, interruptionsInARow: number): boolean {
-  if (outcome.error === "interrupted") return interruptionsInARow <= MAX_FREE_INTERRUPTIONS;
+function isUncounted(outcome: Outcome, isFree: boolean): boolean {
+  if (outcome.error === "interrupted") return isFree;
   return outcome.statusCode === GONE;
 }
 

@@ -25,6 +25,8 @@ export type Failure =
   | { code: "in_flight" }
   | { code: "not_pending" }
   | { code: "payload_gone" }
+  | { code: "upgrade_required" }
+  | { code: "not_a_listener" }
   | { code: "name_taken" }
   | { code: "too_many_webhooks" }
   | { code: "too_many_secrets" }

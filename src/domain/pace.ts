@@ -20,6 +20,8 @@ export type Terms = {
   rateLimit: number | null;
   /** How many attempts may be in flight, in this object and in its Lanes. */
   concurrency: number;
+  /** Attempts are frames on a listener's socket: the six do not bound them, and there are no Lanes. */
+  frames: boolean;
 };
 
 export type Situation = {
@@ -46,12 +48,18 @@ export function concurrencyOf({ terms, health }: Situation, asked = false): numb
 
 /** How many of them in the Subscriber itself. @param asked as for `concurrencyOf`. */
 export function slotsOf(situation: Situation, asked = false): number {
-  return Math.min(concurrencyOf(situation, asked), MAX_IN_FLIGHT);
+  return Math.min(concurrencyOf(situation, asked), mostOf(situation.terms));
+}
+
+/** How many attempts one object can have in flight. */
+function mostOf({ frames }: Terms): number {
+  return frames ? Number.POSITIVE_INFINITY : MAX_IN_FLIGHT;
 }
 
 /** How many each Lane may have in flight; empty when the Subscriber itself has slots enough. */
 export function lanesOf(situation: Situation): number[] {
   const { terms, meanDurationMs } = situation;
+  if (terms.frames) return [];
   let wanted = concurrencyOf(situation);
   if (terms.rateLimit !== null) {
     const atOnce = Math.ceil((terms.rateLimit * (meanDurationMs ?? 0)) / 1_000) + 1;
@@ -100,7 +108,7 @@ export function deal(count: number, rooms: readonly number[]): number[] {
  * the next attempt: a crash must not repeat out of order.
  */
 export function windowOf({ terms }: Situation): number {
-  return terms.ordered ? 1 : windowFor(Math.min(terms.concurrency, MAX_IN_FLIGHT));
+  return terms.ordered ? 1 : windowFor(Math.min(terms.concurrency, mostOf(terms)));
 }
 
 /** The same of an object with so many slots. */

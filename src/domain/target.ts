@@ -16,7 +16,9 @@ export type TargetRules = {
 export type Target =
   | { kind: "http"; url: string }
   /** `path` starts with `/` and brings its query along. */
-  | { kind: "service"; binding: string; path: string };
+  | { kind: "service"; binding: string; path: string }
+  /** No address: whoever listens gets frames over a socket. */
+  | { kind: "listener" };
 
 export type TargetCheck =
   | {
@@ -43,6 +45,8 @@ const FIRST_UNPRIVILEGED_PORT = 1024;
 const HTTP_FORM = /^(https?):\/\/([^/?#]+)/i;
 const SERVICE_FORM = /^service:([^/?]*)(.*)$/i;
 const IS_SERVICE = /^service:/i;
+/** The URL of a webhook whose deliveries go to whoever listens. */
+export const LISTENER = "listener:";
 /** What `URL.origin` says of `data:` and its like. */
 const OPAQUE_ORIGIN = "null";
 
@@ -50,6 +54,9 @@ const OPAQUE_ORIGIN = "null";
 export function checkTarget(given: string, rules: TargetRules): TargetCheck {
   const flaw = textFlaw(given);
   if (flaw !== null) return refuse(flaw);
+  if (given.toLowerCase() === LISTENER) {
+    return { ok: true, target: { kind: "listener" }, url: LISTENER };
+  }
   const check = IS_SERVICE.test(given) ? checkService(given, rules) : checkHttp(given, rules);
   // Percent-encoding and punycode make a URL longer, and the stored form has to pass the next check too.
   return check.ok && check.url.length > MAX_URL_CHARACTERS ? refuse(TOO_LONG) : check;
@@ -102,8 +109,8 @@ function checkHttp(given: string, rules: TargetRules): TargetCheck {
 
 function schemeReason({ allowPrivate }: TargetRules): string {
   return allowPrivate
-    ? "must use https: or http: (https://host/path), or name a binding (service:NAME/path)"
-    : "must use https: (https://host/path), or name a binding (service:NAME/path)";
+    ? "must use https: or http: (https://host/path), name a binding (service:NAME/path), or be listener:"
+    : "must use https: (https://host/path), name a binding (service:NAME/path), or be listener:";
 }
 
 /** @param host as the parser gives it, without its trailing dot: IPv4 in any spelling has become a dotted quad. */
@@ -156,6 +163,7 @@ function withoutTrailingDot(host: string): string {
 }
 
 function originOf(stored: string): string | null {
+  if (stored === LISTENER) return LISTENER;
   const service = SERVICE_FORM.exec(stored);
   if (service !== null) return `service:${service[1]}`;
   const origin = URL.parse(stored)?.origin ?? OPAQUE_ORIGIN;

@@ -3,7 +3,7 @@ import type { RelayEvent } from "./event";
 import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";
 import { parseTimeout } from "./schedule";
-import { maskQuery, sameOrigin } from "./target";
+import { LISTENER, maskQuery, sameOrigin } from "./target";
 
 export type WebhookStatus = "active" | "paused" | "disabled";
 export type StatusReason = "gone" | "failing";
@@ -49,6 +49,11 @@ export type Webhook = {
   createdAtMs: number;
   updatedAtMs: number;
 };
+
+/** Whether its deliveries go to whoever listens. */
+export function isListener({ url }: Pick<Webhook, "url">): boolean {
+  return url === LISTENER;
+}
 
 /** One line of the routing table: what decides whether a webhook gets an event. */
 export type Route = Pick<Webhook, "id" | "events" | "filter">;

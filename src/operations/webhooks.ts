@@ -4,10 +4,12 @@ import { configOf, serviceBindings } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
 import { type FieldError, fail, ok, type Result } from "../domain/failure";
+import { answered } from "../domain/newer-data";
 import { parseSchedule } from "../domain/schedule";
 import { checkTarget, type TargetCheck } from "../domain/target";
 import {
   ALL_EVENTS,
+  isListener,
   type Webhook,
   type WebhookChanges,
   type WebhookDraft,
@@ -136,6 +138,20 @@ export async function testWebhook(
   const body = new TextEncoder().encode(JSON.stringify(exampleEvent(name, Date.now())));
   const attempt = await subscriberOf(env, webhook.id).sendTest({ event: name, body });
   return attempt === null ? fail({ code: "not_found" }) : ok(attempt);
+}
+
+/** Connects to a `listener:` webhook; what comes over the socket is in docs/contract.md. */
+export async function listenTo(
+  env: Env,
+  ref: WebhookRef,
+): Promise<Result<WebSocket, "not_found" | "not_a_listener">> {
+  const webhook = await findWebhook(env, ref);
+  if (webhook === null) return fail({ code: "not_found" });
+  if (!isListener(webhook)) return fail({ code: "not_a_listener" });
+  const asked = new Request("https://subscriber/listen", { headers: { upgrade: "websocket" } });
+  const answer = await subscriberOf(env, webhook.id).fetch(asked);
+  if (answer.webSocket !== null) return ok(answer.webSocket);
+  return answered(await answer.json<Result<WebSocket, "not_a_listener">>());
 }
 
 /** What is wrong with what was given, by the relay's own configuration: what no schema can know. */

@@ -10,6 +10,7 @@ import { webhookHealth } from "../operations/stats";
 import {
   type Changed,
   findWebhook,
+  listenTo,
   listWebhooks,
   mistakesIn,
   pauseWebhook,
@@ -74,6 +75,18 @@ export const webhooks = new Hono<ApiEnv>()
       if (webhook === null) return fail({ code: "not_found" });
       const show = c.get("scope") === "all" ? shownWebhook : listedWebhook;
       return ok({ webhook: show(webhook) });
+    }),
+  )
+  .on(
+    ...serve(contract.listenToWebhook, async ({ params }, c) => {
+      // Deliveries are taken from it, so it is no reading.
+      if (c.get("scope") !== "all") return fail({ code: "insufficient_scope" });
+      if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
+        return fail({ code: "upgrade_required" });
+      }
+      const socket = await listenTo(c.env, params.id);
+      if (!socket.ok) return socket;
+      return ok(new Response(null, { status: 101, webSocket: socket.value }));
     }),
   )
   .on(

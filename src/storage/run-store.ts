@@ -67,6 +67,8 @@ export type Run = {
   totals: Totals;
   /** How many deliveries are undeliverable, by the period that holds them; null when that is to be counted. */
   undeliverable: Record<string, number> | null;
+  /** Since when a `listener:` has no connection; null while it has one, and of every other webhook. */
+  unconnectedSinceMs: number | null;
   /** How often this row was saved, by any release. */
   saved: number;
   /**

@@ -118,6 +118,7 @@ const run: z.ZodType<Run> = fields({
   head: position,
   health,
   nextStartAtMs: number,
+  unconnectedSinceMs: numberOrNull,
   hour,
   ended: number,
   totals,

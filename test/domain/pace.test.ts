@@ -21,7 +21,7 @@ type Given = {
 
 function situation({ terms, health, nextStartAtMs = 0, meanDurationMs = null }: Given): Situation {
   return {
-    terms: { ordered: false, rateLimit: null, concurrency: 6, ...terms },
+    terms: { ordered: false, rateLimit: null, concurrency: 6, frames: false, ...terms },
     health: { ...HEALTHY, ...health },
     nextStartAtMs,
     firstWaitMs: 60_000,

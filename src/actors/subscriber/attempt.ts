@@ -6,6 +6,7 @@ import { checkTarget, type TargetCheck } from "../../domain/target";
 import { liveSecrets, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { VERSION } from "../../version";
 import { Deadlines } from "./deadlines";
+import type { Listener } from "./listener";
 import { type Answer, send, unanswered } from "./send";
 
 /** Shorter values, such as "1" or "true", stand in many an answer by chance. */
@@ -16,12 +17,15 @@ export type Sending = { eventId: string; event: string; body: Uint8Array; attemp
 
 export class Attempts {
   readonly #env: Env;
+  readonly #listener: Listener | null;
   #signer: { secrets: string; sign: Signer } | null = null;
   readonly #deadlines = new Deadlines();
   #known: { webhook: Webhook; check: TargetCheck; secrets: string[] } | null = null;
 
-  constructor(env: Env) {
+  /** @param listener null where no webhook is a `listener:`. */
+  constructor(env: Env, listener: Listener | null = null) {
     this.#env = env;
+    this.#listener = listener;
   }
 
   /** Signs an attempt and makes its request, in the same turn: nothing can change in between. */
@@ -37,12 +41,16 @@ export class Attempts {
     const signatures = sign(sending.eventId, unixSeconds, sending.body);
     const { eventId, event, attempt } = sending;
     const head = { eventId, event, attempt, unixSeconds, ...signatures, version: VERSION };
+    const headers = { ...webhook.headers, ...standardHeaders(head) };
     const outgoing = {
       target: check.target,
-      headers: { ...webhook.headers, ...standardHeaders(head) },
+      headers,
       body: sending.body,
       timeoutMs: timeoutMsOf(webhook, delivering.timeoutMs),
       deadlines: this.#deadlines,
+      overSocket: (signal: AbortSignal) =>
+        this.#listener?.deliver({ eventId, attempt, headers, body: sending.body }, signal) ??
+        Promise.reject(new Error("no socket")),
       secrets: () => [
         ...secrets,
         signatures.leadterra,

@@ -66,7 +66,7 @@ export function startEngine(host: EngineHost): Engine {
   const outlook = new Outlook(
     {
       situation: () => pump.situation,
-      standing: () => inForce.standing(),
+      standing: () => inForce.standing(ledger.unconnectedSinceMs),
       isInFlight: (id) => pump.isInFlight(id),
       isBusy: () => pump.isBusy,
       planned: () => pump.next,

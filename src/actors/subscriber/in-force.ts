@@ -5,8 +5,9 @@ import type { Health } from "../../domain/health";
 import type { Standing } from "../../domain/health-report";
 import type { Terms } from "../../domain/pace";
 import { MAX_TIMEOUT_MS, parseSchedule, parseTimeout } from "../../domain/schedule";
-import { type Webhook, withDefaults } from "../../domain/webhook";
+import { isListener, type Webhook, withDefaults } from "../../domain/webhook";
 import type { RunStore, Settings } from "../../storage/run-store";
+import type { Listener } from "./listener";
 
 /** What is left open without a schedule to settle by is due at once. */
 const UNKNOWN_SCHEDULE: readonly number[] = Array.from({ length: 20 }, () => 0);
@@ -14,11 +15,13 @@ const UNKNOWN_SCHEDULE: readonly number[] = Array.from({ length: 20 }, () => 0);
 export class InForce {
   readonly #env: Env;
   readonly #runs: RunStore;
+  readonly #listener: Listener;
   #settings: Settings | null;
 
-  constructor(env: Env, runs: RunStore) {
+  constructor(env: Env, runs: RunStore, listener: Listener) {
     this.#env = env;
     this.#runs = runs;
+    this.#listener = listener;
     this.#settings = runs.settings();
   }
 
@@ -50,23 +53,41 @@ export class InForce {
     this.#settings = { deletedVersion };
   }
 
-  /** What people and the configuration say about how it stands. */
-  standing(): Omit<Standing, "health"> {
+  /** Whether deliveries go to whoever listens. */
+  get isListener(): boolean {
+    return this.webhook !== null && isListener(this.webhook);
+  }
+
+  /** Whether they have nowhere to go. */
+  get isUnconnected(): boolean {
+    return this.isListener && !this.#listener.isConnected;
+  }
+
+  /**
+   * What people and the configuration say about how it stands.
+   *
+   * @param unconnectedSinceMs as far as it is known.
+   */
+  standing(unconnectedSinceMs: number | null): Omit<Standing, "health"> {
     return {
       status: this.webhook?.status ?? "active",
       statusSinceMs: this.webhook?.statusSinceMs ?? null,
       misconfigured: configOf(this.#env).delivery === null,
-      unconnected: null,
+      unconnected: this.isUnconnected ? { sinceMs: unconnectedSinceMs } : null,
     };
   }
 
-  /** null while held: paused, disabled, deleted, without settings, or with a configuration that does not parse. */
+  /**
+   * null while held: paused, disabled, deleted, without settings, or with a configuration that does not parse; and
+   * while nobody listens.
+   */
   terms({ disabled }: Health): Terms | null {
     const { webhook } = this;
     if (webhook === null || webhook.status !== "active") return null;
     if (disabled !== null || configOf(this.#env).delivery === null) return null;
+    if (this.isUnconnected) return null;
     const { ordered, rateLimit, concurrency } = webhook;
-    return { ordered, rateLimit, concurrency };
+    return { ordered, rateLimit, concurrency, frames: this.isListener };
   }
 
   /** How long an attempt may take, in milliseconds. */
@@ -80,7 +101,8 @@ export class InForce {
     const own = this.webhook?.retrySchedule ?? null;
     const parsed = own === null ? null : parseSchedule(own);
     const schedule = parsed ?? configOf(this.#env).delivery?.retryScheduleMs ?? UNKNOWN_SCHEDULE;
-    return { schedule, giveUpOn: this.webhook?.giveUpOn ?? [] };
+    const giveUpOn = this.webhook?.giveUpOn ?? [];
+    return { schedule, giveUpOn, interruptible: this.isListener };
   }
 }
 

@@ -105,6 +105,16 @@ export class Ledger {
     return this.#run.head;
   }
 
+  /** Since when nobody listens, Unix milliseconds; null while somebody does, and where nobody has to. */
+  get unconnectedSinceMs(): number | null {
+    return this.#run.unconnectedSinceMs;
+  }
+
+  set unconnectedSinceMs(sinceMs: number | null) {
+    this.#run.unconnectedSinceMs = sinceMs;
+    this.save();
+  }
+
   /** How many deliveries have ended and were not opened again, as far as it is on disk. */
   get ended(): number {
     return this.#run.ended;

@@ -1,5 +1,10 @@
 /** What the webhook's deliveries wait for, which goes next, and how its service is doing: looked at, nothing changed. */
-import { type HealthReport, reportHealth, type Standing } from "../../domain/health-report";
+import {
+  type HealthReport,
+  reportHealth,
+  type Standing,
+  stateOf,
+} from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
 import { probeOpensAtMs, rateOpensAtMs, type Situation } from "../../domain/pace";
 import { NOTHING_TO_WAIT_FOR, type Waiting, waiting } from "../../domain/waiting";
@@ -45,10 +50,12 @@ export class Outlook {
     const nowMs = Date.now();
     const planned = this.#host.planned();
     const isNext = delivery.id === next;
+    const standing = { ...this.#host.standing(), health: this.#ledger.health };
+    const connected = stateOf(standing, null, nowMs).state !== "unconnected";
     const gates = {
       inFlight: this.#host.isInFlight(delivery.id),
-      held: situation === null,
-      connected: this.#host.standing().unconnected === null,
+      held: situation === null && connected,
+      connected,
       behind: situation?.terms.ordered === true && !isNext,
       isNext,
       byRetry: delivery.asked === ASKED.byRetry,

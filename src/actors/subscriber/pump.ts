@@ -292,7 +292,7 @@ export class Pump {
       this.unplan();
       return;
     }
-    const { rateLimit } = situation.terms;
+    const { rateLimit, frames } = situation.terms;
     for (;;) {
       const [next] = this.#planned;
       if (next === undefined || !this.#hasFreeSlot(situation, isAsked(next))) return;
@@ -302,14 +302,14 @@ export class Pump {
         return;
       }
       this.#planned.shift();
-      this.#start(next, nowMs);
+      this.#start(next, nowMs, frames);
       if (rateLimit !== null) this.#ledger.started(rateLimit, nowMs);
     }
   }
 
   #hasSlot(situation: Situation, asked: boolean): boolean {
     return (
-      this.#slots.areFree &&
+      (situation.terms.frames || this.#slots.areFree) &&
       this.#inFlight.size < slotsOf(situation, asked) &&
       this.#inFlight.size + this.#lanes.busy < concurrencyOf(situation, asked)
     );
@@ -335,14 +335,15 @@ export class Pump {
     return scheduled > planLimitOf(situation) || troubleEndsAtMs(situation) > nowMs;
   }
 
-  #start(attempt: Planned, nowMs: number): void {
+  /** @param frames whether it takes no connection of the object. */
+  #start(attempt: Planned, nowMs: number, frames: boolean): void {
     this.#inFlight.add(attempt.delivery.id);
     this.#attemptsLeft -= 1;
     this.#startedInRun += 1;
     this.#lastStartAtMs = nowMs;
-    this.#slots.take();
+    if (!frames) this.#slots.take();
     void this.#send(attempt).finally(() => {
-      this.#slots.release();
+      if (!frames) this.#slots.release();
       this.wake();
     });
   }

@@ -4,6 +4,7 @@ import { redact } from "../../domain/redaction";
 import { parseRetryAfter } from "../../domain/schedule";
 import type { Target } from "../../domain/target";
 import type { Deadlines } from "./deadlines";
+import { Interruption, type Reply } from "./listener";
 
 /** At most this much of an answer is read, decompressed: a debug page, not a download. */
 const MAX_READ_BYTES = 16 * 1024;
@@ -20,6 +21,8 @@ export type Outgoing = {
   body: Uint8Array;
   timeoutMs: number;
   deadlines: Deadlines;
+  /** Delivers over the socket of a listener, where the target is one. */
+  overSocket: (signal: AbortSignal) => Promise<Reply>;
   /** What must not be kept of an answer that echoes the request. */
   secrets: () => readonly string[];
 };
@@ -55,9 +58,10 @@ export async function send(outgoing: Outgoing, env: object): Promise<Answer> {
     };
   } catch (thrown) {
     const refused = isRefusal(thrown);
+    const isInterrupted = refused || thrown instanceof Interruption;
     const error = deadline.signal.aborted ? "timeout" : "connection";
     return {
-      ...unanswered(refused ? "interrupted" : error, startedAtMs),
+      ...unanswered(isInterrupted ? "interrupted" : error, startedAtMs),
       durationMs: Date.now() - startedAtMs,
       refused,
     };
@@ -90,10 +94,11 @@ export function unanswered(error: AttemptError, startedAtMs: number): Outcome {
 }
 
 function request(
-  { target, headers, body }: Outgoing,
+  { target, headers, body, overSocket }: Outgoing,
   env: object,
   signal: AbortSignal,
-): Promise<Response> {
+): Promise<Reply> {
+  if (target.kind === "listener") return overSocket(signal);
   const init: RequestInit = { method: "POST", headers, body, redirect: "manual", signal };
   if (target.kind === "http") return fetch(target.url, init);
   const service = (env as Record<string, Fetcher>)[target.binding];
@@ -102,7 +107,7 @@ function request(
 }
 
 /** The first that fit, names and values; a cookie is a secret of the service. */
-function headersOf(response: Response, secrets: readonly string[]): Record<string, string> {
+function headersOf(response: Reply, secrets: readonly string[]): Record<string, string> {
   const kept: Record<string, string> = {};
   let left = MAX_KEPT_HEADERS_BYTES;
   for (const [name, value] of response.headers) {
@@ -125,7 +130,7 @@ function isRefusal(thrown: unknown): boolean {
 }
 
 async function readBody(
-  response: Response,
+  response: Reply,
   keepBytes: number,
 ): Promise<{ text: string | null; truncated: boolean }> {
   // In this order: a stream is made when it is asked for.

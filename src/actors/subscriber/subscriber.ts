@@ -4,6 +4,7 @@
  * was acknowledged.
  */
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
+import { fail } from "../../domain/failure";
 import { answeredTest, type Health, release, renew } from "../../domain/health";
 import type { HealthReport } from "../../domain/health-report";
 import { type EventId, parseWebhookId, randomEventId } from "../../domain/ids";
@@ -21,6 +22,7 @@ import { Attempts } from "./attempt";
 import type { DeliveryQuery, Opened, Reopening, SubscriberStats } from "./deliveries";
 import { type Engine, startEngine } from "./engine";
 import { InForce } from "./in-force";
+import { Listener } from "./listener";
 import { Slots } from "./slots";
 
 const MIN_BACKOFF_MS = 1_000;
@@ -43,6 +45,9 @@ export type SubscriberReport = {
   undeliverable: number;
   /** The first failure since the last success or resume; null while all is well, and while held. */
   failingSinceMs: number | null;
+  /** Since when a `listener:` has no connection; null while it has one, and of every other webhook. */
+  unconnectedSinceMs?: number | null;
+  pending?: number;
 };
 
 export class Subscriber extends StoredObject {
@@ -53,6 +58,7 @@ export class Subscriber extends StoredObject {
   readonly #runs: RunStore;
   readonly #attempts: Attempts;
   readonly #slots = new Slots();
+  readonly #listener: Listener;
   readonly #alarm: AlarmClock;
   #inForce!: InForce;
   /** Replaced together when the webhook is deleted. */
@@ -64,10 +70,11 @@ export class Subscriber extends StoredObject {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "subscriber");
     this.#runs = new RunStore(this.tables);
-    this.#attempts = new Attempts(env);
+    this.#listener = new Listener(ctx);
+    this.#attempts = new Attempts(env, this.#listener);
     this.#alarm = new AlarmClock(ctx.storage);
     if (this.isNewer) return;
-    this.#inForce = new InForce(env, this.#runs);
+    this.#inForce = new InForce(env, this.#runs, this.#listener);
     this.#engine = this.#begin();
     void ctx.blockConcurrencyWhile(async () => {
       await this.#alarm.load();
@@ -114,6 +121,7 @@ export class Subscriber extends StoredObject {
     this.#inForce.put(webhook);
     this.#engine.ledger.adoptRate(webhook.rateLimit);
     if (before !== null) this.#followRelease(before, webhook);
+    if (!this.#inForce.isListener) this.#listener.end();
     this.#wake();
     return webhook.version;
   }
@@ -148,6 +156,7 @@ export class Subscriber extends StoredObject {
       this.#engine.pump.drop();
       this.#inForce.end(version);
       this.#engine = this.#begin();
+      this.#listener.end();
     });
     await this.#alarm.cancel();
     return version;
@@ -374,11 +383,48 @@ export class Subscriber extends StoredObject {
     return known;
   }
 
+  // --- who listens ------------------------------------------------------------------------------------------
+
+  /** Somebody connects to listen; the answer is the socket, or why not. */
+  override async fetch(_: Request): Promise<Response> {
+    if (!this.#inForce.isKnown) await this.#askRegistry();
+    if (!this.#inForce.isListener) return Response.json(fail({ code: "not_a_listener" }));
+    const answer = this.#listener.connect();
+    this.#wake();
+    return answer;
+  }
+
+  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+    this.#listener.heard(socket, message);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#listener.closed(socket);
+    this.#wake();
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.webSocketClose(socket);
+  }
+
+  /** Keeps when the last listener went: whoever does not come back for a day is not waited for. */
+  #noteConnection(): void {
+    const { ledger } = this.#engine;
+    const { isUnconnected } = this.#inForce;
+    if (isUnconnected === (ledger.unconnectedSinceMs !== null)) return;
+    try {
+      ledger.unconnectedSinceMs = isUnconnected ? Date.now() : null;
+    } catch (thrown) {
+      if (!isFull(thrown)) throw thrown;
+    }
+  }
+
   // --- the clockwork ----------------------------------------------------------------------------------------
 
   /** Never throws: an alarm that throws seven times is dropped for good, and nothing would wake the object. */
   override async alarm(): Promise<void> {
     this.#alarm.rang();
+    this.#listener.closeSilent();
     // Under a name that says no webhook nothing was ever stored.
     if (!this.#inForce.isKnown && parseWebhookId(this.#id) === null) return;
     try {
@@ -428,14 +474,16 @@ export class Subscriber extends StoredObject {
     this.#retain();
     this.#wake();
     const { deliveries, ledger } = this.#engine;
-    const { oldestDueAtMs: dueAtMs, undeliverable, state } = deliveries.health();
-    const isHeld = state === "disabled" || state === "paused";
+    const { oldestDueAtMs: dueAtMs, undeliverable, pending, state } = deliveries.health();
+    const isHeld = ["disabled", "paused", "unconnected"].includes(state);
     return {
+      pending,
       undeliverable,
       failingSinceMs: isHeld ? null : ledger.health.failingSinceMs,
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
       expiresAtMs: deliveries.nextExpiryMs(),
       cannotRetain: this.#retentionErrorsInARow >= RETENTION_ERRORS_TOLD,
+      unconnectedSinceMs: ledger.unconnectedSinceMs,
     };
   }
 
@@ -457,6 +505,7 @@ export class Subscriber extends StoredObject {
    * @returns when the alarm is needed, Unix milliseconds; null when it is not.
    */
   #wake(): number | null {
+    this.#noteConnection();
     if (this.#engine.pump.running) {
       this.#engine.pump.wake();
       return null;
@@ -471,6 +520,7 @@ export class Subscriber extends StoredObject {
     if (webhook === null) return null;
     const { health } = this.#engine.ledger;
     const times = [this.#engine.pump.nextAtMs(), this.#engine.deliveries.nextExpiryMs()];
+    times.push(this.#listener.silentAtMs);
     const mustReport = health.disabled !== null && webhook.status !== "disabled";
     if (mustReport || this.#engine.ledger.unrecorded > 0) times.push(Date.now());
     const known = times.filter((time) => time !== null);

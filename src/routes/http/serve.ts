@@ -20,10 +20,12 @@ export function given<T extends object>(values: T) {
 
 export type ApiContext = Context<ApiEnv>;
 
+/** Where the answer has no body a handler may make it whole. */
+type Own<R extends Route> = null extends Output<R> ? Response : never;
 type Handler<R extends Route> = (
   input: Input<R>,
   c: ApiContext,
-) => Promise<Result<Output<R>, FailureCode>>;
+) => Promise<Result<Output<R> | Own<R>, FailureCode>>;
 /** Finds what no schema can know, in what was given as it came. */
 type Check = (body: unknown, c: ApiContext) => FieldError[];
 
@@ -39,6 +41,7 @@ export function serve<R extends Route>(route: R, handle: Handler<R>, check: Chec
     c.status(status as 200);
     const done = await handle({ ...input.value, params } as Input<R>, c);
     if (!done.ok) return problem(c, done.failure);
+    if (done.value instanceof Response) return done.value;
     if (done.value === null) return c.body(null);
     return c.body(stringify(done.value), { headers: { "content-type": "application/json" } });
   };
