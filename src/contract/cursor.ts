@@ -1,4 +1,6 @@
 /** Where a page of a list ends: opaque outside, read strictly when it comes back; null for what no list gave. */
+import { parseEventId, parseWebhookId } from "../domain/ids";
+import type { Place } from "../operations/all-deliveries";
 import type { ReplayCursor } from "../operations/deliveries";
 import type { EventCursor } from "../operations/journal";
 
@@ -12,6 +14,18 @@ export function parsePosition(text: string): Position | null {
 
 export function formatPosition({ seq, index }: Position): string {
   return `${seq}.${index}`;
+}
+
+/** `arrival~event~webhook`: a place among the deliveries of all webhooks. */
+export function formatPlace({ atMs, eventId, webhookId }: Place): string {
+  return [atMs, eventId, webhookId].join("~");
+}
+
+export function parsePlace(text: string): Place | null {
+  const [, atMs, event = "", webhook = ""] = /^(\d{1,15})~([^~]*)~([^~]*)$/.exec(text) ?? [];
+  const [eventId, webhookId] = [parseEventId(event), parseWebhookId(webhook)];
+  if (eventId === null || webhookId === null) return null;
+  return { atMs: Number(atMs), eventId, webhookId };
 }
 
 /** `day~seq.index`. */

@@ -1,9 +1,9 @@
-/** /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
+/** /v1/deliveries, /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import * as z from "zod";
 import type { DeliveryView } from "../domain/delivery";
 import { WAITING_FOR } from "../domain/waiting";
 import { ATTEMPT_EXAMPLE, attempt, deliveryError } from "./attempts";
-import { parsePosition, parseReplayCursor } from "./cursor";
+import { parsePlace, parsePosition, parseReplayCursor } from "./cursor";
 import {
   count,
   cursorParam,
@@ -101,9 +101,8 @@ const ofDelivery = z.object({
   eventId: eventIdParam.meta({ example: EXAMPLE.eventId }),
 });
 
-const listQuery = z.strictObject({
+const filters = {
   limit: limitParam,
-  cursor: cursorParam(parsePosition),
   status: deliveryStatus.optional(),
   event: eventName.optional(),
   since: timeParam.optional(),
@@ -121,7 +120,7 @@ const listQuery = z.strictObject({
     .optional()
     .meta({ type: "integer", minimum: 100, maximum: 999, description: "Of the last attempt." }),
   error: deliveryError.optional().meta({ description: "Of the last attempt." }),
-});
+};
 
 const dryRun = z
   .boolean()
@@ -163,6 +162,11 @@ export const discardSchema = z
 
 // --- the calls ---
 
+const aPage = {
+  description: "A page of deliveries.",
+  content: json(page("DeliveryPage", delivery), { data: [DELIVERY_EXAMPLE], next: null }),
+};
+
 export const listDeliveries = createRoute({
   operationId: "listDeliveries",
   method: "get",
@@ -170,13 +174,23 @@ export const listDeliveries = createRoute({
   tags: TAG,
   summary: "List a webhook's deliveries, newest first",
   description: "A filtered page may be short or empty while `next` goes on.",
-  request: { params: ofWebhook, query: listQuery },
-  responses: {
-    200: {
-      description: "A page of deliveries.",
-      content: json(page("DeliveryPage", delivery), { data: [DELIVERY_EXAMPLE], next: null }),
-    },
+  request: {
+    params: ofWebhook,
+    query: z.strictObject({ ...filters, cursor: cursorParam(parsePosition) }),
   },
+  responses: { 200: aPage },
+});
+
+export const listAllDeliveries = createRoute({
+  operationId: "listAllDeliveries",
+  method: "get",
+  path: "/v1/deliveries",
+  tags: TAG,
+  summary: "List the deliveries of all webhooks, newest first",
+  description:
+    "By `createdAt`, event and webhook. A page looks at no more than 2,000 deliveries: it may be short or empty while `next` goes on. Those of deleted webhooks are not listed.",
+  request: { query: z.strictObject({ ...filters, cursor: cursorParam(parsePlace) }) },
+  responses: { 200: aPage },
 });
 
 export const getDelivery = createRoute({

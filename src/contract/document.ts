@@ -44,6 +44,7 @@ export const CALLS: readonly Route[] = [
   webhooks.listenToWebhook,
   health.getWebhookHealth,
   deliveries.listDeliveries,
+  deliveries.listAllDeliveries,
   deliveries.getDelivery,
   deliveries.retryDelivery,
   deliveries.cancelDelivery,

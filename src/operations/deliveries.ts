@@ -23,7 +23,6 @@ import {
   searchBodies,
 } from "./journal";
 import { subscriberOf } from "./objects";
-import { allWebhooks } from "./webhooks";
 
 /** How many deliveries one call looks at. */
 const MAX_REPLAYED = 1_000;
@@ -58,27 +57,6 @@ export async function listDeliveries(
 ): Promise<DeliveryPage> {
   const query = { ...filter, limit, ...(before !== null && { before }) };
   return subscriberOf(env, webhook.id).deliveries(query);
-}
-
-/**
- * The newest deliveries over all webhooks.
- *
- * @returns at most `limit`; `more` when there may be older ones, which only the list of one webhook shows.
- */
-export async function latestDeliveries(
-  env: Env,
-  filter: DeliveryFilter,
-  limit: number,
-): Promise<{ webhooks: Webhook[]; deliveries: DeliveryView[]; more: boolean }> {
-  const webhooks = await allWebhooks(env);
-  const pages = await Promise.all(
-    webhooks.map((webhook) => listDeliveries(env, webhook, filter, { before: null, limit })),
-  );
-  const all = pages
-    .flatMap(({ deliveries }) => deliveries)
-    .sort((a, b) => b.createdAtMs - a.createdAtMs);
-  const more = all.length > limit || pages.some(({ next }) => next !== null);
-  return { webhooks, deliveries: all.slice(0, limit), more };
 }
 
 /** A delivery that was not retried, and why. */

@@ -1,10 +1,11 @@
-/** /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
+/** /v1/deliveries, /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import { Hono } from "hono";
 import { shownAttempt } from "../contract/attempts";
-import { formatPosition, formatReplayCursor } from "../contract/cursor";
+import { formatPlace, formatPosition, formatReplayCursor } from "../contract/cursor";
 import * as contract from "../contract/deliveries";
 import { shownDelivery } from "../contract/deliveries";
 import { fail, ok } from "../domain/failure";
+import { listAllDeliveries } from "../operations/all-deliveries";
 import {
   cancelDelivery,
   discardDeliveries,
@@ -29,6 +30,17 @@ export const deliveries = new Hono<ApiEnv>()
       const page = await listDeliveries(c.env, webhook, filter, { before: cursor, limit });
       const next = page.next && formatPosition(page.next);
       return ok({ data: page.deliveries.map(shownDelivery), next });
+    }),
+  )
+  .on(
+    ...serve(contract.listAllDeliveries, async ({ query }, c) => {
+      const { limit, cursor = null, since: sinceMs, until: untilMs, ...last } = query;
+      const filter = given({ ...last, sinceMs, untilMs });
+      const page = await listAllDeliveries(c.env, filter, { before: cursor, limit });
+      return ok({
+        data: page.deliveries.map(shownDelivery),
+        next: page.next && formatPlace(page.next),
+      });
     }),
   )
   .on(

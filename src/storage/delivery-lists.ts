@@ -1,6 +1,8 @@
 /** Lists of deliveries, newest first, and how many are pending (`delivery-tables.ts`). */
 import type { DeliveryStatus } from "../domain/delivery";
+import type { EventId } from "../domain/ids";
 import {
+  type ArrivalIds,
   byArrival,
   COLUMNS,
   type DeliveryRow,
@@ -24,7 +26,28 @@ export type ListOptions = {
   keep: (delivery: StoredDelivery) => boolean | "stop";
 };
 
+/** Where a delivery stands among those of all webhooks: by when it arrived, then by its event. */
+export type Moment = { atMs: number; eventId: EventId };
+
+/** Each with when it arrived; `looked`: how many deliveries were looked at. */
+export type ListedByTime = {
+  found: { atMs: number; delivery: StoredDelivery }[];
+  next: Moment | null;
+  looked: number;
+};
+
+/** Arrivals of one moment: what came with them, and where each is. */
+type Group = { atMs: number; of: Map<string, { period: number; seq: number }> };
+
 const ROWS_AT_ONCE = 100;
+/** What is in an index of its own, by status. */
+const INDEXED = {
+  pending: { index: "waiting", where: "due_at IS NOT NULL" },
+  undeliverable: { index: "undeliverable", where: `status = ${UNDELIVERABLE}` },
+} as const;
+const KEPT = { index: "kept", where: "kept_from IS NOT NULL" } as const;
+type Indexed = (typeof INDEXED)[keyof typeof INDEXED];
+
 /** Behind everything. */
 const END: Position = { seq: Number.MAX_SAFE_INTEGER, index: 0 };
 
@@ -62,17 +85,110 @@ export class DeliveryLists {
     return { deliveries, next: null };
   }
 
+  /**
+   * The same before `before`, in the order that all webhooks share: by when they arrived, then by event, newest first.
+   * What moved to a newer table when its own was dropped stands where it moved.
+   */
+  listByTime(before: Moment | null, options: ListOptions): ListedByTime {
+    const { limit, maxRows, keep } = options;
+    const found: ListedByTime["found"] = [];
+    let looked = 0;
+    for (const { atMs, eventId, delivery } of this.#momentsBefore(before, options)) {
+      looked += 1;
+      const verdict = delivery !== null && keep(delivery);
+      if (verdict === "stop") break;
+      if (verdict) found.push({ atMs, delivery });
+      if (found.length >= limit || looked >= maxRows) {
+        return { found, next: { atMs, eventId }, looked };
+      }
+    }
+    return { found, next: null, looked };
+  }
+
+  /** `delivery` is null where it moved on. */
+  *#momentsBefore(
+    before: Moment | null,
+    { status, head, untilMs }: ListOptions,
+  ): Generator<Moment & { delivery: StoredDelivery | null }> {
+    const fromMs = Math.min(
+      before?.atMs ?? Number.POSITIVE_INFINITY,
+      untilMs ?? Number.POSITIVE_INFINITY,
+    );
+    for (const { atMs, of } of this.#groupsDownFrom(fromMs, { status, head })) {
+      const end = before?.atMs === atMs ? before.eventId : null;
+      const places = [...of].sort(([a], [b]) => (a < b ? 1 : -1));
+      for (const [id, place] of places) {
+        if (end !== null && id >= end) continue;
+        yield { atMs, eventId: id as EventId, delivery: this.#at(id, place) };
+      }
+    }
+  }
+
+  #at(id: string, { period, seq }: { period: number; seq: number }): StoredDelivery | null {
+    const [row] = this.#sql
+      .exec<DeliveryRow>(
+        `SELECT ${COLUMNS} FROM deliveries_${period} d WHERE id = ? AND seq = ?`,
+        id,
+        seq,
+      )
+      .toArray();
+    return row === undefined ? null : deliveryOf(row, period);
+  }
+
+  /** Arrivals of one millisecond are one. */
+  *#groupsDownFrom(
+    fromMs: number,
+    { status, head }: Pick<ListOptions, "status" | "head">,
+  ): Generator<Group> {
+    let group: Group = { atMs: Number.POSITIVE_INFINITY, of: new Map() };
+    for (const { period, seq, atMs, ids } of this.#arrivalsOf(status, this.#seqAt(fromMs), head)) {
+      if (group.atMs !== atMs) {
+        yield group;
+        group = { atMs, of: new Map() };
+      }
+      for (const id of ids) group.of.set(id, { period, seq });
+    }
+    yield group;
+  }
+
+  /** Those that may hold deliveries of this status, newest first. */
+  *#arrivalsOf(status: DeliveryStatus | null, from: number, head: Position): Generator<ArrivalIds> {
+    if (status !== "pending" && status !== "undeliverable") {
+      yield* this.#tables.arrivalsDownFrom(from);
+      return;
+    }
+    const { index, where } = INDEXED[status];
+    // Fresh deliveries are in no index: all that came from the head on may be such.
+    const freshFrom = status === "pending" ? head.seq : Number.MAX_SAFE_INTEGER;
+    for (const arrival of this.#tables.arrivalsDownFrom(from)) {
+      if (arrival.seq < freshFrom) break;
+      yield arrival;
+    }
+    for (const period of this.#tables.periodsNewestFirst) {
+      const query = `SELECT max(seq) AS seq FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} AND seq < ?`;
+      for (let before = Math.min(from + 1, freshFrom); ; ) {
+        const { seq } = this.#sql.exec<{ seq: number | null }>(query, before).one();
+        const arrival = seq === null ? null : this.#tables.arrival(period, seq);
+        if (arrival === null) break;
+        yield arrival;
+        before = arrival.seq;
+      }
+    }
+  }
+
+  /** The last arrival at or before `atMs`. */
+  #seqAt(atMs: number): number {
+    const after = atMs === Number.POSITIVE_INFINITY ? null : this.#positionAfter(atMs);
+    return after === null ? this.#tables.lastSeq() : after.seq - 1;
+  }
+
   #candidates(
     before: Position | null,
     { status, head, untilMs }: ListOptions,
   ): Iterable<StoredDelivery> {
-    if (status === "undeliverable")
-      return this.#indexed(before, "undeliverable", `status = ${UNDELIVERABLE}`);
+    if (status === "undeliverable") return this.#indexed(before, INDEXED.undeliverable);
     if (status === "pending") {
-      return merged(
-        this.#newestFirst(before, head.seq),
-        this.#indexed(before, "waiting", "due_at IS NOT NULL"),
-      );
+      return merged(this.#newestFirst(before, head.seq), this.#indexed(before, INDEXED.pending));
     }
     return untilMs === null ? this.#newestFirst(before, 0) : this.#until(before, untilMs);
   }
@@ -84,7 +200,7 @@ export class DeliveryLists {
       yield* this.#newestFirst(before, 0);
       return;
     }
-    for (const moved of this.#indexed(before, "kept", "kept_from IS NOT NULL")) {
+    for (const moved of this.#indexed(before, KEPT)) {
       if (isBefore(moved.position, end)) break;
       yield moved;
     }
@@ -92,7 +208,10 @@ export class DeliveryLists {
   }
 
   /** Rows of a partial index by arrival, newest first. */
-  *#indexed(before: Position | null, index: string, where: string): Generator<StoredDelivery> {
+  *#indexed(
+    before: Position | null,
+    { index, where }: Indexed | typeof KEPT,
+  ): Generator<StoredDelivery> {
     for (const period of this.#tables.periodsNewestFirst) {
       const query = `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE ${where} AND (seq, position) < (?, ?) ORDER BY seq DESC, position DESC LIMIT ?`;
       for (let next: Position | null = before ?? END; next !== null; ) {

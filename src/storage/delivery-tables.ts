@@ -68,8 +68,10 @@ export type StoredDelivery = Progress & {
 /** A delivery with what is needed to send it. */
 export type DueDelivery = StoredDelivery & { body: Uint8Array };
 
-/** The ids of one accept, in order. */
-export type ArrivalIds = { period: number; seq: number; ids: string[] };
+/** The ids of one accept, in order, and when it came. */
+export type ArrivalIds = { period: number; seq: number; atMs: number; ids: string[] };
+
+type ArrivalRow = { seq: number; at: number; ids: string };
 
 /** What the run knows of deliveries whose tables may be gone: where fresh ones begin, and how many have ended. */
 export type Behind = { head: Position; ended: number };
@@ -203,7 +205,7 @@ export class DeliveryTables {
   /** Arrivals from `seq` on, oldest first. Read in chunks: an open cursor would stand in the way of a DROP TABLE. */
   *arrivalsFrom(seq: number): Generator<ArrivalIds> {
     for (const period of this.periods) {
-      const query = `SELECT seq, ids FROM arrivals_${period} WHERE seq >= ? ORDER BY seq LIMIT ?`;
+      const query = `SELECT seq, at, ids FROM arrivals_${period} WHERE seq >= ? ORDER BY seq LIMIT ?`;
       yield* this.#inChunks(query, period, { from: seq, step: 1 });
     }
   }
@@ -211,7 +213,7 @@ export class DeliveryTables {
   /** Arrivals down from `seq`, newest first. */
   *arrivalsDownFrom(seq: number): Generator<ArrivalIds> {
     for (const period of this.periodsNewestFirst) {
-      const query = `SELECT seq, ids FROM arrivals_${period} WHERE seq <= ? ORDER BY seq DESC LIMIT ?`;
+      const query = `SELECT seq, at, ids FROM arrivals_${period} WHERE seq <= ? ORDER BY seq DESC LIMIT ?`;
       yield* this.#inChunks(query, period, { from: seq, step: -1 });
     }
   }
@@ -223,14 +225,19 @@ export class DeliveryTables {
   ): Generator<ArrivalIds> {
     let limit = FIRST_ARRIVALS;
     for (let next: number | null = from; next !== null; ) {
-      const rows: { seq: number; ids: string }[] = this.sql
-        .exec<{ seq: number; ids: string }>(query, next, limit)
-        .toArray();
-      for (const row of rows) yield { period, seq: row.seq, ids: eventIdsOf(row.ids) };
+      const rows: ArrivalRow[] = this.sql.exec<ArrivalRow>(query, next, limit).toArray();
+      for (const row of rows) yield arrivalOf(row, period);
       const last = rows.at(-1);
       next = last === undefined || rows.length < limit ? null : last.seq + step;
       limit = Math.min(limit * 2, MAX_ARRIVALS_AT_ONCE);
     }
+  }
+
+  arrival(period: number, seq: number): ArrivalIds | null {
+    const [row] = this.sql
+      .exec<ArrivalRow>(`SELECT seq, at, ids FROM arrivals_${period} WHERE seq = ?`, seq)
+      .toArray();
+    return row === undefined ? null : arrivalOf(row, period);
   }
 
   /** The fresh deliveries among `ids`, in their order; at most `limit`. */
@@ -267,6 +274,10 @@ export function periodLength(retentionMs: number | null): number {
   return retentionMs === null
     ? DEFAULT_PERIOD_MS
     : Math.max(1_000, Math.ceil(retentionMs / PERIODS_PER_RETENTION));
+}
+
+function arrivalOf({ seq, at, ids }: ArrivalRow, period: number): ArrivalIds {
+  return { period, seq, atMs: at, ids: eventIdsOf(ids) };
 }
 
 export function dueOf(row: DeliveryRow & { body: ArrayBuffer }, period: number): DueDelivery {

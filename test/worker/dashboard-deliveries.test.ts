@@ -71,8 +71,8 @@ describe("the list of deliveries", () => {
     const newest = [`${first.id}/${event.id}`, `${second.id}/${event.id}`];
     expect(rowsOf(page)).toHaveLength(50);
     expect(rowsOf(page).slice(0, 2).sort()).toEqual([...newest].sort());
-    expect(page).toContain("Choose a webhook above to go further back");
-    expect(page).not.toContain('rel="next"');
+    const [, older = ""] = /rel="next" href="([^"]+)"/.exec(page) ?? [];
+    expect(rowsOf(await textOf(older.replaceAll("&amp;", "&")))).toHaveLength(3);
     expect(await listed(`?webhook=${second.id}`)).toEqual([newest[1]]);
 
     const one = await textOf(`${LIST}?webhook=${first.id}&event=message.sent`);

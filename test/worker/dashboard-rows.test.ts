@@ -32,6 +32,8 @@ async function webhookWith(count: number, state: State): Promise<string> {
     Array.from({ length: PER_ARRIVAL }, (_, number) => owed(number)),
   );
   const { status, due_at, attempts, ends } = STATES[state];
+  // An arrival a millisecond, up to now.
+  const fromMs = Date.now() - count / PER_ARRIVAL;
   await inObject(subscriber(id), ({ storage: { sql } }) => {
     const [{ period }] = sql
       .exec<{ period: string }>(
@@ -41,17 +43,17 @@ async function webhookWith(count: number, state: State): Promise<string> {
     sql.exec(
       `WITH RECURSIVE n (seq) AS (SELECT 2 UNION ALL SELECT seq + 1 FROM n LIMIT ?)
        INSERT INTO arrivals_${period} (seq, at, total, ids)
-       SELECT seq, ?, seq * ${PER_ARRIVAL}, (SELECT json_group_array(printf('evt_%026d', (seq - 1) * ${PER_ARRIVAL} + value)) FROM json_each('[0,1,2,3,4,5,6,7,8,9]')) FROM n`,
+       SELECT seq, ? + seq, seq * ${PER_ARRIVAL}, (SELECT json_group_array(printf('evt_%026d', (seq - 1) * ${PER_ARRIVAL} + value)) FROM json_each('[0,1,2,3,4,5,6,7,8,9]')) FROM n`,
       count / PER_ARRIVAL - 1,
-      Date.now(),
+      fromMs,
     );
     sql.exec(
       `WITH RECURSIVE n (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM n LIMIT ?)
        INSERT OR REPLACE INTO deliveries_${period} (id, seq, position, event, status, created_at, due_at, asked, attempts, failures, interruptions, completed_at, body)
-       SELECT printf('evt_%026d', number), 1 + number / ${PER_ARRIVAL}, number % ${PER_ARRIVAL}, 'message.sent', ?, ?, ?, 0, ?, 0, 0, ?, ? FROM n`,
+       SELECT printf('evt_%026d', number), 1 + number / ${PER_ARRIVAL}, number % ${PER_ARRIVAL}, 'message.sent', ?, ? + 1 + number / ${PER_ARRIVAL}, ?, 0, ?, 0, 0, ?, ? FROM n`,
       count,
       status,
-      Date.now(),
+      fromMs,
       due_at,
       attempts,
       ends ? Date.now() : null,

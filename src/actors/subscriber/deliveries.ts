@@ -15,7 +15,12 @@ import type { HealthReport } from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
 import type { Totals } from "../../domain/totals";
 import { logError, logInfo, logWarning } from "../../log";
-import { DeliveryLists } from "../../storage/delivery-lists";
+import {
+  DeliveryLists,
+  type ListedByTime,
+  type ListOptions,
+  type Moment,
+} from "../../storage/delivery-lists";
 import { DeliveryRetention } from "../../storage/delivery-retention";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import {
@@ -51,6 +56,12 @@ export type DeliveryQuery = {
   error?: DeliveryError;
   before?: Position;
   limit: number;
+};
+
+/** A page in the order that all webhooks share. */
+export type TimeQuery = Omit<DeliveryQuery, "before"> & { before: Moment | null; maxRows: number };
+export type TimePage = Omit<ListedByTime, "found"> & {
+  found: { atMs: number; delivery: DeliveryView }[];
 };
 
 /** What came of opening a delivery again. */
@@ -162,22 +173,33 @@ export class Deliveries {
     return { deliveries: deliveries.map((delivery) => this.#view(delivery, look)), next };
   }
 
-  #list(query: DeliveryQuery) {
+  pageByTime({ before, maxRows, ...query }: TimeQuery): TimePage {
+    const { found, ...page } = this.#lists.listByTime(before, this.#options(query, maxRows));
+    const look = this.#outlook.look();
+    const seen = found.map((each) => ({ ...each, delivery: this.#view(each.delivery, look) }));
+    return { ...page, found: seen };
+  }
+
+  #list({ before, ...query }: DeliveryQuery) {
+    return this.#lists.list(before ?? null, this.#options(query, MAX_ROWS_PER_PAGE));
+  }
+
+  #options(query: Omit<DeliveryQuery, "before">, maxRows: number): ListOptions {
     this.#ledger.record();
     const { status, sinceMs = 0, untilMs } = query;
-    return this.#lists.list(query.before ?? null, {
+    return {
       status: status ?? null,
       head: this.#ledger.freshFrom,
       untilMs: untilMs ?? null,
       limit: query.limit,
-      maxRows: MAX_ROWS_PER_PAGE,
+      maxRows,
       keep: (delivery) => {
         // What was opened again may stand behind what came later.
         if (delivery.createdAtMs < sinceMs) return delivery.keptFromMs === null ? "stop" : false;
         if (untilMs !== undefined && delivery.createdAtMs > untilMs) return false;
         return isWanted(delivery, query);
       },
-    });
+    };
   }
 
   one(id: EventId): (DeliveryView & { attemptLog: AttemptRecord[] }) | null {
@@ -289,17 +311,15 @@ export class Deliveries {
   erase(id: EventId): boolean {
     const delivery = this.#store.get(id);
     if (delivery === null) return false;
-    const log = delivery.log.map((attempt) => ({
-      ...attempt,
-      responseBody: null,
-      responseHeaders: null,
-    }));
+    const gone = { responseBody: null, responseHeaders: null };
+    const log = delivery.log.map((attempt) => ({ ...attempt, ...gone }));
     this.#ledger.setHealth(erased(this.#ledger.health, id));
     if (delivery.status === "pending") {
       this.#end({ ...delivery, log }, "erased");
     } else {
-      this.#store.update({ ...delivery, log });
-      this.#ledger.amend({ ...delivery, log });
+      const after = { ...delivery, log };
+      this.#store.update(after);
+      this.#ledger.amend(after);
     }
     this.#ledger.save();
     return true;

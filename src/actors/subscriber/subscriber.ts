@@ -19,7 +19,14 @@ import { AlarmClock } from "../alarm-clock";
 import type { LaneReport } from "../lane";
 import { StoredObject } from "../stored-object";
 import { Attempts } from "./attempt";
-import type { DeliveryQuery, Opened, Reopening, SubscriberStats } from "./deliveries";
+import type {
+  DeliveryQuery,
+  Opened,
+  Reopening,
+  SubscriberStats,
+  TimePage,
+  TimeQuery,
+} from "./deliveries";
 import { type Engine, startEngine } from "./engine";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
@@ -214,6 +221,12 @@ export class Subscriber extends StoredObject {
   deliveries(query: DeliveryQuery): { deliveries: DeliveryView[]; next: Position | null } {
     this.#wake();
     return this.#engine.deliveries.page(query);
+  }
+
+  /** The same in the order that all webhooks share: by arrival time, then by event id. */
+  deliveriesByTime(query: TimeQuery): TimePage {
+    this.#wake();
+    return this.#engine.deliveries.pageByTime(query);
   }
 
   /** One delivery with its attempts, oldest first; null when this webhook has none of that event. */

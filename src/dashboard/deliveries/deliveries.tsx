@@ -1,14 +1,20 @@
 /** /dashboard/deliveries: what webhooks are owed and got, newest first; those that are selected again. */
 import { Hono } from "hono";
 import type { Child } from "hono/jsx";
-import { formatPosition, parsePosition } from "../../contract/cursor";
+import {
+  formatPlace,
+  formatPosition,
+  type Position,
+  parsePlace,
+  parsePosition,
+} from "../../contract/cursor";
 import { eventName } from "../../contract/fields";
 import type { DeliveryStatus, DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
+import { listAllDeliveries, type Place } from "../../operations/all-deliveries";
 import {
   type DeliveryFilter,
-  latestDeliveries,
   listDeliveries,
   type NotRetried,
   retryDeliveries,
@@ -38,9 +44,9 @@ export const deliveryPages = new Hono<PageEnv>()
       title: "Deliveries",
       path: DELIVERIES_PATH,
       region: "deliveries",
-      json: "/v1/webhooks/{id}/deliveries",
+      json: "/v1/deliveries",
       fields: ["webhook", "status", "event", "within", "since", "until"],
-      parseCursor: parsePosition,
+      parseCursor: (text): Place | Position | null => parsePlace(text) ?? parsePosition(text),
       find: (query, before) => find(c, query, before),
       intro: (query, { webhooks }) => <Filters query={query} webhooks={webhooks} />,
       show: (found, asked) => <List found={found} {...asked} />,
@@ -61,28 +67,23 @@ type Found = {
   webhook: Webhook | null;
   deliveries: DeliveryView[];
   next: string | null;
-  /** There may be older ones that this list does not lead to. */
-  more: boolean;
 };
 
-async function find(
-  c: PageContext,
-  query: Query,
-  before: ReturnType<typeof parsePosition>,
-): Promise<Found> {
+/** @param from of the list of one webhook, or of that of all of them. */
+async function find(c: PageContext, query: Query, from: Place | Position | null): Promise<Found> {
   const filter = filterOf(c, query);
+  const limit = DELIVERIES_PER_PAGE;
   if (query.webhook === undefined) {
-    const latest = await latestDeliveries(c.env, filter, DELIVERIES_PER_PAGE);
-    return { ...latest, webhook: null, next: null };
+    const before = from !== null && "atMs" in from ? from : null;
+    const { next, ...found } = await listAllDeliveries(c.env, filter, { before, limit });
+    return { ...found, webhook: null, next: next && formatPlace(next) };
   }
   const webhooks = await allWebhooks(c.env);
   const webhook = webhooks.find(({ id }) => id === query.webhook) ?? null;
-  if (webhook === null) return { webhooks, webhook, deliveries: [], next: null, more: false };
-  const { deliveries, next } = await listDeliveries(c.env, webhook, filter, {
-    before,
-    limit: DELIVERIES_PER_PAGE,
-  });
-  return { webhooks, webhook, deliveries, next: next && formatPosition(next), more: false };
+  if (webhook === null) return { webhooks, webhook, deliveries: [], next: null };
+  const before = from !== null && "seq" in from ? from : null;
+  const { deliveries, next } = await listDeliveries(c.env, webhook, filter, { before, limit });
+  return { webhooks, webhook, deliveries, next: next && formatPosition(next) };
 }
 
 /** What is no status or no event name counts as not asked. */
@@ -160,20 +161,14 @@ function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook
 type ListProps = { found: Found; query: Query; isFirstPage: boolean; address: string };
 
 function List({ found, query, isFirstPage, address }: ListProps) {
-  const { deliveries, webhooks, more } = found;
+  const { deliveries, webhooks } = found;
+  if (deliveries.length === 0) {
+    return <None found={found} query={query} isFirstPage={isFirstPage} />;
+  }
   return (
-    <>
-      {deliveries.length === 0 ? (
-        <None found={found} query={query} isFirstPage={isFirstPage} />
-      ) : (
-        <Retry back={address}>
-          <DeliveryRows deliveries={deliveries} webhooks={webhooks} />
-        </Retry>
-      )}
-      {more && (
-        <p class="quiet">These are the newest. Choose a webhook above to go further back.</p>
-      )}
-    </>
+    <Retry back={address}>
+      <DeliveryRows deliveries={deliveries} webhooks={webhooks} />
+    </Retry>
   );
 }
 

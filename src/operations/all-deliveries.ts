@@ -1,0 +1,116 @@
+/** The deliveries of all webhooks as one list: what each Subscriber has in the same order, merged. */
+import type { DeliveryView } from "../domain/delivery";
+import type { EventId, WebhookId } from "../domain/ids";
+import type { Webhook } from "../domain/webhook";
+import type { DeliveryFilter } from "./deliveries";
+import { subscriberOf } from "./objects";
+import { allWebhooks } from "./webhooks";
+
+/** Deliveries that one page looks at, over all objects. */
+const MAX_LOOKED = 2_000;
+/** And of one object in one call. */
+const MAX_LOOKED_AT_ONCE = 250;
+
+/** A place in the list: everything behind it is older, or has a smaller event id, or a smaller webhook id. */
+export type Place = { atMs: number; eventId: EventId; webhookId: WebhookId };
+
+/** What is known of a webhook's deliveries: `ahead`, newest first; `next` is where more may be, null at the end. */
+type Stream = {
+  webhookId: WebhookId;
+  ahead: { place: Place; delivery: DeliveryView }[];
+  next: Place | null;
+};
+
+/**
+ * Deliveries over all webhooks, newest first. A page may be short, or empty, while `next` goes on.
+ *
+ * @returns `webhooks`: all there are, the newest first.
+ */
+export async function listAllDeliveries(
+  env: Env,
+  filter: DeliveryFilter,
+  { before, limit }: { before: Place | null; limit: number },
+): Promise<{ webhooks: Webhook[]; deliveries: DeliveryView[]; next: Place | null }> {
+  const webhooks = await allWebhooks(env);
+  const reader = new Reader(env, filter);
+  const first = Math.ceil(MAX_LOOKED / 2 / Math.max(webhooks.length, 1));
+  const streams = await Promise.all(
+    webhooks.map(({ id }) => reader.read(id, before, { limit, maxRows: Math.min(first, limit) })),
+  );
+  const deliveries: DeliveryView[] = [];
+  for (let last = before; ; ) {
+    const stream = furthestAhead(streams);
+    const [head] = stream?.ahead ?? [];
+    if (stream === null) return { webhooks, deliveries, next: null };
+    if (deliveries.length === limit) return { webhooks, deliveries, next: last };
+    if (head !== undefined) {
+      deliveries.push(head.delivery);
+      last = head.place;
+      stream.ahead.shift();
+      continue;
+    }
+    last = stream.next;
+    const maxRows = Math.min(MAX_LOOKED_AT_ONCE, MAX_LOOKED - reader.looked);
+    if (maxRows <= 0) return { webhooks, deliveries, next: last };
+    const more = await reader.read(stream.webhookId, last, {
+      limit: limit - deliveries.length,
+      maxRows,
+    });
+    Object.assign(stream, more);
+  }
+}
+
+class Reader {
+  readonly #env: Env;
+  readonly #filter: DeliveryFilter;
+  looked = 0;
+
+  constructor(env: Env, filter: DeliveryFilter) {
+    this.#env = env;
+    this.#filter = filter;
+  }
+
+  /** What a webhook has behind `place`. */
+  async read(
+    webhookId: WebhookId,
+    place: Place | null,
+    { limit, maxRows }: { limit: number; maxRows: number },
+  ): Promise<Stream> {
+    // Of the event at the place itself, smaller webhook ids come behind it.
+    const isBehind = place !== null && webhookId < place.webhookId;
+    const before = place && { ...place, eventId: isBehind ? after(place.eventId) : place.eventId };
+    const query = { ...this.#filter, before, limit, maxRows };
+    const { found, next, looked } = await subscriberOf(this.#env, webhookId).deliveriesByTime(
+      query,
+    );
+    this.looked += looked;
+    const ahead = found.map(({ atMs, delivery }) => ({
+      place: { atMs, eventId: delivery.eventId as EventId, webhookId },
+      delivery,
+    }));
+    return { webhookId, ahead, next: next && { ...next, webhookId } };
+  }
+}
+
+/** Text that stands right behind `id` in their order. */
+function after(id: EventId): EventId {
+  return `${id}~` as EventId;
+}
+
+/** The stream whose first delivery, or the place where there may be one, is the newest; null when all have ended. */
+function furthestAhead(streams: readonly Stream[]): Stream | null {
+  let newest: { stream: Stream; place: Place } | null = null;
+  for (const stream of streams) {
+    const place = stream.ahead[0]?.place ?? stream.next;
+    if (place !== null && (newest === null || isNewer(place, newest.place))) {
+      newest = { stream, place };
+    }
+  }
+  return newest?.stream ?? null;
+}
+
+function isNewer(a: Place, b: Place): boolean {
+  if (a.atMs !== b.atMs) return a.atMs > b.atMs;
+  if (a.eventId !== b.eventId) return a.eventId > b.eventId;
+  return a.webhookId > b.webhookId;
+}
