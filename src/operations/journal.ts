@@ -95,14 +95,21 @@ export type ReadEvent = { event: JournalEvent; envelope: JsonObject };
 export async function latestEvents(env: Env, count: number): Promise<ReadEvent[]> {
   const since = { sinceMs: Date.now() - LATEST_WITHIN_MS };
   const { events } = await listEvents(env, since, { cursor: null, limit: count });
-  const kept = events.filter(({ erased }) => !erased);
+  return readEvents(
+    env,
+    events.filter(({ erased }) => !erased),
+  );
+}
+
+/** What these events say, in their order; those whose body is gone are left out. */
+export async function readEvents(env: Env, events: readonly JournalEvent[]): Promise<ReadEvent[]> {
   const bodies = new Map<EventId, Uint8Array>();
-  const wanted = kept.map(({ id, receivedAtMs }) => ({ id, createdAtMs: receivedAtMs }));
+  const wanted = events.map(({ id, receivedAtMs }) => ({ id, createdAtMs: receivedAtMs }));
   for await (const found of findBodies(env, wanted)) {
     for (const { id, body } of found) bodies.set(id, body);
   }
   const read: ReadEvent[] = [];
-  for (const event of kept) {
+  for (const event of events) {
     const body = bodies.get(event.id);
     const parsed = body === undefined ? null : await parseEvent(body);
     if (parsed?.ok) read.push({ event, envelope: parsed.value.envelope });

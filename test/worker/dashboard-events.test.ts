@@ -70,6 +70,16 @@ describe("the list of events", () => {
     expect(await textOf(LIST)).toContain('<td data-label="Goes to">1 webhook</td>');
   });
 
+  it("tells replies by their classification and bounces by their kind, beside the lead", async () => {
+    const bounced = await eventOf("message.bounced", { messageId: "m", bounceType: "so\u202eft" });
+    await consume([bytesOf(DOCUMENTED_REPLY), bounced]);
+    await consume([await eventOf("constructor", { reply: { classification: "no" } })]);
+    const page = wordsOf(await textOf(LIST));
+    expect(page).toMatch(/reply\.received evt_\w+ ava@acmecorp\.com interested just now/);
+    expect(page).toMatch(/message\.bounced evt_\w+ – so\\u202eft not as documented just now/);
+    expect(page).toMatch(/constructor evt_\w+ – – just now/);
+  });
+
   it("goes on page by page, each event once", async () => {
     const events = await newEvents(60);
     await consume(events.slice(0, 30), { atMs: clock.nowMs() - DAY });
@@ -149,16 +159,20 @@ describe("the page of an event", () => {
     await api("PATCH", `/v1/webhooks/${changed.id}`, { events: ["*"] });
     await api("DELETE", `/v1/webhooks/${deleted.id}`);
     const page = wordsOf(await textOf(`${LIST}/${DOCUMENTED_ID}`));
-    expect(page).toMatch(/takes all delivered 1 attempt 204 It asked for this event/);
+    expect(page).toMatch(/takes all delivered 1 attempt 204 It asks for every event/);
     expect(page).toMatch(
-      /names another none – No match: +asks for campaign\.started, not for reply/,
+      /names another none It did not match: asks for campaign\.started, not for reply/,
     );
     expect(page).toMatch(
-      /narrows none – No match: +data\.reply\.classification is &quot;interested&quot;, and the filter wants &quot;out_of_office&quot; ?\./,
+      /narrows none It did not match: data\.reply\.classification is &quot;interested&quot;, and the filter wants &quot;out_of_office&quot;\./,
     );
-    expect(page).toMatch(/was changed none – It would match by its settings of now/);
-    expect(page).toMatch(/came later none – It was registered after the event came in/);
-    expect(page).toContain(`${deleted.id} none – It asked for this event, and was deleted since`);
+    expect(page).toMatch(
+      /was changed none It did not match when it came in; by the settings of now it would: the settings have changed since/,
+    );
+    expect(page).toMatch(
+      /came later none It did not match when it came in; .* the webhook was registered after it came in/,
+    );
+    expect(page).toContain(`${deleted.id} none It matched, and was deleted since`);
   });
 
   it("is sent again to the webhooks that are ticked, and that is written down", async () => {
@@ -183,7 +197,11 @@ describe("the page of an event", () => {
     await deliverAll(two.id, clock);
     expect(await deliveryOf(one.id, DOCUMENTED_ID)).toMatchObject({ attempts: 2 });
     expect(await deliveryOf(two.id, DOCUMENTED_ID)).toMatchObject({ status: "delivered" });
-    expect(wordsOf(await textOf(path))).toContain("It did not ask for it then; somebody sent it");
+    expect(wordsOf(await textOf(path))).toMatch(
+      /delivered 1 attempt 204 It did not match: asks for/,
+    );
+    const only = { webhook: [one.id, two.id], only: two.id };
+    expect(leadsTo(await visitor.post(`${path}/replay`, only))).toContain("count=1");
     const none = await visitor.post(`${path}/replay`, { webhook: ["x"] });
     expect(leadsTo(none)).toBe(`${path}?done=nothing_selected`);
     const unknown = { webhook: "wh_00000000000000000000000000" };

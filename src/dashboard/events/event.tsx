@@ -1,8 +1,7 @@
 /** One event: what it says, whom it went to and why not to the others; sending it again, and erasing it. */
 import { Hono } from "hono";
-import { parseEvent, type RelayEvent } from "../../domain/event";
+import type { DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
-import { explainMiss } from "../../domain/match";
 import type { Webhook } from "../../domain/webhook";
 import { eraseEvent, replayEvent, type WholeEvent, wholeEvent } from "../../operations/events";
 import { findEvent } from "../../operations/journal";
@@ -44,7 +43,6 @@ export const eventPage = new Hono<PageEnv>()
     const id = await find(c);
     const whole = id === null ? null : await wholeEvent(c.env, id);
     if (whole === null) return noSuchEvent(c);
-    const parsed = whole.body === null ? null : await parseEvent(whole.body);
     const { event, deliveries } = whole;
     const live =
       event.receivedAtMs > Date.now() - FRESH_MS ||
@@ -52,7 +50,7 @@ export const eventPage = new Hono<PageEnv>()
     return page(
       c,
       { title: event.event, trail: [EVENTS], live, json: `/v1/events/${event.id}` },
-      <Event whole={whole} parsed={parsed?.ok ? parsed.value : null} />,
+      <Event whole={whole} />,
     );
   })
   .route(
@@ -71,7 +69,9 @@ async function find(c: PageContext): Promise<EventId | null> {
 function replaying(): Action<EventId> {
   return {
     act: async (c, id, form) => {
-      const webhookIds = texts(form, "webhook")
+      // The button of a row sends to that one, whatever is ticked.
+      const named = texts(form, "only");
+      const webhookIds = (named.length > 0 ? named : texts(form, "webhook"))
         .map(parseWebhookId)
         .filter((webhookId) => webhookId !== null);
       if (webhookIds.length === 0) return { done: "nothing_selected" };
@@ -108,13 +108,7 @@ function noSuchEvent(c: PageContext): Promise<Response> {
   );
 }
 
-type EventProps = {
-  whole: WholeEvent;
-  /** null when its payload is gone. */
-  parsed: RelayEvent | null;
-};
-
-function Event({ whole, parsed }: EventProps) {
+function Event({ whole }: { whole: WholeEvent }) {
   const { event, body } = whole;
   const { mayChange } = useViewer();
   const text = body === null ? null : new TextDecoder().decode(body);
@@ -125,9 +119,8 @@ function Event({ whole, parsed }: EventProps) {
       </section>
       <h2>Webhooks</h2>
       <div id="recipients" data-live>
-        <Webhooks whole={whole} parsed={parsed} />
+        <Webhooks whole={whole} />
       </div>
-      {mayChange && text !== null && whole.webhooks.length > 0 && <SendAgain whole={whole} />}
       <Panel id="payload-title" title="What it says">
         {text === null ? (
           <p class="quiet">
@@ -181,141 +174,121 @@ function EventFacts({ event }: { event: JournalEvent }) {
 }
 
 /** A webhook that there is, or was when the event came. */
-type Recipient = { id: string; webhook: Webhook | null };
+type Recipient = {
+  id: string;
+  webhook: Webhook | null;
+  delivery: DeliveryView | undefined;
+  why: string;
+};
 
 /** Those that it went to first, then those that it did not go to, and why. */
-function Webhooks({ whole: { event, webhooks, deliveries }, parsed }: EventProps) {
-  if (webhooks.length === 0 && event.webhookIds.length === 0) {
+function recipientsOf({ event, webhooks, deliveries, reasons }: WholeEvent): Recipient[] {
+  const there = webhooks.map((webhook) => ({
+    id: webhook.id,
+    webhook,
+    delivery: deliveries.find(({ webhookId }) => webhookId === webhook.id),
+    why: reasons.find(({ webhookId }) => webhookId === webhook.id)?.why ?? "",
+  }));
+  const deleted = event.webhookIds
+    .filter((id) => !webhooks.some((webhook) => webhook.id === id))
+    .map((id) => ({
+      id,
+      webhook: null,
+      delivery: undefined,
+      why: "It matched, and was deleted since.",
+    }));
+  const hasIt = ({ id, delivery }: Recipient) =>
+    delivery !== undefined || event.webhookIds.some((each) => each === id);
+  return [...there.toSorted((a, b) => Number(hasIt(b)) - Number(hasIt(a))), ...deleted];
+}
+
+/** Every webhook can be given it: one by its row, or those that are ticked. */
+function Webhooks({ whole }: { whole: WholeEvent }) {
+  const { event, body } = whole;
+  const { mayChange } = useViewer();
+  const rows = recipientsOf(whole);
+  if (rows.length === 0) {
     return (
       <Empty>
         There is no webhook. One that is registered later can be given this event, while it is kept.
       </Empty>
     );
   }
-  const deliveryTo = new Map<string, WholeEvent["deliveries"][number]>(
-    deliveries.map((delivery) => [delivery.webhookId, delivery]),
-  );
-  const isMatched = (id: string) => event.webhookIds.some((each) => each === id);
-  const hasIt = ({ id }: Webhook) => deliveryTo.has(id) || isMatched(id);
-  const deleted = event.webhookIds.filter((id) => !webhooks.some((webhook) => webhook.id === id));
-  const rows: Recipient[] = [
-    ...[...webhooks.filter(hasIt), ...webhooks.filter((webhook) => !hasIt(webhook))].map(
-      (webhook) => ({ id: webhook.id, webhook }),
-    ),
-    ...deleted.map((id) => ({ id, webhook: null })),
+  const isOffered = mayChange && body !== null;
+  const columns = [
+    ...(isOffered ? [tickFor(event)] : []),
+    ...COLUMNS,
+    ...(isOffered ? [SEND] : []),
   ];
-  const columns: readonly Column<Recipient>[] = [
-    {
-      head: "Webhook",
-      cell: ({ id, webhook }) =>
-        webhook === null ? <code>{id}</code> : <WebhookLink webhook={webhook} />,
-      class: ({ webhook }) => (webhook === null ? "" : "breaks"),
-    },
-    {
-      head: "Delivery",
-      cell: ({ id }) => <Delivery delivery={deliveryTo.get(id)} />,
-      class: ({ id }) => (deliveryTo.has(id) ? "" : "quiet"),
-    },
-    {
-      head: "Last outcome",
-      cell: ({ id }) => {
-        const delivery = deliveryTo.get(id);
-        return delivery === undefined ? "–" : <LastOutcome delivery={delivery} />;
-      },
-      class: ({ id }) => (deliveryTo.has(id) ? "" : "quiet"),
-    },
-    {
-      head: "Why",
-      cell: ({ id, webhook }) => {
-        if (webhook === null) return "It asked for this event, and was deleted since.";
-        if (isMatched(id)) return "It asked for this event.";
-        if (deliveryTo.has(id)) return "It did not ask for it then; somebody sent it later.";
-        return <WhyNot webhook={webhook} event={event} parsed={parsed} />;
-      },
-    },
-  ];
-  return <Table label="Webhooks" columns={columns} rows={rows} keyOf={({ id }) => id} />;
-}
-
-function Delivery({ delivery }: { delivery: WholeEvent["deliveries"][number] | undefined }) {
-  if (delivery === undefined) return <>none</>;
-  const { webhookId, eventId, status, attempts } = delivery;
+  const table = <Table label="Webhooks" columns={columns} rows={rows} keyOf={({ id }) => id} />;
+  if (!isOffered) return table;
   return (
-    <>
-      <DeliveryBadge status={status} />{" "}
-      <a
-        class="whole"
-        href={deliveryPath(webhookId, eventId)}
-        aria-label={`${count(attempts, "attempt")}: the delivery to ${webhookId}`}
-      >
-        {count(attempts, "attempt")}
-      </a>
-    </>
+    <form method="post" action={`${eventPath(event.id)}/replay`}>
+      {table}
+      <p class="actions chosen">
+        <button type="submit">Send to the ticked webhooks</button>
+        <small class="quiet">With the same id, so that a service that had it can tell.</small>
+      </p>
+    </form>
   );
 }
 
-type WhyNotProps = {
-  webhook: Webhook;
-  event: JournalEvent;
-  parsed: RelayEvent | null;
+/** What matched and does not have it is ticked. */
+function tickFor(event: JournalEvent): Column<Recipient> {
+  return {
+    head: <span class="unseen">Select</span>,
+    cell: ({ id, webhook, delivery }) =>
+      webhook !== null && (
+        <input
+          type="checkbox"
+          name="webhook"
+          value={id}
+          checked={event.webhookIds.includes(webhook.id) && delivery?.status !== "delivered"}
+          aria-label={`Select ${webhookName(webhook)}`}
+        />
+      ),
+  };
+}
+
+const SEND: Column<Recipient> = {
+  head: <span class="unseen">Send</span>,
+  cell: ({ id, webhook, delivery }) =>
+    webhook !== null && (
+      <button type="submit" name="only" value={id}>
+        {delivery === undefined ? "Send" : "Send again"}
+        <span class="unseen"> to {webhookName(webhook)}</span>
+      </button>
+    ),
 };
 
-function WhyNot({ webhook, event, parsed }: WhyNotProps) {
-  if (webhook.createdAtMs > event.receivedAtMs) {
-    return (
-      <>
-        It was registered after the event came in, <Time ms={webhook.createdAtMs} />.
-      </>
-    );
-  }
-  if (parsed === null) return <>What the event said is gone, so there is no telling why not.</>;
-  const miss = explainMiss(webhook, parsed);
-  if (miss === null) {
-    return <>It would match by its settings of now: they have changed since.</>;
-  }
-  const changed = webhook.updatedAtMs > event.receivedAtMs ? " (by its settings of now)" : "";
-  return (
-    <>
-      No match: <Foreign text={miss} />
-      {changed}.
-    </>
-  );
-}
-
-/** Every webhook can be given it; those that it matched and that do not have it are ticked. */
-function SendAgain({ whole: { event, webhooks, deliveries } }: { whole: WholeEvent }) {
-  const isDelivered = ({ id }: Webhook) =>
-    deliveries.some(({ webhookId, status }) => webhookId === id && status === "delivered");
-  return (
-    <details class="panel">
-      <summary>Send it again…</summary>
-      <form method="post" action={`${eventPath(event.id)}/replay`}>
-        <fieldset>
-          <legend>To these webhooks</legend>
-          {webhooks.map((webhook) => (
-            <label class="inline">
-              <input
-                type="checkbox"
-                name="webhook"
-                value={webhook.id}
-                checked={event.webhookIds.includes(webhook.id) && !isDelivered(webhook)}
-              />{" "}
-              <bdi>{webhookName(webhook)}</bdi>
-              {!event.webhookIds.includes(webhook.id) && (
-                <span class="quiet"> – did not ask for it</span>
-              )}
-              {isDelivered(webhook) && <span class="quiet"> – has it</span>}
-            </label>
-          ))}
-          <small>It comes with the same id, so a service that had it can tell.</small>
-        </fieldset>
-        <div class="actions">
-          <button type="submit">Send to the ticked webhooks</button>
-        </div>
-      </form>
-    </details>
-  );
-}
+const COLUMNS: readonly Column<Recipient>[] = [
+  {
+    head: "Webhook",
+    cell: ({ id, webhook }) =>
+      webhook === null ? <code>{id}</code> : <WebhookLink webhook={webhook} />,
+    class: "breaks",
+  },
+  {
+    head: "Delivery",
+    cell: ({ delivery }) =>
+      delivery === undefined ? (
+        <span class="quiet">none</span>
+      ) : (
+        <>
+          <DeliveryBadge status={delivery.status} />{" "}
+          <a
+            class="whole"
+            href={deliveryPath(delivery.webhookId, delivery.eventId)}
+            aria-label={`${count(delivery.attempts, "attempt")}: the delivery to ${delivery.webhookId}`}
+          >
+            {count(delivery.attempts, "attempt")}
+          </a>{" "}
+          <LastOutcome delivery={delivery} />
+        </>
+      ),
+  },
+  { head: "Why", cell: ({ why }) => <Foreign text={why} /> },
+];
 
 function ConfirmErasure({ event }: { event: JournalEvent }) {
   return (

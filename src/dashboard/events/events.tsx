@@ -2,12 +2,14 @@
 import { Hono } from "hono";
 import { formatEventCursor, parseEventCursor } from "../../contract/cursor";
 import { eventQuery } from "../../contract/events";
+import { valuesOf } from "../../domain/filter";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { eventsByKey } from "../../operations/events";
-import { type EventFilter, listEvents } from "../../operations/journal";
+import { type EventFilter, listEvents, readEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
 import type { JournalEvent } from "../../storage/journal-store";
 import { type Progress, progressOf } from "../overview/first-steps";
+import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
 import { EventNameField, listPage, type Query, Search, SearchField } from "../ui/list";
 import { page } from "../ui/page";
@@ -21,8 +23,11 @@ import { FirstEvent } from "./first-event";
 
 const EVENTS_PER_PAGE = 50;
 
+/** An event, and of what it says what tells replies and bounces apart. */
+type Row = JournalEvent & { kind: string | null };
+
 type Found = {
-  events: JournalEvent[];
+  events: Row[];
   next: string | null;
   /** Of a relay that never had an event. */
   progress: Progress | null;
@@ -65,8 +70,25 @@ async function find(
     isEmpty && Object.keys(query).length === 0
       ? progressOf(c, { webhooks: await allWebhooks(c.env), hasEvent: false })
       : null;
-  return { events, next: next && formatEventCursor(next), progress };
+  return { events: await rowsOf(c.env, events), next: next && formatEventCursor(next), progress };
 }
+
+async function rowsOf(env: Env, events: readonly JournalEvent[]): Promise<Row[]> {
+  const told = events.filter(({ event, erased }) => !erased && KINDS.has(event));
+  const read = new Map(
+    (await readEvents(env, told)).map(({ event, envelope }) => [event.id, envelope]),
+  );
+  return events.map((event) => {
+    const [kind] = valuesOf(KINDS.get(event.event) ?? "", read.get(event.id));
+    return { ...event, kind: typeof kind === "string" ? kind : null };
+  });
+}
+
+/** Where a reply or a bounce says of what kind it is. */
+const KINDS: ReadonlyMap<string, string> = new Map([
+  ["reply.received", "data.reply.classification"],
+  ["message.bounced", "data.bounceType"],
+]);
 
 const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
 
@@ -136,7 +158,7 @@ function EventSearch({ query }: { query: Query }) {
   );
 }
 
-function List({ events, isWhole }: { events: readonly JournalEvent[]; isWhole: boolean }) {
+function List({ events, isWhole }: { events: readonly Row[]; isWhole: boolean }) {
   if (events.length > 0) {
     return <Table label="Events" columns={COLUMNS} rows={events} keyOf={({ id }) => id} />;
   }
@@ -155,16 +177,28 @@ function List({ events, isWhole }: { events: readonly JournalEvent[]; isWhole: b
   );
 }
 
-const COLUMNS: readonly Column<JournalEvent>[] = [
+const COLUMNS: readonly Column<Row>[] = [
   {
     head: "Event",
-    cell: ({ id, event, conforms }) => (
+    cell: ({ id, event }) => (
       <>
         <a class="named" href={eventPath(id)}>
           {event}
           <br />
           <code>{id}</code>
         </a>
+      </>
+    ),
+  },
+  {
+    head: "Lead",
+    cell: ({ email, erased }) => <SearchLink name="email" value={email} none={noneOf(erased)} />,
+  },
+  {
+    head: "Classification",
+    cell: ({ kind, conforms }) => (
+      <>
+        {kind === null ? <span class="quiet">–</span> : <Foreign text={kind} />}
         {!conforms && (
           <>
             {" "}
@@ -173,10 +207,6 @@ const COLUMNS: readonly Column<JournalEvent>[] = [
         )}
       </>
     ),
-  },
-  {
-    head: "Lead",
-    cell: ({ email, erased }) => <SearchLink name="email" value={email} none={noneOf(erased)} />,
   },
   { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
   { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length) },
