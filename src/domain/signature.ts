@@ -38,6 +38,11 @@ export async function verifyLeadterra(
   return false;
 }
 
+/** As Leadterra signs. @param secret not empty. */
+export function signLeadterra(secret: string, body: Uint8Array): string {
+  return createHmac("sha256", secret).update(body).digest("hex");
+}
+
 /** Signs a delivery; made once for the live secrets of a webhook and kept while they live. */
 export type Signer = (
   eventId: string,

@@ -10,6 +10,7 @@ export type Action =
   | "webhook.replayed"
   | "webhook.discarded"
   | "event.replayed"
+  | "event.sampled"
   | "event.erased"
   | "person.erased"
   | "dead_letter.redriven"

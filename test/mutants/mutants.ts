@@ -86,12 +86,12 @@ const PROMISED: readonly Mutant[] = [
   },
   {
     name: "writing the KV key before the queue took the event",
-    file: "src/routes/ingest.ts",
+    file: "src/operations/ingest.ts",
     edits: [
-      ["after(remember(event.value, body.value, config.idempotencyTtlSeconds, env));", ""],
+      ["after(remember(event.value, body, config.idempotencyTtlSeconds, env));", ""],
       [
         "const enqueued = await enqueue(",
-        "if (config.idempotencyTtlSeconds !== null) await remember(event.value, body.value, config.idempotencyTtlSeconds, env);\n  const enqueued = await enqueue(",
+        "if (config.idempotencyTtlSeconds !== null) await remember(event.value, body, config.idempotencyTtlSeconds, env);\n  const enqueued = await enqueue(",
       ],
     ],
     suite: { project: "worker", file: "test/worker/ingest.test.ts", name: "the memory of events" },
@@ -307,7 +307,7 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "taking an event with any signature",
-    file: "src/routes/ingest.ts",
+    file: "src/operations/ingest.ts",
     edits: [["if (!(await verifyLeadterra(", "if (null === (await verifyLeadterra("]],
     suite: { project: "worker", file: "test/worker/ingest.test.ts", name: "a signature" },
   },

@@ -1,5 +1,6 @@
 /** /dashboard/events and the page of one event. */
-import { describe, expect } from "vitest";
+import { env } from "cloudflare:workers";
+import { describe, expect, vi } from "vitest";
 import { parseEvent } from "../../src/domain/event";
 import {
   it,
@@ -52,14 +53,33 @@ describe("the list of events", () => {
   it("leads a new relay to its first event, and shows it without a reload", async () => {
     const empty = await textOf(LIST);
     expect(empty).toContain("https://relay.example/webhooks/leadterra");
-    expect(empty).toContain("openssl dgst -sha256");
+    expect(empty).toContain(`action="${LIST}/sample"`);
     expect(empty).toContain("data-follows");
     expect(empty).toContain('id="events" data-live');
     await consume([bytesOf(DOCUMENTED_REPLY)]);
     const page = await textOf(LIST);
     expect(rowsOf(page)).toEqual([DOCUMENTED_ID]);
-    expect(page).not.toContain("openssl");
+    expect(page).not.toContain(`${LIST}/sample`);
     expect(await textOf(`${LIST}?event=campaign.started`)).toContain("No event is like that");
+  });
+
+  it("sends a sample the whole way: signed, into the queue, once more each time, and writes that down", async () => {
+    const sent: Uint8Array[] = [];
+    vi.spyOn(env.EVENTS, "send").mockImplementation(async (body) => {
+      sent.push((body as Uint8Array).slice());
+      return { metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } };
+    });
+    for (let times = 1; times <= 2; times++) {
+      const answer = await visitor.post(`${LIST}/sample`);
+      expect(leadsTo(answer)).toBe(`${LIST}?done=sampled`);
+      expect(sent).toHaveLength(times);
+      expect(await lastAudited()).toMatchObject({ action: "event.sampled" });
+    }
+    const webhook = await register({ events: ["reply.received"] });
+    await consume(sent);
+    expect(rowsOf(await textOf(LIST))).toHaveLength(2);
+    await deliverAll(webhook.id, clock);
+    expect(service.requests).toHaveLength(2);
   });
 
   it("makes an event that no webhook asked for stand out", async () => {

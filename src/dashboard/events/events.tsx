@@ -4,22 +4,24 @@ import { formatEventCursor, parseEventCursor } from "../../contract/cursor";
 import { eventQuery } from "../../contract/events";
 import { valuesOf } from "../../domain/filter";
 import { type EventId, parseEventId } from "../../domain/ids";
+import { addToAudit } from "../../operations/audit";
 import { eventsByKey } from "../../operations/events";
+import { takeInSample } from "../../operations/ingest";
 import { type EventFilter, listEvents, readEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
 import type { JournalEvent } from "../../storage/journal-store";
-import { type Progress, progressOf } from "../overview/first-steps";
+import { FirstSteps, type Progress, progressOf } from "../overview/first-steps";
+import { type Outcome, perform } from "../ui/actions";
 import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
 import { EventNameField, listPage, type Query, Search, SearchField } from "../ui/list";
 import { page } from "../ui/page";
 import { Badge, type Column, Empty, EVENTS_PATH, eventPath, Table } from "../ui/parts";
-import type { PageContext, PageEnv } from "../ui/session";
+import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
 import { GivenTime, noneOf, SearchLink } from "./event-parts";
-import { FirstEvent } from "./first-event";
 
 const EVENTS_PER_PAGE = 50;
 
@@ -50,11 +52,23 @@ export const eventPages = new Hono<PageEnv>()
         progress === null ? (
           <List events={events} isWhole={next === null} />
         ) : (
-          <FirstEvent progress={progress} />
+          <FirstSteps {...progress} />
         ),
     });
   })
+  .post("/sample", (c) =>
+    perform(c, { subject: null, home: EVENTS_PATH, action: { act: sendSample } }),
+  )
   .route("/", eventPage);
+
+async function sendSample(c: PageContext): Promise<Outcome> {
+  const sample = { id: `rpl_sample_${crypto.randomUUID()}`, nowMs: Date.now() };
+  const taken = await takeInSample(c.env, sample, (work) => c.executionCtx.waitUntil(work));
+  if (!taken.ok) return { failure: taken.failure, at: EVENTS_PATH };
+  const after = { id: taken.value.id };
+  await addToAudit(c.env, { by: callerOf(c), action: "event.sampled", after });
+  return { done: "sampled" };
+}
 
 async function find(
   c: PageContext,

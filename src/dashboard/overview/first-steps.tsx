@@ -1,7 +1,7 @@
 /** What leads a new relay to its first event. */
 import type { Child } from "hono/jsx";
 import { configOf } from "../../config";
-import { Copy } from "../ui/parts";
+import { Action, Copy, EVENTS_PATH } from "../ui/parts";
 import type { PageContext } from "../ui/session";
 import { useViewer } from "../ui/viewer";
 
@@ -82,7 +82,22 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
               registered later can be given what it missed.
             </p>
           ) : (
-            <p>It shows up here by itself within seconds.</p>
+            <>
+              <p>It shows up here by itself within seconds.</p>
+              {mayChange && hasSecret && (
+                <>
+                  <Action action={`${EVENTS_PATH}/sample`} isOnce>
+                    Send a sample event
+                  </Action>
+                  <p class="quiet">
+                    A made-up reply takes the whole way: signed with the secret that is configured
+                    here, through the queue, to every webhook that asks for it. That it arrives says
+                    that all is well from here on; whether Leadterra signs with the same secret,
+                    only an event of its own can say.
+                  </p>
+                </>
+              )}
+            </>
           )}
         </Step>
       </ol>

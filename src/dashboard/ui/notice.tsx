@@ -31,6 +31,7 @@ const DONE = {
       : `${deliveries(count)} will be sent again.`,
   discarded: (count) => `Gave up on ${deliveries(count)} that waited.`,
   erased: () => "What the event said is erased; the record of what was delivered when stays.",
+  sampled: () => "The sample event is on its way: it shows up here within seconds.",
   redriven: () => "The dead letter is on its way again.",
   redriven_many: (count) =>
     `${count === 1 ? "A dead letter is" : `${number(count)} dead letters are`} on the way again. What is still here could not be handed over, or comes with the next 1,000.`,
