@@ -268,6 +268,14 @@ function routesOf(cloudflare: Cloudflare): Route[] {
         return shownQueue(name, queue);
       },
     ],
+    [
+      "PATCH",
+      /^\/queues\/(\w+)$/,
+      (_, [id]) => {
+        const { name, queue } = queueOf(id);
+        return shownQueue(name, queue);
+      },
+    ],
     ["GET", /^\/queues\/(\w+)\/consumers$/, (_, [id]) => queueOf(id).queue.consumers],
     [
       "POST",
