@@ -257,6 +257,7 @@ export class SimulatedObject {
         return value;
       },
       waitUntil: () => {},
+      getWebSockets: () => [],
     };
     return context as unknown as DurableObjectState;
   }
