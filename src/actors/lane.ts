@@ -16,9 +16,9 @@ import { Attempts } from "./subscriber/attempt";
 import { Bell } from "./subscriber/bell";
 import { unanswered } from "./subscriber/send";
 
-/** Outcomes are reported together when this many are there, or after this long. */
+/** Outcomes are reported together when this many are there, or after this long: each report is a call and a commit. */
 const GATHERED_OUTCOMES = 6;
-const GATHER_MS = 20;
+const GATHER_MS = 100;
 const REPORT_TIMEOUT_MS = 5_000;
 const REPORT_AGAIN_MS = 500;
 /** An invocation may make 10,000 requests and use 30 s of CPU; the alarm goes on in a new one. */
@@ -80,7 +80,8 @@ export class Lane extends DurableObject<Env> {
   /** Started without an outcome on disk, of all shares. */
   #started = 0;
   #inFlight = 0;
-  #oldestOutcomeAtMs: number | null = null;
+  /** When outcomes are to be reported, Unix milliseconds; null when there is none. */
+  #reportAtMs: number | null = null;
   #reporting = false;
   #reportAgainAtMs = 0;
   #running = false;
@@ -186,13 +187,14 @@ export class Lane extends DurableObject<Env> {
     held.inFlight -= 1;
     this.#inFlight -= 1;
     if (refused) this.#attemptsLeft = 0;
-    if (refused || STOPPING_STATUSES.has(outcome.statusCode ?? 0)) this.#stop();
     held.outcomes.push({ id, number, outcome });
-    this.#oldestOutcomeAtMs ??= Date.now();
+    this.#reportAtMs ??= Date.now() + GATHER_MS;
+    if (refused || STOPPING_STATUSES.has(outcome.statusCode ?? 0)) this.#stop();
   }
 
-  /** Starts nothing more of what it has. */
+  /** Starts nothing more of what it has, and says so at once. */
   #stop(): void {
+    this.#reportAtMs = 0;
     for (const { queue, unsent } of this.#held.values()) {
       unsent.push(...queue.splice(0).map(({ id }) => id));
     }
@@ -217,14 +219,14 @@ export class Lane extends DurableObject<Env> {
 
   #mustReport(nowMs: number): boolean {
     if (this.#reporting || nowMs < this.#reportAgainAtMs) return false;
+    if (this.#reportAtMs !== null && nowMs >= this.#reportAtMs) return true;
     let outcomes = 0;
     let isOver = false;
     for (const held of this.#held.values()) {
       outcomes += held.outcomes.length;
       isOver ||= held.unsent.length > 0 || (held.queue.length === 0 && held.inFlight === 0);
     }
-    const isOld = nowMs >= (this.#oldestOutcomeAtMs ?? Number.POSITIVE_INFINITY) + GATHER_MS;
-    return isOver || (outcomes > 0 && isOld) || outcomes >= GATHERED_OUTCOMES;
+    return isOver || outcomes >= GATHERED_OUTCOMES;
   }
 
   /** Whatever was reported and not acknowledged is reported again: the Subscriber knows what it has. */
@@ -243,7 +245,7 @@ export class Lane extends DurableObject<Env> {
     const [first] = told;
     if (first === undefined) return;
     this.#reporting = true;
-    this.#oldestOutcomeAtMs = null;
+    this.#reportAtMs = null;
     try {
       const subscriber = this.env.SUBSCRIBER.getByName(first.share.webhook.id);
       const known = await inTime(subscriber.report(reports), REPORT_TIMEOUT_MS);
@@ -252,8 +254,8 @@ export class Lane extends DurableObject<Env> {
       }
     } catch (thrown) {
       logWarning("lane.not_reported", { lane: this.ctx.id.name, error: errorText(thrown) });
-      this.#oldestOutcomeAtMs = Date.now();
       this.#reportAgainAtMs = Date.now() + REPORT_AGAIN_MS;
+      this.#reportAtMs = this.#reportAgainAtMs;
     } finally {
       this.#reporting = false;
     }
@@ -270,8 +272,8 @@ export class Lane extends DurableObject<Env> {
 
   #waitMs(nowMs: number): number {
     const times = [nowMs + 1_000];
-    if (this.#oldestOutcomeAtMs !== null && !this.#reporting) {
-      times.push(Math.max(this.#oldestOutcomeAtMs + GATHER_MS, this.#reportAgainAtMs));
+    if (this.#reportAtMs !== null && !this.#reporting) {
+      times.push(Math.max(this.#reportAtMs, this.#reportAgainAtMs));
     }
     for (const { share, queue } of this.#held.values()) {
       const [next] = queue;

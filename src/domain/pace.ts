@@ -5,13 +5,14 @@ import type { Health } from "./health";
 export const MAX_IN_FLIGHT = 6;
 /** What a crash may repeat: what is in flight, and as many answered but not yet on disk. */
 const UNRECORDED_PER_SLOT = 2;
+/** How many attempts one object may have to make. */
 const MAX_PLANNED = 100;
 /** Under a rate limit no more is leased than starts within this time. */
 const PLAN_AHEAD_MS = 2_000;
 /** A dead service is asked once a minute, and one that is back is found within a minute. */
 const MAX_PROBE_GAP_MS = 60_000;
-/** A share is as much as its Lane makes in about this time, less than what it has for it. */
-const SHARE_MS = 1_200;
+/** What a Lane has ahead it starts in about this time, in half of what it has for it. */
+const AHEAD_MS = 800;
 
 /** What is in force for attempts that start now. */
 export type Terms = {
@@ -71,12 +72,10 @@ export function lanesOf(situation: Situation): number[] {
   );
 }
 
-/** How many attempts a Lane with these slots makes in the time that it is given. */
-export function shareSizeOf(slots: number, { meanDurationMs }: Situation): number {
-  const least = slots * UNRECORDED_PER_SLOT;
-  if (meanDurationMs === null) return least;
-  const size = Math.floor((slots * SHARE_MS) / Math.max(1, meanDurationMs));
-  return Math.min(MAX_PLANNED, Math.max(least, size));
+/** How many attempts an object with these slots is given beside those that it has in flight; not a whole number. */
+export function aheadOf(slots: number, { meanDurationMs }: Situation): number {
+  if (meanDurationMs === null) return slots;
+  return Math.min(MAX_PLANNED - slots, (slots * AHEAD_MS) / Math.max(1, meanDurationMs));
 }
 
 /**
@@ -116,11 +115,16 @@ export function windowFor(slots: number): number {
   return slots * UNRECORDED_PER_SLOT;
 }
 
-/** How many attempts may be leased at once. @param asked as for `slotsOf`. */
-export function planLimitOf({ terms: { rateLimit }, health }: Situation, asked = false): number {
+/** How many attempts may be leased at once, wherever they are made. @param asked as for `slotsOf`. */
+export function leaseLimitOf({ terms: { rateLimit }, health }: Situation, asked = false): number {
   if (health.probing && !asked) return 1;
-  if (rateLimit === null) return MAX_PLANNED;
-  return Math.min(MAX_PLANNED, Math.max(1, Math.floor((rateLimit * PLAN_AHEAD_MS) / 1_000)));
+  if (rateLimit === null) return Number.POSITIVE_INFINITY;
+  return Math.max(1, Math.floor((rateLimit * PLAN_AHEAD_MS) / 1_000));
+}
+
+/** The same in one object. */
+export function planLimitOf(situation: Situation, asked = false): number {
+  return Math.min(MAX_PLANNED, leaseLimitOf(situation, asked));
 }
 
 /** When the next probe may go, Unix milliseconds; 0 for at once, and for no probing. */

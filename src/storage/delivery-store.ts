@@ -168,9 +168,9 @@ export class DeliveryStore {
     let bytes = 0;
     for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
       const first = seq === head.seq ? head.index : 0;
-      const wanted = { period, seq, limit: limit - deliveries.length + 1 + passed.size };
-      for (const delivery of this.#tables.freshAmong(ids.slice(first), wanted)) {
-        if (passed.has(delivery.id)) continue;
+      const wanted = { period, seq, limit: limit - deliveries.length + 1 };
+      const rest = ids.slice(first).filter((id) => !passed.has(id as EventId));
+      for (const delivery of this.#tables.freshAmong(rest, wanted)) {
         bytes += delivery.body.byteLength;
         if (deliveries.length >= limit || (deliveries.length > 0 && bytes > maxBytes)) {
           return { deliveries, head: delivery.position };

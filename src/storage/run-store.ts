@@ -9,7 +9,7 @@ import type { EventId } from "../domain/ids";
 import type { Totals } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
-import { hourOf, runOf, webhookOf } from "./stored-json";
+import { hourOf, jsonOfRun, runOf, webhookOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 /** An attempt that may have left: on disk before the request is made. */
@@ -135,7 +135,7 @@ export class RunStore {
     run.saved += 1;
     run.endedAsOf = run.saved;
     this.#tables.make("run", "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
-    this.#sql.exec("INSERT OR REPLACE INTO run (id, state) VALUES (1, ?)", JSON.stringify(run));
+    this.#sql.exec("INSERT OR REPLACE INTO run (id, state) VALUES (1, ?)", jsonOfRun(run));
   }
 
   /** Keeps a finished hour; hours that began before `forgetBeforeMs` go. */

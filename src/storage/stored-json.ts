@@ -47,6 +47,15 @@ const leasedAttempt: z.ZodType<LeasedAttempt> = z.looseObject({
   fresh: position.nullable().catch(null),
 });
 
+/** As tuples: hundreds of them are written with each share. */
+const sharedAttempt = z
+  .tuple([eventId, z.number(), z.enum(TRIGGERS).catch("scheduled")])
+  .rest(z.unknown())
+  .transform(([id, number, trigger, seq, index]): LeasedAttempt => {
+    const fresh = position.parse({ seq, index });
+    return { id, number, trigger, fresh: seq === undefined ? null : fresh };
+  });
+
 const lease: z.ZodType<Lease> = fields({
   window: number,
   attempts: z.array(leasedAttempt).catch([]),
@@ -59,7 +68,7 @@ const share: z.ZodType<StoredShare> = z.looseObject({
   lastStartAtMs: z.number(),
   closesAtMs: z.number(),
   urlVersion: number,
-  attempts: z.array(leasedAttempt).catch([]),
+  attempts: z.array(sharedAttempt).catch([]),
 });
 
 const lastFailure: z.ZodType<Health["lastFailure"]> = z
@@ -191,6 +200,14 @@ const attempt: z.ZodType<AttemptRecord> = z.object({
 
 export function runOf(json: string): Run {
   return run.parse(parsed(json));
+}
+
+/** What `runOf` reads. */
+export function jsonOfRun(run: Run): string {
+  const tuple = ({ id, number, trigger, fresh }: LeasedAttempt) =>
+    fresh === null ? [id, number, trigger] : [id, number, trigger, fresh.seq, fresh.index];
+  const shares = run.shares.map((share) => ({ ...share, attempts: share.attempts.map(tuple) }));
+  return JSON.stringify({ ...run, shares });
 }
 
 export function hourOf(json: string): HourCounters {

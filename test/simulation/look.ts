@@ -46,6 +46,19 @@ export type StoredRun = {
 
 export type StoredSettings = Webhook | { deletedVersion: number };
 
+type StoredShare = Share & { attempts: [id: string, number: number, trigger: string][] };
+
+function runOf({
+  shares = [],
+  ...run
+}: Omit<StoredRun, "shares"> & { shares?: StoredShare[] }): StoredRun {
+  const shareOf = ({ attempts, ...share }: StoredShare) => ({
+    ...share,
+    attempts: attempts.map(([id, number, trigger]) => ({ id, number, trigger })),
+  });
+  return { ...run, shares: shares.map(shareOf) };
+}
+
 function versionOf(storage: ObjectStorage, view: View): number {
   return view === "live" ? storage.writes : storage.commits;
 }
@@ -135,7 +148,7 @@ export class Look {
     return this.#once("run", () => {
       if (!this.#has("run")) return null;
       const [row] = this.#query<{ state: string }>("SELECT state FROM run");
-      return row === undefined ? null : { shares: [], ...JSON.parse(row.state) };
+      return row === undefined ? null : runOf(JSON.parse(row.state));
     });
   }
 

@@ -1,6 +1,6 @@
 /** What goes next, and when: of the deliveries that wait, and of those that are fresh. */
 import type { EventId } from "../../domain/ids";
-import { opensAtMs, planLimitOf, type Situation, troubleEndsAtMs } from "../../domain/pace";
+import { leaseLimitOf, opensAtMs, type Situation, troubleEndsAtMs } from "../../domain/pace";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import { ASKED, type DueDelivery, isBefore } from "../../storage/delivery-tables";
 import type { Ledger } from "./ledger";
@@ -27,11 +27,11 @@ export class Agenda {
     nowMs: number,
     { isBusy, room }: { isBusy: boolean; room: number },
   ): DueDelivery[] {
-    const limit = Math.min(room, planLimitOf(situation));
+    const limit = Math.min(room, leaseLimitOf(situation));
     const { probing } = situation.health;
     const isShut = troubleEndsAtMs(situation) > nowMs || (probing && isBusy);
     if (situation.terms.ordered) return this.#takeInOrder(limit, nowMs, isShut);
-    const mostAsked = Math.min(room, planLimitOf(situation, true));
+    const mostAsked = Math.min(room, leaseLimitOf(situation, true));
     const asked = this.#notLeased((most) => this.#store.askedFor(nowMs, most), mostAsked).filter(
       withinBytes(),
     );

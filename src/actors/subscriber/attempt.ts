@@ -20,7 +20,7 @@ export class Attempts {
   readonly #listener: Listener | null;
   #signer: { secrets: string; sign: Signer } | null = null;
   readonly #deadlines = new Deadlines();
-  #known: { webhook: Webhook; check: TargetCheck; secrets: string[] } | null = null;
+  #known: { version: number; check: TargetCheck; secrets: string[] } | null = null;
 
   /** @param listener null where no webhook is a `listener:`. */
   constructor(env: Env, listener: Listener | null = null) {
@@ -60,15 +60,15 @@ export class Attempts {
     return send(outgoing, this.#env);
   }
 
-  /** Once for each version of the webhook; the configuration cannot change while the object lives. */
+  /** Once for each version of the one webhook; the configuration cannot change while the object lives. */
   #facts(webhook: Webhook): { check: TargetCheck; secrets: string[] } {
-    if (this.#known?.webhook !== webhook) {
+    if (this.#known?.version !== webhook.version) {
       const check = checkTarget(webhook.url, {
         allowPrivate: configOf(this.#env).allowPrivateDestinations,
         relayHost: webhook.relayHost,
         services: serviceBindings(this.#env),
       });
-      this.#known = { webhook, check, secrets: secretsOf(webhook) };
+      this.#known = { version: webhook.version, check, secrets: secretsOf(webhook) };
     }
     return this.#known;
   }

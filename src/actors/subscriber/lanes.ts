@@ -7,11 +7,11 @@
 import { inTime } from "../../deadline";
 import type { EventId } from "../../domain/ids";
 import {
+  aheadOf,
   concurrencyOf,
   lanesOf,
   MAX_IN_FLIGHT,
   type Situation,
-  shareSizeOf,
   windowFor,
 } from "../../domain/pace";
 import type { Webhook } from "../../domain/webhook";
@@ -30,6 +30,12 @@ const LAST_WORD_MS = 5_000;
 /** A silent Lane is asked again after so long. */
 const ASK_AGAIN_MS = 5_000;
 const RECALL_AGAIN_MS = 100;
+/** What several Lanes report within this time is written together: a commit costs more than its rows. */
+const GATHER_MS = 10;
+/** Shares are handed out together, so often at most: the lease of all that is out is written anew each time. */
+const HAND_OUT_EVERY_MS = 50;
+/** Nor more attempts than these at a time: nothing else of the object runs meanwhile. */
+const MAX_HANDED_OUT = 600;
 const MAX_SHARE_BYTES = 1024 * 1024;
 /** Bodies in Lanes; beside what is planned here. All of them may live in one isolate of 128 MB. */
 const MAX_BYTES = 24 * 1024 * 1024;
@@ -85,6 +91,10 @@ export class Lanes {
   /** Somebody changes what was handed out: nothing more is. */
   #frozen = 0;
   #prepared = 0;
+  #nextHandOutAtMs = 0;
+  /** Lanes may want shares before that. */
+  #waitsToHandOut = false;
+  #gathered: Promise<void> | null = null;
 
   constructor(host: LanesHost, ledger: Ledger) {
     this.#host = host;
@@ -120,21 +130,34 @@ export class Lanes {
 
   // --- hand out ---------------------------------------------------------------------------------------------
 
-  /** Which Lanes want a share now. */
+  /** Which Lanes want a share now, those with the least to do first. */
   rooms(situation: Situation, nowMs: number): Room[] {
+    this.#waitsToHandOut = false;
     const isPostponed = (situation.health.postponedUntilMs ?? 0) > nowMs;
     if (this.#frozen > 0 || isPostponed || concurrencyOf(situation) <= MAX_IN_FLIGHT) return [];
     if (this.#bytes() > MAX_BYTES - MAX_SHARE_BYTES) return [];
+    this.#waitsToHandOut = nowMs < this.#nextHandOutAtMs;
+    if (this.#waitsToHandOut) return [];
+    const rooms = this.#roomsIn(situation).sort((a, b) => b.room - a.room);
+    let sum = 0;
+    return rooms.filter(({ room }) => {
+      sum += room;
+      return sum - room < MAX_HANDED_OUT;
+    });
+  }
+
+  #roomsIn(situation: Situation): Room[] {
     const load = this.#load();
     // Where `concurrency` was lowered, what is in flight by what was before counts.
     let used = MAX_IN_FLIGHT + this.busy;
     return lanesOf(situation).flatMap((slots, lane) => {
       const { open, slots: had } = load.get(lane) ?? { open: 0, slots: 0 };
       const more = Math.max(0, slots - Math.min(open, had));
-      const size = shareSizeOf(slots, situation);
-      if (size - open <= size / 2 || used + more > concurrencyOf(situation)) return [];
+      const ahead = aheadOf(slots, situation);
+      const room = Math.floor(slots + ahead) - open;
+      if (room < 1 || room < ahead / 2 || used + more > concurrencyOf(situation)) return [];
       used += more;
-      return [{ lane, slots, room: size - open }];
+      return [{ lane, slots, room }];
     });
   }
 
@@ -154,6 +177,7 @@ export class Lanes {
     attempts: readonly Planned[],
   ): { handing: Handing; left: Planned[] } {
     const nowMs = Date.now();
+    this.#nextHandOutAtMs = nowMs + HAND_OUT_EVERY_MS;
     this.#prepared += 1;
     let bytes = 0;
     let count = 0;
@@ -220,11 +244,11 @@ export class Lanes {
 
   // --- hear -------------------------------------------------------------------------------------------------
 
-  /** What a Lane reports. Whether each share is known: of one that is closed nothing counts any more. */
-  report(reports: readonly LaneReport[]): boolean[] {
+  /** What a Lane reports, on disk when this resolves. Whether each share is known: of one that is closed nothing counts any more. */
+  async report(reports: readonly LaneReport[]): Promise<boolean[]> {
     const urlVersion = this.#host.webhook()?.urlVersion;
     const known = reports.map(({ share: id, outcomes, unsent }) => {
-      const share = this.#ledger.shares.find((each) => each.id === id);
+      const share = this.#ledger.share(id);
       if (share === undefined) return false;
       const isStale = share.urlVersion !== urlVersion;
       for (const { outcome, ...attempt } of outcomes) {
@@ -233,9 +257,17 @@ export class Lanes {
       this.#ledger.giveBackOf(id, unsent);
       return true;
     });
+    this.#gathered ??= this.#record();
+    await this.#gathered;
+    return known;
+  }
+
+  async #record(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+    this.#gathered = null;
     this.#ledger.record();
     this.#endDone();
-    return known;
+    this.#host.changed();
   }
 
   /** Closes what is lost, asks Lanes that are silent, and ends what is done. */
@@ -260,9 +292,10 @@ export class Lanes {
     this.#close(shares.filter((share) => knownOf(share)?.isLost));
   }
 
-  /** When there is something to tend, Unix milliseconds; null when Lanes hold nothing. */
+  /** When there is something to tend, Unix milliseconds; null when Lanes hold nothing and want nothing. */
   nextAtMs(): number | null {
     const times = this.#ledger.shares.map(({ id }) => this.#known.get(id)?.askAtMs ?? 0);
+    if (this.#waitsToHandOut) times.push(this.#nextHandOutAtMs);
     return times.length === 0 ? null : Math.min(...times);
   }
 

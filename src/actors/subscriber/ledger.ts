@@ -265,6 +265,10 @@ export class Ledger {
     return [...this.#shares.values()].map(({ share }) => share);
   }
 
+  share(id: string): Share | undefined {
+    return this.#shares.get(id)?.share;
+  }
+
   /** What of a share has no outcome on disk, in the order of its start. */
   openIn(share: string): LeasedAttempt[] {
     return [...(this.#shares.get(share)?.open ?? [])].map(leaseOf);
@@ -284,12 +288,12 @@ export class Ledger {
     this.#shares.delete(id);
   }
 
-  /** What of a share has not started, and will not, goes back. */
+  /** What of a share has not started, and will not, goes back; on disk with the next `record`. */
   giveBackOf(share: string, ids: readonly EventId[]): void {
     const unsent = ids.flatMap((id) => this.#leased.get(id) ?? []);
     const back = unsent.filter((leased) => leased.share === share && !leased.isAnswered);
     this.giveBack(back);
-    if (back.length > 0) this.save();
+    if (back.length > 0) this.#runIsOnDisk = false;
   }
 
   // --- rate -------------------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@
  */
 import type { EventId } from "../../domain/ids";
 import {
+  aheadOf,
   concurrencyOf,
   deal,
   planLimitOf,
   rateOpensAtMs,
   type Situation,
-  shareSizeOf,
   slotsOf,
   spacingMs,
   type Terms,
@@ -209,7 +209,8 @@ export class Pump {
   #ownRoom(situation: Situation, rooms: readonly Room[]): number {
     const limit = planLimitOf(situation, true);
     if (rooms.length === 0 && !this.#lanes.areUsed) return limit;
-    return Math.min(limit, shareSizeOf(slotsOf(situation), situation));
+    const slots = slotsOf(situation);
+    return Math.min(limit, Math.floor(slots + aheadOf(slots, situation)));
   }
 
   #choose(situation: Situation, nowMs: number, room: number): DueDelivery[] {
@@ -220,13 +221,13 @@ export class Pump {
   /** Keeps what this object makes itself; the rest goes in shares. What no share has room for goes back. */
   #share(planned: readonly Planned[], ownRoom: number, rooms: readonly Room[]): Handing[] {
     const dealt = deal(planned.length, [ownRoom, ...rooms.map(({ room }) => room)]);
-    const partOf = (index: number) => planned.filter((_, each) => dealt[each] === index);
-    if (ownRoom > 0) this.#planned = partOf(0);
+    const parts = Map.groupBy(planned.slice(0, dealt.length), (_, each) => dealt[each]);
+    if (ownRoom > 0) this.#planned = parts.get(0) ?? [];
     const handings: Handing[] = [];
     const left = planned.slice(dealt.length);
     for (const [index, room] of rooms.entries()) {
-      const part = partOf(index + 1);
-      if (part.length === 0) continue;
+      const part = parts.get(index + 1);
+      if (part === undefined) continue;
       const prepared = this.#lanes.prepare(room, part);
       handings.push(prepared.handing);
       left.push(...prepared.left);

@@ -390,9 +390,9 @@ export class Subscriber extends StoredObject {
    *
    * @returns for each share whether it is known: of another nothing counts any more.
    */
-  report(reports: LaneReport[]): boolean[] {
-    const known = this.#engine.lanes.report(reports);
-    this.#wake();
+  async report(reports: LaneReport[]): Promise<boolean[]> {
+    const known = await this.#engine.lanes.report(reports);
+    if (!this.#engine.pump.running) this.#wake();
     return known;
   }
 
