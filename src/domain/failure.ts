@@ -20,7 +20,7 @@ export type Failure =
   | { code: "insufficient_scope" }
   | { code: "not_found" }
   | { code: "invalid_request"; errors: FieldError[] }
-  | { code: "idempotency_key_reused" }
+  | { code: "idempotency_key_reused"; errors: FieldError[] }
   | { code: "idempotency_key_in_use" }
   | { code: "in_flight" }
   | { code: "not_pending" }

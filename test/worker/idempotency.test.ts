@@ -65,9 +65,11 @@ describe("a POST with an Idempotency-Key", () => {
     const { id } = await register();
     await send("key-1");
     const reused = [422, "idempotency_key_reused"];
-    expect(await codeOf(await send("key-1", { body: { ...DRAFT, ordered: true } }))).toEqual(
-      reused,
-    );
+    const otherBody = await send("key-1", { body: { ...DRAFT, ordered: true } });
+    expect(await otherBody.clone().json()).toMatchObject({
+      errors: [{ path: "Idempotency-Key", message: "came with another call before" }],
+    });
+    expect(await codeOf(otherBody)).toEqual(reused);
     expect(await codeOf(await send("key-1", { path: `/v1/webhooks/${id}/pause` }))).toEqual(reused);
     expect(await codeOf(await send("key-1", { path: "/v1/webhooks?x=1" }))).toEqual(reused);
     expect(await webhooks()).toBe(2);

@@ -1,6 +1,7 @@
 /** `Idempotency-Key` on every POST: the same call with the same key from the same API key gets the same answer. */
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
+import type { FieldError } from "../../domain/failure";
 import { sha256Hex } from "../../domain/signature";
 import { registry } from "../../operations/objects";
 import type { StoredAnswer } from "../../storage/registry-store";
@@ -13,7 +14,10 @@ export function idempotent() {
   return createMiddleware<ApiEnv>(async (c, next) => {
     const key = c.req.header("idempotency-key");
     if (c.req.method !== "POST" || key === undefined) return next();
-    if (!KEY.test(key)) return problem(c, badKey());
+    if (!KEY.test(key)) {
+      const errors = mistake("must be 1 to 255 printable ASCII characters");
+      return problem(c, { code: "invalid_request", errors });
+    }
     const caller = c.get("caller").key;
     const call = await hashOf(c);
     const begun = await registry(c.env).beginCall(caller, key, call);
@@ -21,7 +25,10 @@ export function idempotent() {
       case "running":
         return problem(c, { code: "idempotency_key_in_use" });
       case "reused":
-        return problem(c, { code: "idempotency_key_reused" });
+        return problem(c, {
+          code: "idempotency_key_reused",
+          errors: mistake("came with another call before"),
+        });
       case "answered":
         return again(begun.answer as StoredAnswer);
       case "begun":
@@ -31,11 +38,8 @@ export function idempotent() {
   });
 }
 
-function badKey() {
-  return {
-    code: "invalid_request" as const,
-    errors: [{ path: "Idempotency-Key", message: "must be 1 to 255 printable ASCII characters" }],
-  };
+function mistake(message: string): FieldError[] {
+  return [{ path: "Idempotency-Key", message }];
 }
 
 async function hashOf(c: Context): Promise<string> {
