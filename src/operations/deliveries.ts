@@ -171,7 +171,7 @@ export async function cancelDelivery(
 export type Replay = {
   sinceMs: number;
   untilMs: number;
-  only: "undeliverable" | "all" | "missing";
+  only: "undeliverable" | "pending" | "all" | "missing";
   event?: string;
   dryRun: boolean;
 };
@@ -211,7 +211,7 @@ async function replayDeliveries(
     sinceMs,
     untilMs,
     limit: MAX_REPLAYED,
-    ...(only === "undeliverable" && { status: "undeliverable" }),
+    ...((only === "undeliverable" || only === "pending") && { status: only }),
     ...(event !== undefined && { event }),
     ...(cursor?.position && { before: cursor.position }),
   });

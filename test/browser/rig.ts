@@ -8,7 +8,7 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playw
 import { afterAll, afterEach, beforeAll, describe, expect, inject } from "vitest";
 import { launchChromium } from "../../scripts/chromium.ts";
 import { listen } from "../../scripts/loopback.ts";
-import { API_KEY, relayOptions } from "../journey/relay.ts";
+import { API_KEY, relayOptions, type Variables } from "../journey/relay.ts";
 import type { RegisteredWebhook } from "../rig/api.ts";
 import { answering, Receiver } from "../rig/receiver.ts";
 import { Relay } from "../rig/relay.ts";
@@ -35,8 +35,12 @@ export type Rig = {
   keepDeadLetter(draft: DeadLetterDraft): Promise<void>;
 };
 
-/** What a file's tests are about, skipped where there is no browser. */
-export function describeInBrowser(name: string, tests: (rig: Rig) => void): void {
+/** What a file's tests are about, skipped where there is no browser. @param variables of the relay, by the default's side. */
+export function describeInBrowser(
+  name: string,
+  tests: (rig: Rig) => void,
+  variables: Variables = {},
+): void {
   const executable = inject("chromium");
   describe.skipIf(executable === null)(name, () => {
     const rig = { offences: [] as string[] } as Rig;
@@ -45,7 +49,7 @@ export function describeInBrowser(name: string, tests: (rig: Rig) => void): void
     beforeAll(async () => {
       const server = createServer({ requestTimeout: 0, headersTimeout: 0 });
       [rig.relay, rig.browser, rig.service] = await Promise.all([
-        Relay.start(relayOptions()),
+        Relay.start(relayOptions(variables)),
         launchChromium(executable ?? ""),
         listen(server).then((port) => new Receiver(server, port, answering(200))),
       ]);

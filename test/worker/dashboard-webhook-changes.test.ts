@@ -83,7 +83,7 @@ describe("trying now", () => {
     }
     service.answer = answering(204);
     const worked = await visitor.post(`${PATH}/${id}/try`);
-    expect(leadsTo(worked)).toMatch(/&done=try_worked$/);
+    expect(leadsTo(worked)).toMatch(/&done=try_worked&count=\d$/);
     expect(await textOf(worked.headers.get("location") ?? "")).toContain("It answered 204");
     await deliverAll(id, clock);
     expect(await textOf(`${PATH}/${id}`)).toContain("All is well.");

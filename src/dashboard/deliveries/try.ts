@@ -17,5 +17,6 @@ export async function tryNow(
   }
   const { attempt } = tried.value;
   if (attempt === null) return { done: "try_waits", at };
-  return { done: attempt.error === null ? "try_worked" : "try_failed", at };
+  if (attempt.error !== null) return { done: "try_failed", at };
+  return { done: "try_worked", count: 0, at };
 }

@@ -5,7 +5,7 @@ import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
-import { nextToTry } from "../../operations/deliveries";
+import { nextToTry, replay } from "../../operations/deliveries";
 import { testWebhook } from "../../operations/webhooks";
 import { Attempted } from "../deliveries/attempts";
 import { tryNow } from "../deliveries/try";
@@ -13,7 +13,7 @@ import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
 import { page } from "../ui/page";
 import { Options, shortUrl, webhookName, webhookPath, withQuery } from "../ui/parts";
-import type { PageContext } from "../ui/session";
+import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 
 export const testing: Action<Webhook> = {
@@ -25,9 +25,25 @@ export const trying: Action<Webhook> = {
   act: async (c, webhook) => {
     const id = await nextToTry(c.env, webhook);
     if (id === null) return sendTest(c, webhook, "");
-    return tryNow(c, webhook, { id, at: withQuery(webhookPath(webhook.id), { tried: id }) });
+    const at = withQuery(webhookPath(webhook.id), { tried: id });
+    const tried = await tryNow(c, webhook, { id, at });
+    if (!("done" in tried) || tried.done !== "try_worked") return tried;
+    return { ...tried, count: await hasten(c, webhook) };
   },
 };
+
+/** The service is back: what waits for a retry need not wait any more. @returns how many those are. */
+async function hasten(c: PageContext, webhook: Webhook): Promise<number> {
+  const { replayed } = await replay(c.env, webhook, {
+    sinceMs: webhook.createdAtMs,
+    untilMs: Date.now(),
+    only: "pending",
+    dryRun: false,
+    by: callerOf(c),
+    cursor: null,
+  });
+  return replayed;
+}
 
 /** @param event empty for the first that the webhook asks for. */
 async function sendTest(c: PageContext, webhook: Webhook, event: string): Promise<Outcome> {
