@@ -17,6 +17,7 @@ import {
   silenceAlert,
   undeliverableAlert,
   unreachableAlert,
+  unwrittenAlert,
   waitingLettersAlert,
 } from "./domain/alert";
 import { NewerDataError } from "./domain/newer-data";
@@ -68,8 +69,8 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   };
   const found = await ask(`Subscriber ${webhook.id}`, subscriberOf(env, webhook.id).check());
   if (found.answer === null) return [disabled, ...found.findings];
-  // An object of the release before does not say the last three.
-  const { overdueSinceMs, expiresAtMs, cannotRetain = false } = found.answer;
+  // An object of the release before does not say the last four.
+  const { overdueSinceMs, expiresAtMs, cannotRetain = false, unwritten = 0 } = found.answer;
   const { undeliverable = 0, failingSinceMs = null } = found.answer;
   const nowMs = Date.now();
   const { unconnectedSinceMs = null, pending = 0 } = found.answer;
@@ -94,6 +95,7 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
       isSo: expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS,
     },
     { alert: retentionAlert(webhook), isSo: cannotRetain },
+    { alert: unwrittenAlert(webhook, unwritten), isSo: unwritten > 0 },
   ];
 }
 

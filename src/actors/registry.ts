@@ -3,7 +3,7 @@
  * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
  * A push that failed is repeated by alarm until it arrives.
  */
-import { type AlertText, disabledAlert } from "../domain/alert";
+import { type AlertText, disabledAlert, fullRegistryAlert } from "../domain/alert";
 import { fail, ok, type Result } from "../domain/failure";
 import { type EventId, newWebhookId, type WebhookId } from "../domain/ids";
 import { newSecret } from "../domain/signature";
@@ -24,6 +24,7 @@ import {
   type WebhookDraft,
 } from "../domain/webhook";
 import { logInfo } from "../log";
+import { isNearlyFull } from "../storage/full";
 import {
   type AuditEntry,
   type Registration,
@@ -336,9 +337,14 @@ export class Registry extends StoredObject {
     this.ctx.waitUntil(this.#alerts.send());
   }
 
-  /** What the sweep found: what is so, and what is over. */
-  report(findings: Findings): void {
-    this.#alerts.report(findings);
+  /** What the sweep found: what is so, and what is over; and whether there is room here. */
+  report({ raised, looked }: Findings): void {
+    const full = fullRegistryAlert();
+    const isFull = isNearlyFull(this.ctx.storage.sql);
+    this.#alerts.report({
+      raised: isFull ? [...raised, full] : raised,
+      looked: [...looked, full.cause],
+    });
     this.ctx.waitUntil(this.#alerts.send());
   }
 

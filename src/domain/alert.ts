@@ -41,6 +41,14 @@ export function retentionAlert(webhook: Webhook): AlertText {
   };
 }
 
+export function unwrittenAlert(webhook: Webhook, count: number): AlertText {
+  const what = count === 1 ? "an attempt" : `${count} attempts`;
+  return {
+    cause: `unwritten ${webhook.id}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} cannot write down what came of ${what}. It is tried again every minute; with more than 10, nothing more is sent. Look for outcome.not_written in the log, which names the events.`,
+  };
+}
+
 export function overdueAlert(webhook: Webhook, sinceMs: number): AlertText {
   return {
     cause: `overdue ${webhook.id}`,
@@ -96,6 +104,13 @@ export function fullLettersAlert(): AlertText {
   return {
     cause: "full DeadLetters",
     text: "Leadterra Relay: there are too many dead letters (100,000, or 5 GB): what would be one stays in the queue, until the queue's retention ends. Redrive or delete some: POST /v1/dead-letters/redrive.",
+  };
+}
+
+export function fullRegistryAlert(): AlertText {
+  return {
+    cause: "full Registry",
+    text: "Leadterra Relay: the Registry is nearly full: soon it takes no change, and no call with an Idempotency-Key. Its answers to such calls are kept for a day: see who makes so many.",
   };
 }
 

@@ -272,3 +272,13 @@ describe("SILENCE_ALERT", () => {
     expect(await alerts()).toEqual([expect.stringMatching(/no event/)]);
   });
 });
+
+describe("a Registry that is nearly full", () => {
+  it("says so while it can", async () => {
+    await inObject(registry(), ({ storage: { sql } }) => {
+      Object.defineProperty(sql, "databaseSize", { value: 9.9 * 1024 ** 3 });
+    });
+    await sweepQuietly();
+    expect(await alerts()).toEqual([expect.stringContaining("the Registry is nearly full")]);
+  });
+});

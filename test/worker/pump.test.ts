@@ -597,8 +597,7 @@ describe("an error of the storage", () => {
   it.each([
     ["writing a lease", "INSERT OR REPLACE INTO run", 1],
     ["writing an outcome", "UPDATE deliveries_", 1],
-    // The first is retention's, which keeps nothing waiting.
-    ["reading what is due", "SELECT d.id, seq", 2],
+    ["reading what is due", "SELECT d.id, seq", 1],
   ])("while %s is followed by a backoff, and everything goes out once", async (_, start, times) => {
     const { id } = await owing(8);
     await failStatements(subscriber(id), { start, message: "disk I/O error", times });

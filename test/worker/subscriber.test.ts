@@ -11,7 +11,7 @@ import {
   ring,
   subscriber,
 } from "../rig/worker/engine";
-import { clock, gate, it, service } from "../rig/worker/fixture";
+import { clock, gate, it, MINUTE, service } from "../rig/worker/fixture";
 import { failStatements, inObject, tablesOf } from "../rig/worker/objects";
 import { api, bytesOf } from "../rig/worker/requests";
 
@@ -135,7 +135,10 @@ describe("a full Subscriber", () => {
     expect(service.requests).toHaveLength(1);
     expect((await api("POST", `/v1/webhooks/${id}/pause`)).status).toBe(200);
     expect((await api("POST", `/v1/webhooks/${id}/resume`)).status).toBe(200);
-    await deliverAll(id, clock);
+    for (let minutes = 0; minutes < 3; minutes++) {
+      clock.advance(MINUTE);
+      await deliverAll(id, clock);
+    }
     expect(await subscriber(id).delivery(event.id)).toMatchObject({ status: "delivered" });
     expect(service.requests).toHaveLength(1);
   });

@@ -29,6 +29,8 @@ export class Agenda {
   ): DueDelivery[] {
     const limit = Math.min(room, leaseLimitOf(situation));
     const { probing } = situation.health;
+    // An outcome that is not on disk yet decides what comes behind it.
+    if (situation.terms.ordered && this.#ledger.unwritten > 0) return [];
     const isShut = troubleEndsAtMs(situation) > nowMs || (probing && isBusy);
     if (situation.terms.ordered) return this.#takeInOrder(limit, nowMs, isShut);
     const mostAsked = Math.min(room, leaseLimitOf(situation, true));
@@ -48,14 +50,18 @@ export class Agenda {
     const openMs = opensAtMs(situation, false);
     const openToAskedMs = opensAtMs(situation, true);
     if (situation.terms.ordered) {
+      if (this.#ledger.unwritten > 0) return null;
       const { waiting, fresh } = this.#firstPending();
       if (waiting === null) return fresh && Math.max(fresh.createdAtMs, openMs);
       const isAsked = waiting.asked === ASKED.byRetry;
       return Math.max(waiting.dueAtMs ?? 0, isAsked ? openToAskedMs : openMs);
     }
-    const asked = this.#store.nextAskedAtMs();
+    const asked = this.#firstFree((most) => this.#store.askedFor(Number.MAX_SAFE_INTEGER, most));
     const fresh = this.#ledger.firstFresh()?.createdAtMs ?? null;
-    const pending = earliest(this.#store.nextDueAtMs(0), fresh);
+    const pending = earliest(
+      this.#firstFree((most) => this.#store.dueFirst(most)),
+      fresh,
+    );
     return earliest(asked && Math.max(asked, openToAskedMs), pending && Math.max(pending, openMs));
   }
 
@@ -96,6 +102,12 @@ export class Agenda {
     const left = fresh.deliveries.find((delivery) => !chosen.includes(delivery));
     this.#ledger.moveHead(left?.position ?? fresh.head);
     return chosen;
+  }
+
+  /** When the first of what `look` finds that is not leased is due, Unix milliseconds. */
+  #firstFree(look: (most: number) => { id: EventId; dueAtMs: number | null }[]): number | null {
+    const found = look(this.#ledger.leased + 1);
+    return found.find(({ id }) => !this.#ledger.isLeased(id))?.dueAtMs ?? null;
   }
 
   /** Up to `limit` of what `look` finds and is not leased. */

@@ -124,7 +124,7 @@ export class Deliveries {
   /** Counts what is pending, row by row: an arrival was stored without some of its deliveries. */
   recount(): void {
     const pending = this.#lists.countPending(this.#ledger.freshFrom);
-    this.#ledger.recounted(this.#arrived() - pending);
+    this.#ledger.tally.recounted(this.#arrived() - pending);
   }
 
   #arrived(): number {
@@ -214,7 +214,7 @@ export class Deliveries {
 
   stats(sinceMs: number): SubscriberStats {
     this.#ledger.record();
-    const { hour: running, totals } = this.#ledger.counts;
+    const { hour: running, totals } = this.#ledger.tally.counts;
     const hours = [
       ...this.#parts.runs.hours(sinceMs),
       ...(running.atMs >= sinceMs ? [running] : []),
@@ -233,10 +233,10 @@ export class Deliveries {
   }
 
   #undeliverable(): number {
-    if (this.#ledger.counts.undeliverable === null) {
-      this.#ledger.setUndeliverable(this.#lists.countUndeliverable());
+    if (this.#ledger.tally.counts.undeliverable === null) {
+      this.#ledger.tally.setUndeliverable(this.#lists.countUndeliverable());
     }
-    const { undeliverable } = this.#ledger.counts;
+    const { undeliverable } = this.#ledger.tally.counts;
     return Object.values(undeliverable ?? {}).reduce((sum, count) => sum + count, 0);
   }
 
@@ -281,7 +281,7 @@ export class Deliveries {
     if (body === null) return "needs_body";
     const after = { ...delivery, ...reopen(delivery, nowMs), keptFromMs: nowMs, asked };
     this.#store.update(after, body);
-    this.#ledger.count(delivery, after);
+    this.#ledger.tally.count(delivery, after);
     return "opened";
   }
 
@@ -339,7 +339,7 @@ export class Deliveries {
     };
     this.#store.update(after);
     this.#ledger.amend(after);
-    this.#ledger.count(delivery, after);
+    this.#ledger.tally.count(delivery, after);
     logInfo("delivery.cancelled", {
       webhookId: this.#parts.webhookId,
       eventId: delivery.id,
@@ -380,7 +380,7 @@ export class Deliveries {
     if (retentionMs === null) return;
     // The lease may speak of rows that are gone now; it is over, and what came of it is counted.
     if (!this.#retention.dropOld(Date.now(), retentionMs, this.#ledger)) return;
-    this.#ledger.setUndeliverable(null);
+    this.#ledger.tally.setUndeliverable(null);
     this.#ledger.save();
   }
 }

@@ -41,9 +41,10 @@ export function startEngine(host: EngineHost): Engine {
   const stores = { deliveries: store, runs };
   const policy = () => inForce.policy();
   const terms = { policy: policy(), spacingMs: spacingMs(inForce.webhook?.rateLimit ?? null) };
-  const { run, isCounted } = recover(stores, terms, webhookId);
+  const recovery = recover(stores, terms, webhookId);
   const recorded = (written: readonly Written[]) => deliveries.recorded(written);
-  const ledger = new Ledger({ policy, recorded, healthChanged: host.healthChanged }, stores, run);
+  const { healthChanged } = host;
+  const ledger = new Ledger({ webhookId, policy, recorded, healthChanged }, stores, recovery);
   const agenda = new Agenda(store, ledger);
   const lanes = new Lanes(
     {
@@ -77,10 +78,8 @@ export function startEngine(host: EngineHost): Engine {
     ...{ tables, store, runs, ledger, outlook, webhookId },
     retentionMs: () => configOf(env).retentionMs,
   });
-  if (!isCounted) {
-    deliveries.recount();
-    ledger.save();
-  }
+  if (!recovery.isCounted) deliveries.recount();
+  if (!recovery.isCounted || recovery.isChanged) ledger.saveSoon();
   return { ledger, lanes, pump, deliveries };
 }
 

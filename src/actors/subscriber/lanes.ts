@@ -100,7 +100,7 @@ export class Lanes {
     this.#host = host;
     this.#ledger = ledger;
     // The life before handed them out; what became of them the Lanes know.
-    for (const share of ledger.shares) {
+    for (const share of ledger.leases.shares) {
       this.#known.set(share.id, { ...UNASKED });
     }
   }
@@ -120,9 +120,9 @@ export class Lanes {
   /** By Lane: how many of its attempts have no outcome on disk, and how many may be in flight. */
   #load(): Map<number, { open: number; slots: number }> {
     const load = new Map<number, { open: number; slots: number }>();
-    for (const { id, lane, slots } of this.#ledger.shares) {
+    for (const { id, lane, slots } of this.#ledger.leases.shares) {
       const known = load.get(lane) ?? { open: 0, slots: 0 };
-      const open = known.open + this.#ledger.openCount(id);
+      const open = known.open + this.#ledger.leases.openCount(id);
       load.set(lane, { open, slots: Math.max(known.slots, slots) });
     }
     return load;
@@ -209,7 +209,7 @@ export class Lanes {
   /** What was prepared could not be leased. */
   forget({ share }: Handing): void {
     this.#known.delete(share.id);
-    this.#ledger.endShare(share.id);
+    this.#ledger.leases.endShare(share.id);
   }
 
   /** Brings a share that is on disk to its Lane. One that was recalled meanwhile stays here. */
@@ -248,7 +248,7 @@ export class Lanes {
   async report(reports: readonly LaneReport[]): Promise<boolean[]> {
     const urlVersion = this.#host.webhook()?.urlVersion;
     const known = reports.map(({ share: id, outcomes, unsent }) => {
-      const share = this.#ledger.share(id);
+      const share = this.#ledger.leases.share(id);
       if (share === undefined) return false;
       const isStale = share.urlVersion !== urlVersion;
       for (const { outcome, ...attempt } of outcomes) {
@@ -273,7 +273,7 @@ export class Lanes {
   /** Closes what is lost, asks Lanes that are silent, and ends what is done. */
   tend(nowMs: number): void {
     const lost = new Set<number>();
-    for (const share of this.#ledger.shares) {
+    for (const share of this.#ledger.leases.shares) {
       const known = this.#known.get(share.id);
       if (known === undefined) continue;
       if (known.silentAtMs >= share.closesAtMs) this.#close([share]);
@@ -286,7 +286,7 @@ export class Lanes {
 
   /** What a Lane has lost is closed together: it had one window for all of it. */
   #closeLost(lane: number): void {
-    const shares = this.#ledger.shares.filter((share) => share.lane === lane);
+    const shares = this.#ledger.leases.shares.filter((share) => share.lane === lane);
     const knownOf = ({ id }: Share) => this.#known.get(id);
     if (shares.some((share) => knownOf(share)?.isBeingAsked)) return;
     this.#close(shares.filter((share) => knownOf(share)?.isLost));
@@ -294,15 +294,15 @@ export class Lanes {
 
   /** When there is something to tend, Unix milliseconds; null when Lanes hold nothing and want nothing. */
   nextAtMs(): number | null {
-    const times = this.#ledger.shares.map(({ id }) => this.#known.get(id)?.askAtMs ?? 0);
+    const times = this.#ledger.leases.shares.map(({ id }) => this.#known.get(id)?.askAtMs ?? 0);
     if (this.#waitsToHandOut) times.push(this.#nextHandOutAtMs);
     return times.length === 0 ? null : Math.min(...times);
   }
 
   #endDone(): void {
-    for (const { id } of this.#ledger.shares) {
-      if (this.#ledger.openCount(id) > 0) continue;
-      this.#ledger.endShare(id);
+    for (const { id } of this.#ledger.leases.shares) {
+      if (this.#ledger.leases.openCount(id) > 0) continue;
+      this.#ledger.leases.endShare(id);
       this.#known.delete(id);
     }
   }
@@ -337,7 +337,7 @@ export class Lanes {
   #lose(share: Share, known: Known): void {
     known.isLost = true;
     known.askAtMs = 0;
-    for (const other of this.#ledger.shares) {
+    for (const other of this.#ledger.leases.shares) {
       const its = this.#known.get(other.id);
       if (its === undefined || other.lane !== share.lane) continue;
       if (its.isHanded && !its.isStopped && !its.isBeingAsked) void this.#ask(other, its);
@@ -348,7 +348,7 @@ export class Lanes {
   #close(shares: readonly Share[]): void {
     let mayHaveLeft = windowFor(Math.max(...shares.map(({ slots }) => slots)));
     for (const { id } of shares) {
-      const left = this.#ledger.openIn(id).slice(0, mayHaveLeft);
+      const left = this.#ledger.leases.openIn(id).slice(0, mayHaveLeft);
       mayHaveLeft -= left.length;
       for (const attempt of left) {
         const outcome = unanswered("interrupted", Date.now());
@@ -362,7 +362,7 @@ export class Lanes {
   #giveBack(share: string): void {
     this.#ledger.giveBackOf(
       share,
-      this.#ledger.openIn(share).map(({ id }) => id),
+      this.#ledger.leases.openIn(share).map(({ id }) => id),
     );
     this.#endDone();
   }
@@ -377,8 +377,8 @@ export class Lanes {
   async recalling<T>(ids: readonly EventId[] | null, change: () => T): Promise<T> {
     this.#frozen += 1;
     try {
-      const shares = this.#ledger.shares.filter(({ id }) => !this.#known.get(id)?.isStopped);
-      const wanted = new Set(ids?.map((id) => this.#ledger.shareOf(id)));
+      const shares = this.#ledger.leases.shares.filter(({ id }) => !this.#known.get(id)?.isStopped);
+      const wanted = new Set(ids?.map((id) => this.#ledger.leases.get(id)?.share));
       await Promise.all(
         shares.filter(({ id }) => ids === null || wanted.has(id)).map((share) => this.#stop(share)),
       );
@@ -390,7 +390,7 @@ export class Lanes {
 
   /** Nothing may start as it was planned: the service asks for a pause, or is probed. */
   stopAll(): void {
-    for (const share of this.#ledger.shares) {
+    for (const share of this.#ledger.leases.shares) {
       if (!this.#known.get(share.id)?.isStopped) void this.#stop(share);
     }
   }

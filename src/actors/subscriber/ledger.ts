@@ -7,11 +7,11 @@
  * What is leased is on disk before it starts. The counters in the `run` row are those of before the lease in it:
  * what came of its attempts is counted from their own rows when the object starts again.
  */
-import { emptyHour, HOUR_MS } from "../../domain/counters";
+import { Backoff } from "../../domain/backoff";
 import { isGivenUp, type Outcome, type Policy } from "../../domain/delivery";
 import { assess, type Health, isNotable, noteLateness } from "../../domain/health";
 import type { EventId } from "../../domain/ids";
-import { spacingMs } from "../../domain/pace";
+import { errorText, logError } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import {
   type DueDelivery,
@@ -19,14 +19,17 @@ import {
   type Position,
   type StoredDelivery,
 } from "../../storage/delivery-tables";
-import type { LeasedAttempt, Run, RunStore, Share, StoredShare } from "../../storage/run-store";
-import { countChange, recorded } from "./outcomes";
-
-/** Counters of finished hours are kept for so long: what the charts can show. */
-const MAX_HOURS_KEPT_MS = 31 * 24 * HOUR_MS;
+import type { LeasedAttempt, Run, RunStore, Share } from "../../storage/run-store";
+import { type Leased, Leases } from "./leases";
+import { recorded } from "./outcomes";
+import { Rate } from "./rate";
+import { Tally } from "./tally";
 
 /** Of the last attempt in the mean duration. */
 const WEIGHT_OF_LAST = 0.05;
+
+/** So many outcomes may wait for a disk that does not take them; with more nothing starts. */
+const MAX_UNWRITTEN = 10;
 
 export type Stores = { deliveries: DeliveryStore; runs: RunStore };
 
@@ -34,6 +37,7 @@ export type Stores = { deliveries: DeliveryStore; runs: RunStore };
 export type Written = { before: StoredDelivery; after: StoredDelivery };
 
 export type LedgerHost = {
+  webhookId: string;
   /** What becomes of failed attempts; known also while the webhook is held. */
   policy(): Policy;
   /** Called once for each attempt, with those that were written together. */
@@ -41,14 +45,10 @@ export type LedgerHost = {
   healthChanged(before: Health, after: Health): void;
 };
 
-/** `share`: the id of the share that it is in; null for one that this object makes itself. */
-type Leased = {
-  delivery: StoredDelivery;
-  lease: LeasedAttempt;
-  share: string | null;
-  isAnswered: boolean;
-};
-type Answered = Pick<Leased, "delivery" | "lease"> & { outcome: Outcome };
+/** An attempt that came to an end, and is not on disk. */
+export type Unwritten = { delivery: StoredDelivery; lease: LeasedAttempt; outcome: Outcome };
+
+type Answered = Leased & { outcome: Outcome };
 
 /** What is leased together: attempts of this object, or those of a share. */
 export type Leasing = {
@@ -61,30 +61,49 @@ export class Ledger {
   readonly #store: DeliveryStore;
   readonly #runs: RunStore;
   readonly #run: Run;
-  /** Leased attempts without an outcome on disk, in the order of their start. */
-  readonly #leased = new Map<EventId, Leased>();
-  /** With what of each has no outcome on disk, in the order of its start. */
-  readonly #shares = new Map<string, { share: Share; open: Set<Leased> }>();
-  /** What is leased may lie behind the head: shares were given back from between. Else all of it lies before. */
-  #isMixed = false;
   #window = 0;
   #answered: Answered[] = [];
+  /** What the disk did not take: still leased, and written again after a wait. */
+  readonly #unwritten = new Set<Answered>();
+  readonly #backoff = new Backoff();
+  #writeAgainAtMs = 0;
   #oldestAnswerAtMs = 0;
   #meanDurationMs: number | null = null;
   #runIsOnDisk = true;
   #closed = false;
+  readonly leases = new Leases();
+  readonly rate: Rate;
+  readonly tally: Tally;
 
-  /** @param run the state as stored, after recovery; written back by the ledger alone from here on. */
-  constructor(host: LedgerHost, { deliveries, runs }: Stores, run: Run) {
+  /**
+   * @param run the state as stored, after recovery; written back by the ledger alone from here on.
+   * @param unwritten what recovery could not write.
+   */
+  constructor(
+    host: LedgerHost,
+    { deliveries, runs }: Stores,
+    { run, unwritten }: { run: Run; unwritten: readonly Unwritten[] },
+  ) {
     this.#host = host;
     this.#store = deliveries;
     this.#runs = runs;
     this.#run = run;
+    this.rate = new Rate(run);
+    this.tally = new Tally(run, runs, {
+      changed: () => this.saveSoon(),
+      notWritten: (thrown) => this.#notWritten(thrown),
+    });
+    for (const each of unwritten) {
+      const answered = { ...each, share: null };
+      this.leases.open(answered);
+      this.#keep(answered);
+    }
     for (const { attempts, ...share } of run.shares) {
-      this.#shares.set(share.id, { share, open: new Set() });
+      this.leases.addShare(share);
       for (const lease of attempts) {
         const delivery = deliveries.get(lease.id);
-        if (delivery !== null) this.#open({ delivery, lease, share: share.id, isAnswered: false });
+        if (delivery !== null)
+          this.leases.open({ delivery, lease, share: share.id, outcome: null });
       }
     }
   }
@@ -93,11 +112,6 @@ export class Ledger {
 
   get health(): Health {
     return this.#run.health;
-  }
-
-  /** What was counted: the running hour, what ever happened, what is undeliverable now (null: not counted yet). */
-  get counts(): Pick<Run, "hour" | "totals" | "undeliverable"> {
-    return this.#run;
   }
 
   /** The first position that may hold a fresh delivery which is not leased. */
@@ -112,7 +126,7 @@ export class Ledger {
 
   set unconnectedSinceMs(sinceMs: number | null) {
     this.#run.unconnectedSinceMs = sinceMs;
-    this.save();
+    this.saveSoon();
   }
 
   /** How many deliveries have ended and were not opened again, as far as it is on disk. */
@@ -133,28 +147,39 @@ export class Ledger {
   /** Where deliveries begin that are fresh on disk: leased ones are among them. */
   get freshFrom(): Position {
     const { deliveries, head } = this.#store.fresh(this.#run.head, 1, 0);
-    let first = deliveries[0]?.position ?? head;
-    for (const { lease } of this.#leased.values()) {
-      if (lease.fresh !== null && isBefore(lease.fresh, first)) first = lease.fresh;
-    }
-    return first;
+    return this.leases.firstFresh(deliveries[0]?.position ?? head);
   }
 
-  /** Nothing is leased, under way or unrecorded. */
+  /** Nothing is leased, under way or unrecorded, but for what the disk does not take. */
   get isAtRest(): boolean {
-    return this.#leased.size === 0;
+    return this.leases.size === this.#unwritten.size;
+  }
+
+  /** How many outcomes the disk did not take. */
+  get unwritten(): number {
+    return this.#unwritten.size;
+  }
+
+  /** So many that nothing more may start. */
+  get isStuck(): boolean {
+    return this.#unwritten.size > MAX_UNWRITTEN;
+  }
+
+  /** Whether a period has a delivery whose outcome is not on disk. */
+  holds(period: number): boolean {
+    return this.leases.isIn(period);
   }
 
   isLeased(id: EventId): boolean {
-    return this.#leased.has(id);
+    return this.leases.get(id) !== undefined;
   }
 
   /** How many attempts have no outcome on disk. */
   get leased(): number {
-    return this.#leased.size;
+    return this.leases.size;
   }
 
-  /** How many outcomes are not on disk. */
+  /** How many outcomes came in that are not on disk, beside what the disk did not take. */
   get unrecorded(): number {
     return this.#answered.length;
   }
@@ -164,9 +189,16 @@ export class Ledger {
     return this.#oldestAnswerAtMs;
   }
 
-  /** Whether health has changed and is not on disk. */
+  /** Whether health has changed and is not on disk, or what the disk did not take is to be written again. */
   get hasNews(): boolean {
-    return !this.#runIsOnDisk;
+    const isLate = !this.#runIsOnDisk || this.#unwritten.size > 0;
+    return isLate && this.#writeAgainAtMs <= Date.now();
+  }
+
+  /** When `record` is to be called, Unix milliseconds; null when all is on disk. */
+  get recordAtMs(): number | null {
+    if (this.#answered.length > 0) return this.#oldestAnswerAtMs;
+    return this.#runIsOnDisk && this.#unwritten.size === 0 ? null : this.#writeAgainAtMs;
   }
 
   // --- fresh deliveries -------------------------------------------------------------------------------------
@@ -181,8 +213,7 @@ export class Ledger {
 
   /** Fresh deliveries that are not leased, from the head on, in the order of arrival; and the head after them. */
   fresh(limit: number, maxBytes: number): { deliveries: DueDelivery[]; head: Position } {
-    const passed = this.#isMixed ? this.#leased : undefined;
-    return this.#store.fresh(this.#run.head, limit, maxBytes, passed);
+    return this.#store.fresh(this.#run.head, limit, maxBytes, this.leases.amongFresh);
   }
 
   /** Fresh deliveries before `head` are leased, or not fresh any more. */
@@ -203,122 +234,63 @@ export class Ledger {
     const dues = all.map(({ delivery }) => delivery.dueAtMs ?? delivery.createdAtMs);
     this.#run.health = noteLateness(this.#run.health, Math.min(...dues), Date.now());
     for (const { share, attempts } of leasings) {
-      if (share !== null) this.#shares.set(share.id, { share, open: new Set() });
+      if (share !== null) this.leases.addShare(share);
       for (const { delivery, lease } of attempts) {
         const { body: _, ...stored } = delivery;
-        this.#open({ delivery: stored, lease, share: share?.id ?? null, isAnswered: false });
+        this.leases.open({ delivery: stored, lease, share: share?.id ?? null, outcome: null });
       }
     }
     this.save();
   }
 
-  #open(leased: Leased): void {
-    this.#leased.set(leased.lease.id, leased);
-    if (leased.share === null) return;
-    this.#isMixed = true;
-    this.#shares.get(leased.share)?.open.add(leased);
-  }
-
-  #close(id: EventId): void {
-    const leased = this.#leased.get(id);
-    if (leased === undefined) return;
-    this.#leased.delete(id);
-    if (this.#leased.size === 0) this.#isMixed = false;
-    if (leased.share !== null) this.#shares.get(leased.share)?.open.delete(leased);
-  }
-
   /** Ends leases of attempts that have not started; on disk with the next `save`. */
   giveBack(attempts: readonly { lease: LeasedAttempt }[]): void {
     for (const { lease } of attempts) {
-      this.#close(lease.id);
-      if (lease.fresh !== null) this.#rewind(lease.fresh);
+      this.leases.close(lease.id);
+      const { fresh } = lease;
+      if (fresh !== null && isBefore(fresh, this.#run.head)) this.#run.head = fresh;
     }
   }
 
-  #rewind(position: Position): void {
-    if (isBefore(position, this.#run.head)) this.#run.head = position;
-  }
-
-  /** Writes lease, head, counters and health. */
+  /** Writes lease, head, counters and health. What the disk did not take stands first: it may have left. */
   save(): void {
     if (this.#closed) return;
-    const own = [...this.#leased.values()].filter(({ share }) => share === null);
-    this.#run.lease = { window: this.#window, attempts: own.map(leaseOf) };
-    this.#run.shares = [...this.#shares.values()].map(
-      ({ share, open }): StoredShare => ({ ...share, attempts: [...open].map(leaseOf) }),
-    );
+    const attempts = this.leases.own(this.#unwritten);
+    this.#run.lease = { window: this.#window + this.#unwritten.size, attempts };
+    this.#run.shares = this.leases.storedShares;
     this.#runs.saveRun(this.#run);
     this.#runIsOnDisk = true;
+  }
+
+  /** The same, or later where the disk does not take it. */
+  saveSoon(): void {
+    try {
+      this.save();
+    } catch (thrown) {
+      this.#runIsOnDisk = false;
+      this.#notWritten(thrown);
+      this.#writeLater();
+    }
+  }
+
+  #notWritten(thrown: unknown): void {
+    logError("run.not_written", { webhookId: this.#host.webhookId, error: errorText(thrown) });
   }
 
   /** The webhook was deleted: nothing is written any more, and outcomes that still come have nowhere to go. */
   close(): void {
     this.#closed = true;
-    this.#leased.clear();
-    this.#shares.clear();
+    this.leases.clear();
     this.#answered = [];
-  }
-
-  // --- shares -----------------------------------------------------------------------------------------------
-
-  get shares(): readonly Share[] {
-    return [...this.#shares.values()].map(({ share }) => share);
-  }
-
-  share(id: string): Share | undefined {
-    return this.#shares.get(id)?.share;
-  }
-
-  /** What of a share has no outcome on disk, in the order of its start. */
-  openIn(share: string): LeasedAttempt[] {
-    return [...(this.#shares.get(share)?.open ?? [])].map(leaseOf);
-  }
-
-  openCount(share: string): number {
-    return this.#shares.get(share)?.open.size ?? 0;
-  }
-
-  /** The share that a delivery is in; null when it is in none. */
-  shareOf(id: EventId): string | null {
-    return this.#leased.get(id)?.share ?? null;
-  }
-
-  /** Forgets a share of which nothing is open. */
-  endShare(id: string): void {
-    this.#shares.delete(id);
+    this.#unwritten.clear();
   }
 
   /** What of a share has not started, and will not, goes back; on disk with the next `record`. */
   giveBackOf(share: string, ids: readonly EventId[]): void {
-    const unsent = ids.flatMap((id) => this.#leased.get(id) ?? []);
-    const back = unsent.filter((leased) => leased.share === share && !leased.isAnswered);
+    const unsent = ids.flatMap((id) => this.leases.get(id) ?? []);
+    const back = unsent.filter((leased) => leased.share === share && leased.outcome === null);
     this.giveBack(back);
     if (back.length > 0) this.#runIsOnDisk = false;
-  }
-
-  // --- rate -------------------------------------------------------------------------------------------------
-
-  /** The time at which the next attempt may start under this limit, Unix milliseconds; the one after it comes later. */
-  reserveStart(rateLimit: number, nowMs: number): number {
-    const startAtMs = Math.max(this.#run.nextStartAtMs, nowMs);
-    this.#run.nextStartAtMs = startAtMs + spacingMs(rateLimit);
-    return startAtMs;
-  }
-
-  /** What was reserved from `startAtMs` on is free again. */
-  freeStarts(startAtMs: number): void {
-    this.#run.nextStartAtMs = Math.min(this.#run.nextStartAtMs, startAtMs);
-  }
-
-  /** An attempt started: no other may before its time. */
-  started(rateLimit: number, nowMs: number): void {
-    const nextMs = nowMs + spacingMs(rateLimit);
-    this.#run.nextStartAtMs = Math.max(this.#run.nextStartAtMs, nextMs);
-  }
-
-  /** The rate limit is another one: it does not have to wait as long as the one before. */
-  adoptRate(rateLimit: number | null): void {
-    this.freeStarts(rateLimit === null ? 0 : Date.now() + spacingMs(rateLimit));
   }
 
   // --- outcomes ---------------------------------------------------------------------------------------------
@@ -334,20 +306,15 @@ export class Ledger {
     given: Outcome,
     { isStale, share = null }: { isStale: boolean; share?: string | null },
   ): void {
-    const leased = this.#leased.get(id);
-    if (leased === undefined || leased.isAnswered) return;
+    const leased = this.leases.get(id);
+    if (leased === undefined || leased.outcome !== null) return;
     if (leased.lease.number !== number || leased.share !== share) return;
-    leased.isAnswered = true;
     if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
-    const { delivery, lease } = leased;
-    // An answer to what was erased meanwhile may echo it.
-    const isErased = delivery.lastError === "erased";
-    const said = isErased ? { responseBody: null, responseHeaders: null } : {};
     const retryAfterMs = isStale ? null : given.retryAfterMs;
-    const outcome = { ...given, ...said, retryAfterMs };
-    this.#answered.push({ delivery, lease, outcome });
+    const outcome = withoutEcho({ ...given, retryAfterMs }, leased.delivery);
+    this.#answered.push(Object.assign(leased, { outcome }));
     if (outcome.error !== "interrupted") this.#meanDurationMs = this.#meanWith(outcome.durationMs);
-    if (!isStale) this.#assess(outcome, delivery);
+    if (!isStale) this.#assess(outcome, leased.delivery);
   }
 
   #meanWith(durationMs: number): number {
@@ -369,58 +336,73 @@ export class Ledger {
   /** Replaces the webhook's health: a person released it. */
   setHealth(health: Health): void {
     this.#run.health = health;
-    this.save();
+    this.saveSoon();
   }
 
-  /** Writes the outcomes that came in, one row each. Should a write fail, they stay and are written again. */
+  /**
+   * Writes the outcomes that came in, one row each, and those that the disk did not take when their wait is over. One
+   * that cannot be written keeps no other: its delivery stays leased, so that a crash closes it as interrupted.
+   */
   record(): void {
     const policy = this.#host.policy();
-    const written: Written[] = [];
+    const isTime = this.#writeAgainAtMs <= Date.now();
+    const late = isTime ? [...this.#unwritten] : [];
+    const written = [...late, ...this.#answered.splice(0)].flatMap(
+      (answered) => this.#write(answered, policy) ?? [],
+    );
+    if (written.length > 0) this.#host.recorded(written);
+    if (isTime && !this.#runIsOnDisk) this.saveSoon();
+    if (this.#unwritten.size > 0) this.#writeLater();
+    else if (this.#runIsOnDisk) this.#backoff.succeeded();
+  }
+
+  /** null when the disk does not take it. */
+  #write(answered: Answered, policy: Policy): Written | null {
+    const { delivery, lease, outcome } = answered;
+    const said = withoutEcho(outcome, delivery);
+    const after = recorded({ delivery, attempt: lease, outcome: said }, policy);
     try {
-      for (let next = this.#answered[0]; next !== undefined; next = this.#answered[0]) {
-        const { delivery, lease, outcome } = next;
-        const after = recorded({ delivery, attempt: lease, outcome }, policy);
-        this.#store.update(after);
-        this.#answered.shift();
-        this.#close(delivery.id);
-        this.count(delivery, after);
-        written.push({ before: delivery, after });
-      }
-    } finally {
-      if (written.length > 0) this.#host.recorded(written);
+      this.#store.update(after);
+    } catch (thrown) {
+      this.#keep(answered);
+      logNotWritten(this.#host.webhookId, lease, thrown);
+      return null;
     }
-    if (!this.#runIsOnDisk) this.save();
+    this.#unwritten.delete(answered);
+    this.leases.close(delivery.id);
+    this.tally.count(delivery, after);
+    return { before: delivery, after };
+  }
+
+  #keep(answered: Answered): void {
+    this.leases.takeOver(answered);
+    this.#unwritten.add(answered);
+  }
+
+  #writeLater(): void {
+    const nowMs = Date.now();
+    if (this.#writeAgainAtMs <= nowMs) this.#writeAgainAtMs = nowMs + this.#backoff.failed();
   }
 
   /** A person changed a delivery that may be in flight: its outcome is applied to what it is now. */
   amend(delivery: StoredDelivery): void {
-    const leased = this.#leased.get(delivery.id);
+    const leased = this.leases.get(delivery.id);
     if (leased !== undefined) leased.delivery = delivery;
-  }
-
-  /** Counts what became of a delivery; on disk with the next `save`, and a finished hour when the next one begins. */
-  count(before: StoredDelivery, after: StoredDelivery): void {
-    const nowMs = Date.now();
-    const isOver = this.#run.hour.atMs + HOUR_MS <= nowMs;
-    if (isOver) {
-      if (this.#run.hour.atMs > 0) this.#runs.saveHour(this.#run.hour, nowMs - MAX_HOURS_KEPT_MS);
-      this.#run.hour = emptyHour(nowMs);
-    }
-    countChange(this.#run, before, after);
-    if (isOver) this.save();
-  }
-
-  /** What is undeliverable by period, counted row by row; null when it is to be counted anew. */
-  setUndeliverable(byPeriod: Run["undeliverable"]): void {
-    this.#run.undeliverable = byPeriod;
-  }
-
-  /** Says how many deliveries have ended: they were counted row by row. */
-  recounted(ended: number): void {
-    this.#run.ended = ended;
   }
 }
 
-function leaseOf({ lease }: Leased): LeasedAttempt {
-  return lease;
+/** An answer to what was erased meanwhile may echo it. */
+function withoutEcho(outcome: Outcome, { lastError }: StoredDelivery): Outcome {
+  return lastError === "erased"
+    ? { ...outcome, responseBody: null, responseHeaders: null }
+    : outcome;
+}
+
+export function logNotWritten(
+  webhookId: string,
+  { id, number }: Pick<LeasedAttempt, "id" | "number">,
+  thrown: unknown,
+): void {
+  const error = errorText(thrown);
+  logError("outcome.not_written", { webhookId, eventId: id, attempt: number, error });
 }

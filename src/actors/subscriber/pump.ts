@@ -131,7 +131,7 @@ export class Pump {
 
   /** Whether an attempt is in flight; of what a Lane has nobody else knows. */
   isInFlight(id: EventId): boolean {
-    return this.#inFlight.has(id) || this.#ledger.shareOf(id) !== null;
+    return this.#inFlight.has(id) || this.#ledger.leases.get(id)?.share != null;
   }
 
   /** Whether an attempt is in flight, here or in a Lane. */
@@ -147,7 +147,7 @@ export class Pump {
 
   /** When there is something to send again, Unix milliseconds; null when nothing is pending or all is held. */
   nextAtMs(): number | null {
-    const { situation } = this;
+    const situation = this.#open;
     const next = situation && this.#agenda.nextAtMs(situation);
     const lanes = this.#lanes.nextAtMs();
     return next === null || lanes === null ? (next ?? lanes) : Math.min(next, lanes);
@@ -170,6 +170,11 @@ export class Pump {
     return { terms, health, nextStartAtMs, firstWaitMs, meanDurationMs };
   }
 
+  /** The same; null too while more outcomes than may be are not on disk. */
+  get #open(): Situation | null {
+    return this.#ledger.isStuck ? null : this.situation;
+  }
+
   #isSpent(nowMs: number): boolean {
     return this.#attemptsLeft <= 0 || nowMs >= this.#endsAtMs;
   }
@@ -178,7 +183,7 @@ export class Pump {
 
   /** Leases what is to start next, here and in Lanes. What cannot be leased, because the disk takes nothing, is not planned. */
   async #plan(): Promise<void> {
-    const { situation } = this;
+    const situation = this.#open;
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs) || this.#mustRest) return;
     const isFree = this.#planned.length === 0 && this.#hasSlot(situation, true);
@@ -241,7 +246,7 @@ export class Pump {
     this.#rest(nowMs);
     if (!this.#lanes.areUsed) return;
     this.#lanes.tend(nowMs);
-    const { situation } = this;
+    const situation = this.#open;
     const mayGoOn = situation !== null && !situation.health.probing;
     if (!mayGoOn || troubleEndsAtMs(situation) > nowMs) this.#lanes.stopAll();
   }
@@ -264,7 +269,7 @@ export class Pump {
       trigger: delivery.asked === ASKED.bySchedule ? "scheduled" : "manual",
       fresh: delivery.dueAtMs === null ? delivery.position : null,
     };
-    const startAtMs = rateLimit === null ? nowMs : this.#ledger.reserveStart(rateLimit, nowMs);
+    const startAtMs = rateLimit === null ? nowMs : this.#ledger.rate.reserve(rateLimit, nowMs);
     return { delivery, lease, startAtMs };
   }
 
@@ -273,13 +278,13 @@ export class Pump {
     this.#blocked = false;
     if (this.#planned.length === 0) return;
     this.#dropPlan(this.#planned);
-    this.#ledger.save();
+    this.#ledger.saveSoon();
   }
 
   #dropPlan(planned: readonly Planned[]): void {
     const [first] = planned;
     // The times of what Lanes have lie between.
-    if (first && !this.#lanes.areUsed) this.#ledger.freeStarts(first.startAtMs);
+    if (first && !this.#lanes.areUsed) this.#ledger.rate.free(first.startAtMs);
     this.#ledger.giveBack(planned);
     this.#planned = [];
   }
@@ -287,7 +292,7 @@ export class Pump {
   // --- start and answer -------------------------------------------------------------------------------------
 
   #startPlanned(): void {
-    const { situation } = this;
+    const situation = this.#open;
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs) || this.#isOutdated(situation, nowMs)) {
       this.unplan();
@@ -304,7 +309,7 @@ export class Pump {
       }
       this.#planned.shift();
       this.#start(next, nowMs, frames);
-      if (rateLimit !== null) this.#ledger.started(rateLimit, nowMs);
+      if (rateLimit !== null) this.#ledger.rate.started(rateLimit, nowMs);
     }
   }
 
@@ -330,7 +335,7 @@ export class Pump {
 
   /** Whether what was planned may not go as planned: probing and a pause keep all but what was asked for by name. */
   #isOutdated(situation: Situation, nowMs: number): boolean {
-    if (this.#blocked) return true;
+    if (this.#blocked || (situation.terms.ordered && this.#ledger.unwritten > 0)) return true;
     const scheduled = this.#planned.filter((each) => !isAsked(each)).length;
     if (scheduled === 0) return false;
     return scheduled > planLimitOf(situation) || troubleEndsAtMs(situation) > nowMs;
@@ -397,7 +402,7 @@ export class Pump {
 
   /** When a free slot can be used next; null when none is free or only an alarm away. */
   #nextStartAtMs(nowMs: number): number | null {
-    const { situation } = this;
+    const situation = this.#open;
     if (situation === null || this.#isSpent(nowMs)) return null;
     const [next] = this.#planned;
     if (!this.#hasFreeSlot(situation, next !== undefined && isAsked(next))) return null;

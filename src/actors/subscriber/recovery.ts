@@ -5,9 +5,18 @@ import { noteSuccess } from "../../domain/health";
 import { logWarning } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { Position, StoredDelivery } from "../../storage/delivery-tables";
-import { type LeasedAttempt, NO_LEASE, type Run, type RunStore } from "../../storage/run-store";
-import { countChange, recorded } from "./outcomes";
+import type { LeasedAttempt, Run, RunStore } from "../../storage/run-store";
+import { logNotWritten, type Unwritten } from "./ledger";
+import { recorded } from "./outcomes";
 import { unanswered } from "./send";
+import { countChange } from "./tally";
+
+export type Recovered = {
+  run: Run;
+  isChanged: boolean;
+  isCounted: boolean;
+  unwritten: Unwritten[];
+};
 
 /**
  * Leased attempts without an outcome may have left: as many as the lease's window are closed as interrupted, and
@@ -16,22 +25,25 @@ import { unanswered } from "./send";
  * leased until the Lane is asked.
  *
  * @param terms `spacingMs`: the least time between two starts under a rate limit, 0 without.
- * @returns the run to go on with, written only if something had to be closed; and whether its count of what ended
- *   is still one: a release that does not know it has then moved on without it.
+ * @returns the run to go on with; whether something was closed, so that it is to be saved; what the disk does not
+ *   take: it keeps nothing else from starting; and whether its count of what ended is still one: a release that does
+ *   not know it has then moved on without it.
  */
 export function recover(
   { runs, deliveries }: { runs: RunStore; deliveries: DeliveryStore },
   { policy, spacingMs }: { policy: Policy; spacingMs: number },
   webhookId: string,
-): { run: Run; isCounted: boolean } {
+): Recovered {
   const run = runs.run();
   const isCounted = run.endedAsOf === run.saved;
   const nowMs = Date.now();
   let mayHaveLeft = run.lease.window;
   let head: Position | null = null;
-  let closed = 0;
+  const unwritten: Unwritten[] = [];
+  let isChanged = false;
   let lastStartAtMs = 0;
-  for (const { id, number, trigger, fresh } of run.lease.attempts) {
+  for (const lease of run.lease.attempts) {
+    const { id, number, fresh } = lease;
     const delivery = deliveries.get(id);
     if (delivery === null) continue;
     if (delivery.attempts >= number) {
@@ -42,13 +54,10 @@ export function recover(
       }
     } else if (mayHaveLeft > 0) {
       mayHaveLeft -= 1;
-      closed += 1;
+      isChanged = true;
       lastStartAtMs = nowMs;
-      const outcome = unanswered("interrupted", nowMs);
-      const after = recorded({ delivery, attempt: { number, trigger }, outcome }, policy);
-      deliveries.update(after);
-      countChange(run, delivery, after);
-      logWarning("attempt.interrupted", { webhookId, eventId: id, attempt: number });
+      const interrupted = { delivery, lease, outcome: unanswered("interrupted", nowMs) };
+      unwritten.push(...closed(run, interrupted, { deliveries, policy, webhookId }));
     } else {
       head ??= fresh;
     }
@@ -58,12 +67,28 @@ export function recover(
     attempts: share.attempts.filter((attempt) => isOpen(run, attempt, deliveries)),
   }));
   run.nextStartAtMs = Math.max(run.nextStartAtMs, lastStartAtMs + spacingMs);
-  if (closed > 0) {
-    run.lease = NO_LEASE;
-    run.head = head ?? run.head;
-    runs.saveRun(run);
+  if (isChanged) run.head = head ?? run.head;
+  return { run, isChanged, isCounted, unwritten };
+}
+
+/** Writes what an attempt came to, which counts then. @returns it, where the disk does not take it. */
+function closed(
+  run: Run,
+  interrupted: Unwritten,
+  by: { deliveries: DeliveryStore; policy: Policy; webhookId: string },
+): Unwritten[] {
+  const { delivery, lease, outcome } = interrupted;
+  const after = recorded({ delivery, attempt: lease, outcome }, by.policy);
+  const said = { webhookId: by.webhookId, eventId: lease.id, attempt: lease.number };
+  try {
+    by.deliveries.update(after);
+  } catch (thrown) {
+    logNotWritten(by.webhookId, lease, thrown);
+    return [interrupted];
   }
-  return { run, isCounted };
+  countChange(run, delivery, after);
+  logWarning("attempt.interrupted", said);
+  return [];
 }
 
 /** Whether an attempt of a share has no outcome on disk; one that has is counted. */

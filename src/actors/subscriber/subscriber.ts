@@ -3,6 +3,7 @@
  * comes from the Registry, each change with a version, and is in force for every attempt that starts after it
  * was acknowledged.
  */
+import { Backoff } from "../../domain/backoff";
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import { fail } from "../../domain/failure";
 import { answeredTest, type Health, release, renew } from "../../domain/health";
@@ -28,14 +29,13 @@ import type {
   TimeQuery,
 } from "./deliveries";
 import { type Engine, startEngine } from "./engine";
+import { Housekeeping } from "./housekeeping";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
 import { Slots } from "./slots";
 
-const MIN_BACKOFF_MS = 1_000;
-const MAX_BACKOFF_MS = 60_000;
-/** Retention that failed so often in a row does not mend itself. */
-const RETENTION_ERRORS_TOLD = 3;
+/** A run that started nothing does not ring again at once. */
+const IDLE_MS = 1_000;
 /** What a person asked for starts at once, or something keeps it. */
 const MAX_START_MS = 1_000;
 const LOOK_AGAIN_MS = 20;
@@ -48,6 +48,8 @@ export type SubscriberReport = {
   expiresAtMs: number | null;
   /** What is past its retention cannot be dropped. */
   cannotRetain?: boolean;
+  /** How many outcomes of attempts the disk does not take. */
+  unwritten?: number;
   /** How many deliveries are undeliverable now. */
   undeliverable: number;
   /** The first failure since the last success or resume; null while all is well, and while held. */
@@ -70,8 +72,8 @@ export class Subscriber extends StoredObject {
   #inForce!: InForce;
   /** Replaced together when the webhook is deleted. */
   #engine!: Engine;
-  #errorsInARow = 0;
-  #retentionErrorsInARow = 0;
+  readonly #alarmBackoff = new Backoff();
+  readonly #housekeeping: Housekeeping;
   #run: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -80,6 +82,7 @@ export class Subscriber extends StoredObject {
     this.#listener = new Listener(ctx);
     this.#attempts = new Attempts(env, this.#listener);
     this.#alarm = new AlarmClock(ctx.storage);
+    this.#housekeeping = new Housekeeping(this.#id);
     if (this.isNewer) return;
     this.#inForce = new InForce(env, this.#runs, this.#listener);
     this.#engine = this.#begin();
@@ -124,24 +127,13 @@ export class Subscriber extends StoredObject {
     const newer = this.#newer(webhook.version);
     if (newer !== null) return newer;
     const before = this.#inForce.webhook;
-    this.#settleAsFarAsMayBe();
+    this.#engine.pump.settle();
     this.#inForce.put(webhook);
-    this.#engine.ledger.adoptRate(webhook.rateLimit);
+    this.#engine.ledger.rate.adopt(webhook.rateLimit);
     if (before !== null) this.#followRelease(before, webhook);
     if (!this.#inForce.isListener) this.#listener.end();
     this.#wake();
     return webhook.version;
-  }
-
-  /** Outcomes that a full object cannot take wait for room; what people decide must not wait for it. */
-  #settleAsFarAsMayBe(): void {
-    const { pump } = this.#engine;
-    try {
-      pump.settle();
-    } catch (thrown) {
-      if (!isFull(thrown)) throw thrown;
-      pump.unplan();
-    }
   }
 
   /** Another URL is another service, and a resume a new start: the failures of before do not count. */
@@ -443,15 +435,14 @@ export class Subscriber extends StoredObject {
     try {
       if (!this.#inForce.isKnown) await this.#askRegistry();
       if (this.#inForce.webhook !== null) {
-        this.#retain();
         await this.#runPump();
         await this.#reportDisabled();
+        this.#housekeeping.turn(this.#engine);
       }
-      this.#errorsInARow = 0;
+      this.#alarmBackoff.succeeded();
       this.#alarm.arm(this.#afterRun(this.#nextWakeMs()));
     } catch (thrown) {
-      const backoffMs = Math.min(MIN_BACKOFF_MS * 2 ** this.#errorsInARow, MAX_BACKOFF_MS);
-      this.#errorsInARow += 1;
+      const backoffMs = this.#alarmBackoff.failed();
       logError("alarm.failed", { webhookId: this.#id, error: errorText(thrown), backoffMs });
       this.#alarm.arm(Date.now() + backoffMs);
     }
@@ -479,12 +470,12 @@ export class Subscriber extends StoredObject {
   #afterRun(nextMs: number | null): number | null {
     const nowMs = Date.now();
     if (nextMs === null || nextMs > nowMs || this.#engine.pump.startedInRun > 0) return nextMs;
-    return nowMs + Math.min(MIN_BACKOFF_MS * 2 ** this.#retentionErrorsInARow, MAX_BACKOFF_MS);
+    return nowMs + IDLE_MS;
   }
 
   /** Wakes what should have woken itself, drops what is past its retention. Called by the sweep. */
   check(): SubscriberReport {
-    this.#retain();
+    this.#housekeeping.turn(this.#engine);
     this.#wake();
     const { deliveries, ledger } = this.#engine;
     const { oldestDueAtMs: dueAtMs, undeliverable, pending, state } = deliveries.health();
@@ -495,21 +486,10 @@ export class Subscriber extends StoredObject {
       failingSinceMs: isHeld ? null : ledger.health.failingSinceMs,
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
       expiresAtMs: deliveries.nextExpiryMs(),
-      cannotRetain: this.#retentionErrorsInARow >= RETENTION_ERRORS_TOLD,
+      cannotRetain: this.#housekeeping.isStuck,
       unconnectedSinceMs: ledger.unconnectedSinceMs,
+      unwritten: ledger.unwritten,
     };
-  }
-
-  /** Housekeeping that fails keeps no delivery waiting. */
-  #retain(): void {
-    if (this.#engine.pump.running) return;
-    try {
-      this.#engine.deliveries.retain();
-      this.#retentionErrorsInARow = 0;
-    } catch (thrown) {
-      this.#retentionErrorsInARow += 1;
-      logError("retention.failed", { webhookId: this.#id, error: errorText(thrown) });
-    }
   }
 
   /**
@@ -531,11 +511,11 @@ export class Subscriber extends StoredObject {
   #nextWakeMs(): number | null {
     const webhook = this.#inForce.webhook;
     if (webhook === null) return null;
-    const { health } = this.#engine.ledger;
-    const times = [this.#engine.pump.nextAtMs(), this.#engine.deliveries.nextExpiryMs()];
+    const { ledger, pump } = this.#engine;
+    const times = [pump.nextAtMs(), this.#housekeeping.nextAtMs(this.#engine), ledger.recordAtMs];
     times.push(this.#listener.silentAtMs);
-    const mustReport = health.disabled !== null && webhook.status !== "disabled";
-    if (mustReport || this.#engine.ledger.unrecorded > 0) times.push(Date.now());
+    const mustReport = ledger.health.disabled !== null && webhook.status !== "disabled";
+    if (mustReport) times.push(Date.now());
     const known = times.filter((time) => time !== null);
     return known.length === 0 ? null : Math.min(...known);
   }
