@@ -153,7 +153,12 @@ const MORE: readonly Mutant[] = [
   {
     name: "not writing the lease",
     file: "src/actors/subscriber/ledger.ts",
-    edits: [["this.#run.lease = { window: this.#window, attempts: own.map(leaseOf) };", ""]],
+    edits: [
+      [
+        "this.#run.lease = { window: this.#window + this.#unwritten.size, attempts };",
+        "void attempts;",
+      ],
+    ],
     suite: simulation,
   },
   {
@@ -215,7 +220,7 @@ const MORE: readonly Mutant[] = [
   {
     name: "leaving the head behind what was planned and given back",
     file: "src/actors/subscriber/ledger.ts",
-    edits: [["if (lease.fresh !== null) this.#rewind(lease.fresh);", ""]],
+    edits: [["if (fresh !== null && isBefore(fresh, this.#run.head)) this.#run.head = fresh;", ""]],
     suite: simulation,
   },
   {
@@ -339,6 +344,20 @@ const MORE: readonly Mutant[] = [
 
 const LANES: readonly Mutant[] = [
   {
+    name: "an outcome that the disk did not take forgotten in the lease",
+    file: "src/actors/subscriber/ledger.ts",
+    edits: [
+      ["    this.#unwritten.add(answered);\n", "    this.leases.close(answered.lease.id);\n"],
+    ],
+    suite: { project: "worker", file: "test/worker/unwritten.test.ts" },
+  },
+  {
+    name: "one row that stops a start",
+    file: "src/actors/subscriber/recovery.ts",
+    edits: [["    return [interrupted];", "    throw thrown;"]],
+    suite: { project: "worker", file: "test/worker/unwritten.test.ts", name: "from starting" },
+  },
+  {
     name: "a Lane that retries by itself",
     file: "src/actors/lane.ts",
     edits: [
@@ -357,8 +376,8 @@ const LANES: readonly Mutant[] = [
     name: "an outcome of a Lane recorded twice",
     file: "src/actors/subscriber/ledger.ts",
     edits: [
-      ["    leased.isAnswered = true;", ""],
-      ["        this.#close(delivery.id);\n        this.count", "        this.count"],
+      ["Object.assign(leased, { outcome })", "{ ...leased, outcome }"],
+      ["    this.leases.close(delivery.id);\n    this.tally", "    this.tally"],
     ],
     suite: simulation,
   },
