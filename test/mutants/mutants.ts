@@ -111,7 +111,7 @@ const PROMISED: readonly Mutant[] = [
   {
     name: "counting an interrupted attempt",
     file: "src/domain/delivery.ts",
-    edits: [["return interruptionsInARow <= MAX_FREE_INTERRUPTIONS;", "return false;"]],
+    edits: [["isUncounted(outcome, after.interruptions <= free)", "isUncounted(outcome, false)"]],
     suite: simulation,
   },
   {

@@ -21,7 +21,7 @@ import {
 } from "../../storage/delivery-tables";
 import type { LeasedAttempt, Run, RunStore, Share } from "../../storage/run-store";
 import { type Leased, Leases } from "./leases";
-import { recorded } from "./outcomes";
+import { logNotWritten, recorded } from "./outcomes";
 import { Rate } from "./rate";
 import { Tally } from "./tally";
 
@@ -163,11 +163,6 @@ export class Ledger {
   /** So many that nothing more may start. */
   get isStuck(): boolean {
     return this.#unwritten.size > MAX_UNWRITTEN;
-  }
-
-  /** Whether a period has a delivery whose outcome is not on disk. */
-  holds(period: number): boolean {
-    return this.leases.isIn(period);
   }
 
   isLeased(id: EventId): boolean {
@@ -396,13 +391,4 @@ function withoutEcho(outcome: Outcome, { lastError }: StoredDelivery): Outcome {
   return lastError === "erased"
     ? { ...outcome, responseBody: null, responseHeaders: null }
     : outcome;
-}
-
-export function logNotWritten(
-  webhookId: string,
-  { id, number }: Pick<LeasedAttempt, "id" | "number">,
-  thrown: unknown,
-): void {
-  const error = errorText(thrown);
-  logError("outcome.not_written", { webhookId, eventId: id, attempt: number, error });
 }

@@ -1,6 +1,8 @@
 /** What an attempt's outcome makes of a delivery: for the pump, and for what recovery closes. */
 import { type Outcome, type Policy, settle, type Trigger } from "../../domain/delivery";
+import { errorText, logError } from "../../log";
 import { ASKED, type StoredDelivery } from "../../storage/delivery-tables";
+import type { LeasedAttempt } from "../../storage/run-store";
 
 /** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */
 export function recorded(
@@ -23,4 +25,13 @@ export function recorded(
     { ...policy, random: Math.random() },
   );
   return { ...delivery, ...after, asked: ASKED.bySchedule, log };
+}
+
+export function logNotWritten(
+  webhookId: string,
+  { id, number }: Pick<LeasedAttempt, "id" | "number">,
+  thrown: unknown,
+): void {
+  const error = errorText(thrown);
+  logError("outcome.not_written", { webhookId, eventId: id, attempt: number, error });
 }

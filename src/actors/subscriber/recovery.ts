@@ -6,8 +6,8 @@ import { logWarning } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { Position, StoredDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt, Run, RunStore } from "../../storage/run-store";
-import { logNotWritten, type Unwritten } from "./ledger";
-import { recorded } from "./outcomes";
+import type { Unwritten } from "./ledger";
+import { logNotWritten, recorded } from "./outcomes";
 import { unanswered } from "./send";
 import { countChange } from "./tally";
 
