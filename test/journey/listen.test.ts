@@ -1,0 +1,310 @@
+/** `npm run listen` as a person has it: a relay, a wire between that can be cut, and a handler on this machine. */
+import { createServer, connect as dial, type Socket } from "node:net";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { type Listening, listen } from "../../scripts/listen.ts";
+import { listen as bind, closeServer, freePort } from "../../scripts/loopback.ts";
+import { relayApi } from "../../scripts/relay-api.ts";
+import { PATIENCE_MS } from "../rig/api.ts";
+import { answering, GENUINE, startReceiver, verdicts } from "../rig/receiver.ts";
+import { API_KEY, type JourneyRelay, startRelay } from "./relay.ts";
+
+let relay: JourneyRelay;
+
+beforeAll(async () => {
+  relay = await startRelay();
+});
+
+afterAll(() => relay?.close());
+
+const patient = { timeout: PATIENCE_MS, interval: 20 };
+let count = 0;
+
+/** The network between: its address stays, whatever port the relay has. */
+async function startWire() {
+  const open = new Set<Socket>();
+  const wire = {
+    url: "",
+    /** Bytes that pass either way, over one connection, before it is cut. */
+    cutAfter: Number.POSITIVE_INFINITY,
+    /** Nothing passes any more over what is open, and nobody is told. */
+    stall: () => {
+      for (const socket of open) socket.unpipe().pause();
+    },
+    cut: () => {
+      for (const socket of open) socket.destroy();
+    },
+  };
+  const server = createServer((near) => {
+    const { hostname, port } = new URL(relay.url);
+    const far = dial(Number(port), hostname);
+    let left = wire.cutAfter;
+    const end = () => {
+      near.destroy();
+      far.destroy();
+    };
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      open.add(from);
+      from.on("error", end).on("close", end);
+      from.on("data", (bytes: Buffer) => {
+        left -= bytes.length;
+        if (left < 0) {
+          to.write(bytes.subarray(0, bytes.length + left));
+          end();
+        }
+      });
+      if (wire.cutAfter === Number.POSITIVE_INFINITY) from.pipe(to);
+      else from.on("data", (bytes: Buffer) => left >= 0 && to.write(bytes));
+    }
+  });
+  const port = await bind(server as never);
+  wire.url = `http://127.0.0.1:${port}`;
+  onTestFinished(async () => {
+    wire.cut();
+    await closeServer(Object.assign(server, { closeAllConnections: () => {} }) as never);
+  });
+  return wire;
+}
+
+/** Somebody runs the command; what it says, and how it ended. */
+function start(options: Partial<Listening> & { url?: string } = {}) {
+  const abort = new AbortController();
+  const lines: string[] = [];
+  const { url = relay.url, ...given } = options;
+  const name = given.name ?? `anna-${++count}`;
+  let ended: string | null = null;
+  const done = listen({
+    ...{ api: relayApi(url, API_KEY), apiKey: API_KEY, name },
+    ...{ events: null, filter: undefined, forward: null, status: 200, sinceMs: null, once: false },
+    write: (line) => lines.push(line),
+    signal: abort.signal,
+    ...given,
+  }).then(
+    () => {
+      ended = "";
+    },
+    (thrown: Error) => {
+      ended = thrown.message;
+    },
+  );
+  const stop = async () => {
+    abort.abort();
+    await done;
+  };
+  onTestFinished(async () => {
+    await stop();
+    await relay.request("DELETE", `/v1/webhooks/${name}`);
+  });
+  return {
+    ...{ name, lines, stop },
+    ended: () => ended,
+    said: (text: string | RegExp) =>
+      vi.waitFor(() => expect(lines.join("\n")).toMatch(text), patient),
+  };
+}
+
+function newEvent(event: string) {
+  const data = { messageId: `msg_${++count}`, lead: { email: `lead-${count}@acme.example` } };
+  return { event, timestamp: new Date().toISOString(), data };
+}
+
+const health = async (name: string) =>
+  (await relay.request("GET", `/v1/webhooks/${name}/health`)).body as Record<string, unknown>;
+
+/** All that came for the listener has ended, and how. */
+async function deliveriesOf(name: string, total: number) {
+  await vi.waitFor(async () => expect(await health(name)).toMatchObject({ pending: 0 }), patient);
+  const { body } = await relay.request("GET", `/v1/webhooks/${name}/deliveries?limit=250`);
+  const { data } = body as { data: { eventId: string; status: string; attempts: number }[] };
+  expect(data).toHaveLength(total);
+  return data;
+}
+
+describe("npm run listen", () => {
+  it("brings an event to the terminal, says its name, lead and status, and answers 200", async () => {
+    const anna = start({ events: ["listen.one"] });
+    await anna.said("Listening as anna-");
+    expect(anna.lines.join("\n")).toMatch(/signing secret.*\n {2}whsec_/);
+    const event = newEvent("listen.one");
+    await relay.post(event);
+    await anna.said(/listen\.one.* lead-\d+@acme\.example .*200/);
+    expect(anna.lines).toContain(JSON.stringify(event));
+    expect(await deliveriesOf(anna.name, 1)).toMatchObject([{ status: "delivered", attempts: 1 }]);
+  });
+
+  it("forwards what a service would get, and the handler's answer counts", async () => {
+    const handler = await startReceiver();
+    handler.answer = answering(422, { body: "not today" });
+    const anna = start({ events: ["listen.forward"], forward: handler.url });
+    await anna.said("Listening");
+    const secret = anna.lines.find((line) => line.startsWith("  whsec_"))?.trim() ?? "";
+    await relay.post(newEvent("listen.forward"));
+    const [request] = await handler.received();
+    expect(request && verdicts(request, secret)).toEqual(GENUINE);
+    await anna.said("422");
+    const { body } = await relay.request("GET", `/v1/webhooks/${anna.name}/deliveries`);
+    const [{ eventId }] = (body as { data: [{ eventId: string }] }).data;
+    await vi.waitFor(async () => {
+      const one = await relay.request("GET", `/v1/webhooks/${anna.name}/deliveries/${eventId}`);
+      expect(one.body).toMatchObject({
+        attemptLog: [{ statusCode: 422, responseBody: "not today" }],
+        waitingFor: "schedule",
+      });
+    }, patient);
+  });
+
+  it("counts a handler that is not there as 502", async () => {
+    const anna = start({
+      events: ["listen.502"],
+      forward: `http://127.0.0.1:${await freePort()}/`,
+    });
+    await anna.said("Listening");
+    await relay.post(newEvent("listen.502"));
+    await anna.said(/502 .*nothing listens there/);
+    expect((await health(anna.name)).lastFailure).toMatchObject({ statusCode: 502 });
+  });
+
+  it("counts a handler that is late as 504", async () => {
+    const handler = await startReceiver();
+    handler.answer = () => {};
+    const made = { url: "listener:", events: ["listen.504"], timeout: "1s" };
+    await relay.request("PUT", "/v1/webhooks/anna-late", made);
+    const anna = start({ name: "anna-late", forward: handler.url });
+    await anna.said("Listening");
+    await relay.post(newEvent("listen.504"));
+    await anna.said(/504 /);
+    await vi.waitFor(
+      async () => expect((await health(anna.name)).lastFailure).toMatchObject({ statusCode: 504 }),
+      patient,
+    );
+  });
+
+  it("keeps its secret and what came meanwhile for a name", async () => {
+    const first = start({ name: "anna-again", events: ["listen.again"] });
+    await first.said("Listening");
+    await first.stop();
+    await relay.post(newEvent("listen.again"));
+    await vi.waitFor(async () => expect((await health("anna-again")).pending).toBe(1), patient);
+    const second = start({ name: "anna-again" });
+    await second.said(/listen\.again/);
+    expect(second.lines.join("\n")).not.toContain("whsec_");
+  });
+
+  it("begins with what it never had, when it is asked to", async () => {
+    await relay.post(newEvent("listen.since"));
+    await relay.post(newEvent("listen.since"));
+    const anna = start({ events: ["listen.since"], sinceMs: 600_000 });
+    await anna.said("2 events since");
+    await vi.waitFor(
+      () => expect(anna.lines.filter((line) => /listen\.since.*200/.test(line))).toHaveLength(2),
+      patient,
+    );
+  });
+
+  it("ends after one event and removes the webhook with --once", async () => {
+    const anna = start({ events: ["listen.once"], once: true });
+    await anna.said("Listening");
+    await relay.post(newEvent("listen.once"));
+    await vi.waitFor(() => expect(anna.ended()).toBe(""), patient);
+    expect((await relay.request("GET", `/v1/webhooks/${anna.name}`)).status).toBe(404);
+  });
+
+  it("ends with a reason when a newer listener has its name, and the newer one goes on", async () => {
+    const first = start({ name: "anna-twice", events: ["listen.twice"] });
+    await first.said("Listening");
+    const second = start({ name: "anna-twice" });
+    await second.said("Listening");
+    await vi.waitFor(() => expect(first.ended()).toMatch(/newer listener/), patient);
+    await relay.post(newEvent("listen.twice"));
+    await second.said(/listen\.twice/);
+    expect(first.lines.join("\n")).not.toMatch(/listen\.twice/);
+  });
+
+  it("lets two names have each event once", async () => {
+    const [anna, berta] = [start({ events: ["listen.two"] }), start({ events: ["listen.two"] })];
+    await Promise.all([anna.said("Listening"), berta.said("Listening")]);
+    await relay.post(newEvent("listen.two"));
+    await Promise.all([anna.said(/listen\.two/), berta.said(/listen\.two/)]);
+  });
+
+  it("ends with a reason when the webhook is deleted, has an address, or the key is refused", async () => {
+    const anna = start({ events: ["listen.none"] });
+    await anna.said("Listening");
+    await relay.request("DELETE", `/v1/webhooks/${anna.name}`);
+    await vi.waitFor(() => expect(anna.ended()).toMatch(/was deleted/), patient);
+
+    const crm = await relay.register({ url: "http://127.0.0.1:9/", events: ["x"], name: "a-crm" });
+    const wrong = start({ name: "a-crm" });
+    await vi.waitFor(() => expect(wrong.ended()).toMatch(/has an address/), patient);
+    expect((await relay.request("GET", `/v1/webhooks/${crm.id}`)).body).toMatchObject({
+      webhook: { url: "http://127.0.0.1:9/" },
+    });
+
+    const stranger = start({ api: relayApi(relay.url, "a-key-that-nobody-knows") });
+    await vi.waitFor(() => expect(stranger.ended()).toMatch(/does not know the key/), patient);
+  });
+});
+
+describe("a connection that is lost", () => {
+  it.for(["cut", "stall"] as const)("by a %s is made again, and nothing is lost", async (how) => {
+    const wire = await startWire();
+    const handler = await startReceiver();
+    const event = `listen.${how}`;
+    const pace = { pingEveryMs: 300, pongWithinMs: 300 };
+    const anna = start({ url: wire.url, events: [event], forward: handler.url, pace });
+    await anna.said("Listening");
+    for (let round = 0; round < 3; round++) {
+      wire[how]();
+      for (let each = 0; each < 5; each++) await relay.post(newEvent(event));
+      await vi.waitFor(
+        () => expect(anna.lines.filter((line) => /again/.test(line)).length).toBeGreaterThan(round),
+        patient,
+      );
+    }
+    const deliveries = await deliveriesOf(anna.name, 15);
+    expect(deliveries.every(({ status }) => status === "delivered")).toBe(true);
+    const got = handler.requests.map(({ headers }) => headers["webhook-id"]);
+    expect(new Set(got).size).toBe(15);
+    const again = handler.requests.filter(({ headers }) => headers["x-relay-attempt"] !== "1");
+    expect(got.length - 15).toBeLessThanOrEqual(again.length);
+  });
+
+  it("after any number of bytes loses nothing", async () => {
+    const wire = await startWire();
+    const event = "listen.bytes";
+    const anna = start({ url: wire.url, events: [event] });
+    await anna.said("Listening");
+    const cuts = Array.from({ length: 16 }, (_, cut) => Math.ceil(1.7 ** cut));
+    for (const bytes of cuts) {
+      wire.cutAfter = bytes;
+      wire.cut();
+      await relay.post(newEvent(event));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    wire.cutAfter = Number.POSITIVE_INFINITY;
+    wire.cut();
+    const deliveries = await deliveriesOf(anna.name, cuts.length);
+    expect(deliveries.every(({ status }) => status === "delivered")).toBe(true);
+    const printed = anna.lines.filter((line) => line.startsWith('{"event"'));
+    expect(new Set(printed).size).toBe(deliveries.length);
+    const repeated = printed.length - deliveries.length;
+    expect(anna.lines.filter((line) => /attempt \d/.test(line)).length).toBeGreaterThanOrEqual(
+      repeated,
+    );
+  });
+
+  it("by a relay that is killed and started again is made again", async () => {
+    const wire = await startWire();
+    const anna = start({ url: wire.url, events: ["listen.killed"] });
+    await anna.said("Listening");
+    await relay.kill();
+    await anna.said("is lost");
+    await relay.start();
+    await anna.said("Connected again");
+    await relay.post(newEvent("listen.killed"));
+    await anna.said(/listen\.killed/);
+    expect(await deliveriesOf(anna.name, 1)).toMatchObject([{ status: "delivered" }]);
+  });
+});
