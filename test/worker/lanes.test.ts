@@ -1,5 +1,6 @@
 /** Webhooks with more than six attempts in flight: the Subscriber's own, and those that its Lanes make. */
 
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import { laneName } from "../../src/domain/placement";
@@ -7,14 +8,18 @@ import {
   accept,
   alarmAt,
   deliverAll,
+  deliveryOf,
   newEvents,
+  patch,
+  pause,
   register,
   ring,
   subscriber,
   tally,
 } from "../rig/worker/engine";
 import { answering, clock, gate, it, service } from "../rig/worker/fixture";
-import { api } from "../rig/worker/requests";
+import { inObject } from "../rig/worker/objects";
+import { API_KEY, api, callWith } from "../rig/worker/requests";
 
 const lane = (id: string, number: number) => env.LANE.getByName(laneName(id, number));
 
@@ -41,6 +46,17 @@ async function busy(concurrency: number, events: number) {
   }
   await vi.waitFor(() => expect(service.requests).toHaveLength(concurrency));
   return { id, ids: owed.map((event) => event.id), running: Promise.all(running) };
+}
+
+const KB = 1024;
+
+/** Bodies of what is leased, here and in Lanes. */
+function leasedOf(id: string): Promise<number> {
+  return inObject(subscriber(id), (state) => {
+    const [row] = state.storage.sql.exec<{ state: string }>("SELECT state FROM run").toArray();
+    const { lease, shares } = JSON.parse(row?.state ?? '{"lease":{"attempts":[]},"shares":[]}');
+    return [lease, ...shares].reduce((sum, { attempts }) => sum + attempts.length, 0);
+  });
 }
 
 /** Whatever Lanes still have is made, and everything else too. */
@@ -116,10 +132,155 @@ describe("what people do while 12 are in flight", () => {
     await finish(id, 1);
     expect(service.requests).toHaveLength(12);
   });
+});
 
-  it("a test takes the connection that comes free next, and is answered in its own time", async () => {
+describe("what happens while 60 are in flight and 60 wait", () => {
+  const CONCURRENCY = 60;
+  const EVENTS = 120;
+
+  type Case = {
+    /** What is done; of the deliveries, `waiting` have not been asked for. */
+    act: (id: string, waiting: string[]) => Promise<Response>;
+    /** Requests that may follow when the answers come. */
+    more: number;
+    tally: Record<string, number>;
+  };
+
+  it.each<[string, Case]>([
+    ["a pause", { act: pause, more: 0, tally: { delivered: 60, pending: 60 } }],
+    [
+      "a discard",
+      {
+        act: (id) => api("POST", `/v1/webhooks/${id}/discard`),
+        more: 0,
+        tally: { cancelled: 120 },
+      },
+    ],
+    [
+      "a cancel of two",
+      {
+        act: async (id, [first = "", second = ""]) => {
+          await api("POST", `/v1/webhooks/${id}/deliveries/${first}/cancel`);
+          return api("POST", `/v1/webhooks/${id}/deliveries/${second}/cancel`);
+        },
+        more: 58,
+        tally: { delivered: 118, cancelled: 2 },
+      },
+    ],
+    [
+      "an erasure of one",
+      {
+        act: (_, [first = ""]) => api("DELETE", `/v1/events/${first}`),
+        more: 59,
+        tally: { delivered: 119, cancelled: 1 },
+      },
+    ],
+    ["a deletion", { act: (id) => api("DELETE", `/v1/webhooks/${id}`), more: 0, tally: {} }],
+  ])("%s is in force for all that starts after its answer", async (_, { act, more, ...then }) => {
     const late = holding();
-    const { id } = await register();
+    const { id, ids, running } = await busy(CONCURRENCY, EVENTS);
+    const asked = new Set(service.ids());
+    const waiting = ids.filter((each) => !asked.has(each));
+    expect((await act(id, waiting)).ok).toBe(true);
+    late.open();
+    await running;
+    await finish(id, CONCURRENCY / 6);
+    expect(service.requests).toHaveLength(CONCURRENCY + more);
+    expect(new Set(service.ids()).size).toBe(service.requests.length);
+    expect(await tally(id)).toEqual(then.tally);
+  });
+
+  it("a change of URL is: what starts after its answer goes there, signed anew", async () => {
+    const late = holding();
+    const { id, running } = await busy(CONCURRENCY, EVENTS);
+    expect((await patch(id, { url: "https://new.example.com/in" })).status).toBe(200);
+    late.open();
+    await running;
+    await finish(id, CONCURRENCY / 6);
+    const to = (host: string) => service.requests.filter(({ url }) => url.includes(host)).length;
+    expect([to("crm.example"), to("new.example")]).toEqual([60, 60]);
+    expect(await tally(id)).toEqual({ delivered: 120 });
+  });
+
+  it("a rotation is: what starts after its answer is signed with both secrets", async () => {
+    const late = holding();
+    const { id, running } = await busy(CONCURRENCY, EVENTS);
+    expect((await api("POST", `/v1/webhooks/${id}/rotate-secret`)).status).toBe(200);
+    late.open();
+    await running;
+    await finish(id, CONCURRENCY / 6);
+    const secrets = service.requests.map(
+      ({ headers }) => headers.get("webhook-signature")?.split(" ").length,
+    );
+    expect(secrets).toEqual([...Array(60).fill(1), ...Array(60).fill(2)]);
+  });
+
+  it.each<[number, HeadersInit, Partial<Record<string, unknown>>]>([
+    [410, {}, { waitingFor: "hold" }],
+    [503, { "retry-after": "3600" }, { waitingFor: "retry_after" }],
+  ])("after one %i nothing starts once it is known", async (status, headers, expected) => {
+    const late = gate();
+    service.answer = async () => {
+      const isLast = service.requests.length === CONCURRENCY;
+      if (isLast) return answering(status, { headers })();
+      await late.opened;
+      return answering(204)();
+    };
+    const { id, ids, running } = await busy(CONCURRENCY, EVENTS);
+    const asked = new Set(service.ids());
+    const [waiting = ""] = ids.filter((each) => !asked.has(each));
+    await vi.waitFor(async () => expect(await deliveryOf(id, waiting)).toMatchObject(expected));
+    late.open();
+    await running;
+    expect(service.requests).toHaveLength(CONCURRENCY);
+  });
+});
+
+describe("bodies of 120 KB at a concurrency of 300", () => {
+  it("never have more than 32 MB leased at once", async () => {
+    const bytes = 119 * KB;
+    const { id } = await register({ concurrency: 300 });
+    for (let call = 0; call < 38; call++) {
+      await accept(id, await newEvents(8, { text: "x".repeat(bytes) }));
+    }
+    const late = holding();
+    const running = [ring(subscriber(id))];
+    let most = 0;
+    await vi.waitFor(
+      async () => {
+        for (let number = 0; number < 49; number++) running.push(ring(lane(id, number)));
+        most = Math.max(most, await leasedOf(id));
+        expect(most * bytes).toBeGreaterThan(20 * KB * KB);
+      },
+      { timeout: 15_000, interval: 50 },
+    );
+    for (let look = 0; look < 20; look++) {
+      most = Math.max(most, await leasedOf(id));
+      await scheduler.wait(20);
+    }
+    await pause(id);
+    late.open();
+    await Promise.all(running);
+    expect(most * bytes).toBeLessThanOrEqual(32 * KB * KB);
+  }, 30_000);
+});
+
+describe("a test while six are in flight", () => {
+  const urls: [string, { url?: string }][] = [
+    ["over the network", {}],
+    ["to a bound service", { url: "service:CRM/in" }],
+  ];
+  it.each(urls)("takes the connection that comes free next: %s", async (_, fields) => {
+    const late = holding();
+    const CRM = { fetch: (url: string, init: RequestInit) => fetch(url, init) };
+    const headers = { authorization: `Bearer ${API_KEY}` };
+    const body = JSON.stringify({ url: "https://crm.example.com/in", events: ["*"], ...fields });
+    const bound: object = { CRM };
+    const made = await callWith(bound, "/v1/webhooks", { method: "POST", headers, body });
+    const { id } = (await made.json<{ webhook: { id: string } }>()).webhook;
+    await runInDurableObject(subscriber(id), (object) => {
+      Object.assign((object as unknown as { env: object }).env, bound);
+    });
     await accept(id, await newEvents(8));
     const running = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));
