@@ -19,8 +19,15 @@ import {
   usagePerMonth,
 } from "./cost/measure.ts";
 import { buildMeteredWorker } from "./cost/metered-relay.ts";
-import { listPrice, times } from "./cost/prices.ts";
-import { type Case, printCounts, printDollars, printFailure, printMonths } from "./cost/report.ts";
+import { listPrice, OPERATIONS, times } from "./cost/prices.ts";
+import {
+  type Case,
+  logsOf,
+  printCounts,
+  printDollars,
+  printFailure,
+  printMonths,
+} from "./cost/report.ts";
 import { busyGigabyteSeconds, storedGigabyteMonths } from "./cost/volumes.ts";
 import type { Figure } from "./figure.ts";
 
@@ -79,10 +86,11 @@ function caseOf(
     batch,
     operations,
     overTime,
-    dollars: listPrice(operations) + listPrice(overTime),
+    dollars: listPrice(operations, OPERATIONS) + listPrice(overTime, OPERATIONS),
     bar,
     duration: listPrice({ ...operations, gigabyteSeconds }, ["gigabyteSeconds"]),
     storage: listPrice({ ...operations, gigabyteMonths }, ["gigabyteMonths"]),
+    logs: logsOf(operations),
   };
 }
 
@@ -104,7 +112,12 @@ export async function cost(): Promise<Figure[]> {
     details: {
       operationsPerEvent: times(1 / MILLION, each.operations),
       overTimePerMonth: each.overTime,
-      dollarsOutsideTheSum: { duration: each.duration, storage: each.storage },
+      dollarsOutsideTheSum: {
+        duration: each.duration,
+        storage: each.storage,
+        logs: each.logs.own,
+        invocationLogs: each.logs.invocations,
+      },
     },
   }));
 }
@@ -117,7 +130,7 @@ export async function retryCost(): Promise<Figure[]> {
     {
       name: "retry cost",
       measured: "$ per million events that fail 6 times, batches × webhooks: 1 × 1",
-      value: MILLION * listPrice(usageOf(failure.total)),
+      value: MILLION * listPrice(usageOf(failure.total), OPERATIONS),
       spread: null,
       runs: 1,
       bar: "",

@@ -194,6 +194,7 @@ export function usageOf(counts: Counts): Usage {
     rowsRead: sumOf(counts, "read"),
     gigabyteSeconds: 0,
     gigabyteMonths: 0,
+    logLines: sumOf(counts, "log"),
   };
 }
 

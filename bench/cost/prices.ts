@@ -32,6 +32,8 @@ export const PRICES = {
   gigabyteSeconds: { name: "Object duration", perMillion: 12.5, includedPerMonth: 400_000 },
   /** A gigabyte kept for a month, $0.20. */
   gigabyteMonths: { name: "Object storage", perMillion: 200_000, includedPerMonth: 5 },
+  /** Workers Logs, https://developers.cloudflare.com/workers/observability/logs/workers-logs/#pricing */
+  logLines: { name: "Log lines", perMillion: 0.6, includedPerMonth: 20e6 },
 } as const satisfies Record<string, Price>;
 
 export type Resource = keyof typeof PRICES;
@@ -42,10 +44,14 @@ export type Usage = Record<Resource, number>;
 
 /** Dollars a month; the usage that the plan includes is paid for with it. */
 export const PLAN_DOLLARS_PER_MONTH = 5;
-/** What is operations; the other two are what time costs. */
-export const OPERATIONS = RESOURCES.filter(
-  (resource) => resource !== "gigabyteSeconds" && resource !== "gigabyteMonths",
-);
+/** What time costs, and what may be switched off. */
+const NOT_IN_THE_SUM: ReadonlySet<string> = new Set([
+  "gigabyteSeconds",
+  "gigabyteMonths",
+  "logLines",
+] satisfies Resource[]);
+/** What is operations of the relay itself. */
+export const OPERATIONS = RESOURCES.filter((resource) => !NOT_IN_THE_SUM.has(resource));
 
 export function usage(of: (resource: Resource) => number): Usage {
   return Object.fromEntries(RESOURCES.map((resource) => [resource, of(resource)])) as Usage;

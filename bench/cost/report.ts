@@ -29,6 +29,15 @@ export type Case = {
   /** Of a million events, dollars; not in the sum. */
   duration: number;
   storage: number;
+  logs: Logs;
+};
+
+/** Dollars for a million events. */
+type Logs = {
+  /** The relay's own lines. */
+  own: number;
+  /** A line for each request, call of an object and alarm, where `invocation_logs` is on. */
+  invocations: number;
 };
 
 function printRows(rows: readonly (readonly string[])[]): void {
@@ -64,7 +73,7 @@ export function printDollars(cases: readonly Case[], stored: Stored): void {
     ...OPERATIONS.map((resource) =>
       line(PRICES[resource].name, ({ operations }) => dollars(listPrice(operations, [resource]))),
     ),
-    line("Retention, hours, sweeps *", ({ overTime }) => dollars(listPrice(overTime))),
+    line("Retention, hours, sweeps *", ({ overTime }) => dollars(listPrice(overTime, OPERATIONS))),
     line("sum", (each) => each.dollars.toFixed(2)),
     line("bar", ({ bar }) => bar.toFixed(2)),
     line("without consumer requests **", ({ operations, dollars: sum }) =>
@@ -72,6 +81,8 @@ export function printDollars(cases: readonly Case[], stored: Stored): void {
     ),
     line("not in the sum: duration ***", ({ duration }) => dollars(duration)),
     line("not in the sum: storage ****", ({ storage }) => dollars(storage)),
+    line("not in the sum: logs *****", ({ logs }) => dollars(logs.own)),
+    line("with invocation_logs, more by", ({ logs }) => dollars(logs.invocations)),
   ]);
   console.log(
     `*    Of one month, at a million events a month: tables of new periods and Journals of new days (dropping old
@@ -79,7 +90,8 @@ export function printDollars(cases: readonly Case[], stored: Stored): void {
 **   The pricing page does not say that an invocation by a queue is a billed request; the sum takes it for one.
 ***  128 MB for as long as an object is busy: a service that answers in ${ANSWER_SECONDS * 1e3} ms, ${IN_FLIGHT} attempts at a time, and
      ${CALL_SECONDS * 1e3} ms for each other call.
-**** For the 30 days of RETENTION: an event of 1 KB takes ${Math.round(stored.perEvent)} bytes, a delivery ${Math.round(stored.perDelivery)} and up to 1 KB of the answer.\n`,
+**** For the 30 days of RETENTION: an event of 1 KB takes ${Math.round(stored.perEvent)} bytes, a delivery ${Math.round(stored.perDelivery)} and up to 1 KB of the answer.
+***** Workers Logs, beyond the 20 million lines a month that the plan includes; \`[observability]\` switches them off.\n`,
   );
 }
 
@@ -87,6 +99,13 @@ function withoutConsumer(operations: Usage): number {
   const { consumerRequests, ingestRequests } = operations;
   const cpuMs = (operations.cpuMs * consumerRequests) / (consumerRequests + ingestRequests);
   return listPrice({ ...operations, cpuMs }, ["consumerRequests", "cpuMs"]);
+}
+
+export function logsOf(operations: Usage): Logs {
+  const { ingestRequests, consumerRequests, objectRequests } = operations;
+  const invocations = ingestRequests + consumerRequests + objectRequests;
+  const ofLines = (logLines: number) => listPrice({ ...operations, logLines }, ["logLines"]);
+  return { own: ofLines(operations.logLines), invocations: ofLines(invocations) };
 }
 
 export function printMonths(all: readonly Measured[], stored: Stored): void {
@@ -107,8 +126,8 @@ export function printMonths(all: readonly Measured[], stored: Stored): void {
     printRows([["", "batch", ...head], ...rows]);
   }
   console.log(
-    `* The bill is that of the Workers Paid plan, its $5 included, in an account with nothing else; duration and
-  storage are in both. A batch is one event and what arrives within max_batch_timeout, or within the
+    `* The bill is that of the Workers Paid plan, its $5 included, in an account with nothing else; duration,
+  storage and the relay's own log lines are in both. A batch is one event and what arrives within max_batch_timeout, or within the
   ${TURNAROUND_SECONDS * 1e3} ms that the consumer is taken to need; each is paid for as if its objects had nothing else to do.\n`,
   );
 }
@@ -126,7 +145,7 @@ export function printFailure({ steps, total }: MeasuredFailure): void {
       sumOf(counts, "written"),
       sumOf(counts, "read"),
     ].map(String),
-    dollars(listPrice(usageOf(counts)) * 1e6),
+    dollars(listPrice(usageOf(counts), OPERATIONS) * 1e6),
     writtenRows(counts),
   ];
   console.log("One event for one webhook whose service answers 500 to all of 6 attempts\n");
