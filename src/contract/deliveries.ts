@@ -122,6 +122,15 @@ const filters = {
   error: deliveryError.optional().meta({ description: "Of the last attempt." }),
 };
 
+/** What narrows a list of deliveries, apart from times and pages. */
+export const deliveryFilters = z.object(filters).pick({
+  status: true,
+  event: true,
+  attempted: true,
+  statusCode: true,
+  error: true,
+});
+
 const dryRun = z
   .boolean()
   .default(false)
@@ -199,6 +208,7 @@ export const getDelivery = createRoute({
   path: "/v1/webhooks/{id}/deliveries/{eventId}",
   tags: TAG,
   summary: "Read a delivery with its attempts",
+  description: "What the service answered each time, and what a pending one waits for.",
   request: { params: ofDelivery },
   responses: {
     200: {
@@ -233,6 +243,8 @@ export const cancelDelivery = createRoute({
   path: "/v1/webhooks/{id}/deliveries/{eventId}/cancel",
   tags: TAG,
   summary: "Give up on a delivery",
+  description:
+    "For one that nobody wants any more; it also lets those behind it in an ordered webhook go.",
   request: { params: ofDelivery },
   responses: {
     200: {

@@ -168,6 +168,7 @@ export const getEvent = createRoute({
   path: "/v1/events/{id}",
   tags: TAG,
   summary: "Read an event with its payload and its deliveries",
+  description: "What Leadterra sent, whom it went to, and why not to the others.",
   request: { params },
   responses: {
     200: {
@@ -214,6 +215,7 @@ export const eraseEvent = createRoute({
   path: "/v1/events/{id}",
   tags: TAG,
   summary: "Erase an event's payload and what is known of the lead",
+  description: "When a person asks for it and the event is known; by address, erase the person.",
   request: { params },
   responses: {
     204: { description: "Erased, or not known: a copy that still arrives goes to nobody." },
@@ -248,6 +250,7 @@ export const listEventTypes = createRoute({
   path: "/v1/event-types",
   tags: TAG,
   summary: "List the documented events with schemas and examples",
+  description: "Before writing a handler or a filter.",
   responses: {
     200: {
       description: "Every documented event.",

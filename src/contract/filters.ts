@@ -22,6 +22,7 @@ export const testFilter = createRoute({
   path: "/v1/filters/test",
   tags: ["Events"],
   summary: "Try a filter on an event",
+  description: "Before a filter is put in force.",
   request: {
     body: {
       required: true,

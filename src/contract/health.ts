@@ -59,6 +59,8 @@ export const getWebhookHealth = createRoute({
   path: "/v1/webhooks/{id}/health",
   tags: ["Webhooks"],
   summary: "See how a webhook is doing now",
+  description:
+    "The first look when something does not arrive: its state, since when, what failed last and when it is tried next.",
   request: { params: z.object({ id: webhookRef }) },
   responses: {
     200: { description: "How it is doing.", content: json(webhookHealth, HEALTH_EXAMPLE) },

@@ -69,6 +69,7 @@ export const listDeadLetters = createRoute({
   path: "/v1/dead-letters",
   tags: TAG,
   summary: "List what could not be handed over, newest first",
+  description: "When an alert says so: each has its reason, and who is still owed it.",
   request: {
     query: z.strictObject({
       limit: limitParam,
@@ -103,6 +104,7 @@ export const redriveDeadLetter = createRoute({
   path: "/v1/dead-letters/{id}/redrive",
   tags: TAG,
   summary: "Hand a dead letter over again",
+  description: "Once its reason is gone. It goes to those that are still owed it.",
   request: { params: letterParams },
   responses: {
     202: {
@@ -151,6 +153,7 @@ export const deleteDeadLetter = createRoute({
   path: "/v1/dead-letters/{id}",
   tags: TAG,
   summary: "Delete a dead letter",
+  description: "When nobody needs it any more: it is not delivered.",
   request: { params: letterParams },
   responses: { 204: { description: "Deleted." } },
 });
@@ -182,6 +185,7 @@ export const listAudit = createRoute({
   path: "/v1/audit",
   tags: TAG,
   summary: "List who changed what, newest first",
+  description: "To find out when a setting became what it is, and by whom.",
   request: { query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseAuditId) }) },
   responses: {
     200: {
@@ -303,6 +307,7 @@ export const getStats = createRoute({
   path: "/v1/stats",
   tags: TAG,
   summary: "See how the relay is doing",
+  description: "For a page or a script of one's own; a monitoring system scrapes `/v1/metrics`.",
   request: {
     query: z.strictObject({
       since: timeParam

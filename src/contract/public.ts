@@ -71,6 +71,7 @@ export const getHealth = createRoute({
   path: "/healthz",
   tags: TAG,
   summary: "See whether the relay is configured as it should be",
+  description: "For a monitor from outside, and after a deploy: 503 names what is missing.",
   responses: {
     200: {
       description: "It is.",
@@ -93,6 +94,7 @@ export const getOpenApi = createRoute({
   path: "/openapi.json",
   tags: TAG,
   summary: "This document",
+  description: "To generate a client from.",
   responses: {
     200: {
       description: "OpenAPI 3.1.",
@@ -110,5 +112,6 @@ export const getDocs = createRoute({
   path: "/docs",
   tags: TAG,
   summary: "This document as a page",
+  description: "To read, and to try calls with a key.",
   responses: { 200: { description: "HTML." } },
 });

@@ -417,6 +417,7 @@ export const listWebhooks = createRoute({
   path: "/v1/webhooks",
   tags: TAG,
   summary: "List webhooks, newest first",
+  description: "To find a webhook's id, or to see what is registered.",
   request: {
     query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseWebhookId) }),
   },
@@ -434,6 +435,8 @@ export const getWebhook = createRoute({
   path: "/v1/webhooks/{id}",
   tags: TAG,
   summary: "Read a webhook",
+  description:
+    "Its settings as they are in force; a full key sees the URL whole, headers by name only.",
   request: { params },
   responses: { 200: { description: "The webhook.", content: one } },
 });
@@ -445,7 +448,7 @@ export const changeWebhook = createRoute({
   tags: TAG,
   summary: "Change a webhook",
   description:
-    "null unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
+    "For what is to differ, and nothing else: `null` unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
   request: {
     params,
     body: { required: true, content: json(changesSchema, { rateLimit: 5, description: null }) },
@@ -460,6 +463,7 @@ export const deleteWebhook = createRoute({
   path: "/v1/webhooks/{id}",
   tags: TAG,
   summary: "Delete a webhook and its deliveries",
+  description: "For good, with what waits for it. To stop for a while, pause it.",
   request: { params },
   responses: { 204: { description: "Deleted." } },
   failures: ["not_yet_in_force"],
@@ -486,6 +490,8 @@ export const pauseWebhook = createRoute({
   path: "/v1/webhooks/{id}/pause",
   tags: TAG,
   summary: "Hold a webhook's deliveries",
+  description:
+    "While its service is worked on: events are accepted for it and go out when it is resumed.",
   request: { params },
   responses: {
     200: {
@@ -502,6 +508,8 @@ export const resumeWebhook = createRoute({
   path: "/v1/webhooks/{id}/resume",
   tags: TAG,
   summary: "Release a webhook, also one that was disabled",
+  description:
+    "When its service is back: what was held goes out, after a disable one at a time until the first succeeds.",
   request: { params },
   responses: { 200: { description: "The webhook, released.", content: one } },
   failures: ["not_yet_in_force"],
@@ -526,6 +534,7 @@ export const testWebhook = createRoute({
   path: "/v1/webhooks/{id}/test",
   tags: TAG,
   summary: "Deliver a signed example event now, even while held",
+  description: "To see what the service answers, without counting for anything.",
   request: {
     params,
     body: { required: false, content: json(testSchema, { event: "reply.received" }) },

@@ -8,6 +8,7 @@ import { capBody } from "../capped-body";
 import { failureOf } from "../domain/newer-data";
 import { errorText, logError } from "../log";
 import { auditPages } from "./audit";
+import { attemptPages } from "./deliveries/attempt-list";
 import { deliveryPages } from "./deliveries/deliveries";
 import { deadLetterPages } from "./events/dead-letters";
 import { eventPages } from "./events/events";
@@ -27,6 +28,7 @@ export const app = new Hono<PageEnv>()
   .route("/", overview)
   .route("/webhooks", webhookPages)
   .route("/webhooks", webhookChanges)
+  .route("/webhooks", attemptPages)
   .route("/", deliveryPages)
   .route("/events", eventPages)
   .route("/dead-letters", deadLetterPages)

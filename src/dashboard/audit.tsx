@@ -1,13 +1,14 @@
 /** /dashboard/audit: who changed what. */
 import { Hono } from "hono";
 import type { Child } from "hono/jsx";
+import { parseEventId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import { listAudit } from "../operations/audit";
 import { allWebhooks } from "../operations/webhooks";
 import type { AuditEntry } from "../storage/registry-store";
-import { visible } from "./ui/foreign";
+import { Foreign, visible } from "./ui/foreign";
 import { listPage } from "./ui/list";
-import { type Column, Empty, Facts, Table, WebhookLink } from "./ui/parts";
+import { type Column, Empty, eventPath, Facts, Table, WebhookLink } from "./ui/parts";
 import type { PageEnv } from "./ui/session";
 import { Time } from "./ui/time";
 
@@ -67,34 +68,64 @@ function columnsFor(webhooks: readonly Webhook[]): readonly Column<AuditEntry>[]
         );
       },
     },
-    { head: "Change", cell: (entry) => <Change entry={entry} /> },
+    { head: "Change", cell: (entry) => <Change entry={entry} byId={byId} /> },
   ];
 }
 
+type ChangeProps = { entry: AuditEntry; byId: ReadonlyMap<string, Webhook> };
+
 /** What differs, each field with what it was and what it became. */
-function Change({ entry: { before, after } }: { entry: AuditEntry }) {
+function Change({ entry: { before, after }, byId }: ChangeProps) {
   const names = Object.keys({ ...before, ...after });
   const facts = names.flatMap((name): [string, Child][] => {
-    const [was, is] = [written(before?.[name]), written(after?.[name])];
+    const [was, is] = [before?.[name], after?.[name]];
     // What is not set of something new is no news.
-    if (before === null && UNSET.has(is ?? "")) return [];
-    if (was === is || is === null) return was === is ? [] : [[name, <del>{was}</del>]];
-    return [[name, was === null ? <code>{is}</code> : <Both was={was} is={is} />]];
+    if (JSON.stringify(was) === JSON.stringify(is) || (before === null && isUnset(is))) return [];
+    return [
+      [
+        name,
+        <>
+          {was !== undefined && (
+            <>
+              <del>
+                <Value of={was} byId={byId} />
+              </del>
+              {is !== undefined && " → "}
+            </>
+          )}
+          {is !== undefined && <Value of={is} byId={byId} />}
+        </>,
+      ],
+    ];
   });
   return facts.length === 0 ? <span class="quiet">–</span> : <Facts of={facts} />;
 }
 
-const UNSET: ReadonlySet<string> = new Set(["null", "false", "[]", "{}"]);
-
-function Both({ was, is }: { was: string; is: string }) {
-  return (
-    <>
-      <del>{was}</del> → <code>{is}</code>
-    </>
-  );
+function isUnset(value: unknown): boolean {
+  return UNSET.has(JSON.stringify(value) ?? "");
 }
 
-/** null for what is not there. */
-function written(value: unknown): string | null {
-  return value === undefined ? null : visible(JSON.stringify(value));
+const UNSET: ReadonlySet<string> = new Set(["null", "false", "[]", "{}"]);
+
+/** Webhooks by their names, events as the way to them, lists with commas; what else it is as JSON. */
+function Value({ of, byId }: { of: unknown; byId: ChangeProps["byId"] }): Child {
+  if (Array.isArray(of) && of.length > 0) {
+    return of.map((each, index) => (
+      <>
+        {index > 0 && ", "}
+        <Value of={each} byId={byId} />
+      </>
+    ));
+  }
+  if (of === null) return <span class="quiet">none</span>;
+  if (typeof of !== "string") return <code>{visible(JSON.stringify(of))}</code>;
+  const webhook = byId.get(of);
+  if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
+  const eventId = parseEventId(of);
+  if (eventId === null) return <Foreign text={of} />;
+  return (
+    <a href={eventPath(eventId)}>
+      <code>{eventId}</code>
+    </a>
+  );
 }

@@ -30,7 +30,7 @@ const LIST = "/dashboard/deliveries";
 const MARKUP = '<img src=x onerror="alert(1)">';
 const ESCAPED = "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;";
 
-const listed = async (query = "") => rowsOf(await textOf(LIST + query));
+const listed = async (query = "", path = LIST) => rowsOf(await textOf(path + query));
 
 const pathOf = (webhook: { id: string }, event: { id: string }) =>
   `/dashboard/webhooks/${webhook.id}/deliveries/${event.id}`;
@@ -99,6 +99,10 @@ describe("the list of deliveries", () => {
       expect(await of("event=campaign.started")).toEqual([fresh]);
       expect(await of("within=hour")).toEqual([fresh]);
       expect(await of("within=day")).toEqual([fresh, old]);
+      expect(await of("statusCode=503&error=status")).toEqual([old]);
+      expect(await of("statusCode=503&error=timeout")).toEqual([]);
+      expect(await of("attempted=true")).toEqual([fresh, old]);
+      expect(await of("attempted=false&statusCode=x&error=x")).toEqual([]);
       const minute = new Date(clock.nowMs() - HOUR).toISOString().slice(0, 16);
       expect(await of(`until=${minute}`)).toEqual([old]);
       expect(await of(`since=${minute}`)).toEqual([fresh]);
@@ -109,6 +113,17 @@ describe("the list of deliveries", () => {
     }
     const bad = await visitor.get(`${LIST}?webhook=${webhook.id}&cursor=x`);
     expect(bad.status).toBe(422);
+  });
+
+  it("shows the attempts of a webhook, the newest first, with the way to each delivery", async () => {
+    const { webhook, event } = await undeliverable();
+    const path = `/dashboard/webhooks/${webhook.id}/attempts`;
+    const { attempts } = (await deliveryOf(webhook.id, event.id)) as { attempts: number };
+    const numbers = Array.from({ length: attempts }, (_, index) => attempts - index);
+    expect(await listed("", path)).toEqual(numbers.map((number) => `${event.id}/${number}`));
+    expect(await textOf(path)).toContain(`/webhooks/${webhook.id}/deliveries/${event.id}"`);
+    expect((await visitor.get(`${path}?cursor=x`)).status).toBe(422);
+    expect((await visitor.get("/dashboard/webhooks/wh_1/attempts")).status).toBe(404);
   });
 
   it("shows nothing of a URL's query, and markup as text", async () => {

@@ -3,6 +3,7 @@ import { describe, expect } from "vitest";
 import { signedIn } from "../rig/worker/dashboard";
 import { accept, deliverAll, newEvent, newEvents, register } from "../rig/worker/engine";
 import { answering, clock, it, service } from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
 import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const PATH = "/dashboard/webhooks";
@@ -159,6 +160,21 @@ describe("a webhook's page", () => {
       expect((await visitor.get(`${PATH}/${id}`)).status, id).toBe(404);
       expect((await visitor.get(`${PATH}/${id}/edit`)).status, id).toBe(404);
     }
+  });
+});
+
+describe("the audit log", () => {
+  it("reads as what differs: webhooks by their names, events as the way to them, lists with commas", async () => {
+    const { id } = await register({ description: "CRM", events: ["message.sent"] });
+    await api("PATCH", `/v1/webhooks/${id}`, { events: ["a.b", "c.d"], rateLimit: 2 });
+    const event = await newEvent();
+    await consume([event]);
+    await api("POST", `/v1/events/${event.id}/replay`, { webhookIds: [id] });
+    const page = (await shown("/dashboard/audit")).replaceAll(/<[^>]*>/g, " ").replace(/\s+/g, " ");
+    expect(page).toMatch(
+      /webhook\.updated CRM events message\.sent → a\.b , c\.d rateLimit none → 2/,
+    );
+    expect(page).toMatch(new RegExp(`event\\.replayed id ${event.id} webhookIds CRM deliveries 1`));
   });
 });
 

@@ -8,6 +8,7 @@ import { api, bytesOf, call, callWith } from "../rig/worker/requests";
 
 type Answer = { content?: Record<string, { example?: unknown; examples?: object }> };
 type Operation = {
+  description?: string;
   operationId: string;
   tags: string[];
   security: unknown[];
@@ -99,12 +100,13 @@ describe("GET /openapi.json", () => {
     }
   });
 
-  it("gives every call a name of its own, and an example of each body", async () => {
+  it("gives every call a name of its own, a sentence that says when one needs it, and an example of each body", async () => {
     const document = await documented();
     const operations = operationsOf(document);
     const names = new Set(operations.map(({ operation }) => operation.operationId));
     expect(names.size).toBe(operations.length);
     for (const { on, operation } of operations) {
+      expect(operation.description, on).toMatch(/^[A-Z].+\.$/s);
       for (const { example } of Object.values(operation.requestBody?.content ?? {})) {
         expect(example, on).toBeDefined();
       }
@@ -258,6 +260,7 @@ describe("GET /docs", () => {
     expect(links).toEqual([
       "data:,",
       "/openapi.json",
+      "/dashboard",
       "/reference/start.js",
       "/reference/scalar.js",
     ]);

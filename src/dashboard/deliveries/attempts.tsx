@@ -15,6 +15,9 @@ const SHORT: Record<DeliveryError, string> = {
   erased: "erased",
 };
 
+/** Each error with its words. */
+export const ERRORS = Object.entries(SHORT);
+
 /** The last outcome of a delivery, for a line of a list. */
 export function LastOutcome({
   delivery: { lastStatusCode, lastError },
@@ -140,7 +143,7 @@ export function Attempted({ attempt, timeoutMs }: Omit<AttemptProps, "isLast">) 
   );
 }
 
-function AttemptBadge({ attempt }: { attempt: AttemptRecord }) {
+export function AttemptBadge({ attempt }: { attempt: AttemptRecord }) {
   const { statusCode, error } = attempt;
   return <Badge tone={toneOf(attempt)}>{statusCode ?? (error && SHORT[error])}</Badge>;
 }

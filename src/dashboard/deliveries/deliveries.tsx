@@ -8,8 +8,8 @@ import {
   parsePlace,
   parsePosition,
 } from "../../contract/cursor";
-import { eventName } from "../../contract/fields";
-import type { DeliveryStatus, DeliveryView } from "../../domain/delivery";
+import { deliveryFilters } from "../../contract/deliveries";
+import { DELIVERY_STATUSES, type DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
 import { listAllDeliveries, type Place } from "../../operations/all-deliveries";
@@ -22,21 +22,18 @@ import {
 import { allWebhooks } from "../../operations/webhooks";
 import { type Outcome, perform } from "../ui/actions";
 import { type Form, text, texts } from "../ui/form";
-import { EventNameField, listPage, type Query, Search } from "../ui/list";
+import { EventNameField, listPage, type Query, Search, SearchField, understood } from "../ui/list";
 import { DELIVERIES_PATH, Empty, Options, webhookName, webhookPath } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
+import { ERRORS } from "./attempts";
 import { deliveryPage } from "./delivery";
 import { DeliveryRows } from "./delivery-rows";
 
 const DELIVERIES_PER_PAGE = 50;
-const STATUSES = [
-  "pending",
-  "delivered",
-  "undeliverable",
-  "cancelled",
-] as const satisfies DeliveryStatus[];
+/** What a list can be narrowed by, besides the webhook and the time. */
+const FILTERS = ["status", "event", "statusCode", "error", "attempted"] as const;
 
 export const deliveryPages = new Hono<PageEnv>()
   .get("/deliveries", (c) =>
@@ -45,7 +42,7 @@ export const deliveryPages = new Hono<PageEnv>()
       path: DELIVERIES_PATH,
       region: "deliveries",
       json: "/v1/deliveries",
-      fields: ["webhook", "status", "event", "within", "since", "until"],
+      fields: ["webhook", ...FILTERS, "within", "since", "until"],
       parseCursor: (text): Place | Position | null => parsePlace(text) ?? parsePosition(text),
       find: (query, before) => find(c, query, before),
       intro: (query, { webhooks }) => <Filters query={query} webhooks={webhooks} />,
@@ -86,14 +83,8 @@ async function find(c: PageContext, query: Query, from: Place | Position | null)
   return { webhooks, webhook, deliveries, next: next && formatPosition(next) };
 }
 
-/** What is no status or no event name counts as not asked. */
-function filterOf(c: PageContext, { status, event }: Query): DeliveryFilter {
-  const known = STATUSES.find((each) => each === status);
-  return {
-    ...(known !== undefined && { status: known }),
-    ...(event !== undefined && eventName.safeParse(event).success && { event }),
-    ...timeRangeOf(c, Date.now()),
-  };
+function filterOf(c: PageContext, query: Query): DeliveryFilter {
+  return { ...timeRangeOf(c, Date.now()), ...understood(deliveryFilters, query) };
 }
 
 async function retrySelected(c: PageContext, form: Form): Promise<Outcome> {
@@ -135,26 +126,56 @@ function backOf(given: string): string {
 function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {
   return (
     <Search label="Filter" verb="Filter" path={DELIVERIES_PATH} query={query}>
-      <label>
-        Webhook
-        <select name="webhook">
-          <option value="">All webhooks</option>
-          <Options
-            of={webhooks.map((webhook) => [webhook.id, webhookName(webhook)])}
-            chosen={query.webhook}
-          />
-        </select>
-      </label>
-      <label>
-        Status
-        <select name="status">
-          <option value="">Any status</option>
-          <Options of={STATUSES.map((status) => [status, status])} chosen={query.status} />
-        </select>
-      </label>
+      <Choice
+        label="Webhook"
+        name="webhook"
+        any="All webhooks"
+        of={webhooks.map((webhook) => [webhook.id, webhookName(webhook)])}
+        query={query}
+      />
+      <Choice
+        label="Status"
+        name="status"
+        any="Any status"
+        of={DELIVERY_STATUSES.map((status) => [status, status])}
+        query={query}
+      />
+      <Choice label="Last error" name="error" any="Any, or none" of={ERRORS} query={query} />
+      <SearchField label="Status code" name="statusCode" query={query} placeholder="503" />
+      <Choice
+        label="Tried"
+        name="attempted"
+        any="Or not"
+        of={[
+          ["true", "at least once"],
+          ["false", "not yet"],
+        ]}
+        query={query}
+      />
       <EventNameField query={query} />
       <TimeRangeFields query={query} />
     </Search>
+  );
+}
+
+type ChoiceProps = {
+  label: string;
+  name: string;
+  /** What choosing nothing is called. */
+  any: string;
+  of: readonly (readonly [value: string, text: string])[];
+  query: Query;
+};
+
+function Choice({ label, name, any, of, query }: ChoiceProps) {
+  return (
+    <label>
+      {label}
+      <select name={name}>
+        <option value="">{any}</option>
+        <Options of={of} chosen={query[name]} />
+      </select>
+    </label>
   );
 }
 

@@ -14,7 +14,7 @@ import { FirstSteps, type Progress, progressOf } from "../overview/first-steps";
 import { type Outcome, perform } from "../ui/actions";
 import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
-import { EventNameField, listPage, type Query, Search, SearchField } from "../ui/list";
+import { EventNameField, listPage, type Query, Search, SearchField, understood } from "../ui/list";
 import { page } from "../ui/page";
 import { Badge, type Column, Empty, EVENTS_PATH, eventPath, Table } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
@@ -106,14 +106,8 @@ const KINDS: ReadonlyMap<string, string> = new Map([
 
 const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
 
-/** What cannot be searched for counts as not asked. */
 function filterOf(c: PageContext, query: Query): EventFilter {
-  const filter: EventFilter = timeRangeOf(c, Date.now());
-  for (const name of ["event", "email", "campaignId"] as const) {
-    const { data } = searchQuery.safeParse({ [name]: query[name] });
-    if (data?.[name] !== undefined) filter[name] = data[name];
-  }
-  return filter;
+  return { ...timeRangeOf(c, Date.now()), ...understood(searchQuery, query) };
 }
 
 /** Straight to the event, by its id here or by Leadterra's id of the reply or message. */

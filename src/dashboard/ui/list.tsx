@@ -1,8 +1,9 @@
 /** A page that lists: what it is asked with, a search, rows or why there are none, and the way to older ones. */
 import type { Child } from "hono/jsx";
+import type * as z from "zod";
 import { badCursor } from "../../contract/problem";
 import { EVENT_TYPES } from "../../domain/event";
-import { page, showFailure } from "./page";
+import { type PageOptions, page, showFailure } from "./page";
 import { VERBATIM, withQuery } from "./parts";
 import type { PageContext } from "./session";
 
@@ -10,6 +11,7 @@ export type Query = Readonly<Record<string, string>>;
 
 type ListPage<Cursor, Found extends { next: string | null }> = {
   title: string;
+  trail?: PageOptions["trail"];
   path: string;
   /** The region that follows what happens, while the first page is looked at. */
   region: string;
@@ -30,6 +32,7 @@ export async function listPage<Cursor, Found extends { next: string | null }>(
   c: PageContext,
   {
     title,
+    trail = [],
     path,
     region,
     json,
@@ -52,7 +55,7 @@ export async function listPage<Cursor, Found extends { next: string | null }>(
   const address = withQuery(path, isFirstPage ? query : { ...query, cursor });
   return page(
     c,
-    { title, live: isFirstPage, json },
+    { title, trail, live: isFirstPage, json },
     <>
       {intro?.(query, found)}
       <div id={region} data-live>
@@ -61,6 +64,18 @@ export async function listPage<Cursor, Found extends { next: string | null }>(
       </div>
     </>,
   );
+}
+
+/** What of a query the API understands, by its own schema; the rest counts as not asked. */
+export function understood<Schema extends z.ZodObject>(
+  schema: Schema,
+  query: Query,
+): { [Name in keyof z.output<Schema>]?: NonNullable<z.output<Schema>[Name]> } {
+  const entries = Object.entries(schema.shape).flatMap(([name, field]) => {
+    const { data } = (field as z.ZodType).safeParse(query[name]);
+    return data === undefined ? [] : [[name, data]];
+  });
+  return Object.fromEntries(entries) as ReturnType<typeof understood<Schema>>;
 }
 
 type PagerProps = { path: string; query: Query; isFirstPage: boolean; next: string | null };

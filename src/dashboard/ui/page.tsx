@@ -165,10 +165,18 @@ function Header({ path, session }: HeaderProps) {
             ))}
           </nav>
           <form method="post" action="/dashboard/sign-out" class="who">
-            <span class="quiet" title="The fingerprint of your API key: the audit log calls you so">
-              key {session.caller.key}
-              {session.scope === "read" && " · read only"}
-            </span>
+            <details class="quiet">
+              <summary>
+                {session.caller.key}
+                {session.scope === "read" && " · read only"}
+              </summary>
+              <p class="panel">
+                You are signed in with the API key of this fingerprint: the audit log calls you so.
+                {session.scope === "read"
+                  ? " It looks and changes nothing."
+                  : " It may change everything."}
+              </p>
+            </details>
             <button type="submit" class="plain">
               Sign out
             </button>

@@ -226,7 +226,10 @@ function Whole({ condition }: { condition: Condition }) {
       </div>
       <div class="head spaced">
         <h2>Latest deliveries</h2>
-        <a href={deliveriesPath(webhook)}>All its deliveries</a>
+        <span>
+          <a href={deliveriesPath(webhook)}>All its deliveries</a> ·{" "}
+          <a href={`${webhookPath(webhook.id)}/attempts`}>All its attempts</a>
+        </span>
       </div>
       <div id="deliveries" data-live>
         <Latest deliveries={condition.recent} />

@@ -1,0 +1,93 @@
+/** /dashboard/webhooks/{id}/attempts: what a webhook's service was asked and answered, newest first. */
+import { Hono } from "hono";
+import { formatPosition, type Position, parsePosition } from "../../contract/cursor";
+import type { AttemptRecord } from "../../domain/delivery";
+import type { EventId } from "../../domain/ids";
+import type { Webhook } from "../../domain/webhook";
+import { findDelivery, listDeliveries } from "../../operations/deliveries";
+import { duration } from "../ui/format";
+import { listPage } from "../ui/list";
+import { showFailure } from "../ui/page";
+import { type Column, deliveryPath, Empty, Table, webhookPath } from "../ui/parts";
+import type { PageContext, PageEnv } from "../ui/session";
+import { Time } from "../ui/time";
+import { namedWebhook, trailOf, WEBHOOK } from "../webhooks/named-webhook";
+import { AttemptBadge } from "./attempts";
+
+/** Each is a call to the webhook's object, for its log. */
+const DELIVERIES_PER_PAGE = 20;
+
+type Row = { webhookId: string; eventId: string; event: string; attempt: AttemptRecord };
+
+export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async (c) => {
+  const webhook = await namedWebhook(c);
+  if (webhook === null) return showFailure(c, { code: "not_found" });
+  return listPage(c, {
+    title: "Attempts",
+    trail: trailOf(webhook),
+    path: `${webhookPath(webhook.id)}/attempts`,
+    region: "attempts",
+    json: `/v1/webhooks/${webhook.id}/deliveries?attempted=true`,
+    parseCursor: parsePosition,
+    find: (_, before) => find(c, webhook, before),
+    intro: () => (
+      <p class="quiet">
+        The attempts of {DELIVERIES_PER_PAGE} deliveries a page, those that arrived last first.
+      </p>
+    ),
+    show: ({ rows }) =>
+      rows.length === 0 ? (
+        <Empty>Nothing was tried yet.</Empty>
+      ) : (
+        <Table label="Attempts" columns={COLUMNS} rows={rows} keyOf={keyOf} />
+      ),
+  });
+});
+
+async function find(c: PageContext, webhook: Webhook, before: Position | null) {
+  const { deliveries, next } = await listDeliveries(
+    c.env,
+    webhook,
+    { attempted: true },
+    { before, limit: DELIVERIES_PER_PAGE },
+  );
+  const logged = await Promise.all(
+    deliveries.map(({ eventId }) => findDelivery(c.env, webhook, eventId as EventId)),
+  );
+  const rows = logged
+    .filter((each) => each !== null)
+    .flatMap(({ webhookId, eventId, event, attemptLog }) =>
+      attemptLog.map((attempt): Row => ({ webhookId, eventId, event, attempt })),
+    )
+    .sort((a, b) => b.attempt.startedAtMs - a.attempt.startedAtMs);
+  return { rows, next: next && formatPosition(next) };
+}
+
+function keyOf({ eventId, attempt }: Row): string {
+  return `${eventId}/${attempt.number}`;
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  { head: "Started", cell: ({ attempt }) => <Time ms={attempt.startedAtMs} /> },
+  { head: "Answer", cell: ({ attempt }) => <AttemptBadge attempt={attempt} /> },
+  { head: "Took", cell: ({ attempt }) => duration(attempt.durationMs), isNumber: true },
+  {
+    head: "Attempt",
+    cell: ({ attempt: { number, trigger } }) => (
+      <>
+        {number}
+        {trigger === "manual" && <small class="quiet"> by hand</small>}
+      </>
+    ),
+  },
+  {
+    head: "Event",
+    cell: ({ webhookId, eventId, event }) => (
+      <a class="named" href={deliveryPath(webhookId, eventId)}>
+        {event}
+        <br />
+        <code>{eventId}</code>
+      </a>
+    ),
+  },
+];
