@@ -74,11 +74,16 @@ describe("a relay with two webhooks", () => {
   });
 
   it("costs so much an event and so much a batch, whatever the size", () => {
-    const { rowsRead: _, ...perEvent } = usagePerEvent(measured, 10);
+    const { rowsRead: _, logLines: __, ...perEvent } = usagePerEvent(measured, 10);
     const counted = usageOf(batch(10));
     for (const [resource, amount] of Object.entries(perEvent)) {
       expect(10 * amount, resource).toBeCloseTo(counted[resource as keyof typeof perEvent]);
     }
+  });
+
+  it("logs what was delivered in groups", () => {
+    const lines = [1, 10, 100].map((size) => usageOf(batch(size)).logLines / webhooks);
+    expect(lines).toEqual([1, 1, 2]);
   });
 
   it("reads few rows, with every table that retention keeps", () => {
