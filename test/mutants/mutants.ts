@@ -29,7 +29,7 @@ const PROMISED: readonly Mutant[] = [
   {
     name: "forgetting to re-arm the alarm",
     file: "src/actors/subscriber/subscriber.ts",
-    edits: [["this.#alarm.arm(this.#afterRun(this.#nextWakeMs()));", ""]],
+    edits: [["this.#alarm.arm(this.#afterRun(started, this.#nextWakeMs()));", ""]],
     suite: simulation,
   },
   {
@@ -163,7 +163,7 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "sending before the lease is on disk",
-    file: "src/actors/subscriber/pump.ts",
+    file: "src/actors/subscriber/plan.ts",
     edits: [["await this.#host.sync();", ""]],
     suite: { project: "worker", file: "test/worker/pump.test.ts", name: "a lease" },
   },

@@ -1,7 +1,7 @@
 /** The parts of a Subscriber that live from its start, or from the deletion of its webhook, on. */
 import { configOf } from "../../config";
 import type { Health } from "../../domain/health";
-import { spacingMs } from "../../domain/pace";
+import { type Situation, spacingMs } from "../../domain/pace";
 import { laneName } from "../../domain/placement";
 import { DeliveryStore } from "../../storage/delivery-store";
 import { DeliveryTables, type DueDelivery } from "../../storage/delivery-tables";
@@ -55,10 +55,16 @@ export function startEngine(host: EngineHost): Engine {
     },
     ledger,
   );
+  const situation = (): Situation | null => {
+    const terms = inForce.terms(ledger.health);
+    if (terms === null) return null;
+    const { health, nextStartAtMs, meanDurationMs } = ledger;
+    const [firstWaitMs = 0] = policy().schedule;
+    return { terms, health, nextStartAtMs, firstWaitMs, meanDurationMs };
+  };
   const pump: Pump = new Pump(
     {
-      schedule: () => policy().schedule,
-      terms: () => inForce.terms(ledger.health),
+      situation,
       attempt: (delivery, number) => attempt(host, delivery, number),
       sync: host.sync,
     },
@@ -66,11 +72,11 @@ export function startEngine(host: EngineHost): Engine {
   );
   const outlook = new Outlook(
     {
-      situation: () => pump.situation,
+      situation,
       standing: () => inForce.standing(ledger.unconnectedSinceMs),
       isInFlight: (id) => pump.isInFlight(id),
-      isBusy: () => pump.isBusy,
-      planned: () => pump.next,
+      isBusy: () => pump.standing.isBusy,
+      planned: () => pump.standing.next,
     },
     { store, ledger },
   );

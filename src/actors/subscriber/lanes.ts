@@ -6,27 +6,26 @@
  */
 import { inTime } from "../../deadline";
 import type { EventId } from "../../domain/ids";
-import {
-  aheadOf,
-  concurrencyOf,
-  lanesOf,
-  MAX_IN_FLIGHT,
-  type Situation,
-  windowFor,
-} from "../../domain/pace";
+import { concurrencyOf, MAX_IN_FLIGHT, type Situation, windowFor } from "../../domain/pace";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logWarning } from "../../log";
-import type { DueDelivery } from "../../storage/delivery-tables";
-import type { LeasedAttempt, Share } from "../../storage/run-store";
+import type { Share } from "../../storage/run-store";
 import type { LaneReport, LaneShare, Recalled } from "../lane";
+import {
+  busyOf,
+  fitting,
+  givenOf,
+  type Handing,
+  type Load,
+  MAX_SHARE_BYTES,
+  type Planned,
+  type Room,
+  roomsIn,
+  shareOf,
+} from "./handing";
 import type { Ledger } from "./ledger";
 import { unanswered } from "./send";
 
-/** How long a share may be started by its Lane; its clock may differ from ours by a little. */
-const START_WITHIN_MS = 1_500;
-const CLOCKS_DIFFER_MS = 500;
-/** For an answer that comes with the end of its time. */
-const LAST_WORD_MS = 5_000;
 /** A silent Lane is asked again after so long. */
 const ASK_AGAIN_MS = 5_000;
 const RECALL_AGAIN_MS = 100;
@@ -36,17 +35,8 @@ const GATHER_MS = 10;
 const HAND_OUT_EVERY_MS = 50;
 /** Nor more attempts than these at a time: nothing else of the object runs meanwhile. */
 const MAX_HANDED_OUT = 600;
-const MAX_SHARE_BYTES = 1024 * 1024;
 /** Bodies in Lanes; beside what is planned here. All of them may live in one isolate of 128 MB. */
 const MAX_BYTES = 24 * 1024 * 1024;
-
-/** An attempt that is leased. */
-export type Planned = {
-  delivery: DueDelivery;
-  lease: LeasedAttempt;
-  /** Not before this time, Unix milliseconds: what the rate limit gave it. */
-  startAtMs: number;
-};
 
 export type LanesHost = {
   webhook(): Webhook | null;
@@ -58,12 +48,6 @@ export type LanesHost = {
     recall(share: string): Promise<Recalled>;
   };
 };
-
-/** Room in a Lane for a share. */
-export type Room = { lane: number; slots: number; room: number };
-
-/** A share that is planned, with what goes into it. */
-export type Handing = { share: Share; attempts: Planned[] };
 
 /** What is known of a share beside what is stored. */
 type Known = {
@@ -112,14 +96,11 @@ export class Lanes {
 
   /** How many attempts may be in flight in Lanes. */
   get busy(): number {
-    let busy = 0;
-    for (const lane of this.#load().values()) busy += Math.min(lane.open, lane.slots);
-    return busy;
+    return busyOf(this.#load());
   }
 
-  /** By Lane: how many of its attempts have no outcome on disk, and how many may be in flight. */
-  #load(): Map<number, { open: number; slots: number }> {
-    const load = new Map<number, { open: number; slots: number }>();
+  #load(): Load {
+    const load: Load = new Map();
     for (const { id, lane, slots } of this.#ledger.leases.shares) {
       const known = load.get(lane) ?? { open: 0, slots: 0 };
       const open = known.open + this.#ledger.leases.openCount(id);
@@ -138,26 +119,11 @@ export class Lanes {
     if (this.#bytes() > MAX_BYTES - MAX_SHARE_BYTES) return [];
     this.#waitsToHandOut = nowMs < this.#nextHandOutAtMs;
     if (this.#waitsToHandOut) return [];
-    const rooms = this.#roomsIn(situation).sort((a, b) => b.room - a.room);
+    const rooms = roomsIn(situation, this.#load()).sort((a, b) => b.room - a.room);
     let sum = 0;
     return rooms.filter(({ room }) => {
       sum += room;
       return sum - room < MAX_HANDED_OUT;
-    });
-  }
-
-  #roomsIn(situation: Situation): Room[] {
-    const load = this.#load();
-    // Where `concurrency` was lowered, what is in flight by what was before counts.
-    let used = MAX_IN_FLIGHT + this.busy;
-    return lanesOf(situation).flatMap((slots, lane) => {
-      const { open, slots: had } = load.get(lane) ?? { open: 0, slots: 0 };
-      const more = Math.max(0, slots - Math.min(open, had));
-      const ahead = aheadOf(slots, situation);
-      const room = Math.floor(slots + ahead) - open;
-      if (room < 1 || room < ahead / 2 || used + more > concurrencyOf(situation)) return [];
-      used += more;
-      return [{ lane, slots, room }];
     });
   }
 
@@ -172,37 +138,20 @@ export class Lanes {
    *
    * @returns it, and what is left.
    */
-  prepare(
-    { lane, slots }: Room,
-    attempts: readonly Planned[],
-  ): { handing: Handing; left: Planned[] } {
+  prepare(room: Room, attempts: readonly Planned[]): { handing: Handing; left: Planned[] } {
     const nowMs = Date.now();
     this.#nextHandOutAtMs = nowMs + HAND_OUT_EVERY_MS;
     this.#prepared += 1;
-    let bytes = 0;
-    let count = 0;
-    for (const { delivery } of attempts) {
-      bytes += delivery.body.byteLength;
-      if (count > 0 && bytes > MAX_SHARE_BYTES) break;
-      count += 1;
-    }
+    const { count, bytes } = fitting(attempts);
     const taken = attempts.slice(0, count);
-    const lastStartAtMs = nowMs + START_WITHIN_MS + CLOCKS_DIFFER_MS;
-    const share: Share = {
+    const share = shareOf(room, {
       id: `${nowMs}-${this.#prepared}-${taken[0]?.delivery.id}`,
-      lane,
-      slots,
-      lastStartAtMs,
-      closesAtMs: lastStartAtMs + this.#host.timeoutMs() + LAST_WORD_MS,
+      nowMs,
+      timeoutMs: this.#host.timeoutMs(),
       urlVersion: this.#host.webhook()?.urlVersion ?? 0,
-    };
-    const size = taken.reduce((sum, { delivery }) => sum + delivery.body.byteLength, 0);
-    this.#known.set(share.id, {
-      ...UNASKED,
-      bytes: size,
-      askAtMs: lastStartAtMs,
-      isHanded: false,
     });
+    const askAtMs = share.lastStartAtMs;
+    this.#known.set(share.id, { ...UNASKED, bytes, askAtMs, isHanded: false });
     return { handing: { share, attempts: taken }, left: attempts.slice(count) };
   }
 
@@ -213,27 +162,14 @@ export class Lanes {
   }
 
   /** Brings a share that is on disk to its Lane. One that was recalled meanwhile stays here. */
-  async hand({ share, attempts }: Handing, isTimed: boolean): Promise<void> {
+  async hand(handing: Handing, isTimed: boolean): Promise<void> {
+    const { share } = handing;
     const known = this.#known.get(share.id);
     const webhook = this.#host.webhook();
     if (known === undefined || known.isStopped || webhook === null) return;
     known.isHanded = true;
-    const given: LaneShare = {
-      id: share.id,
-      slots: share.slots,
-      lastStartAtMs: share.lastStartAtMs - CLOCKS_DIFFER_MS,
-      closesAtMs: share.closesAtMs,
-      webhook,
-      attempts: attempts.map(({ delivery, lease, startAtMs }) => ({
-        id: delivery.id,
-        event: delivery.event,
-        body: delivery.body,
-        number: lease.number,
-        startAtMs: isTimed ? startAtMs : null,
-      })),
-    };
     try {
-      const isTaken = await this.#host.lane(share.lane).take(given);
+      const isTaken = await this.#host.lane(share.lane).take(givenOf(handing, webhook, isTimed));
       known.isTaken = true;
       if (!isTaken) this.#giveBack(share.id);
     } catch (thrown) {
@@ -295,7 +231,10 @@ export class Lanes {
   /** When there is something to tend, Unix milliseconds; null when Lanes hold nothing and want nothing. */
   nextAtMs(): number | null {
     const times = this.#ledger.leases.shares.map(({ id }) => this.#known.get(id)?.askAtMs ?? 0);
-    if (this.#waitsToHandOut) times.push(this.#nextHandOutAtMs);
+    // Once is enough: nothing is handed out while the webhook is held.
+    if (this.#waitsToHandOut && this.#nextHandOutAtMs > Date.now()) {
+      times.push(this.#nextHandOutAtMs);
+    }
     return times.length === 0 ? null : Math.min(...times);
   }
 

@@ -6,24 +6,21 @@
  */
 import type { EventId } from "../../domain/ids";
 import {
-  aheadOf,
   concurrencyOf,
-  deal,
-  planLimitOf,
-  rateOpensAtMs,
   type Situation,
   slotsOf,
   spacingMs,
-  type Terms,
   troubleEndsAtMs,
   windowOf,
 } from "../../domain/pace";
-import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
+import type { DueDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run-store";
 import type { Agenda } from "./agenda";
 import { Bell } from "./bell";
-import type { Handing, Lanes, Planned, Room } from "./lanes";
+import type { Planned } from "./handing";
+import type { Lanes } from "./lanes";
 import type { Ledger } from "./ledger";
+import { isAsked, MAX_AWAKE_WAIT_MS, Plan } from "./plan";
 import { type Answer, unanswered } from "./send";
 import type { Slots } from "./slots";
 
@@ -33,17 +30,13 @@ const GATHER_MS = 20;
 /** An invocation may make 10,000 requests and use 30 s of CPU; the alarm goes on in a new one. */
 const MAX_ATTEMPTS_PER_RUN = 1_000;
 const MAX_RUN_MS = 60_000;
-/** Waiting awake for the next start is cheaper than another alarm up to about this long. */
-const MAX_AWAKE_WAIT_MS = 1_000;
 const MAX_RESTLESS_MS = 600_000;
 /** Beside Lanes an attempt that is later than this would come too close to one of theirs. */
 const MAX_LATE_MS = 250;
 
 export type PumpHost = {
   /** null while the webhook is held. */
-  terms(): Terms | null;
-  /** The waits after failed attempts, in milliseconds. */
-  schedule(): readonly number[];
+  situation(): Situation | null;
   /**
    * Makes an attempt by what is in force; the request is made before this returns. `isStale` when another URL is in
    * force at its end.
@@ -59,8 +52,8 @@ export class Pump {
   readonly #ledger: Ledger;
   readonly #lanes: Lanes;
   readonly #slots: Slots;
+  readonly #plan: Plan;
   readonly #bell = new Bell();
-  #planned: Planned[] = [];
   readonly #inFlight = new Set<EventId>();
   #attemptsLeft = 0;
   #startedInRun = 0;
@@ -82,15 +75,11 @@ export class Pump {
     this.#ledger = parts.ledger;
     this.#lanes = parts.lanes;
     this.#slots = parts.slots;
+    this.#plan = new Plan({ sync: () => host.sync(), handed: () => this.wake() }, parts);
   }
 
   get running(): boolean {
     return this.#running;
-  }
-
-  /** How many attempts the last run started. */
-  get startedInRun(): number {
-    return this.#startedInRun;
   }
 
   /** Looks again: something arrived, or what is in force changed. */
@@ -101,8 +90,10 @@ export class Pump {
   /**
    * Sends what may be sent now and returns when nothing is left that may go within a second, or when this
    * invocation has done its share. The caller sets the alarm for what comes next, in the same turn.
+   *
+   * @returns how many attempts and shares it started.
    */
-  async run(): Promise<void> {
+  async run(): Promise<number> {
     this.#running = true;
     this.#startedInRun = 0;
     this.#attemptsLeft = MAX_ATTEMPTS_PER_RUN;
@@ -111,10 +102,10 @@ export class Pump {
       for (;;) {
         if (this.#mustRecord()) this.#ledger.record();
         this.#tendLanes();
-        await this.#plan();
+        await this.#fill();
         this.#startPlanned();
         const waitMs = this.#waitMs();
-        if (waitMs === null && !this.#bell.rung) break;
+        if (waitMs === null && !this.#bell.rung) return this.#startedInRun;
         await this.#bell.wait(waitMs ?? 0);
       }
     } finally {
@@ -126,7 +117,7 @@ export class Pump {
   /** Brings everything answered onto disk and gives back what has not started: the store is the whole truth. */
   settle(): void {
     this.#ledger.record();
-    this.unplan();
+    this.#unplan();
   }
 
   /** Whether an attempt is in flight; of what a Lane has nobody else knows. */
@@ -134,15 +125,18 @@ export class Pump {
     return this.#inFlight.has(id) || this.#ledger.leases.get(id)?.share != null;
   }
 
-  /** Whether an attempt is in flight, here or in a Lane. */
-  get isBusy(): boolean {
-    return this.#inFlight.size + this.#lanes.busy > 0;
+  /**
+   * `isBusy`: an attempt is in flight, here or in a Lane. `next`: the leased attempt that starts next, and not before
+   * when; null when none is leased.
+   */
+  get standing(): { isBusy: boolean; next: { id: EventId; startAtMs: number } | null } {
+    const { first } = this.#plan;
+    const next = first && { id: first.delivery.id, startAtMs: first.startAtMs };
+    return { isBusy: this.#isBusy, next: next ?? null };
   }
 
-  /** The leased attempt that starts next, and not before when; null when none is leased. */
-  get next(): { id: EventId; startAtMs: number } | null {
-    const [next] = this.#planned;
-    return next === undefined ? null : { id: next.delivery.id, startAtMs: next.startAtMs };
+  get #isBusy(): boolean {
+    return this.#inFlight.size + this.#lanes.busy > 0;
   }
 
   /** When there is something to send again, Unix milliseconds; null when nothing is pending or all is held. */
@@ -156,89 +150,33 @@ export class Pump {
   /** Forgets what it holds: the webhook was deleted. */
   drop(): void {
     this.#ledger.close();
-    this.#planned = [];
+    this.#plan.forget();
     this.#inFlight.clear();
     this.wake();
   }
 
-  /** null while the webhook is held. */
-  get situation(): Situation | null {
-    const terms = this.#host.terms();
-    if (terms === null) return null;
-    const { health, nextStartAtMs, meanDurationMs } = this.#ledger;
-    const firstWaitMs = this.#host.schedule()[0] ?? 0;
-    return { terms, health, nextStartAtMs, firstWaitMs, meanDurationMs };
-  }
-
-  /** The same; null too while more outcomes than may be are not on disk. */
+  /** null while the webhook is held, and while more outcomes than may be are not on disk. */
   get #open(): Situation | null {
-    return this.#ledger.isStuck ? null : this.situation;
+    return this.#ledger.isStuck ? null : this.#host.situation();
   }
 
   #isSpent(nowMs: number): boolean {
     return this.#attemptsLeft <= 0 || nowMs >= this.#endsAtMs;
   }
 
-  // --- plan -------------------------------------------------------------------------------------------------
+  /** Gives back what was leased and has not started. */
+  #unplan(): void {
+    this.#blocked = false;
+    this.#plan.drop();
+  }
 
-  /** Leases what is to start next, here and in Lanes. What cannot be leased, because the disk takes nothing, is not planned. */
-  async #plan(): Promise<void> {
+  /** Leases what is to start next, here and in Lanes, where there is room. */
+  async #fill(): Promise<void> {
     const situation = this.#open;
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs) || this.#mustRest) return;
-    const isFree = this.#planned.length === 0 && this.#hasSlot(situation, true);
-    const rooms = this.#lanes.rooms(situation, nowMs);
-    if (!isFree && rooms.length === 0) return;
-    this.#ledger.record();
-    const ownRoom = isFree ? this.#ownRoom(situation, rooms) : 0;
-    const chosen = this.#choose(situation, nowMs, ownRoom + roomIn(rooms));
-    if (chosen.length === 0) return;
-    const planned = chosen.map((delivery) => this.#planOf(delivery, situation.terms, nowMs));
-    const handings = this.#share(planned, ownRoom, rooms);
-    const own = { share: null, attempts: this.#planned };
-    try {
-      this.#ledger.lease([own, ...handings], windowOf(situation));
-      await this.#host.sync();
-    } catch (thrown) {
-      for (const handing of handings) this.#lanes.forget(handing);
-      this.#dropPlan(planned);
-      throw thrown;
-    }
-    this.#startedInRun += handings.length;
-    for (const handing of handings) {
-      void this.#lanes.hand(handing, situation.terms.rateLimit !== null).finally(() => this.wake());
-    }
-  }
-
-  /** How much of its own the object plans: where Lanes take part, no more than each of them. */
-  #ownRoom(situation: Situation, rooms: readonly Room[]): number {
-    const limit = planLimitOf(situation, true);
-    if (rooms.length === 0 && !this.#lanes.areUsed) return limit;
-    const slots = slotsOf(situation);
-    return Math.min(limit, Math.floor(slots + aheadOf(slots, situation)));
-  }
-
-  #choose(situation: Situation, nowMs: number, room: number): DueDelivery[] {
-    if (rateOpensAtMs(situation) > nowMs + MAX_AWAKE_WAIT_MS) return [];
-    return this.#agenda.take(situation, nowMs, { isBusy: this.isBusy, room });
-  }
-
-  /** Keeps what this object makes itself; the rest goes in shares. What no share has room for goes back. */
-  #share(planned: readonly Planned[], ownRoom: number, rooms: readonly Room[]): Handing[] {
-    const dealt = deal(planned.length, [ownRoom, ...rooms.map(({ room }) => room)]);
-    const parts = Map.groupBy(planned.slice(0, dealt.length), (_, each) => dealt[each]);
-    if (ownRoom > 0) this.#planned = parts.get(0) ?? [];
-    const handings: Handing[] = [];
-    const left = planned.slice(dealt.length);
-    for (const [index, room] of rooms.entries()) {
-      const part = parts.get(index + 1);
-      if (part === undefined) continue;
-      const prepared = this.#lanes.prepare(room, part);
-      handings.push(prepared.handing);
-      left.push(...prepared.left);
-    }
-    this.#ledger.giveBack(left);
-    return handings;
+    const isFree = this.#hasSlot(situation, true);
+    this.#startedInRun += await this.#plan.fill(situation, nowMs, { isFree, isBusy: this.#isBusy });
   }
 
   #tendLanes(): void {
@@ -262,52 +200,25 @@ export class Pump {
     }
   }
 
-  #planOf(delivery: DueDelivery, { rateLimit }: Terms, nowMs: number): Planned {
-    const lease: LeasedAttempt = {
-      id: delivery.id,
-      number: delivery.attempts + 1,
-      trigger: delivery.asked === ASKED.bySchedule ? "scheduled" : "manual",
-      fresh: delivery.dueAtMs === null ? delivery.position : null,
-    };
-    const startAtMs = rateLimit === null ? nowMs : this.#ledger.rate.reserve(rateLimit, nowMs);
-    return { delivery, lease, startAtMs };
-  }
-
-  /** Gives back what was leased and has not started. */
-  unplan(): void {
-    this.#blocked = false;
-    if (this.#planned.length === 0) return;
-    this.#dropPlan(this.#planned);
-    this.#ledger.saveSoon();
-  }
-
-  #dropPlan(planned: readonly Planned[]): void {
-    const [first] = planned;
-    // The times of what Lanes have lie between.
-    if (first && !this.#lanes.areUsed) this.#ledger.rate.free(first.startAtMs);
-    this.#ledger.giveBack(planned);
-    this.#planned = [];
-  }
-
   // --- start and answer -------------------------------------------------------------------------------------
 
   #startPlanned(): void {
     const situation = this.#open;
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs) || this.#isOutdated(situation, nowMs)) {
-      this.unplan();
+      this.#unplan();
       return;
     }
     const { rateLimit, frames } = situation.terms;
     for (;;) {
-      const [next] = this.#planned;
+      const next = this.#plan.first;
       if (next === undefined || !this.#hasFreeSlot(situation, isAsked(next))) return;
       if (this.#startAtMs(next, rateLimit) > nowMs) return;
       if (rateLimit !== null && this.#lanes.areUsed && nowMs > next.startAtMs + MAX_LATE_MS) {
-        this.unplan();
+        this.#unplan();
         return;
       }
-      this.#planned.shift();
+      this.#plan.shift();
       this.#start(next, nowMs, frames);
       if (rateLimit !== null) this.#ledger.rate.started(rateLimit, nowMs);
     }
@@ -333,12 +244,9 @@ export class Pump {
     return rateLimit === null ? 0 : Math.max(startAtMs, this.#lastStartAtMs + spacingMs(rateLimit));
   }
 
-  /** Whether what was planned may not go as planned: probing and a pause keep all but what was asked for by name. */
   #isOutdated(situation: Situation, nowMs: number): boolean {
     if (this.#blocked || (situation.terms.ordered && this.#ledger.unwritten > 0)) return true;
-    const scheduled = this.#planned.filter((each) => !isAsked(each)).length;
-    if (scheduled === 0) return false;
-    return scheduled > planLimitOf(situation) || troubleEndsAtMs(situation) > nowMs;
+    return this.#plan.isOutdated(situation, nowMs);
   }
 
   /** @param frames whether it takes no connection of the object. */
@@ -371,7 +279,7 @@ export class Pump {
     if (!this.#inFlight.delete(lease.id)) return;
     if (refused) this.#attemptsLeft = 0;
     this.#ledger.answer(lease, outcome, { isStale });
-    if (outcome.error !== null && this.#host.terms()?.ordered) this.#blocked = true;
+    if (outcome.error !== null && this.#host.situation()?.terms.ordered) this.#blocked = true;
   }
 
   #mustRecord(): boolean {
@@ -404,18 +312,9 @@ export class Pump {
   #nextStartAtMs(nowMs: number): number | null {
     const situation = this.#open;
     if (situation === null || this.#isSpent(nowMs)) return null;
-    const [next] = this.#planned;
+    const next = this.#plan.first;
     if (!this.#hasFreeSlot(situation, next !== undefined && isAsked(next))) return null;
     if (next !== undefined) return this.#startAtMs(next, situation.terms.rateLimit);
     return this.#inFlight.size === 0 ? null : this.#agenda.nextDueAtMs(situation, nowMs);
   }
-}
-
-/** Whether a person asked for it by name. */
-function isAsked({ delivery }: Planned): boolean {
-  return delivery.asked === ASKED.byRetry;
-}
-
-function roomIn(rooms: readonly Room[]): number {
-  return rooms.reduce((sum, { room }) => sum + room, 0);
 }

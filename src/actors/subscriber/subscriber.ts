@@ -74,7 +74,7 @@ export class Subscriber extends StoredObject {
   #engine!: Engine;
   readonly #alarmBackoff = new Backoff();
   readonly #housekeeping: Housekeeping;
-  #run: Promise<void> | null = null;
+  #run: Promise<number> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "subscriber");
@@ -432,15 +432,16 @@ export class Subscriber extends StoredObject {
     this.#listener.closeSilent();
     // Under a name that says no webhook nothing was ever stored.
     if (!this.#inForce.isKnown && parseWebhookId(this.#id) === null) return;
+    let started = 0;
     try {
       if (!this.#inForce.isKnown) await this.#askRegistry();
       if (this.#inForce.webhook !== null) {
-        await this.#runPump();
+        started = await this.#runPump();
         await this.#reportDisabled();
         this.#housekeeping.turn(this.#engine);
       }
       this.#alarmBackoff.succeeded();
-      this.#alarm.arm(this.#afterRun(this.#nextWakeMs()));
+      this.#alarm.arm(this.#afterRun(started, this.#nextWakeMs()));
     } catch (thrown) {
       const backoffMs = this.#alarmBackoff.failed();
       logError("alarm.failed", { webhookId: this.#id, error: errorText(thrown), backoffMs });
@@ -458,7 +459,7 @@ export class Subscriber extends StoredObject {
   }
 
   /** The run under way, or a new one. */
-  #runPump(): Promise<void> {
+  #runPump(): Promise<number> {
     this.#run ??= this.#engine.pump.run().finally(() => {
       this.#run = null;
       this.#engine.deliveries.logSuccesses();
@@ -467,9 +468,9 @@ export class Subscriber extends StoredObject {
   }
 
   /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
-  #afterRun(nextMs: number | null): number | null {
+  #afterRun(started: number, nextMs: number | null): number | null {
     const nowMs = Date.now();
-    if (nextMs === null || nextMs > nowMs || this.#engine.pump.startedInRun > 0) return nextMs;
+    if (nextMs === null || nextMs > nowMs || started > 0) return nextMs;
     return nowMs + IDLE_MS;
   }
 

@@ -1,0 +1,169 @@
+/** What is leased and has not started: of this object itself, and, on its way into shares, of its Lanes. */
+import {
+  aheadOf,
+  deal,
+  planLimitOf,
+  rateOpensAtMs,
+  type Situation,
+  slotsOf,
+  type Terms,
+  troubleEndsAtMs,
+  windowOf,
+} from "../../domain/pace";
+import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
+import type { LeasedAttempt } from "../../storage/run-store";
+import type { Agenda } from "./agenda";
+import type { Handing, Planned, Room } from "./handing";
+import type { Lanes } from "./lanes";
+import type { Ledger } from "./ledger";
+
+/** Waiting awake for the next start is cheaper than another alarm up to about this long. */
+export const MAX_AWAKE_WAIT_MS = 1_000;
+
+export type PlanHost = {
+  /** Resolves when everything written so far is on disk. */
+  sync(): Promise<void>;
+  /** A share has come to its Lane, or has not. */
+  handed(): void;
+};
+
+export class Plan {
+  readonly #host: PlanHost;
+  readonly #agenda: Agenda;
+  readonly #ledger: Ledger;
+  readonly #lanes: Lanes;
+  #attempts: Planned[] = [];
+
+  constructor(host: PlanHost, parts: { agenda: Agenda; ledger: Ledger; lanes: Lanes }) {
+    this.#host = host;
+    this.#agenda = parts.agenda;
+    this.#ledger = parts.ledger;
+    this.#lanes = parts.lanes;
+  }
+
+  /** What this object starts next. */
+  get first(): Planned | undefined {
+    return this.#attempts[0];
+  }
+
+  /** The first one starts. */
+  shift(): void {
+    this.#attempts.shift();
+  }
+
+  /** Gives back what was leased and has not started. */
+  drop(): void {
+    if (this.#attempts.length === 0) return;
+    this.#giveBack(this.#attempts);
+    this.#ledger.saveSoon();
+  }
+
+  #giveBack(planned: readonly Planned[]): void {
+    const [first] = planned;
+    // The times of what Lanes have lie between.
+    if (first && !this.#lanes.areUsed) this.#ledger.rate.free(first.startAtMs);
+    this.#ledger.giveBack(planned);
+    this.#attempts = [];
+  }
+
+  /** The webhook was deleted. */
+  forget(): void {
+    this.#attempts = [];
+  }
+
+  /** Whether it may not go as planned: probing and a pause keep all but what was asked for by name. */
+  isOutdated(situation: Situation, nowMs: number): boolean {
+    const scheduled = this.#attempts.filter((each) => !isAsked(each)).length;
+    if (scheduled === 0) return false;
+    return scheduled > planLimitOf(situation) || troubleEndsAtMs(situation) > nowMs;
+  }
+
+  /**
+   * Leases what is to start next, here and in Lanes. What cannot be leased, because the disk takes nothing, is not
+   * planned.
+   *
+   * @param isFree this object itself may start something.
+   * @returns how many shares were handed out.
+   */
+  async fill(
+    situation: Situation,
+    nowMs: number,
+    { isFree, isBusy }: { isFree: boolean; isBusy: boolean },
+  ): Promise<number> {
+    const rooms = this.#lanes.rooms(situation, nowMs);
+    const hasRoom = isFree && this.#attempts.length === 0;
+    if (!hasRoom && rooms.length === 0) return 0;
+    this.#ledger.record();
+    if (rateOpensAtMs(situation) > nowMs + MAX_AWAKE_WAIT_MS) return 0;
+    const ownRoom = hasRoom ? this.#ownRoom(situation, rooms) : 0;
+    const room = rooms.reduce((sum, each) => sum + each.room, ownRoom);
+    const chosen = this.#agenda.take(situation, nowMs, { isBusy, room });
+    if (chosen.length === 0) return 0;
+    const planned = chosen.map((delivery) => this.#planOf(delivery, situation.terms, nowMs));
+    const handings = this.#share(planned, ownRoom, rooms);
+    await this.#lease(planned, handings, situation);
+    for (const handing of handings) {
+      const handed = this.#lanes.hand(handing, situation.terms.rateLimit !== null);
+      void handed.finally(() => this.#host.handed());
+    }
+    return handings.length;
+  }
+
+  async #lease(
+    planned: readonly Planned[],
+    handings: readonly Handing[],
+    situation: Situation,
+  ): Promise<void> {
+    const own = { share: null, attempts: this.#attempts };
+    try {
+      this.#ledger.lease([own, ...handings], windowOf(situation));
+      await this.#host.sync();
+    } catch (thrown) {
+      for (const handing of handings) this.#lanes.forget(handing);
+      this.#giveBack(planned);
+      throw thrown;
+    }
+  }
+
+  /** How much of its own the object plans: where Lanes take part, no more than each of them. */
+  #ownRoom(situation: Situation, rooms: readonly Room[]): number {
+    const limit = planLimitOf(situation, true);
+    if (rooms.length === 0 && !this.#lanes.areUsed) return limit;
+    const slots = slotsOf(situation);
+    return Math.min(limit, Math.floor(slots + aheadOf(slots, situation)));
+  }
+
+  /** Keeps what this object makes itself; the rest goes in shares. What no share has room for goes back. */
+  #share(planned: readonly Planned[], ownRoom: number, rooms: readonly Room[]): Handing[] {
+    const dealt = deal(planned.length, [ownRoom, ...rooms.map(({ room }) => room)]);
+    const parts = Map.groupBy(planned.slice(0, dealt.length), (_, each) => dealt[each]);
+    if (ownRoom > 0) this.#attempts = parts.get(0) ?? [];
+    const handings: Handing[] = [];
+    const left = planned.slice(dealt.length);
+    for (const [index, room] of rooms.entries()) {
+      const part = parts.get(index + 1);
+      if (part === undefined) continue;
+      const prepared = this.#lanes.prepare(room, part);
+      handings.push(prepared.handing);
+      left.push(...prepared.left);
+    }
+    this.#ledger.giveBack(left);
+    return handings;
+  }
+
+  #planOf(delivery: DueDelivery, { rateLimit }: Terms, nowMs: number): Planned {
+    const lease: LeasedAttempt = {
+      id: delivery.id,
+      number: delivery.attempts + 1,
+      trigger: delivery.asked === ASKED.bySchedule ? "scheduled" : "manual",
+      fresh: delivery.dueAtMs === null ? delivery.position : null,
+    };
+    const startAtMs = rateLimit === null ? nowMs : this.#ledger.rate.reserve(rateLimit, nowMs);
+    return { delivery, lease, startAtMs };
+  }
+}
+
+/** Whether a person asked for it by name. */
+export function isAsked({ delivery }: Planned): boolean {
+  return delivery.asked === ASKED.byRetry;
+}
