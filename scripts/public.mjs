@@ -1,5 +1,5 @@
 /**
- * Writes what in public/ is made from something else. wrangler runs it before it bundles (wrangler.toml, `[build]`):
+ * Writes what in public/ is made from something else, and the schema of the configuration file. wrangler runs it before it bundles (wrangler.toml, `[build]`):
  * plain JavaScript, so that the Node of a wrangler that was installed elsewhere can run it too.
  */
 import {
@@ -21,7 +21,13 @@ const ROOT = join(import.meta.dirname, "..");
 const PUBLIC = join(ROOT, "public");
 
 copyReference();
-writeIfNew(join(PUBLIC, "openapi.json"), await describe());
+const { openApiDocument, configurationJsonSchema } = await describe();
+writeIfNew(join(PUBLIC, "openapi.json"), jsonOf(openApiDocument()));
+writeIfNew(join(ROOT, "webhooks.schema.json"), jsonOf(configurationJsonSchema()));
+
+function jsonOf(value) {
+  return `${JSON.stringify(value, null, 1)}\n`;
+}
 
 /** The page that shows the API's description, as its package comes with it. */
 function copyReference() {
@@ -31,7 +37,7 @@ function copyReference() {
   copyFileSync(script, join(PUBLIC, "reference", "scalar.js"));
 }
 
-/** The OpenAPI document, by the sources: they name each other without suffix, so they are bundled first. */
+/** What describes the API, by the sources: they name each other without suffix, so they are bundled first. */
 async function describe() {
   const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-openapi-"));
   try {
@@ -45,8 +51,7 @@ async function describe() {
       platform: "node",
       logLevel: "error",
     });
-    const { openApiDocument } = await import(pathToFileURL(outfile).href);
-    return `${JSON.stringify(openApiDocument(), null, 1)}\n`;
+    return await import(pathToFileURL(outfile).href);
   } finally {
     rmSync(directory, { recursive: true });
   }

@@ -141,20 +141,27 @@ export class Registry extends StoredObject {
   /**
    * Makes the webhook of this name what the draft says; its status and a given secret count where there was none.
    *
+   * @param options `dryRun`: nothing is done, and no secret is shown.
    * @returns `created` where there was none.
    */
   async put(
     draft: WebhookDraft & { name: string },
-    { signingSecret, sameService }: { signingSecret: string | null; sameService: boolean },
+    options: { signingSecret: string | null; sameService: boolean; dryRun?: boolean },
     by: Caller,
   ): Promise<Result<Changed & { created: boolean }, ChangeFailure | "too_many_webhooks">> {
+    const { signingSecret, sameService, dryRun = false } = options;
     const before = this.settingsOf(draft.name);
     if (before === null) {
       if (this.#webhooks().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
-      return ok({ ...(await this.create(draft, signingSecret, by)), created: true });
+      const created = dryRun ? made(draft, "") : await this.create(draft, signingSecret, by);
+      return ok({ ...created, ...(dryRun && { signingSecret: null }), created: true });
     }
     const { status: _, relayHost: __, ...settings } = draft;
     const changes = { ...DEFAULTS, ...settings, sameService };
+    if (dryRun) {
+      const { webhook } = changeWebhook(before, changes, { nowMs: Date.now(), newSecret: "" });
+      return ok({ webhook, signingSecret: null, created: false });
+    }
     const changed = await this.update(before.id, changes, by);
     if (changed.ok) return ok({ ...changed.value, created: false });
     return { ok: false, failure: changed.failure as { code: ChangeFailure } };
@@ -167,12 +174,9 @@ export class Registry extends StoredObject {
 
   /** Answered even when the push is late: an object without settings asks for them. */
   async create(draft: WebhookDraft, signingSecret: string | null, by: Caller): Promise<Changed> {
-    const nowMs = Date.now();
-    const id = newWebhookId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
-    const secret = signingSecret ?? newSecret();
-    const webhook = newWebhook(draft, { id, secret, nowMs });
-    await this.#commit(null, webhook, { action: "webhook.created", by });
-    return { webhook, signingSecret: secret };
+    const changed = made(draft, signingSecret ?? newSecret());
+    await this.#commit(null, changed.webhook, { action: "webhook.created", by });
+    return changed;
   }
 
   /** Every webhook, for the sweep. */
@@ -407,6 +411,13 @@ export class Registry extends StoredObject {
   #webhooks(): Webhook[] {
     return [...this.#registrations.values()].flatMap(({ webhook }) => webhook ?? []);
   }
+}
+
+/** A webhook of its own, not stored yet. */
+function made(draft: WebhookDraft, secret: string): { webhook: Webhook; signingSecret: string } {
+  const nowMs = Date.now();
+  const id = newWebhookId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
+  return { webhook: newWebhook(draft, { id, secret, nowMs }), signingSecret: secret };
 }
 
 /** The secret goes along also when its push is late: nobody would ever see it else. */

@@ -8,6 +8,7 @@ import type { FailureCode } from "../domain/failure";
 import { OPEN_METRICS_TYPE } from "../domain/open-metrics";
 import { VERSION } from "../version";
 import { Components } from "./components";
+import { configurationSchema } from "./configuration";
 import * as deliveries from "./deliveries";
 import * as events from "./events";
 import { EXAMPLE } from "./fields";
@@ -77,6 +78,7 @@ type Answers = Record<string, Answer | { $ref: string }>;
 export function openApiDocument(): object {
   const components = new Components();
   const answers: Record<string, Answer> = {};
+  components.of(configurationSchema);
   return {
     openapi: "3.1.0",
     info: {
@@ -326,6 +328,19 @@ const ERRORS_WITH: { [Code in FailureCode]?: { path: string; message: string }[]
   invalid_event: [{ path: "data", message: "must be an object" }],
   idempotency_key_reused: [{ path: "Idempotency-Key", message: "came with another call before" }],
 };
+
+/** The same schema as a file of its own, by which an editor completes `webhooks.json`. */
+export function configurationJsonSchema(): object {
+  const components = new Components();
+  components.of(configurationSchema);
+  const { Configuration, ...others } = components.schemas;
+  const whole = {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    ...Configuration,
+    $defs: others,
+  };
+  return JSON.parse(JSON.stringify(whole).replaceAll("#/components/schemas/", "#/$defs/"));
+}
 
 /** What a service gets when an event of this name is delivered to it. */
 function signedDelivery(components: Components, name: EventTypeName): object {

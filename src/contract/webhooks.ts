@@ -137,7 +137,7 @@ const oneWithSecret = json(oneWebhook, {
 
 // --- what is given ---
 
-const name = z
+export const name = z
   .string()
   .regex(
     WEBHOOK_NAME,
@@ -293,8 +293,13 @@ export const draftSchema = z
   .strictObject({ url, events, ...settings, ...beginnings })
   .meta({ id: "WebhookDraft" });
 
-const putSchema = z
-  .strictObject({ url, events, ...settings, ...beginnings, sameService })
+const dryRun = z.boolean().optional().meta({
+  description:
+    "Answers as if it were done: `updatedAt` of the answer tells whether anything differs.",
+});
+
+export const putSchema = z
+  .strictObject({ url, events, ...settings, ...beginnings, sameService, dryRun })
   .meta({ id: "WebhookSettings" });
 
 export const changesSchema = z

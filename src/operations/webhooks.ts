@@ -42,13 +42,18 @@ export async function registerWebhook(
 export async function putWebhook(
   env: Env,
   draft: WebhookDraft & { name: string },
-  { secret, sameService, by }: { secret: string | null; sameService: boolean; by: Caller },
+  {
+    secret,
+    by,
+    sameService = false,
+    dryRun = false,
+  }: { secret: string | null; by: Caller; sameService?: boolean; dryRun?: boolean },
 ): Promise<
   Result<Changed & { created: boolean }, ChangeFailure | "invalid_request" | "too_many_webhooks">
 > {
   const checked = settingsOf(env, draft, draft.relayHost);
   if (!checked.ok) return checked;
-  return registry(env).put(checked.value, { signingSecret: secret, sameService }, by);
+  return registry(env).put(checked.value, { signingSecret: secret, sameService, dryRun }, by);
 }
 
 export async function findWebhook(env: Env, ref: WebhookRef): Promise<Webhook | null> {

@@ -58,11 +58,12 @@ export const webhooks = new Hono<ApiEnv>()
     ...serve(
       contract.putWebhook,
       async ({ params: { id: name }, body }, c) => {
-        const { signingSecret: secret = null, sameService = false, ...given } = body;
+        const { signingSecret: secret = null, sameService = false, ...rest } = body;
+        const { dryRun = false, ...given } = rest;
         if (given.name !== undefined && given.name !== name) return NOT_ITS_NAME;
         const draft = { ...draftOf(given, relayHost(c.req.url)), name };
         const by = c.get("caller");
-        const put = await putWebhook(c.env, draft, { secret, sameService, by });
+        const put = await putWebhook(c.env, draft, { secret, sameService, dryRun, by });
         if (put.ok && put.value.created) c.status(201);
         return shown(put);
       },

@@ -1,0 +1,360 @@
+/**
+ * Makes the webhooks of a relay what a file says: it looks first, prints what differs, and changes only that.
+ *
+ *   RELAY_API_KEY=… npm run apply -- webhooks.json --relay https://my-relay.workers.dev --dry-run
+ */
+import { spawnSync } from "node:child_process";
+import { appendFileSync, chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { styleText } from "node:util";
+import { configurationOf } from "../src/contract/configured.ts";
+import { FAILED, Misuse, readOptions, runCommand } from "./command.ts";
+import { DEV_VARS } from "./dev-vars.ts";
+import { type Answer, parseRelay, type RelayApi, readApiKey, relayApi } from "./relay-api.ts";
+
+/** Of a dry run: a pipeline can tell. */
+const DIFFERS = 2;
+const NAME = /^[a-z][a-z0-9-]{0,62}$/;
+const LISTENER = "listener:";
+const PAGE = 250;
+/** A change that is stored but not in force yet is asked for again. */
+const PUSHES = 3;
+const PUSH_WAIT_MS = 5_000;
+/** Of this folder; an editor completes by it. */
+const SCHEMA = "./webhooks.schema.json";
+
+type Configured = { name: string; [field: string]: unknown };
+type Webhook = {
+  id: string;
+  name: string | null;
+  url: string;
+  headers: string[];
+  status: string;
+  updatedAt: string;
+  signingSecret?: string;
+  [field: string]: unknown;
+};
+
+/** What is to be done about one webhook. */
+type Step =
+  | { kind: "create" | "change"; wanted: Configured; lines: string[] }
+  | { kind: "delete"; name: string; lines: string[] };
+
+// --- the file ---
+
+/** @throws with everything that is wrong with the file: then nothing is done. */
+function readFile(path: string, env: NodeJS.ProcessEnv): Configured[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (thrown) {
+    throw new Error(`${path} cannot be read: ${(thrown as NodeJS.ErrnoException).code}.`);
+  }
+  const mistakes: string[] = [];
+  const webhooks = listOf(path, text).map((given, index) => {
+    const at = `webhooks[${index}]`;
+    const webhook = Object(given) as Configured;
+    if (typeof webhook.name !== "string" || !NAME.test(webhook.name)) {
+      mistakes.push(`${at}.name must be lower-case letters, digits and hyphens, such as crm`);
+      return webhook;
+    }
+    return withValues(webhook, env, mistakes);
+  });
+  const names = webhooks.map(({ name }) => name);
+  for (const name of new Set(names.filter((name, index) => names.indexOf(name) !== index))) {
+    mistakes.push(`${name} stands in the file more than once`);
+  }
+  if (mistakes.length > 0) throw new Error(wrongIn(path, mistakes));
+  return webhooks;
+}
+
+function listOf(path: string, text: string): unknown[] {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (thrown) {
+    throw new Error(`${path} is no JSON: ${(thrown as Error).message}`);
+  }
+  const { $schema: _, webhooks, ...others } = Object(parsed) as Record<string, unknown>;
+  const [unknown] = Object.keys(others);
+  if (!Array.isArray(webhooks) || unknown !== undefined) {
+    throw new Error(
+      `${path} must be {"webhooks": [{"name": …, "url": …, "events": […]}]}${unknown ? `, without "${unknown}"` : ""}.`,
+    );
+  }
+  return webhooks;
+}
+
+/** Headers that are named by a variable get its value. */
+function withValues(given: Configured, env: NodeJS.ProcessEnv, mistakes: string[]): Configured {
+  const { headers } = given;
+  if (typeof headers !== "object" || headers === null) return given;
+  const values = Object.entries(headers).map(([header, value]) => {
+    const { $env } = Object(value) as { $env?: unknown };
+    if (typeof $env !== "string") return [header, value];
+    const found = env[$env];
+    if (!found) mistakes.push(`${given.name}: ${$env} is not in the environment (${header})`);
+    return [header, found];
+  });
+  return { ...given, headers: Object.fromEntries(values) };
+}
+
+function wrongIn(path: string, mistakes: readonly string[]): string {
+  return [`${path} is not applied, and nothing was changed:`, ...mistakes]
+    .join("\n  ")
+    .concat("\n");
+}
+
+// --- what differs ---
+
+async function registered(api: RelayApi): Promise<Webhook[]> {
+  const all: Webhook[] = [];
+  let cursor = "";
+  do {
+    const answer = await api.call("GET", `/v1/webhooks?limit=${PAGE}${cursor}`);
+    const { data, next } = answerOf(answer) as { data: Webhook[]; next: string | null };
+    all.push(...data);
+    cursor = next === null ? "" : `&cursor=${next}`;
+  } while (cursor !== "");
+  return all;
+}
+
+/** @throws with a sentence unless it went well. */
+function answerOf({ status, json }: Answer): Record<string, unknown> {
+  if (status >= 200 && status <= 299 && json !== null) return json;
+  if (status === 401) throw new Error("The relay does not know the key in RELAY_API_KEY.");
+  if (status === 403) throw new Error("To apply takes a key that may change things.");
+  throw new Error(mistakesOf({ status, json }).join("; "));
+}
+
+function mistakesOf({ status, json }: Pick<Answer, "status" | "json">): string[] {
+  const errors = (json?.errors ?? []) as { path: string; message: string }[];
+  if (errors.length === 0) return [`the relay answered ${status}: ${json?.detail ?? "no reason"}`];
+  return errors.map(({ path, message }) => `${path} ${message}`);
+}
+
+/** Asks the relay itself, which changes nothing: it knows every rule, and the values of headers. */
+async function difference(
+  api: RelayApi,
+  wanted: Configured,
+  mistakes: string[],
+): Promise<Step | null> {
+  const { name, ...fields } = wanted;
+  const path = `/v1/webhooks/${name}`;
+  const [before, after] = [
+    await api.call("GET", path),
+    await api.call("PUT", path, { ...fields, dryRun: true }),
+  ];
+  if (after.status === 422 || after.status === 409) {
+    mistakes.push(...mistakesOf(after).map((mistake) => `${name}: ${mistake}`));
+    return null;
+  }
+  const now = answerOf(after).webhook as Webhook;
+  if (before.status === 404) return { kind: "create", wanted, lines: linesOf({}, shown(now)) };
+  const old = answerOf(before).webhook as Webhook;
+  if (old.updatedAt === now.updatedAt) return null;
+  const lines = linesOf(shown(old), shown(now));
+  if (lines.length === 0) lines.push("headers: another value (values are never shown)");
+  return { kind: "change", wanted, lines };
+}
+
+/** As the file would have it, with headers by name. */
+function shown(webhook: Webhook): Record<string, unknown> {
+  const { name: _, status: __, ...fields } = configurationOf(webhook);
+  return { ...fields, ...(fields.headers !== undefined && { headers: webhook.headers }) };
+}
+
+function linesOf(before: Record<string, unknown>, after: Record<string, unknown>): string[] {
+  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return fields.flatMap((field) => {
+    const [old, now] = [JSON.stringify(before[field]), JSON.stringify(after[field])];
+    if (old === now) return [];
+    if (old === undefined) return [`${field}: ${now}`];
+    return [`${field}: ${old} → ${now ?? "its default"}`];
+  });
+}
+
+/** Webhooks with a name that the file does not have; those of a person who listens are hers. */
+async function superfluous(api: RelayApi, wanted: readonly Configured[]): Promise<Step[]> {
+  const names = new Set(wanted.map(({ name }) => name));
+  const extra = (await registered(api)).flatMap(({ name, url }) =>
+    name === null || url === LISTENER || names.has(name) ? [] : [name],
+  );
+  return Promise.all(
+    extra.map(async (name): Promise<Step> => {
+      const { json } = await api.call("GET", `/v1/webhooks/${name}/health`);
+      return { kind: "delete", name, lines: [`${json?.pending ?? 0} waiting deliveries go too`] };
+    }),
+  );
+}
+
+const MARKS = {
+  create: ["green", "+"],
+  change: ["yellow", "~"],
+  delete: ["red", "-"],
+} as const;
+
+function print(step: Step): void {
+  const [colour, mark] = MARKS[step.kind];
+  console.log(styleText(colour, `${mark} ${nameOf(step)}`));
+  for (const line of step.lines) console.log(`    ${line}`);
+}
+
+function nameOf(step: Step): string {
+  return step.kind === "delete" ? step.name : step.wanted.name;
+}
+
+// --- what is done ---
+
+type Secrets = { file: string; command: string | undefined };
+
+async function carryOut(api: RelayApi, step: Step, secrets: Secrets): Promise<void> {
+  const path = `/v1/webhooks/${nameOf(step)}`;
+  if (step.kind === "delete") {
+    const { status } = await api.call("DELETE", path);
+    if (status !== 204)
+      throw new Error(`${step.name} was not deleted: the relay answered ${status}`);
+    return;
+  }
+  const { name, ...fields } = step.wanted;
+  for (let push = 1; ; push++) {
+    const answer = await api.call("PUT", path, fields);
+    const { signingSecret = Object(answer.json?.webhook).signingSecret } = answer.json ?? {};
+    if (signingSecret && fields.signingSecret === undefined) {
+      keep(name, String(signingSecret), secrets);
+    }
+    if (answer.json?.code !== "not_yet_in_force") {
+      answerOf(answer);
+      return;
+    }
+    if (push === PUSHES) throw new Error(`${name} is stored, and not in force yet: apply again.`);
+    await sleep(PUSH_WAIT_MS);
+  }
+}
+
+/** A secret is shown once: whatever the command makes of it, it is not lost. */
+function keep(name: string, secret: string, { file, command }: Secrets): void {
+  if (command !== undefined) {
+    const { status } = spawnSync(command, {
+      shell: true,
+      input: `${secret}\n`,
+      env: { ...process.env, WEBHOOK: name },
+      stdio: ["pipe", "inherit", "inherit"],
+    });
+    if (status === 0) {
+      console.log(`    its new signing secret went to --secret-command`);
+      return;
+    }
+    process.exitCode = FAILED;
+    console.error(`    --secret-command ended with ${status}: the secret is kept in ${file}`);
+  }
+  appendFileSync(file, `${name} ${secret}\n`, { mode: 0o600 });
+  chmodSync(file, 0o600);
+  console.log(`    its new signing secret is in ${file}`);
+}
+
+async function apply(
+  api: RelayApi,
+  path: string,
+  options: { dryRun: boolean; prune: boolean; secretCommand: string | undefined },
+): Promise<number> {
+  const wanted = readFile(path, process.env);
+  const mistakes: string[] = [];
+  const steps: Step[] = [];
+  for (const each of wanted) {
+    const step = await difference(api, each, mistakes);
+    if (step !== null) steps.push(step);
+  }
+  if (mistakes.length > 0) throw new Error(wrongIn(path, mistakes));
+  if (options.prune) steps.push(...(await superfluous(api, wanted)));
+  if (steps.length === 0) console.log(`${wanted.length} webhooks are as ${path} says.`);
+  for (const step of steps) {
+    print(step);
+    if (options.dryRun) continue;
+    await carryOut(api, step, { file: `${path}.secrets`, command: options.secretCommand });
+  }
+  if (options.dryRun && steps.length > 0) {
+    console.log("Nothing was changed: --dry-run.");
+    return DIFFERS;
+  }
+  return Number(process.exitCode ?? 0);
+}
+
+// --- the other way ---
+
+async function exportTo(api: RelayApi, path: string): Promise<number> {
+  const all = await registered(api);
+  const named = all.filter(({ name, url }) => name !== null && url !== LISTENER);
+  const whole = await Promise.all(
+    // A list does not show the query of a URL.
+    named.map(async ({ id }) => answerOf(await api.call("GET", `/v1/webhooks/${id}`)).webhook),
+  );
+  const webhooks = (whole as Webhook[])
+    .map(configurationOf)
+    .sort((a, b) => String(a.name).localeCompare(String(b.name)));
+  const text = `${JSON.stringify({ $schema: SCHEMA, webhooks }, null, 2)}\n`;
+  try {
+    writeFileSync(path, text, { flag: "wx" });
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    throw new Error(`${path} ${code === "EEXIST" ? "is there already" : `: ${code}`}.`);
+  }
+  console.log(`${webhooks.length} webhooks are in ${path}.`);
+  for (const { id, name, url } of all.filter((each) => !named.includes(each))) {
+    console.log(
+      `Left out: ${name ?? id} (${url}), ${name === null ? "without a name" : "a listener"}.`,
+    );
+  }
+  return 0;
+}
+
+// --- the command ---
+
+const USAGE = `Makes the webhooks of a relay what a file says, and changes only what differs.
+
+  RELAY_API_KEY=… npm run apply -- webhooks.json [options]
+
+  --relay URL             default http://127.0.0.1:8787
+  --dry-run               prints what differs and changes nothing; ends with ${DIFFERS} when something does
+  --prune                 deletes webhooks with a name that the file does not have, but for listeners
+  --secret-command CMD    gets each new signing secret on standard input, and the name in $WEBHOOK; without it they are
+                          appended to webhooks.json.secrets, readable by you only
+  --export                writes the file from the relay instead
+
+The file is {"webhooks": [{"name", "url", "events", …}]}, with the fields of PUT /v1/webhooks/{name}; the value of a header
+may be {"$env": "CRM_TOKEN"}. webhooks.schema.json is its schema. What is not in it has its default.
+The key comes from RELAY_API_KEY, else it is the first of API_KEYS in ${DEV_VARS}. A file with a mistake changes nothing.`;
+
+async function main(args: string[]): Promise<number> {
+  const { values, positionals } = readOptions(
+    args,
+    {
+      relay: { type: "string" },
+      "dry-run": { type: "boolean", default: false },
+      prune: { type: "boolean", default: false },
+      "secret-command": { type: "string" },
+      export: { type: "boolean", default: false },
+    },
+    { words: 1 },
+  );
+  const [path] = positionals;
+  if (path === undefined) throw new Misuse("Which file? npm run apply -- webhooks.json");
+  const api = connect(values.relay);
+  if (values.export) return exportTo(api, path);
+  return apply(api, path, {
+    dryRun: values["dry-run"],
+    prune: values.prune,
+    secretCommand: values["secret-command"],
+  });
+}
+
+/** @throws an Error where other commands have a Misuse: its exit code would be that of a difference. */
+function connect(relay: string | undefined): RelayApi {
+  try {
+    return relayApi(parseRelay(relay), readApiKey());
+  } catch (thrown) {
+    throw new Error((thrown as Error).message);
+  }
+}
+
+if (import.meta.main) await runCommand(USAGE, main);
