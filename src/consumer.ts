@@ -13,6 +13,7 @@ import {
   fullLettersAlert,
   newerDataAlert,
 } from "./domain/alert";
+import type { DeadLetterNews } from "./domain/dead-letter";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
 import type { EventId, WebhookId } from "./domain/ids";
 import { NewerDataError } from "./domain/newer-data";
@@ -40,6 +41,7 @@ type Round = {
   env: Env;
   fates: Map<Item, Fate>;
   alerts: Map<string, AlertText>;
+  letters: DeadLetterNews[];
   /** Events that were erased by their id before they came: recorded, and for nobody. */
   erased: ReadonlySet<EventId>;
 };
@@ -51,7 +53,7 @@ export async function consume(
   context: Pick<ExecutionContext, "waitUntil">,
 ): Promise<void> {
   const items = await Promise.all(batch.messages.map(readMessage));
-  const round: Round = { env, fates: new Map(), alerts: new Map(), erased: new Set() };
+  const round: Round = { env, fates: new Map(), alerts: new Map(), letters: [], erased: new Set() };
   const readable = items.filter(isReadable);
   if (batch.queue === configOf(env).deadLetterQueue) {
     for (const item of readable) round.fates.set(item, { kind: "not_consumed" });
@@ -59,7 +61,7 @@ export async function consume(
     await route(readable, round);
   }
   await Promise.all(items.map((item) => settle(item, round)));
-  if (round.alerts.size > 0) context.waitUntil(raise(round));
+  if (round.alerts.size > 0) context.waitUntil(tell(round));
 }
 
 async function readMessage(message: QueueMessage): Promise<Item> {
@@ -98,18 +100,21 @@ async function settle(item: Item, round: Round): Promise<void> {
 /** Whether the dead letter is durable. */
 async function kept({ message, event, body }: Item, keep: Keep, round: Round): Promise<boolean> {
   const receivedAtMs = message.timestamp.getTime();
+  const email = event === null ? null : factsOf(event).email;
   const letter = {
     id: `dl_${message.id}`,
     eventId: event?.id ?? null,
     event: event?.name ?? null,
-    email: event === null ? null : factsOf(event).email,
     reason: keep.because,
     receivedAtMs,
     failedAtMs: Date.now(),
     webhookIds: keep.owed,
   };
   try {
-    await inTime(deadLetters(round.env).keep({ letter, body }), CALL_TIMEOUT_MS);
+    await inTime(
+      deadLetters(round.env).keep({ letter: { ...letter, email }, body }),
+      CALL_TIMEOUT_MS,
+    );
   } catch (thrown) {
     logError("dead_letter.not_kept", { messageId: message.id, error: errorText(thrown) });
     alertNewerData(thrown, round);
@@ -117,6 +122,7 @@ async function kept({ message, event, body }: Item, keep: Keep, round: Round): P
     return false;
   }
   for (const alert of alertsOf(keep, receivedAtMs)) addAlert(alert, round);
+  round.letters.push(letter);
   return true;
 }
 
@@ -138,13 +144,19 @@ function alertNewerData(thrown: unknown, round: Round): void {
 }
 
 /** Best effort: the dead letters themselves are safe, and stand on the dashboard. */
-async function raise({ alerts, env }: Round): Promise<void> {
+async function tell({ alerts, letters, env }: Round): Promise<void> {
   for (const alert of alerts.values()) {
     try {
       await inTime(registry(env).raise(alert), CALL_TIMEOUT_MS);
     } catch (thrown) {
       logError("alert.not_raised", { cause: alert.cause, error: errorText(thrown) });
     }
+  }
+  if (letters.length === 0) return;
+  try {
+    await inTime(registry(env).deadLettersAdded(letters), CALL_TIMEOUT_MS);
+  } catch (thrown) {
+    logError("dead_letter.not_told", { error: errorText(thrown) });
   }
 }
 

@@ -4,7 +4,9 @@
  * A push that failed is repeated by alarm until it arrives.
  */
 import { type AlertText, disabledAlert, fullRegistryAlert } from "../domain/alert";
+import type { DeadLetterNews } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
+import type { HealthReport } from "../domain/health-report";
 import { type EventId, newWebhookId, type WebhookId } from "../domain/ids";
 import { newSecret } from "../domain/signature";
 import {
@@ -25,26 +27,15 @@ import {
 } from "../domain/webhook";
 import { logInfo } from "../log";
 import { isNearlyFull } from "../storage/full";
-import {
-  type AuditEntry,
-  type Registration,
-  RegistryStore,
-  type StoredAnswer,
-} from "../storage/registry-store";
+import type { Registration } from "../storage/registry-store";
 import { AlarmClock } from "./alarm-clock";
 import { Alerts, type Findings } from "./alerts";
-import { type Begun, Calls } from "./calls";
+import { Outbox, type WebhookNews } from "./outbox";
 import { Pushes } from "./pushes";
-import { StoredObject } from "./stored-object";
+import { type Caller, Records } from "./records";
 
 /** The routing table and every push-alarm go over all of them. */
 const MAX_WEBHOOKS = 500;
-
-/** The longest that a queue keeps a message. */
-const ERASED_KEPT_MS = 14 * 86_400_000;
-
-/** Who asks: a fingerprint of the API key; null for the relay itself. */
-export type Caller = { key: string | null };
 
 /** Why a change was not made, or is not acknowledged yet. */
 export type ChangeFailure = "not_found" | "not_yet_in_force";
@@ -55,36 +46,38 @@ type Audited = { action: string; by: Caller; after?: Record<string, unknown> };
 /** A webhook after a change, with the secret where it is new: it is shown once. */
 export type Changed = { webhook: Webhook; signingSecret: string | null };
 
-export class Registry extends StoredObject {
+export class Registry extends Records {
   static {
-    StoredObject.guard(Registry.prototype);
+    Records.guard(Registry.prototype);
   }
 
-  readonly #store: RegistryStore;
   readonly #alerts: Alerts;
   readonly #alarm: AlarmClock;
   readonly #pushes: Pushes;
-  readonly #calls: Calls;
+  readonly #outbox: Outbox;
   readonly #registrations = new Map<WebhookId, Registration>();
   #routes: Route[] | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env, "registry");
-    this.#store = new RegistryStore(this.tables);
+    super(ctx, env);
     this.#alerts = new Alerts(() => this.env, this.tables);
-    this.#calls = new Calls(this.#store);
     this.#alarm = new AlarmClock(ctx.storage);
     this.#pushes = new Pushes({
-      ...{ store: this.#store, alarm: this.#alarm, registrations: this.#registrations },
+      ...{ store: this.store, alarm: this.#alarm, registrations: this.#registrations },
       env: () => this.env,
     });
+    this.#outbox = new Outbox(
+      { env: () => this.env, alarm: this.#alarm, webhooks: () => this.#webhooks() },
+      this.tables,
+    );
     if (this.isNewer) return;
-    for (const registration of this.#store.registrations()) {
+    for (const registration of this.store.registrations()) {
       this.#registrations.set(registration.id, registration);
     }
     void ctx.blockConcurrencyWhile(async () => {
       await this.#alarm.load();
       this.#pushes.begin();
+      this.#outbox.arm();
     });
   }
 
@@ -99,26 +92,11 @@ export class Registry extends StoredObject {
     known: number | null,
     ids: EventId[] = [],
   ): { version: number; routes: Route[] | null; erased?: EventId[] } {
-    const version = this.#store.routingVersion();
-    const erased = this.#store.erasedAmong(ids);
+    const version = this.store.routingVersion();
+    const erased = this.store.erasedAmong(ids);
     if (version === known) return { version, routes: null, erased };
     this.#routes ??= this.#webhooks().map(({ id, events, filter }) => ({ id, events, filter }));
     return { version, routes: this.#routes, erased };
-  }
-
-  /**
-   * Events are erased: what was answered about them goes.
-   *
-   * @param remember whether copies of them that still arrive are to go to nobody.
-   * @returns how many were not remembered before.
-   */
-  forgetEvents({ ids, remember }: { ids: EventId[]; remember: boolean }): number {
-    this.#store.deleteAnswersAbout(ids);
-    if (!remember) return 0;
-    const nowMs = Date.now();
-    const known = this.#store.erasedAmong(ids).length;
-    for (const id of ids) this.#store.rememberErased(id, nowMs, nowMs - ERASED_KEPT_MS);
-    return ids.length - known;
   }
 
   /** What a Subscriber without settings asks for; null when there is no such webhook (any more). @param id or its name. */
@@ -269,7 +247,7 @@ export class Registry extends StoredObject {
    */
   async reportDisabled(
     id: string,
-    report: { reason: StatusReason; version: number },
+    report: { reason: StatusReason; version: number; health?: HealthReport },
   ): Promise<Webhook | null> {
     const before = this.settingsOf(id);
     if (before === null) return null;
@@ -278,6 +256,8 @@ export class Registry extends StoredObject {
       this.#remember(before, webhook, { action: "webhook.disabled", by: { key: null } });
       this.#pushes.arm();
       await this.raise(disabledAlert(webhook, report.reason));
+      const disabled = { event: "relay.webhook.disabled", count: 1, delivery: null } as const;
+      this.happened({ webhookId: webhook.id, health: report.health ?? null, told: [disabled] });
     }
     return webhook;
   }
@@ -303,34 +283,6 @@ export class Registry extends StoredObject {
       return fail({ code: "not_yet_in_force" });
     }
     return ok({ webhook, signingSecret: null });
-  }
-
-  // --- audit and idempotent answers -------------------------------------------------------------------------
-
-  /** Writes down what somebody did beside changing a webhook. */
-  async addToAudit(entry: {
-    by: Caller;
-    action: string;
-    webhookId: string | null;
-    after: Record<string, unknown> | null;
-  }): Promise<void> {
-    const { by, ...said } = entry;
-    this.#store.addToAudit({ atMs: Date.now(), key: by.key, before: null, ...said });
-  }
-
-  /** Newest first. */
-  audit(before: number | null, limit: number): AuditEntry[] {
-    return this.#store.audit(before, limit);
-  }
-
-  /** Begins a call with an `Idempotency-Key`. */
-  beginCall(caller: string, key: string, call: string): Begun {
-    return this.#calls.begin({ caller, key, call });
-  }
-
-  /** @param answer null when it is not to be kept: the call may be made again. */
-  endCall(caller: string, key: string, call: string, answer: StoredAnswer | null): void {
-    this.#calls.end({ caller, key, call }, answer);
   }
 
   // --- alerts -----------------------------------------------------------------------------------------------
@@ -365,14 +317,35 @@ export class Registry extends StoredObject {
   /** Repeats what failed: pushes without an alarm, and alerts. Called by the sweep. */
   async check(): Promise<void> {
     this.#pushes.armIfWaiting();
+    this.#outbox.arm();
     this.ctx.waitUntil(this.#alerts.send());
+  }
+
+  // --- the relay's own events -------------------------------------------------------------------------------
+
+  /**
+   * What happened to a webhook and its deliveries: kept for those who ask for it, and sent meanwhile.
+   *
+   * @returns whether anybody asks for it.
+   */
+  happened(news: WebhookNews): boolean {
+    const webhook = this.settingsOf(news.webhookId);
+    if (webhook === null || !this.#outbox.addNews(webhook, news)) return false;
+    this.ctx.waitUntil(this.#outbox.send());
+    return true;
+  }
+
+  /** What could not be handed over; the relay's own events are not among it. */
+  deadLettersAdded(letters: DeadLetterNews[]): void {
+    this.#outbox.addLetters(letters);
+    this.ctx.waitUntil(this.#outbox.send());
   }
 
   // --- pushes -----------------------------------------------------------------------------------------------
 
   override async alarm(): Promise<void> {
     this.#alarm.rang();
-    await this.#pushes.repeat();
+    await Promise.all([this.#pushes.repeat(), this.#outbox.send()]);
   }
 
   /** Stores a version with an alarm that would repeat its push, then pushes it. */
@@ -392,9 +365,9 @@ export class Registry extends StoredObject {
     const version = after?.version ?? (before?.version ?? 0) + 1;
     const acknowledgedVersion = this.#registrations.get(id)?.acknowledgedVersion ?? 0;
     const registration = { id, version, acknowledgedVersion, webhook: after };
-    this.#store.save(registration);
+    this.store.save(registration);
     const views = auditViews(before, after);
-    this.#store.addToAudit({
+    this.store.addToAudit({
       atMs: Date.now(),
       key: by.key,
       action,

@@ -1,8 +1,9 @@
 /** One line of an attempt log. */
 import * as z from "zod";
 import type { AttemptRecord, DeliveryError } from "../domain/delivery";
+import { shown } from "../domain/time";
 import { text, time } from "./fields";
-import { type Fields, iso } from "./route";
+import type { Fields } from "./route";
 
 /** One list for attempts and deliveries: generators make constants of its words, which must not be there twice. */
 export const deliveryError = z
@@ -37,19 +38,9 @@ export const attempt = z
   } satisfies Fields<AttemptRecord>)
   .meta({ id: "Attempt" });
 
+/** An object of the release before does not say the headers. */
 export function shownAttempt(record: AttemptRecord): z.infer<typeof attempt> {
-  return {
-    number: record.number,
-    trigger: record.trigger,
-    startedAt: iso(record.startedAtMs),
-    durationMs: record.durationMs,
-    statusCode: record.statusCode,
-    error: record.error,
-    responseBody: record.responseBody,
-    responseTruncated: record.responseTruncated,
-    // An object of the release before does not say them.
-    responseHeaders: record.responseHeaders ?? null,
-  };
+  return shown({ ...record, responseHeaders: record.responseHeaders ?? null });
 }
 
 export const ATTEMPT_EXAMPLE: z.infer<typeof attempt> = {

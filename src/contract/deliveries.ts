@@ -20,7 +20,7 @@ import {
   webhookId,
   webhookRef,
 } from "./fields";
-import { createRoute, type Fields, iso, json } from "./route";
+import { createRoute, type Fields, json } from "./route";
 
 const TAG = ["Deliveries"] as const;
 
@@ -61,23 +61,6 @@ const loggedDelivery = z
   .meta({ id: "LoggedDelivery" });
 
 const attempted = z.object({ ...fields, attempt }).meta({ id: "AttemptedDelivery" });
-
-export function shownDelivery(shown: DeliveryView): z.infer<typeof delivery> {
-  return {
-    webhookId: shown.webhookId,
-    eventId: shown.eventId,
-    event: shown.event,
-    status: shown.status,
-    attempts: shown.attempts,
-    createdAt: iso(shown.createdAtMs),
-    nextAttemptAt: iso(shown.nextAttemptAtMs),
-    // An object of the release before does not say it.
-    waitingFor: shown.waitingFor ?? null,
-    completedAt: iso(shown.completedAtMs),
-    lastStatusCode: shown.lastStatusCode,
-    lastError: shown.lastError,
-  };
-}
 
 export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
   webhookId: EXAMPLE.webhookId,

@@ -3,9 +3,10 @@
  * (scripts/public.mjs writes public/openapi.json), so that neither it nor the library that makes it is in the Worker.
  */
 import * as z from "zod";
-import { EVENT_TYPES, type EventTypeName, eventSchema, exampleEvent } from "../domain/event";
+import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import type { FailureCode } from "../domain/failure";
 import { OPEN_METRICS_TYPE } from "../domain/open-metrics";
+import { isRelayEvent } from "../domain/relay-events";
 import { VERSION } from "../version";
 import { Components } from "./components";
 import { configurationSchema } from "./configuration";
@@ -92,7 +93,7 @@ export function openApiDocument(): object {
     tags: TAGS,
     paths: pathsOf(components, answers),
     webhooks: Object.fromEntries(
-      (Object.keys(EVENT_TYPES) as EventTypeName[]).map((name) => [
+      (Object.keys(KNOWN_EVENTS) as EventTypeName[]).map((name) => [
         name,
         { post: signedDelivery(components, name) },
       ]),
@@ -344,7 +345,7 @@ export function configurationJsonSchema(): object {
 
 /** What a service gets when an event of this name is delivered to it. */
 function signedDelivery(components: Components, name: EventTypeName): object {
-  const { description } = EVENT_TYPES[name];
+  const { description } = KNOWN_EVENTS[name];
   // Named and not referred to: a generator that writes code for webhooks makes none that compiles of a reference.
   components.of(eventSchema(name).meta({ id: componentOf(name) }));
   const schema = z.looseObject({});
@@ -353,7 +354,7 @@ function signedDelivery(components: Components, name: EventTypeName): object {
     operationId: `deliver${componentOf(name)}`,
     tags: ["Signed deliveries"],
     summary: `An event is delivered: ${name}`,
-    description: `${description} The body is what Leadterra sent, byte for byte; events of other names come the same way. Its fields are those of the schema \`${componentOf(name)}\`.`,
+    description: `${description} ${isRelayEvent(name) ? "The relay makes it itself, and sends it to webhooks that name it." : "The body is what Leadterra sent, byte for byte; events of other names come the same way."} Its fields are those of the schema \`${componentOf(name)}\`.`,
     security: [],
     parameters: components.parameters("header", DELIVERY_HEADERS),
     requestBody: {

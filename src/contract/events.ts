@@ -1,13 +1,15 @@
 /** /v1/events and /v1/event-types: the journal, and what can be done with an event. */
 import * as z from "zod";
 import { addressOf } from "../domain/address";
+import { shownDelivery } from "../domain/delivery";
 import { EVENT_TYPES } from "../domain/event";
 import type { WebhookId } from "../domain/ids";
 import type { Why } from "../domain/match";
+import { shown } from "../domain/time";
 import type { WholeEvent } from "../operations/events";
 import type { JournalEvent } from "../storage/journal-store";
 import { parseEventCursor } from "./cursor";
-import { DELIVERY_EXAMPLE, delivery, shownDelivery } from "./deliveries";
+import { DELIVERY_EXAMPLE, delivery } from "./deliveries";
 import {
   anyObject,
   count,
@@ -24,7 +26,7 @@ import {
   timeParam,
   webhookId,
 } from "./fields";
-import { createRoute, type Fields, iso, json } from "./route";
+import { createRoute, type Fields, json } from "./route";
 
 const MAX_SEARCH_CHARACTERS = 512;
 const TAG = ["Events"] as const;
@@ -65,16 +67,9 @@ const wholeEvent = z
   })
   .meta({ id: "WholeEvent" });
 
-export function shownEvent(shown: JournalEvent): z.infer<typeof event> {
-  return {
-    id: shown.id,
-    event: shown.event,
-    timestamp: shown.timestamp,
-    receivedAt: iso(shown.receivedAtMs),
-    size: shown.size,
-    conforms: shown.conforms,
-    webhookIds: shown.webhookIds,
-  };
+export function shownEvent(journaled: JournalEvent): z.infer<typeof event> {
+  const { email: _, campaignId: __, erased: ___, position: ____, ...told } = journaled;
+  return shown(told);
 }
 
 export function shownWholeEvent(whole: WholeEvent): z.infer<typeof wholeEvent> {

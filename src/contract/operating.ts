@@ -2,8 +2,8 @@
 import * as z from "zod";
 import { DEAD_LETTER_REASONS } from "../domain/dead-letter";
 import { shownHealth } from "../domain/health-report";
-import { DAY_MS } from "../domain/time";
-import type { Backlog, Outcomes, Queues, Stats, Step, WebhookStats } from "../operations/stats";
+import { DAY_MS, shown } from "../domain/time";
+import type { Backlog, Outcomes, Queues, Stats, WebhookStats } from "../operations/stats";
 import type { DeadLetter } from "../storage/dead-letter-store";
 import type { AuditEntry } from "../storage/registry-store";
 import { formatAuditId, parseAuditId, parseDeadLetterCursor } from "./cursor";
@@ -22,7 +22,7 @@ import {
   webhookId,
 } from "./fields";
 import { HEALTH_EXAMPLE, webhookHealth } from "./health";
-import { createRoute, type Fields, iso, json } from "./route";
+import { createRoute, type Fields, json } from "./route";
 
 /** Counters are kept for a month. */
 const MAX_STATS_DAYS = 31;
@@ -43,18 +43,6 @@ const deadLetter = z
     webhookIds: z.array(webhookId).meta({ description: "Those that are still owed." }),
   } satisfies Fields<Omit<DeadLetter, "email">>)
   .meta({ id: "DeadLetter" });
-
-export function shownDeadLetter(letter: DeadLetter): z.infer<typeof deadLetter> {
-  return {
-    id: letter.id,
-    eventId: letter.eventId,
-    event: letter.event,
-    reason: letter.reason,
-    receivedAt: iso(letter.receivedAtMs),
-    failedAt: iso(letter.failedAtMs),
-    webhookIds: letter.webhookIds ?? [],
-  };
-}
 
 const letterParams = z.object({
   id: z
@@ -175,8 +163,8 @@ const auditEntry = z
   .meta({ id: "AuditEntry" });
 
 export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
-  const { number, atMs, ...rest } = entry;
-  return { id: formatAuditId(number), at: iso(atMs), ...rest };
+  const { number, ...rest } = entry;
+  return { id: formatAuditId(number), ...shown(rest) };
 }
 
 export const listAudit = createRoute({
@@ -260,38 +248,18 @@ const stats = z
   } satisfies Fields<Stats>)
   .meta({ id: "Stats" });
 
-export function shownStats(shown: Stats): z.infer<typeof stats> {
+export function shownStats({ webhooks, queues, alerts: refused, ...told }: Stats) {
   return {
-    lastEventAt: iso(shown.lastEventAtMs),
-    events: shown.events,
-    all: shown.all,
-    webhooks: shown.webhooks.map(
-      ({ oldestDueAtMs, failingSinceMs, health, totals: _, ...each }) => ({
-        ...each,
-        health: shownHealth(health),
-        oldestDueAt: iso(oldestDueAtMs),
-        failingSince: iso(failingSinceMs),
-      }),
-    ),
-    hours: shown.hours.map(shownStep),
-    recent: shown.recent.map(shownStep),
-    queues: {
-      events: shownBacklog(shown.queues.events),
-      deadLetters: shownBacklog(shown.queues.deadLetters),
-    },
-    alerts: shown.alerts && {
-      refusedSince: iso(shown.alerts.refusedSinceMs),
-      statusCode: shown.alerts.statusCode,
-    },
+    ...shown(told),
+    webhooks: webhooks.map(({ health, totals: _, ...each }) => ({
+      ...shown(each),
+      health: shownHealth(health),
+    })),
+    hours: told.hours.map(shown),
+    recent: told.recent.map(shown),
+    queues: { events: shown(queues.events), deadLetters: shown(queues.deadLetters) },
+    alerts: refused && shown(refused),
   };
-}
-
-function shownBacklog({ backlog: waiting, oldestAtMs }: Backlog): z.infer<typeof backlog> {
-  return { backlog: waiting, oldestAt: iso(oldestAtMs) };
-}
-
-function shownStep({ atMs, ...counted }: Step): z.infer<typeof step> {
-  return { at: iso(atMs), ...counted };
 }
 
 const STEP_EXAMPLE = {

@@ -5,6 +5,7 @@
  */
 import type * as z from "zod";
 import type { FailureCode } from "../domain/failure";
+import type { ShownName } from "../domain/time";
 
 type Content = { "application/json": { schema: z.ZodType; example: unknown } };
 
@@ -56,16 +57,4 @@ export type Output<R extends Route> = {
 }[keyof R["responses"]];
 
 /** The fields of a domain object as the API names them: a moment in time loses its unit. A schema must have them all. */
-export type Fields<T> = {
-  [K in keyof T as K extends `${infer Name}Ms`
-    ? Name extends `${string}At` | `${string}Since`
-      ? Name
-      : K
-    : K]: z.ZodType;
-};
-
-export function iso(ms: number): string;
-export function iso(ms: number | null): string | null;
-export function iso(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
-}
+export type Fields<T> = { [K in keyof T as ShownName<K>]: z.ZodType };

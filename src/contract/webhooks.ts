@@ -3,9 +3,11 @@ import * as z from "zod";
 import { checkFilter, type Filter } from "../domain/filter";
 import { checkHeaders, headersOf } from "../domain/headers";
 import { parseWebhookId, WEBHOOK_NAME } from "../domain/ids";
+import { isRelayEvent } from "../domain/relay-events";
 import { parseSchedule, parseTimeout } from "../domain/schedule";
 import { isSecret } from "../domain/signature";
 import { maskQuery } from "../domain/target";
+import { iso } from "../domain/time";
 import {
   ALL_EVENTS,
   DEFAULTS,
@@ -26,7 +28,7 @@ import {
   webhookId,
   webhookRef,
 } from "./fields";
-import { createRoute, type Fields, iso, json } from "./route";
+import { createRoute, type Fields, json } from "./route";
 
 const MAX_DESCRIPTION_CHARACTERS = 1_000;
 const MAX_EVENT_NAMES = 100;
@@ -165,11 +167,16 @@ const events = z
   .min(1, 'must name at least one event, or be ["*"] for all of them')
   .max(MAX_EVENT_NAMES)
   .refine(
-    (names) => !names.includes(ALL_EVENTS) || names.length === 1,
-    'must be names or ["*"], not both',
+    (names) =>
+      !names.includes(ALL_EVENTS) ||
+      names.every((name) => name === ALL_EVENTS || isRelayEvent(name)),
+    'must be names or "*"; beside "*" only events of the relay itself, such as relay.webhook.failing',
   )
   .refine((names) => new Set(names).size === names.length, "must name each event once")
-  .meta({ description: 'Names of events, each once; or `["*"]` for all of them.' });
+  .meta({
+    description:
+      'Names of events, each once; or `["*"]` for all that Leadterra sends, beside which those of the relay itself may be named.',
+  });
 const description = z.string().max(MAX_DESCRIPTION_CHARACTERS);
 const headers = z
   .unknown()

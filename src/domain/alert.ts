@@ -1,6 +1,7 @@
 /** What a person is told, and what to do about it. No secrets: of a URL only its host. */
 import type { DeadLetterReason } from "./dead-letter";
 import type { WebhookId } from "./ids";
+import { iso } from "./time";
 import type { StatusReason, Webhook } from "./webhook";
 
 /**
@@ -160,8 +161,4 @@ function pageOf({ id, relayHost }: Webhook): string {
 function nameOf({ id, url, description }: Webhook): string {
   const host = url.startsWith("service:") ? url.split("/")[0] : (URL.parse(url)?.host ?? "");
   return description === null ? `${id} (${host})` : `${id} (${host}, ${description})`;
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

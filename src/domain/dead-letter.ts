@@ -1,3 +1,5 @@
+import { shown } from "./time";
+
 /** Why a message could not be handed over. */
 export const DEAD_LETTER_REASONS = [
   "unreadable",
@@ -14,4 +16,23 @@ export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
 /** As it is stored: release 0.1.0 wrote other texts too, all of them of bodies that are no event. */
 export function deadLetterReason(stored: string): DeadLetterReason {
   return DEAD_LETTER_REASONS.find((reason) => reason === stored) ?? "unreadable";
+}
+
+/** What is told of one. */
+export type DeadLetterNews = {
+  id: string;
+  /** null where the body does not parse. */
+  eventId: string | null;
+  event: string | null;
+  reason: DeadLetterReason;
+  receivedAtMs: number;
+  failedAtMs: number;
+  /** Those that are still owed; null where it was never routed. */
+  webhookIds: string[] | null;
+};
+
+export function shownDeadLetter(letter: DeadLetterNews) {
+  const { id, eventId, event, reason, receivedAtMs, failedAtMs, webhookIds } = letter;
+  const told = { id, eventId, event, reason, receivedAtMs, failedAtMs };
+  return { ...shown(told), webhookIds: webhookIds ?? [] };
 }

@@ -3,6 +3,7 @@
  * arguments. What outcomes mean for the webhook as a whole is in `health.ts`.
  */
 import { retryWaitMs } from "./schedule";
+import { shown } from "./time";
 import type { WaitingFor } from "./waiting";
 
 /** In the order of the numbers that stand for them where deliveries are stored. */
@@ -56,6 +57,11 @@ export type DeliveryView = {
   lastStatusCode: number | null;
   lastError: DeliveryError | null;
 };
+
+/** As it is told outside. An object of the release before does not say what it waits for. */
+export function shownDelivery(view: DeliveryView) {
+  return shown({ ...view, waitingFor: view.waitingFor ?? null });
+}
 
 /** One line of an attempt log. */
 export type AttemptRecord = Omit<Outcome, "retryAfterMs"> & { number: number; trigger: Trigger };

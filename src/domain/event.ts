@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { type FieldError, fail, ok, type Result } from "./failure";
 import { type EventId, eventIdOf } from "./ids";
+import { RELAY_EVENTS } from "./relay-events";
 import { sha256Hex } from "./signature";
 
 /** Leaves room for the queue's own overhead within its 128,000 bytes a message. */
@@ -223,27 +224,31 @@ export const EVENT_TYPES = {
   { description: string; schema: z.ZodType; example: JsonObject }
 >;
 
-export type EventTypeName = keyof typeof EVENT_TYPES;
+/** Leadterra's and the relay's own. */
+export const KNOWN_EVENTS = { ...EVENT_TYPES, ...RELAY_EVENTS };
+export type EventTypeName = keyof typeof KNOWN_EVENTS;
 
 /** The whole of a documented event, envelope and data. */
 export function eventSchema(name: EventTypeName) {
-  return envelopeSchema.extend({ event: z.literal(name), data: EVENT_TYPES[name].schema });
+  return envelopeSchema.extend({ event: z.literal(name), data: KNOWN_EVENTS[name].schema });
 }
 
-/** An example event of any name, as Leadterra would send it. */
+/** An example event of any name, as it would be sent. */
 export function exampleEvent(name: string, nowMs: number): JsonObject {
-  const data = Object.hasOwn(EVENT_TYPES, name)
-    ? EVENT_TYPES[name as keyof typeof EVENT_TYPES].example
-    : {};
+  const data = isKnown(name) ? KNOWN_EVENTS[name].example : {};
   return { event: name, timestamp: new Date(nowMs).toISOString(), data };
+}
+
+function isKnown(name: string): name is EventTypeName {
+  return Object.hasOwn(KNOWN_EVENTS, name);
 }
 
 /** Whether the event is as Leadterra documents it: envelope fields, and the data of the events we know. */
 export function conforms(event: RelayEvent): boolean {
   if (!envelopeSchema.safeParse(event.envelope).success) return false;
-  if (!Object.hasOwn(EVENT_TYPES, event.name)) return true;
-  const { schema } = EVENT_TYPES[event.name as keyof typeof EVENT_TYPES];
-  return schema.safeParse(event.envelope.data).success;
+  return (
+    !isKnown(event.name) || KNOWN_EVENTS[event.name].schema.safeParse(event.envelope.data).success
+  );
 }
 
 /** What the journal can be searched by. */

@@ -1,6 +1,7 @@
 /** How a webhook is doing, as one object: answers, pages, alerts and metrics all say it from here. Pure. */
 import type { Health, LastFailure } from "./health";
 import { LATE_AFTER_MS } from "./health";
+import { shown } from "./time";
 import type { WebhookStatus } from "./webhook";
 
 /** The first that fits, in this order. */
@@ -114,26 +115,14 @@ function wellSinceMs({ health, statusSinceMs }: Standing): number | null {
   return known.length === 0 ? null : Math.max(...known);
 }
 
-/** The report as answers and the relay's own events have it. */
-export function shownHealth(report: HealthReport) {
-  const { state, sinceMs, nextAttemptAtMs, pending, undeliverable } = report;
-  const { oldestDueAtMs, lastSuccessAtMs, lastFailure } = report;
-  return {
-    state,
-    since: iso(sinceMs),
-    nextAttemptAt: iso(nextAttemptAtMs),
-    pending,
-    undeliverable,
-    oldestDueAt: iso(oldestDueAtMs),
-    lastSuccessAt: iso(lastSuccessAtMs),
-    lastFailure: lastFailure && shownFailure(lastFailure),
-  };
+/** The report as the relay's own events have it: without what services answered. */
+export function toldHealth({ lastFailure, ...report }: HealthReport) {
+  if (lastFailure === null) return shownHealth({ ...report, lastFailure });
+  const { responseBody: _, ...failure } = lastFailure;
+  return { ...shown(report), lastFailure: shown(failure) };
 }
 
-function shownFailure({ atMs, eventId, statusCode, error, responseBody }: LastFailure) {
-  return { at: new Date(atMs).toISOString(), eventId, statusCode, error, responseBody };
-}
-
-function iso(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
+/** The report as answers have it. */
+export function shownHealth({ lastFailure, ...report }: HealthReport) {
+  return { ...shown(report), lastFailure: lastFailure && shown(lastFailure) };
 }

@@ -33,6 +33,8 @@ export type Health = {
   lateFromMs: number | null;
   /** The end of the last trouble. */
   wellFromMs: number | null;
+  /** What was told of this probing: that it began, or nothing because a person brought it about. */
+  told: "failing" | "resumed" | null;
 };
 
 export type DisabledReason = "gone" | "failing";
@@ -63,6 +65,7 @@ export const HEALTHY: Health = {
   disabledFromMs: null,
   lateFromMs: null,
   wellFromMs: null,
+  told: null,
 };
 
 /** Failures in a row after which a backlog is probed, not hammered. */
@@ -82,6 +85,8 @@ export type Subject = {
   eventId: EventId;
   /** The service lives and does not want this event: an answer of the webhook's `giveUpOn`. */
   givenUp?: boolean;
+  /** It is one of the relay's own events. */
+  isOwn?: boolean;
 };
 
 /** The webhook's health after an attempt came to `outcome`; the same object when it says nothing. */
@@ -97,8 +102,7 @@ export function assess(before: Health, outcome: Outcome, subject: Subject): Heal
     before.disabled ?? disabledBy(outcome.statusCode, endedAtMs - failingSinceMs, failuresSince);
   const isFailing =
     failuresInARow >= FAILURES_BEFORE_FAILING ||
-    before.lastSuccessAtMs === null ||
-    before.lastSuccessAtMs < endedAtMs - FAILING_WITHOUT_SUCCESS_MS;
+    (before.lastSuccessAtMs ?? 0) < endedAtMs - FAILING_WITHOUT_SUCCESS_MS;
   return {
     ...before,
     failuresInARow,
@@ -109,12 +113,30 @@ export function assess(before: Health, outcome: Outcome, subject: Subject): Heal
     postponedUntilMs: latest(before.postponedUntilMs, outcome.retryAfterMs),
     disabled,
     lastFailure: lastFailureOf(outcome, outcome.error, subject),
-    failingFromMs: before.failingFromMs ?? (isFailing ? endedAtMs : null),
-    probingFromMs: before.probingFromMs ?? (probing ? endedAtMs : null),
+    failingFromMs: since(before.failingFromMs, isFailing, endedAtMs),
+    probingFromMs: since(before.probingFromMs, probing, endedAtMs),
     postponedFromMs: postponedFromMs(before, outcome, endedAtMs),
     pauseAskedAtMs: outcome.retryAfterMs === null ? before.pauseAskedAtMs : endedAtMs,
     disabledFromMs: disabled === null ? null : (before.disabledFromMs ?? endedAtMs),
+    told: before.told ?? toldBy(probing, subject),
   };
+}
+
+/** When a state began: known already, or with this attempt; null for one that is not so. */
+function since(knownMs: number | null, isSo: boolean, endedAtMs: number): number | null {
+  return knownMs ?? (isSo ? endedAtMs : null);
+}
+
+/** That the relay's own events fail is no news, or there would be no end of it. */
+function toldBy(probing: boolean, { isOwn }: Subject): Health["told"] {
+  return probing && !isOwn ? "failing" : null;
+}
+
+/** What is to be told after an outcome; null for nothing. */
+export function newsOf(before: Health, after: Health): "failing" | "recovered" | null {
+  if (before.told === after.told) return null;
+  if (after.told === "failing") return "failing";
+  return before.told === "failing" ? "recovered" : null;
 }
 
 /** A success ends the failing and a pause that the service asked for before the attempt began; a 410 stands. */
@@ -177,6 +199,7 @@ export function release(before: Health, wasDisabled: boolean, nowMs: number): He
     probingFromMs: before.probingFromMs ?? (probing ? nowMs : null),
     disabled: null,
     disabledFromMs: null,
+    told: before.told ?? (probing ? "resumed" : null),
   };
 }
 
@@ -190,6 +213,7 @@ export function renew(before: Health, wasDisabled: boolean, nowMs: number): Heal
     lastFailure,
     probing: wasDisabled,
     probingFromMs,
+    told: wasDisabled ? "resumed" : null,
   };
 }
 

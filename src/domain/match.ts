@@ -2,7 +2,7 @@
 import type { RelayEvent } from "./event";
 import { compileFilter, type Filter, valuesOf } from "./filter";
 import type { WebhookId } from "./ids";
-import { ALL_EVENTS, compileRoute, type Route, type Webhook } from "./webhook";
+import { ALL_EVENTS, asksFor, compileRoute, isAbout, type Route, type Webhook } from "./webhook";
 
 /** Of a value, an operand or a name, before it ends in `…`. */
 const MAX_TEXT_CHARACTERS = 80;
@@ -23,7 +23,8 @@ export function explainMiss(
 ): string | null {
   if (compileRoute(route).wants(event)) return null;
   const { events, filter } = route;
-  if (!events.includes(ALL_EVENTS) && !events.includes(event.name)) {
+  if (isAbout(event, route.id)) return "it is about this webhook itself";
+  if (!asksFor(new Set(events), event.name)) {
     return cut(
       `asks for ${listed(events.map(short))}, not for ${short(event.name)}`,
       MAX_SENTENCE_CHARACTERS,

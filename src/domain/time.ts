@@ -3,3 +3,34 @@ export const SECOND_MS = 1_000;
 export const MINUTE_MS = 60 * SECOND_MS;
 export const HOUR_MS = 60 * MINUTE_MS;
 export const DAY_MS = 24 * HOUR_MS;
+
+export function iso(ms: number): string;
+export function iso(ms: number | null): string | null;
+export function iso(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}
+
+/** Names as they are outside: a moment in time loses its unit, since it is no number any more. */
+export type ShownName<K> = K extends `${infer Name}Ms`
+  ? Name extends `${string}At` | "at" | `${string}Since` | "since"
+    ? Name
+    : K
+  : K;
+
+export type Shown<T> = {
+  [K in keyof T as ShownName<K>]: ShownName<K> extends K
+    ? T[K]
+    : null extends T[K]
+      ? string | null
+      : string;
+};
+
+/** A thing as it is told outside: moments in ISO 8601. */
+export function shown<T extends object>(thing: T): Shown<T> {
+  const fields = Object.entries(thing).map(([name, value]) =>
+    /(^at|At|^since|Since)Ms$/.test(name)
+      ? [name.slice(0, -"Ms".length), iso(value)]
+      : [name, value],
+  );
+  return Object.fromEntries(fields);
+}

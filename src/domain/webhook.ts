@@ -2,6 +2,7 @@
 import type { RelayEvent } from "./event";
 import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";
+import { isRelayEvent } from "./relay-events";
 import { parseTimeout } from "./schedule";
 import { LISTENER, maskQuery, sameOrigin } from "./target";
 
@@ -65,14 +66,26 @@ export type CompiledRoute = {
   wants(event: Pick<RelayEvent, "name" | "envelope">): boolean;
 };
 
+/** Whether `events` has the name; `*` does not mean the relay's own. */
+export function asksFor(events: Pick<Set<string>, "has">, name: string): boolean {
+  return events.has(name) || (events.has(ALL_EVENTS) && !isRelayEvent(name));
+}
+
+/** Whether one of the relay's own events is about the webhook, which is not told of itself. */
+export function isAbout(
+  { name, envelope }: Pick<RelayEvent, "name" | "envelope">,
+  id: WebhookId,
+): boolean {
+  return isRelayEvent(name) && Object(envelope.data).id === id;
+}
+
 /** Makes a route ready for many events. */
 export function compileRoute({ id, events, filter }: Route): CompiledRoute {
   const names = new Set(events);
-  const everyName = names.has(ALL_EVENTS);
   const matches = filter === null ? () => true : compileFilter(filter);
   return {
     id,
-    wants: ({ name, envelope }) => (everyName || names.has(name)) && matches(envelope),
+    wants: (event) => asksFor(names, event.name) && !isAbout(event, id) && matches(event.envelope),
   };
 }
 

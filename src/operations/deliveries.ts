@@ -10,7 +10,7 @@ import type {
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId } from "../domain/ids";
-import { MINUTE_MS } from "../domain/time";
+import { iso, MINUTE_MS } from "../domain/time";
 import { compileRoute, type Webhook } from "../domain/webhook";
 import type { JournalPosition } from "../storage/journal-store";
 import { addToAudit } from "./audit";
@@ -318,8 +318,4 @@ async function reopen(
   const opened = await subscriberOf(env, webhook.id).reopen({ deliveries, by: "replay" });
   return opened.filter((each) => each === "opened" || each === "hastened" || each === "added")
     .length;
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

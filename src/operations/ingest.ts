@@ -2,6 +2,7 @@
 import { type Config, configOf } from "../config";
 import { exampleEvent, parseEvent, type RelayEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
+import { isRelayEvent } from "../domain/relay-events";
 import { importHmacKey, sha256Hex, signLeadterra, verifyLeadterra } from "../domain/signature";
 import { errorText, logError, logInfo, logWarning } from "../log";
 import { lookUpSeen, rememberSeen } from "../storage/seen";
@@ -9,6 +10,8 @@ import { lookUpSeen, rememberSeen } from "../storage/seen";
 /** Leadterra's own first retry comes after a minute; this is for whoever listens. */
 const RETRY_AFTER_SECONDS = 30;
 const SAMPLE = "reply.received";
+
+const NOT_OURS = { path: "event", message: "must not begin with relay., as the relay's own do" };
 
 type Signed = { body: Uint8Array; signature: string | null };
 /** Takes what need not be waited for with the answer. */
@@ -22,6 +25,7 @@ export async function takeIn(env: Env, { body, signature }: Signed, after: After
   }
   const event = await parseEvent(body);
   if (!event.ok) return event;
+  if (isRelayEvent(event.value.name)) return fail({ code: "invalid_event", errors: [NOT_OURS] });
   if (await isDuplicate(event.value, body, config, env)) {
     return ok({ id: event.value.id, duplicate: true });
   }

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { shownAttempt } from "../contract/attempts";
 import { formatPlace, formatPosition, formatReplayCursor } from "../contract/cursor";
 import * as contract from "../contract/deliveries";
-import { shownDelivery } from "../contract/deliveries";
+import { shownDelivery } from "../domain/delivery";
 import { fail, ok } from "../domain/failure";
 import { listAllDeliveries } from "../operations/all-deliveries";
 import {

@@ -5,7 +5,7 @@ import { formatEventCursor } from "../contract/cursor";
 import * as contract from "../contract/events";
 import { shownEvent, shownWholeEvent } from "../contract/events";
 import { testFilter } from "../contract/filters";
-import { EVENT_TYPES, type EventTypeName, eventSchema, exampleEvent } from "../domain/event";
+import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import { fail, ok } from "../domain/failure";
 import { matchesFilter } from "../domain/filter";
 import {
@@ -81,7 +81,7 @@ let made: EventTypes | null = null;
 
 /** Once per isolate. */
 function eventTypes(): EventTypes {
-  made ??= Object.entries(EVENT_TYPES).map(([name, { description }]) => ({
+  made ??= Object.entries(KNOWN_EVENTS).map(([name, { description }]) => ({
     name,
     description,
     schema: z.toJSONSchema(eventSchema(name as EventTypeName)),

@@ -2,7 +2,8 @@
 import { Hono } from "hono";
 import { formatAuditId, formatDeadLetterCursor } from "../contract/cursor";
 import * as contract from "../contract/operating";
-import { shownAudit, shownDeadLetter, shownStats } from "../contract/operating";
+import { shownAudit, shownStats } from "../contract/operating";
+import { shownDeadLetter } from "../domain/dead-letter";
 import { ok } from "../domain/failure";
 import { OPEN_METRICS_TYPE, renderMetrics } from "../domain/open-metrics";
 import { DAY_MS } from "../domain/time";

@@ -6,6 +6,7 @@ import type { HourCounters } from "../domain/counters";
 import type { Trigger } from "../domain/delivery";
 import type { Health } from "../domain/health";
 import type { EventId } from "../domain/ids";
+import type { Happening } from "../domain/relay-events";
 import type { Totals } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
@@ -69,6 +70,9 @@ export type Run = {
   undeliverable: Record<string, number> | null;
   /** Since when a `listener:` has no connection; null while it has one, and of every other webhook. */
   unconnectedSinceMs: number | null;
+  /** What happened and is to be told of; and what the Registry is being told, until it has answered. */
+  happenings: Happening[];
+  told: Happening[];
   /** How often this row was saved, by any release. */
   saved: number;
   /**

@@ -11,6 +11,7 @@ import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/deliv
 import type { Filter } from "../domain/filter";
 import type { Health } from "../domain/health";
 import type { EventId, WebhookId } from "../domain/ids";
+import type { Happening, RelayEventName } from "../domain/relay-events";
 import { emptyTotals, type Totals } from "../domain/totals";
 import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
 import type { Position } from "./delivery-tables";
@@ -99,7 +100,18 @@ const health: z.ZodType<Health> = fields({
   disabledFromMs: numberOrNull,
   lateFromMs: numberOrNull,
   wellFromMs: numberOrNull,
+  told: z.enum(["failing", "resumed"]).nullable().catch(null),
 });
+
+const happenings: z.ZodType<Happening[]> = z
+  .array(
+    z.looseObject({
+      event: z.custom<RelayEventName>(isText),
+      count: z.number(),
+      eventId: textOrNull,
+    }),
+  )
+  .catch([]);
 
 const hour: z.ZodType<HourCounters> = fields({
   atMs: number,
@@ -132,6 +144,8 @@ const run: z.ZodType<Run> = fields({
   ended: number,
   totals,
   undeliverable: counts.nullable().catch(null),
+  happenings,
+  told: happenings,
   saved: number,
   endedAsOf: number,
 });
@@ -234,6 +248,11 @@ export function eventIdsOf(json: string): EventId[] {
 
 export function webhookIdsOf(json: string): WebhookId[] {
   return z.array(webhookId).catch([]).parse(parsed(json));
+}
+
+/** What one of the relay's own events tells. */
+export function jsonObjectOf(json: string): Record<string, unknown> {
+  return z.record(z.string(), z.unknown()).catch({}).parse(parsed(json));
 }
 
 /** What an audit line says of before or after. */

@@ -226,6 +226,11 @@ describe("the description, for those who make clients from it", () => {
       "message.sent",
       "message.bounced",
       "reply.received",
+      "relay.webhook.failing",
+      "relay.webhook.recovered",
+      "relay.webhook.disabled",
+      "relay.delivery.undeliverable",
+      "relay.dead_letter.added",
     ]);
     for (const { post } of Object.values(webhooks)) {
       const headers = (post.parameters ?? []).map(({ name }) => name);
@@ -296,6 +301,11 @@ describe("GET /v1/event-types", () => {
       "message.sent",
       "message.bounced",
       "reply.received",
+      "relay.webhook.failing",
+      "relay.webhook.recovered",
+      "relay.webhook.disabled",
+      "relay.delivery.undeliverable",
+      "relay.dead_letter.added",
     ]);
     for (const { name, description, schema, example } of data) {
       expect(description).not.toBe("");

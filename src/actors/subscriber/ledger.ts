@@ -9,8 +9,9 @@
  */
 import { Backoff } from "../../domain/backoff";
 import { isGivenUp, type Outcome, type Policy } from "../../domain/delivery";
-import { assess, type Health, isNotable, noteLateness } from "../../domain/health";
+import { assess, type Health, isNotable, newsOf, noteLateness } from "../../domain/health";
 import type { EventId } from "../../domain/ids";
+import { isRelayEvent } from "../../domain/relay-events";
 import { errorText, logError } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import {
@@ -318,12 +319,14 @@ export class Ledger {
       : this.#meanDurationMs + (durationMs - this.#meanDurationMs) * WEIGHT_OF_LAST;
   }
 
-  #assess(outcome: Outcome, { id: eventId }: StoredDelivery): void {
+  #assess(outcome: Outcome, { id: eventId, event }: StoredDelivery): void {
     const before = this.#run.health;
     const givenUp = isGivenUp(outcome, this.#host.policy());
-    const after = assess(before, outcome, { eventId, givenUp });
+    const after = assess(before, outcome, { eventId, givenUp, isOwn: isRelayEvent(event) });
     this.#run.health = after;
     if (!isNotable(before, after)) return;
+    const news = newsOf(before, after);
+    if (news !== null) this.tally.happened(`relay.webhook.${news}`);
     this.#runIsOnDisk = false;
     this.#host.healthChanged(before, after);
   }

@@ -32,6 +32,7 @@ import { type Engine, startEngine } from "./engine";
 import { Housekeeping } from "./housekeeping";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
+import { News } from "./news";
 import { Slots } from "./slots";
 
 /** A run that started nothing does not ring again at once. */
@@ -69,6 +70,7 @@ export class Subscriber extends StoredObject {
   readonly #slots = new Slots();
   readonly #listener: Listener;
   readonly #alarm: AlarmClock;
+  readonly #news: News;
   #inForce!: InForce;
   /** Replaced together when the webhook is deleted. */
   #engine!: Engine;
@@ -83,6 +85,10 @@ export class Subscriber extends StoredObject {
     this.#attempts = new Attempts(env, this.#listener);
     this.#alarm = new AlarmClock(ctx.storage);
     this.#housekeeping = new Housekeeping(this.#id);
+    this.#news = new News({
+      engine: () => this.#engine,
+      tell: (news) => this.#registry.happened({ webhookId: this.#id, ...news }),
+    });
     if (this.isNewer) return;
     this.#inForce = new InForce(env, this.#runs, this.#listener);
     this.#engine = this.#begin();
@@ -99,6 +105,10 @@ export class Subscriber extends StoredObject {
       sync: () => this.ctx.storage.sync(),
       healthChanged: (before, after) => this.#healthChanged(before, after),
     });
+  }
+
+  get #registry() {
+    return this.env.REGISTRY.getByName(REGISTRY_NAME);
   }
 
   get #id(): string {
@@ -200,8 +210,7 @@ export class Subscriber extends StoredObject {
    */
   async #askRegistry(): Promise<void> {
     const id = webhookOf(this.ctx.id.name);
-    const registry = this.env.REGISTRY.getByName(REGISTRY_NAME);
-    const answer = answered(await registry.settingsOf(id));
+    const answer = answered(await this.#registry.settingsOf(id));
     if (this.#inForce.isKnown) return;
     if (answer === null) this.#inForce.end(0);
     else this.#inForce.put(answer);
@@ -438,6 +447,7 @@ export class Subscriber extends StoredObject {
       if (this.#inForce.webhook !== null) {
         started = await this.#runPump();
         await this.#reportDisabled();
+        await this.#news.tell();
         this.#housekeeping.turn(this.#engine);
       }
       this.#alarmBackoff.succeeded();
@@ -514,6 +524,7 @@ export class Subscriber extends StoredObject {
     if (webhook === null) return null;
     const { ledger, pump } = this.#engine;
     const times = [pump.nextAtMs(), this.#housekeeping.nextAtMs(this.#engine), ledger.recordAtMs];
+    times.push(this.#news.nextAtMs());
     times.push(this.#listener.silentAtMs);
     const mustReport = ledger.health.disabled !== null && webhook.status !== "disabled";
     if (mustReport) times.push(Date.now());
@@ -526,10 +537,9 @@ export class Subscriber extends StoredObject {
     const webhook = this.#inForce.webhook;
     const { disabled } = this.#engine.ledger.health;
     if (disabled === null || webhook === null || webhook.status === "disabled") return;
-    const registry = this.env.REGISTRY.getByName(REGISTRY_NAME);
-    const answer = answered(
-      await registry.reportDisabled(this.#id, { reason: disabled, version: webhook.version }),
-    );
+    const health = this.#engine.deliveries.health();
+    const report = { reason: disabled, version: webhook.version, health };
+    const answer = answered(await this.#registry.reportDisabled(this.#id, report));
     if (answer !== null) await this.configure(answer as Webhook);
   }
 

@@ -7,6 +7,12 @@ import {
   HOUR_MS,
 } from "../../domain/counters";
 import type { AttemptRecord, DeliveryStatus } from "../../domain/delivery";
+import {
+  addHappening,
+  type Happening,
+  isRelayEvent,
+  type RelayEventName,
+} from "../../domain/relay-events";
 import { countEnding, countOutcome } from "../../domain/totals";
 import type { StoredDelivery } from "../../storage/delivery-tables";
 import type { Run, RunStore } from "../../storage/run-store";
@@ -60,6 +66,30 @@ export class Tally {
     this.#run.undeliverable = byPeriod;
   }
 
+  // --- what is to be told -----------------------------------------------------------------------------------
+
+  happened(event: RelayEventName): void {
+    this.#run.happenings = addHappening(this.#run.happenings, event);
+  }
+
+  /** What happened since the Registry was told last, and what it did not answer to. */
+  get happenings(): readonly Happening[] {
+    return [...this.#run.told, ...this.#run.happenings];
+  }
+
+  /** The Registry is about to be told all of it: what happens meanwhile is told next time. */
+  telling(): readonly Happening[] {
+    this.#run.told = [...this.happenings];
+    this.#run.happenings = [];
+    return this.#run.told;
+  }
+
+  /** The Registry has it. What nobody asks for costs no row: it is told again when the object starts anew. */
+  told(isAskedFor: boolean): void {
+    this.#run.told = [];
+    if (isAskedFor) this.#host.changed();
+  }
+
   /** Says how many deliveries have ended: they were counted row by row. */
   recounted(ended: number): void {
     this.#run.ended = ended;
@@ -76,6 +106,9 @@ export function countChange(run: Run, before: StoredDelivery, after: StoredDeliv
   else if (after.status === "pending") run.ended -= 1;
   countUndeliverable(run, before, -1);
   countUndeliverable(run, after, 1);
+  if (after.status === "undeliverable" && !isRelayEvent(after.event)) {
+    run.happenings = addHappening(run.happenings, "relay.delivery.undeliverable", after.id);
+  }
 }
 
 function countAttempt({ hour, totals }: Run, attempt: AttemptRecord): void {

@@ -9,6 +9,7 @@ import {
 } from "../../contract/cursor";
 import { discardSchema, replaySchema } from "../../contract/deliveries";
 import { ok, type Result } from "../../domain/failure";
+import { iso } from "../../domain/time";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
 import { type Form, text } from "../ui/form";
@@ -226,8 +227,4 @@ function of(event: string | undefined): string {
 /** Now, where no span was chosen. */
 function spanStart(form: Form, nowMs: number): string {
   return iso(nowMs - (SPANS[text(form, "span")]?.ms ?? 0));
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -4,6 +4,7 @@ import { fieldErrors } from "../../contract/problem";
 import { changesOf, changesSchema, draftOf, draftSchema } from "../../contract/webhooks";
 import { EVENT_TYPES } from "../../domain/event";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
+import { isRelayEvent } from "../../domain/relay-events";
 import { maskQuery } from "../../domain/target";
 import {
   ALL_EVENTS,
@@ -120,7 +121,7 @@ export function changesIn(
 
 /** The events that are asked for: every one, or those that are ticked or typed. */
 export function eventsOf({ events, names }: Typed): string[] {
-  if (events.includes(ALL_EVENTS)) return [ALL_EVENTS];
+  if (events.includes(ALL_EVENTS)) return [ALL_EVENTS, ...wordsOf(names).filter(isRelayEvent)];
   return [...new Set([...events, ...wordsOf(names)])];
 }
 

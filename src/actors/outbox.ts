@@ -1,0 +1,132 @@
+/**
+ * The outbox of the Registry: the relay's own events, kept until the queue has them. At most one a minute leaves for
+ * each webhook and kind; it tells the first of what happened meanwhile, and how often.
+ */
+import { inTime } from "../deadline";
+import { Backoff } from "../domain/backoff";
+import { type DeadLetterNews, shownDeadLetter } from "../domain/dead-letter";
+import { type DeliveryView, shownDelivery } from "../domain/delivery";
+import { type HealthReport, toldHealth } from "../domain/health-report";
+import { type Happening, isRelayEvent, type RelayEventName } from "../domain/relay-events";
+import { iso, MINUTE_MS } from "../domain/time";
+import { asksFor, type Webhook } from "../domain/webhook";
+import { errorText, logInfo, logWarning } from "../log";
+import { type OutboxKey, type OutboxRow, OutboxStore } from "../storage/outbox-store";
+import type { Tables } from "../storage/tables";
+import type { AlarmClock } from "./alarm-clock";
+
+const SEND_TIMEOUT_MS = 10_000;
+
+export type OutboxHost = {
+  /** Asked each time: the bindings may be other ones. */
+  env(): Env;
+  alarm: AlarmClock;
+  /** Every webhook there is. */
+  webhooks(): readonly Webhook[];
+};
+
+/** What happened to a webhook and its deliveries. @property told of deliveries, the first that it happened to. */
+export type WebhookNews = {
+  webhookId: string;
+  /** null from an object of the release before. */
+  health: HealthReport | null;
+  told: (Pick<Happening, "event" | "count"> & { delivery: DeliveryView | null })[];
+};
+
+export class Outbox {
+  readonly #host: OutboxHost;
+  readonly #store: OutboxStore;
+  #sending: Promise<void> | null = null;
+  #triedAgainAtMs = 0;
+  readonly #backoff = new Backoff();
+
+  constructor(host: OutboxHost, tables: Tables) {
+    this.#host = host;
+    this.#store = new OutboxStore(tables);
+  }
+
+  /** Whether any of it is kept. */
+  addNews({ id, name }: Webhook, { health, told }: WebhookNews): boolean {
+    const kept = told.map(({ event, count, delivery }) => {
+      const about = delivery
+        ? { delivery: shownDelivery(delivery) }
+        : { health: health && toldHealth(health) };
+      return this.#add({ event, subject: id }, { id, name, ...about }, count);
+    });
+    return kept.includes(true);
+  }
+
+  /** The relay's own events are not told of when they cannot be handed over. */
+  addLetters(letters: readonly DeadLetterNews[]): void {
+    const [first, ...more] = letters.filter(({ event }) => !isRelayEvent(event ?? ""));
+    if (first === undefined) return;
+    const key = { event: "relay.dead_letter.added", subject: "" } as const;
+    this.#add(key, { deadLetter: shownDeadLetter(first) }, more.length + 1);
+  }
+
+  /** Keeps what happened, if a webhook asks for it; `send` sends it. */
+  #add({ event, subject }: OutboxKey, first: Record<string, unknown>, count: number): boolean {
+    if (!this.#isWanted(event, subject)) return false;
+    const nowMs = Date.now();
+    const known = this.#store.get({ event, subject });
+    const row =
+      known === null || known.count === 0
+        ? { first, atMs: nowMs, dueAtMs: Math.max(known?.dueAtMs ?? 0, nowMs) }
+        : known;
+    this.#store.save({ ...row, event, subject, count: (known?.count ?? 0) + count });
+    this.arm();
+    return true;
+  }
+
+  /** None is told to the webhook that it is about. */
+  #isWanted(event: RelayEventName, subject: string): boolean {
+    return this.#host
+      .webhooks()
+      .some(({ id, events }) => id !== subject && asksFor(new Set(events), event));
+  }
+
+  /** Sets an alarm for what waits. */
+  arm(): void {
+    const [first] = this.#store.waiting();
+    if (first !== undefined) this.#host.alarm.arm(Math.max(first.dueAtMs, this.#triedAgainAtMs));
+  }
+
+  /** Sends what is due. Never throws. */
+  send(): Promise<void> {
+    this.#sending ??= this.#sendDue().finally(() => {
+      this.#sending = null;
+      this.arm();
+    });
+    return this.#sending;
+  }
+
+  async #sendDue(): Promise<void> {
+    const nowMs = Date.now();
+    if (this.#triedAgainAtMs > nowMs) return;
+    this.#store.forget(nowMs);
+    const due = this.#store.waiting().filter(({ dueAtMs }) => dueAtMs <= nowMs);
+    try {
+      for (const row of due) await this.#sendOne(row);
+      this.#backoff.succeeded();
+    } catch (thrown) {
+      logWarning("relay_event.not_sent", { error: errorText(thrown) });
+      this.#triedAgainAtMs = Date.now() + this.#backoff.failed();
+    }
+  }
+
+  async #sendOne(row: OutboxRow): Promise<void> {
+    const { event, subject, first, atMs, count } = row;
+    if (!this.#isWanted(event, subject)) {
+      this.#store.delete(row);
+      return;
+    }
+    const told = { event, timestamp: iso(atMs), data: { ...first, count } };
+    const body = new TextEncoder().encode(JSON.stringify(told));
+    await inTime(this.#host.env().EVENTS.send(body, { contentType: "bytes" }), SEND_TIMEOUT_MS);
+    logInfo("relay_event.sent", { event, webhookId: subject, count });
+    // What happened while it was sent is told next time.
+    const left = (this.#store.get(row)?.count ?? count) - count;
+    const nowMs = Date.now();
+    this.#store.save({ ...row, atMs: nowMs, count: left, dueAtMs: nowMs + MINUTE_MS });
+  }
+}

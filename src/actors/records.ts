@@ -1,0 +1,68 @@
+/** What the Registry keeps beside webhooks: who did what, what calls were answered, which events were erased. */
+import type { EventId } from "../domain/ids";
+import { DAY_MS } from "../domain/time";
+import { type AuditEntry, RegistryStore, type StoredAnswer } from "../storage/registry-store";
+import { type Begun, Calls } from "./calls";
+import { StoredObject } from "./stored-object";
+
+/** The longest that a queue keeps a message. */
+const ERASED_KEPT_MS = 14 * DAY_MS;
+
+/** Who asks: a fingerprint of the API key; null for the relay itself. */
+export type Caller = { key: string | null };
+
+export abstract class Records extends StoredObject {
+  static {
+    StoredObject.guard(Records.prototype);
+  }
+
+  protected readonly store: RegistryStore;
+  readonly #calls: Calls;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env, "registry");
+    this.store = new RegistryStore(this.tables);
+    this.#calls = new Calls(this.store);
+  }
+
+  /** Writes down what somebody did beside changing a webhook. */
+  async addToAudit(entry: {
+    by: Caller;
+    action: string;
+    webhookId: string | null;
+    after: Record<string, unknown> | null;
+  }): Promise<void> {
+    const { by, ...said } = entry;
+    this.store.addToAudit({ atMs: Date.now(), key: by.key, before: null, ...said });
+  }
+
+  /** Newest first. */
+  audit(before: number | null, limit: number): AuditEntry[] {
+    return this.store.audit(before, limit);
+  }
+
+  /** Begins a call with an `Idempotency-Key`. */
+  beginCall(caller: string, key: string, call: string): Begun {
+    return this.#calls.begin({ caller, key, call });
+  }
+
+  /** @param answer null when it is not to be kept: the call may be made again. */
+  endCall(caller: string, key: string, call: string, answer: StoredAnswer | null): void {
+    this.#calls.end({ caller, key, call }, answer);
+  }
+
+  /**
+   * Events are erased: what was answered about them goes.
+   *
+   * @param remember whether copies of them that still arrive are to go to nobody.
+   * @returns how many were not remembered before.
+   */
+  forgetEvents({ ids, remember }: { ids: EventId[]; remember: boolean }): number {
+    this.store.deleteAnswersAbout(ids);
+    if (!remember) return 0;
+    const nowMs = Date.now();
+    const known = this.store.erasedAmong(ids).length;
+    for (const id of ids) this.store.rememberErased(id, nowMs, nowMs - ERASED_KEPT_MS);
+    return ids.length - known;
+  }
+}

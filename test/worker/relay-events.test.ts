@@ -1,0 +1,324 @@
+/** The relay's own events: what happens to webhooks, deliveries and dead letters, told to whoever asks for it. */
+import { evictDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect } from "vitest";
+import { RELAY_EVENTS } from "../../src/domain/relay-events";
+import {
+  accept,
+  alarmAt,
+  deliverAll,
+  newEvents,
+  patch,
+  register,
+  registry,
+  resume,
+  ring,
+  settingsOf,
+  subscriber,
+} from "../rig/worker/engine";
+import { answering, clock, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { diverted, withBindings } from "../rig/worker/objects";
+import { consume } from "../rig/worker/queue";
+import { api, bytesOf, type Problem, post } from "../rig/worker/requests";
+
+type Told = { event: string; timestamp: string; data: Record<string, unknown> & { count: number } };
+
+const DOWN = "https://down.example.com/in";
+const WATCHER = "https://watcher.example.com/in";
+
+/** What the Registry puts into the queue, and has not been consumed yet. */
+let queued: Uint8Array[] = [];
+let sending: (body: Uint8Array) => Promise<void>;
+
+async function intoTheQueue(): Promise<void> {
+  queued = [];
+  sending = async (body) => void queued.push(body);
+  await rebind();
+}
+
+const rebind = () =>
+  withBindings(registry(), () => ({ EVENTS: { send: (body: Uint8Array) => sending(body) } }));
+
+const tellings = (bodies: readonly Uint8Array[]): Told[] =>
+  bodies.map((body) => JSON.parse(new TextDecoder().decode(body)));
+
+/** What came to the watcher's service. */
+const told = () =>
+  tellings(service.requests.filter(({ url }) => url === WATCHER).map(({ body }) => body));
+
+/** Lets the queue and every webhook do what they have to do now. */
+async function settle(...ids: string[]): Promise<void> {
+  for (let rounds = 0; rounds < 5; rounds++) {
+    for (const id of ids) await deliverAll(id, clock);
+    const due = await alarmAt(registry());
+    if (due !== null && due <= clock.nowMs() + 50) await ring(registry());
+    const bodies = queued.splice(0);
+    if (bodies.length > 0) await consume(bodies);
+  }
+}
+
+/** Events that fail one after the other. */
+async function fail(id: string, count: number): Promise<void> {
+  for (const event of await newEvents(count)) {
+    await accept(id, [event]);
+    await deliverAll(id, clock);
+  }
+}
+
+const downIs = (status: number) => {
+  service.answer = ({ url }) => new Response(null, { status: url === DOWN ? status : 204 });
+};
+
+async function watched(events: string[], down: Record<string, unknown> = {}) {
+  const failing = await register({ url: DOWN, name: "crm", events: ["message.sent"], ...down });
+  const watcher = await register({ url: WATCHER, events });
+  await intoTheQueue();
+  downIs(500);
+  return { failing, watcher };
+}
+
+describe("relay.webhook.failing and recovered", () => {
+  it("come to a webhook that names them, once each, with the health of the one that failed", async () => {
+    const { failing, watcher } = await watched([
+      "relay.webhook.failing",
+      "relay.webhook.recovered",
+    ]);
+    const everything = await register({ url: "https://all.example.com/in" });
+    await fail(failing.id, 9);
+    await settle(failing.id, watcher.id);
+    expect(told()).toEqual([]);
+    await fail(failing.id, 1);
+    await settle(failing.id, watcher.id, everything.id);
+    expect(told()).toEqual([
+      {
+        event: "relay.webhook.failing",
+        timestamp: expect.any(String),
+        data: { id: failing.id, name: "crm", health: expect.anything(), count: 1 },
+      },
+    ]);
+    const health = told()[0]?.data.health as Record<string, Record<string, unknown>>;
+    expect(health.state).toBe("probing");
+    expect(health.lastFailure).toMatchObject({ statusCode: 500, error: "status" });
+    expect(health.lastFailure).not.toHaveProperty("responseBody");
+
+    downIs(204);
+    clock.advance(2 * MINUTE);
+    await settle(failing.id, watcher.id, everything.id);
+    expect(told().map(({ event }) => event)).toEqual([
+      "relay.webhook.failing",
+      "relay.webhook.recovered",
+    ]);
+    const others = service.requests.filter(({ url }) => url === "https://all.example.com/in");
+    expect(others).toEqual([]);
+  });
+
+  it("conform to the schemas that event-types shows, and stand in the journal", async () => {
+    const { failing, watcher } = await watched(["relay.webhook.failing"]);
+    await fail(failing.id, 10);
+    await settle(failing.id, watcher.id);
+    const { data } = await (await api("GET", "/v1/events?event=relay.webhook.failing")).json<{
+      data: { event: string; conforms: boolean; webhookIds: string[] }[];
+    }>();
+    expect(data).toMatchObject([{ conforms: true, webhookIds: [watcher.id] }]);
+  });
+
+  it("are not told after a resume, nor of a webhook to itself", async () => {
+    const { failing, watcher } = await watched(
+      ["relay.webhook.failing", "relay.webhook.disabled"],
+      {
+        events: ["message.sent", "relay.webhook.failing"],
+      },
+    );
+    downIs(410);
+    await fail(failing.id, 1);
+    await settle(failing.id, watcher.id);
+    expect(told().map(({ event }) => event)).toEqual(["relay.webhook.disabled"]);
+    expect(told()[0]?.data).toMatchObject({ id: failing.id, health: { state: "disabled" } });
+    downIs(500);
+    await resume(failing.id);
+    for (let probes = 0; probes < 5; probes++) {
+      await settle(failing.id, watcher.id);
+      clock.advance(MINUTE);
+    }
+    expect(told()).toHaveLength(1);
+    const own = service.requests.filter(({ url }) => url === DOWN);
+    expect(own.every(({ headers }) => headers.get("x-leadterra-event") === "message.sent")).toBe(
+      true,
+    );
+  });
+
+  it("are made of no failures but those of Leadterra's events: ten minutes of failing on them make none", async () => {
+    const names = Object.keys(RELAY_EVENTS);
+    const { failing, watcher } = await watched(names);
+    const second = await register({ url: "https://second.example.com/in", events: names });
+    service.answer = answering(500);
+    let sent = 0;
+    const counting = sending;
+    sending = async (body) => {
+      sent += 1;
+      await counting(body);
+    };
+    await fail(failing.id, 10);
+    await settle(failing.id, watcher.id, second.id);
+    expect(sent).toBe(1);
+    for (let seconds = 0; seconds < 600; seconds += 15) {
+      clock.advance(15 * SECOND);
+      await settle(watcher.id, second.id);
+    }
+    expect(service.requests.filter(({ url }) => url === WATCHER).length).toBeGreaterThan(1);
+    expect(sent).toBe(1);
+  });
+});
+
+describe("relay.delivery.undeliverable", () => {
+  it("tells the first of many with how many there were, at most once a minute", async () => {
+    const { failing, watcher } = await watched(["relay.delivery.undeliverable"], {
+      giveUpOn: [404],
+    });
+    downIs(404);
+    await fail(failing.id, 3);
+    await settle(failing.id, watcher.id);
+    for (let rounds = 0; rounds < 4; rounds++) {
+      clock.advance(20 * SECOND);
+      await fail(failing.id, 5);
+      await settle(failing.id, watcher.id);
+    }
+    clock.advance(2 * MINUTE);
+    await settle(failing.id, watcher.id);
+    const counts = told().map(({ data }) => data.count);
+    expect(counts.length).toBeLessThanOrEqual(4);
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(23);
+    expect(told()[0]?.data).toMatchObject({
+      id: failing.id,
+      name: "crm",
+      delivery: { webhookId: failing.id, status: "undeliverable", lastStatusCode: 404 },
+    });
+    expect(told()[0]?.data.delivery).not.toHaveProperty("attemptLog");
+  });
+
+  it("makes some events of 100,000", async () => {
+    const { failing, watcher } = await watched(["relay.delivery.undeliverable"]);
+    const undeliverable = { event: "relay.delivery.undeliverable", delivery: null } as const;
+    for (let second = 0; second < 100; second++) {
+      await registry().happened({
+        webhookId: failing.id,
+        health: null,
+        told: [{ ...undeliverable, count: 1_000 }],
+      });
+      clock.advance(SECOND);
+      await settle(watcher.id);
+    }
+    clock.advance(MINUTE);
+    await settle(watcher.id);
+    const counts = told().map(({ data }) => data.count);
+    expect(counts.length).toBeLessThanOrEqual(4);
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(100_000);
+  });
+
+  it("is told by a Subscriber until the Registry has it, also over a restart", async () => {
+    const { failing, watcher } = await watched(["relay.delivery.undeliverable"], {
+      giveUpOn: [404],
+    });
+    downIs(404);
+    const unreachable = () => Promise.reject(new Error("the Registry is unreachable"));
+    await withBindings(subscriber(failing.id), () => ({
+      REGISTRY: diverted(env.REGISTRY, { happened: unreachable }),
+    }));
+    await fail(failing.id, 2);
+    await settle(watcher.id);
+    expect(told()).toEqual([]);
+    await evictDurableObject(subscriber(failing.id));
+    clock.advance(MINUTE);
+    await settle(failing.id, watcher.id);
+    expect(told().map(({ data }) => data.count)).toEqual([2]);
+    clock.advance(5 * MINUTE);
+    await evictDurableObject(subscriber(failing.id));
+    await settle(failing.id, watcher.id);
+    expect(told()).toHaveLength(1);
+  });
+});
+
+describe("relay.dead_letter.added", () => {
+  it("tells what could not be handed over, and nothing of the relay's own events", async () => {
+    const { failing, watcher } = await watched([
+      "relay.dead_letter.added",
+      "relay.webhook.failing",
+    ]);
+    const unreachable = () => Promise.reject(new Error("the object is unreachable"));
+    const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept: unreachable }, [failing.id, watcher.id]);
+    const last = { attempts: 91, env: { ...env, SUBSCRIBER } };
+    const events = await newEvents(2);
+    await consume(events, { ...last, name: "lost" });
+    const own = bytesOf({ event: "relay.webhook.failing", timestamp: "", data: { id: "wh_x" } });
+    await consume([own], { ...last, name: "own" });
+    expect((await (await api("GET", "/v1/dead-letters")).json<{ data: [] }>()).data).toHaveLength(
+      3,
+    );
+    await settle(watcher.id);
+    expect(told()).toMatchObject([
+      {
+        event: "relay.dead_letter.added",
+        data: {
+          deadLetter: { reason: "subscriber_unreachable", webhookIds: [failing.id] },
+          count: 2,
+        },
+      },
+    ]);
+    expect(told()[0]?.data.deadLetter).not.toHaveProperty("email");
+  });
+});
+
+describe("the outbox", () => {
+  it("keeps what the queue does not take, over a restart, and sends it when it does", async () => {
+    const { failing, watcher } = await watched(["relay.webhook.failing"]);
+    sending = () => Promise.reject(new Error("the queue is down"));
+    await fail(failing.id, 10);
+    await settle(failing.id, watcher.id);
+    await evictDurableObject(registry());
+    sending = async (body) => void queued.push(body);
+    await rebind();
+    clock.advance(MINUTE);
+    await ring(registry());
+    await settle(watcher.id);
+    expect(told().map(({ event }) => event)).toEqual(["relay.webhook.failing"]);
+  });
+
+  it("keeps nothing that nobody asks for", async () => {
+    const { failing, watcher } = await watched(["*"]);
+    await fail(failing.id, 10);
+    await settle(failing.id, watcher.id);
+    await patch(watcher.id, { events: ["*", "relay.webhook.failing"] });
+    await settle(failing.id, watcher.id);
+    expect(told()).toEqual([]);
+    expect((await settingsOf(watcher.id)).events).toEqual(["*", "relay.webhook.failing"]);
+  });
+});
+
+describe("the names of the relay's own events", () => {
+  it("may stand beside *, which does not mean them, and beside no other name", async () => {
+    const draft = (events: string[]) => ({ url: WATCHER, events });
+    const [name = ""] = Object.keys(RELAY_EVENTS);
+    expect((await api("POST", "/v1/webhooks", draft(["*", name]))).status).toBe(201);
+    const refused = await api("POST", "/v1/webhooks", draft(["*", "message.sent"]));
+    expect(refused.status).toBe(422);
+    expect((await refused.json<Problem>()).errors?.[0]?.path).toBe("events");
+  });
+
+  it("come from the relay alone", async () => {
+    const refused = await post({ event: "relay.webhook.failing", timestamp: "", data: {} });
+    expect(refused.status).toBe(422);
+    expect(await refused.json<Problem>()).toMatchObject({ code: "invalid_event" });
+  });
+
+  it("are known to event-types and to the test of a webhook", async () => {
+    const { data } = await (await api("GET", "/v1/event-types")).json<{
+      data: { name: string; example: Told }[];
+    }>();
+    for (const name of Object.keys(RELAY_EVENTS)) {
+      expect(data.find((type) => type.name === name)?.example.data.count).toBe(1);
+    }
+    const { id } = await register({ url: WATCHER, events: ["relay.webhook.failing"] });
+    await api("POST", `/v1/webhooks/${id}/test`);
+    expect(told()).toMatchObject([{ event: "relay.webhook.failing", data: { name: "crm" } }]);
+  });
+});
