@@ -7,7 +7,7 @@ const FINGERPRINT_DIGITS = 8;
 
 export type Scope = "all" | "read";
 
-/** Who asks: a fingerprint of the API key. */
+/** Who asks: a fingerprint of the API key, or the address of who came through Cloudflare Access. */
 export type Caller = { key: string };
 
 /** Whether the method changes nothing (RFC 9110 §9.2.1); what else is safe is not used here. */

@@ -26,7 +26,17 @@ export type Config = {
   alertUrl: string | null;
   /** null when the alert is off. */
   silenceAlertMs: number | null;
+  /** Who comes to the dashboard through Cloudflare Access; null when nobody is signed in so. */
+  access: AccessConfig | null;
   problems: readonly ConfigProblem[];
+};
+
+export type AccessConfig = {
+  scope: "all" | "read";
+  /** The origin of the team's domain. */
+  team: string;
+  /** The AUD tag of the application. */
+  audience: string;
 };
 
 export type DeliveryConfig = {
@@ -46,7 +56,10 @@ export type ConfigVariable =
   | "DEAD_LETTER_QUEUE"
   | "ALLOW_PRIVATE_DESTINATIONS"
   | "ALERT_URL"
-  | "SILENCE_ALERT";
+  | "SILENCE_ALERT"
+  | "DASHBOARD_ACCESS"
+  | "ACCESS_TEAM"
+  | "ACCESS_AUDIENCE";
 
 /** Left empty too: a relay that hears nothing for a day is worth a word. */
 const DEFAULT_SILENCE = "24h";
@@ -150,6 +163,7 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
     deadLetterQueue: deadLetterQueue ?? DEFAULTS.DEAD_LETTER_QUEUE,
     alertUrl: readAlertUrl(read("ALERT_URL"), problems),
     silenceAlertMs: readSilenceAlert(read("SILENCE_ALERT"), problems),
+    access: readAccess(read, allowPrivate ?? false, problems),
     problems,
   };
 }
@@ -250,6 +264,33 @@ function readSilenceAlert(given: string | undefined, problems: ConfigProblem[]):
     });
   }
   return ms;
+}
+
+const ACCESS_SCOPES: Readonly<Record<string, AccessConfig["scope"]>> = {
+  full: "all",
+  "read-only": "read",
+};
+const ACCESS_TEAM = /^https:\/\/[a-z0-9][a-z0-9-]*\.cloudflareaccess\.com$/;
+
+/** @param anyTeam for tests: a team of their own. */
+function readAccess(
+  read: (name: ConfigVariable) => string | undefined,
+  anyTeam: boolean,
+  problems: ConfigProblem[],
+): AccessConfig | null {
+  const given = read("DASHBOARD_ACCESS")?.trim() || "off";
+  if (given === "off") return null;
+  const wrong = (name: ConfigVariable, what: string) => {
+    problems.push({ name, message: `${name} must be ${what}: nobody is signed in by Access.` });
+  };
+  const scope = ACCESS_SCOPES[given];
+  const team = read("ACCESS_TEAM")?.trim().replace(/\/$/, "") ?? "";
+  const audience = read("ACCESS_AUDIENCE")?.trim() ?? "";
+  const isTeam = ACCESS_TEAM.test(team) || (anyTeam && URL.parse(team)?.origin === team);
+  if (scope === undefined) wrong("DASHBOARD_ACCESS", '"full", "read-only" or "off"');
+  if (!isTeam) wrong("ACCESS_TEAM", "https://TEAM.cloudflareaccess.com");
+  if (audience === "") wrong("ACCESS_AUDIENCE", "the AUD tag of the Access application");
+  return scope === undefined || !isTeam || audience === "" ? null : { scope, team, audience };
 }
 
 /** What the relay itself is bound to; never a target. */

@@ -22,6 +22,16 @@ describe("the check before a deploy", () => {
     ]);
   });
 
+  it("names what is missing where people are to sign in by Access", async () => {
+    const problems = await problemsOfVars({ DASHBOARD_ACCESS: "full" });
+    expect(problems.map((problem) => problem.split(" ")[0])).toEqual([
+      "ACCESS_TEAM",
+      "ACCESS_AUDIENCE",
+    ]);
+    const whole = { ACCESS_TEAM: "https://a.cloudflareaccess.com", ACCESS_AUDIENCE: "tag" };
+    expect(await problemsOfVars({ DASHBOARD_ACCESS: "read-only", ...whole })).toEqual([]);
+  });
+
   it("refuses a number where text is read", async () => {
     expect((await problemsOfVars({ IDEMPOTENCY_TTL: 0 })).join()).toContain("put quotes around it");
   });

@@ -35,6 +35,7 @@ const DEFAULTS: Config = {
   retentionMs: 30 * DAY,
   deadLetterQueue: "leadterra-dead-letters",
   alertUrl: null,
+  access: null,
   silenceAlertMs: DAY,
   problems: [],
 };
@@ -245,12 +246,61 @@ describe("a configuration", () => {
         "ALLOW_PRIVATE_DESTINATIONS",
         "ALERT_URL",
         "SILENCE_ALERT",
+        "DASHBOARD_ACCESS",
+        "ACCESS_TEAM",
       ].map((name) => [name, "?"]),
     );
     const names = readConfig(bad).problems.map(({ name }) => name);
     expect(names.sort()).toEqual(
-      [...Object.keys(bad), "LEADTERRA_SIGNING_SECRETS", "API_KEYS"].sort(),
+      [...Object.keys(bad), "ACCESS_AUDIENCE", "LEADTERRA_SIGNING_SECRETS", "API_KEYS"].sort(),
     );
+  });
+});
+
+describe("Cloudflare Access", () => {
+  const RIGHT = {
+    LEADTERRA_SIGNING_SECRETS: "a-secret",
+    API_KEYS: "a-key-of-some-length",
+    DASHBOARD_ACCESS: "full",
+    ACCESS_TEAM: "https://team.cloudflareaccess.com/",
+    ACCESS_AUDIENCE: "tag",
+  };
+  const read = (given: Given) => {
+    const { access, problems } = readConfig({ ...RIGHT, ...given });
+    return { access, problems: problems.map(({ name }) => name) };
+  };
+
+  it("signs in by team, audience and scope", () => {
+    const access = { scope: "all", team: "https://team.cloudflareaccess.com", audience: "tag" };
+    expect(read({})).toEqual({ access, problems: [] });
+    const reading = read({ DASHBOARD_ACCESS: "read-only" });
+    expect(reading).toEqual({ access: { ...access, scope: "read" }, problems: [] });
+  });
+
+  it("is off unless it is asked for, whatever else is there", () => {
+    for (const off of ["off", "", undefined]) {
+      expect(read({ DASHBOARD_ACCESS: off, ACCESS_TEAM: "?" })).toEqual({
+        access: null,
+        problems: [],
+      });
+    }
+  });
+
+  it.each<[Given, string[]]>([
+    [{ DASHBOARD_ACCESS: "yes" }, ["DASHBOARD_ACCESS"]],
+    [{ ACCESS_TEAM: "" }, ["ACCESS_TEAM"]],
+    [{ ACCESS_TEAM: "http://team.cloudflareaccess.com" }, ["ACCESS_TEAM"]],
+    [{ ACCESS_TEAM: "https://team.cloudflareaccess.com.evil.example" }, ["ACCESS_TEAM"]],
+    [{ ACCESS_TEAM: "https://team.example.com" }, ["ACCESS_TEAM"]],
+    [{ ACCESS_AUDIENCE: " " }, ["ACCESS_AUDIENCE"]],
+    [{ ACCESS_TEAM: "", ACCESS_AUDIENCE: "" }, ["ACCESS_TEAM", "ACCESS_AUDIENCE"]],
+  ])("signs nobody in and says why with %j", (given, problems) => {
+    expect(read(given)).toEqual({ access: null, problems });
+  });
+
+  it("takes any team where private destinations are allowed", () => {
+    const given = { ACCESS_TEAM: "http://127.0.0.1:9", ALLOW_PRIVATE_DESTINATIONS: "true" };
+    expect(read(given)).toMatchObject({ access: { team: "http://127.0.0.1:9" }, problems: [] });
   });
 });
 
@@ -331,6 +381,7 @@ describe("a Worker that is misconfigured", () => {
     ALLOW_PRIVATE_DESTINATIONS: "?",
     ALERT_URL: "?",
     SILENCE_ALERT: "?",
+    DASHBOARD_ACCESS: "?",
   };
 
   it("takes events as long as it has a signing secret", async () => {

@@ -171,15 +171,21 @@ function Header({ path, session }: HeaderProps) {
                 {session.scope === "read" && " · read only"}
               </summary>
               <p class="panel">
-                You are signed in with the API key of this fingerprint: the audit log calls you so.
+                {session.byAccess
+                  ? "You came through Cloudflare Access: the audit log calls you so."
+                  : "You are signed in with the API key of this fingerprint: the audit log calls you so."}
                 {session.scope === "read"
                   ? " It looks and changes nothing."
                   : " It may change everything."}
               </p>
             </details>
-            <button type="submit" class="plain">
-              Sign out
-            </button>
+            {session.byAccess ? (
+              <a href="/cdn-cgi/access/logout">Sign out</a>
+            ) : (
+              <button type="submit" class="plain">
+                Sign out
+              </button>
+            )}
           </form>
         </>
       )}

@@ -1,11 +1,15 @@
 /**
- * Sessions without storage: a cookie that says until when it holds, signed with a key made of the API key that it
+ * Sessions without storage. Whoever comes through Cloudflare Access has one for as long as their token holds, by the token
+ * alone. Else it is a cookie that says until when it holds, signed with a key made of the API key that it
  * was opened with. Removing that API key ends its sessions; nothing else does before their time.
  */
 import type { Context } from "hono";
 import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
 import { type Caller, callerOf as callerOfKey, keysOf, type Scope, scopeOf } from "../../access";
+import { configOf } from "../../config";
 
+/** Put there by Cloudflare Access; anybody may send one. */
+const ACCESS_HEADER = "cf-access-jwt-assertion";
 const SESSION_SECONDS = 12 * 3_600;
 const NAME = "leadterra-relay";
 /** Tell these uses of an API key from any other, and from each other. */
@@ -18,6 +22,8 @@ export type Session = {
   caller: Caller;
   /** Signs what the pages tell this session. */
   secret: string;
+  /** By Cloudflare Access: the caller is an address. */
+  byAccess?: true;
 };
 
 export type PageEnv = {
@@ -58,7 +64,26 @@ export function closeSession(c: Context): void {
   deleteCookie(c, nameOf(c), attributesOf(c));
 }
 
+/** With both a key and Access, the one that may do more counts; of two alike the one that says who it is. */
 export async function sessionOf(c: PageContext): Promise<Session | null> {
+  const person = await sessionByAccess(c);
+  if (person?.scope === "all") return person;
+  const byKey = await sessionByCookie(c);
+  return byKey?.scope === "all" ? byKey : (person ?? byKey);
+}
+
+async function sessionByAccess(c: PageContext): Promise<Session | null> {
+  const { access } = configOf(c.env);
+  const token = c.req.header(ACCESS_HEADER);
+  if (access === null || token === undefined) return null;
+  // Not evaluated before somebody comes so.
+  const { whoComes } = await import("./access-token");
+  const key = await whoComes(token, access);
+  if (key === null) return null;
+  return { scope: access.scope, caller: { key }, secret: secretOf(NOTICE, token), byAccess: true };
+}
+
+async function sessionByCookie(c: PageContext): Promise<Session | null> {
   const prefix = prefixOf(c);
   for (const { key, scope } of keysOf(c.env)) {
     const endsAtSeconds = await getSignedCookie(c, secretOf(SESSION, key), nameOf(c), prefix);
