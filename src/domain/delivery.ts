@@ -58,9 +58,14 @@ export type DeliveryView = {
   lastError: DeliveryError | null;
 };
 
-/** As it is told outside. An object of the release before does not say what it waits for. */
+/** As it is told outside, and no more than that. An object of the release before does not say what it waits for. */
 export function shownDelivery(view: DeliveryView) {
-  return shown({ ...view, waitingFor: view.waitingFor ?? null });
+  const { webhookId, eventId, event, status, attempts, createdAtMs, nextAttemptAtMs } = view;
+  const { waitingFor = null, completedAtMs, lastStatusCode, lastError } = view;
+  return shown({
+    ...{ webhookId, eventId, event, status, attempts, createdAtMs, nextAttemptAtMs },
+    ...{ waitingFor, completedAtMs, lastStatusCode, lastError },
+  });
 }
 
 /** One line of an attempt log. */

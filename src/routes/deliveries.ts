@@ -48,8 +48,8 @@ export const deliveries = new Hono<ApiEnv>()
       const webhook = await findWebhook(c.env, params.id);
       const delivery = webhook && (await findDelivery(c.env, webhook, params.eventId));
       if (delivery === null) return NOT_FOUND;
-      const { attemptLog, ...view } = delivery;
-      return ok({ ...shownDelivery(view), attemptLog: attemptLog.map(shownAttempt) });
+      const attemptLog = delivery.attemptLog.map(shownAttempt);
+      return ok({ ...shownDelivery(delivery), attemptLog });
     }),
   )
   .on(
