@@ -1,6 +1,6 @@
 /**
- * What the pages do beyond plain HTML: follow what happens, keep times current, copy, and try a filter while one
- * types it. Every page works without.
+ * What the pages do beyond plain HTML: follow what happens, keep times current, copy, search, go on with what takes
+ * several steps, and try a filter while one types it. Every page works without.
  */
 
 // --- times ----------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ function withoutTimes(region) {
     time.textContent = "";
     time.removeAttribute("title");
   }
-  for (const button of copy.querySelectorAll("[data-copy]")) button.removeAttribute("hidden");
+  for (const each of copy.querySelectorAll(SCRIPTED)) each.removeAttribute("hidden");
   return copy.innerHTML;
 }
 
@@ -162,20 +162,22 @@ function rowOf(element) {
 /** Somebody has the focus in it, ticked something or selected text. @param {Element} region */
 function isBusy(region) {
   if (region.contains(document.activeElement) && document.activeElement !== region) return true;
-  if (region.querySelector("input:checked, details[open]:not([data-open])") !== null) return true;
+  for (const input of region.querySelectorAll("input")) {
+    if (input.checked !== input.defaultChecked || input.value !== input.defaultValue) return true;
+  }
+  if (region.querySelector("details[open]:not([data-open])") !== null) return true;
   const selection = getSelection();
   return selection !== null && !selection.isCollapsed && selection.containsNode(region, true);
 }
+
+/** What only works with this script. */
+const SCRIPTED = "[data-copy], [data-repeat], [data-select-all], [data-find]";
 
 // --- copying --------------------------------------------------------------------------------------------------
 
 function enhance() {
   tellTimes();
-  for (const button of document.querySelectorAll("[data-copy]")) button.removeAttribute("hidden");
-  for (const button of document.querySelectorAll("[data-repeat]")) button.removeAttribute("hidden");
-  for (const box of document.querySelectorAll("[data-select-all]")) {
-    box.closest("label")?.removeAttribute("hidden");
-  }
+  for (const each of document.querySelectorAll(SCRIPTED)) each.removeAttribute("hidden");
 }
 
 document.addEventListener("click", async (event) => {
@@ -213,6 +215,31 @@ addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-once=sent]")) {
     form.setAttribute("data-once", "");
   }
+});
+
+/** What is done a page at a time goes on by itself, until somebody stops it by leaving. */
+function goOn() {
+  const form = document.querySelector("form[data-goes-on]");
+  if (form instanceof HTMLFormElement) setTimeout(() => form.requestSubmit(), GOES_ON_MS);
+}
+const GOES_ON_MS = 600;
+
+/** `data-find` names a text by its label: lines that hold what is typed stand out, and the first is shown. */
+document.addEventListener("input", ({ target }) => {
+  if (!(target instanceof HTMLInputElement) || target.dataset.find === undefined) return;
+  const text = document.querySelector(`[aria-label="${CSS.escape(target.dataset.find)}"]`);
+  const wanted = target.value.toLowerCase();
+  let first = null;
+  for (const line of text?.querySelectorAll(".line") ?? []) {
+    const isHit = wanted !== "" && (line.textContent ?? "").toLowerCase().includes(wanted);
+    line.classList.toggle("hit", isHit);
+    if (isHit) first ??= line;
+    for (let fold = line.closest("details"); isHit && fold !== null; ) {
+      fold.open = true;
+      fold = fold.parentElement?.closest("details") ?? null;
+    }
+  }
+  first?.scrollIntoView({ block: "nearest" });
 });
 
 /** `data-repeat` names the class of the rows above, of which one more is wanted. */
@@ -275,6 +302,7 @@ function tryWhileTyping(form) {
 
 tellZone();
 enhance();
+goOn();
 setInterval(tellTimes, TIMES_EVERY_MS);
 for (const form of document.querySelectorAll("form[data-trial]")) {
   if (form instanceof HTMLFormElement) tryWhileTyping(form);

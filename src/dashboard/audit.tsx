@@ -117,7 +117,7 @@ function Value({ of, byId }: { of: unknown; byId: ChangeProps["byId"] }): Child 
       </>
     ));
   }
-  if (of === null) return <span class="quiet">none</span>;
+  if (of === null || Array.isArray(of)) return <span class="quiet">none</span>;
   if (typeof of !== "string") return <code>{visible(JSON.stringify(of))}</code>;
   const webhook = byId.get(of);
   if (webhook !== undefined) return <WebhookLink webhook={webhook} />;

@@ -161,7 +161,7 @@ describe("the page of an event", () => {
       expect(page).not.toContain("<img src=x");
     }
     const page = await textOf(`${LIST}/${parsed.ok ? parsed.value.id : ""}`);
-    expect(page).toContain("&quot;n&quot;: 12345678901234567890,\n");
+    expect(page).toContain("&quot;n&quot;: 12345678901234567890,</div>");
     expect(page).toContain("&quot;s&quot;: &quot;\\u003cb&gt;&quot;");
   });
 

@@ -201,9 +201,6 @@ function Retry({ back, children }: { back: string; children?: Child }) {
       <input type="hidden" name="back" value={back} />
       {children}
       <div class="actions chosen">
-        <label class="inline" hidden>
-          <input type="checkbox" data-select-all /> Select all shown
-        </label>
         <button type="submit">Retry the selected</button>
       </div>
     </form>

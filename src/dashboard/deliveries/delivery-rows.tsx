@@ -41,7 +41,12 @@ function keyOf({ webhookId, eventId }: DeliveryView): string {
 }
 
 const SELECT: Column<DeliveryView> = {
-  head: <span class="unseen">Select</span>,
+  head: (
+    <>
+      <span class="unseen">Select</span>
+      <input type="checkbox" data-select-all aria-label="Select all shown" hidden />
+    </>
+  ),
   cell: (delivery) => (
     <input
       type="checkbox"

@@ -1,9 +1,11 @@
 /** The request that a delivery makes, put together again from the event, the webhook and an attempt. */
+import type { Child } from "hono/jsx";
 import { standardHeaders } from "../../domain/headers";
 import { prettyJson } from "../../domain/pretty-json";
 import { maskQuery } from "../../domain/target";
 import type { Webhook } from "../../domain/webhook";
 import { VERSION } from "../../version";
+import { visible } from "../ui/foreign";
 import { Code, Copy } from "../ui/parts";
 import { curlOf } from "./curl";
 
@@ -98,7 +100,57 @@ function AsCurl(request: { url: string; headers: [string, string][]; body: strin
   );
 }
 
-/** A JSON document laid out in lines; as it is when that would be too long. */
+/** A JSON document laid out in lines, which fold and can be searched; as it is when that would be too long. */
 export function JsonText({ label, text }: { label: string; text: string }) {
-  return <Code label={label} text={prettyJson(text, MAX_PRETTY_CHARACTERS) ?? text} />;
+  const pretty = prettyJson(text, MAX_PRETTY_CHARACTERS);
+  if (pretty === null) return <Code label={label} text={text} />;
+  return (
+    <>
+      <input
+        type="search"
+        class="find"
+        placeholder="Search"
+        aria-label={`Search: ${label}`}
+        data-find={label}
+        hidden
+      />
+      <section class="code json" aria-label={label} tabindex={0}>
+        <Lines of={visible(pretty).split("\n")} />
+      </section>
+    </>
+  );
+}
+
+/** A line that opens a bracket folds what is between it and the line that closes it. */
+function Lines({ of }: { of: readonly string[] }): Child {
+  const shown: Child[] = [];
+  for (let index = 0; index < of.length; index++) {
+    const line = of[index] ?? "";
+    const end = /[{[]$/.test(line) ? endOf(of, index) : index;
+    if (end === index) {
+      shown.push(<div class="line">{line}</div>);
+      continue;
+    }
+    shown.push(
+      <details open data-open="">
+        <summary class="line">{line}</summary>
+        <Lines of={of.slice(index + 1, end)} />
+        <div class="line">{of[end]}</div>
+      </details>,
+    );
+    index = end;
+  }
+  return <>{shown}</>;
+}
+
+/** The line that closes what this one opens: the next that is not further in. */
+function endOf(lines: readonly string[], index: number): number {
+  const depth = depthOf(lines[index]);
+  let end = index + 1;
+  while (end < lines.length && depthOf(lines[end]) > depth) end += 1;
+  return end < lines.length ? end : index;
+}
+
+function depthOf(line = ""): number {
+  return line.length - line.trimStart().length;
 }

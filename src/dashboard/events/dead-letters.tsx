@@ -12,10 +12,11 @@ import {
 } from "../../operations/dead-letters";
 import { allWebhooks } from "../../operations/webhooks";
 import type { DeadLetter, DeadLetterPosition } from "../../storage/dead-letter-store";
-import { actions } from "../ui/actions";
-import { text } from "../ui/form";
+import { actions, type Outcome, perform } from "../ui/actions";
+import { type Form, text } from "../ui/form";
+import { count } from "../ui/format";
 import { listPage } from "../ui/list";
-import { seeOther } from "../ui/notice";
+import { page } from "../ui/page";
 import {
   Action,
   DEAD_LETTERS_PATH,
@@ -25,6 +26,7 @@ import {
   Facts,
   WebhookLink,
 } from "../ui/parts";
+import { GoOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
@@ -61,13 +63,13 @@ export const deadLetterPages = new Hono<PageEnv>()
       ),
     }),
   )
-  .post("/redrive", async (c) => {
-    const chosen = text(await c.req.parseBody({ all: true }), "reason");
-    const reason = DEAD_LETTER_REASONS.find((each) => each === chosen) ?? null;
-    const given = { reason, dryRun: false, cursor: null, by: callerOf(c) };
-    const { redriven: count } = await redriveDeadLetters(c.env, given);
-    return seeOther(c, DEAD_LETTERS_PATH, { done: "redriven_many", count });
-  })
+  .post("/redrive", (c) =>
+    perform(c, {
+      subject: null,
+      home: DEAD_LETTERS_PATH,
+      action: { act: (_, __, form) => redriveMany(c, form) },
+    }),
+  )
   .route(
     "/",
     actions<string>(
@@ -90,6 +92,30 @@ export const deadLetterPages = new Hono<PageEnv>()
     ),
   );
 
+/** A page of 1,000 with each form. */
+async function redriveMany(c: PageContext, form: Form): Promise<Outcome> {
+  const reason = DEAD_LETTER_REASONS.find((each) => each === text(form, "reason")) ?? null;
+  const cursor = parseDeadLetterCursor(text(form, "cursor"));
+  const given = { reason, dryRun: false, cursor, by: callerOf(c) };
+  const { redriven, next } = await redriveDeadLetters(c.env, given);
+  const before = soFarIn(form);
+  const done = before.done + redriven;
+  if (next === null) return { done: "redriven_many", count: done };
+  const asked = await page(
+    c,
+    { title: "Redrive many", trail: [["Dead letters", DEAD_LETTERS_PATH]] },
+    <GoOn
+      action={`${DEAD_LETTERS_PATH}/redrive`}
+      fields={{ reason: reason ?? "", cursor: formatDeadLetterCursor(next) }}
+      soFar={{ done, of: before.of }}
+      headline={`${count(done, "dead letter")} redriven so far.`}
+      tone="primary"
+      out={DEAD_LETTERS_PATH}
+    />,
+  );
+  return { asked };
+}
+
 async function lettersOf(c: PageContext, before: DeadLetterPosition | null): Promise<Letters> {
   const { letters, next } = await listDeadLetters(c.env, {
     before,
@@ -101,21 +127,20 @@ async function lettersOf(c: PageContext, before: DeadLetterPosition | null): Pro
   return { letters, webhooks, next: next && formatDeadLetterCursor(next) };
 }
 
-/** Up to 1,000 with each click. */
 function RedriveMany({ letters }: { letters: readonly DeadLetter[] }) {
   if (!useViewer().mayChange) return null;
   const reasons = [...new Set(letters.map(({ reason }) => reason))];
   return (
-    <form method="post" action={`${DEAD_LETTERS_PATH}/redrive`} class="action">
+    <form method="post" action={`${DEAD_LETTERS_PATH}/redrive`} class="inline-form spaced-below">
       <label>
-        Many at once{" "}
+        Many at once
         <select name="reason">
           <option value="">whatever the reason</option>
           {reasons.map((reason) => (
             <option value={reason}>{reason}</option>
           ))}
         </select>
-      </label>{" "}
+      </label>
       <button type="submit">Redrive them</button>
     </form>
   );

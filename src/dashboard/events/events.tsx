@@ -21,7 +21,7 @@ import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
-import { GivenTime, noneOf, SearchLink } from "./event-parts";
+import { noneOf, SearchLink } from "./event-parts";
 
 const EVENTS_PER_PAGE = 50;
 
@@ -222,7 +222,6 @@ const COLUMNS: readonly Column<Row>[] = [
     head: "Campaign",
     cell: ({ campaignId }) => <SearchLink name="campaignId" value={campaignId} none="–" />,
   },
-  { head: "Sent by Leadterra", cell: ({ timestamp }) => <GivenTime text={timestamp} /> },
 ];
 
 /** An event that nobody gets stands out: somebody may be missing it. */

@@ -206,7 +206,7 @@ function OldestDue({ watched }: { watched: readonly Watched[] }) {
   if (dues.length === 0) return <>nothing is due</>;
   return (
     <>
-      the oldest due <Time ms={Math.min(...dues)} />
+      first due <Time ms={Math.min(...dues)} />
     </>
   );
 }

@@ -35,7 +35,7 @@ const DONE = {
   sampled: () => "The sample event is on its way: it shows up here within seconds.",
   redriven: () => "The dead letter is on its way again.",
   redriven_many: (count) =>
-    `${count === 1 ? "A dead letter is" : `${number(count)} dead letters are`} on the way again. What is still here could not be handed over, or comes with the next 1,000.`,
+    `${count === 1 ? "A dead letter is" : `${number(count)} dead letters are`} on the way again. What is still here could not be handed over.`,
   dead_letter_deleted: () => "The dead letter is deleted.",
 } as const satisfies Record<string, (count: number) => string>;
 

@@ -167,7 +167,7 @@ function Header({ path, session }: HeaderProps) {
           <form method="post" action="/dashboard/sign-out" class="who">
             <details class="quiet">
               <summary>
-                {session.caller.key}
+                key {session.caller.key}
                 {session.scope === "read" && " · read only"}
               </summary>
               <p class="panel">

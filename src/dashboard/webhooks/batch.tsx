@@ -1,13 +1,14 @@
 /**
  * Many deliveries of a webhook at once: sent again, or given up. First they are counted, then it is done, a page of
- * 1,000 with each click, so that no request runs for long and one can stop in between.
+ * 1,000 with each form, so that no request runs for long and one can stop in between.
  */
 import type { Webhook } from "../../domain/webhook";
 import type { Action, Outcome } from "../ui/actions";
-import { type Form, text } from "../ui/form";
+import { text } from "../ui/form";
 import { deliveries } from "../ui/format";
 import { page } from "../ui/page";
-import { Hidden, Submit, webhookName, webhookPath } from "../ui/parts";
+import { Hidden, Submit, webhookName, webhookPath, withQuery } from "../ui/parts";
+import { GoOn, type SoFar, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext } from "../ui/session";
 import { useViewer } from "../ui/viewer";
 import type { Batch, BatchRequest } from "./batch-kinds";
@@ -52,21 +53,30 @@ async function countFirst(c: PageContext, { webhook, request }: Asked) {
   return { total, more: cursor !== null };
 }
 
-async function act(c: PageContext, asked: Asked, before: number): Promise<Outcome> {
+async function act(c: PageContext, asked: Asked, before: SoFar): Promise<Outcome> {
   const { kind, webhook, request } = asked;
   const { cursor } = request;
   const found = await request.run(c.env, webhook, { cursor, dryRun: false, by: callerOf(c) });
-  const total = before + found.count;
-  if (found.next === null) return { done: kind.done, count: total };
+  const total = before.done + found.count;
+  const at = webhookPath(webhook.id);
+  if (found.next === null) {
+    return {
+      done: kind.done,
+      count: total,
+      at: kind.path === "replay" ? withQuery(at, { sent: String(total) }) : at,
+    };
+  }
   const soFar = await page(
     c,
     { title: kind.title, trail: trailOf(webhook) },
-    <section class="panel narrow" aria-label="So far">
-      <p class="headline">
-        {deliveries(total)} {kind.were} so far, and there may be more.
-      </p>
-      <Confirm {...asked} cursor={found.next} soFar={total} />
-    </section>,
+    <GoOn
+      action={pathOf(kind, webhook)}
+      fields={{ ...request.fields, step: "go", cursor: found.next }}
+      soFar={{ done: total, of: before.of }}
+      headline={`${deliveries(total)} ${kind.were} so far.`}
+      tone={kind.tone}
+      out={at}
+    />,
   );
   return { asked: soFar };
 }
@@ -107,23 +117,20 @@ function Counted({ total, more, ...asked }: CountedProps) {
             {more && " or more"} {kind.would}.
           </p>
           <p class="quiet">{request.words(zone)}. Nothing was done yet.</p>
-          <Confirm {...asked} cursor={null} soFar={0} />
+          <Confirm {...asked} total={more ? null : total} />
         </>
       )}
     </section>
   );
 }
 
-type ConfirmProps = Asked & { cursor: string | null; soFar: number };
-
-function Confirm({ kind, webhook, request, cursor, soFar }: ConfirmProps) {
-  const isFirst = cursor === null;
-  const fields = { ...request.fields, step: "go", so_far: String(soFar) };
+function Confirm({ kind, webhook, request, total }: Asked & { total: number | null }) {
+  const fields = { ...request.fields, step: "go", ...(total !== null && { of: String(total) }) };
   return (
     <form method="post" action={pathOf(kind, webhook)} data-once="">
-      <Hidden fields={isFirst ? fields : { ...fields, cursor }} />
-      <Submit tone={kind.tone} out={[webhookPath(webhook.id), isFirst ? "Cancel" : "Stop here"]}>
-        {isFirst ? kind.button : "Go on"}
+      <Hidden fields={fields} />
+      <Submit tone={kind.tone} out={[webhookPath(webhook.id), "Cancel"]}>
+        {kind.button}
       </Submit>
     </form>
   );
@@ -131,10 +138,4 @@ function Confirm({ kind, webhook, request, cursor, soFar }: ConfirmProps) {
 
 function pathOf({ path }: Batch, { id }: Webhook): string {
   return `${webhookPath(id)}/${path}`;
-}
-
-/** How many were done by the forms before this one. */
-function soFarIn(form: Form): number {
-  const given = text(form, "so_far");
-  return /^\d{1,9}$/.test(given) ? Number(given) : 0;
 }

@@ -14,6 +14,8 @@ export type Condition = Watched & {
   hours: readonly Step[];
   /** The answer that its page begins with: of what was just tried, else of the last failure; null for neither. */
   answer: { eventId: EventId; attempt: AttemptRecord } | null;
+  /** How many were just sent again; 0 for none. */
+  sent: number;
   /** Newest first. */
   recent: readonly DeliveryView[];
   /** How long a service has to answer; null where that is not configured. */
@@ -37,6 +39,7 @@ export function Health({ condition }: { condition: Condition }) {
             The last success was <Time ms={lastSuccessAtMs} />.
           </p>
         )}
+        <Leaving condition={condition} />
         {recent.length === 0 && <p>Nothing has come for it yet: a test shows how it answers.</p>}
         <HealthActions condition={condition} />
       </div>
@@ -50,6 +53,19 @@ export function Health({ condition }: { condition: Condition }) {
         </Panel>
       )}
     </>
+  );
+}
+
+/** What was sent again leaves: how much still waits, until nothing does. */
+function Leaving({ condition: { sent, stats } }: { condition: Condition }) {
+  const { pending } = stats.health;
+  if (sent === 0 || pending === 0) return null;
+  const most = Math.max(sent, pending);
+  return (
+    <p>
+      <progress aria-label="What has left" value={most - pending} max={most} />{" "}
+      {number(most - pending)} of {number(most)} have left.
+    </p>
   );
 }
 
@@ -127,7 +143,7 @@ function Due({ stats: { health } }: { stats: WebhookStats }) {
   if (health.oldestDueAtMs === null) return <>nothing is due</>;
   return (
     <>
-      oldest due <Time ms={health.oldestDueAtMs} />
+      first due <Time ms={health.oldestDueAtMs} />
     </>
   );
 }

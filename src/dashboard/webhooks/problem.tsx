@@ -181,7 +181,7 @@ const NEXT: Record<Kind, Words> = {
   probing: ({ stats: { health } }) => (
     <Tried
       health={health}
-      how="They are tried one at a time,"
+      how="They are probed one at a time,"
       then="the first success lets the others go."
     />
   ),

@@ -97,6 +97,7 @@ async function watchAll(c: PageContext): Promise<Watched[]> {
 
 async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition> {
   const { delivery } = configOf(c.env);
+  const { sent = "" } = c.req.query();
   const [{ stats, hours }, { deliveries }] = await Promise.all([
     webhookStats(c.env, webhook.id, Date.now() - LOOK_BACK_MS),
     listDeliveries(c.env, webhook, {}, { before: null, limit: DELIVERIES_SHOWN }),
@@ -106,6 +107,7 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
     stats,
     hours,
     answer: await lastAnswer(c, { webhook, stats }),
+    sent: /^\d{1,9}$/.test(sent) ? Number(sent) : 0,
     recent: deliveries,
     timeoutMs: timeoutMsOf(webhook, delivery?.timeoutMs ?? null),
     ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
