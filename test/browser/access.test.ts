@@ -72,6 +72,49 @@ async function stage(rig: Rig): Promise<Record<string, string>> {
 }
 
 describeInBrowser("the dashboard", (rig) => {
+  it("has no such fault where there is nothing yet", async () => {
+    const page = await rig.signedIn();
+    for (const name of ["", "/webhooks", "/deliveries", "/events", "/dead-letters", "/audit"]) {
+      await page.goto(`/dashboard${name}`);
+      await expectAccessible(page, `empty: ${name}`);
+    }
+  });
+
+  it("has no such fault in what a form is answered: refused, a secret, a test, what was counted, what was tried", async () => {
+    rig.service.answer = answering(503, { headers: { "x-node": "7" }, body: "The answer." });
+    const page = await rig.signedIn();
+    await page.goto("/dashboard/webhooks/new");
+    await page.getByLabel("URL", { exact: true }).fill("ftp://nowhere");
+    await page.getByRole("button", { name: "Register the webhook" }).click();
+    await page.getByRole("alert").first().waitFor();
+    await expectAccessible(page, "refused");
+    await page.getByLabel("URL", { exact: true }).fill(`${rig.service.url}/answered`);
+    await page.getByRole("button", { name: "Register the webhook" }).click();
+    await page.getByRole("heading", { name: "The webhook is registered" }).waitFor();
+    await expectAccessible(page, "the secret");
+    await page.getByRole("button", { name: "Send a test" }).click();
+    await page.getByRole("heading", { name: "The test failed" }).waitFor();
+    await expectAccessible(page, "the answer to a test");
+
+    const { id } = await newestWebhook(rig);
+    const eventId = await rig.relay.accept({ event: "custom.tried", data: {} });
+    await rig.relay.attempted(id, eventId);
+    await page.goto(`/dashboard/webhooks/${id}`);
+    await page.getByRole("button", { name: "Try now" }).click();
+    await page.getByRole("status").getByText("failed again").waitFor();
+    await page.getByText("Its headers").click();
+    await expectAccessible(page, "what was tried");
+    await page.goto(`/dashboard/webhooks/${id}/replay`);
+    await page.getByLabel("All of them").check();
+    await page.getByRole("button", { name: "Count them first" }).click();
+    await page.getByText("1 delivery would be sent again.").waitFor();
+    await expectAccessible(page, "what was counted");
+    await page.goto(`/dashboard/deliveries?status=cancelled&webhook=${id}`);
+    await expectAccessible(page, "nothing found");
+    await page.locator(".who summary").click();
+    await expectAccessible(page, "who is signed in");
+  });
+
   it("has no page that axe finds serious faults with, in light and dark, or that is wider than a phone", async () => {
     const pages = await stage(rig);
     const page = await rig.open();

@@ -139,6 +139,7 @@ export function pagesOf(webhookId: string, eventId: string): Record<string, stri
     "secret, to be rotated": `${webhook}/rotate`,
     replay: `${webhook}/replay`,
     discard: `${webhook}/discard`,
+    attempts: `${webhook}/attempts`,
     deliveries: "/dashboard/deliveries",
     delivery: `${webhook}/deliveries/${eventId}`,
     events: "/dashboard/events",
