@@ -59,15 +59,21 @@ export async function examine(api: RelayApi, now: () => number = Date.now): Prom
   return [...found, keys, ...(await statsFindings(api, now())), await deadLetterFinding(api)];
 }
 
-function versionFinding(version: string): Finding {
-  const own = ownVersion();
-  if (version === own) return well(`It runs ${version}, as this checkout`);
-  const isFirst = version.startsWith("0.1.");
-  const what = `It runs ${version}, and this checkout is ${own}`;
+/** What a deploy of this checkout would do to what the relay has stored. @param own of this checkout. */
+export function versionFinding(version: string, own = ownVersion()): Finding {
+  const order = version.localeCompare(own, "en", { numeric: true });
+  if (order === 0) return well(`It runs ${version}, as this checkout`);
+  if (order > 0) {
+    return wrong(
+      `It runs ${version}, and this checkout is older (${own})`,
+      `Check out ${version} before you deploy: older code leaves newer data alone and answers 503 newer_data.`,
+    );
+  }
+  const what = `It runs ${version}, and this checkout is ${own}: npm run deploy`;
   return well(
-    isFirst
-      ? `${what}: npm run deploy brings stored data to the new version, object by object, and cannot be rolled back (CHANGELOG)`
-      : `${what}: CHANGELOG says what npm run deploy would change`,
+    version.startsWith("0.1.")
+      ? `${what} takes each object's data from version 1 to 2 when it next starts, in one step however much there is; it cannot be rolled back, and dead letters older than RETENTION go with the first sweep (docs/operations.md, "From 0.1.0 to 0.2.0")`
+      : `${what} takes stored data along, and can be rolled back; CHANGELOG says what else changes`,
   );
 }
 
@@ -148,7 +154,7 @@ function alertFindings(alerts: Json | null | undefined): Finding[] {
 }
 
 /** States of a webhook's health in which nobody has to do anything. */
-const RESTFUL = ["healthy", "postponed", "paused"];
+const RESTFUL = ["healthy", "postponed", "paused", "unconnected"];
 
 function webhookFinding(webhook: Json, figures: Json): Finding {
   const { id, name, url, status, statusReason } = webhook;
@@ -159,23 +165,29 @@ function webhookFinding(webhook: Json, figures: Json): Finding {
   const since = health.since ?? failingSince;
   const reason = statusReason ? ` (${statusReason})` : "";
   const told = `${name ?? id} (${url}): ${state}${reason}${since ? ` since ${since}` : ""}, ${pending} waiting, ${undeliverable} undeliverable`;
-  if (state === "disabled") {
-    return wrong(
-      told,
-      `When the service is mended: POST /v1/webhooks/${id}/resume. What was held goes out.`,
-    );
-  }
-  if (!RESTFUL.includes(String(state))) {
-    return wrong(
-      told,
-      `Its last answers: GET /v1/webhooks/${id}/deliveries, or /dashboard/webhooks/${id}`,
-    );
-  }
+  const remedy = remedyOf(String(state), id, health.lastFailure as Json | null | undefined);
+  if (remedy !== null) return wrong(told, remedy);
   if (Number(undeliverable) > 0) {
     const body = `{"since": "…", "only": "undeliverable"}`;
     return wrong(told, `When the service is mended: POST /v1/webhooks/${id}/replay ${body}`);
   }
   return well(told);
+}
+
+/** What to do about a webhook in this state; null where nobody has to do anything. */
+function remedyOf(state: string, id: unknown, lastFailure: Json | null | undefined) {
+  if (RESTFUL.includes(state)) return null;
+  if (state === "disabled") {
+    return `When the service is mended: POST /v1/webhooks/${id}/resume. What was held goes out.`;
+  }
+  if (state === "misconfigured") {
+    return "Mend the variable that is named above: deliveries are held until then.";
+  }
+  if (state === "late") {
+    return `The service answers, but not fast enough: PATCH /v1/webhooks/${id} with more "concurrency", or a higher "rateLimit".`;
+  }
+  const said = lastFailure ? `It said ${lastFailure.statusCode ?? lastFailure.error}. ` : "";
+  return `${said}Its last answers: GET /v1/webhooks/${id}/deliveries, or /dashboard/webhooks/${id}`;
 }
 
 async function deadLetterFinding(api: RelayApi): Promise<Finding> {

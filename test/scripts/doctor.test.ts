@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { examine, sendSample } from "../../scripts/doctor.ts";
+import { examine, sendSample, versionFinding } from "../../scripts/doctor.ts";
 import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
 import { startRelay } from "../../scripts/relay.ts";
 import { ownVersion, relayApi } from "../../scripts/relay-api.ts";
@@ -146,6 +146,32 @@ describe("the doctor", () => {
       "/dashboard/webhooks/wh_1",
     ],
     [
+      "the last answer of a failing webhook",
+      stats({
+        webhooks: [{ ...FIGURES, health: { state: "failing", lastFailure: { statusCode: 503 } } }],
+      }),
+      "crm (https://crm.example.com/?…): failing",
+      "It said 503.",
+    ],
+    [
+      "a webhook that is late",
+      stats({ webhooks: [{ ...FIGURES, health: { state: "late", pending: 900 } }] }),
+      "late, 900 waiting",
+      'more "concurrency"',
+    ],
+    [
+      "a webhook that a variable holds",
+      stats({ webhooks: [{ ...FIGURES, health: { state: "misconfigured", pending: 4 } }] }),
+      "misconfigured, 4 waiting",
+      "named above",
+    ],
+    [
+      "a newer relay than the checkout",
+      { "/healthz": { json: { version: "99.0.0", problems: [] } } },
+      "this checkout is older",
+      "Check out 99.0.0",
+    ],
+    [
       "a disabled webhook",
       {
         "/v1/webhooks": {
@@ -182,6 +208,22 @@ describe("the doctor", () => {
     expect(await wrongAt(answers)).toEqual([
       { what: expect.stringContaining(what), remedy: expect.stringContaining(remedy) },
     ]);
+  });
+
+  it("says what an upgrade would do to stored data", () => {
+    const { what, remedy } = versionFinding("0.1.0", "0.2.0");
+    expect(remedy).toBeNull();
+    expect(what).toMatch(/from version 1 to 2 .* cannot be rolled back/);
+    expect(versionFinding("0.2.0", "0.10.0")).toMatchObject({
+      what: expect.stringContaining("can be rolled back"),
+      remedy: null,
+    });
+    expect(versionFinding("0.10.0", "0.2.0").remedy).toMatch(/newer_data/);
+  });
+
+  it("leaves a listener that nobody listens to alone", async () => {
+    const unconnected = { ...FIGURES, health: { state: "unconnected", pending: 2 } };
+    expect(await wrongAt(stats({ webhooks: [unconnected] }))).toEqual([]);
   });
 
   it("names a clock that is off", async () => {
