@@ -3,7 +3,7 @@ import * as z from "zod";
 import { isObject, type JsonObject } from "../domain/event";
 import { EXAMPLE } from "./fields";
 import { createRoute, json } from "./route";
-import { filterSchema } from "./webhooks";
+import { filterSchema } from "./webhook-settings";
 
 const filterTest = z
   .strictObject({

@@ -2,8 +2,9 @@
 import { Hono } from "hono";
 import { shownAttempt } from "../contract/attempts";
 import { getWebhookHealth } from "../contract/health";
+import { changesOf, draftOf, relayHost } from "../contract/webhook-settings";
 import * as contract from "../contract/webhooks";
-import { changesOf, draftOf, listedWebhook, relayHost, shownWebhook } from "../contract/webhooks";
+import { listedWebhook, shownWebhook } from "../contract/webhooks";
 import { type FailureCode, fail, ok, type Result } from "../domain/failure";
 import { shownHealth } from "../domain/health-report";
 import { webhookHealth } from "../operations/stats";

@@ -1,6 +1,6 @@
 /** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
 import { configOf, serviceBindings } from "../../config";
-import { relayHost } from "../../contract/webhooks";
+import { relayHost } from "../../contract/webhook-settings";
 import type { Failure, FieldError } from "../../domain/failure";
 import { formatSchedule } from "../../domain/schedule";
 import { sameOrigin } from "../../domain/target";

@@ -1,6 +1,6 @@
 /** What events and a filter would let through, tried on the latest events while one types. */
 import { Hono } from "hono";
-import { filterSchema } from "../../contract/webhooks";
+import { filterSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES, exampleEvent, type JsonObject } from "../../domain/event";
 import type { FieldError, Result } from "../../domain/failure";
 import { type Filter, valuesOf } from "../../domain/filter";

@@ -1,7 +1,7 @@
 /** What a form says of a webhook → the JSON that the API takes, checked by the API's own schemas. */
 import type * as z from "zod";
 import { fieldErrors } from "../../contract/problem";
-import { changesOf, changesSchema, draftOf, draftSchema } from "../../contract/webhooks";
+import { changesOf, changesSchema, draftOf, draftSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES } from "../../domain/event";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { isRelayEvent } from "../../domain/relay-events";

@@ -1,6 +1,6 @@
 /** Giving a webhook a new signing secret. */
 
-import { rotationSchema } from "../../contract/webhooks";
+import { rotationSchema } from "../../contract/webhook-settings";
 import type { FieldError } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
 import { rotateSecret } from "../../operations/webhooks";

@@ -1,6 +1,6 @@
 /** Asking a service: with a delivery that waits, else with a test; the test's form, and the page with what came of it. */
 import { configOf } from "../../config";
-import { testSchema } from "../../contract/webhooks";
+import { testSchema } from "../../contract/webhook-settings";
 import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";

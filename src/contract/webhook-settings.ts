@@ -1,0 +1,257 @@
+/** What is given of a webhook: to register it, to change it, to make it what a file says. */
+import * as z from "zod";
+import { checkFilter, type Filter } from "../domain/filter";
+import { checkHeaders, headersOf } from "../domain/headers";
+import { WEBHOOK_NAME } from "../domain/ids";
+import { isRelayEvent } from "../domain/relay-events";
+import { parseSchedule, parseTimeout } from "../domain/schedule";
+import { isSecret } from "../domain/signature";
+import { ALL_EVENTS, DEFAULTS, type WebhookChanges, type WebhookDraft } from "../domain/webhook";
+import { eventName } from "./fields";
+
+const MAX_DESCRIPTION_CHARACTERS = 1_000;
+const MAX_EVENT_NAMES = 100;
+/** Less than one a day would keep a delivery beyond any retention. */
+const MIN_RATE_PER_SECOND = 0.00001;
+const DEFAULT_GRACE_SECONDS = 86_400;
+const MAX_GRACE_SECONDS = 604_800;
+const MAX_CONCURRENCY = 300;
+const MAX_GIVE_UP_ON = 97;
+/** Not now, never again, and not so fast: answers that have a meaning of their own. */
+const TRIED_AGAIN = new Set([408, 410, 429]);
+/** Base64 of 24 to 64 bytes, without stray bits in its last digit. */
+const SECRET_PATTERN =
+  "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?|([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/][AQgw]==)?)$";
+export const SECRET_EXAMPLE = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0ISE=";
+
+export const name = z
+  .string()
+  .regex(
+    WEBHOOK_NAME,
+    "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as crm",
+  )
+  .meta({
+    description: "Unique; stands for the id in the path of every call. null for none.",
+  });
+const url = z.string().min(1).meta({
+  maxLength: 2_048,
+  pattern:
+    "^(([Hh][Tt][Tt][Pp][Ss]?://|[Ss][Ee][Rr][Vv][Ii][Cc][Ee]:)[^\\s\\\\#]+|[Ll][Ii][Ss][Tt][Ee][Nn][Ee][Rr]:)$",
+  description:
+    "`https://` and a public DNS name of two labels or more, on port 443 or from 1024 up, without credentials, fragment, white space or backslash; or `service:NAME/path` for a service or VPC binding of the Worker; or `listener:` for whoever connects to listen.",
+});
+const events = z
+  .array(
+    z
+      .string()
+      .regex(
+        /^(\*|[A-Za-z0-9._-]{1,128})$/,
+        'must be "*", or 1 to 128 of A-Z a-z 0-9 . _ - as an event is named',
+      ),
+  )
+  .min(1, 'must name at least one event, or be ["*"] for all of them')
+  .max(MAX_EVENT_NAMES)
+  .refine(
+    (names) =>
+      !names.includes(ALL_EVENTS) ||
+      names.every((name) => name === ALL_EVENTS || isRelayEvent(name)),
+    'must be names or "*"; beside "*" only events of the relay itself, such as relay.webhook.failing',
+  )
+  .refine((names) => new Set(names).size === names.length, "must name each event once")
+  .meta({
+    description:
+      'Names of events, each once; or `["*"]` for all that Leadterra sends, beside which those of the relay itself may be named.',
+  });
+const description = z.string().max(MAX_DESCRIPTION_CHARACTERS);
+const headers = z
+  .unknown()
+  .superRefine((given, context) => {
+    for (const { name, message } of checkHeaders(given)) {
+      context.addIssue({ code: "custom", path: name === null ? [] : [name], message });
+    }
+  })
+  .transform((given) => headersOf(given as Record<string, string>))
+  .meta({
+    id: "CustomHeaders",
+    type: "object",
+    propertyNames: { pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" },
+    additionalProperties: {
+      type: "string",
+      maxLength: 4_096,
+      pattern: "^[!-~]([ -~]*[!-~])?$",
+    },
+    maxProperties: 50,
+    description:
+      "Sent with every delivery; a name once, whatever its case. Values are never shown again. Names that the relay, the platform or HTTP itself sets are refused: Content-*, CF-*, X-Forwarded-*, Host, Cookie, Expect, User-Agent, hop-by-hop and the signatures.",
+  });
+/** The paths of mistakes lead into the filter. */
+export const filterSchema = z
+  .custom<Filter>()
+  .superRefine((given, context) => {
+    for (const mistake of checkFilter(given)) {
+      const path = mistake.path === "filter" ? [] : [mistake.path.slice("filter.".length)];
+      context.addIssue({ code: "custom", path, message: mistake.message });
+    }
+  })
+  .meta({
+    id: "Filter",
+    type: "object",
+    additionalProperties: true,
+    description:
+      "A query in MongoDB's form over the event's envelope: dotted paths with a value or with $eq $ne $in $nin $gt $gte $lt $lte $exists $startsWith $endsWith $not under them, $and and $or beside them. At most 8 levels, 64 conditions and 8,192 bytes of JSON.",
+  });
+const retrySchedule = z
+  .string()
+  .refine(
+    (given) => parseSchedule(given) !== null,
+    'must be 1 to 20 durations such as "1m 5m 30m 2h 8h"',
+  )
+  .meta({
+    pattern:
+      "^([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)( ([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)){0,19}$",
+    description:
+      "Waits after each failed attempt, 1 to 20 durations with one space between; null for the relay's own.",
+  });
+const timeout = z
+  .string()
+  .refine(
+    (given) => parseTimeout(given) !== null,
+    'must be a duration from 1s to 60s, such as "30s"',
+  )
+  .meta({
+    pattern: "^(0*([1-9]|[1-5][0-9]|60)s|0*1m)$",
+    description: "How long the service may take to answer, 1s to 60s; null for the relay's own.",
+  });
+const giveUpOn = z
+  .array(
+    z
+      .int()
+      .min(400)
+      .max(499)
+      .refine((status) => !TRIED_AGAIN.has(status), "must not be 408, 410 or 429"),
+  )
+  .max(MAX_GIVE_UP_ON)
+  .meta({
+    description:
+      "Statuses from 400 to 499, but 408, 410 and 429: the first such answer ends a delivery as undeliverable, and is no failure of the service.",
+  });
+const rateLimit = z
+  .number()
+  .min(MIN_RATE_PER_SECOND)
+  .meta({ description: "Deliveries per second; fractions are allowed." });
+const signingSecret = z
+  .string()
+  .refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes')
+  .refine((given) => given !== SECRET_EXAMPLE, "must not be the example of this documentation")
+  .meta({
+    pattern: SECRET_PATTERN,
+    description: "`whsec_` and the base64 of 24 to 64 bytes; made by the relay when left out.",
+  });
+const ordered = z.boolean().meta({
+  description: "One event at a time in the order of arrival; a failing one holds those behind it.",
+});
+
+const concurrency = z.int().min(1).max(MAX_CONCURRENCY).meta({
+  description: "How many attempts may be in flight at once, 1 to 300; null for 6.",
+});
+
+const settings = {
+  name: name.nullable().optional(),
+  description: description.nullable().optional(),
+  filter: filterSchema.nullable().optional(),
+  headers: headers.nullable().optional(),
+  rateLimit: rateLimit.nullable().optional(),
+  ordered: ordered.nullable().optional(),
+  concurrency: concurrency.nullable().optional(),
+  timeout: timeout.nullable().optional(),
+  retrySchedule: retrySchedule.nullable().optional(),
+  giveUpOn: giveUpOn.nullable().optional(),
+};
+
+/** What counts when a webhook is made, and no more. */
+const beginnings = {
+  status: z
+    .enum(["active", "paused"])
+    .optional()
+    .meta({ description: "`paused` to begin with its deliveries held." }),
+  signingSecret: signingSecret.optional(),
+};
+const sameService = z.boolean().optional().meta({
+  description:
+    "With a URL of another origin: the service has moved, and keeps its secret (and, in a change, its headers).",
+});
+
+export const draftSchema = z
+  .strictObject({ url, events, ...settings, ...beginnings })
+  .meta({ id: "WebhookDraft" });
+
+const dryRun = z.boolean().optional().meta({
+  description:
+    "Answers as if it were done: `updatedAt` of the answer tells whether anything differs.",
+});
+
+export const putSchema = z
+  .strictObject({ url, events, ...settings, ...beginnings, sameService, dryRun })
+  .meta({ id: "WebhookSettings" });
+
+export const changesSchema = z
+  .strictObject({ url: url.optional(), events: events.optional(), ...settings, sameService })
+  .meta({ id: "WebhookChanges" });
+
+/** The host by which the relay is reached: a webhook must not lead back to it. */
+export function relayHost(requestUrl: string): string {
+  return new URL(requestUrl).host;
+}
+
+/** @param given without its secret. @param host as `relayHost` has it. */
+export function draftOf(
+  given: Omit<z.output<typeof draftSchema>, "signingSecret">,
+  host: string,
+): WebhookDraft {
+  return {
+    name: given.name ?? null,
+    url: given.url,
+    events: given.events,
+    description: given.description ?? null,
+    filter: given.filter ?? null,
+    headers: given.headers ?? {},
+    rateLimit: given.rateLimit ?? null,
+    ordered: given.ordered ?? false,
+    concurrency: given.concurrency ?? DEFAULTS.concurrency,
+    timeout: given.timeout ?? null,
+    retrySchedule: given.retrySchedule ?? null,
+    giveUpOn: given.giveUpOn ?? [],
+    ...(given.status !== undefined && { status: given.status }),
+    relayHost: host,
+  };
+}
+
+/** Null unsets a field; one that is missing stays as it is. */
+export function changesOf({
+  headers: givenHeaders,
+  ordered: givenOrdered,
+  concurrency: givenConcurrency,
+  giveUpOn: givenStatuses,
+  ...given
+}: z.output<typeof changesSchema>): WebhookChanges {
+  const changes = {
+    ...given,
+    ...(givenHeaders !== undefined && { headers: givenHeaders ?? {} }),
+    ...(givenOrdered !== undefined && { ordered: givenOrdered ?? false }),
+    ...(givenConcurrency !== undefined && {
+      concurrency: givenConcurrency ?? DEFAULTS.concurrency,
+    }),
+    ...(givenStatuses !== undefined && { giveUpOn: givenStatuses ?? [] }),
+  };
+  const defined = Object.entries(changes).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(defined) as WebhookChanges;
+}
+
+export const rotationSchema = z
+  .strictObject({
+    gracePeriodSeconds: z.int().min(0).max(MAX_GRACE_SECONDS).default(DEFAULT_GRACE_SECONDS),
+    signingSecret: signingSecret.optional(),
+  })
+  .meta({ id: "SecretRotation" });
+
+export const testSchema = z.strictObject({ event: eventName.optional() }).meta({ id: "TestEvent" });
