@@ -9,31 +9,36 @@ import { NextAttempt } from "./waiting";
 
 type DeliveryRowsProps = {
   deliveries: readonly DeliveryView[];
-  webhooks: readonly Webhook[];
+  /** Those that they belong to; null on the page of the one that all belong to. */
+  webhooks: readonly Webhook[] | null;
 };
 
-/** Whoever may change things can tick each row; the form around them gets those as `delivery`. */
+/** Among those of several webhooks, who may change things can tick rows; the form around gets those as `delivery`. */
 export function DeliveryRows({ deliveries, webhooks }: DeliveryRowsProps) {
   const { mayChange } = useViewer();
-  const byId = new Map<string, Webhook>(webhooks.map((webhook) => [webhook.id, webhook]));
   const columns: readonly Column<DeliveryView>[] = [
-    ...(mayChange ? [SELECT] : []),
+    ...(mayChange && webhooks !== null ? [SELECT] : []),
     { head: "Event", cell: (delivery) => <EventLink delivery={delivery} /> },
     { head: "Status", cell: ({ status }) => <DeliveryBadge status={status} /> },
-    {
-      head: "Webhook",
-      cell: ({ webhookId }) => {
-        const webhook = byId.get(webhookId);
-        return webhook === undefined ? webhookId : <WebhookLink webhook={webhook} />;
-      },
-      class: "breaks",
-    },
+    ...(webhooks === null ? [] : [webhookColumn(webhooks)]),
     { head: "Attempts", cell: ({ attempts }) => attempts, isNumber: true },
     { head: "Last outcome", cell: (delivery) => <LastOutcome delivery={delivery} /> },
     { head: "Arrived", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
     { head: "Next or end", cell: (delivery) => <NextOrEnded delivery={delivery} /> },
   ];
   return <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={keyOf} />;
+}
+
+function webhookColumn(webhooks: readonly Webhook[]): Column<DeliveryView> {
+  const byId = new Map<string, Webhook>(webhooks.map((webhook) => [webhook.id, webhook]));
+  return {
+    head: "Webhook",
+    cell: ({ webhookId }) => {
+      const webhook = byId.get(webhookId);
+      return webhook === undefined ? webhookId : <WebhookLink webhook={webhook} />;
+    },
+    class: "breaks",
+  };
 }
 
 function keyOf({ webhookId, eventId }: DeliveryView): string {

@@ -1,35 +1,28 @@
 /** /dashboard/events: the journal, newest first, and what it can be searched by. */
+
 import { Hono } from "hono";
 import { formatEventCursor, parseEventCursor } from "../../contract/cursor";
 import { eventQuery } from "../../contract/events";
-import { valuesOf } from "../../domain/filter";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { addToAudit } from "../../operations/audit";
 import { eventsByKey } from "../../operations/events";
 import { takeInSample } from "../../operations/ingest";
-import { type EventFilter, listEvents, readEvents } from "../../operations/journal";
+import { type EventFilter, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
-import type { JournalEvent } from "../../storage/journal-store";
 import { FirstSteps, type Progress, progressOf } from "../overview/first-steps";
 import { type Outcome, perform } from "../ui/actions";
-import { Foreign } from "../ui/foreign";
-import { count } from "../ui/format";
 import { EventNameField, listPage, type Query, Search, SearchField, understood } from "../ui/list";
 import { page } from "../ui/page";
-import { Badge, type Column, Empty, EVENTS_PATH, eventPath, Table } from "../ui/parts";
+import { Empty, EVENTS_PATH, eventPath } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
-import { Time } from "../ui/time";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
-import { noneOf, SearchLink } from "./event-parts";
+import { type EventRow, EventTable, eventRows } from "./table";
 
 const EVENTS_PER_PAGE = 50;
 
-/** An event, and of what it says what tells replies and bounces apart. */
-type Row = JournalEvent & { kind: string | null };
-
 type Found = {
-  events: Row[];
+  events: EventRow[];
   next: string | null;
   /** Of a relay that never had an event. */
   progress: Progress | null;
@@ -84,25 +77,12 @@ async function find(
     isEmpty && Object.keys(query).length === 0
       ? progressOf(c, { webhooks: await allWebhooks(c.env), hasEvent: false })
       : null;
-  return { events: await rowsOf(c.env, events), next: next && formatEventCursor(next), progress };
+  return {
+    events: await eventRows(c.env, events),
+    next: next && formatEventCursor(next),
+    progress,
+  };
 }
-
-async function rowsOf(env: Env, events: readonly JournalEvent[]): Promise<Row[]> {
-  const told = events.filter(({ event, erased }) => !erased && KINDS.has(event));
-  const read = new Map(
-    (await readEvents(env, told)).map(({ event, envelope }) => [event.id, envelope]),
-  );
-  return events.map((event) => {
-    const [kind] = valuesOf(KINDS.get(event.event) ?? "", read.get(event.id));
-    return { ...event, kind: typeof kind === "string" ? kind : null };
-  });
-}
-
-/** Where a reply or a bounce says of what kind it is. */
-const KINDS: ReadonlyMap<string, string> = new Map([
-  ["reply.received", "data.reply.classification"],
-  ["message.bounced", "data.bounceType"],
-]);
 
 const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
 
@@ -166,9 +146,9 @@ function EventSearch({ query }: { query: Query }) {
   );
 }
 
-function List({ events, isWhole }: { events: readonly Row[]; isWhole: boolean }) {
+function List({ events, isWhole }: { events: readonly EventRow[]; isWhole: boolean }) {
   if (events.length > 0) {
-    return <Table label="Events" columns={COLUMNS} rows={events} keyOf={({ id }) => id} />;
+    return <EventTable label="Events" events={events} />;
   }
   if (!isWhole) {
     return <Empty>Nothing among the events looked through so far; there are older ones.</Empty>;
@@ -183,48 +163,4 @@ function List({ events, isWhole }: { events: readonly Row[]; isWhole: boolean })
       </p>
     </Empty>
   );
-}
-
-const COLUMNS: readonly Column<Row>[] = [
-  {
-    head: "Event",
-    cell: ({ id, event }) => (
-      <>
-        <a class="named" href={eventPath(id)}>
-          {event}
-          <br />
-          <code>{id}</code>
-        </a>
-      </>
-    ),
-  },
-  {
-    head: "Lead",
-    cell: ({ email, erased }) => <SearchLink name="email" value={email} none={noneOf(erased)} />,
-  },
-  {
-    head: "Classification",
-    cell: ({ kind, conforms }) => (
-      <>
-        {kind === null ? <span class="quiet">–</span> : <Foreign text={kind} />}
-        {!conforms && (
-          <>
-            {" "}
-            <Badge tone="warn">not as documented</Badge>
-          </>
-        )}
-      </>
-    ),
-  },
-  { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
-  { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length) },
-  {
-    head: "Campaign",
-    cell: ({ campaignId }) => <SearchLink name="campaignId" value={campaignId} none="–" />,
-  },
-];
-
-/** An event that nobody gets stands out: somebody may be missing it. */
-function recipients(n: number) {
-  return n === 0 ? <Badge tone="warn">no webhook</Badge> : count(n, "webhook");
 }

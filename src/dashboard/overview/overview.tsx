@@ -1,30 +1,21 @@
 /** /dashboard: is everything all right? */
+
 import { Hono } from "hono";
 import { configOf } from "../../config";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
 import { type Stats, type Step, stats as statsSince } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
-import type { JournalEvent } from "../../storage/journal-store";
+import { type EventRow, EventTable, eventRows } from "../events/table";
 import { Chart } from "../ui/chart";
 import { count, deliveries, duration, number, share } from "../ui/format";
 import { page } from "../ui/page";
-import {
-  type Column,
-  DEAD_LETTERS_PATH,
-  Empty,
-  EVENTS_PATH,
-  eventPath,
-  Table,
-  Tiles,
-  WEBHOOKS_PATH,
-  WebhookLink,
-  webhookName,
-} from "../ui/parts";
+import { DEAD_LETTERS_PATH, Empty, EVENTS_PATH, Tiles, WEBHOOKS_PATH } from "../ui/parts";
 import type { PageContext, PageEnv } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
-import { byUrgency, StateBadge, type Watched } from "../webhooks/problem";
+import { byUrgency, type Watched } from "../webhooks/problem";
+import { WebhookTable } from "../webhooks/table";
 import { FirstSteps, type Progress, progressOf } from "./first-steps";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
 import { type Problem, Problems, problemsOf } from "./problems";
@@ -32,7 +23,6 @@ import { type Problem, Problems, problemsOf } from "./problems";
 const DAY_MS = 86_400_000;
 const NEWEST_EVENTS = 8;
 const WEBHOOKS_SHOWN = 10;
-const NAMES_SHOWN = 2;
 /** What came in with the last event is shown with it. */
 const SAME_MOMENT_MS = 1_000;
 
@@ -52,7 +42,7 @@ type Look = {
   stats: Stats;
   watched: readonly Watched[];
   problems: readonly Problem[];
-  events: readonly JournalEvent[];
+  events: readonly EventRow[];
   deadLetters: number;
   /** null once the relay has a webhook and had an event. */
   progress: Progress | null;
@@ -85,9 +75,10 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
 }
 
 /** From the day of the last event and the one before it: two journals at most. */
-async function newestEvents(env: Env, lastEventAtMs: number): Promise<JournalEvent[]> {
+async function newestEvents(env: Env, lastEventAtMs: number): Promise<EventRow[]> {
   const around = { sinceMs: lastEventAtMs - DAY_MS, untilMs: lastEventAtMs + SAME_MOMENT_MS };
-  return (await listEvents(env, around, { cursor: null, limit: NEWEST_EVENTS })).events;
+  const { events } = await listEvents(env, around, { cursor: null, limit: NEWEST_EVENTS });
+  return eventRows(env, events);
 }
 
 function Overview({ look, over }: { look: Look; over: Period }) {
@@ -229,12 +220,7 @@ function Webhooks({ look: { watched, nowMs, stats } }: { look: Look }) {
   }
   return (
     <>
-      <Table
-        label="Webhooks, those that need attention first"
-        columns={WEBHOOK_COLUMNS}
-        rows={byUrgency(watched).slice(0, WEBHOOKS_SHOWN)}
-        keyOf={({ webhook }) => webhook.id}
-      />
+      <WebhookTable watched={byUrgency(watched).slice(0, WEBHOOKS_SHOWN)} />
       <p class="quiet">
         Counted from {exactTime(stats.hours[0]?.atMs ?? nowMs, zone)} on.{" "}
         {watched.length > WEBHOOKS_SHOWN && (
@@ -245,54 +231,16 @@ function Webhooks({ look: { watched, nowMs, stats } }: { look: Look }) {
   );
 }
 
-const WEBHOOK_COLUMNS: readonly Column<Watched>[] = [
-  { head: "Webhook", cell: ({ webhook }) => <WebhookLink webhook={webhook} />, isHeader: true },
-  { head: "State", cell: (watched) => <StateBadge watched={watched} /> },
-  { head: "Pending", cell: ({ stats }) => number(stats.health.pending), isNumber: true },
-  { head: "Delivered", cell: ({ stats }) => number(stats.delivered), isNumber: true },
-  { head: "Success", cell: ({ stats }) => share(stats.successRate), isNumber: true },
-  { head: "Response time", cell: ({ stats }) => duration(stats.latencyMs.p50), isNumber: true },
-];
-
-function Events({ look: { events, watched } }: { look: Look }) {
+function Events({ look: { events } }: { look: Look }) {
   if (events.length === 0) {
     return <Empty>No event yet. The first one shows up here by itself.</Empty>;
   }
-  const columns: readonly Column<JournalEvent>[] = [
-    { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
-    { head: "Event", cell: ({ event }) => event },
-    {
-      head: "Id",
-      cell: ({ id }) => (
-        <a href={eventPath(id)}>
-          <code>{id}</code>
-        </a>
-      ),
-    },
-    {
-      head: "Webhooks it matched",
-      cell: ({ webhookIds }) => <Matched webhookIds={webhookIds} watched={watched} />,
-    },
-  ];
   return (
     <>
-      <Table label="Newest events" columns={columns} rows={events} keyOf={({ id }) => id} />
+      <EventTable label="Newest events" events={events} />
       <p>
         <a href={EVENTS_PATH}>All events</a>
       </p>
     </>
   );
-}
-
-type MatchedProps = { webhookIds: readonly string[]; watched: readonly Watched[] };
-
-function Matched({ webhookIds, watched }: MatchedProps) {
-  if (webhookIds.length === 0) return <span class="quiet">none</span>;
-  const names = webhookIds.map((id) => {
-    const found = watched.find(({ webhook }) => webhook.id === id);
-    return found === undefined ? "a deleted one" : webhookName(found.webhook);
-  });
-  const shown = names.slice(0, NAMES_SHOWN).join(", ");
-  const rest = names.length - NAMES_SHOWN;
-  return <>{rest > 0 ? `${shown} and ${count(rest, "more", "more")}` : shown}</>;
 }

@@ -1,4 +1,5 @@
 /** /dashboard/webhooks: the list, and a webhook's page. */
+
 import { Hono } from "hono";
 import { configOf } from "../../config";
 import type { DeliveryView } from "../../domain/delivery";
@@ -9,25 +10,16 @@ import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { findDelivery, listDeliveries } from "../../operations/deliveries";
 import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
-import { LastOutcome } from "../deliveries/attempts";
-import { NextAttempt } from "../deliveries/waiting";
+import { DeliveryRows } from "../deliveries/delivery-rows";
 import { Foreign } from "../ui/foreign";
-import { duration, number, share } from "../ui/format";
 import { page, showFailure } from "../ui/page";
 import {
   Code,
-  type Column,
-  DeliveryBadge,
   deliveriesPath,
-  deliveryPath,
   Empty,
-  eventPath,
   Facts,
   Panel,
-  shortUrl,
-  Table,
   WEBHOOKS_PATH,
-  WebhookLink,
   webhookName,
   webhookPath,
 } from "../ui/parts";
@@ -36,15 +28,14 @@ import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { type Condition, Health, Numbers } from "./health";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
-import { byUrgency, hasProblem, StateBadge, type Watched } from "./problem";
+import { byUrgency, hasProblem, type Watched } from "./problem";
+import { WebhookTable } from "./table";
 import { TestForm } from "./test";
 
 const HOUR_MS = 3_600_000;
 /** With the running hour, 24 of them. */
 const LOOK_BACK_MS = 23 * HOUR_MS;
 const DELIVERIES_SHOWN = 10;
-/** Names of events in a row of the list. */
-const EVENTS_LISTED = 3;
 
 export const webhookPages = new Hono<PageEnv>()
   .get("/", async (c) => {
@@ -61,7 +52,7 @@ export const webhookPages = new Hono<PageEnv>()
           </p>
         )}
         <div id="list" data-live>
-          {watched.length === 0 ? <NoWebhooks /> : <List watched={watched} />}
+          {watched.length === 0 ? <NoWebhooks /> : <WebhookTable watched={watched} />}
         </div>
       </>,
     );
@@ -140,81 +131,6 @@ function NoWebhooks() {
   );
 }
 
-function List({ watched }: { watched: readonly Watched[] }) {
-  return (
-    <>
-      <Table
-        label="Webhooks, those that need attention first"
-        columns={COLUMNS}
-        rows={watched}
-        keyOf={({ webhook }) => webhook.id}
-      />
-      <p class="quiet">
-        Delivered, success and p95 are of the last day; those that need attention come first.
-      </p>
-    </>
-  );
-}
-
-function numeric(head: string, cell: Column<Watched>["cell"]): Column<Watched> {
-  return { head, cell, isNumber: true };
-}
-
-const COLUMNS: readonly Column<Watched>[] = [
-  {
-    head: "Webhook",
-    cell: ({ webhook }) => (
-      <>
-        <WebhookLink webhook={webhook} />
-        {(webhook.description?.trim() || webhook.name) && (
-          <small class="quiet below">{shortUrl(webhook.url)}</small>
-        )}
-      </>
-    ),
-    class: "name",
-    isHeader: true,
-  },
-  {
-    head: "State",
-    cell: (watched) => (
-      <>
-        <StateBadge watched={watched} />
-        {hasProblem(watched) && watched.stats.health.sinceMs !== null && (
-          <small class="below">
-            since <Time ms={watched.stats.health.sinceMs} />
-          </small>
-        )}
-      </>
-    ),
-  },
-  numeric("Pending", ({ stats }) => number(stats.health.pending)),
-  numeric("Delivered", ({ stats }) => number(stats.delivered)),
-  numeric("Success", ({ stats }) => share(stats.successRate)),
-  numeric("p95", ({ stats }) => duration(stats.latencyMs.p95)),
-  {
-    head: "Events",
-    cell: ({ webhook: { events, filter } }) => (
-      <>
-        <EventNames events={events} />
-        {filter !== null && <small class="quiet below">filtered</small>}
-      </>
-    ),
-  },
-];
-
-function EventNames({ events }: { events: readonly string[] }) {
-  if (events.includes(ALL_EVENTS)) return <>every event</>;
-  const more = events.length - EVENTS_LISTED;
-  return (
-    <>
-      {events.slice(0, EVENTS_LISTED).map((name) => (
-        <code class="below">{name}</code>
-      ))}
-      {more > 0 && <small class="quiet">and {more} more</small>}
-    </>
-  );
-}
-
 function Whole({ condition }: { condition: Condition }) {
   const { webhook } = condition;
   return (
@@ -256,46 +172,8 @@ function Latest({ deliveries }: { deliveries: readonly DeliveryView[] }) {
       </Empty>
     );
   }
-  return (
-    <Table
-      label="Its latest deliveries"
-      columns={LATEST_COLUMNS}
-      rows={deliveries}
-      keyOf={({ eventId }) => eventId}
-    />
-  );
+  return <DeliveryRows deliveries={deliveries} webhooks={null} />;
 }
-
-const LATEST_COLUMNS: readonly Column<DeliveryView>[] = [
-  {
-    head: "Event",
-    cell: ({ webhookId, eventId, event }) => (
-      <>
-        <a href={deliveryPath(webhookId, eventId)}>{event}</a>
-        <small class="quiet below">
-          <a class="quiet" href={eventPath(eventId)}>
-            {eventId}
-          </a>
-        </small>
-      </>
-    ),
-    class: "name",
-    isHeader: true,
-  },
-  { head: "Status", cell: ({ status }) => <DeliveryBadge status={status} /> },
-  { head: "Attempts", cell: ({ attempts }) => attempts, isNumber: true },
-  { head: "Last answer", cell: (delivery) => <LastOutcome delivery={delivery} /> },
-  { head: "Arrived", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
-  {
-    head: "Next attempt",
-    cell: (delivery) =>
-      delivery.status === "pending" ? (
-        <NextAttempt delivery={delivery} />
-      ) : (
-        <span class="quiet">–</span>
-      ),
-  },
-];
 
 function Settings({ condition: { webhook, ownWaits, timeoutMs } }: { condition: Condition }) {
   const { mayChange } = useViewer();

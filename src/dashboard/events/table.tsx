@@ -1,0 +1,78 @@
+/** Events as the rows of a table. */
+import { valuesOf } from "../../domain/filter";
+import { readEvents } from "../../operations/journal";
+import type { JournalEvent } from "../../storage/journal-store";
+import { Foreign } from "../ui/foreign";
+import { count } from "../ui/format";
+import { Badge, type Column, eventPath, Table } from "../ui/parts";
+import { Time } from "../ui/time";
+import { noneOf, SearchLink } from "./event-parts";
+
+/** An event, and of what it says what tells replies and bounces apart. */
+export type EventRow = JournalEvent & { kind: string | null };
+
+export async function eventRows(env: Env, events: readonly JournalEvent[]): Promise<EventRow[]> {
+  const told = events.filter(({ event, erased }) => !erased && KINDS.has(event));
+  const read = new Map(
+    (await readEvents(env, told)).map(({ event, envelope }) => [event.id, envelope]),
+  );
+  return events.map((event) => {
+    const [kind] = valuesOf(KINDS.get(event.event) ?? "", read.get(event.id));
+    return { ...event, kind: typeof kind === "string" ? kind : null };
+  });
+}
+
+/** Where a reply or a bounce says of what kind it is. */
+const KINDS: ReadonlyMap<string, string> = new Map([
+  ["reply.received", "data.reply.classification"],
+  ["message.bounced", "data.bounceType"],
+]);
+
+/** Newest first. */
+export function EventTable({ label, events }: { label: string; events: readonly EventRow[] }) {
+  return <Table label={label} columns={COLUMNS} rows={events} keyOf={({ id }) => id} />;
+}
+
+const COLUMNS: readonly Column<EventRow>[] = [
+  {
+    head: "Event",
+    cell: ({ id, event }) => (
+      <>
+        <a class="named" href={eventPath(id)}>
+          {event}
+          <br />
+          <code>{id}</code>
+        </a>
+      </>
+    ),
+  },
+  {
+    head: "Lead",
+    cell: ({ email, erased }) => <SearchLink name="email" value={email} none={noneOf(erased)} />,
+  },
+  {
+    head: "Classification",
+    cell: ({ kind, conforms }) => (
+      <>
+        {kind === null ? <span class="quiet">–</span> : <Foreign text={kind} />}
+        {!conforms && (
+          <>
+            {" "}
+            <Badge tone="warn">not as documented</Badge>
+          </>
+        )}
+      </>
+    ),
+  },
+  { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
+  { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length) },
+  {
+    head: "Campaign",
+    cell: ({ campaignId }) => <SearchLink name="campaignId" value={campaignId} none="–" />,
+  },
+];
+
+/** An event that nobody gets stands out: somebody may be missing it. */
+function recipients(n: number) {
+  return n === 0 ? <Badge tone="warn">no webhook</Badge> : count(n, "webhook");
+}

@@ -1,0 +1,80 @@
+/** Webhooks as the rows of a table, with their states and their numbers. */
+import { ALL_EVENTS } from "../../domain/webhook";
+import { duration, number, share } from "../ui/format";
+import { type Column, shortUrl, Table, WebhookLink } from "../ui/parts";
+import { Time } from "../ui/time";
+import { hasProblem, StateBadge, type Watched } from "./problem";
+
+/** Names of events in a row of the list. */
+const EVENTS_LISTED = 3;
+
+/** @param watched those that need somebody first. */
+export function WebhookTable({ watched }: { watched: readonly Watched[] }) {
+  return (
+    <Table
+      label="Webhooks, those that need attention first"
+      columns={COLUMNS}
+      rows={watched}
+      keyOf={({ webhook }) => webhook.id}
+    />
+  );
+}
+
+function numeric(head: string, cell: Column<Watched>["cell"]): Column<Watched> {
+  return { head, cell, isNumber: true };
+}
+
+const COLUMNS: readonly Column<Watched>[] = [
+  {
+    head: "Webhook",
+    cell: ({ webhook }) => (
+      <>
+        <WebhookLink webhook={webhook} />
+        {(webhook.description?.trim() || webhook.name) && (
+          <small class="quiet below">{shortUrl(webhook.url)}</small>
+        )}
+      </>
+    ),
+    class: "name",
+    isHeader: true,
+  },
+  {
+    head: "State",
+    cell: (watched) => (
+      <>
+        <StateBadge watched={watched} />
+        {hasProblem(watched) && watched.stats.health.sinceMs !== null && (
+          <small class="below">
+            since <Time ms={watched.stats.health.sinceMs} />
+          </small>
+        )}
+      </>
+    ),
+  },
+  numeric("Pending", ({ stats }) => number(stats.health.pending)),
+  numeric("Delivered", ({ stats }) => number(stats.delivered)),
+  numeric("Success", ({ stats }) => share(stats.successRate)),
+  numeric("p95", ({ stats }) => duration(stats.latencyMs.p95)),
+  {
+    head: "Events",
+    cell: ({ webhook: { events, filter } }) => (
+      <>
+        <EventNames events={events} />
+        {filter !== null && <small class="quiet below">filtered</small>}
+      </>
+    ),
+  },
+];
+
+function EventNames({ events }: { events: readonly string[] }) {
+  if (events.includes(ALL_EVENTS)) return <>every event</>;
+  const more = events.length - EVENTS_LISTED;
+  return (
+    <>
+      {events.slice(0, EVENTS_LISTED).map((name) => (
+        <code class="below">{name}</code>
+      ))}
+      {more > 0 && <small class="quiet">and {more} more</small>}
+    </>
+  );
+}
