@@ -1,11 +1,12 @@
 /**
  * What `concurrency` brings at a service that takes a while: deliveries a second against what so many at once allow,
- * the rows that each of them writes, and what a webhook at six has to bear beside one at three hundred.
+ * what each of them costs beside one at six, and what a webhook at six has to bear beside one at three hundred.
  */
 import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { exampleEvent } from "../scripts/leadterra.ts";
 import type { Api } from "../test/rig/api.ts";
+import { exampleBody } from "./events.ts";
 import {
   atLeast,
   atMost,
@@ -18,7 +19,8 @@ import {
   rounded,
   summary,
 } from "./figure.ts";
-import type { Sink } from "./sink.ts";
+import { Connection, mustSucceed, wire } from "./load.ts";
+import { arrivalsPerSecond, type Sink } from "./sink.ts";
 import { fill, type Running, resume, Stage, settled } from "./stage.ts";
 
 const ANSWER_MS = 100;
@@ -26,6 +28,8 @@ const ANSWER_MS = 100;
 const RUN_SECONDS = 4;
 const RUNS = 3;
 const MOST_AT_ONCE = 300;
+const MAX_IN_FLIGHT = 6;
+const BARE_REQUESTS = 6_000;
 const LONGEST_RUN_MS = 6_000;
 const LOOK_EVERY_MS = 10;
 /** After a run: what was in flight has been answered. */
@@ -43,14 +47,23 @@ const PER_SECOND: Bar = { text: ">= 1200/s", isMet: (value) => value >= 1_200 };
 /** From here on it is the machine that does not allow more. */
 const MACHINE_IS_FULL = 0.9;
 
+/** Where rows and calls are counted. */
+const COSTED = 96;
+const OBJECT_GB = 0.128;
+
 /** What the webhook at six wants; the other one gets what is put into it. */
 const MEASURED = "message.sent";
 const UNASKED = "campaign.started";
 const NEIGHBOUR_CONCURRENCY = 6;
 const NEIGHBOUR_SECONDS = 4;
 const NEIGHBOUR_RATE = 15;
+/**
+ * The busy one's service takes so long: 300 at once are 300/s, which one thread bears. All objects share that thread
+ * here, and where it is full everybody waits in the same line, whatever the relay does; in production they do not.
+ */
+const BUSY_ANSWER_MS = 1_000;
 /** More than the other one delivers meanwhile. */
-const BACKLOG = 15_000;
+const BACKLOG = 3_000;
 
 export const lanes: Benchmark = {
   name: "lanes",
@@ -67,8 +80,9 @@ export const lanes: Benchmark = {
       const details = { perSecond: summary(perSecond) };
       figures.push(figureOf({ name: `lanes-${concurrency}`, measured, bar }, shares, details));
     }
-    figures.push(await most({ relay, sink, concurrency: MOST_AT_ONCE, progress }));
-    figures.push(await rowsOf(stage, sink));
+    const bare = await bareFetches(stage, sink);
+    figures.push(await most({ relay, sink, concurrency: MOST_AT_ONCE, progress }, bare));
+    figures.push(await costOf(stage, sink));
     figures.push(await neighbour(relay, stage, progress));
     return figures;
   },
@@ -96,13 +110,36 @@ async function reached({ relay, sink, concurrency, progress }: Reaching) {
   return { perSecond, busy };
 }
 
-async function most(reaching: Reaching): Promise<Figure> {
+/** What this machine's workerd can send, 300 at once from objects that record nothing. */
+async function bareFetches(stage: Stage, sink: Sink): Promise<number[]> {
+  const { url } = await stage.start("bare");
+  const connection = await Connection.open(url);
+  const objects = MOST_AT_ONCE / MAX_IN_FLIGHT;
+  const path = `/?count=${BARE_REQUESTS}&objects=${objects}&url=${encodeURIComponent(sink.url)}`;
+  try {
+    const perSecond: number[] = [];
+    for (let run = 0; run < RUNS; run++) {
+      sink.clear();
+      mustSucceed(await connection.send(wire({ method: "POST", path, body: exampleBody() })));
+      perSecond.push(arrivalsPerSecond(sink.arrivals));
+    }
+    return perSecond;
+  } finally {
+    connection.close();
+  }
+}
+
+async function most(reaching: Reaching, bare: readonly number[]): Promise<Figure> {
   const { perSecond, busy } = await reached(reaching);
   const machineBusy = summary(busy);
   return figureOf(
     { name: "lanes-300", measured: `deliveries/s at ${MOST_AT_ONCE} at once`, bar: PER_SECOND },
     perSecond,
-    { machineBusy, machineIsFull: machineBusy.median >= MACHINE_IS_FULL },
+    {
+      bareFetchesPerSecond: summary(bare),
+      machineBusy,
+      machineIsFull: machineBusy.median >= MACHINE_IS_FULL,
+    },
   );
 }
 
@@ -140,30 +177,36 @@ async function emptyOut(
   return { perSecond: (times.length * 1_000) / tookMs, arrived: arrivals.size };
 }
 
-/** Rows that Subscriber and Lanes write for a delivery. */
-async function rowsOf(stage: Stage, sink: Sink): Promise<Figure> {
+/** What Subscriber and Lanes write and are called for a delivery, beside the same without Lanes. */
+async function costOf(stage: Stage, sink: Sink): Promise<Figure> {
   const { api } = await stage.start("relayCounted");
-  const concurrency = 96;
-  const count = (concurrency * RUN_SECONDS * 1_000) / ANSWER_MS;
-  const webhookId = await held(api, sink.url, { concurrency, count });
-  const accepting = (await written(api)) / count;
-  const { arrived } = await emptyOut(api, { webhookId, sink, count });
-  const delivering = (await written(api)) / arrived;
-  const measured = `rows a delivery at ${concurrency} at once, from accept to delivered`;
-  const details = {
-    accepting: rounded(accepting),
-    delivering: rounded(delivering),
+  const [wide, atSix] = [await costAt(api, sink, COSTED), await costAt(api, sink, MAX_IN_FLIGHT)];
+  const figure = {
+    name: "lanes-rows",
+    measured: `rows a delivery at ${COSTED} at once, from accept to delivered`,
+    bar: atMost(2.1),
   };
-  return figureOf(
-    { name: "lanes-rows", measured, bar: atMost(2.1) },
-    [accepting + delivering],
-    details,
-  );
+  return figureOf(figure, [wide.rows], { [`at${COSTED}`]: wide, at6: atSix });
 }
 
-async function written(api: Api): Promise<number> {
-  const response = await fetch(`${api.url}/bench/rows`, { method: "POST" });
-  return ((await response.json()) as { written: number }).written;
+/** Rows, billed requests of objects, and their GB-seconds by 128 MB each while they are busy: for each delivery. */
+async function costAt(api: Api, sink: Sink, concurrency: number) {
+  const count = (concurrency * RUN_SECONDS * 1_000) / ANSWER_MS;
+  const webhookId = await held(api, sink.url, { concurrency, count });
+  const accepting = (await counted(api)).rows / count;
+  const { arrived, perSecond } = await emptyOut(api, { webhookId, sink, count });
+  const { rows, calls } = await counted(api);
+  const objects = Math.ceil(concurrency / MAX_IN_FLIGHT);
+  return {
+    rows: rounded(accepting + rows / arrived),
+    requests: rounded(calls / arrived),
+    gbSeconds: rounded((objects * OBJECT_GB) / perSecond),
+  };
+}
+
+async function counted(api: Api): Promise<{ rows: number; calls: number }> {
+  const response = await fetch(`${api.url}/bench/counts`, { method: "POST" });
+  return (await response.json()) as { rows: number; calls: number };
 }
 
 /** From ingest to the service of a webhook at six, in windows with and without one at three hundred that is busy. */
@@ -172,16 +215,21 @@ async function neighbour(
   stage: Stage,
   progress: (text: string) => void,
 ): Promise<Figure> {
-  const [own, others] = [await stage.sink(ANSWER_MS), await stage.sink(ANSWER_MS)];
+  const [own, others] = [await stage.sink(ANSWER_MS), await stage.sink(BUSY_ANSWER_MS)];
   await api.register({ url: own.url, events: [MEASURED], concurrency: NEIGHBOUR_CONCURRENCY });
   await p95(api, own);
-  const [alone, beside]: [number[], number[]] = [[], []];
+  const [alone, beside, busyPerSecond]: [number[], number[], number[]] = [[], [], []];
   for (let pair = 0; pair < RUNS; pair++) {
     const busyId = await held(api, others.url, { concurrency: MOST_AT_ONCE, count: BACKLOG });
     alone.push(await p95(api, own));
     await resume(api, busyId);
+    await sleep(BUSY_ANSWER_MS);
+    const before = others.requests;
+    const startMs = performance.now();
     beside.push(await p95(api, own));
+    busyPerSecond.push(((others.requests - before) * 1_000) / (performance.now() - startMs));
     await api.call(`/webhooks/${busyId}/pause`, {});
+    await sleep(BUSY_ANSWER_MS + PAUSE_MS);
     progress(
       `lanes: p95 ${alone.at(-1)?.toFixed(0)} ms alone, ${beside.at(-1)?.toFixed(0)} beside`,
     );
@@ -190,7 +238,7 @@ async function neighbour(
   const details = {
     aloneMs: summary(alone),
     besideMs: summary(beside),
-    delivered: others.requests,
+    busyPerSecond: summary(busyPerSecond),
   };
   const figure = { name: "lanes-neighbour", measured, bar: atMost(1.2) };
   return figureOf(figure, ratios(beside, alone), details);

@@ -7,8 +7,9 @@ const KIB_PER_MB = 1024;
 const LOOK_EVERY_MS = 100;
 /** Nothing was done for so long. */
 const QUIET_LOOKS = 5;
-/** Of the kernel's ticks, 10 ms each. */
+/** Of the kernel's ticks. */
 const IDLE_TICKS = 0;
+const MS_PER_TICK = 10;
 const GIVE_UP_AFTER_MS = 120_000;
 /** https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html counts from 1: `utime`, `stime`. */
 const FIELDS_BEFORE_UTIME = 11;
@@ -38,6 +39,11 @@ export async function quiet(workerd: Running): Promise<number> {
     before = now;
   }
   return performance.now() - startMs - QUIET_LOOKS * LOOK_EVERY_MS;
+}
+
+/** Processor time that it has used so far, in milliseconds. */
+export function processorMsOf(workerd: Running): number {
+  return ticksOf(workerd) * MS_PER_TICK;
 }
 
 function ticksOf(workerd: Running): number {

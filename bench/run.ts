@@ -24,7 +24,9 @@ import { isolation } from "./isolation.ts";
 import { lanes } from "./lanes.ts";
 import { latency } from "./latency.ts";
 import { page } from "./page.ts";
+import { profile } from "./profile.ts";
 import { writeResults } from "./results.ts";
+import { small } from "./small.ts";
 import { soak } from "./soak.ts";
 import { printTable } from "./table.ts";
 
@@ -35,6 +37,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   lanes,
   fanOut,
   latency,
+  small,
   isolation,
   backlog,
   page,
@@ -43,7 +46,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   { name: "retry-cost", run: retryCost },
 ];
 /** Only when it is named. */
-const ON_DEMAND: readonly Benchmark[] = [soak];
+const ON_DEMAND: readonly Benchmark[] = [profile, soak];
 const DEFAULT_MINUTES = 10;
 
 const USAGE = `Measures the relay, and writes bench/results.json.

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Api } from "../test/rig/api.ts";
 import { Relay } from "../test/rig/relay.ts";
-import { type Build, buildWorker } from "../test/rig/workerd.ts";
+import { type Build, type BuildOptions, buildWorker } from "../test/rig/workerd.ts";
+import { releasedBuild } from "../test/upgrade/released.ts";
 import { exampleBody } from "./events.ts";
 import { Connection, mustSucceed, wire } from "./load.ts";
 import { type Sink, startSink } from "./sink.ts";
@@ -15,14 +16,19 @@ const WORKERS = {
   relayInMemory: { entry: "relay-in-memory.ts" },
   relayFilled: { entry: "relay-filled.ts" },
   relayCounted: { entry: "relay-counted.ts" },
+  /** With the names of its sources, so that a profile can be read. */
+  relayReadable: { entry: "relay-filled.ts", readable: true },
   reference: { config: "reference.toml" },
   referenceInMemory: { config: "reference.toml", entry: "reference-in-memory.ts" },
   bare: { config: "bare.toml" },
   empty: { config: "empty.toml" },
   loader: { config: "loader.toml" },
-} as const satisfies Record<string, { config?: string; entry?: string }>;
+} as const satisfies Record<string, { config?: string; entry?: string; readable?: boolean }>;
 
-export type WorkerName = keyof typeof WORKERS;
+/** `released`: the bundle of the release before, as it was released. */
+export type WorkerName = keyof typeof WORKERS | "released";
+
+const RELEASE = "0.1.0";
 
 /** Deliveries that one request puts into a Subscriber. */
 const FILLED_AT_ONCE = 5_000;
@@ -34,30 +40,35 @@ const builds = new Map<WorkerName, Promise<Build>>();
 export function build(name: WorkerName): Promise<Build> {
   let made = builds.get(name);
   if (made === undefined) {
-    made = buildWorker(
-      Object.fromEntries(
-        Object.entries(WORKERS[name]).map(([key, file]) => [
-          key,
-          join(import.meta.dirname, "workers", file),
-        ]),
-      ),
-    );
+    made = bundled(name);
     builds.set(name, made);
   }
   return made;
 }
 
+async function bundled(name: WorkerName): Promise<Build> {
+  if (name === "released") return releasedBuild(RELEASE);
+  const { readable = false, ...files }: BuildOptions = WORKERS[name];
+  const paths = Object.entries(files).map(([key, file]) => [
+    key,
+    join(import.meta.dirname, "workers", file),
+  ]);
+  return buildWorker({ ...Object.fromEntries(paths), readable });
+}
+
 /** A Worker that runs. */
-export type Running = { api: Api; url: string; processId: number };
+export type Running = { api: Api; url: string; processId: number; inspectorUrl: string | null };
 
 export class Stage implements AsyncDisposable {
   readonly #closing = new AsyncDisposableStack();
 
   /** Starts a Worker behind a socket of its own. @param vars added to what every Worker here is given. */
   async start(name: WorkerName, vars: Readonly<Record<string, string>> = {}): Promise<Running> {
-    const options = { build: await build(name), variables: vars, directSocket: true };
+    const inspected = name === "relayReadable";
+    const options = { build: await build(name), variables: vars, directSocket: true, inspected };
     const relay = this.#closing.use(await Relay.start(options));
-    return { api: relay, url: relay.url, processId: relay.processId };
+    const { url, processId, inspectorUrl } = relay;
+    return { api: relay, url, processId, inspectorUrl };
   }
 
   /** @param delayMs how long it takes to answer. */

@@ -1,4 +1,10 @@
-/** A Durable Object that makes the same requests as a Subscriber, six at a time, and records nothing. */
+/**
+ * Durable Objects that make the same requests as a Subscriber, six at a time each, and record nothing; and a Worker
+ * that makes them itself:
+ *
+ *     POST /?url=…&count=N&objects=M    N requests by M objects
+ *     POST /?url=…&fan=N&event=K        N requests at once about event K, by the Worker
+ */
 import { DurableObject } from "cloudflare:workers";
 
 const AT_ONCE = 6;
@@ -6,16 +12,21 @@ const ID_DIGITS = 26;
 
 type Bindings = { BARE: DurableObjectNamespace<Bare> };
 
+async function post(url: string, body: Uint8Array, number: number): Promise<void> {
+  const id = `evt_${String(number).padStart(ID_DIGITS, "0")}`;
+  const headers = { "content-type": "application/json", "webhook-id": id };
+  const response = await fetch(url, { method: "POST", headers, body, redirect: "manual" });
+  await response.arrayBuffer();
+}
+
 export class Bare extends DurableObject<Bindings> {
-  /** POSTs `body` so often. */
-  async deliver(url: string, body: Uint8Array, count: number): Promise<void> {
-    let next = 0;
+  /** POSTs `body` so often, with numbers from `first` on. */
+  async deliver(url: string, body: Uint8Array, numbers: [first: number, count: number]) {
+    let [next, left] = numbers;
     const work = async () => {
-      for (let number = next++; number < count; number = next++) {
-        const id = `evt_${String(number).padStart(ID_DIGITS, "0")}`;
-        const headers = { "content-type": "application/json", "webhook-id": id };
-        const response = await fetch(url, { method: "POST", headers, body, redirect: "manual" });
-        await response.arrayBuffer();
+      while (left > 0) {
+        left -= 1;
+        await post(url, body, next++);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -27,8 +38,15 @@ export default {
   async fetch(request, env) {
     const { searchParams } = new URL(request.url);
     const body = new Uint8Array(await request.arrayBuffer());
-    const [url, count] = [searchParams.get("url") ?? "", Number(searchParams.get("count"))];
-    await env.BARE.getByName("bare").deliver(url, body, count);
+    const url = searchParams.get("url") ?? "";
+    const number = (name: string, fallback: number) => Number(searchParams.get(name) ?? fallback);
+    const [count, objects, fan] = [number("count", 0), number("objects", 1), number("fan", 0)];
+    const each = Math.ceil(count / objects);
+    const made = Array.from({ length: objects }, (_, index) =>
+      env.BARE.getByName(`bare-${index}`).deliver(url, body, [index * each, each]),
+    );
+    const fanned = Array.from({ length: fan }, () => post(url, body, number("event", 0)));
+    await Promise.all(count > 0 ? made : fanned);
     return Response.json({ count });
   },
 } satisfies ExportedHandler<Bindings>;

@@ -1,8 +1,8 @@
 /**
- * The relay that can be filled (`relay-filled.ts`), and that counts the rows which Subscribers and Lanes write, each
- * setting of an alarm as one:
+ * The relay that can be filled (`relay-filled.ts`), and that counts what Subscribers and Lanes are billed for: rows
+ * written, each setting of an alarm as one, and calls, alarms among them.
  *
- *     POST /bench/rows    answers how many since the last call
+ *     POST /bench/counts    answers how many since the last call
  */
 import * as actors from "../../src/index";
 import filled from "./relay-filled";
@@ -11,6 +11,23 @@ import filled from "./relay-filled";
 export { DeadLetters, Journal, Registry } from "../../src/index";
 
 let rows = 0;
+let calls = 0;
+
+/** Methods that are called from outside. */
+const BILLED = ["alarm", "take", "recall", "report", "accept", "configure"];
+
+function countCalls(prototype: object): void {
+  for (const name of BILLED) {
+    const method: unknown = Reflect.get(prototype, name);
+    if (typeof method !== "function") continue;
+    Object.defineProperty(prototype, name, {
+      value(this: unknown, ...args: unknown[]) {
+        calls += 1;
+        return method.apply(this, args);
+      },
+    });
+  }
+}
 
 function counted(ctx: DurableObjectState): DurableObjectState {
   const { storage } = ctx;
@@ -32,12 +49,20 @@ function counted(ctx: DurableObjectState): DurableObjectState {
 }
 
 export class Subscriber extends actors.Subscriber {
+  static {
+    countCalls(Subscriber.prototype);
+  }
+
   constructor(ctx: DurableObjectState, env: Env) {
     super(counted(ctx), env);
   }
 }
 
 export class Lane extends actors.Lane {
+  static {
+    countCalls(Lane.prototype);
+  }
+
   constructor(ctx: DurableObjectState, env: Env) {
     super(counted(ctx), env);
   }
@@ -47,9 +72,11 @@ export class Lane extends actors.Lane {
 export default {
   ...filled,
   fetch: (request, env, context) => {
-    if (new URL(request.url).pathname !== "/bench/rows") return filled.fetch(request, env, context);
-    const written = rows;
+    const { pathname } = new URL(request.url);
+    if (pathname !== "/bench/counts") return filled.fetch(request, env, context);
+    const counts = { rows, calls };
     rows = 0;
-    return Response.json({ written });
+    calls = 0;
+    return Response.json(counts);
   },
 } satisfies ExportedHandler<Env, ArrayBuffer>;

@@ -20,6 +20,7 @@ export type RelayOptions = {
   keys?: Partial<Keys>;
   /** `url` is then a socket of the Worker's own: without the hop through miniflare's entry Worker. */
   directSocket?: boolean;
+  inspected?: boolean;
   /** Keep all that it logs, and not only what went wrong. */
   keepsLog?: boolean;
 };
@@ -59,11 +60,12 @@ export class Relay extends Api implements AsyncDisposable {
    * @throws when it does not start.
    */
   async start(onSpawn?: (kill: () => Promise<void>) => void): Promise<number> {
-    const { build, directSocket = false, keepsLog = false } = this.#options;
+    const { build, directSocket = false, inspected = false, keepsLog = false } = this.#options;
     this.#workerd = await startWorkerd({
       build,
       stateDirectory: this.#state.directory,
       directSocket,
+      inspected,
       vars: {
         LEADTERRA_SIGNING_SECRETS: this.signingSecret,
         API_KEYS: this.apiKey,
@@ -88,6 +90,11 @@ export class Relay extends Api implements AsyncDisposable {
   /** The last of what it logged as an error or a warning, and of what was never caught, in this life. */
   get complaints(): readonly string[] {
     return this.#workerd?.complaints ?? [];
+  }
+
+  /** Where its processor time can be watched; null unless that was asked for. */
+  get inspectorUrl(): string | null {
+    return this.#workerd?.inspectorUrl ?? null;
   }
 
   /** Of the process that holds miniflare; workerd is its child. */

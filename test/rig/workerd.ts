@@ -34,6 +34,8 @@ export type BuildOptions = {
   config?: string;
   /** A module to begin with in place of the `main` of the configuration, absolute. */
   entry?: string;
+  /** Names stay as they are in the sources. */
+  readable?: boolean;
 };
 
 /** A relay that runs. */
@@ -43,6 +45,8 @@ export type Workerd = {
   processId: number;
   /** When it began to listen, Unix milliseconds. */
   upAtMs: number;
+  /** Where its processor time can be watched, a WebSocket; null unless that was asked for. */
+  inspectorUrl: string | null;
   /** SIGKILL to all of it at once; resolves when it is gone. */
   kill(): Promise<void>;
   /** The last of what it logged as an error or a warning, and of what was never caught. */
@@ -58,6 +62,7 @@ export type WorkerdOptions = {
   outbound?: string;
   /** `url` is then a socket of the Worker's own: without the hop through miniflare's entry Worker. */
   directSocket?: boolean;
+  inspected?: boolean;
   /** Called with every line that it logs; without it, what went well is not passed on. */
   onLine?: (line: string) => void;
   /** Called with the process as soon as it exists: for a kill before it is up. */
@@ -75,12 +80,14 @@ export function temporaryDirectory(name: string): TemporaryDirectory {
 }
 
 /** Bundles the Worker as it is now; what happens to the sources afterwards changes nothing. */
-export async function buildWorker({ config = CONFIG, entry }: BuildOptions = {}): Promise<Build> {
+export async function buildWorker(options: BuildOptions = {}): Promise<Build> {
+  const { config = CONFIG, entry, readable = false } = options;
   const build = temporaryDirectory("build");
   const { directory } = build;
   try {
     const main = entry === undefined ? [] : [entry];
     const args = ["deploy", ...main, "--config", config, "--dry-run", "--outdir", directory];
+    if (readable) args.push("--no-minify");
     const wrangler = spawnWrangler(args, {
       stdio: ["ignore", "ignore", "pipe"],
       env: QUIET,
@@ -143,12 +150,14 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   void ended.then(() => process.off("exit", onExit));
   options.onSpawn?.(kill);
   const complaints = keepComplaints(child, options.onLine);
-  const { build, stateDirectory, vars, directSocket = false, onLine, outbound = null } = options;
+  const { build, stateDirectory, vars, onLine, outbound = null } = options;
+  const { directSocket = false, inspected = false } = options;
   const order: Order = {
     build: build.directory,
     stateDirectory,
     vars,
     directSocket,
+    inspected,
     passesAll: onLine !== undefined,
     outbound,
   };
@@ -201,13 +210,14 @@ type Order = {
   stateDirectory: string;
   vars: Readonly<Record<string, string>>;
   directSocket: boolean;
+  inspected: boolean;
   passesAll: boolean;
   outbound: string | null;
 };
-type Up = Pick<Workerd, "url" | "upAtMs">;
+type Up = Pick<Workerd, "url" | "upAtMs" | "inspectorUrl">;
 
 async function runWorkerd(order: Order): Promise<Up> {
-  const { build, stateDirectory, vars, directSocket, passesAll, outbound } = order;
+  const { build, stateDirectory, vars, directSocket, inspected, passesAll, outbound } = order;
   const { convertV4MiniflareOptions, fetch: toward, Miniflare } = await import("miniflare");
   const { worker } = optionsIn(build);
   const miniflare = new Miniflare(
@@ -221,6 +231,7 @@ async function runWorkerd(order: Order): Promise<Up> {
       host: "127.0.0.1",
       port: 0,
       cf: false,
+      ...(inspected && { inspectorPort: 0 }),
       unsafeTriggerHandlers: true,
       ...(outbound !== null && {
         outboundService: async (request: Request) => {
@@ -243,7 +254,8 @@ async function runWorkerd(order: Order): Promise<Up> {
   );
   const { origin } = await miniflare.ready;
   const url = directSocket ? (await miniflare.unsafeGetDirectURL()).origin : origin;
-  return { url, upAtMs: Date.now() };
+  const inspectorUrl = inspected ? (await miniflare.getInspectorURL()).href : null;
+  return { url, upAtMs: Date.now(), inspectorUrl };
 }
 
 if (import.meta.main) {
