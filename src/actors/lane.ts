@@ -200,19 +200,11 @@ export class Lane extends DurableObject<Env> {
     }
   }
 
-  /** What did not start in time goes back; a share that nobody hears of any more is forgotten. */
+  /** What did not start in time goes back. */
   #dropLate(nowMs: number): void {
-    for (const [id, held] of this.#held) {
-      const { lastStartAtMs, closesAtMs } = held.share;
-      if (nowMs > lastStartAtMs) held.unsent.push(...held.queue.splice(0).map(({ id }) => id));
-      const isOver = nowMs > closesAtMs + FORGET_AFTER_MS && held.inFlight === 0;
-      if (isOver && !this.#reporting) this.#forget(id, held);
+    for (const { share, queue, unsent } of this.#held.values()) {
+      if (nowMs > share.lastStartAtMs) unsent.push(...queue.splice(0).map(({ id }) => id));
     }
-  }
-
-  #forget(id: string, held: Held): void {
-    this.#started -= held.outcomes.length;
-    this.#held.delete(id);
   }
 
   // --- report -----------------------------------------------------------------------------------------------
@@ -256,8 +248,18 @@ export class Lane extends DurableObject<Env> {
       logWarning("lane.not_reported", { lane: this.ctx.id.name, error: errorText(thrown) });
       this.#reportAgainAtMs = Date.now() + REPORT_AGAIN_MS;
       this.#reportAtMs = this.#reportAgainAtMs;
+      this.#forgetOld(Date.now());
     } finally {
       this.#reporting = false;
+    }
+  }
+
+  /** A share that nobody hears of any more is not kept for good. */
+  #forgetOld(nowMs: number): void {
+    for (const [id, { share, inFlight, outcomes }] of this.#held) {
+      if (nowMs <= share.closesAtMs + FORGET_AFTER_MS || inFlight > 0) continue;
+      this.#started -= outcomes.length;
+      this.#held.delete(id);
     }
   }
 
