@@ -25,8 +25,10 @@ export class Calls {
 
   begin({ caller, key, call }: Call): Begun {
     const nowMs = Date.now();
-    this.#store.deleteAnswersBefore(nowMs - ANSWERS_KEPT_MS);
-    const stored = this.#store.answer(caller, key);
+    const keptFromMs = nowMs - ANSWERS_KEPT_MS;
+    this.#store.deleteAnswersBefore(keptFromMs);
+    const found = this.#store.answer(caller, key);
+    const stored = found !== null && found.atMs >= keptFromMs ? found : null;
     const died = stored?.answer === null && stored.atMs < nowMs - MAX_CALL_MS;
     if (stored === null || (died && stored.call === call)) {
       this.#store.saveAnswer(caller, key, { call, atMs: nowMs, answer: null });

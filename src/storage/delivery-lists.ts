@@ -9,8 +9,9 @@ import {
   type DeliveryTables,
   deliveryOf,
   isBefore,
+  type ListedDelivery,
+  type Place,
   type Position,
-  type StoredDelivery,
   UNDELIVERABLE,
 } from "./delivery-tables";
 
@@ -23,7 +24,7 @@ export type ListOptions = {
   limit: number;
   maxRows: number;
   /** Whether a delivery belongs on the page; `stop` when none behind it does. */
-  keep: (delivery: StoredDelivery) => boolean | "stop";
+  keep: (delivery: ListedDelivery) => boolean | "stop";
 };
 
 /** Where a delivery stands among those of all webhooks: by when it arrived, then by its event. */
@@ -31,7 +32,7 @@ export type Moment = { atMs: number; eventId: EventId };
 
 /** Each with when it arrived; `looked`: how many deliveries were looked at. */
 export type ListedByTime = {
-  found: { atMs: number; delivery: StoredDelivery }[];
+  found: { atMs: number; delivery: ListedDelivery }[];
   next: Moment | null;
   looked: number;
 };
@@ -69,9 +70,9 @@ export class DeliveryLists {
   list(
     before: Position | null,
     options: ListOptions,
-  ): { deliveries: StoredDelivery[]; next: Position | null } {
+  ): { deliveries: ListedDelivery[]; next: Position | null } {
     const { limit, maxRows, keep } = options;
-    const deliveries: StoredDelivery[] = [];
+    const deliveries: ListedDelivery[] = [];
     let looked = 0;
     for (const delivery of this.#candidates(before, options)) {
       const verdict = keep(delivery);
@@ -109,7 +110,7 @@ export class DeliveryLists {
   *#momentsBefore(
     before: Moment | null,
     { status, head, untilMs }: ListOptions,
-  ): Generator<Moment & { delivery: StoredDelivery | null }> {
+  ): Generator<Moment & { delivery: ListedDelivery | null }> {
     const fromMs = Math.min(
       before?.atMs ?? Number.POSITIVE_INFINITY,
       untilMs ?? Number.POSITIVE_INFINITY,
@@ -124,7 +125,7 @@ export class DeliveryLists {
     }
   }
 
-  #at(id: string, { period, seq }: { period: number; seq: number }): StoredDelivery | null {
+  #at(id: string, { period, seq }: { period: number; seq: number }): ListedDelivery | null {
     const [row] = this.#sql
       .exec<DeliveryRow>(
         `SELECT ${COLUMNS} FROM deliveries_${period} d WHERE id = ? AND seq = ?`,
@@ -185,7 +186,7 @@ export class DeliveryLists {
   #candidates(
     before: Position | null,
     { status, head, untilMs }: ListOptions,
-  ): Iterable<StoredDelivery> {
+  ): Iterable<ListedDelivery> {
     if (status === "undeliverable") return this.#indexed(before, INDEXED.undeliverable);
     if (status === "pending") {
       return merged(this.#newestFirst(before, head.seq), this.#indexed(before, INDEXED.pending));
@@ -194,7 +195,7 @@ export class DeliveryLists {
   }
 
   /** From `untilMs` down; what moved to a newer table when its own was dropped comes first. */
-  *#until(before: Position | null, untilMs: number): Generator<StoredDelivery> {
+  *#until(before: Position | null, untilMs: number): Generator<ListedDelivery> {
     const end = this.#positionAfter(untilMs);
     if (end === null || (before !== null && !isBefore(end, before))) {
       yield* this.#newestFirst(before, 0);
@@ -211,7 +212,7 @@ export class DeliveryLists {
   *#indexed(
     before: Position | null,
     { index, where }: Indexed | typeof KEPT,
-  ): Generator<StoredDelivery> {
+  ): Generator<ListedDelivery> {
     for (const period of this.#tables.periodsNewestFirst) {
       const query = `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE ${where} AND (seq, position) < (?, ?) ORDER BY seq DESC, position DESC LIMIT ?`;
       for (let next: Position | null = before ?? END; next !== null; ) {
@@ -229,7 +230,7 @@ export class DeliveryLists {
   }
 
   /** By arrival, newest first, down to the arrival `downToSeq`. */
-  *#newestFirst(before: Position | null, downToSeq: number): Generator<StoredDelivery> {
+  *#newestFirst(before: Position | null, downToSeq: number): Generator<ListedDelivery> {
     const from = before?.seq ?? END.seq;
     for (const { period, seq, ids } of this.#tables.arrivalsDownFrom(from)) {
       if (seq < downToSeq) return;
@@ -279,17 +280,23 @@ export class DeliveryLists {
     return null;
   }
 
-  /** How many deliveries are undeliverable, by period. */
-  countUndeliverable(): Record<string, number> {
-    const counts = this.#tables.periods.map((period) => {
-      const { n } = this.#sql
-        .exec<{ n: number }>(
-          `SELECT count(*) AS n FROM deliveries_${period} d INDEXED BY undeliverable_${period} WHERE status = ${UNDELIVERABLE}`,
+  /** Where undeliverable ones are behind `after`, in the order of periods and arrival; at most `limit`. */
+  undeliverableAfter(after: Place, limit: number): Place[] {
+    const found: Place[] = [];
+    for (const period of this.#tables.periods) {
+      if (period < after.period || found.length >= limit) continue;
+      const { seq, index } = period === after.period ? after : { seq: 0, index: -1 };
+      const rows = this.#sql
+        .exec<{ seq: number; position: number }>(
+          `SELECT seq, position FROM deliveries_${period} INDEXED BY undeliverable_${period} WHERE status = ${UNDELIVERABLE} AND (seq, position) > (?, ?) ORDER BY seq, position LIMIT ?`,
+          seq,
+          index,
+          limit - found.length,
         )
-        .one();
-      return [period, n];
-    });
-    return Object.fromEntries(counts);
+        .toArray();
+      for (const row of rows) found.push({ period, seq: row.seq, index: row.position });
+    }
+    return found;
   }
 
   /** How many deliveries are pending: those that wait, and those that are fresh from `head` on. */
@@ -304,8 +311,7 @@ export class DeliveryLists {
     }
     for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
       const wanted = seq === head.seq ? ids.slice(head.index) : ids;
-      const limit = wanted.length;
-      for (const _ of this.#tables.freshAmong(wanted, { period, seq, limit })) count += 1;
+      count += this.#tables.countFresh(wanted, { period, seq });
     }
     return count;
   }
@@ -313,9 +319,9 @@ export class DeliveryLists {
 
 /** Two lists by arrival, newest first, as one. */
 function* merged(
-  a: Iterator<StoredDelivery>,
-  b: Iterator<StoredDelivery>,
-): Generator<StoredDelivery> {
+  a: Iterator<ListedDelivery>,
+  b: Iterator<ListedDelivery>,
+): Generator<ListedDelivery> {
   let left = a.next();
   let right = b.next();
   while (!left.done || !right.done) {

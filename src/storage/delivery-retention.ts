@@ -1,4 +1,7 @@
-/** What is past `RETENTION`: pending deliveries that expire, and tables that go whole (`delivery-tables.ts`). */
+/**
+ * What is past `RETENTION`: pending deliveries that expire, and tables that go whole (`delivery-tables.ts`). Nothing
+ * here reads or writes more rows than it is told to.
+ */
 import type { DeliveryStore } from "./delivery-store";
 import {
   type Behind,
@@ -6,15 +9,31 @@ import {
   type DeliveryRow,
   type DeliveryTables,
   deliveryOf,
+  type ListedDelivery,
+  type Place,
   type Position,
-  type StoredDelivery,
+  UNDELIVERABLE,
 } from "./delivery-tables";
-
-/** How many rows that stay share an arrival: its ids are one row. */
-const MOVED_AT_ONCE = 1_000;
 
 /** Bodies that are read, though not needed, to see which fresh deliveries have expired. */
 const MAX_EXPIRING_BYTES = 4 * 1024 * 1024;
+/** Bodies and attempts that move at once. */
+const MAX_MOVED_BYTES = 8 * 1024 * 1024;
+/** So many arrivals are reserved for what a period moves: what arrives meanwhile stands behind all of it. */
+const RESERVED_ARRIVALS = 1_000_000;
+
+/** A period is being emptied into another, which has arrivals reserved for it: those below `seq`. */
+export type Moving = { from: number; to: number; seq: number; atMs: number };
+
+/** What one turn came to. `undeliverable`: where such deliveries were, and are now; null where they are gone. */
+export type Retained = {
+  moving: Moving | null;
+  moved: number;
+  undeliverable: { from: Place; to: Place }[];
+  dropped: number | null;
+};
+
+type KeptRow = { id: string; seq: number; position: number; status: number; size: number };
 
 export class DeliveryRetention {
   readonly #sql: SqlStorage;
@@ -28,24 +47,28 @@ export class DeliveryRetention {
   }
 
   /**
-   * Pending deliveries that are kept since `beforeMs` or longer; at most `limit`.
+   * Pending deliveries that are kept since `beforeMs` or longer; at most `limit`, and some more in another turn.
    *
    * @param head where fresh deliveries begin.
    */
-  pendingSince(beforeMs: number, head: Position, limit: number): StoredDelivery[] {
-    const old: StoredDelivery[] = [];
-    for (const period of this.#tables.periods) {
-      // In a younger table only what moved there can be so old, and that is in the index of what is kept.
-      const [index, since] =
-        period <= beforeMs ? ["due", "coalesce(kept_from, created_at)"] : ["kept", "kept_from"];
-      const rows = this.#sql
-        .exec<DeliveryRow>(
-          `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE due_at IS NOT NULL AND ${since} <= ? LIMIT ?`,
-          beforeMs,
-          limit,
-        )
-        .toArray();
+  pendingSince(beforeMs: number, head: Position, limit: number): ListedDelivery[] {
+    const old: ListedDelivery[] = [];
+    const add = (period: number, query: string, ...bindings: number[]) => {
+      const rows = this.#sql.exec<DeliveryRow>(query, ...bindings).toArray();
       for (const row of rows) old.push(deliveryOf(row, period));
+    };
+    for (const period of this.#tables.periods) {
+      const select = `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY`;
+      add(
+        period,
+        `${select} kept_${period} WHERE kept_from <= ? AND due_at IS NOT NULL LIMIT ?`,
+        beforeMs,
+        limit,
+      );
+      // In a younger table only what was opened again can be so old.
+      if (period > beforeMs) continue;
+      const first = `${select} waiting_${period} WHERE due_at IS NOT NULL AND kept_from IS NULL ORDER BY seq, position LIMIT ?`;
+      add(period, `SELECT * FROM (${first}) WHERE created_at <= ?`, limit, beforeMs);
     }
     const freshMs = this.#store.freshSinceMs(head);
     if (freshMs !== null && freshMs <= beforeMs) {
@@ -65,36 +88,52 @@ export class DeliveryRetention {
     const times: number[] = [];
     const freshMs = this.#store.freshSinceMs(head);
     if (freshMs !== null) times.push(freshMs);
+    const add = (query: string) => {
+      const [row] = this.#sql.exec<{ since: number }>(`${query} LIMIT 1`).toArray();
+      if (row !== undefined) times.push(row.since);
+    };
     for (const period of this.#tables.periods) {
-      const [row] = this.#sql
-        .exec<{ since: number | null }>(
-          period > exactBeforeMs
-            ? `SELECT ${period} AS since FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL LIMIT 1`
-            : `SELECT min(coalesce(kept_from, created_at)) AS since FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL`,
-        )
-        .toArray();
-      if (row?.since !== undefined && row.since !== null) times.push(row.since);
+      const from = `FROM deliveries_${period} INDEXED BY`;
+      if (period > exactBeforeMs) {
+        add(`SELECT ${period} AS since ${from} due_${period} WHERE due_at IS NOT NULL`);
+        continue;
+      }
+      add(
+        `SELECT created_at AS since ${from} waiting_${period} WHERE due_at IS NOT NULL AND kept_from IS NULL ORDER BY seq, position`,
+      );
+      add(
+        `SELECT kept_from AS since ${from} kept_${period} WHERE kept_from IS NOT NULL AND due_at IS NOT NULL ORDER BY kept_from`,
+      );
     }
     return times.length === 0 ? null : Math.min(...times);
   }
 
   /**
-   * Drops the tables whose every row is past `RETENTION`. What is kept for longer, because it was opened again or
-   * just expired, moves on first; a table with a pending delivery stays until that expires. Call it only while
-   * nothing is in flight.
+   * One turn for the tables whose every row is past `RETENTION`: moves on some of what is kept for longer, because it
+   * was opened again or just expired, or drops a table that has nothing such. A table with a pending delivery that has
+   * not expired yet stays. Call it only while nothing is in flight.
    *
-   * @returns whether any was dropped: what a lease still says of its rows must then not be asked of them.
+   * @param isHeld whether a row of a period must stay where it is.
+   * @returns null when there is nothing to do.
    */
-  dropOld(nowMs: number, retentionMs: number, behind: Behind): boolean {
-    let dropped = false;
+  turn(
+    nowMs: number,
+    { retentionMs, limit, behind, moving, isHeld }: RetentionTerms,
+  ): Retained | null {
     for (const period of [...this.#tables.periods]) {
-      if (this.#lastArrivalMs(period) + retentionMs > nowMs) break;
-      this.#moveOn(period, nowMs, { retentionMs, behind });
+      if (this.#lastArrivalMs(period) + retentionMs > nowMs) return null;
+      if (isHeld(period)) continue;
+      const kept = this.#keptIn(period, nowMs - retentionMs, limit);
+      if (kept.length > 0) {
+        const goesOn = moving?.from === period && this.#tables.periods.includes(moving.to);
+        const way = goesOn ? moving : this.#reserve(period, nowMs, { retentionMs, behind });
+        return { moving: way, ...this.#move(kept, way, behind), dropped: null };
+      }
       if (this.#hasPending(period, behind.head)) continue;
       this.#tables.drop(period);
-      dropped = true;
+      return { moving: null, moved: 0, undeliverable: [], dropped: period };
     }
-    return dropped;
+    return null;
   }
 
   #lastArrivalMs(period: number): number {
@@ -114,43 +153,82 @@ export class DeliveryRetention {
     return waiting.length > 0 || fresh?.period === period;
   }
 
-  #moveOn(
+  /** What waits, in its order, then what is finished: the order counts for what is still to be sent. */
+  #keptIn(period: number, sinceMs: number, limit: number): KeptRow[] {
+    const select = (index: string, where: string) =>
+      this.#sql
+        .exec<KeptRow>(
+          `SELECT id, seq, position, status, coalesce(length(body), 0) + coalesce(length(log), 0) AS size FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} LIMIT ?`,
+          sinceMs,
+          limit,
+        )
+        .toArray();
+    const waiting = select(
+      "waiting",
+      "due_at IS NOT NULL AND kept_from > ? ORDER BY seq, position",
+    );
+    const rows =
+      waiting.length > 0
+        ? waiting
+        : select("kept", "kept_from > ? AND due_at IS NULL").sort(
+            (a, b) => a.seq - b.seq || a.position - b.position,
+          );
+    let bytes = 0;
+    return rows.filter(({ size }, index) => {
+      bytes += size;
+      return index === 0 || bytes <= MAX_MOVED_BYTES;
+    });
+  }
+
+  /** An empty arrival marks the end of those that are reserved. */
+  #reserve(
     from: number,
     nowMs: number,
-    { retentionMs, behind }: { retentionMs: number; behind: Behind },
-  ): void {
-    const kept = this.#sql
-      .exec<{ id: string }>(
-        `SELECT id FROM deliveries_${from} INDEXED BY kept_${from} WHERE kept_from IS NOT NULL AND kept_from > ? ORDER BY seq, position`,
-        nowMs - retentionMs,
-      )
-      .toArray()
-      .map(({ id }) => id);
-    for (let index = 0; index < kept.length; index += MOVED_AT_ONCE) {
-      this.#move(kept.slice(index, index + MOVED_AT_ONCE), from, {
-        to: this.#tables.periodFor(nowMs, retentionMs),
-        nowMs,
-        behind,
-      });
-    }
+    { retentionMs, behind }: Pick<RetentionTerms, "retentionMs" | "behind">,
+  ): Moving {
+    const to = this.#tables.periodFor(nowMs, retentionMs);
+    const seq = this.#tables.nextSeq(behind) + RESERVED_ARRIVALS;
+    this.#tables.insertArrival({ period: to, atMs: nowMs, ids: [], added: 0, seq }, behind);
+    return { from, to, seq, atMs: nowMs };
   }
 
   /** The head stays: what waits is found by when it is due, wherever it stands. */
   #move(
-    ids: readonly string[],
-    from: number,
-    { to, nowMs, behind }: { to: number; nowMs: number; behind: Behind },
-  ): void {
-    const arrival = { period: to, atMs: nowMs, ids, added: 0 };
-    const seq = this.#tables.insertArrival(arrival, behind);
-    for (const [position, id] of ids.entries()) {
+    rows: readonly KeptRow[],
+    { from, to, seq: end, atMs }: Moving,
+    behind: Behind,
+  ): Pick<Retained, "moved" | "undeliverable"> {
+    const ids = rows.map(({ id }) => id);
+    const { seq } = this.#sql
+      .exec<{ seq: number }>(
+        `SELECT max(coalesce(max(seq), 0), ?) + 1 AS seq FROM arrivals_${to} WHERE seq < ?`,
+        end - RESERVED_ARRIVALS,
+        end,
+      )
+      .one();
+    this.#tables.insertArrival({ period: to, atMs, ids, added: 0, seq }, behind);
+    const undeliverable: Retained["undeliverable"] = [];
+    for (const [index, row] of rows.entries()) {
       this.#sql.exec(
         `INSERT INTO deliveries_${to} (id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body) SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,
         seq,
-        position,
-        id,
+        index,
+        row.id,
       );
-      this.#sql.exec(`DELETE FROM deliveries_${from} WHERE id = ?`, id);
+      this.#sql.exec(`DELETE FROM deliveries_${from} WHERE id = ?`, row.id);
+      if (row.status !== UNDELIVERABLE) continue;
+      const was = { period: from, seq: row.seq, index: row.position };
+      undeliverable.push({ from: was, to: { period: to, seq, index } });
     }
+    return { moved: rows.length, undeliverable };
   }
 }
+
+type RetentionTerms = {
+  retentionMs: number;
+  /** How many rows move at most. */
+  limit: number;
+  behind: Behind;
+  moving: Moving | null;
+  isHeld(period: number): boolean;
+};

@@ -4,18 +4,33 @@ import { encodeLog } from "./attempt-log";
 import {
   type Arrival,
   ASKED,
+  type Asked,
   type Behind,
   byArrival,
   COLUMNS,
   type DeliveryRow,
   type DeliveryTables,
   type DueDelivery,
-  deliveryOf,
+  type DueRow,
   dueOf,
+  type ListedDelivery,
+  type LoggedRow,
+  loggedOf,
   type Position,
   type StoredDelivery,
   statusNumber,
 } from "./delivery-tables";
+
+/** A delivery that waits for another attempt, without what it is sent with; `size` is its body's, in bytes. */
+export type Waiting = Pick<StoredDelivery, "id" | "period" | "position" | "asked"> & {
+  dueAtMs: number;
+  size: number;
+};
+type WaitingRow = Pick<DeliveryRow, "id" | "seq" | "position" | "asked"> & {
+  due_at: number;
+  size: number;
+};
+const WAITING = "id, seq, position, due_at, asked, length(body) AS size";
 
 const NONE: ReadonlyMap<EventId, unknown> = new Map();
 
@@ -31,7 +46,7 @@ export class DeliveryStore {
   // --- arrival ----------------------------------------------------------------------------------------------
 
   /**
-   * Stores what is new of `arrivals`, each id once, whatever was accepted before within `RETENTION`.
+   * Stores what is new of `arrivals`, each id once, whatever was accepted before within `RETENTION`: all or none.
    *
    * @param retentionMs null when retention is off.
    * @returns the ids that are new.
@@ -49,12 +64,13 @@ export class DeliveryStore {
     const period = this.#tables.periodFor(nowMs, retentionMs);
     const ids = [...fresh.keys()];
     const arrival = { period, atMs: nowMs, ids, added: ids.length };
-    const seq = this.#tables.insertArrival(arrival, behind);
-    const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ${ASKED.bySchedule}, 0, 0, 0, ?)`;
-    for (const [index, id] of ids.entries()) {
-      const arrival = fresh.get(id) as Arrival;
-      this.#sql.exec(insert, id, seq, index, arrival.event, nowMs, arrival.body);
-    }
+    this.#tables.atomically(() => {
+      const seq = this.#tables.insertArrival(arrival, behind);
+      const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ${ASKED.bySchedule}, 0, 0, 0, ?)`;
+      for (const [index, { id, event, body }] of [...fresh.values()].entries()) {
+        this.#sql.exec(insert, id, seq, index, event, nowMs, body);
+      }
+    });
     return ids;
   }
 
@@ -73,58 +89,54 @@ export class DeliveryStore {
 
   // --- what is to be sent -----------------------------------------------------------------------------------
 
-  /** Waiting deliveries due at `nowMs`, the one due first first. */
-  due(nowMs: number, limit: number): DueDelivery[] {
-    return this.#waiting(
-      (period) =>
-        `SELECT ${COLUMNS}, body FROM deliveries_${period} d INDEXED BY due_${period} WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?`,
-      [nowMs, limit],
-    )
-      .sort(byDue)
-      .slice(0, limit);
-  }
-
-  /** The first `limit` of what waits, by when it is due, without their bodies. */
-  dueFirst(limit: number): { id: EventId; dueAtMs: number }[] {
-    return this.#tables.periods
-      .flatMap((period) =>
-        this.#sql
-          .exec<{ id: string; due_at: number }>(
-            `SELECT id, due_at FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL ORDER BY due_at LIMIT ?`,
-            limit,
-          )
-          .toArray(),
-      )
-      .map(({ id, due_at }) => ({ id: id as EventId, dueAtMs: due_at }))
-      .sort((a, b) => a.dueAtMs - b.dueAtMs)
-      .slice(0, limit);
-  }
-
-  /** Deliveries that a person asked for by name, due at `nowMs`. */
-  askedFor(nowMs: number, limit: number): DueDelivery[] {
-    return this.#waiting(
-      (period) =>
-        `SELECT ${COLUMNS}, body FROM deliveries_${period} d INDEXED BY retry_${period} WHERE asked = ${ASKED.byRetry} AND due_at <= ? ORDER BY due_at LIMIT ?`,
-      [nowMs, limit],
-    )
-      .sort(byDue)
-      .slice(0, limit);
+  /**
+   * The first of what waits, by when it is due, without what it is sent with.
+   *
+   * @param untilMs due until then, Unix milliseconds.
+   * @param asked only what a person asked for by name.
+   */
+  waiting(limit: number, { untilMs = Number.MAX_SAFE_INTEGER, asked = false } = {}): Waiting[] {
+    const [index, where] = asked
+      ? ["retry", `asked = ${ASKED.byRetry}`]
+      : ["due", "due_at IS NOT NULL"];
+    const all = this.#tables.periods.flatMap((period) => {
+      const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} AND due_at <= ? ORDER BY due_at LIMIT ?`;
+      return this.#waitingIn(period, query, [untilMs, limit]);
+    });
+    return all.sort(byDue).slice(0, limit);
   }
 
   /** The waiting delivery that arrived first, due or not. */
-  firstWaiting(): DueDelivery | null {
-    const firsts = this.#waiting(
-      (period) =>
-        `SELECT ${COLUMNS}, body FROM deliveries_${period} d INDEXED BY waiting_${period} WHERE due_at IS NOT NULL ORDER BY seq, position LIMIT 1`,
-      [],
-    );
+  firstWaiting(): Waiting | null {
+    const firsts = this.#tables.periods.flatMap((period) => {
+      const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY waiting_${period} WHERE due_at IS NOT NULL ORDER BY seq, position LIMIT 1`;
+      return this.#waitingIn(period, query, []);
+    });
     return firsts.sort(byArrival)[0] ?? null;
   }
 
-  #waiting(query: (period: number) => string, bindings: number[]): DueDelivery[] {
-    return this.#tables.periods.flatMap((period) =>
+  #waitingIn(period: number, query: string, bindings: number[]): Waiting[] {
+    const rows = this.#sql.exec<WaitingRow>(query, ...bindings).toArray();
+    return rows.map(({ id, seq, position, due_at, asked, size }) => ({
+      id: id as EventId,
+      period,
+      position: { seq, index: position },
+      dueAtMs: due_at,
+      asked: asked as Asked,
+      size,
+    }));
+  }
+
+  /** What they are sent with, as far as the bodies fit into `maxBytes`, and always of the first. */
+  withBodies(waiting: readonly Waiting[], maxBytes: number): DueDelivery[] {
+    let bytes = 0;
+    const fitting = waiting.filter(({ size }, index) => {
+      bytes += size;
+      return index === 0 || bytes <= maxBytes;
+    });
+    return fitting.flatMap(({ id, period }) =>
       this.#sql
-        .exec<DeliveryRow & { body: ArrayBuffer }>(query(period), ...bindings)
+        .exec<DueRow>(`SELECT ${COLUMNS}, log, body FROM deliveries_${period} d WHERE id = ?`, id)
         .toArray()
         .map((row) => dueOf(row, period)),
     );
@@ -143,11 +155,6 @@ export class DeliveryStore {
       if (row !== undefined && (next === null || row.due_at < next)) next = row.due_at;
     }
     return next;
-  }
-
-  /** When the first delivery that a person asked for by name is due, Unix milliseconds; null when there is none. */
-  nextAskedAtMs(): number | null {
-    return this.askedFor(Number.MAX_SAFE_INTEGER, 1)[0]?.dueAtMs ?? null;
   }
 
   /**
@@ -193,9 +200,9 @@ export class DeliveryStore {
   get(id: EventId): StoredDelivery | null {
     for (const period of this.#tables.periodsNewestFirst) {
       const [row] = this.#sql
-        .exec<DeliveryRow>(`SELECT ${COLUMNS} FROM deliveries_${period} d WHERE id = ?`, id)
+        .exec<LoggedRow>(`SELECT ${COLUMNS}, log FROM deliveries_${period} d WHERE id = ?`, id)
         .toArray();
-      if (row !== undefined) return deliveryOf(row, period);
+      if (row !== undefined) return loggedOf(row, period);
     }
     return null;
   }
@@ -203,42 +210,31 @@ export class DeliveryStore {
   /**
    * Writes what an attempt or a person changed. One row; the body goes when the delivery ends.
    *
-   * @param delivery as it is now, `log` included.
+   * @param delivery as it is now; without `log` its attempts stay as they are.
    * @param body given when a finished delivery is opened again.
    */
-  update(delivery: StoredDelivery, body?: Uint8Array): void {
-    const values: SqlStorageValue[] = [
-      statusNumber(delivery.status),
-      delivery.keptFromMs,
-      delivery.dueAtMs,
-      delivery.asked,
-      delivery.attempts,
-      delivery.failures,
-      delivery.interruptions,
-      delivery.completedAtMs,
-      delivery.lastStatusCode,
-      delivery.lastError,
-      encodeLog(delivery.log),
-    ];
-    const set =
-      "status = ?, kept_from = ?, due_at = ?, asked = ?, attempts = ?, failures = ?, interruptions = ?, completed_at = ?, last_status_code = ?, last_error = ?, log = ?";
-    const table = `deliveries_${delivery.period}`;
-    if (body !== undefined) {
-      this.#sql.exec(
-        `UPDATE ${table} SET ${set}, body = ? WHERE id = ?`,
-        ...values,
-        body,
-        delivery.id,
-      );
-    } else if (delivery.status === "pending") {
-      this.#sql.exec(`UPDATE ${table} SET ${set} WHERE id = ?`, ...values, delivery.id);
-    } else {
-      this.#sql.exec(
-        `UPDATE ${table} SET ${set}, body = NULL WHERE id = ?`,
-        ...values,
-        delivery.id,
-      );
-    }
+  update(delivery: ListedDelivery & { log?: StoredDelivery["log"] }, body?: Uint8Array): void {
+    const values: Record<string, unknown> = {
+      status: statusNumber(delivery.status),
+      kept_from: delivery.keptFromMs,
+      due_at: delivery.dueAtMs,
+      asked: delivery.asked,
+      attempts: delivery.attempts,
+      failures: delivery.failures,
+      interruptions: delivery.interruptions,
+      completed_at: delivery.completedAtMs,
+      last_status_code: delivery.lastStatusCode,
+      last_error: delivery.lastError,
+    };
+    if (delivery.log !== undefined) values.log = encodeLog(delivery.log);
+    if (body !== undefined) values.body = body;
+    else if (delivery.status !== "pending") values.body = null;
+    const set = Object.keys(values).map((name) => `${name} = ?`);
+    this.#sql.exec(
+      `UPDATE deliveries_${delivery.period} SET ${set.join(", ")} WHERE id = ?`,
+      ...Object.values(values),
+      delivery.id,
+    );
   }
 
   /** Which of `ids` this webhook never had. */
@@ -248,6 +244,6 @@ export class DeliveryStore {
   }
 }
 
-function byDue(a: StoredDelivery, b: StoredDelivery): number {
-  return (a.dueAtMs ?? 0) - (b.dueAtMs ?? 0) || byArrival(a, b);
+function byDue(a: Waiting, b: Waiting): number {
+  return a.dueAtMs - b.dueAtMs || byArrival(a, b);
 }

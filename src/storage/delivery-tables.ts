@@ -51,8 +51,11 @@ export type Asked = (typeof ASKED)[keyof typeof ASKED];
 
 /** Where a delivery stands in the order of arrival. */
 export type Position = { seq: number; index: number };
+type Placed = { position: Position };
+/** The same, with the table that holds it. */
+export type Place = Position & { period: number };
 
-export type StoredDelivery = Progress & {
+export type ListedDelivery = Progress & {
   id: EventId;
   /** The period whose table holds it. */
   period: number;
@@ -62,8 +65,10 @@ export type StoredDelivery = Progress & {
   /** `RETENTION` counts from here, when it was opened again or expired; null for from `createdAtMs`. */
   keptFromMs: number | null;
   asked: Asked;
-  log: AttemptRecord[];
 };
+
+/** A delivery with its attempts: nobody reads them but for one delivery at a time. */
+export type StoredDelivery = ListedDelivery & { log: AttemptRecord[] };
 
 /** A delivery with what is needed to send it. */
 export type DueDelivery = StoredDelivery & { body: Uint8Array };
@@ -77,7 +82,14 @@ type ArrivalRow = { seq: number; at: number; ids: string };
 export type Behind = { head: Position; ended: number };
 
 /** An arrival that is to be stored; `added` of its deliveries are new, the others moved here. */
-export type NewArrival = { period: number; atMs: number; ids: readonly string[]; added: number };
+export type NewArrival = {
+  period: number;
+  atMs: number;
+  ids: readonly string[];
+  added: number;
+  /** Behind all others unless it is given. */
+  seq?: number;
+};
 
 export type Arrival = { id: EventId; event: string; body: Uint8Array };
 
@@ -97,12 +109,13 @@ export type DeliveryRow = {
   completed_at: number | null;
   last_status_code: number | null;
   last_error: string | null;
-  log: string | null;
 };
 
-/** All but the body, of a table called `d`. */
+/** All but attempts and body, of a table called `d`. */
 export const COLUMNS =
-  "d.id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log";
+  "d.id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error";
+
+export type Transaction = <T>(work: () => T) => T;
 
 export class DeliveryTables {
   readonly sql: SqlStorage;
@@ -112,9 +125,22 @@ export class DeliveryTables {
   /** Of the newest arrival; null until it was read. */
   #newest: { seq: number; total: number } | null = null;
 
-  constructor(tables: Tables) {
+  readonly #transaction: Transaction;
+
+  constructor(tables: Tables, transaction: Transaction) {
     this.sql = tables.sql;
     this.#tables = tables;
+    this.#transaction = transaction;
+  }
+
+  /** Writes all of it or, when it throws, nothing. Makes no table. */
+  atomically(write: () => void): void {
+    try {
+      this.#transaction(write);
+    } catch (thrown) {
+      this.#newest = null;
+      throw thrown;
+    }
   }
 
   /** Oldest first. */
@@ -161,8 +187,8 @@ export class DeliveryTables {
    * @param behind what arrives is behind this, even when every older table is gone.
    * @returns its `seq`.
    */
-  insertArrival({ period, atMs, ids, added }: NewArrival, behind: Behind): number {
-    const seq = Math.max(this.lastSeq(), behind.head.seq) + 1;
+  insertArrival({ period, atMs, ids, added, ...given }: NewArrival, behind: Behind): number {
+    const seq = given.seq ?? this.nextSeq(behind);
     const total = this.arrived(behind.ended) + added;
     this.sql.exec(
       `INSERT INTO arrivals_${period} (seq, at, total, ids) VALUES (?, ?, ?, ?)`,
@@ -171,8 +197,13 @@ export class DeliveryTables {
       total,
       JSON.stringify(ids),
     );
-    this.#newest = { seq, total };
+    if (seq > this.lastSeq()) this.#newest = { seq, total };
     return seq;
+  }
+
+  /** Behind everything that ever arrived. */
+  nextSeq({ head }: Behind): number {
+    return Math.max(this.lastSeq(), head.seq) + 1;
   }
 
   lastSeq(): number {
@@ -249,8 +280,8 @@ export class DeliveryTables {
     for (let index = 0; index < ids.length && left > 0; index += IDS_AT_ONCE) {
       // CROSS JOIN keeps the list outside: rows come in its order.
       const rows = this.sql
-        .exec<DeliveryRow & { body: ArrayBuffer }>(
-          `SELECT ${COLUMNS}, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ? LIMIT ?`,
+        .exec<DueRow>(
+          `SELECT ${COLUMNS}, log, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ? LIMIT ?`,
           JSON.stringify(ids.slice(index, index + IDS_AT_ONCE)),
           seq,
           Math.min(left, IDS_AT_ONCE),
@@ -259,6 +290,16 @@ export class DeliveryTables {
       left -= rows.length;
       for (const row of rows) yield dueOf(row, period);
     }
+  }
+
+  countFresh(ids: readonly string[], { period, seq }: { period: number; seq: number }): number {
+    return this.sql
+      .exec<{ n: number }>(
+        `SELECT count(*) AS n FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ?`,
+        JSON.stringify(ids),
+        seq,
+      )
+      .one().n;
   }
 
   #allPeriods(): number[] {
@@ -280,11 +321,18 @@ function arrivalOf({ seq, at, ids }: ArrivalRow, period: number): ArrivalIds {
   return { period, seq, atMs: at, ids: eventIdsOf(ids) };
 }
 
-export function dueOf(row: DeliveryRow & { body: ArrayBuffer }, period: number): DueDelivery {
-  return { ...deliveryOf(row, period), body: new Uint8Array(row.body) };
+export type LoggedRow = DeliveryRow & { log: string | null };
+export type DueRow = LoggedRow & { body: ArrayBuffer };
+
+export function dueOf(row: DueRow, period: number): DueDelivery {
+  return { ...loggedOf(row, period), body: new Uint8Array(row.body) };
 }
 
-export function deliveryOf(row: DeliveryRow, period: number): StoredDelivery {
+export function loggedOf(row: LoggedRow, period: number): StoredDelivery {
+  return { ...deliveryOf(row, period), log: decodeLog(row.log) };
+}
+
+export function deliveryOf(row: DeliveryRow, period: number): ListedDelivery {
   return {
     id: row.id as EventId,
     period,
@@ -301,11 +349,10 @@ export function deliveryOf(row: DeliveryRow, period: number): StoredDelivery {
     completedAtMs: row.completed_at,
     lastStatusCode: row.last_status_code,
     lastError: row.last_error as DeliveryError | null,
-    log: decodeLog(row.log),
   };
 }
 
-export function byArrival(a: StoredDelivery, b: StoredDelivery): number {
+export function byArrival(a: Placed, b: Placed): number {
   return a.position.seq - b.position.seq || a.position.index - b.position.index;
 }
 

@@ -53,7 +53,12 @@ export type StoredAnswer = { status: number; type: string; body: string };
 /** A call with an `Idempotency-Key`; `call` is a hash of its method, path and body. */
 export type StoredCall = { call: string; atMs: number; answer: StoredAnswer | null };
 
+/** How many rows are looked at for old ones in one call: an index by time would cost a row for each. */
+const LOOKED_AT_ONCE = 100;
+
 export class RegistryStore {
+  #lookedAtAnswer: [caller: string, key: string] = ["", ""];
+  #lookedAtErasure = "";
   readonly #sql: SqlStorage;
   readonly #tables: Tables;
 
@@ -175,10 +180,17 @@ export class RegistryStore {
       "CREATE TABLE erasures (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
     );
     this.#sql.exec("INSERT OR REPLACE INTO erasures (id, at) VALUES (?, ?)", id, nowMs);
-    this.#sql.exec(
-      "DELETE FROM erasures WHERE id IN (SELECT id FROM erasures WHERE at < ? LIMIT 100)",
-      forgetBeforeMs,
-    );
+    const rows = this.#sql
+      .exec<{ id: string; at: number }>(
+        "SELECT id, at FROM erasures WHERE id > ? ORDER BY id LIMIT ?",
+        this.#lookedAtErasure,
+        LOOKED_AT_ONCE,
+      )
+      .toArray();
+    for (const { at, ...row } of rows) {
+      if (at < forgetBeforeMs) this.#sql.exec("DELETE FROM erasures WHERE id = ?", row.id);
+    }
+    this.#lookedAtErasure = rows.length < LOOKED_AT_ONCE ? "" : (rows.at(-1)?.id ?? "");
   }
 
   /** Answers that speak of these events go: they may hold what a service answered. */
@@ -228,8 +240,19 @@ export class RegistryStore {
     this.#sql.exec("DELETE FROM answers WHERE caller = ? AND key = ?", caller, key);
   }
 
+  /** Of those before `atMs` some go in each call: it walks over the table, and begins anew at its end. */
   deleteAnswersBefore(atMs: number): void {
-    if (this.#exists("answers")) this.#sql.exec("DELETE FROM answers WHERE at < ?", atMs);
+    if (!this.#exists("answers")) return;
+    const rows = this.#sql
+      .exec<{ caller: string; key: string; at: number }>(
+        "SELECT caller, key, at FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
+        ...this.#lookedAtAnswer,
+        LOOKED_AT_ONCE,
+      )
+      .toArray();
+    for (const { caller, key, at } of rows) if (at < atMs) this.deleteAnswer(caller, key);
+    const last = rows.length < LOOKED_AT_ONCE ? undefined : rows.at(-1);
+    this.#lookedAtAnswer = last === undefined ? ["", ""] : [last.caller, last.key];
   }
 
   #exists(table = "webhooks"): boolean {

@@ -9,7 +9,8 @@ import type { EventId } from "../domain/ids";
 import type { Happening } from "../domain/relay-events";
 import type { Totals } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
-import type { Position } from "./delivery-tables";
+import type { Moving } from "./delivery-retention";
+import type { Place, Position } from "./delivery-tables";
 import { hourOf, jsonOfRun, runOf, webhookOf } from "./stored-json";
 import type { Tables } from "./tables";
 
@@ -66,8 +67,12 @@ export type Run = {
   ended: number;
   /** What ever happened, counted as `hour` is. */
   totals: Totals;
-  /** How many deliveries are undeliverable, by the period that holds them; null when that is to be counted. */
-  undeliverable: Record<string, number> | null;
+  /** How many deliveries are undeliverable, by the period that holds them, as far as they are counted. */
+  undeliverable: Record<string, number>;
+  /** Up to where they are; null when all of them are. */
+  undeliverableTo: Place | null;
+  /** What retention is in the middle of. */
+  moving: Moving | null;
   /** Since when a `listener:` has no connection; null while it has one, and of every other webhook. */
   unconnectedSinceMs: number | null;
   /** What happened and is to be told of; and what the Registry is being told, until it has answered. */
@@ -132,7 +137,8 @@ export class RunStore {
     const [row] = this.#tables.has("run")
       ? this.#sql.exec<{ state: string }>("SELECT state FROM run").toArray()
       : [];
-    return runOf(row?.state ?? "{}");
+    const run = runOf(row?.state ?? "{}");
+    return row === undefined ? { ...run, undeliverableTo: null } : run;
   }
 
   saveRun(run: Run): void {

@@ -14,7 +14,8 @@ import type { EventId, WebhookId } from "../domain/ids";
 import type { Happening, RelayEventName } from "../domain/relay-events";
 import { emptyTotals, type Totals } from "../domain/totals";
 import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
-import type { Position } from "./delivery-tables";
+import type { Moving } from "./delivery-retention";
+import type { Place, Position } from "./delivery-tables";
 import type { Lease, LeasedAttempt, Run, StoredShare } from "./run-store";
 
 /** An object with fields that have defaults, and any others. */
@@ -40,6 +41,13 @@ function isText(value: unknown): boolean {
 // --- Subscriber ---------------------------------------------------------------------------------------------
 
 const position: z.ZodType<Position> = fields({ seq: number, index: number });
+
+const place: z.ZodType<Place> = fields({ period: number, seq: number, index: number });
+
+const moving: z.ZodType<Moving | null> = z
+  .looseObject({ from: z.number(), to: z.number(), seq: z.number(), atMs: z.number() })
+  .nullable()
+  .catch(null);
 
 const leasedAttempt: z.ZodType<LeasedAttempt> = z.looseObject({
   id: eventId,
@@ -143,7 +151,10 @@ const run: z.ZodType<Run> = fields({
   hour,
   ended: number,
   totals,
-  undeliverable: counts.nullable().catch(null),
+  undeliverable: counts.catch(() => ({})),
+  // Where none is written down, nothing is counted yet.
+  undeliverableTo: place.nullable().catch(() => place.parse({})),
+  moving,
   happenings,
   told: happenings,
   saved: number,

@@ -62,7 +62,12 @@ async function webhookWith(count: number, state: State): Promise<string> {
     if (attempts === 0) return;
     // As the leases would have left it.
     const undeliverable = state === "undeliverable" ? { [period]: count } : {};
-    const run = { head: { seq: count, index: 0 }, ended: ends ? count : 0, undeliverable };
+    const run = {
+      head: { seq: count, index: 0 },
+      ended: ends ? count : 0,
+      undeliverable,
+      undeliverableTo: null,
+    };
     sql.exec("CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
     sql.exec("INSERT OR REPLACE INTO run VALUES (1, ?)", JSON.stringify(run));
   });

@@ -1,3 +1,4 @@
+import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect } from "vitest";
 import {
   accept,
@@ -24,6 +25,59 @@ const PERIOD = 5 * DAY;
 beforeEach(() => {
   clock.setTo((Math.floor(clock.nowMs() / PERIOD) + 1) * PERIOD + HOUR);
 });
+
+/** The rows of all deliveries. */
+function rowsOf(id: string): Promise<{ id: string }[]> {
+  return inObject(subscriber(id), ({ storage: { sql } }) =>
+    sql
+      .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name GLOB 'deliveries_*'")
+      .toArray()
+      .flatMap(({ name }) => sql.exec<{ id: string }>(`SELECT id FROM ${name}`).toArray()),
+  );
+}
+
+/** More finished deliveries beside those that the first table has. */
+async function stage(
+  id: string,
+  many: number,
+  { status, keptFromMs }: { status: number; keptFromMs: number | null },
+): Promise<void> {
+  await inObject(subscriber(id), ({ storage: { sql } }) => {
+    const [table] = sql
+      .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name LIKE 'deliveries_%'")
+      .toArray();
+    sql.exec(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO ${table?.name} (id, seq, position, event, status, created_at, kept_from, asked, attempts, failures, interruptions) SELECT printf('evt_%026d', i), 1, i, 'a', ?, ?, ?, 0, 0, 0, 0 FROM n`,
+      many,
+      status,
+      clock.nowMs(),
+      keptFromMs,
+    );
+    if (status !== 2) return;
+    // They are to be counted.
+    sql.exec("UPDATE run SET state = json_remove(state, '$.undeliverable', '$.undeliverableTo')");
+  });
+  await evictDurableObject(subscriber(id));
+}
+
+/** How many rows each of so many turns moves. */
+async function movedIn(id: string, turns: number): Promise<number[]> {
+  let moved = 0;
+  await inObject(subscriber(id), ({ storage: { sql } }) => {
+    const exec = sql.exec.bind(sql);
+    sql.exec = ((query: string, ...bindings: SqlStorageValue[]) => {
+      if (query.startsWith("INSERT INTO deliveries_")) moved += 1;
+      return exec(query, ...bindings);
+    }) as typeof sql.exec;
+  });
+  const each: number[] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    const before = moved;
+    await subscriber(id).check();
+    each.push(moved - before);
+  }
+  return each;
+}
 
 describe("retention that fails", () => {
   it("keeps no due delivery waiting, and is told by the sweep when it goes on failing", async () => {
@@ -107,21 +161,14 @@ describe("the tables of a Subscriber", () => {
     const { id } = await register();
     await pause(id);
     await accept(id, await newEvents(1));
-    const many = 12_000;
-    await inObject(subscriber(id), (state) => {
-      const { sql } = state.storage;
-      const [table] = sql
-        .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name LIKE 'deliveries_%'")
-        .toArray();
-      sql.exec(
-        `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO ${table?.name} (id, seq, position, event, status, created_at, kept_from, asked, attempts, failures, interruptions) SELECT printf('evt_%026d', i), 1, i, 'a', 3, ?, ?, 0, 0, 0, 0 FROM n`,
-        many,
-        clock.nowMs(),
-        clock.nowMs() + 20 * DAY,
-      );
-    });
+    await stage(id, 12_000, { status: 3, keptFromMs: clock.nowMs() + 20 * DAY });
     clock.advance(RETENTION + PERIOD);
-    await subscriber(id).check();
+    const full = Array.from({ length: 24 }, () => 500);
+    // The first turn ends what has expired.
+    expect(await movedIn(id, 27)).toEqual([0, ...full, 1, 0]);
+    expect((await tablesOf(subscriber(id))).filter((name) => name.startsWith("del"))).toHaveLength(
+      1,
+    );
     const first = await subscriber(id).deliveries({ limit: 5, status: "cancelled" });
     expect(first.deliveries).toHaveLength(5);
     const response = await api(
@@ -129,6 +176,69 @@ describe("the tables of a Subscriber", () => {
       `/v1/webhooks/${id}/deliveries?limit=1&cursor=${first.next?.seq}.${first.next?.index}`,
     );
     expect(response.status).toBe(200);
+  });
+
+  it("keep every row and every count while they move, over crashes and arrivals", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    await stage(id, 2_100, { status: 2, keptFromMs: clock.nowMs() + 20 * DAY });
+    clock.advance(RETENTION + PERIOD);
+    for (let turns = 0; turns < 3; turns++) {
+      await subscriber(id).check();
+      await abortAllDurableObjects();
+      expect(await subscriber(id).health()).toMatchObject({ undeliverable: 2_100 });
+      await accept(id, await newEvents(1));
+    }
+    await deliverAll(id, clock);
+    await abortAllDurableObjects();
+    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 2_100, pending: 0 });
+    const rows = await rowsOf(id);
+    expect(rows).toHaveLength(2_103);
+    expect(new Set(rows.map((row) => row.id)).size).toBe(2_103);
+  });
+
+  it("keep the order of what waits while they move, before all that arrives while they do", async () => {
+    const { id } = await register({ ordered: true });
+    const old = await newEvents(600);
+    for (let index = 0; index < old.length; index += 100) {
+      await accept(id, old.slice(index, index + 100));
+    }
+    await deliverAll(id, clock);
+    clock.advance(20 * DAY);
+    await pause(id);
+    await subscriber(id).reopen({ deliveries: old, by: "replay" });
+    clock.advance(RETENTION + PERIOD - 20 * DAY);
+    const late: string[] = [];
+    for (let turns = 0; turns < 5; turns++) {
+      const events = await newEvents(1);
+      await accept(id, events);
+      late.push(...events.map((event) => event.id));
+      await ring(subscriber(id));
+    }
+    service.requests.length = 0;
+    await resume(id);
+    await deliverAll(id, clock);
+    // The first of those came before anything moved.
+    const [first, ...behind] = late;
+    expect(service.ids()).toEqual([first, ...old.map((event) => event.id), ...behind]);
+  });
+
+  it("of an upgraded webhook are counted once, in bounded turns, and not again at each start", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    await stage(id, 12_000, { status: 2, keptFromMs: null });
+    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 5_000 });
+    await deliverAll(id, clock);
+    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 12_000 });
+    await abortAllDurableObjects();
+    await failStatements(subscriber(id), {
+      start: "SELECT seq, position FROM deliveries_",
+      message: "counted again",
+      times: 1,
+    });
+    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 12_000 });
   });
 
   it("take events that still go out after all were dropped", async () => {

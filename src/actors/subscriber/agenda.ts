@@ -1,7 +1,6 @@
 /** What goes next, and when: of the deliveries that wait, and of those that are fresh. */
-import type { EventId } from "../../domain/ids";
 import { leaseLimitOf, opensAtMs, type Situation, troubleEndsAtMs } from "../../domain/pace";
-import type { DeliveryStore } from "../../storage/delivery-store";
+import type { DeliveryStore, Waiting } from "../../storage/delivery-store";
 import { ASKED, type DueDelivery, isBefore } from "../../storage/delivery-tables";
 import type { Ledger } from "./ledger";
 
@@ -34,15 +33,13 @@ export class Agenda {
     const isShut = troubleEndsAtMs(situation) > nowMs || (probing && isBusy);
     if (situation.terms.ordered) return this.#takeInOrder(limit, nowMs, isShut);
     const mostAsked = Math.min(room, leaseLimitOf(situation, true));
-    const asked = this.#notLeased((most) => this.#store.askedFor(nowMs, most), mostAsked).filter(
-      withinBytes(),
-    );
+    const asked = this.#withBodies(this.#free(mostAsked, { untilMs: nowMs, asked: true }));
     if (isShut || (probing && asked.length > 0)) return asked;
     const others = limit - asked.length;
     if (others <= 0) return asked;
-    const due = this.#notLeased((most) => this.#store.due(nowMs, most + asked.length), others);
-    const waiting = due.filter(({ asked: by }) => by !== ASKED.byRetry);
-    return [...asked, ...this.#withFresh(waiting, others)];
+    const due = this.#free(others + asked.length, { untilMs: nowMs });
+    const waiting = due.filter(({ asked: by }) => by !== ASKED.byRetry).slice(0, others);
+    return [...asked, ...this.#withFresh(this.#withBodies(waiting), others)];
   }
 
   /** When there is something that may go, Unix milliseconds; null when nothing is pending. */
@@ -54,14 +51,11 @@ export class Agenda {
       const { waiting, fresh } = this.#firstPending();
       if (waiting === null) return fresh && Math.max(fresh.createdAtMs, openMs);
       const isAsked = waiting.asked === ASKED.byRetry;
-      return Math.max(waiting.dueAtMs ?? 0, isAsked ? openToAskedMs : openMs);
+      return Math.max(waiting.dueAtMs, isAsked ? openToAskedMs : openMs);
     }
-    const asked = this.#firstFree((most) => this.#store.askedFor(Number.MAX_SAFE_INTEGER, most));
+    const asked = this.#free(1, { asked: true })[0]?.dueAtMs ?? null;
     const fresh = this.#ledger.firstFresh()?.createdAtMs ?? null;
-    const pending = earliest(
-      this.#firstFree((most) => this.#store.dueFirst(most)),
-      fresh,
-    );
+    const pending = earliest(this.#free(1)[0]?.dueAtMs ?? null, fresh);
     return earliest(asked && Math.max(asked, openToAskedMs), pending && Math.max(pending, openMs));
   }
 
@@ -79,11 +73,11 @@ export class Agenda {
       return this.#withFresh([], this.#store.firstWaiting() === null ? limit : 1);
     }
     const mayGo = !isShut || waiting.asked === ASKED.byRetry;
-    return mayGo && (waiting.dueAtMs ?? 0) <= nowMs ? [waiting] : [];
+    return mayGo && waiting.dueAtMs <= nowMs ? this.#withBodies([waiting]) : [];
   }
 
   /** The pending delivery that arrived first: one that waits, or a fresh one. */
-  #firstPending(): { waiting: DueDelivery | null; fresh: DueDelivery | null } {
+  #firstPending(): { waiting: Waiting | null; fresh: DueDelivery | null } {
     const waiting = this.#store.firstWaiting();
     const fresh = this.#ledger.firstFresh();
     if (waiting === null || fresh === null) return { waiting, fresh };
@@ -104,18 +98,16 @@ export class Agenda {
     return chosen;
   }
 
-  /** When the first of what `look` finds that is not leased is due, Unix milliseconds. */
-  #firstFree(look: (most: number) => { id: EventId; dueAtMs: number | null }[]): number | null {
-    const found = look(this.#ledger.leased + 1);
-    return found.find(({ id }) => !this.#ledger.isLeased(id))?.dueAtMs ?? null;
+  /** The first of what waits and is not leased. */
+  #free(limit: number, which: { untilMs?: number; asked?: boolean } = {}): Waiting[] {
+    return this.#store
+      .waiting(limit + this.#ledger.leased, which)
+      .filter(({ id }) => !this.#ledger.isLeased(id))
+      .slice(0, limit);
   }
 
-  /** Up to `limit` of what `look` finds and is not leased. */
-  #notLeased(look: (most: number) => DueDelivery[], limit: number): DueDelivery[] {
-    const isFree = ({ id }: { id: EventId }) => !this.#ledger.isLeased(id);
-    return look(limit + this.#ledger.leased)
-      .filter(isFree)
-      .slice(0, limit);
+  #withBodies(waiting: readonly Waiting[]): DueDelivery[] {
+    return this.#store.withBodies(waiting, MAX_PLANNED_BYTES);
   }
 }
 

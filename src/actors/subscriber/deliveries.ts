@@ -21,25 +21,22 @@ import {
   type ListOptions,
   type Moment,
 } from "../../storage/delivery-lists";
-import { DeliveryRetention } from "../../storage/delivery-retention";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import {
   type Arrival,
   ASKED,
   type DeliveryTables,
+  type ListedDelivery,
   type Position,
   type StoredDelivery,
 } from "../../storage/delivery-tables";
 import type { RunStore } from "../../storage/run-store";
 import type { Ledger, Written } from "./ledger";
 import type { Outlook } from "./outlook";
+import type { Changed } from "./tally";
 
 /** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
-/** The alert warns a day before something expires: so far ahead the time must be exact. */
-const EXACT_AHEAD_MS = 86_400_000;
-/** How many deliveries expire in one turn. */
-const MAX_EXPIRED_AT_ONCE = 500;
 
 /** Attempts that succeeded share a log line, up to so many: a line costs more than an attempt's row. */
 const MAX_LOGGED_TOGETHER = 50;
@@ -100,7 +97,6 @@ export class Deliveries {
   readonly #ledger: Ledger;
   readonly #outlook: Outlook;
   readonly #lists: DeliveryLists;
-  readonly #retention: DeliveryRetention;
 
   /** Events of attempts that succeeded and are not logged yet. */
   readonly #succeeded: string[] = [];
@@ -111,7 +107,6 @@ export class Deliveries {
     this.#ledger = parts.ledger;
     this.#outlook = parts.outlook;
     this.#lists = new DeliveryLists(parts.tables);
-    this.#retention = new DeliveryRetention(parts.tables, parts.store);
   }
 
   /** @returns how many were new. */
@@ -229,18 +224,11 @@ export class Deliveries {
   health(): HealthReport {
     this.#ledger.record();
     const pending = this.#arrived() - this.#ledger.ended;
-    return this.#outlook.health({ pending, undeliverable: this.#undeliverable() });
+    const undeliverable = this.#ledger.tally.undeliverable(this.#lists);
+    return this.#outlook.health({ pending, undeliverable });
   }
 
-  #undeliverable(): number {
-    if (this.#ledger.tally.counts.undeliverable === null) {
-      this.#ledger.tally.setUndeliverable(this.#lists.countUndeliverable());
-    }
-    const { undeliverable } = this.#ledger.tally.counts;
-    return Object.values(undeliverable ?? {}).reduce((sum, count) => sum + count, 0);
-  }
-
-  #view(delivery: StoredDelivery, look = this.#outlook.look()): DeliveryView {
+  #view(delivery: ListedDelivery, look = this.#outlook.look()): DeliveryView {
     return {
       webhookId: this.#parts.webhookId,
       eventId: delivery.id,
@@ -307,6 +295,12 @@ export class Deliveries {
     return { discarded: page.deliveries.length, next: page.next };
   }
 
+  /** They are past `RETENTION`; an alert has warned a day before. */
+  expire(deliveries: readonly ListedDelivery[]): void {
+    for (const delivery of deliveries) this.#end(delivery, "expired");
+    if (deliveries.length > 0) this.#ledger.save();
+  }
+
   /** Whether there was one. */
   erase(id: EventId): boolean {
     const delivery = this.#store.get(id);
@@ -326,9 +320,9 @@ export class Deliveries {
   }
 
   /** Ends a pending delivery without an attempt; one that is in flight stays ended whatever comes of it. */
-  #end(delivery: StoredDelivery, error: "expired" | "erased" | null): StoredDelivery {
+  #end(delivery: Changed, error: "expired" | "erased" | null): Changed {
     const nowMs = Date.now();
-    const after: StoredDelivery = {
+    const after: Changed = {
       ...delivery,
       status: "cancelled",
       dueAtMs: null,
@@ -347,46 +341,10 @@ export class Deliveries {
     });
     return after;
   }
-
-  // --- retention --------------------------------------------------------------------------------------------
-
-  /** When the next pending delivery expires; null without any, or without retention. */
-  nextExpiryMs(): number | null {
-    const retentionMs = this.#parts.retentionMs();
-    if (retentionMs === null) return null;
-    const sinceMs = this.#retention.oldestPendingMs(
-      this.#ledger.freshFrom,
-      Date.now() - retentionMs + Math.min(EXACT_AHEAD_MS, retentionMs / 6),
-    );
-    return sinceMs === null ? null : sinceMs + retentionMs;
-  }
-
-  /** Ends what is pending past `RETENTION`, some at a time; an alert has warned a day before. */
-  #expire(): void {
-    const retentionMs = this.#parts.retentionMs();
-    if (retentionMs === null) return;
-    const old = this.#retention
-      .pendingSince(Date.now() - retentionMs, this.#ledger.freshFrom, MAX_EXPIRED_AT_ONCE)
-      .filter(({ id }) => !this.#ledger.isLeased(id));
-    for (const delivery of old) this.#end(delivery, "expired");
-    if (old.length > 0) this.#ledger.save();
-  }
-
-  /** Expires and drops what is past `RETENTION`, while the pump is at rest. */
-  retain(): void {
-    if (!this.#ledger.isAtRest) return;
-    this.#expire();
-    const retentionMs = this.#parts.retentionMs();
-    if (retentionMs === null) return;
-    // The lease may speak of rows that are gone now; it is over, and what came of it is counted.
-    if (!this.#retention.dropOld(Date.now(), retentionMs, this.#ledger)) return;
-    this.#ledger.tally.setUndeliverable(null);
-    this.#ledger.save();
-  }
 }
 
 function isWanted(
-  { status, event, attempts, lastStatusCode, lastError }: StoredDelivery,
+  { status, event, attempts, lastStatusCode, lastError }: ListedDelivery,
   wanted: DeliveryQuery,
 ): boolean {
   return (

@@ -4,12 +4,13 @@ import type { Health } from "../../domain/health";
 import { type Situation, spacingMs } from "../../domain/pace";
 import { laneName } from "../../domain/placement";
 import { DeliveryStore } from "../../storage/delivery-store";
-import { DeliveryTables, type DueDelivery } from "../../storage/delivery-tables";
+import { DeliveryTables, type DueDelivery, type Transaction } from "../../storage/delivery-tables";
 import type { RunStore } from "../../storage/run-store";
 import type { Tables } from "../../storage/tables";
 import { Agenda } from "./agenda";
 import type { Attempts } from "./attempt";
 import { Deliveries } from "./deliveries";
+import { Housekeeping } from "./housekeeping";
 import type { InForce } from "./in-force";
 import { Lanes } from "./lanes";
 import { Ledger, type Written } from "./ledger";
@@ -18,7 +19,13 @@ import { Pump } from "./pump";
 import { recover } from "./recovery";
 import type { Slots } from "./slots";
 
-export type Engine = { ledger: Ledger; lanes: Lanes; pump: Pump; deliveries: Deliveries };
+export type Engine = {
+  ledger: Ledger;
+  lanes: Lanes;
+  pump: Pump;
+  deliveries: Deliveries;
+  housekeeping: Housekeeping;
+};
 
 export type EngineHost = {
   env: Env;
@@ -30,13 +37,14 @@ export type EngineHost = {
   slots: Slots;
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
+  transaction: Transaction;
   healthChanged(before: Health, after: Health): void;
 };
 
 /** Reads what is stored; attempts that the life before left open are closed. */
 export function startEngine(host: EngineHost): Engine {
   const { env, webhookId, runs, inForce } = host;
-  const tables = new DeliveryTables(host.tables);
+  const tables = new DeliveryTables(host.tables, host.transaction);
   const store = new DeliveryStore(tables);
   const stores = { deliveries: store, runs };
   const policy = () => inForce.policy();
@@ -80,13 +88,15 @@ export function startEngine(host: EngineHost): Engine {
     },
     { store, ledger },
   );
-  const deliveries = new Deliveries({
+  const parts = {
     ...{ tables, store, runs, ledger, outlook, webhookId },
     retentionMs: () => configOf(env).retentionMs,
-  });
+  };
+  const deliveries = new Deliveries(parts);
   if (!recovery.isCounted) deliveries.recount();
   if (!recovery.isCounted || recovery.isChanged) ledger.saveSoon();
-  return { ledger, lanes, pump, deliveries };
+  const housekeeping = new Housekeeping({ ...parts, deliveries });
+  return { ledger, lanes, pump, deliveries, housekeeping };
 }
 
 /** `isStale` when another URL is in force at its end. */

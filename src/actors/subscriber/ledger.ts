@@ -24,7 +24,7 @@ import type { LeasedAttempt, Run, RunStore, Share } from "../../storage/run-stor
 import { type Leased, Leases } from "./leases";
 import { logNotWritten, recorded } from "./outcomes";
 import { Rate } from "./rate";
-import { Tally } from "./tally";
+import { type Changed, Tally } from "./tally";
 
 /** Of the last attempt in the mean duration. */
 const WEIGHT_OF_LAST = 0.05;
@@ -383,9 +383,9 @@ export class Ledger {
   }
 
   /** A person changed a delivery that may be in flight: its outcome is applied to what it is now. */
-  amend(delivery: StoredDelivery): void {
+  amend(delivery: Changed): void {
     const leased = this.leases.get(delivery.id);
-    if (leased !== undefined) leased.delivery = delivery;
+    if (leased !== undefined) leased.delivery = { ...leased.delivery, ...delivery };
   }
 }
 

@@ -9,7 +9,7 @@ import type { EventId } from "../../domain/ids";
 import { probeOpensAtMs, rateOpensAtMs, type Situation } from "../../domain/pace";
 import { NOTHING_TO_WAIT_FOR, type Waiting, waiting } from "../../domain/waiting";
 import type { DeliveryStore } from "../../storage/delivery-store";
-import { ASKED, byArrival, type StoredDelivery } from "../../storage/delivery-tables";
+import { ASKED, byArrival, type ListedDelivery } from "../../storage/delivery-tables";
 import type { Ledger } from "./ledger";
 
 export type OutlookHost = {
@@ -25,7 +25,7 @@ export type OutlookHost = {
 };
 
 /** What a pending delivery waits for. */
-export type Look = (delivery: StoredDelivery) => Waiting;
+export type Look = (delivery: ListedDelivery) => Waiting;
 
 export class Outlook {
   readonly #host: OutlookHost;
@@ -45,7 +45,7 @@ export class Outlook {
     return (delivery) => this.#waitingOf(delivery, situation, next);
   }
 
-  #waitingOf(delivery: StoredDelivery, situation: Situation | null, next: EventId | null): Waiting {
+  #waitingOf(delivery: ListedDelivery, situation: Situation | null, next: EventId | null): Waiting {
     if (delivery.status !== "pending") return NOTHING_TO_WAIT_FOR;
     const nowMs = Date.now();
     const planned = this.#host.planned();
@@ -83,9 +83,9 @@ export class Outlook {
     if (planned !== null) return planned.id;
     const isFree = ({ id }: { id: EventId }) => !this.#ledger.isLeased(id);
     const most = this.#ledger.leased + 1;
-    const asked = this.#store.askedFor(Number.MAX_SAFE_INTEGER, most).find(isFree);
+    const asked = this.#store.waiting(most, { asked: true }).find(isFree);
     if (asked !== undefined) return asked.id;
-    const due = this.#store.dueFirst(most).find(isFree);
+    const due = this.#store.waiting(most).find(isFree);
     const [fresh] = this.#store.fresh(this.#ledger.head, 1, 0).deliveries;
     if (due === undefined || fresh === undefined) return due?.id ?? fresh?.id ?? null;
     return fresh.createdAtMs < due.dueAtMs ? fresh.id : due.id;
@@ -93,7 +93,7 @@ export class Outlook {
 
   #firstInOrder(): EventId | null {
     const [fresh] = this.#store.fresh(this.#ledger.freshFrom, 1, 0).deliveries;
-    const first = [this.#store.firstWaiting(), fresh ?? null].filter((each) => each !== null);
+    const first = [this.#store.firstWaiting() ?? [], fresh ?? []].flat();
     return first.sort(byArrival)[0]?.id ?? null;
   }
 
@@ -103,12 +103,12 @@ export class Outlook {
    */
   oldestDueAtMs(): number | null {
     if (this.#host.situation() === null) return null;
-    const [first] = this.#store.dueFirst(1);
+    const [first] = this.#store.waiting(1);
     const times = [first?.dueAtMs, this.#store.freshSinceMs(this.#ledger.freshFrom)];
     const known = times.filter((time) => time != null);
     if (known.length === 0) return null;
     const dueAtMs = Math.max(Math.min(...known), this.#ledger.health.postponedUntilMs ?? 0);
-    return Math.min(dueAtMs, this.#store.nextAskedAtMs() ?? dueAtMs);
+    return Math.min(dueAtMs, this.#store.waiting(1, { asked: true })[0]?.dueAtMs ?? dueAtMs);
   }
 
   health(counted: Pick<HealthReport, "pending" | "undeliverable">): HealthReport {

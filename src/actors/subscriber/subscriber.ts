@@ -29,7 +29,6 @@ import type {
   TimeQuery,
 } from "./deliveries";
 import { type Engine, startEngine } from "./engine";
-import { Housekeeping } from "./housekeeping";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
 import { News } from "./news";
@@ -75,7 +74,6 @@ export class Subscriber extends StoredObject {
   /** Replaced together when the webhook is deleted. */
   #engine!: Engine;
   readonly #alarmBackoff = new Backoff();
-  readonly #housekeeping: Housekeeping;
   #run: Promise<number> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -84,7 +82,6 @@ export class Subscriber extends StoredObject {
     this.#listener = new Listener(ctx);
     this.#attempts = new Attempts(env, this.#listener);
     this.#alarm = new AlarmClock(ctx.storage);
-    this.#housekeeping = new Housekeeping(this.#id);
     this.#news = new News({
       engine: () => this.#engine,
       tell: (news) => this.#registry.happened({ webhookId: this.#id, ...news }),
@@ -103,6 +100,7 @@ export class Subscriber extends StoredObject {
       ...{ env: this.env, webhookId: this.#id, tables: this.tables, runs: this.#runs },
       ...{ inForce: this.#inForce, attempts: this.#attempts, slots: this.#slots },
       sync: () => this.ctx.storage.sync(),
+      transaction: (work) => this.ctx.storage.transactionSync(work),
       healthChanged: (before, after) => this.#healthChanged(before, after),
     });
   }
@@ -196,9 +194,6 @@ export class Subscriber extends StoredObject {
       return { status: "accepted", added };
     } catch (thrown) {
       if (!isFull(thrown)) throw thrown;
-      // Part of it may be stored, and goes out.
-      this.#engine.deliveries.recount();
-      this.#wake();
       return { status: "full", added: 0 };
     }
   }
@@ -448,7 +443,7 @@ export class Subscriber extends StoredObject {
         started = await this.#runPump();
         await this.#reportDisabled();
         await this.#news.tell();
-        this.#housekeeping.turn(this.#engine);
+        if (!this.#engine.pump.running) this.#engine.housekeeping.turn();
       }
       this.#alarmBackoff.succeeded();
       this.#alarm.arm(this.#afterRun(started, this.#nextWakeMs()));
@@ -480,15 +475,16 @@ export class Subscriber extends StoredObject {
   /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
   #afterRun(started: number, nextMs: number | null): number | null {
     const nowMs = Date.now();
-    if (nextMs === null || nextMs > nowMs || started > 0) return nextMs;
+    const gotOn = started > 0 || this.#engine.housekeeping.isBehind;
+    if (nextMs === null || nextMs > nowMs || gotOn) return nextMs;
     return nowMs + IDLE_MS;
   }
 
   /** Wakes what should have woken itself, drops what is past its retention. Called by the sweep. */
   check(): SubscriberReport {
-    this.#housekeeping.turn(this.#engine);
+    if (!this.#engine.pump.running) this.#engine.housekeeping.turn();
     this.#wake();
-    const { deliveries, ledger } = this.#engine;
+    const { deliveries, housekeeping, ledger } = this.#engine;
     const { oldestDueAtMs: dueAtMs, undeliverable, pending, state } = deliveries.health();
     const isHeld = ["disabled", "paused", "unconnected"].includes(state);
     return {
@@ -496,8 +492,8 @@ export class Subscriber extends StoredObject {
       undeliverable,
       failingSinceMs: isHeld ? null : ledger.health.failingSinceMs,
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
-      expiresAtMs: deliveries.nextExpiryMs(),
-      cannotRetain: this.#housekeeping.isStuck,
+      expiresAtMs: housekeeping.nextExpiryMs(),
+      cannotRetain: housekeeping.isStuck,
       unconnectedSinceMs: ledger.unconnectedSinceMs,
       unwritten: ledger.unwritten,
     };
@@ -522,8 +518,8 @@ export class Subscriber extends StoredObject {
   #nextWakeMs(): number | null {
     const webhook = this.#inForce.webhook;
     if (webhook === null) return null;
-    const { ledger, pump } = this.#engine;
-    const times = [pump.nextAtMs(), this.#housekeeping.nextAtMs(this.#engine), ledger.recordAtMs];
+    const { ledger, pump, housekeeping } = this.#engine;
+    const times = [pump.nextAtMs(), housekeeping.nextAtMs(), ledger.recordAtMs];
     times.push(this.#news.nextAtMs());
     times.push(this.#listener.silentAtMs);
     const mustReport = ledger.health.disabled !== null && webhook.status !== "disabled";

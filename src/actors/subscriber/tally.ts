@@ -14,11 +14,19 @@ import {
   type RelayEventName,
 } from "../../domain/relay-events";
 import { countEnding, countOutcome } from "../../domain/totals";
-import type { StoredDelivery } from "../../storage/delivery-tables";
+import type { DeliveryLists } from "../../storage/delivery-lists";
+import type { Moving, Retained } from "../../storage/delivery-retention";
+import { isBefore, type ListedDelivery, type Place } from "../../storage/delivery-tables";
 import type { Run, RunStore } from "../../storage/run-store";
 
 /** Counters of finished hours are kept for so long: what the charts can show. */
 const MAX_HOURS_KEPT_MS = 31 * 24 * HOUR_MS;
+
+/** Rows of an index that are counted in one turn. */
+const MAX_COUNTED = 5_000;
+
+/** `log` where an attempt was made. */
+export type Changed = ListedDelivery & { log?: AttemptRecord[] };
 
 export type TallyHost = {
   /** The `run` row is to be written. */
@@ -38,13 +46,13 @@ export class Tally {
     this.#host = host;
   }
 
-  /** The running hour, what ever happened, what is undeliverable now (null: not counted yet). */
-  get counts(): Pick<Run, "hour" | "totals" | "undeliverable"> {
+  /** The running hour, and what ever happened. */
+  get counts(): Pick<Run, "hour" | "totals"> {
     return this.#run;
   }
 
   /** Counts what became of a delivery; on disk with the next save, and a finished hour when the next one begins. */
-  count(before: StoredDelivery, after: StoredDelivery): void {
+  count(before: ListedDelivery, after: Changed): void {
     const isOver = this.#run.hour.atMs + HOUR_MS <= Date.now();
     if (isOver) this.#nextHour(Date.now());
     countChange(this.#run, before, after);
@@ -61,9 +69,39 @@ export class Tally {
     }
   }
 
-  /** What is undeliverable by period, counted row by row; null when it is to be counted anew. */
-  setUndeliverable(byPeriod: Run["undeliverable"]): void {
-    this.#run.undeliverable = byPeriod;
+  /** How many deliveries are undeliverable. What is not counted yet is, some rows of it in each turn. */
+  undeliverable(lists: DeliveryLists): number {
+    const { undeliverableTo: to, undeliverable } = this.#run;
+    if (to !== null) {
+      const found = lists.undeliverableAfter(to, MAX_COUNTED);
+      for (const { period } of found) {
+        undeliverable[period] = (undeliverable[period] ?? 0) + 1;
+      }
+      this.#run.undeliverableTo = found.length < MAX_COUNTED ? null : (found.at(-1) ?? null);
+      this.#host.changed();
+    }
+    return Object.values(undeliverable).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Whether it is counted to its end. */
+  get isCounted(): boolean {
+    return this.#run.undeliverableTo === null;
+  }
+
+  /** Retention moved or dropped rows. */
+  retained({ moving, undeliverable, dropped }: Retained): void {
+    this.#run.moving = moving;
+    for (const { from, to } of undeliverable) {
+      countAt(this.#run, from, -1);
+      countAt(this.#run, to, 1);
+    }
+    if (dropped !== null) delete this.#run.undeliverable[dropped];
+    this.#host.changed();
+  }
+
+  /** What retention is in the middle of. */
+  get moving(): Moving | null {
+    return this.#run.moving;
   }
 
   // --- what is to be told -----------------------------------------------------------------------------------
@@ -97,8 +135,8 @@ export class Tally {
 }
 
 /** Counts what became of a delivery: by an attempt, by a person, or because it expired. */
-export function countChange(run: Run, before: StoredDelivery, after: StoredDelivery): void {
-  const attempt = after.attempts > before.attempts ? after.log.at(-1) : undefined;
+export function countChange(run: Run, before: ListedDelivery, after: Changed): void {
+  const attempt = after.attempts > before.attempts ? after.log?.at(-1) : undefined;
   const endedAtMs = attempt === undefined ? Date.now() : attempt.startedAtMs + attempt.durationMs;
   if (attempt !== undefined) countAttempt(run, attempt);
   if (before.status === after.status) return;
@@ -126,8 +164,13 @@ function countEnd(run: Run, status: DeliveryStatus, endedAtMs: number): void {
   else run.hour[status] += 1;
 }
 
-/** By period: what goes with its table is not counted any more. */
-function countUndeliverable({ undeliverable }: Run, of: StoredDelivery, by: 1 | -1): void {
-  if (undeliverable === null || of.status !== "undeliverable") return;
-  undeliverable[of.period] = (undeliverable[of.period] ?? 0) + by;
+function countUndeliverable(run: Run, { status, period, position }: ListedDelivery, by: 1 | -1) {
+  if (status === "undeliverable") countAt(run, { period, ...position }, by);
+}
+
+/** By period: what goes with its table is not counted any more. What lies behind `undeliverableTo` is yet to be. */
+function countAt({ undeliverable, undeliverableTo: to }: Run, at: Place, by: 1 | -1): void {
+  const isAhead =
+    to !== null && (at.period > to.period || (at.period === to.period && isBefore(to, at)));
+  if (!isAhead) undeliverable[at.period] = (undeliverable[at.period] ?? 0) + by;
 }
