@@ -73,7 +73,7 @@ export class DeliveryRetention {
     const freshMs = this.#store.freshSinceMs(head);
     if (freshMs !== null && freshMs <= beforeMs) {
       const { deliveries } = this.#store.fresh(head, limit, MAX_EXPIRING_BYTES);
-      for (const { body: _, ...delivery } of deliveries) {
+      for (const { body: _, log: __, ...delivery } of deliveries) {
         if (delivery.createdAtMs <= beforeMs) old.push(delivery);
       }
     }

@@ -280,15 +280,16 @@ export class DeliveryTables {
     for (let index = 0; index < ids.length && left > 0; index += IDS_AT_ONCE) {
       // CROSS JOIN keeps the list outside: rows come in its order.
       const rows = this.sql
-        .exec<DueRow>(
-          `SELECT ${COLUMNS}, log, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ? LIMIT ?`,
+        .exec<DeliveryRow & { body: ArrayBuffer }>(
+          `SELECT ${COLUMNS}, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ? LIMIT ?`,
           JSON.stringify(ids.slice(index, index + IDS_AT_ONCE)),
           seq,
           Math.min(left, IDS_AT_ONCE),
         )
         .toArray();
       left -= rows.length;
-      for (const row of rows) yield dueOf(row, period);
+      // What is fresh has no attempts.
+      for (const row of rows) yield dueOf({ ...row, log: null }, period);
     }
   }
 

@@ -29,7 +29,7 @@ const PROMISED: readonly Mutant[] = [
   {
     name: "forgetting to re-arm the alarm",
     file: "src/actors/subscriber/subscriber.ts",
-    edits: [["this.#alarm.arm(this.#afterRun(started, this.#nextWakeMs()));", ""]],
+    edits: [["alarm.arm(this.#afterRun(started, this.#nextWakeMs()));", "void started;"]],
     suite: simulation,
   },
   {
@@ -225,8 +225,8 @@ const MORE: readonly Mutant[] = [
   },
   {
     name: "an alarm that throws",
-    file: "src/actors/subscriber/subscriber.ts",
-    edits: [["this.#alarm.arm(Date.now() + backoffMs);", "throw thrown;"]],
+    file: "src/actors/subscriber/clockwork.ts",
+    edits: [["alarm.arm(Date.now() + backoffMs);", "throw thrown;"]],
     suite: simulation,
   },
   {
@@ -268,7 +268,7 @@ const MORE: readonly Mutant[] = [
   {
     name: "not applying a filter",
     file: "src/domain/webhook.ts",
-    edits: [["&& matches(envelope)", ""]],
+    edits: [["&& matches(event.envelope)", ""]],
     suite: simulation,
   },
   {
@@ -356,6 +356,41 @@ const LANES: readonly Mutant[] = [
     file: "src/actors/subscriber/recovery.ts",
     edits: [["    return [interrupted];", "    throw thrown;"]],
     suite: { project: "worker", file: "test/worker/unwritten.test.ts", name: "from starting" },
+  },
+  {
+    name: "an erased person's Journal cleared first",
+    file: "src/operations/events.ts",
+    edits: [
+      [
+        "  const found = await Promise.all([\n    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),",
+        "  await Promise.all(journalDays(env).map((day) => journalOf(env, day).eraseMany(ids)));\n  const found = await Promise.all([\n    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/erasure.test.ts" },
+  },
+  {
+    name: "retention that fails, unguarded",
+    file: "src/actors/subscriber/housekeeping.ts",
+    edits: [["      this.#isBehind = false;\n", "      throw thrown;\n"]],
+    suite: { project: "worker", file: "test/worker/retention.test.ts", name: "that fails" },
+  },
+  {
+    name: "retention that moves a whole period in one turn",
+    file: "src/actors/subscriber/housekeeping.ts",
+    edits: [["const MAX_ROWS = 500;", "const MAX_ROWS = 1_000_000;"]],
+    suite: { project: "worker", file: "test/worker/retention.test.ts", name: "move on" },
+  },
+  {
+    name: "a list that reads attempts",
+    file: "src/storage/delivery-tables.ts",
+    edits: [['last_status_code, last_error";', 'last_status_code, last_error, length(log)";']],
+    suite: { project: "worker", file: "test/worker/bounded.test.ts" },
+  },
+  {
+    name: "a refused request counted as the service's failure",
+    file: "src/actors/subscriber/send.ts",
+    edits: [["refused || thrown instanceof Interruption", "thrown instanceof Interruption"]],
+    suite: { project: "worker", file: "test/worker/pump.test.ts", name: "refuses to make" },
   },
   {
     name: "a Lane that retries by itself",

@@ -3,6 +3,7 @@ import { configOf } from "../../config";
 import type { Health } from "../../domain/health";
 import { type Situation, spacingMs } from "../../domain/pace";
 import { laneName } from "../../domain/placement";
+import { logError, logWarning } from "../../log";
 import { DeliveryStore } from "../../storage/delivery-store";
 import { DeliveryTables, type DueDelivery, type Transaction } from "../../storage/delivery-tables";
 import type { RunStore } from "../../storage/run-store";
@@ -38,7 +39,6 @@ export type EngineHost = {
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
   transaction: Transaction;
-  healthChanged(before: Health, after: Health): void;
 };
 
 /** Reads what is stored; attempts that the life before left open are closed. */
@@ -51,7 +51,7 @@ export function startEngine(host: EngineHost): Engine {
   const terms = { policy: policy(), spacingMs: spacingMs(inForce.webhook?.rateLimit ?? null) };
   const recovery = recover(stores, terms, webhookId);
   const recorded = (written: readonly Written[]) => deliveries.recorded(written);
-  const { healthChanged } = host;
+  const healthChanged = (before: Health, after: Health) => logHealth(webhookId, before, after);
   const ledger = new Ledger({ webhookId, policy, recorded, healthChanged }, stores, recovery);
   const agenda = new Agenda(store, ledger);
   const lanes = new Lanes(
@@ -109,4 +109,12 @@ async function attempt(
   if (webhook === null) throw new Error("there is no webhook to send for");
   const answer = await attempts.make(webhook, { eventId: id, event, body, attempt: number });
   return { ...answer, isStale: inForce.webhook?.urlVersion !== webhook.urlVersion };
+}
+
+function logHealth(webhookId: string, before: Health, after: Health): void {
+  if (before.disabled !== after.disabled) {
+    logError("webhook.disabled", { webhookId, reason: after.disabled });
+  } else if (before.probing !== after.probing) {
+    logWarning(after.probing ? "webhook.probing" : "webhook.recovered", { webhookId });
+  }
 }

@@ -3,16 +3,14 @@
  * comes from the Registry, each change with a version, and is in force for every attempt that starts after it
  * was acknowledged.
  */
-import { Backoff } from "../../domain/backoff";
 import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import { fail } from "../../domain/failure";
-import { answeredTest, type Health, release, renew } from "../../domain/health";
+import { answeredTest, release, renew } from "../../domain/health";
 import type { HealthReport } from "../../domain/health-report";
-import { type EventId, parseWebhookId, randomEventId } from "../../domain/ids";
+import type { EventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
-import { errorText, logError, logWarning } from "../../log";
 import type { Arrival, Position } from "../../storage/delivery-tables";
 import { isFull } from "../../storage/full";
 import { RunStore } from "../../storage/run-store";
@@ -20,6 +18,7 @@ import { AlarmClock } from "../alarm-clock";
 import type { LaneReport } from "../lane";
 import { StoredObject } from "../stored-object";
 import { Attempts } from "./attempt";
+import { Clockwork, type SubscriberReport } from "./clockwork";
 import type {
   DeliveryQuery,
   Opened,
@@ -29,35 +28,14 @@ import type {
   TimeQuery,
 } from "./deliveries";
 import { type Engine, startEngine } from "./engine";
+import { sendExample } from "./example";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
-import { News } from "./news";
 import { Slots } from "./slots";
 
-/** A run that started nothing does not ring again at once. */
-const IDLE_MS = 1_000;
 /** What a person asked for starts at once, or something keeps it. */
 const MAX_START_MS = 1_000;
 const LOOK_AGAIN_MS = 20;
-
-/** What the sweep wants to know. */
-export type SubscriberReport = {
-  /** When the oldest delivery became due that has not gone out; null when none is, or while held. */
-  overdueSinceMs: number | null;
-  /** When the next pending delivery would expire; null without any or without retention. */
-  expiresAtMs: number | null;
-  /** What is past its retention cannot be dropped. */
-  cannotRetain?: boolean;
-  /** How many outcomes of attempts the disk does not take. */
-  unwritten?: number;
-  /** How many deliveries are undeliverable now. */
-  undeliverable: number;
-  /** The first failure since the last success or resume; null while all is well, and while held. */
-  failingSinceMs: number | null;
-  /** Since when a `listener:` has no connection; null while it has one, and of every other webhook. */
-  unconnectedSinceMs?: number | null;
-  pending?: number;
-};
 
 export class Subscriber extends StoredObject {
   static {
@@ -69,12 +47,10 @@ export class Subscriber extends StoredObject {
   readonly #slots = new Slots();
   readonly #listener: Listener;
   readonly #alarm: AlarmClock;
-  readonly #news: News;
+  readonly #clockwork: Clockwork;
   #inForce!: InForce;
   /** Replaced together when the webhook is deleted. */
   #engine!: Engine;
-  readonly #alarmBackoff = new Backoff();
-  #run: Promise<number> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "subscriber");
@@ -82,9 +58,13 @@ export class Subscriber extends StoredObject {
     this.#listener = new Listener(ctx);
     this.#attempts = new Attempts(env, this.#listener);
     this.#alarm = new AlarmClock(ctx.storage);
-    this.#news = new News({
+    this.#clockwork = new Clockwork({
+      ...{ webhookId: this.#id, alarm: this.#alarm, listener: this.#listener },
+      env: () => this.env,
+      inForce: () => this.#inForce,
       engine: () => this.#engine,
-      tell: (news) => this.#registry.happened({ webhookId: this.#id, ...news }),
+      askRegistry: () => this.#askRegistry(),
+      configure: (webhook) => this.configure(webhook),
     });
     if (this.isNewer) return;
     this.#inForce = new InForce(env, this.#runs, this.#listener);
@@ -101,7 +81,6 @@ export class Subscriber extends StoredObject {
       ...{ inForce: this.#inForce, attempts: this.#attempts, slots: this.#slots },
       sync: () => this.ctx.storage.sync(),
       transaction: (work) => this.ctx.storage.transactionSync(work),
-      healthChanged: (before, after) => this.#healthChanged(before, after),
     });
   }
 
@@ -189,8 +168,8 @@ export class Subscriber extends StoredObject {
     if (this.#inForce.webhook === null) return { status: "deleted", added: 0 };
     try {
       const added = this.#engine.deliveries.insert(deliveries);
-      const nextMs = this.#wake();
-      if (sendNow && nextMs !== null && nextMs <= Date.now()) this.#runEarly();
+      if (sendNow) this.#clockwork.wakeNow();
+      else this.#wake();
       return { status: "accepted", added };
     } catch (thrown) {
       if (!isFull(thrown)) throw thrown;
@@ -273,8 +252,7 @@ export class Subscriber extends StoredObject {
     number: number,
   ): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
     const startsByMs = Date.now() + MAX_START_MS;
-    const nextMs = this.#wake();
-    if (nextMs !== null && nextMs <= Date.now()) this.#runEarly();
+    this.#clockwork.wakeNow();
     for (;;) {
       if (!this.#engine.pump.isInFlight(id)) {
         const delivery = this.delivery(id);
@@ -337,27 +315,15 @@ export class Subscriber extends StoredObject {
    *
    * @returns null when there is no such webhook.
    */
-  async sendTest({
-    event,
-    body,
-  }: {
-    event: string;
-    body: Uint8Array;
-  }): Promise<AttemptRecord | null> {
+  async sendTest(example: { event: string; body: Uint8Array }): Promise<AttemptRecord | null> {
     if (!this.#inForce.isKnown) await this.#askRegistry();
     if (this.#inForce.webhook === null) return null;
-    const eventId = randomEventId(crypto.getRandomValues(new Uint8Array(16)));
-    const sent = await this.#inNextSlot(async () => {
-      // By what is in force when it leaves: it may have waited for its slot.
-      const webhook = this.#inForce.webhook;
-      if (webhook === null) return null;
-      const answer = await this.#attempts.make(webhook, { eventId, event, body, attempt: 1 });
-      return { webhook, answer };
-    });
-    if (sent === null) return null;
-    const { retryAfterMs: _, refused: __, ...outcome } = sent.answer;
-    if (outcome.error === null) this.#answeredTest(sent.webhook);
-    return { ...outcome, number: 1, trigger: "test" };
+    const parts = { attempts: this.#attempts, slots: this.#slots };
+    const webhook = () => this.#inForce.webhook;
+    const sending = sendExample({ ...parts, webhook }, example);
+    const sent = await sending.finally(() => this.#engine.pump.wake());
+    if (sent?.attempt.error === null) this.#answeredTest(sent.by);
+    return sent?.attempt ?? null;
   }
 
   /** The service is there: the next probe need not wait. */
@@ -366,17 +332,6 @@ export class Subscriber extends StoredObject {
     if (this.#inForce.webhook?.urlVersion !== urlVersion || !ledger.health.probing) return;
     ledger.setHealth(answeredTest(ledger.health));
     this.#wake();
-  }
-
-  /** Takes the slot that comes free next: the clock of a request must not run while it waits for a connection. */
-  async #inNextSlot<T>(work: () => Promise<T>): Promise<T> {
-    await this.#slots.takeNext();
-    try {
-      return await work();
-    } finally {
-      this.#slots.release();
-      this.#engine.pump.wake();
-    }
   }
 
   // --- what Lanes report ------------------------------------------------------------------------------------
@@ -416,134 +371,18 @@ export class Subscriber extends StoredObject {
     this.webSocketClose(socket);
   }
 
-  /** Keeps when the last listener went: whoever does not come back for a day is not waited for. */
-  #noteConnection(): void {
-    const { ledger } = this.#engine;
-    const { isUnconnected } = this.#inForce;
-    if (isUnconnected === (ledger.unconnectedSinceMs !== null)) return;
-    try {
-      ledger.unconnectedSinceMs = isUnconnected ? Date.now() : null;
-    } catch (thrown) {
-      if (!isFull(thrown)) throw thrown;
-    }
-  }
-
   // --- the clockwork ----------------------------------------------------------------------------------------
 
-  /** Never throws: an alarm that throws seven times is dropped for good, and nothing would wake the object. */
   override async alarm(): Promise<void> {
-    this.#alarm.rang();
-    this.#listener.closeSilent();
-    // Under a name that says no webhook nothing was ever stored.
-    if (!this.#inForce.isKnown && parseWebhookId(this.#id) === null) return;
-    let started = 0;
-    try {
-      if (!this.#inForce.isKnown) await this.#askRegistry();
-      if (this.#inForce.webhook !== null) {
-        started = await this.#runPump();
-        await this.#reportDisabled();
-        await this.#news.tell();
-        if (!this.#engine.pump.running) this.#engine.housekeeping.turn();
-      }
-      this.#alarmBackoff.succeeded();
-      this.#alarm.arm(this.#afterRun(started, this.#nextWakeMs()));
-    } catch (thrown) {
-      const backoffMs = this.#alarmBackoff.failed();
-      logError("alarm.failed", { webhookId: this.#id, error: errorText(thrown), backoffMs });
-      this.#alarm.arm(Date.now() + backoffMs);
-    }
-  }
-
-  /**
-   * What arrived leaves before the alarm rings. The alarm is set all the same, and joins the run: should the process
-   * die, it rings again.
-   */
-  #runEarly(): void {
-    // The alarm finds what went wrong, and backs off.
-    this.#runPump().catch(() => {});
-  }
-
-  /** The run under way, or a new one. */
-  #runPump(): Promise<number> {
-    this.#run ??= this.#engine.pump.run().finally(() => {
-      this.#run = null;
-      this.#engine.deliveries.logSuccesses();
-    });
-    return this.#run;
-  }
-
-  /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
-  #afterRun(started: number, nextMs: number | null): number | null {
-    const nowMs = Date.now();
-    const gotOn = started > 0 || this.#engine.housekeeping.isBehind;
-    if (nextMs === null || nextMs > nowMs || gotOn) return nextMs;
-    return nowMs + IDLE_MS;
+    await this.#clockwork.rang();
   }
 
   /** Wakes what should have woken itself, drops what is past its retention. Called by the sweep. */
   check(): SubscriberReport {
-    if (!this.#engine.pump.running) this.#engine.housekeeping.turn();
-    this.#wake();
-    const { deliveries, housekeeping, ledger } = this.#engine;
-    const { oldestDueAtMs: dueAtMs, undeliverable, pending, state } = deliveries.health();
-    const isHeld = ["disabled", "paused", "unconnected"].includes(state);
-    return {
-      pending,
-      undeliverable,
-      failingSinceMs: isHeld ? null : ledger.health.failingSinceMs,
-      overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
-      expiresAtMs: housekeeping.nextExpiryMs(),
-      cannotRetain: housekeeping.isStuck,
-      unconnectedSinceMs: ledger.unconnectedSinceMs,
-      unwritten: ledger.unwritten,
-    };
+    return this.#clockwork.check();
   }
 
-  /**
-   * Makes sure that what is pending gets its turn: by the pump that runs, or by an alarm.
-   *
-   * @returns when the alarm is needed, Unix milliseconds; null when it is not.
-   */
-  #wake(): number | null {
-    this.#noteConnection();
-    if (this.#engine.pump.running) {
-      this.#engine.pump.wake();
-      return null;
-    }
-    const nextMs = this.#nextWakeMs();
-    this.#alarm.arm(nextMs);
-    return nextMs;
-  }
-
-  #nextWakeMs(): number | null {
-    const webhook = this.#inForce.webhook;
-    if (webhook === null) return null;
-    const { ledger, pump, housekeeping } = this.#engine;
-    const times = [pump.nextAtMs(), housekeeping.nextAtMs(), ledger.recordAtMs];
-    times.push(this.#news.nextAtMs());
-    times.push(this.#listener.silentAtMs);
-    const mustReport = ledger.health.disabled !== null && webhook.status !== "disabled";
-    if (mustReport) times.push(Date.now());
-    const known = times.filter((time) => time !== null);
-    return known.length === 0 ? null : Math.min(...known);
-  }
-
-  /** Tells the Registry that the webhook was disabled, until it answers; what it answers is in force. */
-  async #reportDisabled(): Promise<void> {
-    const webhook = this.#inForce.webhook;
-    const { disabled } = this.#engine.ledger.health;
-    if (disabled === null || webhook === null || webhook.status === "disabled") return;
-    const health = this.#engine.deliveries.health();
-    const report = { reason: disabled, version: webhook.version, health };
-    const answer = answered(await this.#registry.reportDisabled(this.#id, report));
-    if (answer !== null) await this.configure(answer as Webhook);
-  }
-
-  #healthChanged(before: Health, after: Health): void {
-    if (before.disabled !== after.disabled) {
-      logError("webhook.disabled", { webhookId: this.#id, reason: after.disabled });
-    } else if (before.probing !== after.probing) {
-      logWarning(after.probing ? "webhook.probing" : "webhook.recovered", { webhookId: this.#id });
-    }
+  #wake(): void {
+    this.#clockwork.wake();
   }
 }

@@ -1,0 +1,200 @@
+/**
+ * The clockwork of a Subscriber: while anything is pending, the pump runs or an alarm is set. What the alarm does, it
+ * does in this order: deliveries first, then what the Registry is to hear, housekeeping last.
+ */
+import { Backoff } from "../../domain/backoff";
+import { parseWebhookId } from "../../domain/ids";
+import { answered } from "../../domain/newer-data";
+import { REGISTRY_NAME } from "../../domain/placement";
+import type { Webhook } from "../../domain/webhook";
+import { errorText, logError } from "../../log";
+import type { AlarmClock } from "../alarm-clock";
+import type { Engine } from "./engine";
+import type { InForce } from "./in-force";
+import type { Listener } from "./listener";
+import { News } from "./news";
+
+/** A run that started nothing does not ring again at once. */
+const IDLE_MS = 1_000;
+
+/** What the sweep wants to know. */
+export type SubscriberReport = {
+  /** When the oldest delivery became due that has not gone out; null when none is, or while held. */
+  overdueSinceMs: number | null;
+  /** When the next pending delivery would expire; null without any or without retention. */
+  expiresAtMs: number | null;
+  /** What is past its retention cannot be dropped. */
+  cannotRetain?: boolean;
+  /** How many outcomes of attempts the disk does not take. */
+  unwritten?: number;
+  /** How many deliveries are undeliverable now. */
+  undeliverable: number;
+  /** The first failure since the last success or resume; null while all is well, and while held. */
+  failingSinceMs: number | null;
+  /** Since when a `listener:` has no connection; null while it has one, and of every other webhook. */
+  unconnectedSinceMs?: number | null;
+  pending?: number;
+};
+
+export type ClockworkHost = {
+  /** Asked each time: the bindings may be other ones. */
+  env(): Env;
+  webhookId: string;
+  alarm: AlarmClock;
+  listener: Listener;
+  inForce(): InForce;
+  engine(): Engine;
+  askRegistry(): Promise<void>;
+  /** Follows what the Registry answers. */
+  configure(webhook: Webhook): Promise<number>;
+};
+
+export class Clockwork {
+  readonly #host: ClockworkHost;
+  readonly #news: News;
+  readonly #backoff = new Backoff();
+  #run: Promise<number> | null = null;
+
+  constructor(host: ClockworkHost) {
+    this.#host = host;
+    this.#news = new News({
+      engine: host.engine,
+      tell: (news) => this.#registry.happened({ webhookId: host.webhookId, ...news }),
+    });
+  }
+
+  get #registry() {
+    return this.#host.env().REGISTRY.getByName(REGISTRY_NAME);
+  }
+
+  /** The alarm. Never throws: one that throws seven times is dropped for good, and nothing would wake the object. */
+  async rang(): Promise<void> {
+    const { alarm, listener, webhookId } = this.#host;
+    alarm.rang();
+    listener.closeSilent();
+    // Under a name that says no webhook nothing was ever stored.
+    if (!this.#host.inForce().isKnown && parseWebhookId(webhookId) === null) return;
+    try {
+      const started = await this.#doAll();
+      this.#backoff.succeeded();
+      alarm.arm(this.#afterRun(started, this.#nextWakeMs()));
+    } catch (thrown) {
+      const backoffMs = this.#backoff.failed();
+      logError("alarm.failed", { webhookId, error: errorText(thrown), backoffMs });
+      alarm.arm(Date.now() + backoffMs);
+    }
+  }
+
+  /** @returns how many attempts it started. */
+  async #doAll(): Promise<number> {
+    const { inForce, askRegistry } = this.#host;
+    if (!inForce().isKnown) await askRegistry();
+    if (inForce().webhook === null) return 0;
+    const started = await this.#runPump();
+    await this.#reportDisabled();
+    await this.#news.tell();
+    this.#keepHouse();
+    return started;
+  }
+
+  #keepHouse(): void {
+    const { pump, housekeeping } = this.#host.engine();
+    if (!pump.running) housekeeping.turn();
+  }
+
+  /** The run under way, or a new one. */
+  #runPump(): Promise<number> {
+    const { pump, deliveries } = this.#host.engine();
+    this.#run ??= pump.run().finally(() => {
+      this.#run = null;
+      deliveries.logSuccesses();
+    });
+    return this.#run;
+  }
+
+  /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
+  #afterRun(started: number, nextMs: number | null): number | null {
+    const nowMs = Date.now();
+    const gotOn = started > 0 || this.#host.engine().housekeeping.isBehind;
+    if (nextMs === null || nextMs > nowMs || gotOn) return nextMs;
+    return nowMs + IDLE_MS;
+  }
+
+  /** Makes sure that what is pending gets its turn: by the pump that runs, or by an alarm. */
+  wake(): void {
+    this.#wake();
+  }
+
+  /**
+   * The same, and what may go leaves before the alarm rings. The alarm is set all the same, and joins the run: should
+   * the process die, it rings again.
+   */
+  wakeNow(): void {
+    const nextMs = this.#wake();
+    // The alarm finds what went wrong, and backs off.
+    if (nextMs !== null && nextMs <= Date.now()) this.#runPump().catch(() => {});
+  }
+
+  /** @returns when the alarm is needed, Unix milliseconds; null when it is not. */
+  #wake(): number | null {
+    this.#noteConnection();
+    const { pump } = this.#host.engine();
+    if (pump.running) {
+      pump.wake();
+      return null;
+    }
+    const nextMs = this.#nextWakeMs();
+    this.#host.alarm.arm(nextMs);
+    return nextMs;
+  }
+
+  /** Keeps when the last listener went: whoever does not come back for a day is not waited for. */
+  #noteConnection(): void {
+    const { ledger } = this.#host.engine();
+    const { isUnconnected } = this.#host.inForce();
+    if (isUnconnected === (ledger.unconnectedSinceMs !== null)) return;
+    ledger.unconnectedSinceMs = isUnconnected ? Date.now() : null;
+  }
+
+  #nextWakeMs(): number | null {
+    const { webhook } = this.#host.inForce();
+    if (webhook === null) return null;
+    const { ledger, pump, housekeeping } = this.#host.engine();
+    const times = [pump.nextAtMs(), housekeeping.nextAtMs(), ledger.recordAtMs];
+    times.push(this.#news.nextAtMs(), this.#host.listener.silentAtMs);
+    const mustReport = ledger.health.disabled !== null && webhook.status !== "disabled";
+    if (mustReport) times.push(Date.now());
+    const known = times.filter((time) => time !== null);
+    return known.length === 0 ? null : Math.min(...known);
+  }
+
+  /** For the sweep: wakes what should have woken itself. */
+  check(): SubscriberReport {
+    this.#keepHouse();
+    this.#wake();
+    const { deliveries, housekeeping, ledger } = this.#host.engine();
+    const { oldestDueAtMs: dueAtMs, undeliverable, pending, state } = deliveries.health();
+    const isHeld = ["disabled", "paused", "unconnected"].includes(state);
+    return {
+      pending,
+      undeliverable,
+      failingSinceMs: isHeld ? null : ledger.health.failingSinceMs,
+      overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
+      expiresAtMs: housekeeping.nextExpiryMs(),
+      cannotRetain: housekeeping.isStuck,
+      unconnectedSinceMs: ledger.unconnectedSinceMs,
+      unwritten: ledger.unwritten,
+    };
+  }
+
+  /** Tells the Registry that the webhook was disabled, until it answers; what it answers is in force. */
+  async #reportDisabled(): Promise<void> {
+    const { webhook } = this.#host.inForce();
+    const { ledger, deliveries } = this.#host.engine();
+    const { disabled } = ledger.health;
+    if (disabled === null || webhook === null || webhook.status === "disabled") return;
+    const report = { reason: disabled, version: webhook.version, health: deliveries.health() };
+    const answer = answered(await this.#registry.reportDisabled(this.#host.webhookId, report));
+    if (answer !== null) await this.#host.configure(answer as Webhook);
+  }
+}

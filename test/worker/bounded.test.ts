@@ -1,0 +1,109 @@
+import { describe, expect } from "vitest";
+import {
+  accept,
+  deliverAll,
+  newEvents,
+  patch,
+  register,
+  subscriber,
+  tally,
+} from "../rig/worker/engine";
+import { answering, clock, DAY, it, MINUTE, service } from "../rig/worker/fixture";
+import { inObject } from "../rig/worker/objects";
+
+/** What an object reads and writes from now on, and how many bytes of bodies it reads. */
+async function statementsOf(id: string): Promise<string[]> {
+  const statements: string[] = [];
+  await inObject(subscriber(id), ({ storage: { sql } }) => {
+    const exec = sql.exec.bind(sql);
+    sql.exec = ((query: string, ...bindings: SqlStorageValue[]) => {
+      statements.push(query);
+      return exec(query, ...bindings);
+    }) as typeof sql.exec;
+  });
+  return statements;
+}
+
+const LOG = /\blog\b/;
+
+/** A webhook with waiting, undeliverable and delivered deliveries. */
+async function busy(): Promise<{ id: string }> {
+  const { id } = await register({ retrySchedule: "1m" });
+  service.answer = answering(500);
+  await accept(id, await newEvents(2));
+  await deliverAll(id, clock);
+  clock.advance(2 * MINUTE);
+  await deliverAll(id, clock);
+  await patch(id, { retrySchedule: null });
+  await accept(id, await newEvents(5));
+  await deliverAll(id, clock);
+  expect(await tally(id)).toEqual({ pending: 5, undeliverable: 2 });
+  return { id };
+}
+
+describe("what looks at many deliveries", () => {
+  it.each(["pending", "undeliverable", "delivered", undefined] as const)(
+    "reads no attempts: a list of %s",
+    async (status) => {
+      const { id } = await busy();
+      const statements = await statementsOf(id);
+      await subscriber(id).deliveries({ limit: 100, ...(status && { status }) });
+      await subscriber(id).deliveries({
+        limit: 100,
+        untilMs: clock.nowMs(),
+        ...(status && { status }),
+      });
+      expect(statements.filter((statement) => LOG.test(statement))).toEqual([]);
+    },
+  );
+
+  it("reads and writes no attempts when it gives up on them, and loses none", async () => {
+    const { id } = await busy();
+    const { deliveries } = await subscriber(id).deliveries({ limit: 100, status: "pending" });
+    const statements = await statementsOf(id);
+    expect(await subscriber(id).discard({ limit: 100 }, false)).toMatchObject({ discarded: 5 });
+    expect(statements.filter((statement) => LOG.test(statement))).toEqual([]);
+    for (const { eventId } of deliveries) {
+      const one = await subscriber(id).delivery(eventId as never);
+      expect(one).toMatchObject({ status: "cancelled", attempts: one?.attemptLog.length });
+      expect(one?.attempts).toBeGreaterThan(0);
+    }
+  });
+
+  it("reads and writes no attempts when they expire, and loses none", async () => {
+    const { id } = await busy();
+    const { deliveries } = await subscriber(id).deliveries({ limit: 100, status: "pending" });
+    clock.advance(31 * DAY);
+    const statements = await statementsOf(id);
+    await subscriber(id).check();
+    const reads = (statement: string) => LOG.test(statement) && !statement.includes("length(log)");
+    expect(statements.filter(reads)).toEqual([]);
+    for (const { eventId } of deliveries) {
+      const one = await subscriber(id).delivery(eventId as never);
+      expect(one).toMatchObject({ lastError: "expired", attempts: one?.attemptLog.length });
+    }
+  });
+
+  it("reads no bodies beyond four megabytes, however many are due", async () => {
+    const { id } = await register({ concurrency: 300 });
+    service.answer = answering(500);
+    const events = await newEvents(60);
+    const body = new Uint8Array(119_000).fill(32);
+    for (const event of events) {
+      await accept(id, [{ ...event, body: new Uint8Array([...event.body, ...body]) }]);
+    }
+    await deliverAll(id, clock);
+    clock.advance(2 * MINUTE);
+    const statements = await statementsOf(id);
+    await deliverAll(id, clock);
+    const most = Math.floor((4 * 1024 * 1024) / 119_000);
+    const plans: number[] = [0];
+    for (const statement of statements) {
+      if (statement.includes("log, body FROM deliveries_") && statement.includes("WHERE id = ?")) {
+        plans[plans.length - 1] = (plans.at(-1) ?? 0) + 1;
+      } else if (statement.startsWith("INSERT OR REPLACE INTO run")) plans.push(0);
+    }
+    expect(Math.max(...plans)).toBeGreaterThan(0);
+    expect(Math.max(...plans)).toBeLessThanOrEqual(most);
+  });
+});
