@@ -28,7 +28,7 @@ const simulation: Suite = {
 const PROMISED: readonly Mutant[] = [
   {
     name: "forgetting to re-arm the alarm",
-    file: "src/actors/subscriber/subscriber.ts",
+    file: "src/actors/subscriber/clockwork.ts",
     edits: [["alarm.arm(this.#afterRun(started, this.#nextWakeMs()));", "void started;"]],
     suite: simulation,
   },
