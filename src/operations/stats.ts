@@ -171,7 +171,7 @@ async function addDeliveriesOf(
   addRecent(all, recent);
   const totals = sum(wanted);
   const { undeliverable, cancelled } = totals;
-  const { pending, oldestDueAtMs, failingSinceMs, health, totals: everything } = its;
+  const { pending, oldestDueAtMs, failingSinceMs, totals: everything } = its;
   const outcomes = outcomesOf(totals);
   const stats = {
     id,
@@ -180,11 +180,29 @@ async function addDeliveriesOf(
     cancelled,
     oldestDueAtMs,
     failingSinceMs,
-    health,
+    health: its.health ?? healthBefore(its),
     totals: everything,
     ...outcomes,
   };
   return { stats, hours: wanted };
+}
+
+/** As far as an object tells that a release without health still runs, for minutes after a deploy. */
+function healthBefore({
+  pending,
+  oldestDueAtMs,
+  failingSinceMs,
+}: Pick<WebhookStats, "pending" | "oldestDueAtMs" | "failingSinceMs">): HealthReport {
+  return {
+    state: failingSinceMs === null ? "healthy" : "failing",
+    sinceMs: failingSinceMs,
+    nextAttemptAtMs: null,
+    pending,
+    undeliverable: 0,
+    oldestDueAtMs,
+    lastSuccessAtMs: null,
+    lastFailure: null,
+  };
 }
 
 function addHours(counted: readonly HourCounters[], hours: readonly Step[]): void {

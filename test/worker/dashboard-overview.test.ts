@@ -1,6 +1,6 @@
 /** /dashboard: whether everything is all right, and what is not, the most urgent first. */
 import { env } from "cloudflare:workers";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
 import { signedIn } from "../rig/worker/dashboard";
 import {
@@ -112,6 +112,21 @@ describe("the overview", () => {
     expect(soon).not.toContain("All is well");
     const rows = textOf(soon, "webhooks");
     expect(rows.indexOf("The CRM")).toBeLessThan(rows.indexOf("Another"));
+  });
+
+  it("is there while an object of the release before answers, which says less of itself", async () => {
+    const webhook = await register({ description: "The CRM" });
+    service.answer = answering(503);
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    const namespace = env.SUBSCRIBER;
+    const now = () => namespace.get(namespace.idFromName(webhook.id));
+    vi.spyOn(namespace, "getByName").mockReturnValue({
+      stats: async (sinceMs: number) => ({ ...(await now().stats(sinceMs)), health: undefined }),
+    } as unknown as ReturnType<typeof now>);
+    expect(textOf(await overview(), "condition")).toMatch(
+      /The CRM Failing since .* 1 delivery waits/,
+    );
   });
 
   it("says that a webhook is disabled before it says that dead letters wait", async () => {
