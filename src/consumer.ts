@@ -15,6 +15,7 @@ import {
 } from "./domain/alert";
 import type { DeadLetterNews } from "./domain/dead-letter";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
+import { countedAs } from "./domain/event-totals";
 import type { EventId, WebhookId } from "./domain/ids";
 import { NewerDataError } from "./domain/newer-data";
 import { journalName } from "./domain/placement";
@@ -44,6 +45,7 @@ type Round = {
   letters: DeadLetterNews[];
   /** Events that were erased by their id before they came: recorded, and for nobody. */
   erased: ReadonlySet<EventId>;
+  names: ReadonlySet<string>;
 };
 
 /** @param context alerts leave with it, after the batch. */
@@ -53,7 +55,14 @@ export async function consume(
   context: Pick<ExecutionContext, "waitUntil">,
 ): Promise<void> {
   const items = await Promise.all(batch.messages.map(readMessage));
-  const round: Round = { env, fates: new Map(), alerts: new Map(), letters: [], erased: new Set() };
+  const round: Round = {
+    env,
+    fates: new Map(),
+    alerts: new Map(),
+    letters: [],
+    erased: new Set(),
+    names: NO_TABLE.names,
+  };
   const readable = items.filter(isReadable);
   if (batch.queue === configOf(env).deadLetterQueue) {
     for (const item of readable) round.fates.set(item, { kind: "not_consumed" });
@@ -162,7 +171,10 @@ async function tell({ alerts, letters, env }: Round): Promise<void> {
 
 // --- routing ------------------------------------------------------------------------------------------------
 
-type Table = ReturnType<typeof compileRoutes>;
+/** `names`: the events that any webhook asks for. */
+type Table = ReturnType<typeof compileRoutes> & { names: ReadonlySet<string> };
+
+const NO_TABLE: Table = { routes: [], broken: [], names: new Set() };
 
 /** The table of this isolate; the Registry is asked with every batch whether it is still the current one. */
 let known: { version: number; table: Table } | null = null;
@@ -177,8 +189,9 @@ async function routingOf(
   const ids = items.map(({ event }) => event.id);
   const answer = await inTime(registry(env).routing(held?.version ?? null, ids), CALL_TIMEOUT_MS);
   const erased = new Set(answer.erased);
-  if (answer.routes === null) return { table: held?.table ?? { routes: [], broken: [] }, erased };
-  const table = compileRoutes(answer.routes);
+  if (answer.routes === null) return { table: held?.table ?? NO_TABLE, erased };
+  const names = new Set(answer.routes.flatMap(({ events }) => events));
+  const table = { ...compileRoutes(answer.routes), names };
   known = { version: answer.version, table };
   return { table, erased };
 }
@@ -192,6 +205,7 @@ async function route(items: readonly Readable[], round: Round): Promise<void> {
     return;
   }
   const { routes, broken } = routing.table;
+  round.names = routing.table.names;
   round.erased = routing.erased;
   for (const { id } of broken) addAlert(brokenRouteAlert(id), round);
   const doubtful = items.filter(
@@ -247,7 +261,7 @@ async function record(
 }
 
 /** What is recorded of an event that was erased before it came, beside that it came. */
-const NOTHING_KNOWN = { email: null, campaignId: null, body: new Uint8Array() };
+const NOTHING_KNOWN = { email: null, campaignId: null, key: null, body: new Uint8Array() };
 
 async function recordPart(day: string, part: Routed[], round: Round): Promise<Routed[]> {
   const entries = part.map(({ item: { event, message, body }, webhookIds }) => ({
@@ -255,6 +269,8 @@ async function recordPart(day: string, part: Routed[], round: Round): Promise<Ro
     id: event.id,
     event: event.name,
     receivedAtMs: message.timestamp.getTime(),
+    counted: countedAs(event.name, round.names),
+    isAgain: message.attempts > 1,
     webhookIds,
     body,
     ...(round.erased.has(event.id) && { ...NOTHING_KNOWN, erased: true }),

@@ -3,10 +3,13 @@
  * matched: what to look at, and what to replay from. It deletes itself when `RETENTION` has passed since the day.
  */
 import { configOf } from "../config";
-import { type Address, addressOf, mentions } from "../domain/address";
-import { HOUR_MS } from "../domain/counters";
+import { type Address, addressOf, mentions, sameAddress } from "../domain/address";
+import type { EventTotals } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
-import { journalDayMs } from "../domain/placement";
+import { answered } from "../domain/newer-data";
+import { journalDayMs, REGISTRY_NAME } from "../domain/placement";
+import { isRelayEvent } from "../domain/relay-events";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../domain/time";
 import { errorText, logError } from "../log";
 import { isFull } from "../storage/full";
 import {
@@ -18,7 +21,8 @@ import {
 import { openTables } from "../storage/schema";
 import { StoredObject } from "./stored-object";
 
-const DAY_MS = 86_400_000;
+/** So long after its end a day still gets most of what is late. */
+const LATE_MS = 10 * MINUTE_MS;
 const TRY_AGAIN_MS = 60_000;
 /** A filtered page looks at this many events and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
@@ -31,6 +35,8 @@ export type EventQuery = {
   untilMs?: number;
   email?: string;
   campaignId?: string;
+  /** Leadterra's own id. */
+  key?: string;
   before?: JournalPosition;
   limit: number;
 };
@@ -41,6 +47,8 @@ export class Journal extends StoredObject {
   }
 
   #store: JournalStore;
+  /** The alarm is set for what came. */
+  #isArmed = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "journal");
@@ -63,17 +71,21 @@ export class Journal extends StoredObject {
       lists.set(id, webhookIds);
       return true;
     });
-    if (fresh.length > 0) {
-      const first = !this.#store.exists;
-      try {
-        this.#store.insert(fresh);
-      } catch (thrown) {
-        if (isFull(thrown)) return { webhookIds: null };
-        throw thrown;
-      }
-      if (first) await this.#armForDeletion();
+    const duplicates = entries.filter(isCopy).length - fresh.filter(isCopy).length;
+    try {
+      if (fresh.length > 0) this.#store.insert(fresh);
+      if (duplicates > 0) this.#store.countDuplicates(duplicates);
+    } catch (thrown) {
+      if (isFull(thrown)) return { webhookIds: null };
+      throw thrown;
     }
+    if (fresh.length + duplicates > 0) await this.#arm();
     return { webhookIds: entries.map(({ id }) => lists.get(id) ?? []) };
+  }
+
+  /** How many events of each name came, and how many copies. */
+  totals(): EventTotals {
+    return this.#store.totals;
   }
 
   get(id: EventId): JournalEvent | null {
@@ -103,8 +115,10 @@ export class Journal extends StoredObject {
   }
 
   /** Whether an event is a person's: the address stands anywhere in it. */
-  #isOf(address: Address | null, { id }: JournalEvent): boolean {
+  #isOf(address: Address | null, { id, email }: JournalEvent): boolean {
     if (address === null) return true;
+    // A day of 0.1.0 has it as Leadterra wrote it.
+    if (email !== null && sameAddress(addressOf(email), address)) return true;
     const body = this.#store.body(id);
     return body !== null && mentions(body, address);
   }
@@ -161,6 +175,7 @@ export class Journal extends StoredObject {
 
   /** Never throws: an alarm that throws seven times is dropped for good, and the day would stay. */
   override async alarm(): Promise<void> {
+    this.#isArmed = false;
     try {
       await this.#goWhenDue();
     } catch (thrown) {
@@ -175,9 +190,10 @@ export class Journal extends StoredObject {
   }
 
   async #goWhenDue(): Promise<void> {
+    if (this.#isOver) await this.#handOver();
     const deleteAtMs = this.#deleteAtMs();
     if (deleteAtMs === null || deleteAtMs > Date.now()) {
-      await this.#armForDeletion();
+      await this.ctx.storage.setAlarm(this.#isOver ? this.#keptUntilMs() : this.#overAtMs);
     } else {
       await this.ctx.storage.deleteAll();
       this.tables = openTables(this.ctx.storage, "journal").tables;
@@ -185,9 +201,33 @@ export class Journal extends StoredObject {
     }
   }
 
+  /** What was counted is the Registry's to keep: it is told when the day is over, and whatever comes late once more. */
+  async #handOver(): Promise<void> {
+    const registry = this.env.REGISTRY.getByName(REGISTRY_NAME);
+    answered(await registry.eventsCounted(this.ctx.id.name ?? "", this.#store.totals));
+  }
+
+  /** One that 0.1.0 set is for the deletion. */
+  async #arm(): Promise<void> {
+    if (this.#isArmed) return;
+    this.#isArmed = true;
+    const wantedMs = Math.max(this.#overAtMs, Date.now() + MINUTE_MS);
+    const setToMs = await this.ctx.storage.getAlarm();
+    if (setToMs === null || setToMs > wantedMs) await this.ctx.storage.setAlarm(wantedMs);
+  }
+
+  /** The day, and a while for what the queue hands over late. */
+  get #overAtMs(): number {
+    return journalDayMs(this.ctx.id.name ?? "") + DAY_MS + LATE_MS;
+  }
+
+  get #isOver(): boolean {
+    return this.#overAtMs <= Date.now();
+  }
+
   /** A `RETENTION` that does not parse stops deletion; the alarm looks again a day later. */
-  async #armForDeletion(): Promise<void> {
-    await this.ctx.storage.setAlarm(this.#deleteAtMs() ?? Date.now() + DAY_MS);
+  #keptUntilMs(): number {
+    return this.#deleteAtMs() ?? Date.now() + DAY_MS;
   }
 
   #deleteAtMs(): number | null {
@@ -197,7 +237,13 @@ export class Journal extends StoredObject {
   }
 }
 
+/** What the queue hands over once more is no copy, nor does the relay's own count. */
+function isCopy({ event, isAgain = false }: JournalEntry): boolean {
+  return !isAgain && !isRelayEvent(event);
+}
+
 function isWanted(event: JournalEvent, query: EventQuery): boolean {
+  if (query.key !== undefined && event.key !== query.key) return false;
   if (query.event !== undefined && event.event !== query.event) return false;
   if (query.campaignId !== undefined && event.campaignId !== query.campaignId) return false;
   if (query.sinceMs !== undefined && event.receivedAtMs < query.sinceMs) return false;

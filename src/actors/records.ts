@@ -1,4 +1,5 @@
 /** What the Registry keeps beside webhooks: who did what, what calls were answered, which events were erased. */
+import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
 import { DAY_MS } from "../domain/time";
 import { type AuditEntry, RegistryStore, type StoredAnswer } from "../storage/registry-store";
@@ -39,6 +40,26 @@ export abstract class Records extends StoredObject {
   /** Newest first. */
   audit(before: number | null, limit: number): AuditEntry[] {
     return this.store.audit(before, limit);
+  }
+
+  /** A day's Journal says what it counted, each time that it has counted more. */
+  eventsCounted(day: string, totals: EventTotals): void {
+    this.store.saveEventTotals(
+      day,
+      furthest([totals, this.store.eventTotals().get(day) ?? totals]),
+    );
+  }
+
+  /**
+   * What the Journals have handed over.
+   *
+   * @param asked days that are to be told apart: who asks has their own word for them.
+   */
+  eventTotals(asked: string[]): { others: EventTotals; days: Record<string, EventTotals> } {
+    const all = [...this.store.eventTotals()];
+    const others = all.filter(([day]) => !asked.includes(day)).map(([, totals]) => totals);
+    const days = Object.fromEntries(all.filter(([day]) => asked.includes(day)));
+    return { others: addTotals(others), days };
   }
 
   /** Begins a call with an `Idempotency-Key`. */

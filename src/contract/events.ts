@@ -34,7 +34,7 @@ const TAG = ["Events"] as const;
 // --- what is shown ---
 
 /** What the journal keeps for its own use: for the search, and where the event stands. */
-type Hidden = "email" | "campaignId" | "erased" | "position";
+type Hidden = "email" | "campaignId" | "erased" | "position" | "key";
 
 const fields = {
   id: eventId,
@@ -68,8 +68,8 @@ const wholeEvent = z
   .meta({ id: "WholeEvent" });
 
 export function shownEvent(journaled: JournalEvent): z.infer<typeof event> {
-  const { email: _, campaignId: __, erased: ___, position: ____, ...told } = journaled;
-  return shown(told);
+  const { id, event: name, timestamp, receivedAtMs, size, conforms, webhookIds } = journaled;
+  return shown({ id, event: name, timestamp, receivedAtMs, size, conforms, webhookIds });
 }
 
 export function shownWholeEvent(whole: WholeEvent): z.infer<typeof wholeEvent> {

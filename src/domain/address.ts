@@ -23,6 +23,16 @@ export function addressOf(text: string): Address | null {
   return at > 0 && domain !== null ? { local: bare.slice(0, at), domain } : null;
 }
 
+/** As text, which is its own normal form; null when it is no address. */
+export function normalAddress(text: string): string | null {
+  const address = addressOf(text);
+  return address && `${address.local}@${address.domain}`;
+}
+
+export function sameAddress(a: Address | null, b: Address): boolean {
+  return a?.local === b.local && a.domain === b.domain;
+}
+
 /** Whether the address stands in any string of a body, keys included; in one that is no JSON, in its text. */
 export function mentions(body: Uint8Array, address: Address): boolean {
   const text = new TextDecoder().decode(body);

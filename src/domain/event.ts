@@ -3,6 +3,7 @@
  * events, which are tolerant: what does not fit is delivered all the same and marked in the journal.
  */
 import * as z from "zod";
+import { normalAddress } from "./address";
 import { type FieldError, fail, ok, type Result } from "./failure";
 import { type EventId, eventIdOf } from "./ids";
 import { RELAY_EVENTS } from "./relay-events";
@@ -256,18 +257,23 @@ export type EventFacts = {
   /** As Leadterra gave it; null when it is missing or no text. */
   timestamp: string | null;
   conforms: boolean;
+  /** Of the lead, in normal form. */
   email: string | null;
   campaignId: string | null;
+  /** Leadterra's own id of the reply or the message. */
+  key: string | null;
 };
 
 export function factsOf(event: RelayEvent): EventFacts {
   const data = event.envelope.data as JsonObject;
-  const lead = own(data, "lead");
+  const [lead, reply] = [own(data, "lead"), own(data, "reply")];
+  const replyId = isObject(reply) ? keyPart(own(reply, "id")) : null;
   return {
     timestamp: textOrNull(own(event.envelope, "timestamp")),
     conforms: conforms(event),
-    email: isObject(lead) ? textOrNull(own(lead, "email")) : null,
+    email: isObject(lead) ? normalAddress(textOrNull(own(lead, "email")) ?? "") : null,
     campaignId: textOrNull(own(data, "campaignId")),
+    key: replyId ?? keyPart(own(data, "messageId")),
   };
 }
 

@@ -1,5 +1,6 @@
 /** An event as a whole: its journal entry, its deliveries, sending it again, and erasing what it holds. */
 import type { Caller } from "../access";
+import { normalAddress } from "../domain/address";
 import type { DeliveryView } from "../domain/delivery";
 import { idsOfKey, parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
@@ -56,25 +57,35 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
   };
 }
 
-/** Events of the documented kinds by Leadterra's own id of their reply or message, newest first. */
+/**
+ * Events by Leadterra's own id of their reply or message, newest first: the first page begins with those whose own id
+ * says so; what else has it, such as a bounce of no known type, is looked for day by day.
+ */
 export async function findEventsByKey(
   env: Env,
-  key: string,
-  { event, sinceMs = 0, untilMs = Number.POSITIVE_INFINITY, email, campaignId }: EventFilter,
-): Promise<JournalEvent[]> {
-  const ids = await idsOfKey(key);
-  const found = await Promise.all(ids.map((id) => findEvent(env, id)));
-  return found
-    .filter((each) => each !== null)
-    .filter(
-      (each) =>
-        (event === undefined || each.event === event) &&
-        (email === undefined || each.email === email) &&
-        (campaignId === undefined || each.campaignId === campaignId) &&
-        each.receivedAtMs >= sinceMs &&
-        each.receivedAtMs <= untilMs,
-    )
-    .sort((a, b) => b.receivedAtMs - a.receivedAtMs);
+  { key, ...filter }: EventFilter & { key: string },
+  { cursor, limit }: { cursor: EventCursor | null; limit: number },
+): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
+  const ids = new Set(await idsOfKey(key));
+  const found = await Promise.all(cursor === null ? [...ids].map((id) => findEvent(env, id)) : []);
+  const named = found.filter((each) => each !== null && isAmong(each, filter)) as JournalEvent[];
+  const room = Math.max(limit - named.length, 1);
+  const page = await listEvents(env, { ...filter, key }, { cursor, limit: room });
+  const events = [...named, ...page.events.filter(({ id }) => !ids.has(id))];
+  return { events: events.sort((a, b) => b.receivedAtMs - a.receivedAtMs), next: page.next };
+}
+
+function isAmong(
+  event: JournalEvent,
+  { event: name, sinceMs = 0, untilMs = Number.POSITIVE_INFINITY, email, campaignId }: EventFilter,
+): boolean {
+  return (
+    (name === undefined || event.event === name) &&
+    (email === undefined || normalAddress(event.email ?? "") === normalAddress(email)) &&
+    (campaignId === undefined || event.campaignId === campaignId) &&
+    event.receivedAtMs >= sinceMs &&
+    event.receivedAtMs <= untilMs
+  );
 }
 
 /** Events by Leadterra's own id of their reply or message, as far as their payload is kept. */

@@ -1,11 +1,12 @@
 /** Reading the journals of several days as one. */
 import { configOf } from "../config";
 import { type JsonObject, parseEvent } from "../domain/event";
+import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
 import { journalName, journalNames } from "../domain/placement";
 import { DAY_MS } from "../domain/time";
 import type { JournalEvent, JournalPosition } from "../storage/journal-store";
-import { journalOf } from "./objects";
+import { journalOf, registry } from "./objects";
 
 /** Without a `RETENTION` that parses nothing is deleted; so far back is looked. */
 const DEFAULT_DAYS = 31;
@@ -23,6 +24,8 @@ export type EventFilter = {
   untilMs?: number;
   email?: string;
   campaignId?: string;
+  /** Leadterra's own id. */
+  key?: string;
 };
 
 /** Where a list of events goes on. */
@@ -143,6 +146,18 @@ export async function findBody(env: Env, id: EventId): Promise<StoredEvent | nul
 /** When the last event came in, Unix milliseconds; null when no journal has one. */
 export async function lastEventAtMs(env: Env): Promise<number | null> {
   return overDays(env, async (day) => (await journalOf(env, day).stats([])).lastAtMs);
+}
+
+/** What ever came: the days that may still count by their own word, the others by what they handed over. */
+export async function eventTotals(env: Env): Promise<EventTotals> {
+  const nowMs = Date.now();
+  const days = journalNames(nowMs - DAY_MS, nowMs + DAY_MS);
+  const counted = await Promise.all(
+    days.map(async (day) => [day, await journalOf(env, day).totals()] as const),
+  );
+  const handedOver = await registry(env).eventTotals(days);
+  const known = counted.map(([day, totals]) => furthest([totals, handedOver.days[day] ?? totals]));
+  return addTotals([handedOver.others, ...known]);
 }
 
 async function overDays<T>(env: Env, look: (day: string) => Promise<T | null>): Promise<T | null> {

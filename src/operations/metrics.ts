@@ -1,10 +1,12 @@
 /** What Prometheus scrapes: totals that never fall, and how things stand now. */
+import { EVENT_TYPES } from "../domain/event";
+import type { EventTotals } from "../domain/event-totals";
 import { HEALTH_STATES } from "../domain/health-report";
 import type { Family, Sample } from "../domain/open-metrics";
 import { DURATION_BOUNDS } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
 import { countDeadLetters } from "./dead-letters";
-import { lastEventAtMs } from "./journal";
+import { eventTotals, lastEventAtMs } from "./journal";
 import { subscriberOf } from "./objects";
 import type { WebhookStats } from "./stats";
 import { allWebhooks } from "./webhooks";
@@ -14,12 +16,14 @@ type Scraped = Pick<WebhookStats, "health" | "totals"> & { labels: { webhook: st
 export async function metrics(env: Env): Promise<Family[]> {
   const nowMs = Date.now();
   const webhooks = await allWebhooks(env);
-  const [letters, lastAtMs, scraped] = await Promise.all([
+  const [letters, lastAtMs, events, scraped] = await Promise.all([
     countDeadLetters(env),
     lastEventAtMs(env),
+    eventTotals(env),
     Promise.all(webhooks.map((webhook) => scrape(env, webhook))),
   ]);
   return [
+    ...eventCounters(events),
     ...counters(scraped),
     ...gauges(scraped, nowMs),
     {
@@ -40,6 +44,24 @@ export async function metrics(env: Env): Promise<Family[]> {
 async function scrape(env: Env, { id, name }: Webhook): Promise<Scraped> {
   const { health, totals } = await subscriberOf(env, id).stats(Date.now());
   return { health, totals, labels: { webhook: name ?? id } };
+}
+
+function eventCounters({ events, duplicates }: EventTotals): Family[] {
+  const documented = Object.fromEntries(Object.keys(EVENT_TYPES).map((name) => [name, 0]));
+  return [
+    {
+      name: "relay_events",
+      type: "counter",
+      help: "Leadterra's events; names that were neither documented nor asked for are other.",
+      samples: samplesBy({}, "event", { ...documented, ...events }),
+    },
+    {
+      name: "relay_duplicates",
+      type: "counter",
+      help: "Copies of events that reached a Journal; what KV answered is in the log only.",
+      samples: [{ value: duplicates }],
+    },
+  ];
 }
 
 function counters(scraped: readonly Scraped[]): Family[] {

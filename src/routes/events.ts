@@ -28,11 +28,11 @@ export const events = new Hono<ApiEnv>()
     ...serve(contract.listEvents, async ({ query }, c) => {
       const { limit, cursor = null, key, since: sinceMs, until: untilMs, ...rest } = query;
       const filter = given({ ...rest, sinceMs, untilMs });
-      if (key !== undefined) {
-        const found = await findEventsByKey(c.env, key, filter);
-        return ok({ data: found.slice(0, limit).map(shownEvent), next: null });
-      }
-      const page = await listEvents(c.env, filter, { cursor, limit });
+      const from = { cursor, limit };
+      const page =
+        key === undefined
+          ? await listEvents(c.env, filter, from)
+          : await findEventsByKey(c.env, { ...filter, key }, from);
       const next = page.next && formatEventCursor(page.next);
       return ok({ data: page.events.map(shownEvent), next });
     }),

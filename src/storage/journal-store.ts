@@ -7,16 +7,18 @@
  * | `batches` | seq | what one call recorded: ids in order (the index by time) and their bodies, packed | with it | 1 row a call, and one for each 1.5 MB |
  * | `matches` | number | a list of webhook ids that some event matched: the lists repeat, the events do not | with it | 1 row a different list |
  *
- * `batches.before` is the number of events in all batches before it, so that a count between two times takes two
- * searches and no counter.
+ * `batches.before` is the number of Leadterra's events in all batches before it and `after` that up to and with it, so
+ * that a count between two times takes two searches and no counter; `totals` is the same by name, with duplicates.
  */
+import { countEvents, countedAs, type EventTotals, noEvents } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
-import { eventIdsOf, webhookIdsOf } from "./stored-json";
+import { eventIdsOf, eventTotalsOf, webhookIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 /** A row takes 2 MB. */
 const MAX_BATCH_BYTES = 1_500_000;
 const BATCHES_AT_ONCE = 50;
+const NOBODY: ReadonlySet<string> = new Set();
 
 /** An event as it is recorded. */
 export type JournalEntry = {
@@ -28,15 +30,23 @@ export type JournalEntry = {
   conforms: boolean;
   email: string | null;
   campaignId: string | null;
+  /** Leadterra's own id of the reply or the message; a consumer of the release before does not say it. */
+  key?: string | null;
   webhookIds: WebhookId[];
   /** Empty where it was erased before it arrived. */
   body: Uint8Array;
   /** It was erased before it arrived: it goes to nobody. */
   erased?: boolean;
+  /** As `countedAs` has it. */
+  counted?: string | null;
+  /** The queue hands the message over once more: no copy of it. */
+  isAgain?: boolean;
 };
 
 /** An event as it is read; `position` orders the day. */
-export type JournalEvent = Omit<JournalEntry, "body" | "erased"> & {
+export type JournalEvent = Omit<JournalEntry, "body" | "erased" | "key" | "counted" | "isAgain"> & {
+  /** null also where that was not recorded. */
+  key: string | null;
   size: number;
   /** Its personal data was erased: there is no payload any more. */
   erased: boolean;
@@ -59,10 +69,16 @@ type EventRow = {
   campaign_id: string | null;
   webhook_ids: string;
   erased: number;
+  key: string | null;
 };
 
+/** `after`: how many of Leadterra's events came up to and with it. */
+type BatchRow = { at: number; after: number };
+
 const EVENT_COLUMNS =
-  "e.id, e.seq, e.position, e.start, e.size, e.event, e.timestamp, e.received_at, e.conforms, e.email, e.campaign_id, e.erased, m.webhook_ids";
+  "e.id, e.seq, e.position, e.start, e.size, e.event, e.timestamp, e.received_at, e.conforms, e.email, e.campaign_id, e.erased, e.key, m.webhook_ids";
+/** What 0.1.0 recorded is Leadterra's alone. */
+const BATCH_COLUMNS = "at, coalesce(after, before + json_array_length(ids)) AS after";
 const EVENT_TABLES = "events e JOIN matches m ON m.number = e.matched";
 
 export class JournalStore {
@@ -70,6 +86,7 @@ export class JournalStore {
   readonly #tables: Tables;
   readonly #numberOfMatch = new Map<string, number>();
   #lastBodies: { seq: number; bodies: Uint8Array } | null = null;
+  #totals: EventTotals | null = null;
 
   constructor(tables: Tables) {
     this.#sql = tables.sql;
@@ -116,6 +133,11 @@ export class JournalStore {
 
   #insertBatch(batch: readonly JournalEntry[], bytes: number): void {
     const { seq, before } = this.#next();
+    const fresh = batch.map(({ counted, event, receivedAtMs }) => ({
+      as: counted === undefined ? countedAs(event, NOBODY) : counted,
+      receivedAtMs,
+    }));
+    const totals = countEvents(this.totals, { fresh, duplicates: 0 });
     const bodies = new Uint8Array(bytes);
     let start = 0;
     for (const { body } of batch) {
@@ -124,17 +146,20 @@ export class JournalStore {
     }
     // First, so that an object that fills up in between holds no event without its body.
     this.#sql.exec(
-      "INSERT INTO batches (seq, at, before, ids, bodies) VALUES (?, ?, ?, ?, ?)",
+      "INSERT INTO batches (seq, at, before, after, ids, bodies, totals) VALUES (?, ?, ?, ?, ?, ?, ?)",
       seq,
       Math.min(...batch.map(({ receivedAtMs }) => receivedAtMs)),
       before,
+      before + fresh.filter(({ as }) => as !== null).length,
       JSON.stringify(batch.map(({ id }) => id)),
       bodies,
+      JSON.stringify(totals),
     );
+    this.#totals = totals;
     start = 0;
     for (const [position, entry] of batch.entries()) {
       this.#sql.exec(
-        "INSERT INTO events (id, seq, position, start, size, event, timestamp, received_at, conforms, email, campaign_id, matched, erased) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (id, seq, position, start, size, event, timestamp, received_at, conforms, email, campaign_id, matched, erased, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         entry.id,
         seq,
         position,
@@ -148,6 +173,7 @@ export class JournalStore {
         entry.campaignId,
         this.#matchNumber(entry.webhookIds),
         entry.erased === true ? 1 : 0,
+        entry.key ?? null,
       );
       start += entry.body.length;
     }
@@ -155,11 +181,35 @@ export class JournalStore {
 
   #next(): { seq: number; before: number } {
     const [last] = this.#sql
-      .exec<{ seq: number; after: number }>(
-        "SELECT seq, before + json_array_length(ids) AS after FROM batches ORDER BY seq DESC LIMIT 1",
+      .exec<BatchRow & { seq: number }>(
+        `SELECT seq, ${BATCH_COLUMNS} FROM batches ORDER BY seq DESC LIMIT 1`,
       )
       .toArray();
     return { seq: (last?.seq ?? 0) + 1, before: last?.after ?? 0 };
+  }
+
+  // --- totals -----------------------------------------------------------------------------------------------
+
+  /** Of the day, as far as they were counted: one that 0.1.0 began counts from its upgrade on. */
+  get totals(): EventTotals {
+    if (this.#totals !== null || !this.exists) return this.#totals ?? noEvents();
+    const [last] = this.#sql
+      .exec<{ totals: string }>(
+        "SELECT totals FROM batches WHERE totals IS NOT NULL ORDER BY seq DESC LIMIT 1",
+      )
+      .toArray();
+    const lastAtMs = this.#lastBatchBefore(Number.MAX_SAFE_INTEGER)?.at ?? null;
+    this.#totals = last === undefined ? { ...noEvents(), lastAtMs } : eventTotalsOf(last.totals);
+    return this.#totals;
+  }
+
+  /** Copies came of what is recorded. */
+  countDuplicates(duplicates: number): void {
+    this.#totals = countEvents(this.totals, { fresh: [], duplicates });
+    this.#sql.exec(
+      "UPDATE batches SET totals = ? WHERE seq = (SELECT max(seq) FROM batches)",
+      JSON.stringify(this.#totals),
+    );
   }
 
   #matchNumber(webhookIds: readonly WebhookId[]): number {
@@ -184,7 +234,7 @@ export class JournalStore {
   #create(): void {
     this.#tables.make(
       "batches",
-      "CREATE TABLE batches (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, before INTEGER NOT NULL, ids TEXT NOT NULL, bodies BLOB NOT NULL)",
+      "CREATE TABLE batches (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, before INTEGER NOT NULL, ids TEXT NOT NULL, bodies BLOB NOT NULL, after INTEGER, totals TEXT)",
     );
     this.#tables.make(
       "matches",
@@ -193,7 +243,7 @@ export class JournalStore {
     // Last: where it is, all are.
     this.#tables.make(
       "events",
-      "CREATE TABLE events (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, event TEXT NOT NULL, timestamp TEXT, received_at INTEGER NOT NULL, conforms INTEGER NOT NULL, email TEXT, campaign_id TEXT, matched INTEGER NOT NULL, erased INTEGER NOT NULL) WITHOUT ROWID",
+      "CREATE TABLE events (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, event TEXT NOT NULL, timestamp TEXT, received_at INTEGER NOT NULL, conforms INTEGER NOT NULL, email TEXT, campaign_id TEXT, matched INTEGER NOT NULL, erased INTEGER NOT NULL, key TEXT) WITHOUT ROWID",
     );
   }
 
@@ -255,30 +305,26 @@ export class JournalStore {
       .map(eventOf);
   }
 
-  /** How many events were recorded in batches that began before `atMs`. */
+  /** How many of Leadterra's events were recorded in batches that began before `atMs`. */
   countBefore(atMs: number): number {
-    if (!this.exists) return 0;
-    const batch = this.#lastBatchBefore(atMs);
-    return batch === null ? 0 : batch.after;
+    const batch = this.exists ? this.#lastBatchBefore(atMs) : null;
+    return batch?.after ?? 0;
   }
 
-  /** When the newest event came in, Unix milliseconds. */
+  /** When the newest of Leadterra's events came in, Unix milliseconds. */
   lastAtMs(): number | null {
-    return this.exists ? (this.#lastBatchBefore(Number.MAX_SAFE_INTEGER)?.at ?? null) : null;
+    return this.totals.lastAtMs;
   }
 
   /** By bisection over seq, in which time only grows but for what a retry delayed. */
-  #lastBatchBefore(atMs: number): { at: number; after: number } | null {
+  #lastBatchBefore(atMs: number): BatchRow | null {
     let low = 1;
     let high = this.#next().seq - 1;
-    let found: { at: number; after: number } | null = null;
+    let found: BatchRow | null = null;
     while (low <= high) {
       const middle = Math.floor((low + high) / 2);
       const batch = this.#sql
-        .exec<{ at: number; after: number }>(
-          "SELECT at, before + json_array_length(ids) AS after FROM batches WHERE seq = ?",
-          middle,
-        )
+        .exec<BatchRow>(`SELECT ${BATCH_COLUMNS} FROM batches WHERE seq = ?`, middle)
         .one();
       if (batch.at < atMs) {
         found = batch;
@@ -326,6 +372,7 @@ function eventOf(row: EventRow): JournalEvent {
     campaignId: row.campaign_id,
     webhookIds: webhookIdsOf(row.webhook_ids),
     erased: row.erased === 1,
+    key: row.key,
     position: { seq: row.seq, index: row.position },
   };
 }

@@ -7,11 +7,13 @@
  * | `audit` | number | who changed what, without secrets | the last 10,000 | 1 row a change |
  * | `answers` | API key and `Idempotency-Key` | the call and what it was answered | 24 h | 1 row a call with such a key |
  * | `erasures` | event id | an event that was erased by its id: a copy that arrives later goes to nobody | 14 days | 1 row an erased event |
+ * | `facts` | name | what a day's Journal has counted (`events 2026-11-27`): it stays when the Journal goes | the object's; days older than any Journal are added up | 1 row a day, at most 400 |
  * | `routing` | 1 | the version of the routing table: grows with every change of a webhook | the object's | 1 row |
  */
+import { addTotals, type EventTotals, noEvents } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
-import { auditValuesOf, webhookOf } from "./stored-json";
+import { auditValuesOf, eventTotalsOf, webhookOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 /** A webhook, and how far its Subscriber has followed. `webhook` is null once it is deleted. */
@@ -22,6 +24,10 @@ export type Registration = {
   webhook: Webhook | null;
 };
 
+/** Before the day, in the name of what was counted on it. */
+const EVENTS_OF = "events ";
+/** More than any `RETENTION`: the Journals of older ones are gone, and say nothing more. */
+const MAX_DAYS = 400;
 const MAX_AUDIT_ENTRIES = 10_000;
 
 /** Who changed what. */
@@ -199,6 +205,46 @@ export class RegistryStore {
     this.#sql.exec(
       "DELETE FROM answers WHERE EXISTS (SELECT 1 FROM json_each(?) j WHERE instr(answers.body, j.value) > 0)",
       JSON.stringify(ids),
+    );
+  }
+
+  // --- what Journals counted ----------------------------------------------------------------------------------
+
+  /** By day; the empty day is what was added up. */
+  eventTotals(): Map<string, EventTotals> {
+    if (!this.#exists("facts")) return new Map();
+    const rows = this.#sql
+      .exec<{ name: string; value: string }>(
+        "SELECT name, value FROM facts WHERE name >= ? AND name < ? ORDER BY name",
+        EVENTS_OF,
+        `${EVENTS_OF}~`,
+      )
+      .toArray();
+    return new Map(
+      rows.map(({ name, value }) => [name.slice(EVENTS_OF.length), eventTotalsOf(value)]),
+    );
+  }
+
+  saveEventTotals(day: string, totals: EventTotals): void {
+    this.#tables.make(
+      "facts",
+      "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    );
+    this.#saveFact(`${EVENTS_OF}${day}`, totals);
+    const [[oldest, counted] = [], ...more] = [...this.eventTotals()].filter(
+      ([name]) => name !== "",
+    );
+    if (oldest === undefined || counted === undefined || more.length < MAX_DAYS) return;
+    // One write with the other, as everything that is written in one turn.
+    this.#saveFact(EVENTS_OF, addTotals([counted, this.eventTotals().get("") ?? noEvents()]));
+    this.#sql.exec("DELETE FROM facts WHERE name = ?", `${EVENTS_OF}${oldest}`);
+  }
+
+  #saveFact(name: string, value: object): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)",
+      name,
+      JSON.stringify(value),
     );
   }
 

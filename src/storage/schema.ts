@@ -19,7 +19,17 @@ export type Change = { of: string; sql: string };
 
 /** From version n + 1 to version n + 2, for each kind of object. */
 const STEPS: readonly Readonly<Record<Kind, readonly Change[]>>[] = [
-  { registry: [], subscriber: [], journal: [], "dead-letters": [], lane: [] },
+  {
+    registry: [],
+    subscriber: [],
+    journal: [
+      { of: "batches", sql: "ALTER TABLE batches ADD COLUMN after INTEGER" },
+      { of: "batches", sql: "ALTER TABLE batches ADD COLUMN totals TEXT" },
+      { of: "events", sql: "ALTER TABLE events ADD COLUMN key TEXT" },
+    ],
+    "dead-letters": [],
+    lane: [],
+  },
 ];
 
 const FIRST_VERSION = 1;

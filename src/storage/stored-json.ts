@@ -8,6 +8,7 @@
 import * as z from "zod";
 import type { HourCounters } from "../domain/counters";
 import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/delivery";
+import type { EventTotals } from "../domain/event-totals";
 import type { Filter } from "../domain/filter";
 import type { Health } from "../domain/health";
 import type { EventId, WebhookId } from "../domain/ids";
@@ -259,6 +260,16 @@ export function eventIdsOf(json: string): EventId[] {
 
 export function webhookIdsOf(json: string): WebhookId[] {
   return z.array(webhookId).catch([]).parse(parsed(json));
+}
+
+const eventTotals: z.ZodType<EventTotals> = fields({
+  events: counts.catch(() => ({})),
+  duplicates: number,
+  lastAtMs: numberOrNull,
+});
+
+export function eventTotalsOf(json: string | null): EventTotals {
+  return eventTotals.parse(parsed(json));
 }
 
 /** What one of the relay's own events tells. */

@@ -75,7 +75,7 @@ function contentOf(database: DatabaseSync): string {
 
 /** The shapes that versions lead to. One of a released version never changes; version 2 is open until 0.2.0. */
 const SHAPES: Record<number, string> = {
-  2: "0948b2901dda30bcc8dc856843377f22da92fe12b818c2df51e020cc85076456",
+  2: "5fa766a5ac79befca19f364060ebadde39f10164d5bb12baa9ecfea41c5cdce2",
 };
 
 describe("the objects of 0.1.0", () => {
