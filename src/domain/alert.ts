@@ -158,7 +158,8 @@ function pageOf({ id, relayHost }: Webhook): string {
   return `${isLocal ? "http" : "https"}://${relayHost}/dashboard/webhooks/${id}`;
 }
 
-function nameOf({ id, url, description }: Webhook): string {
+/** By its name where it has one: `crm (crm.example.com)`. */
+function nameOf({ id, name, url, description }: Webhook): string {
   const host = url.startsWith("service:") ? url.split("/")[0] : (URL.parse(url)?.host ?? "");
-  return description === null ? `${id} (${host})` : `${id} (${host}, ${description})`;
+  return `${name ?? id} (${description === null ? host : `${host}, ${description}`})`;
 }

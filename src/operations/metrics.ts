@@ -7,11 +7,11 @@ import { DURATION_BOUNDS } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
 import { countDeadLetters } from "./dead-letters";
 import { eventTotals, lastEventAtMs } from "./journal";
-import { subscriberOf } from "./objects";
-import type { WebhookStats } from "./stats";
+import { ownStats, type WebhookStats } from "./stats";
 import { allWebhooks } from "./webhooks";
 
 type Scraped = Pick<WebhookStats, "health" | "totals"> & { labels: { webhook: string } };
+type Counted = Scraped & { totals: NonNullable<Scraped["totals"]> };
 
 export async function metrics(env: Env): Promise<Family[]> {
   const nowMs = Date.now();
@@ -24,7 +24,7 @@ export async function metrics(env: Env): Promise<Family[]> {
   ]);
   return [
     ...eventCounters(events),
-    ...counters(scraped),
+    ...counters(scraped.filter((each): each is Counted => each.totals !== null)),
     ...gauges(scraped, nowMs),
     {
       name: "relay_dead_letters",
@@ -42,7 +42,7 @@ export async function metrics(env: Env): Promise<Family[]> {
 }
 
 async function scrape(env: Env, { id, name }: Webhook): Promise<Scraped> {
-  const { health, totals } = await subscriberOf(env, id).stats(Date.now());
+  const { health, totals } = await ownStats(env, id, Date.now());
   return { health, totals, labels: { webhook: name ?? id } };
 }
 
@@ -64,7 +64,7 @@ function eventCounters({ events, duplicates }: EventTotals): Family[] {
   ];
 }
 
-function counters(scraped: readonly Scraped[]): Family[] {
+function counters(scraped: readonly Counted[]): Family[] {
   return [
     {
       name: "relay_attempts",

@@ -27,8 +27,8 @@ export type WebhookStats = Outcomes & {
   /** The first failure since the last success or resume; null while all is well. */
   failingSinceMs: number | null;
   health: HealthReport;
-  /** What ever happened. */
-  totals: EverTotals;
+  /** What ever happened; null where the object is of a release that did not count it. */
+  totals: EverTotals | null;
 };
 
 /** `backlog` is null where the queue does not say. */
@@ -116,7 +116,26 @@ export async function webhookStats(
 /** How a webhook is doing now; null when there is none. */
 export async function webhookHealth(env: Env, ref: WebhookRef): Promise<HealthReport | null> {
   const webhook = await findWebhook(env, ref);
-  return webhook && subscriberOf(env, webhook.id).health();
+  return webhook && (await ownStats(env, webhook.id, Date.now())).health;
+}
+
+/** What a webhook's object says of itself. One of 0.1.0, in the minutes after an upgrade, says neither health nor totals. */
+export async function ownStats(env: Env, id: WebhookId, sinceMs: number) {
+  const said = await subscriberOf(env, id).stats(sinceMs);
+  if ((said as Partial<typeof said>).health !== undefined) return said;
+  return { ...said, health: supposed(said), totals: null };
+}
+
+function supposed(
+  said: Pick<WebhookStats, "pending" | "oldestDueAtMs" | "failingSinceMs">,
+): HealthReport {
+  const { pending, oldestDueAtMs, failingSinceMs } = said;
+  return {
+    state: failingSinceMs === null ? "healthy" : "failing",
+    sinceMs: failingSinceMs,
+    ...{ pending, undeliverable: 0, oldestDueAtMs },
+    ...{ nextAttemptAtMs: null, lastSuccessAtMs: null, lastFailure: null },
+  };
 }
 
 /** Whole steps, oldest first, from the one that holds `sinceMs` to the one that holds `nowMs`. */
@@ -164,7 +183,7 @@ async function addDeliveriesOf(
 ): Promise<{ stats: WebhookStats; hours: HourCounters[] }> {
   const sinceMs = hours[0]?.atMs ?? Date.now();
   const recentSinceMs = recent[0]?.atMs ?? sinceMs;
-  const its = await subscriberOf(env, id).stats(Math.min(sinceMs, hourOf(recentSinceMs)));
+  const its = await ownStats(env, id, Math.min(sinceMs, hourOf(recentSinceMs)));
   const all = its.hours;
   const wanted = all.filter(({ atMs }) => atMs >= sinceMs);
   addHours(wanted, hours);

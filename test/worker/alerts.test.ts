@@ -257,6 +257,67 @@ describe("an alert", () => {
   });
 });
 
+describe("a webhook's alert", () => {
+  const sendAll = async (id: string, count: number) => {
+    for (const event of await newEvents(count)) {
+      await consume([event.body]);
+      await deliverAll(id, clock);
+    }
+  };
+
+  it("says that deliveries are undeliverable, by the webhook's name, until they are delivered after all", async () => {
+    const { id } = await register({ name: "crm", giveUpOn: [404] });
+    service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 404 });
+    await sendAll(id, 2);
+    await sweepQuietly();
+    expect(await alerts()).toEqual([
+      expect.stringContaining("webhook crm (crm.example.com) has 2 undeliverable deliveries"),
+    ]);
+    service.answer = answering(200);
+    const since = new Date(clock.nowMs() - HOUR).toISOString();
+    await api("POST", `/v1/webhooks/${id}/replay`, { since, only: "undeliverable" });
+    await deliverAll(id, clock);
+    for (let sweeps = 0; sweeps < 4; sweeps++) {
+      clock.advance(5 * MINUTE);
+      await sweepQuietly();
+    }
+    expect((await alerts()).slice(1)).toEqual([
+      expect.stringContaining("it is over: webhook crm (crm.example.com) has 2 undeliverable"),
+    ]);
+  });
+
+  it("says that it is failing, fifteen minutes after the first failure and not before, unless it is held", async () => {
+    const { id } = await register({ name: "crm" });
+    service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 500 });
+    await sendAll(id, 1);
+    clock.advance(14 * MINUTE);
+    await sweepQuietly();
+    expect(await alerts()).toEqual([]);
+    clock.advance(2 * MINUTE);
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    await sweepQuietly();
+    expect(await alerts()).toEqual([]);
+    await api("POST", `/v1/webhooks/${id}/resume`);
+    await deliverAll(id, clock);
+    clock.advance(16 * MINUTE);
+    await sweepQuietly();
+    expect(await alerts()).toEqual([
+      expect.stringContaining("webhook crm (crm.example.com) is failing: its first failure was at"),
+    ]);
+    service.answer = answering(200);
+    await sendAll(id, 1);
+    clock.advance(HOUR);
+    await deliverAll(id, clock);
+    for (let sweeps = 0; sweeps < 4; sweeps++) {
+      clock.advance(5 * MINUTE);
+      await sweepQuietly();
+    }
+    expect((await alerts()).slice(1)).toEqual([
+      expect.stringContaining("it is over: webhook crm (crm.example.com) is failing"),
+    ]);
+  });
+});
+
 describe("SILENCE_ALERT", () => {
   const sweepWith = () => sweep({ ...env, SILENCE_ALERT: "24h" });
 

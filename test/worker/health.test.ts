@@ -1,4 +1,8 @@
+import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
+import { renderMetrics } from "../../src/domain/open-metrics";
+import { metrics as metricsOf } from "../../src/operations/metrics";
+import { stats as statsOf, webhookHealth } from "../../src/operations/stats";
 import {
   accept,
   deliverAll,
@@ -9,6 +13,7 @@ import {
   subscriber,
 } from "../rig/worker/engine";
 import { answering, clock, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { diverted } from "../rig/worker/objects";
 import { api } from "../rig/worker/requests";
 
 type Health = {
@@ -285,5 +290,23 @@ describe("a retry that waits", () => {
     const response = await retry(id, event.id);
     expect(response.status).toBe(202);
     expect(await response.json()).toMatchObject({ status: "pending", waitingFor: "hold" });
+  });
+});
+
+describe("a Subscriber of the release before", () => {
+  it("is told of as far as it says, by stats, health and metrics alike", async () => {
+    const { id } = await register({ name: "crm" });
+    const failingSinceMs = clock.nowMs() - MINUTE;
+    const said = { pending: 3, oldestDueAtMs: failingSinceMs, failingSinceMs, hours: [] };
+    const old = { ...said, totals: { delivered: 1, failedAttempts: 1 } };
+    const SUBSCRIBER = diverted(env.SUBSCRIBER, { stats: async () => old });
+    const asked = { ...env, SUBSCRIBER };
+    const health = { state: "failing", sinceMs: failingSinceMs, pending: 3, undeliverable: 0 };
+    expect((await statsOf(asked, clock.nowMs())).webhooks).toMatchObject([{ health }]);
+    expect(await webhookHealth(asked, id)).toMatchObject(health);
+    const text = renderMetrics(await metricsOf(asked));
+    expect(text).toContain('relay_pending{webhook="crm"} 3');
+    expect(text).toContain('relay_webhook_state{webhook="crm",state="failing"} 1');
+    expect(text).not.toContain("relay_attempts_total{");
   });
 });
