@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
+import { STATES } from "../src/domain/vocabulary.ts";
 import { FAILED, readOptions, runCommand } from "./command.ts";
 import { DEV_VARS, firstOf, readVars } from "./dev-vars.ts";
 import { DOCUMENTED_REPLY, exampleEvent, send } from "./leadterra.ts";
@@ -164,9 +165,10 @@ function webhookFinding(webhook: Json, figures: Json): Finding {
     health.state ?? (status !== "active" ? status : failingSince ? "failing" : "healthy");
   const since = health.since ?? failingSince;
   const reason = statusReason ? ` (${statusReason})` : "";
+  const meaning = STATES[state as keyof typeof STATES];
   const told = `${name ?? id} (${url}): ${state}${reason}${since ? ` since ${since}` : ""}, ${pending} waiting, ${undeliverable} undeliverable`;
   const remedy = remedyOf(String(state), id, health.lastFailure as Json | null | undefined);
-  if (remedy !== null) return wrong(told, remedy);
+  if (remedy !== null) return wrong(meaning === undefined ? told : `${told}; ${meaning}`, remedy);
   if (Number(undeliverable) > 0) {
     const body = `{"since": "…", "only": "undeliverable"}`;
     return wrong(told, `When the service is mended: POST /v1/webhooks/${id}/replay ${body}`);

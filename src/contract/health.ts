@@ -1,6 +1,7 @@
 /** How a webhook is doing: one object, wherever it is shown. */
 import * as z from "zod";
 import { HEALTH_STATES, type shownHealth } from "../domain/health-report";
+import { glossary, STATES } from "../domain/vocabulary";
 import { deliveryError } from "./attempts";
 import { count, EXAMPLE, eventId, text, time, webhookRef } from "./fields";
 import { createRoute, json } from "./route";
@@ -24,7 +25,7 @@ const lastFailure = z
 export const webhookHealth = z
   .object({
     state: z.enum(HEALTH_STATES).meta({
-      description: "The first that fits, in this order.",
+      description: `The first that fits, in this order. ${glossary(STATES)}.`,
     }),
     since: time.nullable().meta({ description: "When the state began; null where not known." }),
     nextAttemptAt: time.nullable().meta({ description: "Of the delivery that goes next." }),

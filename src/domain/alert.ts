@@ -2,6 +2,7 @@
 import type { DeadLetterReason } from "./dead-letter";
 import type { WebhookId } from "./ids";
 import { iso } from "./time";
+import { DISABLED_BECAUSE } from "./vocabulary";
 import type { StatusReason, Webhook } from "./webhook";
 
 /**
@@ -27,11 +28,9 @@ export function isOver({ cause }: AlertText): boolean {
 }
 
 export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText {
-  const why =
-    reason === "gone" ? "it answered 410 Gone" : "it has failed for 5 days without a success";
   return {
     cause: `disabled ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${why}. Its events are held. When the service is back, resume it: ${pageOf(webhook)}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${DISABLED_BECAUSE[reason]}. Its events are held. When the service is back, resume it: ${pageOf(webhook)}`,
   };
 }
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { scripts } from "../../package.json";
-import { components } from "../../public/openapi.json";
+import { components, paths, webhooks } from "../../public/openapi.json";
 import { ROOT } from "../../scripts/wrangler.ts";
 
 const PAGES = ["", "docs"].flatMap((folder) =>
@@ -71,6 +71,11 @@ describe("docs/contract.md", () => {
   const contract = textOf("docs/contract.md");
   const { Webhook, Delivery, Event, ProblemCode, WaitingFor, DeadLetterReason } =
     components.schemas;
+  const { Attempt, WebhookHealth } = components.schemas;
+  const parametersOf = (operation: { parameters?: { in: string; name: string }[] }) =>
+    (operation.parameters ?? []).filter((given) => given.in === "query").map(({ name }) => name);
+  const operations = Object.values(paths).flatMap((path) => Object.values(path));
+  const metrics = textOf("src/operations/metrics.ts").matchAll(/name: "(relay_\w+)"/g);
 
   it.each([
     ["field of a webhook", Object.keys(Webhook.properties)],
@@ -79,8 +84,17 @@ describe("docs/contract.md", () => {
     ["code of a problem", ProblemCode.enum],
     ["thing to wait for", WaitingFor.enum],
     ["reason of a dead letter", DeadLetterReason.enum],
+    ["field of an attempt", Object.keys(Attempt.properties)],
+    ["field of a webhook's health", Object.keys(WebhookHealth.properties)],
+    ["state of a webhook", WebhookHealth.properties.state.enum],
+    ["parameter of a list", operations.flatMap(parametersOf)],
+    [
+      "event of the relay itself",
+      Object.keys(webhooks).filter((name) => name.startsWith("relay.")),
+    ],
+    ["metric", [...metrics].map(([, name = ""]) => name)],
   ])("says every %s that there is", (_, words) => {
-    const missing = words.filter((word) => !new RegExp(`\\b${word}\\b`).test(contract));
+    const missing = words.filter((word) => !new RegExp(`\\b${word}(_total)?\\b`).test(contract));
     expect(missing).toEqual([]);
   });
 });

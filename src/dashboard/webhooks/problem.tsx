@@ -4,6 +4,7 @@
  */
 import type { Child } from "hono/jsx";
 import type { HealthReport, HealthState } from "../../domain/health-report";
+import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import type { WebhookStats } from "../../operations/stats";
 import { LastOutcome } from "../deliveries/attempts";
@@ -88,11 +89,7 @@ const CAUSES: Record<Kind, Words> = {
   disabled: ({ webhook, stats }) => (
     <>
       Disabled
-      <Since health={stats.health} />:{" "}
-      {webhook.statusReason === "gone"
-        ? "the service answered 410 Gone"
-        : "no attempt succeeded for five days"}
-      .
+      <Since health={stats.health} />: {DISABLED_BECAUSE[webhook.statusReason ?? "failing"]}.
     </>
   ),
   misconfigured: () => <>Held: a variable of the relay's configuration has no usable value.</>,

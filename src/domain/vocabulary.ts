@@ -1,0 +1,55 @@
+/**
+ * The words in which people are told how things stand. Pages, alerts, the doctor and the API's own description take
+ * them from here, so that the same thing is called the same everywhere.
+ */
+import type { HealthState } from "./health-report";
+import type { WaitingFor } from "./waiting";
+import type { StatusReason } from "./webhook";
+
+/** What each state of a webhook means. */
+export const STATES: Readonly<Record<HealthState, string>> = {
+  disabled: "held, because its service is gone or failed for five days",
+  paused: "held, because somebody paused it",
+  misconfigured: "held, because a variable of the relay has no usable value",
+  unconnected: "held, because no listener is connected",
+  probing: "is failing; one delivery a minute is tried until it is back",
+  postponed: "its service asked for a pause",
+  failing: "its last attempt failed, and three in a row did or none succeeded for five minutes",
+  late: "takes deliveries, but slower than they come",
+  healthy: "takes deliveries",
+};
+
+export const DISABLED_BECAUSE: Readonly<Record<StatusReason, string>> = {
+  gone: "the service answered 410 Gone",
+  failing: "no attempt succeeded for five days",
+};
+
+type Words = {
+  /** For a line of a list. */
+  short: string;
+  /** Where it stands, when no time is known. */
+  sentence: string;
+};
+
+/** What a pending delivery waits for. */
+export const WAITS: Readonly<Record<WaitingFor, Words>> = {
+  attempt: { short: "under way", sentence: "An attempt is under way." },
+  hold: { short: "held", sentence: "It is held: the webhook is paused or disabled." },
+  listener: { short: "no listener", sentence: "It waits until a listener is connected." },
+  order: { short: "behind another", sentence: "It waits for the one before it, in order." },
+  probe: {
+    short: "after a probe",
+    sentence: "The service fails: one delivery at a time is tried, and it is not this one's turn.",
+  },
+  schedule: { short: "due", sentence: "It goes out now." },
+  retry_after: { short: "postponed", sentence: "The service asked for a pause." },
+  rate_limit: { short: "rate limit", sentence: "It waits for the rate limit." },
+  turn: { short: "next in turn", sentence: "It goes out as soon as it is its turn." },
+};
+
+/** As Markdown, for a description: each word with what it means. */
+export function glossary(words: Readonly<Record<string, string>>): string {
+  return Object.entries(words)
+    .map(([word, meaning]) => `\`${word}\`: ${meaning}`)
+    .join("; ");
+}
