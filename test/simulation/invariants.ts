@@ -7,11 +7,12 @@ import { type Attempt, isOfLane } from "./book";
 import { DeliveryRules } from "./delivery-rules";
 import { Evidence, type Violation, type World } from "./evidence";
 import { Look } from "./look";
-import type { SimulatedObject } from "./objects";
+import type { Instance, SimulatedObject } from "./objects";
 import type { Enqueued } from "./queue";
 import { RequestRules } from "./request-rules";
 import { RestRules } from "./rest-rules";
 import { RoutingRules } from "./routing-rules";
+import { TruthRules } from "./truth-rules";
 
 /** Methods that only read: they may make no table. */
 const READS =
@@ -23,12 +24,14 @@ export class Invariants {
   readonly requests: RequestRules;
   readonly #routing: RoutingRules;
   readonly #deliveries: DeliveryRules;
+  readonly #truth: TruthRules;
 
   constructor(world: World) {
     this.#evidence = new Evidence(world);
     this.requests = new RequestRules(this.#evidence);
     this.#routing = new RoutingRules(this.#evidence);
     this.#deliveries = new DeliveryRules(this.#evidence);
+    this.#truth = new TruthRules(this.#evidence);
   }
 
   /** The first thing that did not hold. */
@@ -46,6 +49,16 @@ export class Invariants {
 
   checkAtRest(): void {
     new RestRules(this.#evidence).check();
+  }
+
+  /** Somebody looks at a webhook: what its object says of itself is held against what is so. */
+  looksAt(id: string): void {
+    const object = this.#evidence.world.objectOf("Subscriber", id);
+    if (object === null || object.isReleased) return;
+    const check = ({ actor }: Instance) => {
+      if (!object.isReleased) this.#truth.check(object, actor as never);
+    };
+    object.visit(0, "is looked at", check, () => {});
   }
 
   /** A person was told that `version` is in force; Infinity for a deletion. */
