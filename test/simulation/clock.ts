@@ -2,6 +2,7 @@
 import { createHash, createHmac } from "node:crypto";
 import type { Chance } from "./chance";
 import type { Scheduler, Task } from "./scheduler";
+import { SimulatedSocket, type SocketHost } from "./sockets";
 
 type Globals = {
   scheduler: Scheduler;
@@ -9,11 +10,21 @@ type Globals = {
   /** Whether signatures take their time: WebCrypto promises no more than a promise. */
   slowCrypto: boolean;
   fetch: (input: unknown, init?: RequestInit) => Promise<Response>;
+  sockets: SocketHost;
+  AbortController: typeof AbortController;
   log: (line: string) => void;
 };
 
 /** @returns what puts everything back. */
-export function takeOver({ scheduler, chance, slowCrypto, fetch, log }: Globals): () => void {
+export function takeOver({
+  scheduler,
+  chance,
+  slowCrypto,
+  fetch,
+  sockets,
+  AbortController: Controller,
+  log,
+}: Globals): () => void {
   const later = (run: () => void) => {
     if (slowCrypto) scheduler.after(0, scheduler.current, "crypto", run);
     else run();
@@ -34,6 +45,10 @@ export function takeOver({ scheduler, chance, slowCrypto, fetch, log }: Globals)
     replace(globalThis, "setTimeout", startTimer),
     replace(globalThis, "clearTimeout", stopTimer),
     replace(globalThis, "fetch", fetch),
+    replace(globalThis, "AbortController", Controller),
+    replace(globalThis, "Response", SwitchingResponse),
+    replace(globalThis, "WebSocketPair", pairsOf(sockets)),
+    replace(globalThis, "WebSocketRequestResponsePair", class {}),
     replace(globalThis, "crypto", cryptoOf(chance, later)),
     replace(AbortSignal, "timeout", timeoutSignal),
     replace(console, "log", log),
@@ -42,6 +57,29 @@ export function takeOver({ scheduler, chance, slowCrypto, fetch, log }: Globals)
   ];
   return () => {
     for (const restore of restores) restore();
+  };
+}
+
+/** With the status and the socket that only the platform's own has. */
+class SwitchingResponse extends Response {
+  override readonly webSocket: WebSocket | null;
+
+  constructor(body?: BodyInit | null, init: ResponseInit = {}) {
+    super(body, init.status === 101 ? {} : init);
+    this.webSocket = Object(init).webSocket ?? null;
+  }
+}
+
+/** Both ends of a socket are one object here. */
+function pairsOf(host: SocketHost): unknown {
+  return class {
+    readonly 0: SimulatedSocket;
+    readonly 1: SimulatedSocket;
+
+    constructor() {
+      this[0] = new SimulatedSocket(host);
+      this[1] = this[0];
+    }
   };
 }
 

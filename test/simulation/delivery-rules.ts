@@ -4,6 +4,7 @@ import type { Book } from "./book";
 import { type Evidence, MAX_PROBE_GAP_MS } from "./evidence";
 import { LogRules } from "./log-rules";
 import { Look, leasedIn, type Row } from "./look";
+import type { SimulatedObject } from "./objects";
 
 const MAX_BACKOFF_MS = 60_000;
 /** An alarm that could start nothing may look again after so long. */
@@ -190,7 +191,7 @@ export class DeliveryRules {
       "alarm",
       `${object.name} reports no disable`,
     );
-    if (settings.status !== "active" || disabled !== null) return;
+    if (!mayGo(object, settings) || disabled !== null) return;
     const pending = [...book.rows.values()].filter(({ status }) => status === "pending");
     if (pending.length === 0) return;
     this.#evidence.require(
@@ -239,12 +240,19 @@ export class DeliveryRules {
     const settings = look.settings();
     if (settings === null || !("status" in settings) || settings.status !== "active") return;
     if ((look.run()?.health.disabled ?? null) !== null) return;
+    // A crash takes its socket along.
+    if (settings.url === "listener:") return;
     this.#evidence.require(
       !look.deliveries().some(({ status }) => status === "pending"),
       "an alarm on disk while anything is pending",
       `${object.name} would never wake after a crash`,
     );
   }
+}
+
+/** Neither held, nor without anybody who listens. */
+function mayGo(object: SimulatedObject, { status, url }: Webhook): boolean {
+  return status === "active" && (url !== "listener:" || object.isListenedTo);
 }
 
 function same(a: Row, b: Row): boolean {

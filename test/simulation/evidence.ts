@@ -94,6 +94,12 @@ export class Evidence {
     return Math.max(6, ...versions.map(({ concurrency }) => concurrency));
   }
 
+  /** Whether the webhook's deliveries go to whoever listens. */
+  isListener(id: string): boolean {
+    const versions = [...(this.versions.get(id)?.values() ?? [])];
+    return versions.some(({ url }) => url === "listener:");
+  }
+
   schedulesOf(id: string): number[][] {
     const schedules = [...(this.versions.get(id)?.values() ?? [])].map(({ retrySchedule }) =>
       retrySchedule === null ? DEFAULT_SCHEDULE_MS : retrySchedule.split(" ").map(durationMs),
@@ -126,7 +132,8 @@ export class Evidence {
       if (line === undefined) continue;
       interruptions = line.error === "interrupted" ? interruptions + 1 : 0;
       if (line.error === null || line.statusCode === 410) continue;
-      if (line.error === "interrupted" && interruptions <= FREE_INTERRUPTIONS) continue;
+      const isFree = interruptions <= FREE_INTERRUPTIONS || this.isListener(book.object.name);
+      if (line.error === "interrupted" && isFree) continue;
       counted.push(number);
     }
     return { counted };

@@ -3,6 +3,7 @@
  * objects that are copied, late, and may be lost; the output gate; alarms at least once; crashes.
  */
 import type { Owner, Scheduler, Task } from "./scheduler";
+import type { SimulatedSocket } from "./sockets";
 import { ObjectStorage } from "./storage";
 
 export type ObjectClass = new (ctx: DurableObjectState, env: Env) => object;
@@ -19,6 +20,8 @@ export type ObjectHost = {
   alarmLatenessMs(): number;
   /** Whether a call is lost on its way to the object, or its answer on the way back. */
   losesCall(): boolean;
+  /** Whether the other end of a socket hears that the object is gone. */
+  tellsListener(): boolean;
   /** Whether a call between a Subscriber and its Lane comes twice. */
   repeatsCall(): boolean;
   refusesWrite(object: SimulatedObject, sql: string): boolean;
@@ -52,6 +55,7 @@ export class SimulatedObject {
   readonly className: string;
   readonly name: string;
   readonly storage: ObjectStorage;
+  readonly sockets = new Set<SimulatedSocket>();
   instance: Instance | null = null;
   lives = 0;
   crashes = 0;
@@ -135,6 +139,8 @@ export class SimulatedObject {
     this.#handler = null;
     this.#host.scheduler.dropTasksOf(instance);
     this.storage.crash();
+    for (const socket of this.sockets) socket.break(this.#host.tellsListener());
+    this.sockets.clear();
     for (const call of instance.calls) call.fail("the Durable Object was reset");
     this.#alarmTaskIsForMs = null;
     this.#arm();
@@ -144,6 +150,29 @@ export class SimulatedObject {
   deploy(code: Code): void {
     this.crash();
     this.#code = code;
+  }
+
+  /** Somebody connects; null when the object has no socket for them, or the way to it is broken. */
+  connect(owner: Owner, connected: (socket: SimulatedSocket | null) => void): void {
+    const { scheduler } = this.#host;
+    const back = (socket: SimulatedSocket | null) =>
+      scheduler.after(this.#host.latencyMs(), owner, "is connected", () => connected(socket));
+    const ask = async (instance: Instance) => {
+      const asking = instance.actor.fetch as () => Promise<{ webSocket?: SimulatedSocket }>;
+      const { webSocket = null } = await asking.call(instance.actor);
+      this.storage.whenOnDisk(instance, () => back(webSocket));
+    };
+    this.visit(
+      this.#host.latencyMs(),
+      `${owner.name} connects to ${this.name}`,
+      (instance) => void ask(instance).catch(() => back(null)),
+      () => back(null),
+    );
+  }
+
+  /** Whether there is a socket over which something was heard lately. */
+  get isListenedTo(): boolean {
+    return [...this.sockets].some((socket) => socket.isHeard(this.#host.scheduler.nowMs));
   }
 
   /** Calls a method for `caller`; what goes in and out is copied as RPC does it. */
@@ -257,7 +286,14 @@ export class SimulatedObject {
         return value;
       },
       waitUntil: () => {},
-      getWebSockets: () => [],
+      acceptWebSocket: (socket: SimulatedSocket) => {
+        socket.instance = instance;
+        this.sockets.add(socket);
+      },
+      getWebSockets: () => [...this.sockets],
+      setWebSocketAutoResponse: () => {},
+      getWebSocketAutoResponseTimestamp: ({ pingedAtMs }: SimulatedSocket) =>
+        pingedAtMs === null ? null : new Date(pingedAtMs),
     };
     return context as unknown as DurableObjectState;
   }

@@ -7,6 +7,7 @@ import type { Chance } from "./chance";
 import { EVENT_NAMES, FILTERS } from "./events";
 import type { AcceptedEvent } from "./evidence";
 import type { Invariants } from "./invariants";
+import type { Listeners } from "./listeners";
 import { TEMPERS, type Temper } from "./network";
 import type { Owner, Scheduler } from "./scheduler";
 
@@ -23,11 +24,14 @@ export type PeopleHost = {
   accepted: ReadonlyMap<string, AcceptedEvent>;
   tempers: readonly Temper[];
   wantsLanes: boolean;
+  /** null where nobody listens. */
+  listeners: Listeners | null;
 };
 
 export class People {
   readonly #host: PeopleHost;
   readonly #known: string[] = [];
+  readonly #listeners = new Set<string>();
   #acts = 0;
   #places = 0;
 
@@ -50,10 +54,16 @@ export class People {
   }
 
   register(): void {
-    const draft = this.#draft(this.#host.chance.pick(this.#host.tempers));
+    const { chance, listeners } = this.#host;
+    const draft = this.#draft(chance.pick(this.#host.tempers));
+    const isListener = listeners !== null && chance.happens(0.6);
+    if (isListener) draft.url = "listener:";
     this.#as("registers a webhook", async () => {
       const { webhook } = await this.#registry.create(draft, null, BY);
       this.#known.push(webhook.id);
+      if (!isListener) return;
+      this.#listeners.add(webhook.id);
+      listeners.come(webhook.id);
     });
   }
 
@@ -68,6 +78,10 @@ export class People {
   act(): void {
     const { chance } = this.#host;
     if (this.#known.length === 0) return;
+    if (this.#listeners.size > 0 && chance.happens(0.4)) {
+      this.#host.listeners?.come(chance.pick([...this.#listeners]));
+      return;
+    }
     const id = chance.pick(this.#known);
     const event = this.#anyEvent();
     const kind = chance.weighted(ACTS);
@@ -80,7 +94,7 @@ export class People {
     const registry = this.#registry;
     switch (kind) {
       case "update":
-        return this.#told(id, (await registry.update(id, this.#changes(), BY)) as Changed);
+        return this.#told(id, (await registry.update(id, this.#changes(id), BY)) as Changed);
       case "pause":
         return this.#told(id, (await registry.pause(id, BY)) as Changed);
       case "resume":
@@ -217,8 +231,10 @@ export class People {
     return chance.happens(0.8) ? ["*"] : [chance.pick(EVENT_NAMES)];
   }
 
-  #changes(): WebhookChanges {
+  #changes(id: string): WebhookChanges {
     const { chance } = this.#host;
+    // What comes of a listener that becomes a service is for the tests of the object.
+    if (this.#listeners.has(id)) return { filter: chance.pick(FILTERS).filter };
     return chance.pick<() => WebhookChanges>([
       () => ({ url: this.#url(chance.pick(TEMPERS)) }),
       () => ({ url: this.#url("good"), headers: { "x-token": this.#token() } }),

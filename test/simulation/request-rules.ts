@@ -142,11 +142,13 @@ export class RequestRules implements Witness {
   }
 
   /** The seventh would wait inside the platform, with its clock running. */
-  #checkConnections(book: Book, { instance }: Request): void {
+  #checkConnections(book: Book, asked: Request): void {
+    const { instance } = asked;
     // A test of 0.1.0 went beside them.
-    if (instance.object.isReleased) return;
+    if (instance.object.isReleased || isFrame(asked)) return;
     const open = [...book.inFlight].filter(
-      ({ request, ending }) => request.instance === instance && ending === null,
+      ({ request, ending }) =>
+        request.instance === instance && ending === null && !isFrame(request),
     );
     this.#evidence.require(
       open.length < MAX_IN_FLIGHT,
@@ -384,6 +386,11 @@ export class RequestRules implements Witness {
     const endedAtMs = attempt.endedAtMs ?? this.#evidence.nowMs;
     book.reckoning = reckoned(book.reckoning, attempt, ending, endedAtMs);
   }
+}
+
+/** No request, and so none of the six. */
+function isFrame({ url }: Request): boolean {
+  return url.protocol === "listener:";
 }
 
 /** What the end of an attempt says of the service. */

@@ -8,6 +8,8 @@ import { takeOver } from "./clock";
 import { makeEvent, type SourceEvent } from "./events";
 import { type AcceptedEvent, Violation } from "./evidence";
 import { Invariants } from "./invariants";
+import { Listeners } from "./listeners";
+import { Look } from "./look";
 import { Network, TEMPERS, type Temper } from "./network";
 import { namespaceOf, SimulatedObject } from "./objects";
 import { People } from "./people";
@@ -41,6 +43,8 @@ export type Plan = {
   delayCall: number;
   /** That a call between a Subscriber and its Lane comes twice. */
   repeatCall: number;
+  /** Webhooks that somebody listens to. */
+  listeners: boolean;
   /** Webhooks that want more than six attempts at once. */
   lanes: boolean;
   /** All events within a few seconds. */
@@ -71,9 +75,15 @@ export type Outcome = {
 export function planOf(seed: number): Plan {
   const plan = basicPlanOf(seed);
   const chance = new Chance(seed ^ 0x1a9e);
-  if (!chance.happens(0.25)) return plan;
+  if (!chance.happens(0.25)) return withListeners(plan, new Chance(seed ^ 0x115e));
   const events = chance.pick([10, 20, 40]);
   return { ...plan, lanes: true, webhooks: 1, events, burst: chance.happens(0.7) };
+}
+
+function withListeners(plan: Plan, chance: Chance): Plan {
+  if (!chance.happens(0.3)) return plan;
+  const faultySteps = chance.between(200, 500);
+  return { ...plan, listeners: true, events: chance.pick([5, 10, 20]), faultySteps };
 }
 
 function basicPlanOf(seed: number): Plan {
@@ -86,6 +96,7 @@ function basicPlanOf(seed: number): Plan {
     webhooks: burst ? 1 : chance.pick([1, 1, 1, 1, 2, 2, 3]),
     events: burst ? 30 : chance.pick([1, 2, 3, 4, 5, 6, 10]),
     lanes: false,
+    listeners: false,
     repeatCall: faults ? 0.05 : 0,
     faultySteps: chance.between(40, 280),
     crash: faults ? chance.pick(burst ? [0.02] : [0, 0.005, 0.02]) : 0,
@@ -119,6 +130,7 @@ class Run {
   readonly #accepted = new Map<string, AcceptedEvent>();
   readonly #invariants: Invariants;
   readonly #network: Network;
+  readonly #listeners: Listeners;
   readonly #queue: SimulatedQueue;
   readonly #people: People;
   readonly #env: Env;
@@ -150,6 +162,10 @@ class Run {
     const isCalm = () => this.#isCalm;
     const host = { scheduler, chance, breaks, isCalm, latencyMs };
     this.#network = new Network(host, this.#invariants.requests);
+    this.#listeners = new Listeners(
+      { scheduler, chance, isCalm, subscriber: (id) => this.#object("Subscriber", id) },
+      this.#invariants.requests,
+    );
     this.#queue = new SimulatedQueue({
       scheduler,
       chance,
@@ -166,6 +182,8 @@ class Run {
       accepted: this.#accepted,
       tempers: plan.tempers,
       wantsLanes: plan.lanes,
+      // 0.1.0 knows no listeners.
+      listeners: plan.listeners && before === null ? this.#listeners : null,
     });
   }
 
@@ -208,6 +226,7 @@ class Run {
         commitLatencyMs: () => this.#chance.between(0, this.#breaks ? 12 : 3),
         alarmLatenessMs: () => this.#alarmLatenessMs(),
         repeatsCall: () => this.#breaks && this.#chance.happens(this.#plan.repeatCall),
+        tellsListener: () => !this.#breaks || this.#chance.happens(0.6),
         losesCall: () => this.#breaks && this.#chance.happens(this.#plan.loseCall),
         refusesWrite: (which, sql) => this.#refusesWrite(which, sql),
         called: (which, method, args) => invariants.called(which, method, args),
@@ -355,6 +374,8 @@ class Run {
       chance: this.#chance,
       slowCrypto: this.#plan.slowCrypto,
       fetch: (input, init) => this.#network.fetch(input, init),
+      sockets: { scheduler, latencyMs: () => this.#latencyMs() },
+      AbortController: this.#listeners.Controller,
       log: (line) => {
         scheduler.note(line);
         this.#invariants.logged(line);
@@ -408,6 +429,14 @@ class Run {
     for (const object of this.#rollout.end(this.#objects.values()))
       this.#invariants.crashed(object);
     if (this.#chance.happens(0.5)) this.#people.resumeAll();
+    // Also to one that was made although its maker did not hear of it.
+    for (const { className, name, storage } of [...this.#objects.values()]) {
+      if (className !== "Subscriber") continue;
+      const settings = Look.at(storage, "disk").settings();
+      if (settings !== null && "url" in settings && settings.url === "listener:") {
+        this.#listeners.come(name);
+      }
+    }
   }
 
   async #untilAtRest(): Promise<void> {
