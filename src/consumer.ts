@@ -65,12 +65,25 @@ export async function consume(
   };
   const readable = items.filter(isReadable);
   if (batch.queue === configOf(env).deadLetterQueue) {
-    for (const item of readable) round.fates.set(item, { kind: "not_consumed" });
+    await keepUnerased(readable, round);
   } else if (readable.length > 0) {
     await route(readable, round);
   }
   await Promise.all(items.map((item) => settle(item, round)));
   if (round.alerts.size > 0) context.waitUntil(tell(round));
+}
+
+/** What the platform gave up is kept, but for what was erased by its id meanwhile: that goes to nobody. */
+async function keepUnerased(items: readonly Readable[], round: Round): Promise<void> {
+  const asked = items.length === 0 ? null : routingOf(items, round.env);
+  const erased = await asked?.then((routing) => routing.erased).catch(() => null);
+  for (const item of items) {
+    const isErased = erased?.has(item.event.id) ?? false;
+    round.fates.set(
+      item,
+      isErased ? { kind: "routed", owed: [], full: [] } : { kind: "not_consumed" },
+    );
+  }
 }
 
 async function readMessage(message: QueueMessage): Promise<Item> {

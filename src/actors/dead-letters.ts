@@ -104,8 +104,21 @@ export class DeadLetters extends StoredObject {
     return deleted;
   }
 
+  /** @param by `email` is what release 0.1.0 asks with. */
   erase(by: { eventIds: EventId[] } | { email: string }): number {
-    return this.#store.erase(by);
+    if ("eventIds" in by) return this.#store.erase(by.eventIds);
+    let erased = 0;
+    for (let after: string | null | undefined; after !== null; ) {
+      const page = this.#store.erasePerson(by.email, after ?? null);
+      erased += page.erased;
+      after = page.next;
+    }
+    return erased;
+  }
+
+  /** Some of the letters that belong to a person; `next` is where to go on, null at the end. */
+  erasePerson(email: string, after: string | null): { erased: number; next: string | null } {
+    return this.#store.erasePerson(email, after);
   }
 
   /** How many there are, and when the last one came. */

@@ -30,6 +30,7 @@ import { isNearlyFull } from "../storage/full";
 import type { Registration } from "../storage/registry-store";
 import { AlarmClock } from "./alarm-clock";
 import { Alerts, type Findings } from "./alerts";
+import { type Changed, type ChangeFailure, withSecret } from "./changed";
 import { Outbox, type WebhookNews } from "./outbox";
 import { Pushes } from "./pushes";
 import { type Caller, Records } from "./records";
@@ -37,14 +38,8 @@ import { type Caller, Records } from "./records";
 /** The routing table and every push-alarm go over all of them. */
 const MAX_WEBHOOKS = 500;
 
-/** Why a change was not made, or is not acknowledged yet. */
-export type ChangeFailure = "not_found" | "not_yet_in_force";
-
 /** What the audit log says of a change. */
 type Audited = { action: string; by: Caller; after?: Record<string, unknown> };
-
-/** A webhook after a change, with the secret where it is new: it is shown once. */
-export type Changed = { webhook: Webhook; signingSecret: string | null };
 
 export class Registry extends Records {
   static {
@@ -391,14 +386,4 @@ function made(draft: WebhookDraft, secret: string): { webhook: Webhook; signingS
   const nowMs = Date.now();
   const id = newWebhookId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
   return { webhook: newWebhook(draft, { id, secret, nowMs }), signingSecret: secret };
-}
-
-/** The secret goes along also when its push is late: nobody would ever see it else. */
-function withSecret(
-  changed: Result<Changed, ChangeFailure>,
-  signingSecret: string,
-): Result<Changed, ChangeFailure> {
-  if (changed.ok) return ok({ ...changed.value, signingSecret });
-  const { failure } = changed;
-  return failure.code === "not_yet_in_force" ? fail({ ...failure, signingSecret }) : changed;
 }

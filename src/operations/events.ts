@@ -164,7 +164,7 @@ export async function erasePerson(
   const queued = await mayBeQueued(env);
   const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED });
   const ids = page.events.map(({ id }) => id);
-  const letters = await deadLetters(env).erase({ email });
+  const letters = await eraseLettersOf(env, email);
   if (ids.length > 0) {
     await registry(env).forgetEvents({ ids, remember: false });
     await eraseEvents(env, ids);
@@ -172,6 +172,19 @@ export async function erasePerson(
   const erased = ids.length + letters;
   await addToAudit(env, { by, action: "person.erased", after: { events: erased } });
   return { erased, next: page.next, queued };
+}
+
+async function eraseLettersOf(env: Env, email: string): Promise<number> {
+  let erased = 0;
+  for (let after: string | null | undefined; after !== null; ) {
+    const page: { erased: number; next: string | null } = await deadLetters(env).erasePerson(
+      email,
+      after ?? null,
+    );
+    erased += page.erased;
+    after = page.next;
+  }
+  return erased;
 }
 
 /**

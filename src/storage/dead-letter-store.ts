@@ -45,6 +45,8 @@ type Row = {
 /** Past these the message stays in the queue. */
 const MAX_LETTERS = 100_000;
 const MAX_BYTES = 5 * 1024 ** 3;
+/** Bodies that are searched for an address in one call. */
+const MAX_BYTES_LOOKED_AT = 8 * 1024 * 1024;
 const COLUMNS = "id, event_id, event, email, reason, received_at, failed_at, webhook_ids";
 
 export class DeadLetterStore {
@@ -166,11 +168,37 @@ export class DeadLetterStore {
     return isGone;
   }
 
-  /** Deletes what belongs to events, or to a person. How many went. */
-  erase(by: { eventIds: readonly EventId[] } | { email: string }): number {
+  /** Deletes what belongs to events. How many went. */
+  erase(eventIds: readonly EventId[]): number {
     if (!this.#exists()) return 0;
-    const ids = "email" in by ? this.#ofPerson(by.email) : this.#ofEvents(by.eventIds);
-    return ids.filter((id) => this.delete(id)).length;
+    return this.#ofEvents(eventIds).filter((id) => this.delete(id)).length;
+  }
+
+  /**
+   * Deletes what belongs to a person, by the address anywhere in the body, which need be no event.
+   *
+   * @param after looks behind this letter; null from the first on.
+   * @returns how many went, and where to go on: some bytes of bodies are read in one call. null at the end.
+   */
+  erasePerson(email: string, after: string | null): { erased: number; next: string | null } {
+    const address = addressOf(email);
+    if (address === null || !this.#exists()) return { erased: 0, next: null };
+    let erased = 0;
+    let bytes = 0;
+    for (let last = after ?? ""; bytes < MAX_BYTES_LOOKED_AT; ) {
+      const [letter] = this.#sql
+        .exec<{ id: string; body: ArrayBuffer }>(
+          "SELECT id, body FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1",
+          last,
+        )
+        .toArray();
+      if (letter === undefined) return { erased, next: null };
+      last = letter.id;
+      bytes += letter.body.byteLength;
+      if (mentions(new Uint8Array(letter.body), address) && this.delete(last)) erased += 1;
+      if (bytes >= MAX_BYTES_LOOKED_AT) return { erased, next: last };
+    }
+    return { erased, next: null };
   }
 
   #ofEvents(eventIds: readonly EventId[]): string[] {
@@ -181,18 +209,6 @@ export class DeadLetterStore {
       )
       .toArray()
       .map(({ id }) => id);
-  }
-
-  /** By the address anywhere in the body, which need be no event. */
-  #ofPerson(email: string): string[] {
-    const address = addressOf(email);
-    if (address === null) return [];
-    const letters = this.#sql.exec<{ id: string; body: ArrayBuffer }>(
-      "SELECT id, body FROM dead_letters",
-    );
-    const ids: string[] = [];
-    for (const { id, body } of letters) if (mentions(new Uint8Array(body), address)) ids.push(id);
-    return ids;
   }
 
   #exists(): boolean {

@@ -321,6 +321,13 @@ describe("the platform's dead-letter queue", () => {
     expect(await letters()).toHaveLength(1);
   });
 
+  it("keeps nothing of an event that was erased by its id meanwhile", async () => {
+    const [erased, other] = [await newEvent(), await newEvent()];
+    expect((await api("DELETE", `/v1/events/${erased.id}`)).status).toBe(204);
+    expect((await consume([erased, other], { queue })).acked).toEqual(["m0", "m1"]);
+    expect(await letters()).toMatchObject([{ eventId: other.id, reason: "not_consumed" }]);
+  });
+
   it("keeps what cannot be written", async () => {
     const { acked, retried } = await consume([await newEvent()], { queue, env: withoutLetters() });
     expect([acked, retried]).toEqual([[], { m0: 12_600 }]);

@@ -17,8 +17,8 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, DAY, HOUR, it, service } from "../rig/worker/fixture";
-import { inObject, tablesOf } from "../rig/worker/objects";
+import { clock, DAY, HOUR, it, MINUTE, service } from "../rig/worker/fixture";
+import { inObject, tablesOf, withVariables } from "../rig/worker/objects";
 import { api } from "../rig/worker/requests";
 
 const RETENTION = 30 * DAY;
@@ -90,6 +90,20 @@ describe("a Journal past RETENTION", () => {
     await sweep(env);
     expect(await tablesOf(stub)).toEqual([]);
   });
+
+  it("of before a RETENTION that was made shorter is found by the sweeps", async () => {
+    const dayMs = clock.nowMs();
+    await consume(await newEvents(1), dayMs);
+    const stub = journal(dayMs);
+    clock.setTo(journalDayMs(journalName(dayMs)) + 12 * DAY);
+    await withVariables(stub, { RETENTION: "7d" });
+    const shorter = { ...env, RETENTION: "7d", SILENCE_ALERT: "off" } as Env;
+    for (let sweeps = 0; sweeps < 400 && (await tablesOf(stub)).length > 0; sweeps++) {
+      await sweep(shorter);
+      clock.advance(5 * MINUTE);
+    }
+    expect(await tablesOf(stub)).toEqual([]);
+  }, 60_000);
 
   it("deletes itself after a page that was not read to its end", async () => {
     const dayMs = clock.nowMs();
