@@ -143,6 +143,7 @@ function withoutTimes(region) {
     time.removeAttribute("title");
   }
   for (const each of copy.querySelectorAll(SCRIPTED)) each.removeAttribute("hidden");
+  for (const bar of copy.querySelectorAll("progress[data-pending]")) bar.replaceWith();
   return copy.innerHTML;
 }
 
@@ -175,8 +176,22 @@ const SCRIPTED = "[data-copy], [data-repeat], [data-select-all], [data-find]";
 
 // --- copying --------------------------------------------------------------------------------------------------
 
+let mostPending = 0;
+
+/** How much of what waited has left, since this page was opened. */
+function tellLeaving() {
+  const bar = document.querySelector("progress[data-pending]");
+  if (!(bar instanceof HTMLProgressElement)) return;
+  const pending = Number(bar.dataset.pending);
+  mostPending = Math.max(mostPending, pending);
+  bar.max = mostPending;
+  bar.value = mostPending - pending;
+  bar.hidden = bar.value === 0;
+}
+
 function enhance() {
   tellTimes();
+  tellLeaving();
   for (const each of document.querySelectorAll(SCRIPTED)) each.removeAttribute("hidden");
 }
 

@@ -141,4 +141,21 @@ describe("redriving many", () => {
     expect(leadsTo(response)).toBe(`${PATH}?done=redriven_many&count=1`);
     expect((await store().list(null, 10)).map(({ id }) => id)).toEqual(["dl_1"]);
   });
+
+  it("goes on with those behind the first 1,000, and says how far it is", async () => {
+    const ids = Array.from({ length: 1_002 }, (_, index) => index + 1);
+    await Promise.all(
+      ids.map((index) => keep({ id: `dl_${index}`, webhookIds: [], failedAtMs: index })),
+    );
+    const visitor = await signedIn();
+    const first = await (await visitor.post(`${PATH}/redrive`, { reason: "" })).text();
+    expect(first).toContain("1,000 dead letters redriven so far.");
+    // With the script it goes on by itself.
+    expect(first).toContain("data-goes-on");
+    const [, cursor = ""] = /name="cursor" value="([^"]+)"/.exec(first) ?? [];
+    const form = { reason: "", cursor, so_far: "1000" };
+    const last = await visitor.post(`${PATH}/redrive`, form);
+    expect(leadsTo(last)).toBe(`${PATH}?done=redriven_many&count=1002`);
+    expect((await store().stats()).count).toBe(0);
+  });
 });

@@ -7,7 +7,7 @@ import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
 import { deliveries } from "../ui/format";
 import { page } from "../ui/page";
-import { Hidden, Submit, webhookName, webhookPath, withQuery } from "../ui/parts";
+import { Hidden, Submit, webhookName, webhookPath } from "../ui/parts";
 import { GoOn, type SoFar, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext } from "../ui/session";
 import { useViewer } from "../ui/viewer";
@@ -59,13 +59,7 @@ async function act(c: PageContext, asked: Asked, before: SoFar): Promise<Outcome
   const found = await request.run(c.env, webhook, { cursor, dryRun: false, by: callerOf(c) });
   const total = before.done + found.count;
   const at = webhookPath(webhook.id);
-  if (found.next === null) {
-    return {
-      done: kind.done,
-      count: total,
-      at: kind.path === "replay" ? withQuery(at, { sent: String(total) }) : at,
-    };
-  }
+  if (found.next === null) return { done: kind.done, count: total };
   const soFar = await page(
     c,
     { title: kind.title, trail: trailOf(webhook) },

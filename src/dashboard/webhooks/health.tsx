@@ -13,9 +13,7 @@ import { Help, Standing, toneOf, type Watched } from "./problem";
 export type Condition = Watched & {
   hours: readonly Step[];
   /** The answer that its page begins with: of what was just tried, else of the last failure; null for neither. */
-  answer: { eventId: EventId; attempt: AttemptRecord } | null;
-  /** How many were just sent again; 0 for none. */
-  sent: number;
+  answer: { title: string; eventId: EventId; attempt: AttemptRecord } | null;
   /** Newest first. */
   recent: readonly DeliveryView[];
   /** How long a service has to answer; null where that is not configured. */
@@ -46,7 +44,7 @@ export function Health({ condition }: { condition: Condition }) {
       {answer !== null && (
         <Panel
           id="answer"
-          title="The last answer"
+          title={answer.title}
           action={<a href={deliveryPath(webhook.id, answer.eventId)}>Its delivery</a>}
         >
           <Attempted attempt={answer.attempt} timeoutMs={timeoutMs} />
@@ -56,16 +54,11 @@ export function Health({ condition }: { condition: Condition }) {
   );
 }
 
-/** What was sent again leaves: how much still waits, until nothing does. */
-function Leaving({ condition: { sent, stats } }: { condition: Condition }) {
+/** What waits leaves: the script shows how much has, since the page was opened. */
+function Leaving({ condition: { stats } }: { condition: Condition }) {
   const { pending } = stats.health;
-  if (sent === 0 || pending === 0) return null;
-  const most = Math.max(sent, pending);
-  return (
-    <p>
-      <progress aria-label="What has left" value={most - pending} max={most} />{" "}
-      {number(most - pending)} of {number(most)} have left.
-    </p>
+  return pending === 0 ? null : (
+    <progress aria-label="What has left of what waited" data-pending={pending} hidden />
   );
 }
 

@@ -88,7 +88,6 @@ async function watchAll(c: PageContext): Promise<Watched[]> {
 
 async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition> {
   const { delivery } = configOf(c.env);
-  const { sent = "" } = c.req.query();
   const [{ stats, hours }, { deliveries }] = await Promise.all([
     webhookStats(c.env, webhook.id, Date.now() - LOOK_BACK_MS),
     listDeliveries(c.env, webhook, {}, { before: null, limit: DELIVERIES_SHOWN }),
@@ -98,7 +97,6 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
     stats,
     hours,
     answer: await lastAnswer(c, { webhook, stats }),
-    sent: /^\d{1,9}$/.test(sent) ? Number(sent) : 0,
     recent: deliveries,
     timeoutMs: timeoutMsOf(webhook, delivery?.timeoutMs ?? null),
     ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
@@ -113,7 +111,9 @@ async function lastAnswer(c: PageContext, watched: Watched): Promise<Condition["
   const eventId = tried ?? failed;
   const delivery = eventId === null ? null : await findDelivery(c.env, webhook, eventId);
   const attempt = delivery?.attemptLog.findLast(({ error }) => tried !== null || error !== null);
-  return eventId === null || attempt === undefined ? null : { eventId, attempt };
+  if (eventId === null || attempt === undefined) return null;
+  const title = tried === null ? "The last answer" : "The last answer to this delivery";
+  return { title, eventId, attempt };
 }
 
 function NoWebhooks() {
