@@ -1,0 +1,26 @@
+/** What the linter cannot count: the rooms of src/ stay small. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { ROOT } from "../../scripts/wrangler.ts";
+
+const MAX_LINES = 400;
+
+it("has no file of code in src/ of more than 400 lines", () => {
+  const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
+    // Generated.
+    .filter((name) => /\.tsx?$/.test(name) && name !== "env.d.ts");
+  expect(files.length).toBeGreaterThan(100);
+  const lines = (name: string) =>
+    readFileSync(join(ROOT, "src", name), "utf8").split("\n").length - 1;
+  expect(files.filter((name) => lines(name) > MAX_LINES)).toEqual([]);
+});
+
+it("has objects called by name in one file alone, beside the actors themselves", () => {
+  const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
+  const calling = files.filter(
+    (name) =>
+      /\.tsx?$/.test(name) && readFileSync(join(ROOT, "src", name), "utf8").includes(".getByName("),
+  );
+  expect(calling.filter((name) => !name.startsWith("actors/"))).toEqual(["operations/objects.ts"]);
+});
