@@ -1,6 +1,6 @@
 /** /dashboard/webhooks and a webhook's page: what they show, and to whom. */
 import { describe, expect } from "vitest";
-import { signedIn } from "../rig/worker/dashboard";
+import { signedIn, textOf } from "../rig/worker/dashboard";
 import { accept, deliverAll, newEvent, newEvents, register } from "../rig/worker/engine";
 import { answering, clock, it, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
@@ -223,5 +223,28 @@ describe("what others wrote", () => {
     expect(heading).toMatch(/^word word .*…$/);
     expect(page.split(description)).toHaveLength(2);
     expect(await shown(PATH)).not.toContain(description);
+  });
+});
+
+describe("a webhook as configuration", () => {
+  it("is what npm run apply takes, without a secret and without what has its default", async () => {
+    const { id } = await register({
+      ...{ name: "crm", url: "https://crm.example.com/in?token=hush", concurrency: 12 },
+      headers: { "X-Token": "a-value-that-is-never-shown" },
+    });
+    const page = await textOf(`/dashboard/webhooks/${id}`, await signedIn());
+    const [, shown = ""] = /<details id="configuration">([\s\S]*?)<\/details>/.exec(page) ?? [];
+    const text = shown.replaceAll("&quot;", '"').replaceAll(/<[^>]+>/g, "");
+    expect(JSON.parse(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1))).toEqual({
+      ...{ name: "crm", url: "https://crm.example.com/in?…", events: ["*"], concurrency: 12 },
+      headers: { "x-token": { $env: "CRM_X_TOKEN" } },
+    });
+  });
+
+  it("needs a name", async () => {
+    const { id } = await register();
+    expect(await textOf(`/dashboard/webhooks/${id}`, await signedIn())).toContain(
+      "kept in a file by its name",
+    );
   });
 });

@@ -26,6 +26,7 @@ import {
 import { mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
+import { AsConfiguration } from "./configuration";
 import { type Condition, Health, Numbers } from "./health";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
 import { byUrgency, hasProblem, type Watched } from "./problem";
@@ -229,6 +230,7 @@ function Settings({ condition: { webhook, ownWaits, timeoutMs } }: { condition: 
           ],
         ]}
       />
+      <AsConfiguration webhook={webhook} />
     </Panel>
   );
 }
