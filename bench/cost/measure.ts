@@ -14,8 +14,8 @@ const PERIOD_MS = RETENTION_MS / 6;
 const PERIODS_KEPT = 7;
 /** Begins a period, a day and an hour. */
 const START_MS = Math.floor(Date.UTC(2026, 10, 1) / PERIOD_MS) * PERIOD_MS;
-/** In this time everything that is due has gone out. */
-const SETTLING_MS = 2 * SECOND_MS;
+/** In this time everything that is due has gone out, and the alarm that stood meanwhile has rung. */
+const SETTLING_MS = 12 * SECOND_MS;
 /** The Registry looks again whether a registration has reached its Subscriber. */
 const PUSHING_MS = 10 * SECOND_MS;
 

@@ -33,6 +33,17 @@ const PROMISED: readonly Mutant[] = [
     suite: simulation,
   },
   {
+    name: "forgetting the alarm that stands while the object sends",
+    file: "src/actors/subscriber/clockwork.ts",
+    edits: [
+      [
+        "this.#host.alarm.arm(maySend ? Date.now() + STANDING_MS : nextMs);",
+        "if (!maySend) this.#host.alarm.arm(nextMs);",
+      ],
+    ],
+    suite: simulation,
+  },
+  {
     name: "recording success before sending",
     file: "src/actors/subscriber/pump.ts",
     edits: [

@@ -70,6 +70,8 @@ export class Book {
   calls: { method: string; args: unknown[]; atMs: number }[] = [];
   /** Lanes were given attempts of it. */
   hasLanes = false;
+  /** Since when its alarm is later than what is due, with nothing leased; null when it is not. */
+  unleasedSinceMs: number | null = null;
 
   constructor(object: SimulatedObject) {
     this.object = object;

@@ -9,8 +9,10 @@ import type { SimulatedObject } from "./objects";
 const MAX_BACKOFF_MS = 60_000;
 /** An alarm that could start nothing may look again after so long. */
 const IDLE_BACKOFF_MS = 1_000;
-/** While Lanes send, what is due is with them. */
-const LANES_BACKOFF_MS = 10_000;
+/** While the object or a Lane of it sends, the alarm is for a process that dies. */
+const SENDING_MS = 10_000;
+/** Sending it may have nothing leased so long. */
+const UNLEASED_MS = 1_000;
 const RECALLED_WITHIN_MS = 3_000;
 
 export class DeliveryRules {
@@ -202,14 +204,25 @@ export class DeliveryRules {
     // When 0.1.0 probes, and how long it waits for a service that asked it to, is not what it is today.
     if (object.wasReleased) return;
     const wantedMs = this.#wakeAtMs(book, pending, settings, run);
-    const idleMs = run !== null && run.shares.length > 0 ? LANES_BACKOFF_MS : IDLE_BACKOFF_MS;
+    const lateMs = (alarmAtMs ?? 0) - Math.max(wantedMs, this.#evidence.nowMs);
+    const idleMs = this.#maySend(book, run, lateMs) ? SENDING_MS : IDLE_BACKOFF_MS;
     const slackMs = book.refusedWrites > 0 ? MAX_BACKOFF_MS : idleMs;
     this.#evidence.require(
-      (alarmAtMs ?? 0) <= Math.max(wantedMs, this.#evidence.nowMs) + slackMs,
+      lateMs <= slackMs,
       "the alarm is at the earliest due time",
-      () =>
-        `${object.name} wakes ${(alarmAtMs ?? 0) - Math.max(wantedMs, this.#evidence.nowMs)} ms late`,
+      () => `${object.name} wakes ${lateMs} ms late`,
     );
+  }
+
+  /** Whether something is leased, or was a moment ago. */
+  #maySend(book: Book, run: ReturnType<Look["run"]>, lateMs: number): boolean {
+    const { nowMs } = this.#evidence;
+    const isLeased = leasedIn(run).some(
+      ({ id, number }) => (book.rows.get(id)?.attempts ?? number) < number,
+    );
+    if (lateMs <= IDLE_BACKOFF_MS || isLeased) book.unleasedSinceMs = null;
+    else book.unleasedSinceMs ??= nowMs;
+    return nowMs - (book.unleasedSinceMs ?? nowMs) <= UNLEASED_MS;
   }
 
   #wakeAtMs(

@@ -16,6 +16,8 @@ import { News } from "./news";
 
 /** A run that started nothing does not ring again at once. */
 const IDLE_MS = 1_000;
+/** At most so far ahead the alarm stands while the object sends. */
+const STANDING_MS = 10_000;
 
 /** What the sweep wants to know. */
 export type SubscriberReport = {
@@ -122,30 +124,32 @@ export class Clockwork {
 
   /** Makes sure that what is pending gets its turn: by the pump that runs, or by an alarm. */
   wake(): void {
-    this.#wake();
+    this.#host.alarm.arm(this.#nextUnlessRunning());
   }
 
   /**
-   * The same, and what may go leaves before the alarm rings. The alarm is set all the same, and joins the run: should
-   * the process die, it rings again.
+   * The same, and what may go leaves at once, without an alarm of its own: one stands some seconds ahead for all that
+   * is sent until then, should the process die.
    */
   wakeNow(): void {
-    const nextMs = this.#wake();
-    // The alarm finds what went wrong, and backs off.
-    if (nextMs !== null && nextMs <= Date.now()) this.#runPump().catch(() => {});
+    const nextMs = this.#nextUnlessRunning();
+    const maySend = nextMs !== null && nextMs <= Date.now();
+    this.#host.alarm.arm(maySend ? Date.now() + STANDING_MS : nextMs);
+    if (!maySend) return;
+    // The alarm that is set then finds what went wrong, and backs off.
+    const ran = this.#runPump().catch(() => {});
+    void ran.then(() => this.wake());
   }
 
-  /** @returns when the alarm is needed, Unix milliseconds; null when it is not. */
-  #wake(): number | null {
+  /** When an alarm is needed, Unix milliseconds; null when it is not: the pump that runs looks again. */
+  #nextUnlessRunning(): number | null {
     this.#noteConnection();
     const { pump } = this.#host.engine();
     if (pump.running) {
       pump.wake();
       return null;
     }
-    const nextMs = this.#nextWakeMs();
-    this.#host.alarm.arm(nextMs);
-    return nextMs;
+    return this.#nextWakeMs();
   }
 
   /** Keeps when the last listener went: whoever does not come back for a day is not waited for. */
@@ -171,7 +175,7 @@ export class Clockwork {
   /** For the sweep: wakes what should have woken itself. */
   check(): SubscriberReport {
     this.#keepHouse();
-    this.#wake();
+    this.wake();
     const { deliveries, housekeeping, ledger } = this.#host.engine();
     const { oldestDueAtMs: dueAtMs, undeliverable, pending, state } = deliveries.health();
     const isHeld = ["disabled", "paused", "unconnected"].includes(state);
