@@ -51,14 +51,15 @@ export class Invariants {
     new RestRules(this.#evidence).check();
   }
 
-  /** Somebody looks at a webhook: what its object says of itself is held against what is so. */
-  looksAt(id: string): void {
-    const object = this.#evidence.world.objectOf("Subscriber", id);
-    if (object === null || object.isReleased) return;
-    const check = ({ actor }: Instance) => {
-      if (!object.isReleased) this.#truth.check(object, actor as never);
-    };
-    object.visit(0, "is looked at", check, () => {});
+  /** Somebody looks at the webhooks: what their objects say of themselves is held against what is so. */
+  look(): void {
+    for (const object of this.#evidence.world.objects.values()) {
+      if (object.className !== "Subscriber" || object.instance?.ready !== true) continue;
+      const check = ({ actor }: Instance) => {
+        if (!object.isReleased) this.#truth.check(object, actor as never);
+      };
+      object.visit(0, "is looked at", check, () => {});
+    }
   }
 
   /** A person was told that `version` is in force; Infinity for a deletion. */

@@ -164,8 +164,7 @@ export class People {
   }
 
   async #look(id: string, event: AcceptedEvent | null): Promise<void> {
-    const { chance, env, invariants, scheduler } = this.#host;
-    invariants.looksAt(id);
+    const { chance, env, scheduler } = this.#host;
     const subscriber = env.SUBSCRIBER.getByName(chance.happens(0.3) ? "wh_unknown" : id);
     const journal = env.JOURNAL.getByName(chance.pick(["2020-01-01", "2026-11-23"]));
     const eventId = (event?.event.id ?? "evt_unknown") as never;

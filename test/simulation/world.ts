@@ -453,6 +453,7 @@ class Run {
       throw new Violation("comes to rest", `not after ${MAX_STEPS} steps`);
     }
     await this.#scheduler.step();
+    if (this.#scheduler.steps % STEPS_BETWEEN_LOOKS === 0) this.#invariants.look();
     this.#invariants.check();
     this.#throwViolation();
   }
@@ -461,6 +462,9 @@ class Run {
     if (this.#invariants.violation !== null) throw this.#invariants.violation;
   }
 }
+
+/** A look reads every row: more of them would be most of the work. */
+const STEPS_BETWEEN_LOOKS = 250;
 
 /** What a batch leaves to be done after it runs on by itself. */
 const AFTERWARDS = { waitUntil: (_work: Promise<unknown>) => {} };
