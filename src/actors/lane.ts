@@ -234,10 +234,11 @@ export class Lane extends DurableObject<Env> {
         unsent: [...unsent],
       }),
     );
+    // A recall may have taken what there was to report: asked for again at once, it would be so for ever.
+    this.#reportAtMs = null;
     const [first] = told;
     if (first === undefined) return;
     this.#reporting = true;
-    this.#reportAtMs = null;
     try {
       const subscriber = this.env.SUBSCRIBER.getByName(first.share.webhook.id);
       const known = await inTime(subscriber.report(reports), REPORT_TIMEOUT_MS);
