@@ -215,9 +215,16 @@ export class RequestRules implements Witness {
       `${name} starts ${this.#evidence.nowMs - (lastProbeEndedAtMs ?? 0)} ms after the last`,
     );
     const dueAtMs = row.due_at ?? row.created_at;
+    // What a full disk did not take stays leased: it was tried, and is due later than its row says.
+    const leased = new Set(leasedIn(look.run()).map(({ id }) => id as string));
     const earlier = look
       .deliveries()
-      .find((other) => other.status === "pending" && (other.due_at ?? other.created_at) < dueAtMs);
+      .find(
+        (other) =>
+          other.status === "pending" &&
+          !leased.has(other.id) &&
+          (other.due_at ?? other.created_at) < dueAtMs,
+      );
     const settings = look.settings();
     const ordered = settings !== null && "ordered" in settings && settings.ordered;
     this.#evidence.require(
