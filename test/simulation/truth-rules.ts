@@ -56,6 +56,8 @@ export class TruthRules {
     const isDisabled = settings.status === "disabled" || disabled !== null;
     const expected = isDisabled ? "disabled" : settings.status === "paused" ? "paused" : null;
     const wanted = expected ?? (probing ? "probing" : null);
+    // What comes before probing, and has nothing to do with the service.
+    if (wanted === "probing" && state === "unconnected") return false;
     this.#evidence.require(
       wanted === null ? !["disabled", "paused", "probing"].includes(state) : state === wanted,
       "health says the state",

@@ -390,6 +390,9 @@ class Run {
       await this.#untilCalm();
       this.#calm();
       await this.#untilAtRest();
+      for (let time = 0; time < MAX_RETURNS && this.#listenersComeBack(); time++) {
+        await this.#untilAtRest();
+      }
       this.#invariants.checkAtRest();
       this.#throwViolation();
     } catch (thrown) {
@@ -439,6 +442,13 @@ class Run {
     }
   }
 
+  /** What the queue brought late may have come when the last listener had gone. Whether somebody comes for it. */
+  #listenersComeBack(): boolean {
+    const missed = [...this.#objects.values()].filter((object) => isMissed(object));
+    for (const { name } of missed) this.#listeners.come(name);
+    return missed.length > 0;
+  }
+
   async #untilAtRest(): Promise<void> {
     const endMs = this.#scheduler.nowMs + REST_WITHIN_MS;
     for (;;) {
@@ -461,6 +471,19 @@ class Run {
   #throwViolation(): void {
     if (this.#invariants.violation !== null) throw this.#invariants.violation;
   }
+}
+
+const MAX_RETURNS = 3;
+
+/** Whether something waits here for a listener, and nobody listens. */
+function isMissed({ className, storage, isListenedTo }: SimulatedObject): boolean {
+  if (className !== "Subscriber" || isListenedTo) return false;
+  const look = Look.at(storage, "disk");
+  const settings = look.settings();
+  if (settings === null || !("url" in settings) || settings.url !== "listener:") return false;
+  return (
+    settings.status === "active" && look.deliveries().some(({ status }) => status === "pending")
+  );
 }
 
 /** A look reads every row: more of them would be most of the work. */

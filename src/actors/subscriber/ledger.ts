@@ -252,7 +252,7 @@ export class Ledger {
   save(): void {
     if (this.#closed) return;
     const attempts = this.leases.own(this.#unwritten);
-    this.#run.lease = { window: this.#window + this.#unwritten.size, attempts };
+    this.#run.lease = { window: Math.max(this.#window, this.#unwritten.size), attempts };
     this.#run.shares = this.leases.storedShares;
     this.#runs.saveRun(this.#run);
     this.#runIsOnDisk = true;

@@ -233,9 +233,10 @@ export class Pump {
   }
 
   #hasFreeSlot(situation: Situation, asked: boolean): boolean {
+    const { unrecorded, unwritten } = this.#ledger;
     return (
       this.#hasSlot(situation, asked) &&
-      this.#inFlight.size + this.#ledger.unrecorded < windowOf(situation)
+      this.#inFlight.size + unrecorded + unwritten < windowOf(situation)
     );
   }
 
