@@ -166,7 +166,7 @@ const MORE: readonly Mutant[] = [
     file: "src/actors/subscriber/ledger.ts",
     edits: [
       [
-        "this.#run.lease = { window: this.#window + this.#unwritten.size, attempts };",
+        "this.#run.lease = { window: Math.max(this.#window, this.#unwritten.size), attempts };",
         "void attempts;",
       ],
     ],
@@ -189,7 +189,7 @@ const MORE: readonly Mutant[] = [
     file: "src/actors/subscriber/pump.ts",
     edits: [
       [
-        "this.#inFlight.size + this.#ledger.unrecorded < windowOf(situation)",
+        "this.#inFlight.size + unrecorded + unwritten < windowOf(situation)",
         "this.#inFlight.size < 100",
       ],
       ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
@@ -500,8 +500,8 @@ const STORED: readonly Mutant[] = [
     file: "src/storage/schema.ts",
     edits: [
       [
-        "{ registry: [],",
-        '{ registry: [{ of: "webhooks", sql: "ALTER TABLE webhooks ADD COLUMN late TEXT" }],',
+        "registry: [],",
+        'registry: [{ of: "webhooks", sql: "ALTER TABLE webhooks ADD COLUMN late TEXT" }],',
       ],
     ],
     suite: schema,

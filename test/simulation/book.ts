@@ -23,6 +23,8 @@ export type Attempt = {
 
 /** The judge's own account of what the outcomes say (design §4, "Probing" and "Retries"). */
 export type Reckoning = {
+  /** When the last success ended: what failed in that very millisecond may have come before it. */
+  succeededAtMs: number | null;
   failuresInARow: number;
   probing: boolean;
   lastProbeEndedAtMs: number | null;
@@ -33,6 +35,7 @@ export type Reckoning = {
 };
 
 export const FRESH_RECKONING: Reckoning = {
+  succeededAtMs: null,
   failuresInARow: 0,
   probing: false,
   lastProbeEndedAtMs: null,

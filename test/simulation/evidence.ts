@@ -113,6 +113,7 @@ export class Evidence {
       health === undefined
         ? FRESH_RECKONING
         : {
+            succeededAtMs: null,
             failuresInARow: health.failuresInARow,
             probing: health.probing,
             lastProbeEndedAtMs: health.lastProbeEndedAtMs,

@@ -408,13 +408,16 @@ function reckoned(before: Reckoning, attempt: Attempt, ending: Ending, nowMs: nu
     // One that was under way when the service asked for a pause does not end it.
     const stands = pauseAskedAtMs !== null && attempt.request.startedAtMs <= pauseAskedAtMs;
     const postponedUntilMs = stands ? before.postponedUntilMs : null;
-    return { ...FRESH_RECKONING, postponedUntilMs, pauseAskedAtMs, gone: before.gone };
+    const { gone } = before;
+    return { ...FRESH_RECKONING, postponedUntilMs, pauseAskedAtMs, gone, succeededAtMs: nowMs };
   }
-  const failuresInARow = before.failuresInARow + 1;
+  const counts = before.succeededAtMs !== nowMs;
+  const failuresInARow = before.failuresInARow + (counts ? 1 : 0);
   const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
   return {
     failuresInARow,
     probing,
+    succeededAtMs: before.succeededAtMs,
     lastProbeEndedAtMs: probing ? nowMs : null,
     postponedUntilMs: Math.max(before.postponedUntilMs ?? 0, ending.retryAfterMs ?? 0) || null,
     pauseAskedAtMs: ending.retryAfterMs === null ? pauseAskedAtMs : nowMs,
