@@ -23,8 +23,8 @@ export type Attempt = {
 
 /** The judge's own account of what the outcomes say (design §4, "Probing" and "Retries"). */
 export type Reckoning = {
-  /** When the last success ended: what failed in that very millisecond may have come before it. */
   succeededAtMs: number | null;
+  failedAtMs: number | null;
   failuresInARow: number;
   probing: boolean;
   lastProbeEndedAtMs: number | null;
@@ -36,6 +36,7 @@ export type Reckoning = {
 
 export const FRESH_RECKONING: Reckoning = {
   succeededAtMs: null,
+  failedAtMs: null,
   failuresInARow: 0,
   probing: false,
   lastProbeEndedAtMs: null,
@@ -64,6 +65,8 @@ export class Book {
   /** When attempts started under the limit of the last of them. */
   starts: number[] = [];
   reckoning: Reckoning = FRESH_RECKONING;
+  /** When a success and a failure ended in one millisecond: which came first only the code knows; else null. */
+  tiedAtMs: number | null = null;
   settingsVersion = 0;
   writesSeen = -1;
   commitsSeen = -1;

@@ -14,6 +14,7 @@ const SENDING_MS = 10_000;
 /** Sending it may have nothing leased so long. */
 const UNLEASED_MS = 1_000;
 const RECALLED_WITHIN_MS = 3_000;
+const MAX_TIE_MS = 60_000;
 
 export class DeliveryRules {
   readonly #evidence: Evidence;
@@ -64,9 +65,18 @@ export class DeliveryRules {
   #followSettings(book: Book, look: Look): void {
     const settings = look.settings();
     const version = settings !== null && "version" in settings ? settings.version : 0;
-    if (version === book.settingsVersion) return;
+    if (version === book.settingsVersion && book.tiedAtMs === null) return;
     book.settingsVersion = version;
     this.#evidence.followStoredHealth(book, look);
+    if (this.#isTieStored(book, look)) book.tiedAtMs = null;
+  }
+
+  /** Whether what is stored knows of both that ended in one millisecond; a minute later it does, or never will. */
+  #isTieStored({ tiedAtMs }: Book, look: Look): boolean {
+    if (tiedAtMs === null) return true;
+    const { lastSuccessAtMs = null, lastFailure = null } = look.run()?.health ?? {};
+    const storedAtMs = Math.min(lastSuccessAtMs ?? 0, lastFailure?.atMs ?? 0);
+    return storedAtMs >= tiedAtMs || this.#evidence.nowMs > tiedAtMs + MAX_TIE_MS;
   }
 
   #checkRows(book: Book, look: Look): void {

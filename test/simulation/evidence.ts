@@ -113,7 +113,7 @@ export class Evidence {
       health === undefined
         ? FRESH_RECKONING
         : {
-            succeededAtMs: null,
+            ...{ succeededAtMs: null, failedAtMs: null },
             failuresInARow: health.failuresInARow,
             probing: health.probing,
             lastProbeEndedAtMs: health.lastProbeEndedAtMs,

@@ -392,6 +392,8 @@ export class RequestRules implements Witness {
     if (givesUp && !book.object.isReleased) return;
     const endedAtMs = attempt.endedAtMs ?? this.#evidence.nowMs;
     book.reckoning = reckoned(book.reckoning, attempt, ending, endedAtMs);
+    const { succeededAtMs, failedAtMs } = book.reckoning;
+    if (succeededAtMs !== null && succeededAtMs === failedAtMs) book.tiedAtMs = succeededAtMs;
   }
 }
 
@@ -409,15 +411,17 @@ function reckoned(before: Reckoning, attempt: Attempt, ending: Ending, nowMs: nu
     const stands = pauseAskedAtMs !== null && attempt.request.startedAtMs <= pauseAskedAtMs;
     const postponedUntilMs = stands ? before.postponedUntilMs : null;
     const { gone } = before;
-    return { ...FRESH_RECKONING, postponedUntilMs, pauseAskedAtMs, gone, succeededAtMs: nowMs };
+    const { failedAtMs } = before;
+    const ended = { succeededAtMs: nowMs, failedAtMs };
+    return { ...FRESH_RECKONING, ...ended, postponedUntilMs, pauseAskedAtMs, gone };
   }
-  const counts = before.succeededAtMs !== nowMs;
-  const failuresInARow = before.failuresInARow + (counts ? 1 : 0);
+  const failuresInARow = before.failuresInARow + 1;
   const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
   return {
     failuresInARow,
     probing,
     succeededAtMs: before.succeededAtMs,
+    failedAtMs: nowMs,
     lastProbeEndedAtMs: probing ? nowMs : null,
     postponedUntilMs: Math.max(before.postponedUntilMs ?? 0, ending.retryAfterMs ?? 0) || null,
     pauseAskedAtMs: ending.retryAfterMs === null ? pauseAskedAtMs : nowMs,
