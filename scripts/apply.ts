@@ -267,7 +267,8 @@ async function apply(
   }
   if (mistakes.length > 0) throw new Error(wrongIn(path, mistakes));
   if (options.prune) steps.push(...(await superfluous(api, wanted)));
-  if (steps.length === 0) console.log(`${wanted.length} webhooks are as ${path} says.`);
+  const all = wanted.length === 1 ? "1 webhook is" : `${wanted.length} webhooks are`;
+  if (steps.length === 0) console.log(`${all} as ${path} says.`);
   for (const step of steps) {
     print(step);
     if (options.dryRun) continue;

@@ -106,7 +106,7 @@ export async function findDelivery(
 }
 
 /** Of the newest that wait, the one that goes next; an attempt under way, or another before it, is in no one's way. */
-export async function nextToTry(env: Env, webhook: Webhook): Promise<EventId | null> {
+export async function nextToAttempt(env: Env, webhook: Webhook): Promise<EventId | null> {
   const { deliveries } = await listDeliveries(
     env,
     webhook,

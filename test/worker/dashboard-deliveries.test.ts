@@ -277,7 +277,7 @@ describe("the page of a delivery", () => {
     const { webhook, event } = await undeliverable();
     service.answer = () => new Response("not yet", { status: 503, headers: { "x-node": "7" } });
     const answer = await visitor.post(`${pathOf(webhook, event)}/retry`);
-    expect(leadsTo(answer)).toBe(`${pathOf(webhook, event)}?done=try_failed`);
+    expect(leadsTo(answer)).toBe(`${pathOf(webhook, event)}?done=attempt_failed`);
     const page = await textOf(pathOf(webhook, event));
     expect(page).toContain("It was tried, and failed again");
     expect(page).toContain("x-node: 7");
@@ -290,7 +290,7 @@ describe("the page of a delivery", () => {
     expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "pending" });
     service.answer = answering(204);
     const again = await visitor.post(`${pathOf(webhook, event)}/retry`);
-    expect(leadsTo(again)).toBe(`${pathOf(webhook, event)}?done=try_worked&count=0`);
+    expect(leadsTo(again)).toBe(`${pathOf(webhook, event)}?done=attempt_worked&count=0`);
     expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "delivered" });
   });
 

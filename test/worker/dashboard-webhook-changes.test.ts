@@ -76,14 +76,14 @@ describe("trying now", () => {
     await accept(id, await newEvents(3));
     await deliverAll(id, clock);
     const failed = await visitor.post(`${PATH}/${id}/try`);
-    expect(leadsTo(failed)).toMatch(/\?tried=evt_\w{26}&done=try_failed$/);
+    expect(leadsTo(failed)).toMatch(/\?tried=evt_\w{26}&done=attempt_failed$/);
     const page = await textOf(failed.headers.get("location") ?? "");
     for (const text of ["The last answer", "x-node: 7", "no disk", "took ", "It answered 500"]) {
       expect(page, text).toContain(text);
     }
     service.answer = answering(204);
     const worked = await visitor.post(`${PATH}/${id}/try`);
-    expect(leadsTo(worked)).toMatch(/&done=try_worked&count=\d$/);
+    expect(leadsTo(worked)).toMatch(/&done=attempt_worked&count=\d$/);
     expect(await textOf(worked.headers.get("location") ?? "")).toContain("It answered 204");
     await deliverAll(id, clock);
     expect(await textOf(`${PATH}/${id}`)).toContain("All is well.");

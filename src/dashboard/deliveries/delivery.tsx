@@ -25,9 +25,9 @@ import {
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
+import { attemptNow } from "./attempt-now";
 import { LastOutcome, Timeline } from "./attempts";
 import { RequestSent } from "./request-sent";
-import { tryNow } from "./try";
 import { NextAttempt, WaitingSentence } from "./waiting";
 
 const PATH = "/webhooks/:id/deliveries/:eventId";
@@ -72,7 +72,7 @@ export const deliveryPage = new Hono<PageEnv>()
       {
         retry: {
           act: (c, { webhook, eventId: id }) =>
-            tryNow(c, webhook, { id, at: deliveryPath(webhook.id, id) }),
+            attemptNow(c, webhook, { id, at: deliveryPath(webhook.id, id) }),
         },
         cancel: {
           act: async (c, { webhook, eventId: id }) => {

@@ -18,10 +18,10 @@ const DONE = {
   resumed: () => "Resumed: what was held goes out now.",
   deleted: () => "The webhook is deleted, with what was waiting for it.",
   retried: (count) => `${deliveries(count)} will be sent again now.`,
-  try_worked: (count) =>
+  attempt_worked: (count) =>
     `The service took it.${count === 0 ? "" : ` ${deliveries(count)} that waited for a retry ${count === 1 ? "goes" : "go"} out now.`}`,
-  try_failed: () => "It was tried, and failed again: the answer is below.",
-  try_waits: () => "It could not start at once; below stands what it waits for.",
+  attempt_failed: () => "It was tried, and failed again: the answer is below.",
+  attempt_waits: () => "It could not start at once; below stands what it waits for.",
   retried_in_part: (count) =>
     `${deliveries(count)} will be sent again now. The others cannot: an attempt is on its way, or the payload is gone.`,
   nothing_selected: () => "Nothing was selected, so nothing was done.",

@@ -5,10 +5,10 @@ import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
-import { nextToTry, replay } from "../../operations/deliveries";
+import { nextToAttempt, replay } from "../../operations/deliveries";
 import { testWebhook } from "../../operations/webhooks";
+import { attemptNow } from "../deliveries/attempt-now";
 import { Attempted } from "../deliveries/attempts";
-import { tryNow } from "../deliveries/try";
 import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
 import { page } from "../ui/page";
@@ -23,11 +23,11 @@ export const testing: Action<Webhook> = {
 /** The delivery that is to go next; where nothing waits, a test shows how the service answers. */
 export const trying: Action<Webhook> = {
   act: async (c, webhook) => {
-    const id = await nextToTry(c.env, webhook);
+    const id = await nextToAttempt(c.env, webhook);
     if (id === null) return sendTest(c, webhook, "");
     const at = withQuery(webhookPath(webhook.id), { tried: id });
-    const tried = await tryNow(c, webhook, { id, at });
-    if (!("done" in tried) || tried.done !== "try_worked") return tried;
+    const tried = await attemptNow(c, webhook, { id, at });
+    if (!("done" in tried) || tried.done !== "attempt_worked") return tried;
     return { ...tried, count: await hasten(c, webhook) };
   },
 };

@@ -5,7 +5,7 @@ import { retryDelivery } from "../../operations/deliveries";
 import type { Outcome } from "../ui/actions";
 import { callerOf, type PageContext } from "../ui/session";
 
-export async function tryNow(
+export async function attemptNow(
   c: PageContext,
   webhook: Webhook,
   { id, at }: { id: EventId; at: string },
@@ -16,7 +16,7 @@ export async function tryNow(
     return failure.code === "not_found" ? { failure } : { failure, at };
   }
   const { attempt } = tried.value;
-  if (attempt === null) return { done: "try_waits", at };
-  if (attempt.error !== null) return { done: "try_failed", at };
-  return { done: "try_worked", count: 0, at };
+  if (attempt === null) return { done: "attempt_waits", at };
+  if (attempt.error !== null) return { done: "attempt_failed", at };
+  return { done: "attempt_worked", count: 0, at };
 }
