@@ -2,6 +2,8 @@
 export type Figure = {
   name: string;
   measured: string;
+  /** What is not as it is deployed, so that this can be measured. */
+  changed?: string;
   /** The median of the runs. */
   value: number;
   /** Lowest and highest of the runs; null when there is nothing to spread. */
@@ -40,14 +42,13 @@ export function atMost(limit: number, unit = ""): Bar {
 
 /** The figure of several runs: their median against the bar. */
 export function figureOf(
-  { name, measured, bar }: { name: string; measured: string; bar: Bar },
+  { bar, ...named }: { name: string; measured: string; changed?: string; bar: Bar },
   values: readonly number[],
   details?: Record<string, unknown>,
 ): Figure {
   const value = median(values);
   return {
-    name,
-    measured,
+    ...named,
     value,
     spread: values.length < 2 ? null : [Math.min(...values), Math.max(...values)],
     runs: values.length,

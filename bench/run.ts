@@ -1,5 +1,5 @@
 /**
- * The benchmarks: one table, and bench/results.json.
+ * The benchmarks: one table, bench/results.json and bench/history/, and the tables in the pages.
  *
  *   npm run bench
  *   npm run bench -- ingest deliver
@@ -24,8 +24,9 @@ import { isolation } from "./isolation.ts";
 import { lanes } from "./lanes.ts";
 import { latency } from "./latency.ts";
 import { page } from "./page.ts";
+import { writePages } from "./pages.ts";
 import { profile } from "./profile.ts";
-import { writeResults } from "./results.ts";
+import { readResults, writeResults } from "./results.ts";
 import { small } from "./small.ts";
 import { soak } from "./soak.ts";
 import { printTable } from "./table.ts";
@@ -47,9 +48,10 @@ const BENCHMARKS: readonly Benchmark[] = [
 ];
 /** Only when it is named. */
 const ON_DEMAND: readonly Benchmark[] = [profile, soak];
+const KNOWN = [...BENCHMARKS, ...ON_DEMAND];
 const DEFAULT_MINUTES = 10;
 
-const USAGE = `Measures the relay, and writes bench/results.json.
+const USAGE = `Measures the relay, and writes bench/results.json, bench/history/ and the tables in docs/.
 
   npm run bench -- [NAME …] [--minutes N]
 
@@ -62,21 +64,22 @@ function parseCommand(args: readonly string[]): { chosen: Benchmark[]; minutes: 
   const options = { minutes: { type: "string", default: String(DEFAULT_MINUTES) } } as const;
   const { values, positionals } = readOptions(args, options, { words: Number.POSITIVE_INFINITY });
   const minutes = readPositive("--minutes", values.minutes);
-  const known = [...BENCHMARKS, ...ON_DEMAND];
-  const unknown = positionals.find((name) => !known.some((benchmark) => benchmark.name === name));
+  const unknown = positionals.find((name) => !KNOWN.some((benchmark) => benchmark.name === name));
   if (unknown !== undefined) throw new Misuse(`There is no benchmark ${unknown}.`);
   if (positionals.length === 0) return { chosen: [...BENCHMARKS], minutes };
-  return { chosen: known.filter(({ name }) => positionals.includes(name)), minutes };
+  return { chosen: KNOWN.filter(({ name }) => positionals.includes(name)), minutes };
 }
 
 async function main(args: string[]): Promise<number> {
   const { chosen, minutes } = parseCommand(args);
+  const order = KNOWN.map(({ name }) => name);
   const found: Figure[] = [];
   let exitCode = 0;
   for (const benchmark of chosen) {
     try {
       const figures = await benchmark.run({ progress: console.error, minutes });
-      writeResults(benchmark.name, figures);
+      writeResults(benchmark.name, figures, order);
+      writePages(readResults());
       found.push(...figures);
     } catch (thrown) {
       // The others can be measured all the same.

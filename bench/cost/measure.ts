@@ -1,7 +1,8 @@
 /** What is counted: batches of a relay in its steady state, what the passing of time costs, and a delivery that fails. */
 import type { Build } from "../../test/rig/workerd.ts";
 import { type Counts, MeteredRelay } from "./metered-relay.ts";
-import { add, times, type Usage, usage } from "./prices.ts";
+import { add, times, type Usage } from "./prices.ts";
+import { type Ends, FULL_BATCH, type Stored, usageAt } from "./volumes.ts";
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -32,14 +33,19 @@ export type Measured = {
   webhooks: number;
   /** Of one batch, delivered at the first attempt, by its size. */
   batches: ReadonlyMap<number, Counts>;
+  /** Of one event when they come one at a time, by the seconds between them. */
+  alone: ReadonlyMap<number, Counts>;
   /** What comes on top with the first batch in a new hour, day or period, and what the sweep costs. */
   over: { hour: Counts; day: Counts; period: Counts; sweep: Counts };
 };
 
 export type MeasureOptions = { webhooks: number; vars?: Readonly<Record<string, string>> };
 
-export const FULL_BATCH = 100;
 const BATCH_SIZES = [FULL_BATCH, 10, 1];
+/** Seconds between events: as close as one alarm serves several, and so far apart that each pays for its own. */
+export const APART = [1, 30] as const;
+/** What is shared by several events is shared out over so long. */
+const ALONE_MS = 120 * SECOND_MS;
 
 /** @throws when two batches of one size do not cost the same: the figures would be chance. */
 export async function measure(
@@ -56,6 +62,9 @@ export async function measure(
   for (const size of BATCH_SIZES) batches.set(size, await batch(relay, size));
   for (const size of BATCH_SIZES) mustEqual(batches.get(size) ?? {}, await batch(relay, size));
 
+  const alone = new Map<number, Counts>();
+  for (const seconds of APART) alone.set(seconds, await oneByOne(relay, seconds * SECOND_MS));
+
   const single = batches.get(1) ?? {};
   await relay.sweep();
   const sweep = await relay.read();
@@ -65,7 +74,7 @@ export async function measure(
   const day = difference(await batch(relay, 1), single, hour);
   await relay.setClock(START_MS + PERIODS_KEPT * PERIOD_MS);
   const period = difference(await batch(relay, 1), single, hour, day);
-  return { webhooks, batches, over: { hour, day, period, sweep } };
+  return { webhooks, batches, alone, over: { hour, day, period, sweep } };
 }
 
 /** Until there are as many tables as there ever are; it ends within a period, a day and an hour that have begun. */
@@ -92,6 +101,23 @@ async function batch(relay: MeteredRelay, size: number): Promise<Counts> {
   return counts;
 }
 
+/** What one event costs, on average. */
+async function oneByOne(relay: MeteredRelay, apartMs: number): Promise<Counts> {
+  const events = ALONE_MS / apartMs;
+  const send = async () => {
+    await relay.send(1);
+    await relay.pass(apartMs);
+  };
+  await send();
+  await relay.read();
+  for (let left = events; left > 0; left--) await send();
+  const counts = await relay.read();
+  if (counts.attempts !== events * relay.webhooks) {
+    throw new Error(`${counts.attempts} attempts for ${events} events one by one`);
+  }
+  return Object.fromEntries(Object.entries(counts).map(([what, count]) => [what, count / events]));
+}
+
 function difference(from: Counts, ...others: readonly Counts[]): Counts {
   const left = Object.entries(from).map(([what, count]) => {
     return [what, others.reduce((rest, other) => rest - (other[what] ?? 0), count)] as const;
@@ -110,9 +136,6 @@ function mustEqual(first: Counts, second: Counts): void {
 
 /** Pages fill up: fewer would look as if each took more. */
 const STORED_BATCHES = 10;
-
-/** Bytes that are kept for `RETENTION`. */
-export type Stored = { perEvent: number; perDelivery: number };
 
 /** Of events of 1 KB, delivered to a service that answers without a body. */
 export async function measureStorage(build: Build): Promise<Stored> {
@@ -198,20 +221,20 @@ export function usageOf(counts: Counts): Usage {
   };
 }
 
-/** Operations of one event, in batches of `size`: so much an event and so much a batch, as counted at both ends. */
-export function usagePerEvent({ batches }: Measured, size: number): Usage {
-  const [full, single] = [FULL_BATCH, 1].map((of) => usageOf(batches.get(of) ?? {})) as [
-    Usage,
-    Usage,
-  ];
-  return usage((resource) => {
-    const perEvent = (full[resource] - single[resource]) / (FULL_BATCH - 1);
-    return perEvent + (single[resource] - perEvent) / size;
-  });
+/** What is counted of a relay, as prices are computed from it. */
+export function endsOf(measured: Measured): Ends {
+  const { webhooks, batches } = measured;
+  const single = usageOf(batches.get(1) ?? {});
+  const full = times(1 / FULL_BATCH, usageOf(batches.get(FULL_BATCH) ?? {}));
+  return { webhooks, full, single, month: usagePerMonth(measured) };
+}
+
+export function usagePerEvent(measured: Measured, size: number): Usage {
+  return usageAt(endsOf(measured), size);
 }
 
 /** What a month costs however few events there are: hours, days and periods begin, and the sweep comes round. */
-export function usagePerMonth({ over }: Measured): Usage {
+function usagePerMonth({ over }: Measured): Usage {
   return add(
     times(HOURS_PER_MONTH * SWEEPS_PER_HOUR, usageOf(over.sweep)),
     times(HOURS_PER_MONTH, usageOf(over.hour)),

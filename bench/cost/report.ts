@@ -1,23 +1,20 @@
 /** The tables of `npm run bench -- cost` and `-- retry-cost`. */
-import { type Measured, type MeasuredFailure, type Stored, sumOf, usageOf } from "./measure.ts";
+import { type MeasuredFailure, sumOf, usageOf } from "./measure.ts";
 import type { Counts } from "./metered-relay.ts";
 import { listPrice, OPERATIONS, PRICES, type Resource, type Usage } from "./prices.ts";
 import {
   ANSWER_SECONDS,
   CALL_SECONDS,
   IN_FLIGHT,
-  monthOf,
+  type MonthRow,
   SPREADS,
-  TIMEOUTS,
+  type Stored,
   TURNAROUND_SECONDS,
-  VOLUMES,
 } from "./volumes.ts";
 
 /** A million events of one kind. */
 export type Case = {
   name: string;
-  webhooks: number;
-  batch: number;
   /** Operations of a million events. */
   operations: Usage;
   /** What hours, days, periods and sweeps of a month cost, at a million events a month. */
@@ -108,22 +105,22 @@ export function logsOf(operations: Usage): Logs {
   return { own: ofLines(operations.logLines), invocations: ofLines(invocations) };
 }
 
-export function printMonths(all: readonly Measured[], stored: Stored): void {
-  for (const { name, hours } of SPREADS) {
+export function printMonths(rows: readonly MonthRow[]): void {
+  for (const { name } of SPREADS) {
     console.log(`Dollars a month, events spread ${name}: list price → bill *\n`);
-    const rows = VOLUMES.flatMap((events) =>
-      TIMEOUTS.map((timeout) => {
-        const months = all.map((measured) => monthOf(measured, stored, { events, hours, timeout }));
-        const [batch] = months.map((month) => month.batch.toFixed(1));
-        return [
+    const within = rows.filter(({ spread }) => spread === name);
+    const relays = within[0]?.timeouts[0]?.relays ?? [];
+    const head = relays.map(({ webhooks }) => `${webhooks} webhook${webhooks === 1 ? "" : "s"}`);
+    printRows([
+      ["", "batch", ...head],
+      ...within.flatMap(({ events, timeouts }) =>
+        timeouts.map(({ timeout, batch, relays }) => [
           `${events / 1e6} million, max_batch_timeout ${timeout}`,
-          batch ?? "",
-          ...months.map(({ listPrice: list, bill }) => `${whole(list)} → ${whole(bill)}`),
-        ];
-      }),
-    );
-    const head = all.map(({ webhooks }) => (webhooks === 1 ? "1 webhook" : `${webhooks} webhooks`));
-    printRows([["", "batch", ...head], ...rows]);
+          batch.toFixed(1),
+          ...relays.map(({ listPrice: list, bill }) => `${whole(list)} → ${whole(bill)}`),
+        ]),
+      ),
+    ]);
   }
   console.log(
     `* The bill is that of the Workers Paid plan, its $5 included, in an account with nothing else; duration,

@@ -1,6 +1,13 @@
 /** What a month costs: from the counts of a batch, and the batches that a volume comes in. */
-import { FULL_BATCH, type Measured, type Stored, usagePerEvent, usagePerMonth } from "./measure.ts";
-import { add, listPrice, monthlyBill, times, type Usage } from "./prices.ts";
+import { add, listPrice, monthlyBill, times, type Usage, usage } from "./prices.ts";
+
+export const FULL_BATCH = 100;
+
+/** Operations of one event of a relay with so many webhooks, in full batches and alone; and of a month without any. */
+export type Ends = { webhooks: number; full: Usage; single: Usage; month: Usage };
+
+/** Bytes that are kept for `RETENTION`. */
+export type Stored = { perEvent: number; perDelivery: number };
 
 /** How long a service takes to answer. */
 export const ANSWER_SECONDS = 0.1;
@@ -48,10 +55,16 @@ export function batchAt(rate: number, timeoutSeconds: number): number {
   return Math.min(FULL_BATCH, 1 + rate * Math.max(timeoutSeconds, TURNAROUND_SECONDS));
 }
 
+/** Operations of one event in batches of `size`: so much an event and so much a batch, as counted at both ends. */
+export function usageAt({ full, single }: Pick<Ends, "full" | "single">, size: number): Usage {
+  return usage((resource) => {
+    const perEvent = (full[resource] - single[resource] / FULL_BATCH) / (1 - 1 / FULL_BATCH);
+    return perEvent + (single[resource] - perEvent) / size;
+  });
+}
+
 export type Month = {
-  events: number;
   batch: number;
-  usage: Usage;
   /** Dollars for all of it at the price beyond the plan. */
   listPrice: number;
   /** Dollars on the bill of an account that has nothing else. */
@@ -59,17 +72,63 @@ export type Month = {
 };
 
 export function monthOf(
-  measured: Measured,
+  ends: Ends,
   stored: Stored,
   { events, hours, timeout }: { events: number; hours: number; timeout: number },
 ): Month {
   const batch = batchAt(events / (hours * SECONDS_PER_HOUR), timeout);
-  const operations = usagePerEvent(measured, batch);
   const perEvent = {
-    ...operations,
-    gigabyteSeconds: busyGigabyteSeconds(measured.webhooks, batch),
-    gigabyteMonths: storedGigabyteMonths(measured.webhooks, stored),
+    ...usageAt(ends, batch),
+    gigabyteSeconds: busyGigabyteSeconds(ends.webhooks, batch),
+    gigabyteMonths: storedGigabyteMonths(ends.webhooks, stored),
   };
-  const usage = add(times(events, perEvent), usagePerMonth(measured));
-  return { events, batch, usage, listPrice: listPrice(usage), bill: monthlyBill(usage) };
+  const used = add(times(events, perEvent), ends.month);
+  return { batch, listPrice: listPrice(used), bill: monthlyBill(used) };
+}
+
+/** A volume at each of `TIMEOUTS`, for relays with so many webhooks. */
+export type MonthRow = {
+  spread: string;
+  events: number;
+  timeouts: {
+    timeout: number;
+    batch: number;
+    relays: (Omit<Month, "batch"> & { webhooks: number })[];
+  }[];
+};
+
+export function monthsOf(relays: readonly Ends[], stored: Stored): MonthRow[] {
+  return SPREADS.flatMap(({ name, hours }) =>
+    VOLUMES.map((events) => ({
+      spread: name,
+      events,
+      timeouts: TIMEOUTS.map((timeout) => {
+        const months = relays.map((ends) => {
+          const { batch, ...dollars } = monthOf(ends, stored, { events, hours, timeout });
+          return { batch, webhooks: ends.webhooks, ...dollars };
+        });
+        const { batch = 1 } = months[0] ?? {};
+        return { timeout, batch, relays: months.map(({ batch: _, ...rest }) => rest) };
+      }),
+    })),
+  );
+}
+
+/** What counts as a saving, and how close two rates are that are looked at. */
+const SAVING = 0.1;
+const RATE_STEP = 1.01;
+const LOWEST_RATE = 0.01;
+const HIGHEST_RATE = 1_000;
+
+/** Events a second, evenly round the clock, from which `max_batch_timeout` 1 takes a tenth off the list price. */
+export function rateWhereCheaper(ends: Ends, stored: Stored): number {
+  const [{ hours }] = SPREADS;
+  for (let rate = LOWEST_RATE; rate < HIGHEST_RATE; rate *= RATE_STEP) {
+    const events = rate * hours * SECONDS_PER_HOUR;
+    const [now, after] = TIMEOUTS.map(
+      (timeout) => monthOf(ends, stored, { events, hours, timeout }).listPrice,
+    ) as [number, number];
+    if (after <= now * (1 - SAVING)) return rate;
+  }
+  return Number.NaN;
 }

@@ -1,0 +1,188 @@
+/**
+ * The tables of figures in the pages: between `<!-- figures NAME -->` and `<!-- /figures -->` stands what
+ * bench/results.json says, and nothing by hand.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "../scripts/wrangler.ts";
+import type { MonthRow } from "./cost/volumes.ts";
+import { rounded } from "./figure.ts";
+import type { Stored } from "./results.ts";
+
+export const PAGES = ["docs/performance.md", "docs/cost.md"];
+
+const BLOCK = /(<!-- figures ([\w-]+) -->\n)[\s\S]*?(<!-- \/figures -->)/g;
+/** What is paid, in another page than what is fast. */
+const PAID = ["cost", "retry-cost"];
+/** Where the processor time goes: functions in place of figures. */
+const PROFILE = "profile";
+
+const MILLION = 1e6;
+
+/** Dollars for a million events that the sum leaves out. */
+type OnTop = { duration: number; storage: number; logs: number; invocationLogs: number };
+
+type Block = (figures: readonly Stored[]) => string;
+
+const BLOCKS: Readonly<Record<string, Block>> = {
+  speed: (figures) =>
+    tableOf(
+      ["figure", "measured", "median", "lowest–highest", "runs", "wanted", "", "date"],
+      figures
+        .filter(isSpeed)
+        .map((figure) => [
+          figure.name,
+          measuredOf(figure),
+          ...spreadOf(figure),
+          String(figure.runs),
+          figure.bar,
+          verdictOf(figure),
+          dayOf(figure),
+        ]),
+    ),
+  beside: (figures) =>
+    tableOf(
+      ["figure", "beside it", "median", "lowest–highest"],
+      figures
+        .filter(isSpeed)
+        .flatMap(({ name, details = {} }) =>
+          flat(details).map(([what, value]) => [name, what, ...spreadOf(value)]),
+        ),
+    ),
+  profile: (figures) =>
+    figures
+      .filter(({ benchmark }) => benchmark === PROFILE)
+      .map(({ details = {}, ...figure }) =>
+        [
+          `${figure.measured}: ${shown(figure.median)} (${dayOf(figure)})\n`,
+          tableOf(
+            ["function", "with all that it calls, %"],
+            Object.entries(details).map(([name, share]) => [`\`${name}\``, String(share)]),
+          ),
+        ].join("\n"),
+      )
+      .join("\n"),
+  cost: (figures) =>
+    tableOf(
+      ["figure", "counted", "", "wanted", "", "date"],
+      figures
+        .filter(({ benchmark }) => PAID.includes(benchmark))
+        .map((figure) => [
+          figure.name,
+          figure.measured,
+          shown(figure.median),
+          figure.bar,
+          verdictOf(figure),
+          dayOf(figure),
+        ]),
+    ),
+  "cost-on-top": (figures) =>
+    tableOf(
+      ["$ per million events", "object duration", "storage", "Workers Logs", "`invocation_logs`"],
+      figures.flatMap(({ name, details }) => {
+        const { dollarsOutsideTheSum: onTop } = (details ?? {}) as { dollarsOutsideTheSum?: OnTop };
+        if (onTop === undefined) return [];
+        const { duration, storage, logs, invocationLogs } = onTop;
+        return [
+          [name, ...[duration, storage, logs, invocationLogs].map((each) => each.toFixed(2))],
+        ];
+      }),
+    ),
+  months: (figures) => {
+    const { details } = figures.find(({ name }) => name === "cost timeout") ?? {};
+    const { months } = details as { months: MonthRow[] };
+    const relays = months[0]?.timeouts[0]?.relays ?? [];
+    return tableOf(
+      [
+        ...["events a month", "`max_batch_timeout`", "batch"],
+        ...relays.map(({ webhooks }) => (webhooks === 1 ? "1 webhook" : String(webhooks))),
+      ],
+      months.map(({ spread, events, timeouts }) => [
+        `${events / MILLION} million, ${spread}`,
+        timeouts.map(({ timeout }) => timeout).join(" / "),
+        timeouts.map(({ batch }) => batch.toFixed(1)).join(" / "),
+        ...relays.map((_, relay) =>
+          timeouts
+            .map(
+              ({ relays: all }) =>
+                `${dollars(all[relay]?.listPrice)} → ${dollars(all[relay]?.bill)}`,
+            )
+            .join(" / "),
+        ),
+      ]),
+    );
+  },
+  machine: (figures) =>
+    [...new Set(figures.filter(isSpeed).map((figure) => figure.machine))]
+      .map((machine) => `- ${machine}\n`)
+      .join(""),
+};
+
+/** @throws when it asks for a table that there is not. */
+export function withFigures(page: string, figures: readonly Stored[]): string {
+  return page.replaceAll(BLOCK, (_, begin: string, name: string, end: string) => {
+    const block = BLOCKS[name];
+    if (block === undefined) throw new Error(`there are no figures ${name}`);
+    return `${begin}\n${block(figures)}\n${end}`;
+  });
+}
+
+export function writePages(figures: readonly Stored[]): void {
+  for (const page of PAGES) {
+    const path = join(ROOT, page);
+    writeFileSync(path, withFigures(readFileSync(path, "utf8"), figures));
+  }
+}
+
+function isSpeed({ benchmark }: Stored): boolean {
+  return benchmark !== PROFILE && !PAID.includes(benchmark);
+}
+
+function measuredOf({ measured, changed }: Stored): string {
+  return changed === undefined ? measured : `${measured} *(for measuring: ${changed})*`;
+}
+
+function dayOf({ date }: Stored): string {
+  return date.slice(0, "2026-11-28".length);
+}
+
+function verdictOf({ met }: Stored): string {
+  return met === false ? "**missed**" : met ? "met" : "";
+}
+
+type Spread = { median: number; min: number | null; max: number | null };
+
+function spreadOf({ median, min, max }: Spread): [median: string, range: string] {
+  return [shown(median), min === null || max === null ? "" : `${shown(min)}–${shown(max)}`];
+}
+
+/** Every number in the details, by words that its path makes; lists are for the file alone. */
+function flat(details: object, before: readonly string[] = []): [what: string, Spread][] {
+  return Object.entries(details).flatMap(([key, value]): [string, Spread][] => {
+    const path = [...before, wordsOf(key)];
+    if (typeof value === "number")
+      return [[path.join(" "), { median: value, min: null, max: null }]];
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
+    return "median" in value ? [[path.join(" "), value as Spread]] : flat(value, path);
+  });
+}
+
+/** `perSecondAt10` as `per second at 10`. */
+function wordsOf(key: string): string {
+  return key
+    .replaceAll(/(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[a-z]{2})(?=[0-9])/g, " ")
+    .toLowerCase();
+}
+
+function shown(value: number): string {
+  return value >= 1_000 ? Math.round(value).toLocaleString("en") : String(rounded(value));
+}
+
+function dollars(amount = Number.NaN): string {
+  return amount.toFixed(amount < 100 ? 1 : 0);
+}
+
+function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |\n`;
+  return line(head) + line(head.map(() => "---")) + rows.map(line).join("");
+}
