@@ -8,6 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { styleText } from "node:util";
+import { batchTimeoutAdvice } from "./batch-timeout.ts";
 import { FAILED, runCommand } from "./command.ts";
 import {
   type DeployConfig,
@@ -15,6 +16,7 @@ import {
   problemsOfVars,
   REQUIRED_SECRETS,
 } from "./deploy-check.ts";
+import { relayApi } from "./relay-api.ts";
 import {
   exitCodeOf,
   optionOf,
@@ -172,6 +174,12 @@ async function printWhatIsLeft(
   console.log(
     `Look at ${styleText("bold", health || "/healthz")}: it answers 200 when nothing is missing, else it says what is.`,
   );
+  const [address] = addresses;
+  const apiKey = process.env.RELAY_API_KEY?.trim();
+  // Not a key of .dev.vars: what is deployed has its own.
+  if (address === undefined || !apiKey) return;
+  const advice = await batchTimeoutAdvice(relayApi(address, apiKey));
+  if (advice !== null) console.log(advice);
 }
 
 const USAGE = `Checks the configuration, deploys, and says what is left to do.
@@ -180,7 +188,10 @@ const USAGE = `Checks the configuration, deploys, and says what is left to do.
 
   --env NAME     another environment of wrangler.toml
   --config FILE  another wrangler.toml
-  --dry-run      checks and bundles, and sends nothing`;
+  --dry-run      checks and bundles, and sends nothing
+
+With RELAY_API_KEY in the environment, a key of the relay, it also says what max_batch_timeout 0 and 1 cost at the rate of
+its last day.`;
 
 async function readDeployConfig(args: readonly string[]): Promise<DeployConfig> {
   const env = optionOf(args, ["--env", "-e"]);
