@@ -37,7 +37,7 @@ import {
   storedGigabyteMonths,
   usageAt,
 } from "./cost/volumes.ts";
-import { atMost, type Bar, type Figure, rounded } from "./figure.ts";
+import { atMost, type Bar, type Figure, figureOf, rounded } from "./figure.ts";
 
 const MILLION = 1e6;
 const INTERRUPTED = 130;
@@ -129,16 +129,11 @@ function rowsOf(relays: readonly Measured[]): Figure[] {
   });
 }
 
+type Counted = { name: string; measured: string; value: number; bar: Bar | null };
+
 /** A figure that comes out the same in every run. */
-function counted({
-  bar,
-  ...figure
-}: Pick<Figure, "name" | "measured" | "value"> & {
-  bar: Bar | null;
-  details?: Record<string, unknown>;
-}): Figure {
-  const met = bar === null ? null : bar.isMet(rounded(figure.value));
-  return { ...figure, changed: CHANGED, spread: null, runs: 1, bar: bar?.text ?? "", met };
+function counted({ value, ...named }: Counted, details?: Record<string, unknown>): Figure {
+  return figureOf({ ...named, changed: CHANGED }, [rounded(value)], details);
 }
 
 /** Prints its tables, and gives the sums against their bars. */
@@ -155,12 +150,14 @@ export async function cost(): Promise<Figure[]> {
 
 function dollarsOf({ name, dollars, bar, operations, overTime, ...rest }: Case): Figure {
   const { duration, storage, logs } = rest;
-  return counted({
-    name: `cost ${name}`,
-    measured: `$ per million events, batches or one in so many seconds, × webhooks: ${name}`,
-    value: dollars,
-    bar: { text: `<= $${bar.toFixed(2)}`, isMet: (value) => value <= bar },
-    details: {
+  return counted(
+    {
+      name: `cost ${name}`,
+      measured: `$ per million events, batches or one in so many seconds, × webhooks: ${name}`,
+      value: dollars,
+      bar: { text: `<= $${bar.toFixed(2)}`, isMet: (value) => value <= bar },
+    },
+    {
       operationsPerEvent: times(1 / MILLION, operations),
       overTimePerMonth: overTime,
       dollarsOutsideTheSum: {
@@ -170,7 +167,7 @@ function dollarsOf({ name, dollars, bar, operations, overTime, ...rest }: Case):
         invocationLogs: logs.invocations,
       },
     },
-  });
+  );
 }
 
 /**
@@ -178,13 +175,15 @@ function dollarsOf({ name, dollars, bar, operations, overTime, ...rest }: Case):
  * a deploy tells what the rate of its relay costs.
  */
 function timeoutsOf(relays: readonly Ends[], stored: Stored, months: readonly MonthRow[]): Figure {
-  return counted({
-    name: "cost timeout",
-    measured: "events a second from which max_batch_timeout 1 takes a tenth off, with 1 webhook",
-    value: rateWhereCheaper(relays[0] as Ends, stored),
-    bar: null,
-    details: { stored, relays, months },
-  });
+  return counted(
+    {
+      name: "cost timeout",
+      measured: "events a second from which max_batch_timeout 1 takes a tenth off, with 1 webhook",
+      value: rateWhereCheaper(relays[0] as Ends, stored),
+      bar: null,
+    },
+    { stored, relays, months },
+  );
 }
 
 /** Prints where each row and request of an event comes from that fails all six times. */
@@ -192,13 +191,15 @@ export async function retryCost(): Promise<Figure[]> {
   const failure = await withBuild(measureFailure);
   printFailure(failure);
   return [
-    counted({
-      name: "retry cost",
-      measured: "$ per million events that fail 6 times, batches × webhooks: 1 × 1",
-      value: MILLION * listPrice(usageOf(failure.total), OPERATIONS),
-      bar: null,
-      details: { ...failure },
-    }),
+    counted(
+      {
+        name: "retry cost",
+        measured: "$ per million events that fail 6 times, batches × webhooks: 1 × 1",
+        value: MILLION * listPrice(usageOf(failure.total), OPERATIONS),
+        bar: null,
+      },
+      { ...failure },
+    ),
   ];
 }
 

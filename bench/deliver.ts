@@ -1,7 +1,11 @@
-/** How fast one Subscriber empties what waits for it, beside the same requests made by an object that does nothing else. */
+/**
+ * How fast one Subscriber empties what waits for it, beside the same requests made by an object that does
+ * nothing else, and beside the release before.
+ */
 import { exampleBody } from "./events.ts";
 import { atLeast, type Benchmark, figureOf, interleave, ratios, summary } from "./figure.ts";
 import { Connection, mustSucceed, wire } from "./load.ts";
+import { processorMsOf, quiet } from "./process.ts";
 import { arrivalsPerSecond, type Sink } from "./sink.ts";
 import { type Running, registerFilled, resume, Stage, settled } from "./stage.ts";
 
@@ -9,34 +13,64 @@ const WAITING = 5_000;
 const RUNS = 5;
 const WARM_UP = 1_000;
 const ARRIVE_WITHIN_MS = 60_000;
+const CHANGED = "what waits is put into the Subscriber without the way through ingest";
+const SIDES = ["relay", "bare", "released"] as const;
+type Side = (typeof SIDES)[number];
 
 export const deliver: Benchmark = {
   name: "deliver",
   async run({ progress }) {
     await using stage = new Stage();
-    const relay = await stage.start("relayFilled");
-    const bare = await stage.start("bare");
+    const runningOf = {
+      relay: await stage.start("relayFilled"),
+      released: await stage.start("releasedFilled"),
+      bare: await stage.start("bare"),
+    };
     const sink = await stage.sink();
-    const sides = {
-      relay: (count: number) => emptyOut(relay, sink, count),
-      bare: (count: number) => postAll(bare, sink, count),
-    };
-    for (const run of Object.values(sides)) await run(WARM_UP);
-    const found = await interleave(["relay", "bare"], RUNS, async (side) => {
-      const perSecond = await sides[side](WAITING);
-      progress(`deliver: ${side.padEnd(5)} ${perSecond.toFixed(0)}/s`);
+    const processorMs: Record<Side, number[]> = { relay: [], bare: [], released: [] };
+    const run = async (side: Side, count: number) => {
+      const running = runningOf[side];
+      const before = processorMsOf(running);
+      const perSecond = await (side === "bare" ? postAll : emptyOut)(running, sink, count);
+      await quiet(running);
+      processorMs[side].push((processorMsOf(running) - before) / count);
+      progress(`deliver: ${side.padEnd(8)} ${perSecond.toFixed(0)}/s`);
       return perSecond;
-    });
-    const figure = {
-      name: "deliver",
-      measured: `deliveries/s of one Subscriber with ${WAITING} waiting ÷ bare fetches`,
-      bar: atLeast(0.6),
     };
-    const details = {
-      deliveriesPerSecond: summary(found.relay),
-      bareFetchesPerSecond: summary(found.bare),
-    };
-    return [figureOf(figure, ratios(found.relay, found.bare), details)];
+    for (const side of SIDES) await run(side, WARM_UP);
+    for (const side of SIDES) processorMs[side] = [];
+    const found = await interleave(SIDES, RUNS, (side) => run(side, WAITING));
+    const what = `deliveries/s of one Subscriber with ${WAITING} waiting`;
+    return [
+      figureOf(
+        {
+          name: "deliver",
+          measured: `${what} ÷ bare fetches`,
+          changed: CHANGED,
+          bar: atLeast(0.7),
+        },
+        ratios(found.relay, found.bare),
+        {
+          deliveriesPerSecond: summary(found.relay),
+          bareFetchesPerSecond: summary(found.bare),
+          releasedPerSecond: summary(found.released),
+          processorMsADelivery: {
+            relayWithFilling: summary(processorMs.relay),
+            releasedWithFilling: summary(processorMs.released),
+            bare: summary(processorMs.bare),
+          },
+        },
+      ),
+      figureOf(
+        {
+          name: "deliver ÷ 0.1.0",
+          measured: `${what} ÷ 0.1.0's`,
+          changed: CHANGED,
+          bar: atLeast(1),
+        },
+        ratios(found.relay, found.released),
+      ),
+    ];
   },
 };
 

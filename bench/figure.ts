@@ -40,9 +40,9 @@ export function atMost(limit: number, unit = ""): Bar {
   return { text: `<= ${limit}${unit}`, isMet: (value) => value <= limit };
 }
 
-/** The figure of several runs: their median against the bar. */
+/** The figure of several runs: their median against the bar, if there is one. */
 export function figureOf(
-  { bar, ...named }: { name: string; measured: string; changed?: string; bar: Bar },
+  { bar, ...named }: { name: string; measured: string; changed?: string; bar: Bar | null },
   values: readonly number[],
   details?: Record<string, unknown>,
 ): Figure {
@@ -52,8 +52,8 @@ export function figureOf(
     value,
     spread: values.length < 2 ? null : [Math.min(...values), Math.max(...values)],
     runs: values.length,
-    bar: bar.text,
-    met: bar.isMet(value),
+    bar: bar?.text ?? "",
+    met: bar?.isMet(value) ?? null,
     ...(details === undefined ? {} : { details }),
   };
 }

@@ -1,45 +1,56 @@
 /**
- * What a dead service costs the others: twenty good webhooks beside one that never answers, with thousands of
- * events waiting for it. Windows with and without it alternate within one run, so that a busy machine slows both.
+ * What dead services cost the others: twenty good webhooks beside one that never answers, with thousands of events
+ * waiting for it, and one that never answers and is tried again soon. They hang long enough for everything that
+ * follows: time-outs, retries and probing. Windows without them come before and after, in the same run.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exampleEvent } from "../scripts/leadterra.ts";
 import { hanging, type Receiver, startReceiver } from "../scripts/receiver.ts";
 import { type Api, mapInParallel } from "../test/rig/api.ts";
-import { atMost, type Benchmark, type Figure, figureOf, percentile, rounded } from "./figure.ts";
-import { Stage } from "./stage.ts";
+import {
+  atMost,
+  type Benchmark,
+  type BenchmarkOptions,
+  type Figure,
+  figureOf,
+  median,
+  percentile,
+  summary,
+} from "./figure.ts";
+import { countsOf, fill, Stage } from "./stage.ts";
 
 /** What the good webhooks want, and what is measured. */
 const MEASURED = "message.sent";
-/** What only the hanging one wants: its backlog. */
-const BACKLOG = "campaign.started";
+/** What is never sent: a hanging one wants it while it is held. */
+const UNSENT = "message.bounced";
 const WARM_UP_SECONDS = 3;
 /** What has not arrived so long after the end of its window never will. */
 const ARRIVES_WITHIN_MS = 15_000;
-/** Between windows: the requests that hang are cut, what waits for the clock comes to rest. */
-const PAUSE_MS = 1_000;
-const PARALLEL_POSTS = 24;
+const LOOK_EVERY_MS = 100;
 
 /** Events that wait for the hanging webhook. */
 const WAITING = 10_000;
 const GOOD_WEBHOOKS = 20;
-/** Windows of each kind. */
-const PAIRS = 5;
-const WINDOW_SECONDS = 8;
+const ALONE_SECONDS = 25;
+/** They hang for four windows, 100 s: ten time-outs of 10 s and the first probes a minute apart are within. */
+const HANGING_WINDOWS = 4;
+const HANGING_SECONDS = 25;
 /** Events per second, each for every good webhook: it is the wait that counts, not the load. */
 const RATE = 3;
+/** Of the one without a backlog: its first attempts come again within the windows. */
+const TRIED_SOON = { timeout: "1s", retrySchedule: "5s 10s 20s" };
 
 /** From the moment an event is sent to the relay until a good service has it whole, in milliseconds. */
-type Latency = { p50: number; p95: number; count: number };
+type Latency = { p50: number; p95: number };
+
+/** What followed from the hanging. */
+type Hung = { requests: number; retried: number; state: string; lastError: string | null };
 
 type Isolation = {
-  /** Of each window. */
-  without: Latency[];
-  with: Latency[];
-  /** Events that still wait for the hanging webhook in the end. */
-  waiting: number;
-  /** Requests that it took and never answered. */
-  hung: number;
+  alone: Latency[];
+  beside: Latency[];
+  withBacklog: Hung & { waiting: number };
+  triedSoon: Hung;
   /** Arrivals that did not come in time, and what the relay says of each; anything but none is wrong. */
   missing: readonly string[];
 };
@@ -49,51 +60,55 @@ export const isolation: Benchmark = {
   async run({ progress }) {
     await using closing = new AsyncDisposableStack();
     const stage = closing.use(new Stage());
-    const { api } = await stage.start("relay");
-    return [figureOfIsolation(await measure(api, progress, closing))];
+    const { api } = await stage.start("relayFilled");
+    const found = await measure(api, progress, closing);
+    mustHaveFollowed(found);
+    return [figureOfIsolation(found)];
   },
 };
 
-function figureOfIsolation({ without, with: beside, ...rest }: Isolation): Figure {
-  const ratio = (name: "p50" | "p95") =>
-    beside.map((latency, pair) => latency[name] / (without[pair]?.[name] ?? Number.NaN));
+/** @throws when something that the benchmark is about did not happen. */
+function mustHaveFollowed({ withBacklog, triedSoon }: Isolation): void {
+  const followed = [withBacklog, triedSoon].every(
+    ({ state, lastError }) => state === "probing" && lastError === "timeout",
+  );
+  if (followed && triedSoon.retried > 0) return;
+  throw new Error(`too little followed: ${JSON.stringify({ withBacklog, triedSoon })}`);
+}
+
+function figureOfIsolation({ alone, beside, missing, ...hung }: Isolation): Figure {
+  const ratio = (name: keyof Latency) => {
+    const without = median(alone.map((latency) => latency[name]));
+    return beside.map((latency) => latency[name] / without);
+  };
   const all = (latencies: readonly Latency[]) => ({
-    p50: rounded(
-      percentile(
-        latencies.map(({ p50 }) => p50),
-        0.5,
-      ),
-    ),
-    p95: rounded(
-      percentile(
-        latencies.map(({ p95 }) => p95),
-        0.5,
-      ),
-    ),
-    arrivals: latencies.reduce((sum, { count }) => sum + count, 0),
+    p50: summary(latencies.map(({ p50 }) => p50)),
+    p95: summary(latencies.map(({ p95 }) => p95)),
   });
+  const seconds = HANGING_WINDOWS * HANGING_SECONDS;
   const figure = figureOf(
     {
       name: "isolation",
-      measured: `p95 of ${GOOD_WEBHOOKS} good webhooks beside one that hangs ÷ without it`,
+      measured: `p95 of ${GOOD_WEBHOOKS} good webhooks beside two that hang for ${seconds} s ÷ without them`,
+      changed: `the ${WAITING} that wait for one of them are put there without the way through ingest`,
       bar: atMost(1.2),
     },
     ratio("p95"),
     {
-      p50Ratio: rounded(percentile(ratio("p50"), 0.5)),
-      withoutMs: all(without),
+      p50Ratio: summary(ratio("p50")),
+      aloneMs: all(alone),
       besideMs: all(beside),
-      waiting: rest.waiting,
-      hung: rest.hung,
-      missing: rest.missing,
+      hangingWithBacklog: hung.withBacklog,
+      hangingTriedSoon: hung.triedSoon,
+      missing,
     },
   );
-  return { ...figure, met: figure.met && rest.missing.length === 0 };
+  return { ...figure, met: figure.met && missing.length === 0 };
 }
 
 async function measure(
   api: Api,
-  progress: (text: string) => void,
+  progress: BenchmarkOptions["progress"],
   closing: AsyncDisposableStack,
 ): Promise<Isolation> {
   const services: GoodService[] = [];
@@ -109,38 +124,41 @@ async function measure(
     const webhook = await api.register(registration);
     services.push({ webhookId: webhook.id, arrivals });
   }
-  const dead = await HangingWebhook.register(api);
-  closing.defer(() => dead.close());
-  await fill(api, dead);
+  const withBacklog = await HangingWebhook.register(api, {});
+  const triedSoon = await HangingWebhook.register(api, TRIED_SOON);
+  const dead = [withBacklog, triedSoon];
+  for (const each of dead) closing.defer(() => each.close());
+  await fill(api, withBacklog.id, WAITING);
   progress(`isolation: ${WAITING} events wait`);
-  const window = (seconds: number) => sendAll(api, { rate: RATE, seconds, services });
-  await window(WARM_UP_SECONDS);
 
-  const found = { with: [] as Latency[], without: [] as Latency[] };
+  const found = { alone: [] as Latency[], beside: [] as Latency[] };
   const missing: string[] = [];
-  for (let pair = 0; pair < PAIRS; pair++) {
-    // Which one comes first changes: what drifts weighs on both.
-    const kinds = pair % 2 === 0 ? (["without", "with"] as const) : (["with", "without"] as const);
-    for (const kind of kinds) {
-      if (kind === "with") await dead.wake();
-      const measured = await window(WINDOW_SECONDS);
-      if (kind === "with") await dead.hold();
-      await sleep(PAUSE_MS);
-      const latency = latencyOf(measured.latencies);
-      found[kind].push(latency);
-      missing.push(...measured.missing);
-      progress(`isolation: ${kind.padEnd(7)} ${describe(latency)}`);
-    }
-  }
-  return { ...found, waiting: await dead.countWaiting(), hung: dead.hung, missing };
+  const window = async (kind: keyof typeof found, seconds: number) => {
+    const measured = await sendAll(api, { rate: RATE, seconds, services });
+    const latency = latencyOf(measured.latencies);
+    found[kind].push(latency);
+    missing.push(...measured.missing);
+    progress(`isolation: ${kind.padEnd(6)} p50 ${latency.p50} ms, p95 ${latency.p95} ms`);
+  };
+  await sendAll(api, { rate: RATE, seconds: WARM_UP_SECONDS, services });
+  await window("alone", ALONE_SECONDS);
+  for (const each of dead) await each.wake();
+  for (let left = HANGING_WINDOWS; left > 0; left--) await window("beside", HANGING_SECONDS);
+  const waiting = (await countsOf(api, withBacklog.id)).pending;
+  const hung = {
+    withBacklog: { ...(await withBacklog.hung()), waiting },
+    triedSoon: await triedSoon.hung(),
+  };
+  for (const each of dead) await each.hold();
+  await window("alone", ALONE_SECONDS);
+  return { ...found, ...hung, missing };
 }
 
-/** The dead service: while held, it is not asked; while awake, it takes six requests at a time and answers none. */
+/** A dead service: while held, it is not asked; awake, it takes what comes and answers nothing. */
 class HangingWebhook {
   readonly id: string;
   readonly #api: Api;
-  #receiver: Receiver;
-  #hungBefore = 0;
+  readonly #receiver: Receiver;
 
   private constructor(api: Api, id: string, receiver: Receiver) {
     this.#api = api;
@@ -148,53 +166,40 @@ class HangingWebhook {
     this.#receiver = receiver;
   }
 
-  static async register(api: Api): Promise<HangingWebhook> {
+  static async register(api: Api, settings: object): Promise<HangingWebhook> {
     const receiver = await startReceiver({ behaviour: hanging });
-    const webhook = await api.register({ url: receiver.url, events: [BACKLOG] });
-    await api.call(`/webhooks/${webhook.id}/pause`, {});
-    return new HangingWebhook(api, webhook.id, receiver);
+    const registration = { url: receiver.url, events: [UNSENT], status: "paused", ...settings };
+    const { id } = await api.register(registration);
+    return new HangingWebhook(api, id, receiver);
   }
 
-  get hung(): number {
-    return this.#hungBefore + this.#receiver.requests.length;
-  }
-
-  /** Lets it hang. A new URL is a new service: the failures of the window before do not make it a probed one. */
   async wake(): Promise<void> {
-    await this.close();
-    this.#receiver = await startReceiver({ behaviour: hanging });
-    const changes = { url: this.#receiver.url, events: [BACKLOG, MEASURED] };
-    await this.#api.call(`/webhooks/${this.id}`, changes, "PATCH");
+    await this.#api.call(`/webhooks/${this.id}`, { events: [MEASURED] }, "PATCH");
     await this.#api.call(`/webhooks/${this.id}/resume`, {});
   }
 
   /** Ends the hanging: no attempt starts, and those under way are cut. */
   async hold(): Promise<void> {
     await this.#api.call(`/webhooks/${this.id}/pause`, {});
-    await this.#api.call(`/webhooks/${this.id}`, { events: [BACKLOG] }, "PATCH");
+    await this.#api.call(`/webhooks/${this.id}`, { events: [UNSENT] }, "PATCH");
     await this.close();
   }
 
-  async close(): Promise<void> {
-    this.#hungBefore += this.#receiver.requests.splice(0).length;
-    await this.#receiver.close();
+  close(): Promise<void> {
+    return this.#receiver.close();
   }
 
-  async countWaiting(): Promise<number> {
-    type Stats = { webhooks: { id: string; pending: number }[] };
-    const { webhooks } = await this.#api.call<Stats>("/stats");
-    return webhooks.find(({ id }) => id === this.id)?.pending ?? 0;
+  async hung(): Promise<Hung> {
+    type Health = { state: string; lastFailure: { error: string | null } | null };
+    const health = await this.#api.call<Health>(`/webhooks/${this.id}/health`);
+    const { requests } = this.#receiver;
+    return {
+      requests: requests.length,
+      retried: requests.filter(({ numberOfEvent }) => numberOfEvent > 1).length,
+      state: health.state,
+      lastError: health.lastFailure?.error ?? null,
+    };
   }
-}
-
-async function fill(api: Api, dead: HangingWebhook): Promise<void> {
-  const bodies = Array.from({ length: WAITING }, () => bodyOf(BACKLOG));
-  await mapInParallel(bodies, PARALLEL_POSTS, (body) => api.accept(body));
-  while ((await dead.countWaiting()) < WAITING) await sleep(PAUSE_MS);
-}
-
-function bodyOf(kind: typeof MEASURED | typeof BACKLOG): Buffer {
-  return Buffer.from(JSON.stringify(exampleEvent(kind)));
 }
 
 type GoodService = {
@@ -213,7 +218,7 @@ async function sendAll(
   const startMs = Date.now();
   const posts = Array.from({ length: Math.round(rate * seconds) }, async (_, index) => {
     await sleep((index * 1_000) / rate);
-    const body = bodyOf(MEASURED);
+    const body = Buffer.from(JSON.stringify(exampleEvent(MEASURED)));
     const sentAtMs = Date.now();
     return { id: await api.accept(body), sentAtMs };
   });
@@ -221,7 +226,7 @@ async function sendAll(
   const owed = sent.flatMap((event) => services.map((service) => ({ ...event, ...service })));
   const isMissing = ({ id, arrivals }: (typeof owed)[number]) => !arrivals.has(id);
   const endsAtMs = startMs + seconds * 1_000 + ARRIVES_WITHIN_MS;
-  while (owed.some(isMissing) && Date.now() < endsAtMs) await sleep(PAUSE_MS / 10);
+  while (owed.some(isMissing) && Date.now() < endsAtMs) await sleep(LOOK_EVERY_MS);
   const latencies = owed.flatMap(({ id, sentAtMs, arrivals }) => {
     const atMs = arrivals.get(id);
     return atMs === undefined ? [] : [atMs - sentAtMs];
@@ -235,10 +240,5 @@ async function sendAll(
 }
 
 function latencyOf(latencies: readonly number[]): Latency {
-  const [p50, p95] = [percentile(latencies, 0.5), percentile(latencies, 0.95)];
-  return { p50, p95, count: latencies.length };
-}
-
-function describe({ p50, p95, count }: Latency): string {
-  return `p50 ${p50} ms, p95 ${p95} ms of ${count}`;
+  return { p50: percentile(latencies, 0.5), p95: percentile(latencies, 0.95) };
 }

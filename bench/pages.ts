@@ -170,7 +170,7 @@ function flat(details: object, before: readonly string[] = []): [what: string, S
 /** `perSecondAt10` as `per second at 10`. */
 function wordsOf(key: string): string {
   return key
-    .replaceAll(/(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[a-z]{2})(?=[0-9])/g, " ")
+    .replaceAll(/(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z][a-z])(?=[0-9])/g, " ")
     .toLowerCase();
 }
 

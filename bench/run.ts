@@ -22,12 +22,11 @@ import type { Benchmark, Figure } from "./figure.ts";
 import { ingest, ingestCode } from "./ingest.ts";
 import { isolation } from "./isolation.ts";
 import { lanes } from "./lanes.ts";
-import { latency } from "./latency.ts";
+import { latency, small } from "./latency.ts";
 import { page } from "./page.ts";
 import { writePages } from "./pages.ts";
 import { profile } from "./profile.ts";
 import { readResults, writeResults } from "./results.ts";
-import { small } from "./small.ts";
 import { soak } from "./soak.ts";
 import { printTable } from "./table.ts";
 

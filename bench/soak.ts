@@ -4,7 +4,16 @@
  */
 import { mapInParallel } from "../test/rig/api.ts";
 import { eventIdOf, signedRequest, signedRequests } from "./events.ts";
-import { type Benchmark, type Figure, median, percentile, rounded } from "./figure.ts";
+import {
+  atMost,
+  type Bar,
+  type Benchmark,
+  type Figure,
+  figureOf,
+  median,
+  percentile,
+  rounded,
+} from "./figure.ts";
 import { type Paced, pace, saturate } from "./load.ts";
 import { memoryOf, quiet } from "./process.ts";
 import type { Sink } from "./sink.ts";
@@ -17,7 +26,8 @@ const SHARE_OF_MAXIMUM = 0.5;
 const SAMPLE_EVERY_MS = 2_000;
 const ARRIVE_WITHIN_MS = 60_000;
 const MAX_LISTED = 50;
-const SLICES = 20;
+/** Of the time after the first third. */
+const SLICES = 10;
 
 /** Resident memory of workerd, in MB, and when; `performance.now()`. */
 type Sample = { atMs: number; memory: number };
@@ -117,48 +127,43 @@ function figuresOf({ sent, samples, accounts, rate, maximum }: Soaked): Figure[]
     sent.flatMap(({ sentAtMs, latencyMs }) =>
       latencyMs !== null && isIn(sentAtMs) ? [latencyMs] : [],
     );
-  const memory = (isIn: (atMs: number) => boolean) =>
-    median(samples.filter(({ atMs }) => isIn(atMs)).map((sample) => sample.memory));
-  const inFirst = (atMs: number) => atMs >= startMs && atMs < firstUntilMs;
-  const inLast = (atMs: number) => atMs >= lastFromMs && atMs <= endMs;
-  const drift = (name: string, measured: string, [first, last]: [number, number]): Figure => ({
-    name,
-    measured: `${measured}, last third ÷ first`,
-    value: last / first,
-    spread: null,
-    runs: 1,
-    bar: "",
-    met: null,
-    details: { first: rounded(first), last: rounded(last) },
-  });
-  const isWhole = accounts.missing === 0 && accounts.repeated === 0;
-  const [first, last] = [latencies(inFirst), latencies(inLast)];
+  const isFirst = (atMs: number) => atMs < firstUntilMs;
+  const isLast = (atMs: number) => atMs >= lastFromMs;
+  const [first, last] = [latencies(isFirst), latencies(isLast)];
+  const drift = (share: number, bar: Bar): Figure => {
+    const [before, after] = [percentile(first, share), percentile(last, share)];
+    const measured = `ingest to receiver at ${rate.toFixed(0)} events/s, p${share * 100}, last third ÷ first`;
+    const details = { firstMs: rounded(before), lastMs: rounded(after) };
+    return figureOf({ name: `soak p${share * 100}`, measured, bar }, [after / before], details);
+  };
+  // Once the first third is over, everything that is made once has been made.
+  const megabytes = overTime(samples.filter(({ atMs }) => atMs >= firstUntilMs && atMs <= endMs));
+  const [begun = Number.NaN, ended = Number.NaN] = [megabytes[0], megabytes.at(-1)];
   return [
-    {
-      ...drift("soak memory", "resident memory of workerd, MB", [memory(inFirst), memory(inLast)]),
-      details: { megabytes: overTime(samples) },
-    },
-    ...([0.5, 0.99] as const).map((share) => {
-      const name = `soak latency p${share * 100}`;
-      return drift(name, `ingest to receiver at ${rate.toFixed(0)} events/s, ms`, [
-        percentile(first, share),
-        percentile(last, share),
-      ]);
-    }),
-    {
-      name: "soak accounts",
-      measured: "accepted events that did not arrive, or not once",
-      value: accounts.missing + accounts.repeated,
-      spread: null,
-      runs: 1,
-      bar: "0",
-      met: isWhole,
-      details: {
+    figureOf(
+      {
+        name: "soak memory",
+        measured: "resident memory of workerd, at the end ÷ after the first third",
+        bar: atMost(1.1),
+      },
+      [ended / begun],
+      { megabytes, begunMegabytes: begun, endedMegabytes: ended },
+    ),
+    drift(0.5, atMost(1.3)),
+    drift(0.99, atMost(1.3)),
+    figureOf(
+      {
+        name: "soak accounts",
+        measured: "accepted events that did not arrive, or not once",
+        bar: { text: "0", isMet: (value) => value === 0 },
+      },
+      [accounts.missing + accounts.repeated],
+      {
         ...accounts,
         eventsPerSecond: rounded(rate),
         maximumPerSecond: rounded(maximum),
         seconds: Math.round((endMs - startMs) / 1_000),
       },
-    },
+    ),
   ];
 }

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Api } from "../test/rig/api.ts";
 import { Relay } from "../test/rig/relay.ts";
 import { type Build, type BuildOptions, buildWorker } from "../test/rig/workerd.ts";
-import { releasedBuild } from "../test/upgrade/released.ts";
 import { exampleBody } from "./events.ts";
 import { Connection, mustSucceed, wire } from "./load.ts";
+import { buildReleased } from "./released.ts";
 import { type Sink, startSink } from "./sink.ts";
 
 /** The Workers that are measured, and what they are measured against. */
@@ -23,12 +23,16 @@ const WORKERS = {
   bare: { config: "bare.toml" },
   empty: { config: "empty.toml" },
   loader: { config: "loader.toml" },
-} as const satisfies Record<string, { config?: string; entry?: string; readable?: boolean }>;
+  /** The bundle of the release before. */
+  released: { released: true },
+  releasedIngest: { released: true, entry: "relay-ingest.ts" },
+  releasedInMemory: { released: true, entry: "relay-in-memory.ts" },
+  releasedFilled: { released: true, entry: "relay-filled.ts" },
+} as const satisfies Record<string, WorkerFiles>;
 
-/** `released`: the bundle of the release before, as it was released. */
-export type WorkerName = keyof typeof WORKERS | "released";
+type WorkerFiles = { config?: string; entry?: string; readable?: boolean; released?: boolean };
 
-const RELEASE = "0.1.0";
+export type WorkerName = keyof typeof WORKERS;
 
 /** Deliveries that one request puts into a Subscriber. */
 const FILLED_AT_ONCE = 5_000;
@@ -47,13 +51,14 @@ export function build(name: WorkerName): Promise<Build> {
 }
 
 async function bundled(name: WorkerName): Promise<Build> {
-  if (name === "released") return releasedBuild(RELEASE);
-  const { readable = false, ...files }: BuildOptions = WORKERS[name];
-  const paths = Object.entries(files).map(([key, file]) => [
-    key,
-    join(import.meta.dirname, "workers", file),
-  ]);
-  return buildWorker({ ...Object.fromEntries(paths), readable });
+  const { readable = false, released = false, config, entry }: WorkerFiles = WORKERS[name];
+  const pathOf = (file: string) => join(import.meta.dirname, "workers", file);
+  const main = entry === undefined ? undefined : pathOf(entry);
+  if (released) return buildReleased(main);
+  const options: BuildOptions = { readable };
+  if (config !== undefined) options.config = pathOf(config);
+  if (main !== undefined) options.entry = main;
+  return buildWorker(options);
 }
 
 /** A Worker that runs. */
