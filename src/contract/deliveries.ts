@@ -20,9 +20,9 @@ import {
   webhookId,
   webhookRef,
 } from "./fields";
-import { createRoute, type Fields, json } from "./route";
+import { answer, body, callsOf, type Fields, optionalBody } from "./route";
 
-const TAG = ["Deliveries"] as const;
+const createRoute = callsOf("Deliveries");
 
 // --- what is shown ---
 
@@ -154,16 +154,13 @@ export const discardSchema = z
 
 // --- the calls ---
 
-const aPage = {
-  description: "A page of deliveries.",
-  content: json(page("DeliveryPage", delivery), { data: [DELIVERY_EXAMPLE], next: null }),
-};
+const aPage = answer("A page of deliveries.", page("DeliveryPage", delivery), {
+  data: [DELIVERY_EXAMPLE],
+  next: null,
+});
 
-export const listDeliveries = createRoute({
+export const listDeliveries = createRoute("get /v1/webhooks/{id}/deliveries", {
   operationId: "listDeliveries",
-  method: "get",
-  path: "/v1/webhooks/{id}/deliveries",
-  tags: TAG,
   summary: "List a webhook's deliveries, newest first",
   description: "A filtered page may be short or empty while `next` goes on.",
   request: {
@@ -173,11 +170,8 @@ export const listDeliveries = createRoute({
   responses: { 200: aPage },
 });
 
-export const listAllDeliveries = createRoute({
+export const listAllDeliveries = createRoute("get /v1/deliveries", {
   operationId: "listAllDeliveries",
-  method: "get",
-  path: "/v1/deliveries",
-  tags: TAG,
   summary: "List the deliveries of all webhooks, newest first",
   description:
     "By `createdAt`, event and webhook. A page looks at no more than 2,000 deliveries: it may be short or empty while `next` goes on. Those of deleted webhooks are not listed.",
@@ -185,113 +179,94 @@ export const listAllDeliveries = createRoute({
   responses: { 200: aPage },
 });
 
-export const getDelivery = createRoute({
+export const getDelivery = createRoute("get /v1/webhooks/{id}/deliveries/{eventId}", {
   operationId: "getDelivery",
-  method: "get",
-  path: "/v1/webhooks/{id}/deliveries/{eventId}",
-  tags: TAG,
   summary: "Read a delivery with its attempts",
   description: "What the service answered each time, and what a pending one waits for.",
   request: { params: ofDelivery },
   responses: {
-    200: {
-      description: "The delivery with its attempt log.",
-      content: json(loggedDelivery, { ...DELIVERY_EXAMPLE, attemptLog: [ATTEMPT_EXAMPLE] }),
-    },
+    200: answer("The delivery with its attempt log.", loggedDelivery, {
+      ...DELIVERY_EXAMPLE,
+      attemptLog: [ATTEMPT_EXAMPLE],
+    }),
   },
 });
 
-export const retryDelivery = createRoute({
+export const retryDelivery = createRoute("post /v1/webhooks/{id}/deliveries/{eventId}/retry", {
   operationId: "retryDelivery",
-  method: "post",
-  path: "/v1/webhooks/{id}/deliveries/{eventId}/retry",
-  tags: TAG,
   summary: "Deliver again now, whatever the status",
   description:
     "With `wait` the answer comes with the attempt, 200; or 202 when it could not start within a second, and `waitingFor` says why.",
-  request: { params: ofDelivery, body: { required: false, content: json(retrySchema, {}) } },
+  request: { params: ofDelivery, body: optionalBody(retrySchema, {}) },
   responses: {
-    200: {
-      description: "With `wait`: the delivery after the attempt, and the attempt.",
-      content: json(attempted, { ...DELIVERY_EXAMPLE, attempt: ATTEMPT_EXAMPLE }),
-    },
-    202: { description: "The delivery, due now.", content: json(delivery, DELIVERY_EXAMPLE) },
+    200: answer("With `wait`: the delivery after the attempt, and the attempt.", attempted, {
+      ...DELIVERY_EXAMPLE,
+      attempt: ATTEMPT_EXAMPLE,
+    }),
+    202: answer("The delivery, due now.", delivery, DELIVERY_EXAMPLE),
   },
   failures: ["in_flight", "payload_gone"],
 });
 
-export const cancelDelivery = createRoute({
+export const cancelDelivery = createRoute("post /v1/webhooks/{id}/deliveries/{eventId}/cancel", {
   operationId: "cancelDelivery",
-  method: "post",
-  path: "/v1/webhooks/{id}/deliveries/{eventId}/cancel",
-  tags: TAG,
   summary: "Give up on a delivery",
   description:
     "For one that nobody wants any more; it also lets those behind it in an ordered webhook go.",
   request: { params: ofDelivery },
   responses: {
-    200: {
-      description: "The delivery, cancelled.",
-      content: json(delivery, {
-        ...DELIVERY_EXAMPLE,
-        status: "cancelled",
-        nextAttemptAt: null,
-        waitingFor: null,
-        completedAt: "2026-11-23T09:20:00.000Z",
-      }),
-    },
+    200: answer("The delivery, cancelled.", delivery, {
+      ...DELIVERY_EXAMPLE,
+      status: "cancelled",
+      nextAttemptAt: null,
+      waitingFor: null,
+      completedAt: "2026-11-23T09:20:00.000Z",
+    }),
   },
   failures: ["not_pending"],
 });
 
-export const replayDeliveries = createRoute({
+export const replayDeliveries = createRoute("post /v1/webhooks/{id}/replay", {
   operationId: "replayDeliveries",
-  method: "post",
-  path: "/v1/webhooks/{id}/replay",
-  tags: TAG,
   summary: "Deliver many again, or what the webhook never had",
   description:
     "Up to 1,000 a call; go on with `next` as `cursor`. `missing` backfills from the journal what this webhook never had.",
   request: {
     params: ofWebhook,
-    body: {
-      required: true,
-      content: json(replaySchema, {
-        since: "2026-11-22T00:00:00Z",
-        only: "undeliverable",
-        dryRun: true,
-      }),
-    },
+    body: body(replaySchema, {
+      since: "2026-11-22T00:00:00Z",
+      only: "undeliverable",
+      dryRun: true,
+    }),
   },
   responses: {
-    202: {
-      description: "Taken on.",
-      content: json(z.object({ replayed: count, next: nextOfMany }).meta({ id: "Replayed" }), {
+    202: answer(
+      "Taken on.",
+      z.object({ replayed: count, next: nextOfMany }).meta({ id: "Replayed" }),
+      {
         replayed: 12,
         next: null,
-      }),
-    },
+      },
+    ),
   },
 });
 
-export const discardDeliveries = createRoute({
+export const discardDeliveries = createRoute("post /v1/webhooks/{id}/discard", {
   operationId: "discardDeliveries",
-  method: "post",
-  path: "/v1/webhooks/{id}/discard",
-  tags: TAG,
   summary: "Give up on the waiting deliveries",
   description: "Up to 1,000 a call; go on with `next` as `cursor`.",
   request: {
     params: ofWebhook,
-    body: { required: false, content: json(discardSchema, { event: "message.sent" }) },
+    body: optionalBody(discardSchema, { event: "message.sent" }),
   },
   responses: {
-    202: {
-      description: "Given up on.",
-      content: json(z.object({ discarded: count, next: nextOfMany }).meta({ id: "Discarded" }), {
+    202: answer(
+      "Given up on.",
+      z.object({ discarded: count, next: nextOfMany }).meta({ id: "Discarded" }),
+      {
         discarded: 12,
         next: null,
-      }),
-    },
+      },
+    ),
   },
 });

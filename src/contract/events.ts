@@ -26,10 +26,10 @@ import {
   timeParam,
   webhookId,
 } from "./fields";
-import { createRoute, type Fields, json } from "./route";
+import { answer, body, callsOf, type Fields, optionalBody } from "./route";
 
 const MAX_SEARCH_CHARACTERS = 512;
-const TAG = ["Events"] as const;
+const createRoute = callsOf("Events");
 
 // --- what is shown ---
 
@@ -141,74 +141,58 @@ const eraseSchema = z
 
 // --- the calls ---
 
-export const listEvents = createRoute({
+export const listEvents = createRoute("get /v1/events", {
   operationId: "listEvents",
-  method: "get",
-  path: "/v1/events",
-  tags: TAG,
   summary: "List events, newest first",
   description: "A filtered page may be short or empty while `next` goes on.",
   request: { query: eventQuery },
   responses: {
-    200: {
-      description: "A page of events.",
-      content: json(page("EventPage", event), { data: [EVENT_EXAMPLE], next: null }),
-    },
+    200: answer("A page of events.", page("EventPage", event), {
+      data: [EVENT_EXAMPLE],
+      next: null,
+    }),
   },
 });
 
-export const getEvent = createRoute({
+export const getEvent = createRoute("get /v1/events/{id}", {
   operationId: "getEvent",
-  method: "get",
-  path: "/v1/events/{id}",
-  tags: TAG,
   summary: "Read an event with its payload and its deliveries",
   description: "What Leadterra sent, whom it went to, and why not to the others.",
   request: { params },
   responses: {
-    200: {
-      description: "The event as a whole.",
-      content: json(wholeEvent, {
-        ...EVENT_EXAMPLE,
-        payload: EXAMPLE.reply,
-        deliveries: [DELIVERY_EXAMPLE],
-        webhooks: [
-          {
-            webhookId: EXAMPLE.webhookId,
-            matched: true,
-            why: "It asks for reply.received, and its filter holds.",
-          },
-        ],
-      }),
-    },
+    200: answer("The event as a whole.", wholeEvent, {
+      ...EVENT_EXAMPLE,
+      payload: EXAMPLE.reply,
+      deliveries: [DELIVERY_EXAMPLE],
+      webhooks: [
+        {
+          webhookId: EXAMPLE.webhookId,
+          matched: true,
+          why: "It asks for reply.received, and its filter holds.",
+        },
+      ],
+    }),
   },
 });
 
-export const replayEvent = createRoute({
+export const replayEvent = createRoute("post /v1/events/{id}/replay", {
   operationId: "replayEvent",
-  method: "post",
-  path: "/v1/events/{id}/replay",
-  tags: TAG,
   summary: "Send an event again",
   description: "To the webhooks that it matched; others may be named.",
   request: {
     params,
-    body: { required: false, content: json(replaySchema, { webhookIds: [EXAMPLE.webhookId] }) },
+    body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }),
   },
   responses: {
-    202: {
-      description: "Taken on.",
-      content: json(z.object({ replayed: count }).meta({ id: "EventReplayed" }), { replayed: 1 }),
-    },
+    202: answer("Taken on.", z.object({ replayed: count }).meta({ id: "EventReplayed" }), {
+      replayed: 1,
+    }),
   },
   failures: ["payload_gone"],
 });
 
-export const eraseEvent = createRoute({
+export const eraseEvent = createRoute("delete /v1/events/{id}", {
   operationId: "eraseEvent",
-  method: "delete",
-  path: "/v1/events/{id}",
-  tags: TAG,
   summary: "Erase an event's payload and what is known of the lead",
   description: "When a person asks for it and the event is known; by address, erase the person.",
   request: { params },
@@ -217,39 +201,35 @@ export const eraseEvent = createRoute({
   },
 });
 
-export const erasePerson = createRoute({
+export const erasePerson = createRoute("post /v1/events/erase", {
   operationId: "erasePerson",
-  method: "post",
-  path: "/v1/events/erase",
-  tags: TAG,
   summary: "Erase what is known of a person, by e-mail address",
   description: "A page of events a call; go on with `next` as `cursor`.",
   request: {
-    body: { required: true, content: json(eraseSchema, { email: "ava@acmecorp.com" }) },
+    body: body(eraseSchema, { email: "ava@acmecorp.com" }),
   },
   responses: {
-    202: {
-      description: "Erased.",
-      content: json(z.object({ erased: count, next: nextOfMany, queued }).meta({ id: "Erased" }), {
+    202: answer(
+      "Erased.",
+      z.object({ erased: count, next: nextOfMany, queued }).meta({ id: "Erased" }),
+      {
         erased: 12,
         next: null,
         queued: false,
-      }),
-    },
+      },
+    ),
   },
 });
 
-export const listEventTypes = createRoute({
+export const listEventTypes = createRoute("get /v1/event-types", {
   operationId: "listEventTypes",
-  method: "get",
-  path: "/v1/event-types",
-  tags: TAG,
   summary: "List the documented events with schemas and examples",
   description: "Before writing a handler or a filter.",
   responses: {
-    200: {
-      description: "Every documented event.",
-      content: json(z.object({ data: z.array(eventType) }).meta({ id: "EventTypeList" }), {
+    200: answer(
+      "Every documented event.",
+      z.object({ data: z.array(eventType) }).meta({ id: "EventTypeList" }),
+      {
         data: [
           {
             name: "reply.received",
@@ -258,7 +238,7 @@ export const listEventTypes = createRoute({
             example: EXAMPLE.reply,
           },
         ],
-      }),
-    },
+      },
+    ),
   },
 });

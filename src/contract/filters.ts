@@ -2,8 +2,10 @@
 import * as z from "zod";
 import { isObject, type JsonObject } from "../domain/event";
 import { EXAMPLE } from "./fields";
-import { createRoute, json } from "./route";
+import { answer, body, callsOf } from "./route";
 import { filterSchema } from "./webhook-settings";
+
+const createRoute = callsOf("Events");
 
 const filterTest = z
   .strictObject({
@@ -16,28 +18,23 @@ const filterTest = z
   })
   .meta({ id: "FilterTest" });
 
-export const testFilter = createRoute({
+export const testFilter = createRoute("post /v1/filters/test", {
   operationId: "testFilter",
-  method: "post",
-  path: "/v1/filters/test",
-  tags: ["Events"],
   summary: "Try a filter on an event",
   description: "Before a filter is put in force.",
   request: {
-    body: {
-      required: true,
-      content: json(filterTest, {
-        filter: { "data.reply.classification": "interested" },
-        event: EXAMPLE.reply,
-      }),
-    },
+    body: body(filterTest, {
+      filter: { "data.reply.classification": "interested" },
+      event: EXAMPLE.reply,
+    }),
   },
   responses: {
-    200: {
-      description: "Whether the filter wants the event.",
-      content: json(z.object({ matches: z.boolean() }).meta({ id: "FilterVerdict" }), {
+    200: answer(
+      "Whether the filter wants the event.",
+      z.object({ matches: z.boolean() }).meta({ id: "FilterVerdict" }),
+      {
         matches: true,
-      }),
-    },
+      },
+    ),
   },
 });

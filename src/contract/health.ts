@@ -4,7 +4,9 @@ import { HEALTH_STATES, type shownHealth } from "../domain/health-report";
 import { glossary, STATES } from "../domain/vocabulary";
 import { deliveryError } from "./attempts";
 import { count, EXAMPLE, eventId, text, time, webhookRef } from "./fields";
-import { createRoute, json } from "./route";
+import { answer, callsOf } from "./route";
+
+const createRoute = callsOf("Webhooks");
 
 type Shown = ReturnType<typeof shownHealth>;
 /** A schema for each field: none can be forgotten. */
@@ -54,16 +56,13 @@ export const HEALTH_EXAMPLE: z.input<typeof webhookHealth> = {
   },
 };
 
-export const getWebhookHealth = createRoute({
+export const getWebhookHealth = createRoute("get /v1/webhooks/{id}/health", {
   operationId: "getWebhookHealth",
-  method: "get",
-  path: "/v1/webhooks/{id}/health",
-  tags: ["Webhooks"],
   summary: "See how a webhook is doing now",
   description:
     "The first look when something does not arrive: its state, since when, what failed last and when it is tried next.",
   request: { params: z.object({ id: webhookRef }) },
   responses: {
-    200: { description: "How it is doing.", content: json(webhookHealth, HEALTH_EXAMPLE) },
+    200: answer("How it is doing.", webhookHealth, HEALTH_EXAMPLE),
   },
 });

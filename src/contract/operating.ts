@@ -22,11 +22,11 @@ import {
   webhookId,
 } from "./fields";
 import { HEALTH_EXAMPLE, webhookHealth } from "./health";
-import { createRoute, type Fields, json } from "./route";
+import { answer, callsOf, type Fields, optionalBody } from "./route";
 
 /** Counters are kept for a month. */
 const MAX_STATS_DAYS = 31;
-const TAG = ["Operating"] as const;
+const createRoute = callsOf("Operating");
 
 // --- dead letters ---
 
@@ -51,11 +51,8 @@ const letterParams = z.object({
     .meta({ example: "dl_4d1f8a6be0c2" }),
 });
 
-export const listDeadLetters = createRoute({
+export const listDeadLetters = createRoute("get /v1/dead-letters", {
   operationId: "listDeadLetters",
-  method: "get",
-  path: "/v1/dead-letters",
-  tags: TAG,
   summary: "List what could not be handed over, newest first",
   description: "When an alert says so: each has its reason, and who is still owed it.",
   request: {
@@ -66,39 +63,32 @@ export const listDeadLetters = createRoute({
     }),
   },
   responses: {
-    200: {
-      description: "A page of dead letters.",
-      content: json(page("DeadLetterPage", deadLetter), {
-        data: [
-          {
-            id: "dl_4d1f8a6be0c2",
-            eventId: EXAMPLE.otherEventId,
-            event: "message.bounced",
-            reason: "subscriber_unreachable",
-            receivedAt: "2026-11-23T09:14:36.001Z",
-            failedAt: "2026-11-23T11:58:12.730Z",
-            webhookIds: [EXAMPLE.webhookId],
-          },
-        ],
-        next: null,
-      }),
-    },
+    200: answer("A page of dead letters.", page("DeadLetterPage", deadLetter), {
+      data: [
+        {
+          id: "dl_4d1f8a6be0c2",
+          eventId: EXAMPLE.otherEventId,
+          event: "message.bounced",
+          reason: "subscriber_unreachable",
+          receivedAt: "2026-11-23T09:14:36.001Z",
+          failedAt: "2026-11-23T11:58:12.730Z",
+          webhookIds: [EXAMPLE.webhookId],
+        },
+      ],
+      next: null,
+    }),
   },
 });
 
-export const redriveDeadLetter = createRoute({
+export const redriveDeadLetter = createRoute("post /v1/dead-letters/{id}/redrive", {
   operationId: "redriveDeadLetter",
-  method: "post",
-  path: "/v1/dead-letters/{id}/redrive",
-  tags: TAG,
   summary: "Hand a dead letter over again",
   description: "Once its reason is gone. It goes to those that are still owed it.",
   request: { params: letterParams },
   responses: {
-    202: {
-      description: "Handed over.",
-      content: json(z.object({ id: text }).meta({ id: "Redriven" }), { id: "dl_4d1f8a6be0c2" }),
-    },
+    202: answer("Handed over.", z.object({ id: text }).meta({ id: "Redriven" }), {
+      id: "dl_4d1f8a6be0c2",
+    }),
   },
 });
 
@@ -110,36 +100,28 @@ export const bulkRedriveSchema = z
   })
   .meta({ id: "RedriveRequest" });
 
-export const redriveDeadLetters = createRoute({
+export const redriveDeadLetters = createRoute("post /v1/dead-letters/redrive", {
   operationId: "redriveDeadLetters",
-  method: "post",
-  path: "/v1/dead-letters/redrive",
-  tags: TAG,
   summary: "Hand many dead letters over again",
   description:
     "Up to 1,000 a call; go on with `next` as `cursor`. What somebody cannot take stays.",
   request: {
-    body: {
-      required: false,
-      content: json(bulkRedriveSchema, { reason: "subscriber_unreachable" }),
-    },
+    body: optionalBody(bulkRedriveSchema, { reason: "subscriber_unreachable" }),
   },
   responses: {
-    202: {
-      description: "Handed over.",
-      content: json(z.object({ redriven: count, next: nextOfMany }).meta({ id: "RedrivenMany" }), {
+    202: answer(
+      "Handed over.",
+      z.object({ redriven: count, next: nextOfMany }).meta({ id: "RedrivenMany" }),
+      {
         redriven: 12,
         next: null,
-      }),
-    },
+      },
+    ),
   },
 });
 
-export const deleteDeadLetter = createRoute({
+export const deleteDeadLetter = createRoute("delete /v1/dead-letters/{id}", {
   operationId: "deleteDeadLetter",
-  method: "delete",
-  path: "/v1/dead-letters/{id}",
-  tags: TAG,
   summary: "Delete a dead letter",
   description: "When nobody needs it any more: it is not delivered.",
   request: { params: letterParams },
@@ -167,32 +149,26 @@ export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
   return { id: formatAuditId(number), ...shown(rest) };
 }
 
-export const listAudit = createRoute({
+export const listAudit = createRoute("get /v1/audit", {
   operationId: "listAudit",
-  method: "get",
-  path: "/v1/audit",
-  tags: TAG,
   summary: "List who changed what, newest first",
   description: "To find out when a setting became what it is, and by whom.",
   request: { query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseAuditId) }) },
   responses: {
-    200: {
-      description: "A page of the audit log.",
-      content: json(page("AuditPage", auditEntry), {
-        data: [
-          {
-            id: "aud_12",
-            at: "2026-11-23T09:20:00.000Z",
-            key: "3f8a91c2",
-            action: "webhook.updated",
-            webhookId: EXAMPLE.webhookId,
-            before: { ordered: false },
-            after: { ordered: true },
-          },
-        ],
-        next: null,
-      }),
-    },
+    200: answer("A page of the audit log.", page("AuditPage", auditEntry), {
+      data: [
+        {
+          id: "aud_12",
+          at: "2026-11-23T09:20:00.000Z",
+          key: "3f8a91c2",
+          action: "webhook.updated",
+          webhookId: EXAMPLE.webhookId,
+          before: { ordered: false },
+          after: { ordered: true },
+        },
+      ],
+      next: null,
+    }),
   },
 });
 
@@ -269,11 +245,8 @@ const STEP_EXAMPLE = {
   failedAttempts: 1,
 };
 
-export const getStats = createRoute({
+export const getStats = createRoute("get /v1/stats", {
   operationId: "getStats",
-  method: "get",
-  path: "/v1/stats",
-  tags: TAG,
   summary: "See how the relay is doing",
   description: "For a page or a script of one's own; a monitoring system scrapes `/v1/metrics`.",
   request: {
@@ -291,43 +264,37 @@ export const getStats = createRoute({
     }),
   },
   responses: {
-    200: {
-      description: "Counters.",
-      content: json(stats, {
-        lastEventAt: "2026-11-23T09:14:36.001Z",
-        events: 12,
-        all: { delivered: 11, successRate: 0.92, latencyMs: { p50: 120, p95: 480 } },
-        webhooks: [
-          {
-            id: EXAMPLE.webhookId,
-            pending: 1,
-            delivered: 11,
-            undeliverable: 0,
-            cancelled: 0,
-            successRate: 0.92,
-            latencyMs: { p50: 120, p95: 480 },
-            oldestDueAt: "2026-11-23T09:15:38.002Z",
-            failingSince: "2026-11-23T09:14:38.002Z",
-            health: HEALTH_EXAMPLE,
-          },
-        ],
-        hours: [STEP_EXAMPLE],
-        recent: [STEP_EXAMPLE],
-        queues: {
-          events: { backlog: 0, oldestAt: null },
-          deadLetters: { backlog: 0, oldestAt: null },
+    200: answer("Counters.", stats, {
+      lastEventAt: "2026-11-23T09:14:36.001Z",
+      events: 12,
+      all: { delivered: 11, successRate: 0.92, latencyMs: { p50: 120, p95: 480 } },
+      webhooks: [
+        {
+          id: EXAMPLE.webhookId,
+          pending: 1,
+          delivered: 11,
+          undeliverable: 0,
+          cancelled: 0,
+          successRate: 0.92,
+          latencyMs: { p50: 120, p95: 480 },
+          oldestDueAt: "2026-11-23T09:15:38.002Z",
+          failingSince: "2026-11-23T09:14:38.002Z",
+          health: HEALTH_EXAMPLE,
         },
-        alerts: null,
-      }),
-    },
+      ],
+      hours: [STEP_EXAMPLE],
+      recent: [STEP_EXAMPLE],
+      queues: {
+        events: { backlog: 0, oldestAt: null },
+        deadLetters: { backlog: 0, oldestAt: null },
+      },
+      alerts: null,
+    }),
   },
 });
 
-export const getMetrics = createRoute({
+export const getMetrics = createRoute("get /v1/metrics", {
   operationId: "getMetrics",
-  method: "get",
-  path: "/v1/metrics",
-  tags: TAG,
   summary: "Scrape metrics",
   description:
     "OpenMetrics 1.0, for Prometheus and everything that reads it. A read-only key will do.",

@@ -2,9 +2,9 @@
 import * as z from "zod";
 import { MAX_BODY_BYTES } from "../domain/event";
 import { EXAMPLE, eventId, text } from "./fields";
-import { createRoute, json } from "./route";
+import { answer, body, callsOf } from "./route";
 
-const TAG = ["Public"] as const;
+const createRoute = callsOf("Public");
 
 /** As tolerant as the inbound contract: names and data that nobody documented are taken too. */
 export const leadterraEvent = z
@@ -25,23 +25,17 @@ export const leadterraEvent = z
 
 const accepted = z.object({ id: eventId, duplicate: z.boolean() }).meta({ id: "Accepted" });
 
-export const ingestEvent = createRoute({
+export const ingestEvent = createRoute("post /webhooks/leadterra", {
   operationId: "ingestEvent",
-  method: "post",
-  path: "/webhooks/leadterra",
-  tags: TAG,
   summary: "Take an event from Leadterra",
   description: `At most ${MAX_BODY_BYTES} bytes, without Content-Encoding.`,
-  request: { body: { required: true, content: json(leadterraEvent, EXAMPLE.reply as never) } },
+  request: { body: body(leadterraEvent, EXAMPLE.reply as never) },
   responses: {
-    202: {
-      description: "A new event: it is durable.",
-      content: json(accepted, { id: EXAMPLE.eventId, duplicate: false }),
-    },
-    200: {
-      description: "Seen before: nothing is done again.",
-      content: json(accepted, { id: EXAMPLE.eventId, duplicate: true }),
-    },
+    202: answer("A new event: it is durable.", accepted, { id: EXAMPLE.eventId, duplicate: false }),
+    200: answer("Seen before: nothing is done again.", accepted, {
+      id: EXAMPLE.eventId,
+      duplicate: true,
+    }),
   },
   failures: [
     "method_not_allowed",
@@ -65,52 +59,34 @@ const health = z
   })
   .meta({ id: "Health" });
 
-export const getHealth = createRoute({
+export const getHealth = createRoute("get /healthz", {
   operationId: "getHealth",
-  method: "get",
-  path: "/healthz",
-  tags: TAG,
   summary: "See whether the relay is configured as it should be",
   description: "For a monitor from outside, and after a deploy: 503 names what is missing.",
   responses: {
-    200: {
-      description: "It is.",
-      content: json(health, { status: "ok", version: "0.2.0", problems: [] }),
-    },
-    503: {
-      description: "Something is misconfigured.",
-      content: json(health, {
-        status: "misconfigured",
-        version: "0.2.0",
-        problems: [{ name: "API_KEYS", message: "must be set: without a key nobody is let in" }],
-      }),
-    },
+    200: answer("It is.", health, { status: "ok", version: "0.2.0", problems: [] }),
+    503: answer("Something is misconfigured.", health, {
+      status: "misconfigured",
+      version: "0.2.0",
+      problems: [{ name: "API_KEYS", message: "must be set: without a key nobody is let in" }],
+    }),
   },
 });
 
-export const getOpenApi = createRoute({
+export const getOpenApi = createRoute("get /openapi.json", {
   operationId: "getOpenApi",
-  method: "get",
-  path: "/openapi.json",
-  tags: TAG,
   summary: "This document",
   description: "To generate a client from.",
   responses: {
-    200: {
-      description: "OpenAPI 3.1.",
-      content: json(z.looseObject({ openapi: text }).meta({ id: "OpenApiDocument" }), {
-        openapi: "3.1.0",
-      }),
-    },
+    200: answer("OpenAPI 3.1.", z.looseObject({ openapi: text }).meta({ id: "OpenApiDocument" }), {
+      openapi: "3.1.0",
+    }),
   },
 });
 
 /** The page itself is HTML. */
-export const getDocs = createRoute({
+export const getDocs = createRoute("get /docs", {
   operationId: "getDocs",
-  method: "get",
-  path: "/docs",
-  tags: TAG,
   summary: "This document as a page",
   description: "To read, and to try calls with a key.",
   responses: { 200: { description: "HTML." } },

@@ -1,6 +1,6 @@
 /**
- * The form in which a call is described: that of `createRoute` of @hono/zod-openapi, with the codes that it can fail
- * with by name. The handlers are checked against it, the schemas in it decide what is taken, and the OpenAPI document
+ * The form in which a call is described: much as `createRoute` of @hono/zod-openapi has it, with the codes that it can
+ * fail with by name. The handlers are checked against it, the schemas in it decide what is taken, and the OpenAPI document
  * is made from it (`document.ts`), so that nothing is said twice.
  */
 import type * as z from "zod";
@@ -27,12 +27,35 @@ export type Route = {
   failures?: readonly FailureCode[];
 };
 
-export function createRoute<const R extends Route>(route: R): R {
-  return route;
+type Described = Omit<Route, "method" | "path" | "tags">;
+
+/** How the calls of a file are described. */
+export function callsOf(tag: string) {
+  return <const R extends Described>(call: `${Route["method"]} /${string}`, described: R) => {
+    const [method, path] = call.split(" ") as [Route["method"], Route["path"]];
+    return { ...described, method, path, tags: [tag] as const };
+  };
 }
 
 export function json<S extends z.ZodType>(schema: S, example: z.input<NoInfer<S>>) {
   return { "application/json": { schema, example } };
+}
+
+export function answer<S extends z.ZodType>(
+  description: string,
+  schema: S,
+  example: z.input<NoInfer<S>>,
+) {
+  return { description, content: json(schema, example) };
+}
+
+export function body<S extends z.ZodType>(schema: S, example: z.input<NoInfer<S>>) {
+  return { required: true, content: json(schema, example) };
+}
+
+/** No body is `{}`. */
+export function optionalBody<S extends z.ZodType>(schema: S, example: z.input<NoInfer<S>>) {
+  return { required: false, content: json(schema, example) };
 }
 
 type Parsed<S> = S extends z.ZodType ? z.output<S> : Record<string, never>;

@@ -16,7 +16,7 @@ import {
   webhookId,
   webhookRef,
 } from "./fields";
-import { createRoute, type Fields, json } from "./route";
+import { answer, body, callsOf, type Fields, json, optionalBody } from "./route";
 import {
   changesSchema,
   draftSchema,
@@ -27,7 +27,7 @@ import {
   testSchema,
 } from "./webhook-settings";
 
-const TAG = ["Webhooks"] as const;
+const createRoute = callsOf("Webhooks");
 
 /** What people never see of a webhook, or see in another form. */
 type Hidden =
@@ -122,46 +122,34 @@ const params = z.object({ id: webhookRef });
 
 // --- the calls ---
 
-export const createWebhook = createRoute({
+export const createWebhook = createRoute("post /v1/webhooks", {
   operationId: "createWebhook",
-  method: "post",
-  path: "/v1/webhooks",
-  tags: TAG,
   summary: "Register a webhook",
   description:
     "Leadterra's own request gets Leadterra's own answer, plus the signing secret, which is shown here and on rotation only.",
   request: {
-    body: {
-      required: true,
-      content: json(draftSchema, {
-        url: "https://crm.example.com/webhooks/leadterra",
-        events: ["reply.received"],
-        filter: { "data.reply.classification": "interested" },
-        headers: { Authorization: "Bearer token-of-the-crm" },
-      }),
-    },
+    body: body(draftSchema, {
+      url: "https://crm.example.com/webhooks/leadterra",
+      events: ["reply.received"],
+      filter: { "data.reply.classification": "interested" },
+      headers: { Authorization: "Bearer token-of-the-crm" },
+    }),
   },
   responses: { 201: { description: "Registered.", content: oneWithSecret } },
   failures: ["name_taken", "too_many_webhooks"],
 });
 
-export const putWebhook = createRoute({
+export const putWebhook = createRoute("put /v1/webhooks/{id}", {
   operationId: "putWebhook",
-  method: "put",
-  path: "/v1/webhooks/{id}",
-  tags: TAG,
   summary: "Make the webhook of a name what the body says",
   description:
     "Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
   request: {
     params: z.object({ id: name.meta({ example: "crm" }) }),
-    body: {
-      required: true,
-      content: json(putSchema, {
-        url: "https://crm.example.com/webhooks/leadterra",
-        events: ["reply.received"],
-      }),
-    },
+    body: body(putSchema, {
+      url: "https://crm.example.com/webhooks/leadterra",
+      events: ["reply.received"],
+    }),
   },
   responses: {
     200: { description: "The webhook as it is now.", content: one },
@@ -170,29 +158,23 @@ export const putWebhook = createRoute({
   failures: ["too_many_webhooks", "not_yet_in_force"],
 });
 
-export const listWebhooks = createRoute({
+export const listWebhooks = createRoute("get /v1/webhooks", {
   operationId: "listWebhooks",
-  method: "get",
-  path: "/v1/webhooks",
-  tags: TAG,
   summary: "List webhooks, newest first",
   description: "To find a webhook's id, or to see what is registered.",
   request: {
     query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseWebhookId) }),
   },
   responses: {
-    200: {
-      description: "A page of webhooks.",
-      content: json(page("WebhookPage", webhook), { data: [WEBHOOK_EXAMPLE], next: null }),
-    },
+    200: answer("A page of webhooks.", page("WebhookPage", webhook), {
+      data: [WEBHOOK_EXAMPLE],
+      next: null,
+    }),
   },
 });
 
-export const getWebhook = createRoute({
+export const getWebhook = createRoute("get /v1/webhooks/{id}", {
   operationId: "getWebhook",
-  method: "get",
-  path: "/v1/webhooks/{id}",
-  tags: TAG,
   summary: "Read a webhook",
   description:
     "Its settings as they are in force; a full key sees the URL whole, headers by name only.",
@@ -200,27 +182,21 @@ export const getWebhook = createRoute({
   responses: { 200: { description: "The webhook.", content: one } },
 });
 
-export const changeWebhook = createRoute({
+export const changeWebhook = createRoute("patch /v1/webhooks/{id}", {
   operationId: "changeWebhook",
-  method: "patch",
-  path: "/v1/webhooks/{id}",
-  tags: TAG,
   summary: "Change a webhook",
   description:
     "For what is to differ, and nothing else: `null` unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
   request: {
     params,
-    body: { required: true, content: json(changesSchema, { rateLimit: 5, description: null }) },
+    body: body(changesSchema, { rateLimit: 5, description: null }),
   },
   responses: { 200: { description: "The webhook as it is now.", content: one } },
   failures: ["name_taken", "not_yet_in_force"],
 });
 
-export const deleteWebhook = createRoute({
+export const deleteWebhook = createRoute("delete /v1/webhooks/{id}", {
   operationId: "deleteWebhook",
-  method: "delete",
-  path: "/v1/webhooks/{id}",
-  tags: TAG,
   summary: "Delete a webhook and its deliveries",
   description: "For good, with what waits for it. To stop for a while, pause it.",
   request: { params },
@@ -228,44 +204,34 @@ export const deleteWebhook = createRoute({
   failures: ["not_yet_in_force"],
 });
 
-export const rotateSecret = createRoute({
+export const rotateSecret = createRoute("post /v1/webhooks/{id}/rotate-secret", {
   operationId: "rotateSecret",
-  method: "post",
-  path: "/v1/webhooks/{id}/rotate-secret",
-  tags: TAG,
   summary: "Give a webhook a new signing secret",
   description: "The old ones sign along until the grace period ends.",
   request: {
     params,
-    body: { required: false, content: json(rotationSchema, { gracePeriodSeconds: 3_600 }) },
+    body: optionalBody(rotationSchema, { gracePeriodSeconds: 3_600 }),
   },
   responses: { 200: { description: "The webhook with its new secret.", content: oneWithSecret } },
   failures: ["too_many_secrets", "not_yet_in_force"],
 });
 
-export const pauseWebhook = createRoute({
+export const pauseWebhook = createRoute("post /v1/webhooks/{id}/pause", {
   operationId: "pauseWebhook",
-  method: "post",
-  path: "/v1/webhooks/{id}/pause",
-  tags: TAG,
   summary: "Hold a webhook's deliveries",
   description:
     "While its service is worked on: events are accepted for it and go out when it is resumed.",
   request: { params },
   responses: {
-    200: {
-      description: "The webhook, held.",
-      content: json(oneWebhook, { webhook: { ...WEBHOOK_EXAMPLE, status: "paused" } }),
-    },
+    200: answer("The webhook, held.", oneWebhook, {
+      webhook: { ...WEBHOOK_EXAMPLE, status: "paused" },
+    }),
   },
   failures: ["not_yet_in_force"],
 });
 
-export const resumeWebhook = createRoute({
+export const resumeWebhook = createRoute("post /v1/webhooks/{id}/resume", {
   operationId: "resumeWebhook",
-  method: "post",
-  path: "/v1/webhooks/{id}/resume",
-  tags: TAG,
   summary: "Release a webhook, also one that was disabled",
   description:
     "When its service is back: what was held goes out, after a disable one at a time until the first succeeds.",
@@ -274,11 +240,8 @@ export const resumeWebhook = createRoute({
   failures: ["not_yet_in_force"],
 });
 
-export const listenToWebhook = createRoute({
+export const listenToWebhook = createRoute("get /v1/webhooks/{id}/listen", {
   operationId: "listenToWebhook",
-  method: "get",
-  path: "/v1/webhooks/{id}/listen",
-  tags: TAG,
   summary: "Get the deliveries of a `listener:` webhook over a WebSocket",
   description:
     'Needs a key that may change things, and `Upgrade: websocket`. Each delivery comes as a text frame `{type: "delivery", eventId, attempt, headers, body}` with the body in base64, and is answered with `{type: "outcome", eventId, attempt, statusCode, body?}`, which counts as a service\'s answer would. Send `ping` every 20 seconds: a socket that is silent for 60 is closed.',
@@ -287,21 +250,18 @@ export const listenToWebhook = createRoute({
   failures: ["insufficient_scope", "upgrade_required", "not_a_listener"],
 });
 
-export const testWebhook = createRoute({
+export const testWebhook = createRoute("post /v1/webhooks/{id}/test", {
   operationId: "testWebhook",
-  method: "post",
-  path: "/v1/webhooks/{id}/test",
-  tags: TAG,
   summary: "Deliver a signed example event now, even while held",
   description: "To see what the service answers, without counting for anything.",
   request: {
     params,
-    body: { required: false, content: json(testSchema, { event: "reply.received" }) },
+    body: optionalBody(testSchema, { event: "reply.received" }),
   },
   responses: {
-    200: {
-      description: "The attempt, whatever came of it.",
-      content: json(attempt, { ...ATTEMPT_EXAMPLE, trigger: "test" }),
-    },
+    200: answer("The attempt, whatever came of it.", attempt, {
+      ...ATTEMPT_EXAMPLE,
+      trigger: "test",
+    }),
   },
 });
