@@ -259,6 +259,25 @@ const MORE: readonly Mutant[] = [
     suite: simulation,
   },
   {
+    name: "a resume of what was disabled that does not probe",
+    file: "src/actors/subscriber/subscriber.ts",
+    edits: [
+      [
+        "ledger.setHealth(release(health, wasDisabled, Date.now()));",
+        "ledger.setHealth(release(health, false, Date.now()));",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/probing.test.ts", name: "is disabled" },
+  },
+  {
+    name: "five days of failing that disable nobody",
+    file: "src/domain/health.ts",
+    edits: [
+      ["const DISABLE_AFTER_MS = 5 * 86_400_000;", "const DISABLE_AFTER_MS = 6 * 86_400_000;"],
+    ],
+    suite: { project: "worker", file: "test/worker/probing.test.ts", name: "is disabled" },
+  },
+  {
     name: "starting attempts while the webhook is held",
     file: "src/actors/subscriber/in-force.ts",
     edits: [['webhook === null || webhook.status !== "active"', "webhook === null"]],
@@ -477,6 +496,14 @@ const rollout: Suite = {
 
 /** Those that would make a release lose what the one before it stored. */
 const STORED: readonly Mutant[] = [
+  {
+    name: "stored data: a column added without a step",
+    file: "src/storage/schema.ts",
+    edits: [
+      ['      { of: "batches", sql: "ALTER TABLE batches ADD COLUMN after INTEGER" },\n', ""],
+    ],
+    suite: rollout,
+  },
   {
     name: "stored data: a field of JSON without a default",
     file: "src/storage/stored-json.ts",

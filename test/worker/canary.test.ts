@@ -2,6 +2,7 @@ import { createExecutionContext, createMessageBatch, listDurableObjectIds } from
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect } from "vitest";
 import worker from "../../src/index";
+import { signedIn } from "../rig/worker/dashboard";
 import { deliverAll, newRoutingVersion, registry, subscriber } from "../rig/worker/engine";
 import { type Asked, clock, HOUR, it, log, service } from "../rig/worker/fixture";
 import { inObject, withVariables } from "../rig/worker/objects";
@@ -245,6 +246,35 @@ async function look(id: string, eventId: string): Promise<void> {
     await show("GET", path);
   }
   await showTo({ authorization: `Bearer ${READ_ONLY_API_KEY}` }, `/v1/webhooks/${id}`);
+  await browse(id, eventId);
+}
+
+/** Every page of the dashboard, as whoever may change things sees it and as whoever may only read. */
+async function browse(id: string, eventId: string): Promise<void> {
+  for (const key of [API_KEY, READ_ONLY_API_KEY]) {
+    const visitor = await signedIn(key);
+    for (const page of [
+      "",
+      `/webhooks/${id}`,
+      `/webhooks/${id}/deliveries/${eventId}`,
+      "/deliveries",
+      "/events",
+      `/events/${eventId}`,
+      "/dead-letters",
+      "/audit",
+    ]) {
+      const response = await visitor.get(`/dashboard${page}`);
+      const text = await response.text();
+      expect(`${page} ${response.status}`).toBe(`${page} 200`);
+      expect(text).toContain("</html>");
+      // A page of HTML may write what it shows in HTML's own way.
+      const plain = text
+        .replaceAll("&quot;", '"')
+        .replaceAll("&#39;", "'")
+        .replaceAll("&amp;", "&");
+      shown.push([`page ${page}`, plain]);
+    }
+  }
 }
 
 describe("a secret", () => {

@@ -6,12 +6,14 @@ import {
   newEvents,
   type Owed,
   register,
+  resume,
   retry,
   ring,
+  settingsOf,
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { answering, clock, gate, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { answering, clock, DAY, gate, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
 import { api } from "../rig/worker/requests";
 
 const HOURS = "2h 8h 8h";
@@ -117,5 +119,43 @@ describe("a dead service", () => {
     await api("POST", `/v1/webhooks/${id}/resume`);
     await deliverAll(id, clock);
     expect(service.requests).toHaveLength(11);
+  });
+});
+
+describe("a webhook that is disabled", () => {
+  it("is so after five days without a success, and not a second earlier", async () => {
+    const { id } = await probed(5);
+    clock.advance(5 * DAY - SECOND);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(11);
+    expect(await settingsOf(id)).toMatchObject({ status: "active" });
+    clock.advance(MINUTE);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(12);
+    expect(await settingsOf(id)).toMatchObject({ status: "disabled", statusReason: "failing" });
+    clock.advance(DAY);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(12);
+  });
+
+  it("is probed one at a time when it is resumed, though it never failed ten times", async () => {
+    const { id } = await register();
+    service.answer = answering(410);
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(await settingsOf(id)).toMatchObject({ status: "disabled", statusReason: "gone" });
+    await accept(id, await newEvents(8));
+    service.answer = answering(500);
+    expect((await resume(id)).status).toBe(200);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(2);
+    clock.advance(MINUTE);
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(3);
+    service.answer = answering(204);
+    clock.advance(MINUTE);
+    await deliverAll(id, clock);
+    expect(await tally(id)).toMatchObject({ delivered: expect.any(Number) });
+    expect(service.requests.length).toBeGreaterThan(8);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, vi } from "vitest";
 import {
   accept,
+  alarmAt,
   deliverAll,
   deliveryOf,
   newEvents,
@@ -9,8 +10,11 @@ import {
   ring,
   settingsOf,
   subscriber,
+  tally,
 } from "../rig/worker/engine";
 import { answering, clock, gate, it, service } from "../rig/worker/fixture";
+import { tablesOf } from "../rig/worker/objects";
+import { api, leadterraSignature } from "../rig/worker/requests";
 
 describe("a change of URL while an attempt is in flight", () => {
   it.each([
@@ -41,5 +45,55 @@ describe("a change of URL while an attempt is in flight", () => {
       status: "delivered",
       attempts: 2,
     });
+  });
+});
+
+describe("what is answered while six attempts are in flight and more wait", () => {
+  /** Six hang until the gate is opened; six more are due. */
+  async function busy() {
+    const webhook = await register();
+    const late = gate();
+    service.answer = async () => {
+      await late.opened;
+      return answering(204)();
+    };
+    await accept(webhook.id, await newEvents(12));
+    const running = ring(subscriber(webhook.id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    return { ...webhook, late, running };
+  }
+
+  it("a rotation without grace signs all that starts afterwards, and nothing else", async () => {
+    const { id, signingSecret, late, running } = await busy();
+    const rotated = await api("POST", `/v1/webhooks/${id}/rotate-secret`, {
+      gracePeriodSeconds: 0,
+    });
+    expect(rotated.status).toBe(200);
+    const { webhook } = await rotated.json<{ webhook: { signingSecret: string } }>();
+    late.open();
+    await running;
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(12);
+    const signed = await Promise.all(
+      service.requests.map(async ({ headers, body }) => {
+        const signature = headers.get("x-leadterra-signature");
+        const secrets = [signingSecret, webhook.signingSecret];
+        const all = await Promise.all(secrets.map((each) => leadterraSignature(body, each)));
+        return all.indexOf(signature ?? "");
+      }),
+    );
+    expect(signed).toEqual([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]);
+    expect(await tally(id)).toEqual({ delivered: 12 });
+  });
+
+  it("a deletion starts nothing more, and leaves nothing behind", async () => {
+    const { id, late, running } = await busy();
+    expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
+    late.open();
+    await running;
+    await ring(subscriber(id));
+    expect(service.requests).toHaveLength(6);
+    expect(await tablesOf(subscriber(id))).toEqual(["settings"]);
+    expect(await alarmAt(subscriber(id))).toBeNull();
   });
 });
