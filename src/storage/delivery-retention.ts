@@ -92,7 +92,7 @@ export class DeliveryRetention {
       const [row] = this.#sql.exec<{ since: number }>(`${query} LIMIT 1`).toArray();
       if (row !== undefined) times.push(row.since);
     };
-    for (const period of this.#tables.periods) {
+    for (const period of this.#store.nothingWaits ? [] : this.#tables.periods) {
       const from = `FROM deliveries_${period} INDEXED BY`;
       if (period > exactBeforeMs) {
         add(`SELECT ${period} AS since ${from} due_${period} WHERE due_at IS NOT NULL`);

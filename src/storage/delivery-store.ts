@@ -20,6 +20,7 @@ import {
   type StoredDelivery,
   statusNumber,
 } from "./delivery-tables";
+import { FreshTail } from "./fresh-tail";
 
 /** A delivery that waits for another attempt, without what it is sent with; `size` is its body's, in bytes. */
 export type Waiting = Pick<StoredDelivery, "id" | "period" | "position" | "asked"> & {
@@ -34,9 +35,27 @@ const WAITING = "id, seq, position, due_at, asked, length(body) AS size";
 
 const NONE: ReadonlyMap<EventId, unknown> = new Map();
 
+/** A delivery that has just arrived. */
+const NEW = {
+  status: "pending",
+  keptFromMs: null,
+  dueAtMs: null,
+  asked: ASKED.bySchedule,
+  attempts: 0,
+  failures: 0,
+  interruptions: 0,
+  completedAtMs: null,
+  lastStatusCode: null,
+  lastError: null,
+  log: [],
+} satisfies Partial<DueDelivery>;
+
 export class DeliveryStore {
   readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
+  /** Nothing waits that is due before these, Unix milliseconds: so most who ask need not read. */
+  readonly #noneBefore = { due: 0, retry: 0 };
+  readonly #tail = new FreshTail();
 
   constructor(tables: DeliveryTables) {
     this.#sql = tables.sql;
@@ -64,13 +83,17 @@ export class DeliveryStore {
     const period = this.#tables.periodFor(nowMs, retentionMs);
     const ids = [...fresh.keys()];
     const arrival = { period, atMs: nowMs, ids, added: ids.length };
+    const added: DueDelivery[] = [];
     this.#tables.atomically(() => {
       const seq = this.#tables.insertArrival(arrival, behind);
       const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ${ASKED.bySchedule}, 0, 0, 0, ?)`;
       for (const [index, { id, event, body }] of [...fresh.values()].entries()) {
         this.#sql.exec(insert, id, seq, index, event, nowMs, body);
+        const position = { seq, index };
+        added.push({ ...NEW, id, period, position, event, createdAtMs: nowMs, body });
       }
     });
+    this.#tail.add(added);
     return ids;
   }
 
@@ -96,18 +119,29 @@ export class DeliveryStore {
    * @param asked only what a person asked for by name.
    */
   waiting(limit: number, { untilMs = Number.MAX_SAFE_INTEGER, asked = false } = {}): Waiting[] {
-    const [index, where] = asked
-      ? ["retry", `asked = ${ASKED.byRetry}`]
-      : ["due", "due_at IS NOT NULL"];
+    const index = asked ? "retry" : "due";
+    if (limit === 0 || this.#noneBefore[index] > untilMs) return [];
+    const where = asked ? `asked = ${ASKED.byRetry}` : "due_at IS NOT NULL";
     const all = this.#tables.periods.flatMap((period) => {
       const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} AND due_at <= ? ORDER BY due_at LIMIT ?`;
       return this.#waitingIn(period, query, [untilMs, limit]);
     });
-    return all.sort(byDue).slice(0, limit);
+    const [first] = all.sort(byDue);
+    if (first !== undefined) this.#noneBefore[index] = first.dueAtMs;
+    else if (untilMs >= Number.MAX_SAFE_INTEGER) this.#noneBefore[index] = Number.POSITIVE_INFINITY;
+    // It is asked again soon: when the first is due is worth knowing.
+    else this.waiting(1, { asked });
+    return all.slice(0, limit);
+  }
+
+  /** It is known that nothing waits for another attempt. */
+  get nothingWaits(): boolean {
+    return this.#noneBefore.due === Number.POSITIVE_INFINITY;
   }
 
   /** The waiting delivery that arrived first, due or not. */
   firstWaiting(): Waiting | null {
+    if (this.nothingWaits) return null;
     const firsts = this.#tables.periods.flatMap((period) => {
       const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY waiting_${period} WHERE due_at IS NOT NULL ORDER BY seq, position LIMIT 1`;
       return this.#waitingIn(period, query, []);
@@ -145,7 +179,7 @@ export class DeliveryStore {
   /** When the next waiting delivery is due after `afterMs`, Unix milliseconds; null when there is none. */
   nextDueAtMs(afterMs: number): number | null {
     let next: number | null = null;
-    for (const period of this.#tables.periods) {
+    for (const period of this.nothingWaits ? [] : this.#tables.periods) {
       const [row] = this.#sql
         .exec<{ due_at: number }>(
           `SELECT due_at FROM deliveries_${period} d INDEXED BY due_${period} WHERE due_at IS NOT NULL AND due_at > ? ORDER BY due_at LIMIT 1`,
@@ -170,23 +204,39 @@ export class DeliveryStore {
     maxBytes: number,
     passed: ReadonlyMap<EventId, unknown> = NONE,
   ): { deliveries: DueDelivery[]; head: Position } {
+    const known = this.#tail.after(head);
     const deliveries: DueDelivery[] = [];
     let next = head;
     let bytes = 0;
-    for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
-      const first = seq === head.seq ? head.index : 0;
-      const wanted = { period, seq, limit: limit - deliveries.length + 1 };
-      const rest = ids.slice(first).filter((id) => !passed.has(id as EventId));
-      for (const delivery of this.#tables.freshAmong(rest, wanted)) {
+    const parts = known === null ? this.#freshFrom(head, limit + 1, passed) : [known];
+    for (const { fresh, end } of parts) {
+      for (const delivery of fresh) {
+        if (passed.has(delivery.id)) continue;
         bytes += delivery.body.byteLength;
         if (deliveries.length >= limit || (deliveries.length > 0 && bytes > maxBytes)) {
           return { deliveries, head: delivery.position };
         }
         deliveries.push(delivery);
       }
-      next = { seq, index: ids.length };
+      next = end;
     }
+    const nothingIs = deliveries.length === 0 && passed.size === 0;
+    if (known === null && nothingIs) this.#tail.startAt(next);
     return { deliveries, head: next };
+  }
+
+  /** The same as they are on disk, arrival by arrival, at most `limit` of each. */
+  *#freshFrom(
+    head: Position,
+    limit: number,
+    passed: ReadonlyMap<EventId, unknown>,
+  ): Generator<{ fresh: Iterable<DueDelivery>; end: Position }> {
+    for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
+      const first = seq === head.seq ? head.index : 0;
+      const rest = ids.slice(first).filter((id) => !passed.has(id as EventId));
+      const fresh = this.#tables.freshAmong(rest, { period, seq, limit });
+      yield { fresh, end: { seq, index: ids.length } };
+    }
   }
 
   /** When the delivery at or after `head` arrived that is waiting for its first attempt; null when there is none. */
@@ -235,6 +285,12 @@ export class DeliveryStore {
       ...Object.values(values),
       delivery.id,
     );
+    this.#tail.remove(delivery.id);
+    if (delivery.dueAtMs === null) return;
+    const by = delivery.asked === ASKED.byRetry ? (["due", "retry"] as const) : (["due"] as const);
+    for (const index of by) {
+      this.#noneBefore[index] = Math.min(this.#noneBefore[index], delivery.dueAtMs);
+    }
   }
 
   /** Which of `ids` this webhook never had. */

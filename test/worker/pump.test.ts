@@ -602,6 +602,8 @@ describe("an error of the storage", () => {
     ["reading what is due", "SELECT d.id, seq", 1],
   ])("while %s is followed by a backoff, and everything goes out once", async (_, start, times) => {
     const { id } = await owing(8);
+    // A new life reads what the one before knew.
+    await evictDurableObject(subscriber(id));
     await failStatements(subscriber(id), { start, message: "disk I/O error", times });
     await ring(subscriber(id));
     const ringsAtMs = await alarmAt(subscriber(id));
