@@ -101,9 +101,12 @@ function caseOf(measured: Measured, stored: Stored, given: (typeof BARS)[number]
   const overTime = ends.month;
   const gigabyteSeconds = MILLION * busyGigabyteSeconds(webhooks, batch);
   const gigabyteMonths = MILLION * storedGigabyteMonths(webhooks, stored);
-  const withoutKv = "withoutKv" in given ? " no KV" : "";
+  const withoutKv = "withoutKv" in given;
+  const by = `${webhooks} webhook${webhooks === 1 ? "" : "s"}`;
+  const come = isBatch ? `in batches of ${batch}` : `one in ${given.apart} s`;
   return {
-    name: `${isBatch ? batch : `1/${given.apart} s`} × ${webhooks}${withoutKv}`,
+    name: `${isBatch ? batch : `1/${given.apart} s`} × ${webhooks}${withoutKv ? " no KV" : ""}`,
+    measured: `$ per million events, ${come}, ${by}${withoutKv ? ', `IDEMPOTENCY_TTL = "0"`' : ""}`,
     operations,
     overTime,
     dollars: listPrice(operations, OPERATIONS) + listPrice(overTime, OPERATIONS),
@@ -129,6 +132,16 @@ function rowsOf(relays: readonly Measured[]): Figure[] {
   });
 }
 
+/** What is kept for `RETENTION`. */
+function bytesOf({ perEvent, perDelivery }: Stored): Figure[] {
+  const figure = (name: string, value: number, what: string) =>
+    counted({ name: `bytes ${name}`, measured: `bytes that ${what}`, value, bar: null });
+  return [
+    figure("event", perEvent, "an event of 1 KB takes in its Journal"),
+    figure("delivery", perDelivery, "a delivery takes in its Subscriber, answered without a body"),
+  ];
+}
+
 type Counted = { name: string; measured: string; value: number; bar: Bar | null };
 
 /** A figure that comes out the same in every run. */
@@ -145,15 +158,20 @@ export async function cost(): Promise<Figure[]> {
   const ends = relays.map(endsOf);
   const months = monthsOf(ends, stored);
   printMonths(months);
-  return [...cases.map(dollarsOf), ...rowsOf(relays), timeoutsOf(ends, stored, months)];
+  return [
+    ...cases.map(dollarsOf),
+    ...rowsOf(relays),
+    ...bytesOf(stored),
+    timeoutsOf(ends, stored, months),
+  ];
 }
 
-function dollarsOf({ name, dollars, bar, operations, overTime, ...rest }: Case): Figure {
+function dollarsOf({ name, measured, dollars, bar, operations, overTime, ...rest }: Case): Figure {
   const { duration, storage, logs } = rest;
   return counted(
     {
       name: `cost ${name}`,
-      measured: `$ per million events, batches or one in so many seconds, × webhooks: ${name}`,
+      measured,
       value: dollars,
       bar: { text: `<= $${bar.toFixed(2)}`, isMet: (value) => value <= bar },
     },

@@ -32,7 +32,7 @@ export const fanOut: Benchmark = {
     const figure = {
       name: "fan-out",
       measured: `deliveries/s in all at ${WEBHOOKS.join(", ")} webhooks, lowest ÷ highest`,
-      bar: atLeast(0.75),
+      bar: atLeast(0.85),
     };
     const details = Object.fromEntries(
       sides.map((side) => [`perSecondAt${side}`, summary(found[side] ?? [])]),

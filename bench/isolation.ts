@@ -1,7 +1,8 @@
 /**
  * What dead services cost the others: twenty good webhooks beside one that never answers, with thousands of events
  * waiting for it, and one that never answers and is tried again soon. They hang long enough for everything that
- * follows: time-outs, retries and probing. Windows without them come before and after, in the same run.
+ * follows: time-outs, retries and probing. A second relay without them gets as much at the same time, so that a busy
+ * machine slows both.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { exampleEvent } from "../scripts/leadterra.ts";
@@ -13,11 +14,12 @@ import {
   type BenchmarkOptions,
   type Figure,
   figureOf,
-  median,
   percentile,
+  ratios,
   summary,
 } from "./figure.ts";
-import { countsOf, fill, Stage } from "./stage.ts";
+import { processorMsOf } from "./process.ts";
+import { countsOf, fill, type Running, register, Stage } from "./stage.ts";
 
 /** What the good webhooks want, and what is measured. */
 const MEASURED = "message.sent";
@@ -31,17 +33,20 @@ const LOOK_EVERY_MS = 100;
 /** Events that wait for the hanging webhook. */
 const WAITING = 10_000;
 const GOOD_WEBHOOKS = 20;
-const ALONE_SECONDS = 25;
-/** They hang for four windows, 100 s: ten time-outs of 10 s and the first probes a minute apart are within. */
-const HANGING_WINDOWS = 4;
-const HANGING_SECONDS = 25;
+/** 100 s: time-outs of 10 s and the first probe a minute later are within. */
+const WINDOWS = 4;
+const WINDOW_SECONDS = 25;
+const SECOND_MS = 1_000;
 /** Events per second, each for every good webhook: it is the wait that counts, not the load. */
 const RATE = 3;
 /** Of the one without a backlog: its first attempts come again within the windows. */
 const TRIED_SOON = { timeout: "1s", retrySchedule: "5s 10s 20s" };
 
-/** From the moment an event is sent to the relay until a good service has it whole, in milliseconds. */
-type Latency = { p50: number; p95: number };
+/**
+ * In milliseconds: from the moment an event is sent to the relay until a good service has it whole, and what the relay
+ * takes of the processor for each such delivery, whatever else it does meanwhile.
+ */
+type Latency = { p50: number; p95: number; processor: number };
 
 /** What followed from the hanging. */
 type Hung = { requests: number; retried: number; state: string; lastError: string | null };
@@ -60,8 +65,7 @@ export const isolation: Benchmark = {
   async run({ progress }) {
     await using closing = new AsyncDisposableStack();
     const stage = closing.use(new Stage());
-    const { api } = await stage.start("relayFilled");
-    const found = await measure(api, progress, closing);
+    const found = await measure(stage, progress, closing);
     mustHaveFollowed(found);
     return [figureOfIsolation(found)];
   },
@@ -77,19 +81,21 @@ function mustHaveFollowed({ withBacklog, triedSoon }: Isolation): void {
 }
 
 function figureOfIsolation({ alone, beside, missing, ...hung }: Isolation): Figure {
-  const ratio = (name: keyof Latency) => {
-    const without = median(alone.map((latency) => latency[name]));
-    return beside.map((latency) => latency[name] / without);
-  };
+  const ratio = (name: keyof Latency) =>
+    ratios(
+      beside.map((latency) => latency[name]),
+      alone.map((latency) => latency[name]),
+    );
   const all = (latencies: readonly Latency[]) => ({
     p50: summary(latencies.map(({ p50 }) => p50)),
     p95: summary(latencies.map(({ p95 }) => p95)),
+    processorADelivery: summary(latencies.map(({ processor }) => processor)),
   });
-  const seconds = HANGING_WINDOWS * HANGING_SECONDS;
+  const seconds = WINDOWS * WINDOW_SECONDS;
   const figure = figureOf(
     {
       name: "isolation",
-      measured: `p95 of ${GOOD_WEBHOOKS} good webhooks beside two that hang for ${seconds} s ÷ without them`,
+      measured: `p95 of ${GOOD_WEBHOOKS} good webhooks beside two that hang for ${seconds} s ÷ of a relay without them`,
       changed: `the ${WAITING} that wait for one of them are put there without the way through ingest`,
       bar: atMost(1.2),
     },
@@ -107,51 +113,59 @@ function figureOfIsolation({ alone, beside, missing, ...hung }: Isolation): Figu
 }
 
 async function measure(
-  api: Api,
+  stage: Stage,
   progress: BenchmarkOptions["progress"],
   closing: AsyncDisposableStack,
 ): Promise<Isolation> {
-  const services: GoodService[] = [];
-  for (let index = 0; index < GOOD_WEBHOOKS; index++) {
-    const arrivals = new Map<string, number>();
-    const receiver = await startReceiver({
-      onRequest: ({ eventId, atMs }) => {
-        if (eventId !== null && !arrivals.has(eventId)) arrivals.set(eventId, atMs);
-      },
-    });
-    closing.defer(receiver.close);
-    const registration = { url: receiver.url, events: [MEASURED] };
-    const webhook = await api.register(registration);
-    services.push({ webhookId: webhook.id, arrivals });
-  }
+  const sides = {
+    alone: await startSide(stage),
+    beside: await startSide(stage),
+  };
+  const { api } = sides.beside.relay;
   const withBacklog = await HangingWebhook.register(api, {});
   const triedSoon = await HangingWebhook.register(api, TRIED_SOON);
-  const dead = [withBacklog, triedSoon];
-  for (const each of dead) closing.defer(() => each.close());
+  for (const each of [withBacklog, triedSoon]) closing.defer(() => each.close());
   await fill(api, withBacklog.id, WAITING);
   progress(`isolation: ${WAITING} events wait`);
 
   const found = { alone: [] as Latency[], beside: [] as Latency[] };
   const missing: string[] = [];
-  const window = async (kind: keyof typeof found, seconds: number) => {
-    const measured = await sendAll(api, { rate: RATE, seconds, services });
-    const latency = latencyOf(measured.latencies);
-    found[kind].push(latency);
-    missing.push(...measured.missing);
-    progress(`isolation: ${kind.padEnd(6)} p50 ${latency.p50} ms, p95 ${latency.p95} ms`);
+  const window = async (name: keyof typeof sides) => {
+    const { relay } = sides[name];
+    const before = processorMsOf(relay);
+    const { latencies, missing: late } = await sendAll(sides[name], WINDOW_SECONDS);
+    const [p50, p95] = [percentile(latencies, 0.5), percentile(latencies, 0.95)];
+    const processor = (processorMsOf(relay) - before) / latencies.length;
+    found[name].push({ p50, p95, processor });
+    missing.push(...late);
+    const shown = `p50 ${p50.toFixed(0)} ms, p95 ${p95.toFixed(0)} ms, ${processor.toFixed(2)} ms of processor a delivery`;
+    progress(`isolation: ${name.padEnd(6)} ${shown}`);
   };
-  await sendAll(api, { rate: RATE, seconds: WARM_UP_SECONDS, services });
-  await window("alone", ALONE_SECONDS);
-  for (const each of dead) await each.wake();
-  for (let left = HANGING_WINDOWS; left > 0; left--) await window("beside", HANGING_SECONDS);
+  await Promise.all(Object.values(sides).map((side) => sendAll(side, WARM_UP_SECONDS)));
+  for (const each of [withBacklog, triedSoon]) await each.wake();
+  for (let left = WINDOWS; left > 0; left--) {
+    // Never both at once.
+    await Promise.all([window("alone"), sleep(SECOND_MS / RATE / 2).then(() => window("beside"))]);
+  }
   const waiting = (await countsOf(api, withBacklog.id)).pending;
   const hung = {
     withBacklog: { ...(await withBacklog.hung()), waiting },
     triedSoon: await triedSoon.hung(),
   };
-  for (const each of dead) await each.hold();
-  await window("alone", ALONE_SECONDS);
   return { ...found, ...hung, missing };
+}
+
+/** A relay with its good webhooks. */
+type Side = { relay: Running; services: GoodService[] };
+
+async function startSide(stage: Stage): Promise<Side> {
+  const relay = await stage.start("relayFilled");
+  const services: GoodService[] = [];
+  for (let index = 0; index < GOOD_WEBHOOKS; index++) {
+    const { url, arrivals } = await stage.sink();
+    services.push({ webhookId: await register(relay.api, url), arrivals });
+  }
+  return { relay, services };
 }
 
 /** A dead service: while held, it is not asked; awake, it takes what comes and answers nothing. */
@@ -178,13 +192,6 @@ class HangingWebhook {
     await this.#api.call(`/webhooks/${this.id}/resume`, {});
   }
 
-  /** Ends the hanging: no attempt starts, and those under way are cut. */
-  async hold(): Promise<void> {
-    await this.#api.call(`/webhooks/${this.id}/pause`, {});
-    await this.#api.call(`/webhooks/${this.id}`, { events: [UNSENT] }, "PATCH");
-    await this.close();
-  }
-
   close(): Promise<void> {
     return this.#receiver.close();
   }
@@ -204,29 +211,27 @@ class HangingWebhook {
 
 type GoodService = {
   webhookId: string;
-  /** By event id, when it arrived first, Unix milliseconds. */
+  /** By event id, when it arrived first, `performance.now()`. */
   arrivals: ReadonlyMap<string, number>;
 };
 
-type Sending = { rate: number; seconds: number; services: readonly GoodService[] };
-
 /** Sends events evenly for so long, and waits until all have arrived everywhere. */
 async function sendAll(
-  api: Api,
-  { rate, seconds, services }: Sending,
+  { relay: { api }, services }: Side,
+  seconds: number,
 ): Promise<{ latencies: number[]; missing: string[] }> {
-  const startMs = Date.now();
-  const posts = Array.from({ length: Math.round(rate * seconds) }, async (_, index) => {
-    await sleep((index * 1_000) / rate);
+  const startMs = performance.now();
+  const posts = Array.from({ length: RATE * seconds }, async (_, index) => {
+    await sleep((index * SECOND_MS) / RATE);
     const body = Buffer.from(JSON.stringify(exampleEvent(MEASURED)));
-    const sentAtMs = Date.now();
+    const sentAtMs = performance.now();
     return { id: await api.accept(body), sentAtMs };
   });
   const sent = await Promise.all(posts);
   const owed = sent.flatMap((event) => services.map((service) => ({ ...event, ...service })));
   const isMissing = ({ id, arrivals }: (typeof owed)[number]) => !arrivals.has(id);
-  const endsAtMs = startMs + seconds * 1_000 + ARRIVES_WITHIN_MS;
-  while (owed.some(isMissing) && Date.now() < endsAtMs) await sleep(LOOK_EVERY_MS);
+  const endsAtMs = startMs + seconds * SECOND_MS + ARRIVES_WITHIN_MS;
+  while (owed.some(isMissing) && performance.now() < endsAtMs) await sleep(LOOK_EVERY_MS);
   const latencies = owed.flatMap(({ id, sentAtMs, arrivals }) => {
     const atMs = arrivals.get(id);
     return atMs === undefined ? [] : [atMs - sentAtMs];
@@ -237,8 +242,4 @@ async function sendAll(
     return JSON.stringify(delivery);
   });
   return { latencies, missing };
-}
-
-function latencyOf(latencies: readonly number[]): Latency {
-  return { p50: percentile(latencies, 0.5), p95: percentile(latencies, 0.95) };
 }

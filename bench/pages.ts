@@ -25,97 +25,13 @@ type OnTop = { duration: number; storage: number; logs: number; invocationLogs: 
 type Block = (figures: readonly Stored[]) => string;
 
 const BLOCKS: Readonly<Record<string, Block>> = {
-  speed: (figures) =>
-    tableOf(
-      ["figure", "measured", "median", "lowest–highest", "runs", "wanted", "", "date"],
-      figures
-        .filter(isSpeed)
-        .map((figure) => [
-          figure.name,
-          measuredOf(figure),
-          ...spreadOf(figure),
-          String(figure.runs),
-          figure.bar,
-          verdictOf(figure),
-          dayOf(figure),
-        ]),
-    ),
-  beside: (figures) =>
-    tableOf(
-      ["figure", "beside it", "median", "lowest–highest"],
-      figures
-        .filter(isSpeed)
-        .flatMap(({ name, details = {} }) =>
-          flat(details).map(([what, value]) => [name, what, ...spreadOf(value)]),
-        ),
-    ),
-  profile: (figures) =>
-    figures
-      .filter(({ benchmark }) => benchmark === PROFILE)
-      .map(({ details = {}, ...figure }) =>
-        [
-          `${figure.measured}: ${shown(figure.median)} (${dayOf(figure)})\n`,
-          tableOf(
-            ["function", "with all that it calls, %"],
-            Object.entries(details).map(([name, share]) => [`\`${name}\``, String(share)]),
-          ),
-        ].join("\n"),
-      )
-      .join("\n"),
-  cost: (figures) =>
-    tableOf(
-      ["figure", "counted", "", "wanted", "", "date"],
-      figures
-        .filter(({ benchmark }) => PAID.includes(benchmark))
-        .map((figure) => [
-          figure.name,
-          figure.measured,
-          shown(figure.median),
-          figure.bar,
-          verdictOf(figure),
-          dayOf(figure),
-        ]),
-    ),
-  "cost-on-top": (figures) =>
-    tableOf(
-      ["$ per million events", "object duration", "storage", "Workers Logs", "`invocation_logs`"],
-      figures.flatMap(({ name, details }) => {
-        const { dollarsOutsideTheSum: onTop } = (details ?? {}) as { dollarsOutsideTheSum?: OnTop };
-        if (onTop === undefined) return [];
-        const { duration, storage, logs, invocationLogs } = onTop;
-        return [
-          [name, ...[duration, storage, logs, invocationLogs].map((each) => each.toFixed(2))],
-        ];
-      }),
-    ),
-  months: (figures) => {
-    const { details } = figures.find(({ name }) => name === "cost timeout") ?? {};
-    const { months } = details as { months: MonthRow[] };
-    const relays = months[0]?.timeouts[0]?.relays ?? [];
-    return tableOf(
-      [
-        ...["events a month", "`max_batch_timeout`", "batch"],
-        ...relays.map(({ webhooks }) => (webhooks === 1 ? "1 webhook" : String(webhooks))),
-      ],
-      months.map(({ spread, events, timeouts }) => [
-        `${events / MILLION} million, ${spread}`,
-        timeouts.map(({ timeout }) => timeout).join(" / "),
-        timeouts.map(({ batch }) => batch.toFixed(1)).join(" / "),
-        ...relays.map((_, relay) =>
-          timeouts
-            .map(
-              ({ relays: all }) =>
-                `${dollars(all[relay]?.listPrice)} → ${dollars(all[relay]?.bill)}`,
-            )
-            .join(" / "),
-        ),
-      ]),
-    );
-  },
-  machine: (figures) =>
-    [...new Set(figures.filter(isSpeed).map((figure) => figure.machine))]
-      .map((machine) => `- ${machine}\n`)
-      .join(""),
+  speed,
+  beside,
+  profile,
+  machine,
+  cost,
+  "cost-on-top": costOnTop,
+  months,
 };
 
 /** @throws when it asks for a table that there is not. */
@@ -134,6 +50,86 @@ export function writePages(figures: readonly Stored[]): void {
   }
 }
 
+/** What was measured against which bar. */
+function speed(figures: readonly Stored[]): string {
+  const rows = figures
+    .filter(isSpeed)
+    .map((figure) => [
+      figure.name,
+      measuredOf(figure),
+      ...spreadOf(figure),
+      String(figure.runs),
+      ...verdictOf(figure),
+    ]);
+  return tableOf(["figure", "measured", "median", "lowest–highest", "runs", ...VERDICT], rows);
+}
+
+/** Every number that was measured beside. */
+function beside(figures: readonly Stored[]): string {
+  const rows = figures
+    .filter(isSpeed)
+    .flatMap(({ name, details = {} }) =>
+      flat(details).map(([what, value]) => [name, what, ...spreadOf(value)]),
+    );
+  return tableOf(["figure", "beside it", "median", "lowest–highest"], rows);
+}
+
+function profile(figures: readonly Stored[]): string {
+  return figures
+    .filter(({ benchmark }) => benchmark === PROFILE)
+    .map(({ measured, median, details = {}, date }) => {
+      const shares = Object.entries(details).map(([name, share]) => [`\`${name}\``, String(share)]);
+      const table = tableOf(["function", "with all that it calls, %"], shares);
+      return `${measured}: ${shown(median)} (${dayOf(date)})\n\n${table}`;
+    })
+    .join("\n");
+}
+
+function machine(figures: readonly Stored[]): string {
+  const machines = new Set(figures.filter(isSpeed).map((figure) => figure.machine));
+  return [...machines].map((name) => `- ${name}\n`).join("");
+}
+
+function cost(figures: readonly Stored[]): string {
+  const rows = figures
+    .filter(({ benchmark }) => PAID.includes(benchmark))
+    .map((figure) => [figure.name, figure.measured, shown(figure.median), ...verdictOf(figure)]);
+  return tableOf(["figure", "counted", "", ...VERDICT], rows);
+}
+
+function costOnTop(figures: readonly Stored[]): string {
+  const rows = figures.flatMap(({ name, details }) => {
+    const { dollarsOutsideTheSum: onTop } = (details ?? {}) as { dollarsOutsideTheSum?: OnTop };
+    if (onTop === undefined) return [];
+    const { duration, storage, logs, invocationLogs } = onTop;
+    return [[name, ...[duration, storage, logs, invocationLogs].map((each) => each.toFixed(2))]];
+  });
+  return tableOf(
+    ["$ per million events", "object duration", "storage", "Workers Logs", "`invocation_logs`"],
+    rows,
+  );
+}
+
+/** Both values of `max_batch_timeout` in one cell. */
+function months(figures: readonly Stored[]): string {
+  const { details } = figures.find(({ name }) => name === "cost timeout") ?? {};
+  const { months: all } = details as { months: MonthRow[] };
+  const relays = all[0]?.timeouts[0]?.relays ?? [];
+  const head = relays.map(({ webhooks }) => (webhooks === 1 ? "1 webhook" : String(webhooks)));
+  const rows = all.map(({ spread, events, timeouts }) => {
+    const both = (of: (at: MonthRow["timeouts"][number]) => string) => timeouts.map(of).join(" / ");
+    return [
+      `${events / MILLION} million, ${spread}`,
+      both(({ timeout }) => String(timeout)),
+      both(({ batch }) => batch.toFixed(1)),
+      ...relays.map((_, index) =>
+        both(({ relays: at }) => `${dollars(at[index]?.listPrice)} → ${dollars(at[index]?.bill)}`),
+      ),
+    ];
+  });
+  return tableOf(["events a month", "`max_batch_timeout`", "batch", ...head], rows);
+}
+
 function isSpeed({ benchmark }: Stored): boolean {
   return benchmark !== PROFILE && !PAID.includes(benchmark);
 }
@@ -142,12 +138,14 @@ function measuredOf({ measured, changed }: Stored): string {
   return changed === undefined ? measured : `${measured} *(for measuring: ${changed})*`;
 }
 
-function dayOf({ date }: Stored): string {
+function dayOf(date: string): string {
   return date.slice(0, "2026-11-28".length);
 }
 
-function verdictOf({ met }: Stored): string {
-  return met === false ? "**missed**" : met ? "met" : "";
+const VERDICT = ["wanted", "", "date"];
+
+function verdictOf({ bar, met, date }: Stored): string[] {
+  return [bar, met === false ? "**missed**" : met ? "met" : "", dayOf(date)];
 }
 
 type Spread = { median: number; min: number | null; max: number | null };
@@ -183,6 +181,7 @@ function dollars(amount = Number.NaN): string {
 }
 
 function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |\n`;
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
   return line(head) + line(head.map(() => "---")) + rows.map(line).join("");
 }

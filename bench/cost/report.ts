@@ -15,6 +15,7 @@ import {
 /** A million events of one kind. */
 export type Case = {
   name: string;
+  measured: string;
   /** Operations of a million events. */
   operations: Usage;
   /** What hours, days, periods and sweeps of a month cost, at a million events a month. */
