@@ -4,6 +4,7 @@
  *
  *   npm run screenshots
  *   npm run screenshots -- --minutes 2
+ *   npm run screenshots -- --all /somewhere
  */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -24,6 +25,7 @@ const RATES = [9, 14, 22, 17, 25, 12] as const;
 const VIEWPORT = { width: 1280, height: 800 } as const;
 const MAX_HEIGHT = 1_040;
 const SETTLE_MS = 3_000;
+const WIDTHS = [1_440, 1_280, 390] as const;
 
 /** What happens, in this order, again and again. */
 const KINDS: readonly { kind: EventKind; classification?: string }[] = [
@@ -148,8 +150,36 @@ export async function signedIn(
   return page;
 }
 
+/** Every page of the dashboard, with this webhook and this event. */
+export function pagesOf(webhookId: string, eventId: string): Record<string, string> {
+  const webhook = `/dashboard/webhooks/${webhookId}`;
+  return {
+    overview: "/dashboard",
+    "overview of a week": "/dashboard?over=week",
+    webhooks: "/dashboard/webhooks",
+    "new webhook": "/dashboard/webhooks/new",
+    webhook,
+    "webhook, to be changed": `${webhook}/edit`,
+    "webhook, to be deleted": `${webhook}/delete`,
+    "secret, to be rotated": `${webhook}/rotate`,
+    replay: `${webhook}/replay`,
+    discard: `${webhook}/discard`,
+    attempts: `${webhook}/attempts`,
+    deliveries: "/dashboard/deliveries",
+    delivery: `${webhook}/deliveries/${eventId}`,
+    events: "/dashboard/events",
+    event: `/dashboard/events/${eventId}`,
+    "event, to be erased": `/dashboard/events/${eventId}/erase`,
+    "dead letters": "/dashboard/dead-letters",
+    audit: "/dashboard/audit",
+    "no such page": "/dashboard/nothing",
+  };
+}
+
 /** The pages in the pictures, by the picture's name. */
-export async function picturedPages(stage: Stage): Promise<Record<string, string>> {
+export async function picturedPages(
+  stage: Stage,
+): Promise<Record<"pictured" | "others", Record<string, string>>> {
   const [, failing] = stage.webhookIds;
   const path = `/v1/webhooks/${failing}/deliveries`;
   const { data } = await call<{ data: { eventId: string; attempts: number }[] }>(
@@ -158,32 +188,58 @@ export async function picturedPages(stage: Stage): Promise<Record<string, string
     path,
   );
   const [tried] = [...data].sort((a, b) => b.attempts - a.attempts);
-  return {
-    overview: "/dashboard?over=hour",
-    delivery: `/dashboard/webhooks/${failing}/deliveries/${tried?.eventId}`,
-    webhook: `/dashboard/webhooks/${failing}`,
-  };
+  const { webhook = "", delivery = "", ...others } = pagesOf(failing ?? "", tried?.eventId ?? "");
+  return { pictured: { overview: "/dashboard?over=hour", delivery, webhook }, others };
 }
 
 /** The page from its top, as far down as it goes or the picture may. */
 export async function take(page: Page, path: string): Promise<void> {
-  const height = await page.evaluate("document.documentElement.scrollHeight");
-  await page.screenshot({
-    path,
-    fullPage: true,
-    clip: { x: 0, y: 0, width: VIEWPORT.width, height: Math.min(Number(height), MAX_HEIGHT) },
-  });
+  const height = Number(await page.evaluate("document.documentElement.scrollHeight"));
+  const { width = VIEWPORT.width } = page.viewportSize() ?? {};
+  const clip = { x: 0, y: 0, width, height: Math.min(height, MAX_HEIGHT) };
+  await page.screenshot({ path, fullPage: true, clip });
+}
+
+async function takePictured(browser: Browser, stage: Stage): Promise<void> {
+  const page = await signedIn(browser, stage, { width: VIEWPORT.width, colorScheme: "light" });
+  const folder = join(ROOT, "docs", "screenshots");
+  mkdirSync(folder, { recursive: true });
+  for (const [name, path] of Object.entries((await picturedPages(stage)).pictured)) {
+    await page.goto(stage.relay.url + path);
+    const file = join(folder, `${name}.png`);
+    await take(page, file);
+    console.log(`${file}  ${Math.round(statSync(file).size / 1_000)} kB`);
+  }
+}
+
+/** Every page in light and dark, from a wide screen to a phone, to be looked at. */
+async function takeAll(browser: Browser, stage: Stage, folder: string): Promise<void> {
+  const { pictured, others } = await picturedPages(stage);
+  const pages = Object.entries({ ...others, ...pictured });
+  for (const colorScheme of ["light", "dark"] as const) {
+    for (const width of WIDTHS) {
+      const page = await signedIn(browser, stage, { width, colorScheme });
+      for (const [name, path] of pages) {
+        await page.goto(stage.relay.url + path);
+        await take(page, join(folder, `${name}-${width}-${colorScheme}.png`));
+      }
+      await page.close();
+    }
+  }
+  console.log(`${folder}  ${2 * WIDTHS.length * pages.length} pictures`);
 }
 
 const USAGE = `Takes the pictures of the dashboard in docs/screenshots, with the Chromium of this machine.
 
-  npm run screenshots -- [--minutes N]
+  npm run screenshots -- [--minutes N] [--all FOLDER]
 
-  --minutes N  how long events are sent before; default ${DEFAULT_MINUTES}`;
+  --minutes N   how long events are sent before; default ${DEFAULT_MINUTES}
+  --all FOLDER  every page instead, in light and dark at ${WIDTHS.join(", ")} px, to be looked at`;
 
 async function main(args: string[]): Promise<number> {
   const { values } = readOptions(args, {
     minutes: { type: "string", default: String(DEFAULT_MINUTES) },
+    all: { type: "string" },
   });
   const minutes = readPositive("--minutes", values.minutes);
   const executable = findChromium();
@@ -198,15 +254,8 @@ async function main(args: string[]): Promise<number> {
     console.log(`Sending events for ${minutes} minutes …`);
     await play(stage, minutes);
     const browser = await launchChromium(executable);
-    const page = await signedIn(browser, stage, { width: VIEWPORT.width, colorScheme: "light" });
-    const folder = join(ROOT, "docs", "screenshots");
-    mkdirSync(folder, { recursive: true });
-    for (const [name, path] of Object.entries(await picturedPages(stage))) {
-      await page.goto(stage.relay.url + path);
-      const file = join(folder, `${name}.png`);
-      await take(page, file);
-      console.log(`${file}  ${Math.round(statSync(file).size / 1_000)} kB`);
-    }
+    if (values.all === undefined) await takePictured(browser, stage);
+    else await takeAll(browser, stage, values.all);
     await browser.close();
     return 0;
   } finally {

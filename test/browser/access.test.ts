@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { Locator, Page } from "playwright-core";
 import { expect, it } from "vitest";
+import { pagesOf } from "../../scripts/screenshots.ts";
 import { API_KEY } from "../journey/relay.ts";
 import { answering } from "../rig/receiver.ts";
-import { describeInBrowser, pagesOf, type Rig, signIn } from "./rig.ts";
+import { describeInBrowser, type Rig, signIn } from "./rig.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];

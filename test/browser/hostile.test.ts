@@ -1,8 +1,9 @@
 /** Strangers fill what the pages show: leads, services, campaigns, links. It must come out as text, everywhere. */
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
+import { pagesOf } from "../../scripts/screenshots.ts";
 import { answering } from "../rig/receiver.ts";
-import { describeInBrowser, pagesOf, type Rig } from "./rig.ts";
+import { describeInBrowser, type Rig } from "./rig.ts";
 
 const IMAGE = "<img src=x onerror=alert(1)>";
 const SCRIPT = "</script><script>alert(2)</script>";

@@ -124,29 +124,3 @@ export type DeadLetterDraft = {
   reason: string;
   webhookIds: readonly string[] | null;
 };
-
-/** Every page of the dashboard, with this webhook and this event. */
-export function pagesOf(webhookId: string, eventId: string): Record<string, string> {
-  const webhook = `/dashboard/webhooks/${webhookId}`;
-  return {
-    overview: "/dashboard",
-    "overview of a week": "/dashboard?over=week",
-    webhooks: "/dashboard/webhooks",
-    "new webhook": "/dashboard/webhooks/new",
-    webhook,
-    "webhook, to be changed": `${webhook}/edit`,
-    "webhook, to be deleted": `${webhook}/delete`,
-    "secret, to be rotated": `${webhook}/rotate`,
-    replay: `${webhook}/replay`,
-    discard: `${webhook}/discard`,
-    attempts: `${webhook}/attempts`,
-    deliveries: "/dashboard/deliveries",
-    delivery: `${webhook}/deliveries/${eventId}`,
-    events: "/dashboard/events",
-    event: `/dashboard/events/${eventId}`,
-    "event, to be erased": `/dashboard/events/${eventId}/erase`,
-    "dead letters": "/dashboard/dead-letters",
-    audit: "/dashboard/audit",
-    "no such page": "/dashboard/nothing",
-  };
-}
