@@ -15,12 +15,15 @@ const MIN_REDACTED_CHARACTERS = 8;
 /** What is sent; `attempt` is its number. */
 export type Sending = { eventId: string; event: string; body: Uint8Array; attempt: number };
 
+/** What a version of the webhook comes to; `timeoutMs` is its own, null where it has none. */
+type Facts = { version: number; check: TargetCheck; timeoutMs: number | null; secrets: string[] };
+
 export class Attempts {
   readonly #env: Env;
   readonly #listener: Listener | null;
   #signer: { secrets: string; sign: Signer } | null = null;
   readonly #deadlines = new Deadlines();
-  #known: { version: number; check: TargetCheck; secrets: string[] } | null = null;
+  #known: Facts | null = null;
 
   /** @param listener null where no webhook is a `listener:`. */
   constructor(env: Env, listener: Listener | null = null) {
@@ -31,7 +34,7 @@ export class Attempts {
   /** Signs an attempt and makes its request, in the same turn: nothing can change in between. */
   async make(webhook: Webhook, sending: Sending): Promise<Answer> {
     const delivering = configOf(this.#env).delivery;
-    const { check, secrets } = this.#facts(webhook);
+    const { check, secrets, timeoutMs } = this.#facts(webhook);
     if (!check.ok || delivering === null) {
       return { ...unanswered("forbidden_target", Date.now()), refused: false };
     }
@@ -46,7 +49,7 @@ export class Attempts {
       target: check.target,
       headers,
       body: sending.body,
-      timeoutMs: timeoutMsOf(webhook, delivering.timeoutMs),
+      timeoutMs: timeoutMs ?? delivering.timeoutMs,
       deadlines: this.#deadlines,
       overSocket: (signal: AbortSignal) =>
         this.#listener?.deliver({ eventId, attempt, headers, body: sending.body }, signal) ??
@@ -61,14 +64,16 @@ export class Attempts {
   }
 
   /** Once for each version of the one webhook; the configuration cannot change while the object lives. */
-  #facts(webhook: Webhook): { check: TargetCheck; secrets: string[] } {
-    if (this.#known?.version !== webhook.version) {
+  #facts(webhook: Webhook): Facts {
+    const { version } = webhook;
+    if (this.#known?.version !== version) {
       const check = checkTarget(webhook.url, {
         allowPrivate: configOf(this.#env).allowPrivateDestinations,
         relayHost: webhook.relayHost,
         services: serviceBindings(this.#env),
       });
-      this.#known = { version: webhook.version, check, secrets: secretsOf(webhook) };
+      const timeoutMs = timeoutMsOf(webhook, null);
+      this.#known = { version, check, timeoutMs, secrets: secretsOf(webhook) };
     }
     return this.#known;
   }
