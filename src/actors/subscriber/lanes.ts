@@ -61,7 +61,8 @@ type Known = {
   /** Its Lane has had it. */
   isTaken: boolean;
   isBeingAsked: boolean;
-  /** When it last did not answer, Unix milliseconds. */
+  /** When its Lane last reported something of it, and last did not answer, Unix milliseconds. */
+  heardAtMs: number;
   silentAtMs: number;
   /** Its Lane does not know it. */
   isLost: boolean;
@@ -186,6 +187,7 @@ export class Lanes {
     const known = reports.map(({ share: id, outcomes, unsent }) => {
       const share = this.#ledger.leases.share(id);
       if (share === undefined) return false;
+      Object.assign(this.#known.get(id) ?? {}, { heardAtMs: Date.now() });
       const isStale = share.urlVersion !== urlVersion;
       for (const { outcome, ...attempt } of outcomes) {
         this.#ledger.answer(attempt, outcome, { isStale, share: id });
@@ -213,8 +215,11 @@ export class Lanes {
       const known = this.#known.get(share.id);
       if (known === undefined) continue;
       if (known.silentAtMs >= share.closesAtMs) this.#close([share]);
-      else if (known.isLost) lost.add(share.lane);
-      else if (nowMs >= known.askAtMs) void this.#ask(share, known);
+      else if (known.isLost) {
+        lost.add(share.lane);
+        // It waits for the others of its Lane, which wake the pump when they know.
+        known.askAtMs = nowMs + ASK_AGAIN_MS;
+      } else if (nowMs >= known.askAtMs) void this.#ask(share, known);
     }
     for (const lane of lost) this.#closeLost(lane);
     this.#endDone();
@@ -247,12 +252,14 @@ export class Lanes {
   }
 
   async #ask(share: Share, known: Known): Promise<void> {
-    known.askAtMs = Date.now() + ASK_AGAIN_MS;
+    const askedAtMs = Date.now();
+    known.askAtMs = askedAtMs + ASK_AGAIN_MS;
     known.isBeingAsked = true;
     try {
       this.#learn(share, await inTime(this.#host.lane(share.lane).recall(share.id), ASK_AGAIN_MS));
     } catch (thrown) {
-      known.silentAtMs = Date.now();
+      // The answer was lost; a report came meanwhile.
+      if (known.heardAtMs < askedAtMs) known.silentAtMs = Date.now();
       logWarning("lane.silent", { lane: share.lane, error: errorText(thrown) });
     } finally {
       known.isBeingAsked = false;
@@ -369,6 +376,7 @@ const UNASKED: Known = {
   isHanded: true,
   isTaken: false,
   isBeingAsked: false,
+  heardAtMs: 0,
   silentAtMs: 0,
   isLost: false,
   stopping: null,
