@@ -1,5 +1,5 @@
 /**
- * The filter language: MongoDB's query form over the envelope of an event (design §5), without regular expressions.
+ * The filter language: MongoDB's query form over the envelope of an event (docs/contract.md), without regular expressions.
  *
  *     {"data.reply.classification": "interested"}
  *     {"data.bounceType": {"$in": ["hard"]}, "$or": [{"event": "message.bounced"}, {"data.lead.score": {"$gte": 5}}]}

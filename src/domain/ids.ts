@@ -21,7 +21,7 @@ const ULID_RANDOM_BYTES = 10;
 const utf8 = new TextEncoder();
 
 /**
- * The event id of design §3: the first 130 bits of SHA-256(event name, NUL, key).
+ * The event id (docs/contract.md): the first 130 bits of SHA-256(event name, NUL, key).
  *
  * @param key the idempotency key, well-formed text: lone surrogates would all hash alike.
  */

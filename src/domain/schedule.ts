@@ -6,7 +6,7 @@ const DURATION = /^(\d{1,9})([smhd])$/;
 const MAX_DURATION_MS = 36_500 * UNIT_MS.d;
 const MAX_WAITS = 20;
 export const MAX_TIMEOUT_MS = UNIT_MS.m;
-/** A `Retry-After` may postpone by this much and no more (design §4). */
+/** A `Retry-After` may postpone by this much and no more (docs/contract.md). */
 export const MAX_RETRY_AFTER_MS = 8 * UNIT_MS.h;
 /** Waits are stretched by up to a tenth, so that a service that comes back is not hit by all at once. */
 const JITTER = 0.1;

@@ -21,7 +21,7 @@ export type Attempt = {
   lost: boolean;
 };
 
-/** The judge's own account of what the outcomes say (design §4, "Probing" and "Retries"). */
+/** The judge's own account of what the outcomes say (docs/contract.md). */
 export type Reckoning = {
   succeededAtMs: number | null;
   failedAtMs: number | null;

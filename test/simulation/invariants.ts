@@ -1,5 +1,5 @@
 /**
- * The judge: what must hold after every step (design §4 and §7). It looks at every request, and reads what the
+ * The judge: what must hold after every step (docs/contract.md). It looks at every request, and reads what the
  * objects have stored; it knows the rules from the contract and not from the code.
  */
 import type { LaneReport } from "../../src/actors/lane";

@@ -272,7 +272,7 @@ function bytesOf(body: unknown): Uint8Array {
   return new TextEncoder().encode(String(body ?? ""));
 }
 
-/** Until when design §4 has the webhook wait; written anew here, as the judge of the code's own reading. */
+/** Until when docs/contract.md has the webhook wait; written anew here, as the judge of the code's own reading. */
 function readRetryAfter(header: string | null, nowMs: number): number | null {
   if (header === null) return null;
   const untilMs = /^\d+$/.test(header) ? nowMs + Number(header) * 1_000 : Date.parse(header);

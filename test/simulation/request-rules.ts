@@ -1,4 +1,4 @@
-/** What must hold of every request: design §4 and §7, numbers 3, 4, 5 and 8. */
+/** What must hold of every request: docs/contract.md, numbers 3, 4, 5 and 8 of what must always hold. */
 import { createHmac } from "node:crypto";
 import type { LaneReport } from "../../src/actors/lane";
 import type { Webhook } from "../../src/domain/webhook";
