@@ -8,7 +8,16 @@ import { allWebhooks } from "../operations/webhooks";
 import type { AuditEntry } from "../storage/registry-store";
 import { Foreign, visible } from "./ui/foreign";
 import { listPage } from "./ui/list";
-import { type Column, Empty, eventPath, Facts, Table, WebhookLink } from "./ui/parts";
+import {
+  type Column,
+  Commas,
+  Empty,
+  eventPath,
+  Facts,
+  Table,
+  WebhookLink,
+  WebhookOrId,
+} from "./ui/parts";
 import type { PageEnv } from "./ui/session";
 import { Time } from "./ui/time";
 
@@ -31,9 +40,7 @@ export const auditPages = new Hono<PageEnv>().get("/", (c) =>
     show: ({ entries, webhooks }) =>
       entries.length === 0 ? (
         <Empty>
-          <p>
-            Nothing was changed yet. Every change of a webhook, retry and replay will stand here.
-          </p>
+          Nothing was changed yet. Every change of a webhook, retry and replay will stand here.
         </Empty>
       ) : (
         <Table
@@ -57,16 +64,7 @@ function columnsFor(webhooks: readonly Webhook[]): readonly Column<AuditEntry>[]
     { head: "What", cell: ({ action }) => action },
     {
       head: "Webhook",
-      cell: ({ webhookId }) => {
-        if (webhookId === null) return null;
-        const webhook = byId.get(webhookId);
-        if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
-        return (
-          <>
-            <code>{webhookId}</code> <span class="quiet">(deleted)</span>
-          </>
-        );
-      },
+      cell: ({ webhookId: id }) => id && <WebhookOrId id={id} webhook={byId.get(id)} />,
     },
     { head: "Change", cell: (entry) => <Change entry={entry} byId={byId} /> },
   ];
@@ -110,12 +108,7 @@ const UNSET: ReadonlySet<string> = new Set(["null", "false", "[]", "{}"]);
 /** Webhooks by their names, events as the way to them, lists with commas; what else it is as JSON. */
 function Value({ of, byId }: { of: unknown; byId: ChangeProps["byId"] }): Child {
   if (Array.isArray(of) && of.length > 0) {
-    return of.map((each, index) => (
-      <>
-        {index > 0 && ", "}
-        <Value of={each} byId={byId} />
-      </>
-    ));
+    return <Commas of={of.map((each) => <Value of={each} byId={byId} />)} />;
   }
   if (of === null || Array.isArray(of)) return <span class="quiet">none</span>;
   if (typeof of !== "string") return <code>{visible(JSON.stringify(of))}</code>;

@@ -8,7 +8,7 @@ import { findDelivery, listDeliveries } from "../../operations/deliveries";
 import { duration } from "../ui/format";
 import { listPage } from "../ui/list";
 import { showFailure } from "../ui/page";
-import { type Column, deliveryPath, Empty, Table, webhookPath } from "../ui/parts";
+import { type Column, deliveryPath, Empty, RowLink, Table, webhookPath } from "../ui/parts";
 import type { PageContext, PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { namedWebhook, trailOf, WEBHOOK } from "../webhooks/named-webhook";
@@ -83,11 +83,7 @@ const COLUMNS: readonly Column<Row>[] = [
   {
     head: "Event",
     cell: ({ webhookId, eventId, event }) => (
-      <a class="named" href={deliveryPath(webhookId, eventId)}>
-        {event}
-        <br />
-        <code>{eventId}</code>
-      </a>
+      <RowLink href={deliveryPath(webhookId, eventId)} event={event} id={eventId} />
     ),
   },
 ];

@@ -20,13 +20,22 @@ import {
   retryDeliveries,
 } from "../../operations/deliveries";
 import { allWebhooks } from "../../operations/webhooks";
-import { type Outcome, perform } from "../ui/actions";
+import { type Outcome, performing } from "../ui/actions";
 import { type Form, text, texts } from "../ui/form";
-import { EventNameField, listPage, type Query, Search, SearchField, understood } from "../ui/list";
+import {
+  EventNameField,
+  listPage,
+  NoneFound,
+  type Query,
+  Search,
+  SearchField,
+  understood,
+} from "../ui/list";
 import { DELIVERIES_PATH, Empty, Options, webhookName, webhookPath } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
+import { NoWebhooks } from "../webhooks/table";
 import { ERRORS } from "./attempts";
 import { deliveryPage } from "./delivery";
 import { DeliveryRows } from "./delivery-rows";
@@ -49,13 +58,7 @@ export const deliveryPages = new Hono<PageEnv>()
       show: (found, asked) => <List found={found} {...asked} />,
     }),
   )
-  .post("/deliveries/retry", (c) =>
-    perform(c, {
-      subject: null,
-      home: DELIVERIES_PATH,
-      action: { act: (_, __, form) => retrySelected(c, form) },
-    }),
-  )
+  .post("/deliveries/retry", performing(DELIVERIES_PATH, { act: retrySelected }))
   .route("/", deliveryPage);
 
 type Found = {
@@ -87,7 +90,7 @@ function filterOf(c: PageContext, query: Query): DeliveryFilter {
   return { ...timeRangeOf(c, Date.now()), ...understood(deliveryFilters, query) };
 }
 
-async function retrySelected(c: PageContext, form: Form): Promise<Outcome> {
+async function retrySelected(c: PageContext, _: null, form: Form): Promise<Outcome> {
   const at = backOf(text(form, "back"));
   const selected = selectedIn(texts(form, "delivery"));
   if (selected.size === 0) return { done: "nothing_selected", at };
@@ -210,13 +213,10 @@ function Retry({ back, children }: { back: string; children?: Child }) {
 /** Why there is nothing to show, and what to do next. */
 function None({ found, query, isFirstPage }: Omit<ListProps, "address">) {
   const { webhooks, webhook, next } = found;
-  if (webhooks.length === 0) return <NoWebhook />;
+  if (webhooks.length === 0) return <NoWebhooks />;
   if (query.webhook !== undefined && webhook === null) {
     return (
-      <Empty>
-        <p>
-          <strong>There is no such webhook.</strong>
-        </p>
+      <Empty title="There is no such webhook.">
         <p>
           It may have been deleted, and its deliveries with it.{" "}
           <a href={DELIVERIES_PATH}>Deliveries of all webhooks</a>
@@ -224,40 +224,12 @@ function None({ found, query, isFirstPage }: Omit<ListProps, "address">) {
       </Empty>
     );
   }
-  if (next !== null) {
-    return <Empty>Nothing among the deliveries looked through so far; there are older ones.</Empty>;
-  }
   const { webhook: _, ...narrowing } = query;
-  if (!isFirstPage || Object.keys(narrowing).length > 0) {
-    return (
-      <Empty>
-        <p>
-          <strong>No delivery is like that.</strong>
-        </p>
-        <p>
-          <a href={DELIVERIES_PATH}>All deliveries</a>
-        </p>
-      </Empty>
-    );
+  if (next === null && isFirstPage && Object.keys(narrowing).length === 0) {
+    return <NoDelivery webhook={webhook} />;
   }
-  return <NoDelivery webhook={webhook} />;
-}
-
-function NoWebhook() {
-  return (
-    <Empty>
-      <p>
-        <strong>There is no webhook yet, so nothing is delivered.</strong>
-      </p>
-      <p>
-        {useViewer().mayChange ? (
-          <a href="/dashboard/webhooks/new">Register a webhook</a>
-        ) : (
-          "Somebody whose key may change things can register one."
-        )}
-      </p>
-    </Empty>
-  );
+  const names = { one: "delivery", many: "deliveries", path: DELIVERIES_PATH };
+  return <NoneFound {...names} isWhole={next === null} />;
 }
 
 function NoDelivery({ webhook }: { webhook: Webhook | null }) {

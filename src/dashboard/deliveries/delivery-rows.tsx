@@ -1,7 +1,7 @@
 /** Deliveries as the rows of a table. */
 import type { DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
-import { type Column, DeliveryBadge, deliveryPath, Table, WebhookLink } from "../ui/parts";
+import { type Column, DeliveryBadge, deliveryPath, RowLink, Table, WebhookOrId } from "../ui/parts";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { LastOutcome } from "./attempts";
@@ -18,7 +18,12 @@ export function DeliveryRows({ deliveries, webhooks }: DeliveryRowsProps) {
   const { mayChange } = useViewer();
   const columns: readonly Column<DeliveryView>[] = [
     ...(mayChange && webhooks !== null ? [SELECT] : []),
-    { head: "Event", cell: (delivery) => <EventLink delivery={delivery} /> },
+    {
+      head: "Event",
+      cell: ({ webhookId, eventId, event }) => (
+        <RowLink href={deliveryPath(webhookId, eventId)} event={event} id={eventId} />
+      ),
+    },
     { head: "Status", cell: ({ status }) => <DeliveryBadge status={status} /> },
     ...(webhooks === null ? [] : [webhookColumn(webhooks)]),
     { head: "Attempts", cell: ({ attempts }) => attempts, isNumber: true },
@@ -33,10 +38,7 @@ function webhookColumn(webhooks: readonly Webhook[]): Column<DeliveryView> {
   const byId = new Map<string, Webhook>(webhooks.map((webhook) => [webhook.id, webhook]));
   return {
     head: "Webhook",
-    cell: ({ webhookId }) => {
-      const webhook = byId.get(webhookId);
-      return webhook === undefined ? webhookId : <WebhookLink webhook={webhook} />;
-    },
+    cell: ({ webhookId }) => <WebhookOrId id={webhookId} webhook={byId.get(webhookId)} />,
     class: "breaks",
   };
 }
@@ -61,16 +63,6 @@ const SELECT: Column<DeliveryView> = {
     />
   ),
 };
-
-function EventLink({ delivery: { webhookId, eventId, event } }: { delivery: DeliveryView }) {
-  return (
-    <a class="named" href={deliveryPath(webhookId, eventId)}>
-      {event}
-      <br />
-      <code>{eventId}</code>
-    </a>
-  );
-}
 
 function NextOrEnded({ delivery }: { delivery: DeliveryView }) {
   const { status, completedAtMs } = delivery;

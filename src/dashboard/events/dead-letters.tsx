@@ -12,7 +12,7 @@ import {
 } from "../../operations/dead-letters";
 import { allWebhooks } from "../../operations/webhooks";
 import type { DeadLetter, DeadLetterPosition } from "../../storage/dead-letter-store";
-import { actions, type Outcome, perform } from "../ui/actions";
+import { actions, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { count } from "../ui/format";
 import { listPage } from "../ui/list";
@@ -24,7 +24,8 @@ import {
   Empty,
   eventPath,
   Facts,
-  WebhookLink,
+  Options,
+  WebhookOrId,
 } from "../ui/parts";
 import { GoOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
@@ -63,13 +64,7 @@ export const deadLetterPages = new Hono<PageEnv>()
       ),
     }),
   )
-  .post("/redrive", (c) =>
-    perform(c, {
-      subject: null,
-      home: DEAD_LETTERS_PATH,
-      action: { act: (_, __, form) => redriveMany(c, form) },
-    }),
-  )
+  .post("/redrive", performing(DEAD_LETTERS_PATH, { act: redriveMany }))
   .route(
     "/",
     actions<string>(
@@ -93,7 +88,7 @@ export const deadLetterPages = new Hono<PageEnv>()
   );
 
 /** A page of 1,000 with each form. */
-async function redriveMany(c: PageContext, form: Form): Promise<Outcome> {
+async function redriveMany(c: PageContext, _: null, form: Form): Promise<Outcome> {
   const reason = DEAD_LETTER_REASONS.find((each) => each === text(form, "reason")) ?? null;
   const cursor = parseDeadLetterCursor(text(form, "cursor"));
   const given = { reason, dryRun: false, cursor, by: callerOf(c) };
@@ -136,9 +131,7 @@ function RedriveMany({ letters }: { letters: readonly DeadLetter[] }) {
         Many at once
         <select name="reason">
           <option value="">whatever the reason</option>
-          {reasons.map((reason) => (
-            <option value={reason}>{reason}</option>
-          ))}
+          <Options of={reasons.map((reason) => [reason, reason])} />
         </select>
       </label>
       <button type="submit">Redrive them</button>
@@ -149,10 +142,7 @@ function RedriveMany({ letters }: { letters: readonly DeadLetter[] }) {
 function None({ isFirstPage }: { isFirstPage: boolean }) {
   if (!isFirstPage) return <Empty>There are no older ones.</Empty>;
   return (
-    <Empty>
-      <p>
-        <strong>There are no dead letters.</strong>
-      </p>
+    <Empty title="There are no dead letters.">
       <p class="quiet">
         Nothing to do. What a service refuses is no dead letter: it is retried, and stands under{" "}
         <a href={DELIVERIES_PATH}>Deliveries</a>.
@@ -229,20 +219,11 @@ function Owed({ letter: { webhookIds, eventId }, webhooks }: LetterProps) {
   }
   return (
     <ul class="plain">
-      {webhookIds.map((id) => {
-        const webhook = webhooks.find((each) => each.id === id);
-        return (
-          <li>
-            {webhook === undefined ? (
-              <>
-                <code>{id}</code> <span class="quiet">(deleted)</span>
-              </>
-            ) : (
-              <WebhookLink webhook={webhook} />
-            )}
-          </li>
-        );
-      })}
+      {webhookIds.map((id) => (
+        <li>
+          <WebhookOrId id={id} webhook={webhooks.find((webhook) => webhook.id === id)} />
+        </li>
+      ))}
     </ul>
   );
 }

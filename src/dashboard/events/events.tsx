@@ -10,10 +10,18 @@ import { takeInSample } from "../../operations/ingest";
 import { type EventFilter, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
 import { FirstSteps, type Progress, progressOf } from "../overview/first-steps";
-import { type Outcome, perform } from "../ui/actions";
-import { EventNameField, listPage, type Query, Search, SearchField, understood } from "../ui/list";
+import { type Outcome, performing } from "../ui/actions";
+import {
+  EventNameField,
+  listPage,
+  NoneFound,
+  type Query,
+  Search,
+  SearchField,
+  understood,
+} from "../ui/list";
 import { page } from "../ui/page";
-import { Empty, EVENTS_PATH, eventPath } from "../ui/parts";
+import { EVENTS_PATH, eventPath } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
@@ -42,16 +50,10 @@ export const eventPages = new Hono<PageEnv>()
       find: (query, cursor) => find(c, query, cursor),
       intro: (query) => <EventSearch query={query} />,
       show: ({ events, next, progress }) =>
-        progress === null ? (
-          <List events={events} isWhole={next === null} />
-        ) : (
-          <FirstSteps {...progress} />
-        ),
+        progress === null ? <List events={events} next={next} /> : <FirstSteps {...progress} />,
     });
   })
-  .post("/sample", (c) =>
-    perform(c, { subject: null, home: EVENTS_PATH, action: { act: sendSample } }),
-  )
+  .post("/sample", performing(EVENTS_PATH, { act: sendSample }))
   .route("/", eventPage);
 
 async function sendSample(c: PageContext): Promise<Outcome> {
@@ -146,21 +148,7 @@ function EventSearch({ query }: { query: Query }) {
   );
 }
 
-function List({ events, isWhole }: { events: readonly EventRow[]; isWhole: boolean }) {
-  if (events.length > 0) {
-    return <EventTable label="Events" events={events} />;
-  }
-  if (!isWhole) {
-    return <Empty>Nothing among the events looked through so far; there are older ones.</Empty>;
-  }
-  return (
-    <Empty>
-      <p>
-        <strong>No event is like that.</strong>
-      </p>
-      <p>
-        <a href={EVENTS_PATH}>All events</a>
-      </p>
-    </Empty>
-  );
+function List({ events, next }: Pick<Found, "events" | "next">) {
+  if (events.length > 0) return <EventTable label="Events" events={events} />;
+  return <NoneFound one="event" many="events" path={EVENTS_PATH} isWhole={next === null} />;
 }

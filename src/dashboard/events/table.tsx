@@ -4,7 +4,7 @@ import { readEvents } from "../../operations/journal";
 import type { JournalEvent } from "../../storage/journal-store";
 import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
-import { Badge, type Column, eventPath, Table } from "../ui/parts";
+import { Badge, type Column, eventPath, RowLink, Table } from "../ui/parts";
 import { Time } from "../ui/time";
 import { noneOf, SearchLink } from "./event-parts";
 
@@ -36,15 +36,7 @@ export function EventTable({ label, events }: { label: string; events: readonly 
 const COLUMNS: readonly Column<EventRow>[] = [
   {
     head: "Event",
-    cell: ({ id, event }) => (
-      <>
-        <a class="named" href={eventPath(id)}>
-          {event}
-          <br />
-          <code>{id}</code>
-        </a>
-      </>
-    ),
+    cell: ({ id, event }) => <RowLink href={eventPath(id)} event={event} id={id} />,
   },
   {
     head: "Lead",

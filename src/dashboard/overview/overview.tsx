@@ -15,7 +15,7 @@ import type { PageContext, PageEnv } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { byUrgency, type Watched } from "../webhooks/problem";
-import { WebhookTable } from "../webhooks/table";
+import { NoWebhooks, WebhookTable } from "../webhooks/table";
 import { FirstSteps, type Progress, progressOf } from "./first-steps";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
 import { type Problem, Problems, problemsOf } from "./problems";
@@ -203,21 +203,8 @@ function OldestDue({ watched }: { watched: readonly Watched[] }) {
 }
 
 function Webhooks({ look: { watched, nowMs, stats } }: { look: Look }) {
-  const { zone, mayChange } = useViewer();
-  if (watched.length === 0) {
-    return (
-      <Empty>
-        <p>No webhook is registered, so nothing is delivered. Events are kept meanwhile.</p>
-        {mayChange && (
-          <p>
-            <a class="button" href="/dashboard/webhooks/new">
-              Register a webhook
-            </a>
-          </p>
-        )}
-      </Empty>
-    );
-  }
+  const { zone } = useViewer();
+  if (watched.length === 0) return <NoWebhooks />;
   return (
     <>
       <WebhookTable watched={byUrgency(watched).slice(0, WEBHOOKS_SHOWN)} />

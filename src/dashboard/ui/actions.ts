@@ -64,9 +64,14 @@ export function actions<Subject>(
   return app;
 }
 
+/** The handler of an action on nothing that its path would name. */
+export function performing(home: string, action: Action<null>) {
+  return (c: PageContext) => perform(c, { subject: null, home, action });
+}
+
 type Performed<Subject> = { subject: Subject; home: string; action: Action<Subject> };
 
-export async function perform<Subject>(
+async function perform<Subject>(
   c: PageContext,
   { subject, home, action }: Performed<Subject>,
 ): Promise<Response> {

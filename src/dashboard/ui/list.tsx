@@ -4,7 +4,7 @@ import type * as z from "zod";
 import { badCursor } from "../../contract/problem";
 import { EVENT_TYPES } from "../../domain/event";
 import { type PageOptions, page, showFailure } from "./page";
-import { VERBATIM, withQuery } from "./parts";
+import { Empty, VERBATIM, withQuery } from "./parts";
 import type { PageContext } from "./session";
 
 export type Query = Readonly<Record<string, string>>;
@@ -91,6 +91,22 @@ function Pager({ path, query, isFirstPage, next }: PagerProps) {
         </a>
       )}
     </nav>
+  );
+}
+
+type NoneFoundProps = { one: string; many: string; path: string; isWhole: boolean };
+
+/** A search found nothing: among all that there is, or so far. */
+export function NoneFound({ one, many, path, isWhole }: NoneFoundProps) {
+  if (!isWhole) {
+    return <Empty>Nothing among the {many} looked through so far; there are older ones.</Empty>;
+  }
+  return (
+    <Empty title={`No ${one} is like that.`}>
+      <p>
+        <a href={path}>All {many}</a>
+      </p>
+    </Empty>
   );
 }
 

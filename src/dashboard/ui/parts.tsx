@@ -74,9 +74,52 @@ export function WebhookLink({ webhook }: { webhook: Webhook }) {
   );
 }
 
-/** Nothing to show: what to do next. */
-export function Empty({ children }: { children?: Child }) {
-  return <div class="empty">{children}</div>;
+/** A webhook by its id: among those that there are, or it was deleted. */
+export function WebhookOrId({ id, webhook }: { id: string; webhook: Webhook | undefined }) {
+  if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
+  return (
+    <>
+      <code>{id}</code> <span class="quiet">(deleted)</span>
+    </>
+  );
+}
+
+/** An event, or a delivery of it, in a row. */
+export function RowLink({ href, event, id }: { href: string; event: string; id: string }) {
+  return (
+    <a class="named" href={href}>
+      {event}
+      <br />
+      <code>{id}</code>
+    </a>
+  );
+}
+
+export function Commas({ of }: { of: readonly Child[] }) {
+  return (
+    <>
+      {of.map((each, index) => (
+        <>
+          {index > 0 && ", "}
+          {each}
+        </>
+      ))}
+    </>
+  );
+}
+
+/** Nothing to show: why, and what to do next. */
+export function Empty({ title, children }: { title?: string; children?: Child }) {
+  return (
+    <div class="empty">
+      {title !== undefined && (
+        <p>
+          <strong>{title}</strong>
+        </p>
+      )}
+      {children}
+    </div>
+  );
 }
 
 export type Column<Row> = {

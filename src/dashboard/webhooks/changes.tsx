@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { Webhook } from "../../domain/webhook";
 import { pauseWebhook, resumeWebhook } from "../../operations/webhooks";
-import { type Action, actions, perform } from "../ui/actions";
+import { type Action, actions, performing } from "../ui/actions";
 import type { Done } from "../ui/notice";
 import { showFailure } from "../ui/page";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/parts";
@@ -21,7 +21,7 @@ export const webhookChanges = new Hono<PageEnv>()
   .get("/new", (c) =>
     mayChange(c) ? showEmptyForm(c) : showFailure(c, { code: "insufficient_scope" }),
   )
-  .post("/", (c) => perform(c, { subject: null, home: WEBHOOKS_PATH, action: registration }))
+  .post("/", performing(WEBHOOKS_PATH, registration))
   .route(
     "/",
     actions(

@@ -1,6 +1,7 @@
 /** A field of a form, with its hint and its mistakes, and the list of all mistakes above. */
 import type { Child } from "hono/jsx";
 import type { FieldError } from "../../domain/failure";
+import { Commas } from "../ui/parts";
 
 export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
   if (errors.length === 0) return null;
@@ -8,13 +9,8 @@ export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
   return (
     <div class="notice bad" role="alert">
       Nothing was changed yet. Look at{" "}
-      {fields.map((field, index) => (
-        <>
-          {index > 0 && ", "}
-          <a href={`#${field}`}>{labelOf(field)}</a>
-        </>
-      ))}
-      . Header values and secrets have to be typed again.
+      <Commas of={fields.map((field) => <a href={`#${field}`}>{labelOf(field)}</a>)} />. Header
+      values and secrets have to be typed again.
     </div>
   );
 }

@@ -12,7 +12,7 @@ import { Foreign } from "../ui/foreign";
 import type { Form } from "../ui/form";
 import { count } from "../ui/format";
 import { page } from "../ui/page";
-import { Badge, type Column, eventPath, Table } from "../ui/parts";
+import { Badge, type Column, Commas, eventPath, Table } from "../ui/parts";
 import type { PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { check, eventsOf, filterIn, typedIn } from "./input";
@@ -102,13 +102,8 @@ function UnknownPaths({ filter, latest }: { filter: Filter | null; latest: reado
   if (unknown.length === 0) return null;
   return (
     <p class="wrong">
-      {unknown.map((path, index) => (
-        <>
-          {index > 0 && ", "}
-          <code>{path}</code>
-        </>
-      ))}
-      : none of these events, and no documented one, has such a field.
+      <Commas of={unknown.map((path) => <code>{path}</code>)} />: none of these events, and no
+      documented one, has such a field.
     </p>
   );
 }

@@ -3,7 +3,7 @@ import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { Foreign } from "../ui/foreign";
-import { Facts, Hidden, Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
+import { Commas, Facts, Hidden, Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
 import { Field, fieldOf, labelOf, Mistakes, TextField, tied, Wrong } from "./field";
 import { TRIAL_ID, TRIAL_PATH } from "./filter-trial";
 import type { Typed } from "./input";
@@ -251,8 +251,9 @@ function Headers({ typed, errors, webhook }: FormProps) {
           {kept.length > 0 && (
             <>
               {" "}
-              Now there {kept.length === 1 ? "is" : "are"} <Names names={kept} />: kept as they are,
-              unless you type headers here, which replace all of them.
+              Now there {kept.length === 1 ? "is" : "are"}{" "}
+              <Commas of={kept.map((name) => <code>{name}</code>)} />: kept as they are, unless you
+              type headers here, which replace all of them.
             </>
           )}
         </p>
@@ -285,19 +286,6 @@ function Headers({ typed, errors, webhook }: FormProps) {
         )}
       </fieldset>
     </details>
-  );
-}
-
-function Names({ names }: { names: readonly string[] }) {
-  return (
-    <>
-      {names.map((name, index) => (
-        <>
-          {index > 0 && ", "}
-          <code>{name}</code>
-        </>
-      ))}
-    </>
   );
 }
 

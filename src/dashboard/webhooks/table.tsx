@@ -1,8 +1,9 @@
 /** Webhooks as the rows of a table, with their states and their numbers. */
 import { ALL_EVENTS } from "../../domain/webhook";
 import { duration, number, share } from "../ui/format";
-import { type Column, shortUrl, Table, WebhookLink } from "../ui/parts";
+import { type Column, Empty, shortUrl, Table, WEBHOOKS_PATH, WebhookLink } from "../ui/parts";
 import { Time } from "../ui/time";
+import { useViewer } from "../ui/viewer";
 import { hasProblem, StateBadge, type Watched } from "./problem";
 
 /** Names of events in a row of the list. */
@@ -10,6 +11,7 @@ const EVENTS_LISTED = 3;
 
 /** @param watched those that need somebody first. */
 export function WebhookTable({ watched }: { watched: readonly Watched[] }) {
+  if (watched.length === 0) return <NoWebhooks />;
   return (
     <Table
       label="Webhooks, those that need attention first"
@@ -17,6 +19,21 @@ export function WebhookTable({ watched }: { watched: readonly Watched[] }) {
       rows={watched}
       keyOf={({ webhook }) => webhook.id}
     />
+  );
+}
+
+export function NoWebhooks() {
+  return (
+    <Empty>
+      <p>No webhook is registered, so nothing is delivered yet. Events are recorded meanwhile.</p>
+      <p>
+        {useViewer().mayChange ? (
+          <a href={`${WEBHOOKS_PATH}/new`}>Register the first one</a>
+        ) : (
+          "Somebody with a key that may change things has to register one."
+        )}
+      </p>
+    </Empty>
   );
 }
 

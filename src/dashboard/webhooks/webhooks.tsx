@@ -53,7 +53,7 @@ export const webhookPages = new Hono<PageEnv>()
           </p>
         )}
         <div id="list" data-live>
-          {watched.length === 0 ? <NoWebhooks /> : <WebhookTable watched={watched} />}
+          <WebhookTable watched={watched} />
         </div>
       </>,
     );
@@ -115,21 +115,6 @@ async function lastAnswer(c: PageContext, watched: Watched): Promise<Condition["
   if (eventId === null || attempt === undefined) return null;
   const title = tried === null ? "The last answer" : "The last answer to this delivery";
   return { title, eventId, attempt };
-}
-
-function NoWebhooks() {
-  return (
-    <Empty>
-      <p>No webhook is registered, so no event goes anywhere yet. Events are recorded meanwhile.</p>
-      <p>
-        {useViewer().mayChange ? (
-          <a href={`${WEBHOOKS_PATH}/new`}>Register the first one</a>
-        ) : (
-          "Somebody with a key that may change things has to register one."
-        )}
-      </p>
-    </Empty>
-  );
 }
 
 function Whole({ condition }: { condition: Condition }) {
