@@ -50,7 +50,8 @@ function tellTimes() {
   for (const time of document.querySelectorAll("time[datetime]")) {
     const ms = Date.parse(time.getAttribute("datetime") ?? "");
     const nowMs = Date.now();
-    const text = `${relative(ms, nowMs)} (${clockTime(ms, nowMs)})`;
+    const isNow = time.hasAttribute("data-ahead") && ms < nowMs + JUST_NOW_MS;
+    const text = `${isNow ? "now" : relative(ms, nowMs)} (${clockTime(ms, nowMs)})`;
     if (time.textContent !== text) time.textContent = text;
     time.setAttribute("title", exact.format(ms));
   }

@@ -17,7 +17,6 @@ import {
   findEvent,
   journalDays,
   listEvents,
-  searchBodies,
 } from "./journal";
 import { deadLetters, journalOf, registry, subscriberOf } from "./objects";
 import { allWebhooks } from "./webhooks";
@@ -86,18 +85,6 @@ function isAmong(
     event.receivedAtMs >= sinceMs &&
     event.receivedAtMs <= untilMs
   );
-}
-
-/** Events by Leadterra's own id of their reply or message, as far as their payload is kept. */
-export async function eventsByKey(
-  env: Env,
-  key: string,
-): Promise<{ id: EventId; event: string }[]> {
-  const events: { id: EventId; event: string }[] = [];
-  for await (const found of searchBodies(env, await idsOfKey(key))) {
-    for (const { id, event } of found) events.push({ id, event });
-  }
-  return events;
 }
 
 /**

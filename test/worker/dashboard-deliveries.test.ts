@@ -331,6 +331,18 @@ describe("the page of a delivery", () => {
     expect(await textOf(LIST)).toContain(">behind another</td>");
   });
 
+  it("says of an attempt that is about to come that it comes now, not that it just was", async () => {
+    service.answer = answering(503);
+    const webhook = await register();
+    const event = await newEvent();
+    await consume([event]);
+    await deliverAll(webhook.id, clock);
+    const { nextAttemptAt } = await deliveryOf(webhook.id, event.id);
+    clock.advance(Date.parse(nextAttemptAt ?? "") - clock.nowMs() - 1_000);
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toMatch(/The next attempt is <time [^>]*data-ahead[^>]*>now \(\d\d:\d\d\)/);
+  });
+
   it("does not retry one whose attempt is on its way", async () => {
     const webhook = await register();
     const event = await newEvent();

@@ -138,6 +138,7 @@ describe("the list of events", () => {
     await consume([bounced]);
     const both = await textOf(`${LIST}?id=msg_own`);
     for (const each of [id, bounced.id]) expect(both).toContain(`href="${LIST}/${each}"`);
+    expect(await textOf(`${LIST}?id=msg_own&event=message.sent`)).not.toContain(bounced.id);
     for (const wrong of ["rpl_unknown", "evt_x", encodeURIComponent(MARKUP), "x".repeat(2_000)]) {
       const page = await visitor.get(`${LIST}?id=${wrong}`);
       expect(page.status).toBe(404);
@@ -145,6 +146,33 @@ describe("the list of events", () => {
       expect(text).toContain("There is no event with this id");
       expect(text).not.toContain("<img src=x");
     }
+  });
+});
+
+describe("an event whose own id does not give its name here", () => {
+  it.each([
+    ["a bounce of no known type", "message.bounced", { bounceType: "blocked" }],
+    ["a bounce without a type", "message.bounced", {}],
+    ["an event of no known name", "message.opened", {}],
+  ])("is found by its message all the same: %s", async (_, name, data) => {
+    const event = await eventOf(name, { messageId: "msg own/1", ...data });
+    await consume([event], { atMs: clock.nowMs() - DAY });
+    await consume(await newEvents(2));
+    const answer = await visitor.get(`${LIST}?id=${encodeURIComponent("msg own/1")}`);
+    expect(answer.headers.get("location")).toBe(`${LIST}/${event.id}`);
+  });
+
+  it("is listed beside what else is about the message, page by page", async () => {
+    const messageId = "msg_many";
+    const known = await eventOf("message.sent", { messageId, sequenceStep: 1 });
+    const opened = await Promise.all(
+      Array.from({ length: 60 }, (_, step) => eventOf("message.opened", { messageId, step })),
+    );
+    await consume([known, ...opened], { atMs: clock.nowMs() - DAY });
+    const first = await textOf(`${LIST}?id=${messageId}`);
+    const [, next = ""] = /rel="next" href="([^"]+)"/.exec(first) ?? [];
+    const ids = [...rowsOf(first), ...rowsOf(await textOf(next.replaceAll("&amp;", "&")))];
+    expect([...new Set(ids)].sort()).toEqual([known, ...opened].map(({ id }) => id).sort());
   });
 });
 

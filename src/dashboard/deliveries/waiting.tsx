@@ -7,7 +7,7 @@ type Pending = Pick<DeliveryView, "nextAttemptAtMs" | "waitingFor">;
 
 /** The time where there is one, else what it waits for. */
 export function NextAttempt({ delivery: { nextAttemptAtMs, waitingFor } }: { delivery: Pending }) {
-  if (nextAttemptAtMs !== null) return <Time ms={nextAttemptAtMs} />;
+  if (nextAttemptAtMs !== null) return <Time ms={nextAttemptAtMs} isAhead />;
   return <>{WAITS[waitingFor ?? "hold"].short}</>;
 }
 
@@ -19,7 +19,7 @@ export function WaitingSentence({
   if (nextAttemptAtMs === null) return <>{WAITS[waitingFor ?? "hold"].sentence}</>;
   return (
     <>
-      The next attempt is <Time ms={nextAttemptAtMs} />
+      The next attempt is <Time ms={nextAttemptAtMs} isAhead />
       {waitingFor === "retry_after" && ": the service asked for a pause until then"}
       {waitingFor === "probe" && ": the service fails, and this one tries it"}
       {waitingFor === "rate_limit" && ", by the rate limit"}.

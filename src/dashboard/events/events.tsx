@@ -3,9 +3,9 @@
 import { Hono } from "hono";
 import { formatEventCursor, parseEventCursor } from "../../contract/cursor";
 import { eventQuery } from "../../contract/events";
-import { type EventId, parseEventId } from "../../domain/ids";
+import { parseEventId } from "../../domain/ids";
 import { addToAudit } from "../../operations/audit";
-import { eventsByKey } from "../../operations/events";
+import { findEventsByKey } from "../../operations/events";
 import { takeInSample } from "../../operations/ingest";
 import { type EventFilter, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
@@ -37,15 +37,16 @@ type Found = {
 };
 
 export const eventPages = new Hono<PageEnv>()
-  .get("/", (c) => {
+  .get("/", async (c) => {
     const id = c.req.query("id")?.trim() ?? "";
-    if (id !== "") return lookUp(c, id);
+    const straight = id === "" ? null : await lookUp(c, id);
+    if (straight !== null) return straight;
     return listPage(c, {
       title: "Events",
       path: EVENTS_PATH,
       region: "events",
       json: "/v1/events",
-      fields: ["event", "email", "campaignId", "within", "since", "until"],
+      fields: ["id", "event", "email", "campaignId", "within", "since", "until"],
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
       intro: (query) => <EventSearch query={query} />,
@@ -70,10 +71,11 @@ async function find(
   query: Query,
   cursor: ReturnType<typeof parseEventCursor>,
 ): Promise<Found> {
-  const { events, next } = await listEvents(c.env, filterOf(c, query), {
-    cursor,
-    limit: EVENTS_PER_PAGE,
-  });
+  const filter = filterOf(c, query);
+  const from = { cursor, limit: EVENTS_PER_PAGE };
+  const { events, next } = await (query.id === undefined
+    ? listEvents(c.env, filter, from)
+    : findEventsByKey(c.env, { ...filter, key: query.id }, from));
   const isEmpty = events.length === 0 && next === null && cursor === null;
   const progress =
     isEmpty && Object.keys(query).length === 0
@@ -92,19 +94,25 @@ function filterOf(c: PageContext, query: Query): EventFilter {
   return { ...timeRangeOf(c, Date.now()), ...understood(searchQuery, query) };
 }
 
-/** Straight to the event, by its id here or by Leadterra's id of the reply or message. */
-async function lookUp(c: PageContext, text: string): Promise<Response> {
+/** Straight to the event, by its id here or by Leadterra's id of the reply or message; null where several are to be listed. */
+async function lookUp(c: PageContext, text: string): Promise<Response | null> {
   const id = parseEventId(text);
   if (id !== null) return c.redirect(eventPath(id), 303);
-  const found = await eventsByKey(c.env, text);
-  const [only] = found;
-  if (only !== undefined && found.length === 1) return c.redirect(eventPath(only.id), 303);
+  if (c.req.query("cursor") !== undefined) return null;
+  const { data: key } = eventQuery.shape.key.safeParse(text);
+  const { events, next } =
+    key === undefined
+      ? { events: [], next: null }
+      : await findEventsByKey(c.env, { key }, { cursor: null, limit: EVENTS_PER_PAGE });
+  const [only] = events;
+  if (next !== null || events.length > 1) return null;
+  if (only !== undefined) return c.redirect(eventPath(only.id), 303);
   return page(
     c,
-    { title: "Events", trail: [["Events", EVENTS_PATH]], status: found.length === 0 ? 404 : 200 },
+    { title: "Events", trail: [["Events", EVENTS_PATH]], status: 404 },
     <>
       <EventSearch query={{ id: text }} />
-      {found.length === 0 ? <NoSuchId /> : <Several events={found} />}
+      <NoSuchId />
     </>,
   );
 }
@@ -114,25 +122,8 @@ function NoSuchId() {
     <p class="notice bad" role="alert">
       <strong>There is no event with this id.</strong> An event id is <code>evt_</code> and 26
       letters and digits; Leadterra's id of a reply (<code>rpl_…</code>) or a message (
-      <code>msg_…</code>) leads to its event too, while its payload is kept.
+      <code>msg_…</code>) leads to its event too.
     </p>
-  );
-}
-
-function Several({ events }: { events: readonly { id: EventId; event: string }[] }) {
-  return (
-    <section class="panel" aria-label="Found">
-      <p>Several events are about it:</p>
-      <ul>
-        {events.map(({ id, event }) => (
-          <li>
-            <a href={eventPath(id)}>
-              {event} <code>{id}</code>
-            </a>
-          </li>
-        ))}
-      </ul>
-    </section>
   );
 }
 

@@ -28,13 +28,20 @@ export function zoneOf(c: Context): string {
   }
 }
 
-/** @param ms Unix milliseconds; null shows `none`. */
-export function Time({ ms, none = "–" }: { ms: number | null; none?: string }) {
+type TimeProps = { ms: number | null; none?: string; isAhead?: boolean };
+
+/** @param ms Unix milliseconds; null shows `none`. @param isAhead what is to come is never told as past: it is `now` */
+export function Time({ ms, none = "–", isAhead = false }: TimeProps) {
   const { zone, nowMs } = useViewer();
   if (ms === null) return <span class="quiet">{none}</span>;
   return (
-    <time datetime={new Date(ms).toISOString()} title={exactTime(ms, zone)}>
-      {relativeTime(ms, nowMs)} ({clockTime(ms, { nowMs, zone })})
+    <time
+      datetime={new Date(ms).toISOString()}
+      title={exactTime(ms, zone)}
+      data-ahead={isAhead || undefined}
+    >
+      {isAhead && ms < nowMs + JUST_NOW_MS ? "now" : relativeTime(ms, nowMs)} (
+      {clockTime(ms, { nowMs, zone })})
     </time>
   );
 }

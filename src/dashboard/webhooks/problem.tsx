@@ -231,7 +231,7 @@ function Tried({ health, how, then }: { health: HealthReport; how: string; then:
             "now"
           ) : (
             <>
-              next <Time ms={nextAttemptAtMs} />
+              next <Time ms={nextAttemptAtMs} isAhead />
             </>
           )}
           ; {then}
