@@ -7,13 +7,12 @@ import { atLeast, type Benchmark, figureOf, interleave, ratios, summary } from "
 import { Connection, mustSucceed, wire } from "./load.ts";
 import { processorMsOf, quiet } from "./process.ts";
 import { arrivalsPerSecond, type Sink } from "./sink.ts";
-import { type Running, registerFilled, resume, Stage, settled } from "./stage.ts";
+import { FILLED, type Running, registerFilled, resume, Stage, settled } from "./stage.ts";
 
 const WAITING = 5_000;
 const RUNS = 5;
 const WARM_UP = 1_000;
 const ARRIVE_WITHIN_MS = 60_000;
-const CHANGED = "what waits is put into the Subscriber without the way through ingest";
 const SIDES = ["relay", "bare", "released"] as const;
 type Side = (typeof SIDES)[number];
 
@@ -46,7 +45,7 @@ export const deliver: Benchmark = {
         {
           name: "deliver",
           measured: `${what} ÷ bare fetches`,
-          changed: CHANGED,
+          changed: FILLED,
           bar: atLeast(0.7),
         },
         ratios(found.relay, found.bare),
@@ -65,7 +64,7 @@ export const deliver: Benchmark = {
         {
           name: "deliver ÷ 0.1.0",
           measured: `${what} ÷ 0.1.0's`,
-          changed: CHANGED,
+          changed: FILLED,
           bar: atLeast(1),
         },
         ratios(found.relay, found.released),

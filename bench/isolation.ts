@@ -19,7 +19,7 @@ import {
   summary,
 } from "./figure.ts";
 import { processorMsOf } from "./process.ts";
-import { countsOf, fill, type Running, register, Stage } from "./stage.ts";
+import { countsOf, FILLED, fill, type Running, register, Stage } from "./stage.ts";
 
 /** What the good webhooks want, and what is measured. */
 const MEASURED = "message.sent";
@@ -95,8 +95,8 @@ function figureOfIsolation({ alone, beside, missing, ...hung }: Isolation): Figu
   const figure = figureOf(
     {
       name: "isolation",
-      measured: `p95 of ${GOOD_WEBHOOKS} good webhooks beside two that hang for ${seconds} s ÷ of a relay without them`,
-      changed: `the ${WAITING} that wait for one of them are put there without the way through ingest`,
+      measured: `p95 of ${GOOD_WEBHOOKS} good webhooks beside two that hang for ${seconds} s, one with ${WAITING} waiting ÷ of a relay without them`,
+      changed: FILLED,
       bar: atMost(1.2),
     },
     ratio("p95"),

@@ -22,7 +22,7 @@ import {
 import { Connection, mustSucceed, wire } from "./load.ts";
 import { processorMsOf } from "./process.ts";
 import { arrivalsPerSecond, type Sink } from "./sink.ts";
-import { fill, type Running, resume, Stage, settled } from "./stage.ts";
+import { FILLED, fill, type Running, resume, Stage, settled } from "./stage.ts";
 
 const ANSWER_MS = 100;
 /** As long as a run would take if everything possible were reached. */
@@ -48,7 +48,6 @@ const CASES: readonly Case[] = [
 const PER_SECOND: Bar = { text: ">= 1200/s", isMet: (value) => value >= 1_200 };
 /** Of what objects reach that record and sign nothing, as many at once. */
 const OF_BARE = atLeast(0.5);
-const CHANGED = "what waits is put into the Subscriber without the way through ingest";
 
 /** Where rows and calls are counted. */
 const COSTED = 96;
@@ -86,11 +85,7 @@ export const lanes: Benchmark = {
       const shares = perSecond.map((value) => value / possible);
       const details = { perSecond: summary(perSecond) };
       figures.push(
-        figureOf(
-          { name: `lanes-${concurrency}`, measured, changed: CHANGED, bar },
-          shares,
-          details,
-        ),
+        figureOf({ name: `lanes-${concurrency}`, measured, changed: FILLED, bar }, shares, details),
       );
     }
     figures.push(...(await most({ relay, sink, concurrency: MOST_AT_ONCE, progress }, stage)));
@@ -157,14 +152,14 @@ async function most(reaching: Reaching, stage: Stage): Promise<Figure[]> {
   const isWorkerd = median(workerd) >= median(services);
   const slowest = isWorkerd ? "workerd, whose objects share one thread here" : "the services";
   return [
-    figureOf({ name: "lanes-300", measured, changed: CHANGED, bar: PER_SECOND }, perSecond, {
+    figureOf({ name: "lanes-300", measured, changed: FILLED, bar: PER_SECOND }, perSecond, {
       bareFetchesPerSecond: summary(bare),
     }),
     figureOf(
       {
         name: "lanes-300 ÷ bare",
         measured: `${measured} ÷ bare fetches of as many objects`,
-        changed: CHANGED,
+        changed: FILLED,
         bar: OF_BARE,
       },
       ratios(perSecond, bare),
@@ -219,7 +214,7 @@ async function emptyOut(
 async function costOf(stage: Stage, sink: Sink): Promise<Figure[]> {
   const { api } = await stage.start("relayCounted");
   const [wide, atSix] = [await costAt(api, sink, COSTED), await costAt(api, sink, MAX_IN_FLIGHT)];
-  const changed = `rows and calls are counted; ${CHANGED}`;
+  const changed = `rows and calls are counted; ${FILLED}`;
   const figure = (what: keyof typeof wide, measured: string, bar: Bar, value: number) =>
     figureOf({ name: `lanes-${what}`, measured, changed, bar }, [value], {
       [`at${COSTED}`]: wide[what],
@@ -284,7 +279,7 @@ async function neighbour(
     besideMs: summary(beside),
     busyPerSecond: summary(busyPerSecond),
   };
-  const figure = { name: "lanes-neighbour", measured, bar: atMost(1.2) };
+  const figure = { name: "lanes-neighbour", measured, changed: FILLED, bar: atMost(1.2) };
   return figureOf(figure, ratios(beside, alone), details);
 }
 

@@ -1,7 +1,7 @@
 /** Whether the last page of a long list costs more than the first. */
 import { atMost, type Benchmark, figureOf, interleave, median, ratios, summary } from "./figure.ts";
 import { Connection, mustSucceed, wire } from "./load.ts";
-import { type Running, registerFilled, Stage } from "./stage.ts";
+import { FILLED, type Running, registerFilled, Stage } from "./stage.ts";
 
 const DELIVERIES = 100_000;
 /** The largest page that there is; the list ends with a full one. */
@@ -32,6 +32,7 @@ export const page: Benchmark = {
       const figure = {
         name: "page",
         measured: `last page of ${DELIVERIES} deliveries ÷ first page`,
+        changed: FILLED,
         bar: atMost(1.5),
       };
       const details = { firstPageMs: summary(found.first), lastPageMs: summary(found.last) };

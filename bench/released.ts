@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, parse } from "node:path";
 import { build, type Plugin } from "esbuild";
-import type { Build } from "../test/rig/workerd.ts";
+import { type Build, OPTIONS_FILE } from "../test/rig/workerd.ts";
 import { releasedBuild } from "../test/upgrade/released.ts";
 
 const RELEASE = "0.1.0";
@@ -28,7 +28,7 @@ export async function buildReleased(entry?: string): Promise<Build> {
   });
   // Whatever else lies there is taken for a text that is imported.
   renameSync(join(directory, MAIN), join(directory, `${MAIN}.map`));
-  const options = join(directory, "options.json");
+  const options = join(directory, OPTIONS_FILE);
   const { bundle: _, ...rest } = JSON.parse(readFileSync(options, "utf8"));
   writeFileSync(options, JSON.stringify({ ...rest, bundle: parse(outfile).base }));
   return released;

@@ -34,6 +34,8 @@ type WorkerFiles = { config?: string; entry?: string; readable?: boolean; releas
 
 export type WorkerName = keyof typeof WORKERS;
 
+/** What `relayFilled` changes, for the figures. */
+export const FILLED = "what waits is put into the Subscriber without the way through ingest";
 /** Deliveries that one request puts into a Subscriber. */
 const FILLED_AT_ONCE = 5_000;
 const LOOK_EVERY_MS = 20;

@@ -45,7 +45,7 @@ const BATCH_SIZES = [FULL_BATCH, 10, 1];
 /** Seconds between events: as close as one alarm serves several, and so far apart that each pays for its own. */
 export const APART = [1, 30] as const;
 /** What is shared by several events is shared out over so long. */
-const ALONE_MS = 120 * SECOND_MS;
+const ALONE_MS = 60 * SECOND_MS;
 
 /** @throws when two batches of one size do not cost the same: the figures would be chance. */
 export async function measure(

@@ -1,6 +1,7 @@
 /** What the relay costs (`npm run bench -- cost`): an operation more for each event or delivery shows here. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
+  APART,
   type Measured,
   type MeasuredFailure,
   measure,
@@ -71,6 +72,18 @@ describe("a relay with two webhooks", () => {
       subscriberAlarms: webhooks,
       subscriberRows: webhooks * 5,
     });
+  });
+
+  it("counts events that come one at a time: the further apart, the less they share", () => {
+    const [close, far] = APART.map((seconds) => billed(measured.alone.get(seconds) ?? {})) as [
+      ReturnType<typeof billed>,
+      ReturnType<typeof billed>,
+    ];
+    const { subscriberAlarms, subscriberRows, ...same } = far;
+    expect(close).toMatchObject(same);
+    expect(close.subscriberAlarms).toBeLessThan(subscriberAlarms);
+    expect(close.subscriberRows).toBeLessThan(subscriberRows);
+    expect(far).toEqual(billed(batch(1)));
   });
 
   it("costs so much an event and so much a batch, whatever the size", () => {

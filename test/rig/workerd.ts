@@ -18,7 +18,8 @@ const READY_TIMEOUT_MS = 60_000;
 const KEPT_LINES = 200;
 /** What the lines of happenings that went well contain. */
 const INFO = '"level":"info"';
-const OPTIONS_FILE = "options.json";
+/** In a build: the bundle and its bindings. */
+export const OPTIONS_FILE = "options.json";
 /** What lies beside the modules that are deployed. */
 const NO_MODULE = /^(options\.json|README\.md|.*\.map)$/;
 const CONFIG = join(ROOT, "wrangler.toml");
