@@ -2,6 +2,7 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
+import { DAY_MS } from "../../domain/time";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
 import { type Stats, type Step, stats as statsSince } from "../../operations/stats";
@@ -20,7 +21,6 @@ import { FirstSteps, type Progress, progressOf } from "./first-steps";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
 import { type Problem, Problems, problemsOf } from "./problems";
 
-const DAY_MS = 86_400_000;
 const NEWEST_EVENTS = 8;
 const WEBHOOKS_SHOWN = 10;
 /** What came in with the last event is shown with it. */

@@ -1,8 +1,7 @@
 /** What the overview looks back over, and in which steps. */
+import { DAY_MS, HOUR_MS } from "../../domain/time";
 import type { Stats, Step } from "../../operations/stats";
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 /** Bars of a week are of so many hours. */
 const HOURS_PER_BAR = 4;
 
@@ -14,7 +13,7 @@ export const PERIODS = {
 } as const;
 export type Period = keyof typeof PERIODS;
 
-export const DEFAULT_PERIOD: Period = "day";
+const DEFAULT_PERIOD: Period = "day";
 
 export function parsePeriod(text: string | undefined): Period {
   return text !== undefined && Object.hasOwn(PERIODS, text) ? (text as Period) : DEFAULT_PERIOD;

@@ -1,11 +1,9 @@
 /** The part of a search that says when: within the last while, or from and to in the visitor's zone. */
+import { DAY_MS, HOUR_MS } from "../../domain/time";
 import type { Query } from "./list";
 import { Options } from "./parts";
 import type { PageContext } from "./session";
 import { useViewer } from "./viewer";
-
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 
 const WITHIN = {
   hour: { text: "The last hour", ms: HOUR_MS },

@@ -9,7 +9,7 @@ import {
 } from "../../contract/cursor";
 import { discardSchema, replaySchema } from "../../contract/deliveries";
 import { ok, type Result } from "../../domain/failure";
-import { iso } from "../../domain/time";
+import { DAY_MS, HOUR_MS, iso } from "../../domain/time";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
 import { type Form, text } from "../ui/form";
@@ -51,9 +51,6 @@ export type Batch = {
   request: (form: Form, nowMs: number) => Result<BatchRequest, "invalid_request">;
   choices: (webhook: Webhook) => Child;
 };
-
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 
 /** How far back, by the name that the form has for it. */
 const SPANS: Readonly<Record<string, { ms: number; words: string }>> = {

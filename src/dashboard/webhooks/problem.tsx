@@ -24,19 +24,6 @@ type Kind = HealthState | "undeliverable";
 const MAX_CAUSE_CHARACTERS = 160;
 
 /** The most urgent first. */
-const URGENCY: readonly Kind[] = [
-  "disabled",
-  "misconfigured",
-  "probing",
-  "failing",
-  "unconnected",
-  "late",
-  "undeliverable",
-  "postponed",
-  "paused",
-  "healthy",
-];
-
 const TONES: Record<Kind, Tone> = {
   disabled: "bad",
   misconfigured: "bad",
@@ -49,6 +36,7 @@ const TONES: Record<Kind, Tone> = {
   paused: "warn",
   healthy: "good",
 };
+const URGENCY = Object.keys(TONES);
 
 function kindOf({ stats: { health } }: Watched): Kind {
   return health.state === "healthy" && health.undeliverable > 0 ? "undeliverable" : health.state;
@@ -195,27 +183,21 @@ const NEXT: Record<Kind, Words> = {
       {waiting(stats.health.pending)}. <Remedy webhook={webhook} stats={stats} />
     </>
   ),
-  undeliverable: ({ stats: { health } }) => (
-    <>{health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`}</>
-  ),
+  undeliverable: Waiting,
   postponed: ({ stats: { health } }) => (
     <Tried health={health} how="As it asked," then="then they go out." />
   ),
   paused: Held,
-  healthy: ({ stats: { health } }) => (
-    <>{health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`}</>
-  ),
+  healthy: Waiting,
 };
 
-function Held({ stats: { health } }: Watched) {
-  return <>{held(health.pending)}</>;
+function Waiting({ stats: { health } }: Watched) {
+  return <>{health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`}</>;
 }
 
-/** How much a webhook that is held keeps waiting. */
-function held(pending: number): string {
-  return pending === 0
-    ? "Nothing waits for it."
-    : `${count(pending, "delivery is", "deliveries are")} held.`;
+function Held({ stats: { health } }: Watched) {
+  if (health.pending === 0) return <>Nothing waits for it.</>;
+  return <>{count(health.pending, "delivery is", "deliveries are")} held.</>;
 }
 
 function Tried({ health, how, then }: { health: HealthReport; how: string; then: string }) {

@@ -6,6 +6,7 @@ import type { DeliveryView } from "../../domain/delivery";
 import { parseEventId } from "../../domain/ids";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
+import { HOUR_MS } from "../../domain/time";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { findDelivery, listDeliveries } from "../../operations/deliveries";
 import { webhookStats } from "../../operations/stats";
@@ -33,7 +34,6 @@ import { byUrgency, hasProblem, type Watched } from "./problem";
 import { WebhookTable } from "./table";
 import { TestForm } from "./test";
 
-const HOUR_MS = 3_600_000;
 /** With the running hour, 24 of them. */
 const LOOK_BACK_MS = 23 * HOUR_MS;
 const DELIVERIES_SHOWN = 10;
