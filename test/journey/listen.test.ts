@@ -1,7 +1,7 @@
 /** `npm run listen` as a person has it: a relay, a wire between that can be cut, and a handler on this machine. */
 import { createServer, connect as dial, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
-import { type Listening, listen } from "../../scripts/listen.ts";
+import { type Listening, listen } from "../../scripts/listener.ts";
 import { listen as bind, closeServer, freePort } from "../../scripts/loopback.ts";
 import { relayApi } from "../../scripts/relay-api.ts";
 import { PATIENCE_MS } from "../rig/api.ts";
