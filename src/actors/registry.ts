@@ -20,11 +20,11 @@ import {
   type Route,
   resumeWebhook,
   rotateSecret,
-  type StatusReason,
   type Webhook,
   type WebhookChanges,
   type WebhookDraft,
 } from "../domain/webhook";
+import type { StatusReason } from "../domain/webhook-status";
 import { logInfo } from "../log";
 import { isNearlyFull } from "../storage/full";
 import type { Registration } from "../storage/registry-store";

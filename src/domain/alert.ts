@@ -3,7 +3,8 @@ import type { DeadLetterReason } from "./dead-letter";
 import type { WebhookId } from "./ids";
 import { iso } from "./time";
 import { DISABLED_BECAUSE } from "./vocabulary";
-import type { StatusReason, Webhook } from "./webhook";
+import type { Webhook } from "./webhook";
+import type { StatusReason } from "./webhook-status";
 
 /**
  * Something that a person should know: told when it begins, daily while it lasts, and when it is over.

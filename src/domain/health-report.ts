@@ -2,7 +2,7 @@
 import type { Health, LastFailure } from "./health";
 import { LATE_AFTER_MS } from "./health";
 import { shown } from "./time";
-import type { WebhookStatus } from "./webhook";
+import type { WebhookStatus } from "./webhook-status";
 
 /** The first that fits, in this order. */
 export const HEALTH_STATES = [

@@ -4,7 +4,7 @@
  */
 import type { HealthState } from "./health-report";
 import type { WaitingFor } from "./waiting";
-import type { StatusReason } from "./webhook";
+import type { StatusReason } from "./webhook-status";
 
 /** What each state of a webhook means. */
 export const STATES: Readonly<Record<HealthState, string>> = {

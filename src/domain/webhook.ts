@@ -1,13 +1,12 @@
 /** A webhook: one registration, a URL and the events it wants; and which events it wants. */
+
 import type { RelayEvent } from "./event";
 import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";
 import { isRelayEvent } from "./relay-events";
 import { parseTimeout } from "./schedule";
 import { LISTENER, maskQuery, sameOrigin } from "./target";
-
-export type WebhookStatus = "active" | "paused" | "disabled";
-export type StatusReason = "gone" | "failing";
+import type { StatusReason, WebhookStatus } from "./webhook-status";
 
 /** A signing secret; without an end it is the newest, with one it signs along until the grace period ends. */
 export type SigningSecret = { value: string; expiresAtMs: number | null };

@@ -3,17 +3,14 @@ import type { DeliveryStatus } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import {
   type ArrivalIds,
-  byArrival,
   COLUMNS,
   type DeliveryRow,
   type DeliveryTables,
   deliveryOf,
-  isBefore,
   type ListedDelivery,
-  type Place,
-  type Position,
   UNDELIVERABLE,
 } from "./delivery-tables";
+import { byArrival, isBefore, type Place, type Position } from "./position";
 
 export type ListOptions = {
   /** null for all. */

@@ -2,6 +2,7 @@
  * What is past `RETENTION`: pending deliveries that expire, and tables that go whole (`delivery-tables.ts`). Nothing
  * here reads or writes more rows than it is told to.
  */
+
 import type { DeliveryStore } from "./delivery-store";
 import {
   type Behind,
@@ -10,10 +11,10 @@ import {
   type DeliveryTables,
   deliveryOf,
   type ListedDelivery,
-  type Place,
-  type Position,
   UNDELIVERABLE,
 } from "./delivery-tables";
+import type { Place, Position } from "./position";
+import type { Moving } from "./run";
 
 /** Bodies that are read, though not needed, to see which fresh deliveries have expired. */
 const MAX_EXPIRING_BYTES = 4 * 1024 * 1024;
@@ -21,9 +22,6 @@ const MAX_EXPIRING_BYTES = 4 * 1024 * 1024;
 const MAX_MOVED_BYTES = 8 * 1024 * 1024;
 /** So many arrivals are reserved for what a period moves: what arrives meanwhile stands behind all of it. */
 const RESERVED_ARRIVALS = 1_000_000;
-
-/** A period is being emptied into another, which has arrivals reserved for it: those below `seq`. */
-export type Moving = { from: number; to: number; seq: number; atMs: number };
 
 /** What one turn came to. `undeliverable`: where such deliveries were, and are now; null where they are gone. */
 export type Retained = {

@@ -6,7 +6,6 @@ import {
   ASKED,
   type Asked,
   type Behind,
-  byArrival,
   COLUMNS,
   type DeliveryRow,
   type DeliveryTables,
@@ -16,11 +15,11 @@ import {
   type ListedDelivery,
   type LoggedRow,
   loggedOf,
-  type Position,
   type StoredDelivery,
   statusNumber,
 } from "./delivery-tables";
 import { FreshTail } from "./fresh-tail";
+import { byArrival, type Position } from "./position";
 
 /** A delivery that waits for another attempt, without what it is sent with; `size` is its body's, in bytes. */
 export type Waiting = Pick<StoredDelivery, "id" | "period" | "position" | "asked"> & {

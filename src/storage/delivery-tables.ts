@@ -16,6 +16,7 @@
  * A delivery that was never attempted is *fresh*: pending without `due_at`, found through `arrivals_T` from the
  * head on. `due_at` (and with it a place in the partial indexes) is for what waits for another attempt.
  */
+
 import {
   type AttemptRecord,
   DELIVERY_STATUSES,
@@ -25,6 +26,7 @@ import {
 } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import { decodeLog } from "./attempt-log";
+import type { Position } from "./position";
 import { eventIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
@@ -48,12 +50,6 @@ export const UNDELIVERABLE = statusNumber("undeliverable");
 /** Who asked for the next attempt: the schedule, a replay, or a person for this one delivery. */
 export const ASKED = { bySchedule: 0, byReplay: 1, byRetry: 2 } as const;
 export type Asked = (typeof ASKED)[keyof typeof ASKED];
-
-/** Where a delivery stands in the order of arrival. */
-export type Position = { seq: number; index: number };
-type Placed = { position: Position };
-/** The same, with the table that holds it. */
-export type Place = Position & { period: number };
 
 export type ListedDelivery = Progress & {
   id: EventId;
@@ -351,13 +347,4 @@ export function deliveryOf(row: DeliveryRow, period: number): ListedDelivery {
     lastStatusCode: row.last_status_code,
     lastError: row.last_error as DeliveryError | null,
   };
-}
-
-export function byArrival(a: Placed, b: Placed): number {
-  return a.position.seq - b.position.seq || a.position.index - b.position.index;
-}
-
-/** Whether `a` stands before `b` in the order of arrival. */
-export function isBefore(a: Position, b: Position): boolean {
-  return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
 }

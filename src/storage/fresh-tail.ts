@@ -1,6 +1,7 @@
 /** Fresh deliveries that are known without reading: from a position on, all that there are. */
 import type { EventId } from "../domain/ids";
-import { type DueDelivery, isBefore, type Position } from "./delivery-tables";
+import type { DueDelivery } from "./delivery-tables";
+import { isBefore, type Position } from "./position";
 
 /** Of bodies: past that they are read again. */
 const MAX_BYTES = 1024 * 1024;

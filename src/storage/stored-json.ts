@@ -15,9 +15,8 @@ import type { EventId, WebhookId } from "../domain/ids";
 import type { Happening, RelayEventName } from "../domain/relay-events";
 import { emptyTotals, type Totals } from "../domain/totals";
 import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
-import type { Moving } from "./delivery-retention";
-import type { Place, Position } from "./delivery-tables";
-import type { Lease, LeasedAttempt, Run, StoredShare } from "./run-store";
+import type { Place, Position } from "./position";
+import type { Lease, LeasedAttempt, Moving, Run, StoredShare } from "./run";
 
 /** An object with fields that have defaults, and any others. */
 function fields<Shape extends z.core.$ZodLooseShape>(shape: Shape) {

@@ -7,7 +7,7 @@ import {
 import type { Health } from "../../src/domain/health";
 import type { Webhook } from "../../src/domain/webhook";
 import { decodeLog } from "../../src/storage/attempt-log";
-import type { Share } from "../../src/storage/run-store";
+import type { Share } from "../../src/storage/run";
 import type { ObjectStorage } from "./storage";
 
 export type View = "live" | "disk";

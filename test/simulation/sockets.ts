@@ -2,8 +2,14 @@
  * WebSockets between a listener and its object: frames that come late and in order, sockets that a crash takes along,
  * some of them without a word to the other end. What the platform does about pings it does without the object.
  */
-import type { Instance } from "./objects";
 import type { Owner, Scheduler } from "./scheduler";
+import type { ObjectStorage } from "./storage";
+
+/** A life of the object that has the socket. */
+type Life = Owner & {
+  readonly object: { readonly storage: ObjectStorage };
+  readonly actor: Record<string, unknown>;
+};
 
 export type SocketHost = { scheduler: Scheduler; latencyMs(): number };
 
@@ -19,7 +25,7 @@ const [OPEN, CLOSING, CLOSED] = [1, 2, 3];
 /** As an object has it. */
 export class SimulatedSocket {
   readyState = OPEN;
-  instance: Instance | null = null;
+  instance: Life | null = null;
   client: Client | null = null;
   pingedAtMs: number | null = null;
   /** Nothing comes through any more, and neither end knows. */

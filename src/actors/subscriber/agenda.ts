@@ -1,7 +1,8 @@
 /** What goes next, and when: of the deliveries that wait, and of those that are fresh. */
 import { leaseLimitOf, opensAtMs, type Situation, troubleEndsAtMs } from "../../domain/pace";
 import type { DeliveryStore, Waiting } from "../../storage/delivery-store";
-import { ASKED, type DueDelivery, isBefore } from "../../storage/delivery-tables";
+import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
+import { isBefore } from "../../storage/position";
 import type { Ledger } from "./ledger";
 
 const MAX_PLANNED_BYTES = 4 * 1024 * 1024;

@@ -27,9 +27,9 @@ import {
   ASKED,
   type DeliveryTables,
   type ListedDelivery,
-  type Position,
   type StoredDelivery,
 } from "../../storage/delivery-tables";
+import type { Position } from "../../storage/position";
 import type { RunStore } from "../../storage/run-store";
 import type { Ledger, Written } from "./ledger";
 import type { Outlook } from "./outlook";

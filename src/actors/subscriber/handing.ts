@@ -2,7 +2,7 @@
 import { aheadOf, concurrencyOf, lanesOf, MAX_IN_FLIGHT, type Situation } from "../../domain/pace";
 import type { Webhook } from "../../domain/webhook";
 import type { DueDelivery } from "../../storage/delivery-tables";
-import type { LeasedAttempt, Share } from "../../storage/run-store";
+import type { LeasedAttempt, Share } from "../../storage/run";
 import type { LaneShare } from "../lane";
 
 /** How long a share may be started by its Lane; its clock may differ from ours by a little. */

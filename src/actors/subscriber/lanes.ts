@@ -9,7 +9,7 @@ import type { EventId } from "../../domain/ids";
 import { concurrencyOf, MAX_IN_FLIGHT, type Situation, windowFor } from "../../domain/pace";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logWarning } from "../../log";
-import type { Share } from "../../storage/run-store";
+import type { Share } from "../../storage/run";
 import type { LaneReport, LaneShare, Recalled } from "../lane";
 import {
   busyOf,

@@ -1,8 +1,9 @@
 /** Attempts that may have left and have no outcome on disk: those that this object makes itself, and those in shares. */
 import type { Outcome } from "../../domain/delivery";
 import type { EventId } from "../../domain/ids";
-import { isBefore, type Position, type StoredDelivery } from "../../storage/delivery-tables";
-import type { LeasedAttempt, Share, StoredShare } from "../../storage/run-store";
+import type { StoredDelivery } from "../../storage/delivery-tables";
+import { isBefore, type Position } from "../../storage/position";
+import type { LeasedAttempt, Share, StoredShare } from "../../storage/run";
 
 /**
  * `share`: the id of the share that it is in; null for one that this object makes itself. `outcome` is null while it

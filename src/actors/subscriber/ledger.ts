@@ -14,13 +14,10 @@ import type { EventId } from "../../domain/ids";
 import { isRelayEvent } from "../../domain/relay-events";
 import { errorText, logError } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
-import {
-  type DueDelivery,
-  isBefore,
-  type Position,
-  type StoredDelivery,
-} from "../../storage/delivery-tables";
-import type { LeasedAttempt, Run, RunStore, Share } from "../../storage/run-store";
+import type { DueDelivery, StoredDelivery } from "../../storage/delivery-tables";
+import { isBefore, type Position } from "../../storage/position";
+import type { LeasedAttempt, Run, Share } from "../../storage/run";
+import type { RunStore } from "../../storage/run-store";
 import { type Leased, Leases } from "./leases";
 import { logNotWritten, recorded } from "./outcomes";
 import { Rate } from "./rate";

@@ -2,7 +2,7 @@
 import { type Outcome, type Policy, settle, type Trigger } from "../../domain/delivery";
 import { errorText, logError } from "../../log";
 import { ASKED, type StoredDelivery } from "../../storage/delivery-tables";
-import type { LeasedAttempt } from "../../storage/run-store";
+import type { LeasedAttempt } from "../../storage/run";
 
 /** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */
 export function recorded(

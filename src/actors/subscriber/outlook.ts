@@ -9,7 +9,8 @@ import type { EventId } from "../../domain/ids";
 import { probeOpensAtMs, rateOpensAtMs, type Situation } from "../../domain/pace";
 import { NOTHING_TO_WAIT_FOR, type Waiting, waiting } from "../../domain/waiting";
 import type { DeliveryStore } from "../../storage/delivery-store";
-import { ASKED, byArrival, type ListedDelivery } from "../../storage/delivery-tables";
+import { ASKED, type ListedDelivery } from "../../storage/delivery-tables";
+import { byArrival } from "../../storage/position";
 import type { Ledger } from "./ledger";
 
 export type OutlookHost = {

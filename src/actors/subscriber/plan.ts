@@ -11,7 +11,7 @@ import {
   windowOf,
 } from "../../domain/pace";
 import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
-import type { LeasedAttempt } from "../../storage/run-store";
+import type { LeasedAttempt } from "../../storage/run";
 import type { Agenda } from "./agenda";
 import type { Handing, Planned, Room } from "./handing";
 import type { Lanes } from "./lanes";

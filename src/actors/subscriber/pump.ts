@@ -14,7 +14,7 @@ import {
   windowOf,
 } from "../../domain/pace";
 import type { DueDelivery } from "../../storage/delivery-tables";
-import type { LeasedAttempt } from "../../storage/run-store";
+import type { LeasedAttempt } from "../../storage/run";
 import type { Agenda } from "./agenda";
 import { Bell } from "./bell";
 import type { Planned } from "./handing";

@@ -1,6 +1,6 @@
 /** When the next attempt may start under a rate limit. It is in the `run` row. */
 import { spacingMs } from "../../domain/pace";
-import type { Run } from "../../storage/run-store";
+import type { Run } from "../../storage/run";
 
 export class Rate {
   readonly #run: Run;

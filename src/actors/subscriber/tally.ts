@@ -15,9 +15,11 @@ import {
 } from "../../domain/relay-events";
 import { countEnding, countOutcome } from "../../domain/totals";
 import type { DeliveryLists } from "../../storage/delivery-lists";
-import type { Moving, Retained } from "../../storage/delivery-retention";
-import { isBefore, type ListedDelivery, type Place } from "../../storage/delivery-tables";
-import type { Run, RunStore } from "../../storage/run-store";
+import type { Retained } from "../../storage/delivery-retention";
+import type { ListedDelivery } from "../../storage/delivery-tables";
+import { isBefore, type Place } from "../../storage/position";
+import type { Moving, Run } from "../../storage/run";
+import type { RunStore } from "../../storage/run-store";
 
 /** Counters of finished hours are kept for so long: what the charts can show. */
 const MAX_HOURS_KEPT_MS = 31 * 24 * HOUR_MS;

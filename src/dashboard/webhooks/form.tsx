@@ -6,18 +6,15 @@ import { Foreign } from "../ui/foreign";
 import { Commas, Facts, Hidden, Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
 import { Field, fieldOf, labelOf, Mistakes, TextField, tied, Wrong } from "./field";
 import { TRIAL_ID, TRIAL_PATH } from "./filter-trial";
-import type { Typed } from "./input";
-import { Pace } from "./pace";
+import { Pace, type PaceProps } from "./pace";
 import type { Field as VersionField, Written } from "./versions";
 
 /** Without the script; with it, there is a button for more. */
 const EMPTY_HEADER_ROWS = 2;
 const FILTER_EXAMPLE = '{"data.reply.classification": "interested"}';
 
-export type FormProps = {
+export type FormProps = PaceProps & {
   action: string;
-  typed: Typed;
-  errors: readonly FieldError[];
   /** What somebody else changed, while it was changed here too. */
   overtaken: readonly VersionField[];
   /** What the form shows of the webhook that it changes; null for a new one. */
@@ -28,10 +25,6 @@ export type FormProps = {
   webhook: Webhook | null;
   /** Bindings that `service:NAME/path` reaches. */
   services: readonly string[];
-  /** The relay's own, in the form of `RETRY_SCHEDULE`. */
-  retrySchedule: string | null;
-  /** The relay's own, as a duration. */
-  timeout: string | null;
 };
 
 export function WebhookForm(props: FormProps) {

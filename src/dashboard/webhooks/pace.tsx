@@ -1,9 +1,9 @@
 /** The part of the form about how fast and how often attempts are made. */
+import type { FieldError } from "../../domain/failure";
 import { DEFAULTS } from "../../domain/webhook";
 import { VERBATIM } from "../ui/parts";
 import { fieldOf, TextField } from "./field";
-import type { FormProps } from "./form";
-import { NOTHING_TYPED } from "./input";
+import { NOTHING_TYPED, type Typed } from "./input";
 
 const FIELDS = [
   "ordered",
@@ -14,7 +14,16 @@ const FIELDS = [
   "giveUpOn",
 ] as const;
 
-export function Pace({ typed, errors, retrySchedule, timeout }: FormProps) {
+export type PaceProps = {
+  typed: Typed;
+  errors: readonly FieldError[];
+  /** The relay's own, in the form of `RETRY_SCHEDULE`. */
+  retrySchedule: string | null;
+  /** The relay's own, as a duration. */
+  timeout: string | null;
+};
+
+export function Pace({ typed, errors, retrySchedule, timeout }: PaceProps) {
   const isWrong = errors.some(({ path }) => FIELDS.some((field) => field === fieldOf(path)));
   const isSet = FIELDS.some((field) => typed[field] !== NOTHING_TYPED[field]);
   return (
