@@ -21,7 +21,14 @@ beforeEach(() => {
   workspace = mkdtempSync(join(tmpdir(), "install-"));
   project = join(workspace, "relay");
   mkdirSync(project);
-  for (const name of ["package.json", "scripts", "src", "wrangler.toml", ".dev.vars.example"]) {
+  for (const name of [
+    "package.json",
+    "bench",
+    "scripts",
+    "src",
+    "wrangler.toml",
+    ".dev.vars.example",
+  ]) {
     cpSync(join(ROOT, name), join(project, name), { recursive: true });
   }
 });

@@ -32,7 +32,7 @@ beforeAll(async () => {
   const files = execFileSync("git", ["ls-files", "-z"], { cwd: ROOT, encoding: "utf8" });
   for (const file of files
     .split("\0")
-    .filter((name) => /^[^/]+$|^(src|scripts|public)\//.test(name))) {
+    .filter((name) => /^[^/]+$|^(src|scripts|public|bench)\//.test(name))) {
     cpSync(join(ROOT, file), join(project, file), { recursive: true });
   }
   symlinkSync(join(ROOT, "node_modules"), join(project, "node_modules"));

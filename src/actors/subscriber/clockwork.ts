@@ -124,10 +124,7 @@ export class Clockwork {
 
   /** Makes sure that what is pending gets its turn: by the pump that runs, or by an alarm. */
   wake(): void {
-    this.#noteConnection();
-    const { pump } = this.#host.engine();
-    if (pump.running) pump.wake();
-    else this.#host.alarm.arm(this.#nextWakeMs());
+    this.#host.alarm.arm(this.#nextUnlessRunning());
   }
 
   /**
@@ -135,17 +132,24 @@ export class Clockwork {
    * is sent until then, should the process die.
    */
   wakeNow(): void {
-    const { inForce, engine, alarm } = this.#host;
-    const { pump } = engine();
-    const dueMs = inForce().webhook === null || pump.running ? null : pump.nextAtMs();
-    if (dueMs === null || dueMs > Date.now()) {
-      this.wake();
-      return;
-    }
-    alarm.arm(Date.now() + STANDING_MS);
+    const nextMs = this.#nextUnlessRunning();
+    const maySend = nextMs !== null && nextMs <= Date.now();
+    this.#host.alarm.arm(maySend ? Date.now() + STANDING_MS : nextMs);
+    if (!maySend) return;
     // The alarm that is set then finds what went wrong, and backs off.
     const ran = this.#runPump().catch(() => {});
     void ran.then(() => this.wake());
+  }
+
+  /** When an alarm is needed, Unix milliseconds; null when it is not: the pump that runs looks again. */
+  #nextUnlessRunning(): number | null {
+    this.#noteConnection();
+    const { pump } = this.#host.engine();
+    if (pump.running) {
+      pump.wake();
+      return null;
+    }
+    return this.#nextWakeMs();
   }
 
   /** Keeps when the last listener went: whoever does not come back for a day is not waited for. */

@@ -300,22 +300,13 @@ export class Pump {
     const nowMs = Date.now();
     const times: number[] = [];
     if (this.#ledger.unrecorded > 0) times.push(this.#ledger.oldestAnswerAtMs + GATHER_MS);
-    if (this.#inFlight.size > 0) times.push(this.#looksAgainAtMs(nowMs));
+    if (this.#inFlight.size > 0) times.push(nowMs + MAX_AWAKE_WAIT_MS);
     const lanesAtMs = this.#isSpent(nowMs) ? null : this.#lanes.nextAtMs();
     if (lanesAtMs !== null) times.push(lanesAtMs);
     const nextStartAtMs = this.#nextStartAtMs(nowMs);
     if (nextStartAtMs !== null) times.push(nextStartAtMs);
     if (times.length === 0) return null;
     return Math.max(1, Math.min(...times) - nowMs);
-  }
-
-  /** While gates open by time; else an answer is what to wait for, and a timer for each costs more than it tells. */
-  #looksAgainAtMs(nowMs: number): number {
-    const situation = this.#open;
-    const isGated =
-      situation !== null &&
-      (situation.terms.rateLimit !== null || troubleEndsAtMs(situation) > nowMs);
-    return isGated ? nowMs + MAX_AWAKE_WAIT_MS : Number.POSITIVE_INFINITY;
   }
 
   /** When a free slot can be used next; null when none is free or only an alarm away. */
