@@ -62,6 +62,11 @@ export abstract class Records extends StoredObject {
     return { others: addTotals(others), days };
   }
 
+  /** The days of which a Journal has handed something over, whether or not it is still there. */
+  eventDays(): string[] {
+    return [...this.store.eventTotals().keys()].filter((day) => day !== "");
+  }
+
   /** Begins a call with an `Idempotency-Key`. */
   beginCall(caller: string, key: string, call: string): Begun {
     return this.#calls.begin({ caller, key, call });

@@ -14,11 +14,12 @@ import {
   bodyOf,
   type EventCursor,
   type EventFilter,
+  eraseFromJournals,
+  everyJournalDay,
   findEvent,
-  journalDays,
   listEvents,
 } from "./journal";
-import { deadLetters, journalOf, registry, subscriberOf } from "./objects";
+import { deadLetters, registry, subscriberOf } from "./objects";
 import { allWebhooks } from "./webhooks";
 
 const MAX_ERASED = 100;
@@ -132,7 +133,7 @@ export async function eraseEvent(
   { id, by }: { id: EventId; by: Caller },
 ): Promise<boolean> {
   const remembered = await registry(env).forgetEvents({ ids: [id], remember: true });
-  const found = (await eraseEvents(env, [id])) > 0;
+  const found = (await eraseEvents(env, [id], await everyJournalDay(env))) > 0;
   if (found || remembered > 0) await addToAudit(env, { by, action: "event.erased", after: { id } });
   return found;
 }
@@ -149,12 +150,13 @@ export async function erasePerson(
 ): Promise<{ erased: number; next: EventCursor | null; queued: boolean }> {
   // Asked first: what leaves the queue after that is in a journal when the journals are read.
   const queued = await mayBeQueued(env);
-  const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED });
+  const among = await everyJournalDay(env);
+  const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED, among });
   const ids = page.events.map(({ id }) => id);
   const letters = await eraseLettersOf(env, email);
   if (ids.length > 0) {
     await registry(env).forgetEvents({ ids, remember: false });
-    await eraseEvents(env, ids);
+    await eraseEvents(env, ids, among);
   }
   const erased = ids.length + letters;
   await addToAudit(env, { by, action: "person.erased", after: { events: erased } });
@@ -180,16 +182,14 @@ async function eraseLettersOf(env: Env, email: string): Promise<number> {
  *
  * @returns how many were found, over all objects.
  */
-async function eraseEvents(env: Env, ids: EventId[]): Promise<number> {
+async function eraseEvents(env: Env, ids: EventId[], days: readonly string[]): Promise<number> {
   const webhooks = await allWebhooks(env);
   const found = await Promise.all([
     ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),
     deadLetters(env).erase({ eventIds: ids }),
   ]);
-  const recorded = await Promise.all(
-    journalDays(env).map((day) => journalOf(env, day).eraseMany(ids)),
-  );
-  return [...found, ...recorded].reduce((sum, each) => sum + each, 0);
+  const recorded = await eraseFromJournals(env, days, ids);
+  return found.reduce((sum, each) => sum + each, recorded);
 }
 
 /** Where the queues do not tell, something may be. */

@@ -45,14 +45,39 @@ export function journalDays(env: Env, { sinceMs, untilMs }: EventFilter = {}): s
   );
 }
 
-/** Events newest first, over the days. A page may be short, or empty, while `next` goes on. */
+/** Those too that a `RETENTION` which was made shorter has left behind, until the sweep comes to them. */
+export async function everyJournalDay(env: Env): Promise<string[]> {
+  const days = new Set([...journalDays(env), ...(await registry(env).eventDays())]);
+  return [...days].sort().reverse();
+}
+
+/** Erases what the journals of `days` have of events. @returns how many they had, over all days. */
+export async function eraseFromJournals(
+  env: Env,
+  days: readonly string[],
+  ids: EventId[],
+): Promise<number> {
+  let erased = 0;
+  for (const group of sideBySide(days)) {
+    const counts = await Promise.all(group.map((day) => journalOf(env, day).eraseMany(ids)));
+    erased += counts.reduce((sum, count) => sum + count, 0);
+  }
+  return erased;
+}
+
+/**
+ * Events newest first, over the days. A page may be short, or empty, while `next` goes on.
+ *
+ * @param from `among`: the days that are looked into; those of `RETENTION` where it is left out.
+ */
 export async function listEvents(
   env: Env,
   filter: EventFilter,
-  { cursor, limit }: { cursor: EventCursor | null; limit: number },
+  from: { cursor: EventCursor | null; limit: number; among?: readonly string[] },
 ): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
+  const { cursor, limit, among = journalDays(env, filter) } = from;
   const events: JournalEvent[] = [];
-  const days = journalDays(env, filter).filter((day) => cursor === null || day <= cursor.day);
+  const days = among.filter((day) => cursor === null || day <= cursor.day);
   for (const group of sideBySide(days)) {
     const room = limit - events.length;
     const list = (day: string) => {

@@ -1,11 +1,12 @@
 import { createExecutionContext, createMessageBatch, listDurableObjectIds } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
+import type { Journal } from "../../src/actors/journal";
 import { type EventId, eventIdOf, type WebhookId } from "../../src/domain/ids";
-import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
+import { DEAD_LETTERS_NAME, journalName } from "../../src/domain/placement";
 import worker from "../../src/index";
 import { deliverAll, deliveryOf, register, ring, subscriber } from "../rig/worker/engine";
-import { type Asked, clock, DAY, gate, it, service } from "../rig/worker/fixture";
+import { type Asked, clock, DAY, gate, it, MINUTE, service } from "../rig/worker/fixture";
 import { failStatements, inObject } from "../rig/worker/objects";
 import { leavingItToTheAlarm } from "../rig/worker/queue";
 import { API_KEY, api, bytesOf, call, callWith, leadterraSignature } from "../rig/worker/requests";
@@ -271,6 +272,39 @@ describe("DELETE /v1/events/{id}", () => {
     expect(await deliveryOf(webhookId, String(id))).toMatchObject({ lastError: "erased" });
   });
 });
+
+describe("a day that a RETENTION which was made shorter has left behind", () => {
+  async function leftBehind(): Promise<{ id: EventId; stub: DurableObjectStub<Journal> }> {
+    const [id] = (await arrive([reply()])) as [EventId];
+    const stub = env.JOURNAL.getByName(journalName(clock.nowMs()));
+    clock.advance(DAY + 15 * MINUTE);
+    // It hands over what it counted.
+    await ring(stub);
+    clock.advance(11 * DAY);
+    return { id, stub };
+  }
+
+  const shorter = { RETENTION: "7d" };
+
+  it("is found by the id of an event", async () => {
+    const { id, stub } = await leftBehind();
+    const erased = await callWith(shorter, `/v1/events/${id}`, withKey("DELETE"));
+    expect(erased.status).toBe(204);
+    expect(await stub.get(id)).toMatchObject({ erased: true, email: null });
+  });
+
+  it("is found by a person's address", async () => {
+    const { id, stub } = await leftBehind();
+    const body = JSON.stringify({ email: EMAIL });
+    const answer = await callWith(shorter, "/v1/events/erase", withKey("POST", body));
+    expect(await answer.json()).toMatchObject({ erased: 1, next: null });
+    expect(await stub.get(id)).toMatchObject({ erased: true, email: null });
+  });
+});
+
+function withKey(method: string, body?: string): RequestInit {
+  return { method, headers: { authorization: `Bearer ${API_KEY}` }, ...(body && { body }) };
+}
 
 describe("POST /v1/events/erase", () => {
   async function erase(email: string): Promise<number> {
