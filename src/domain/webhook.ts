@@ -1,5 +1,4 @@
 /** A webhook: one registration, a URL and the events it wants; and which events it wants. */
-
 import type { RelayEvent } from "./event";
 import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";

@@ -16,7 +16,6 @@
  * A delivery that was never attempted is *fresh*: pending without `due_at`, found through `arrivals_T` from the
  * head on. `due_at` (and with it a place in the partial indexes) is for what waits for another attempt.
  */
-
 import {
   type AttemptRecord,
   DELIVERY_STATUSES,

@@ -1,3 +1,5 @@
+/** The order in which the deliveries of a webhook arrived. */
+
 /** Where a delivery stands in the order of arrival. */
 export type Position = { seq: number; index: number };
 type Placed = { position: Position };

@@ -44,6 +44,18 @@ const PROMISED: readonly Mutant[] = [
     suite: simulation,
   },
   {
+    name: "what is fresh: a delivery that has ended is sent from memory",
+    file: "src/storage/fresh-tail.ts",
+    edits: [["    this.#all.delete(id);\n", ""]],
+    suite: simulation,
+  },
+  {
+    name: "what is fresh: nothing waits, though an attempt has failed",
+    file: "src/storage/delivery-store.ts",
+    edits: [["Math.min(this.#noneBefore[index], delivery.dueAtMs)", "this.#noneBefore[index]"]],
+    suite: simulation,
+  },
+  {
     name: "recording success before sending",
     file: "src/actors/subscriber/pump.ts",
     edits: [

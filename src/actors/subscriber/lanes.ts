@@ -187,7 +187,8 @@ export class Lanes {
     const known = reports.map(({ share: id, outcomes, unsent }) => {
       const share = this.#ledger.leases.share(id);
       if (share === undefined) return false;
-      Object.assign(this.#known.get(id) ?? {}, { heardAtMs: Date.now() });
+      const heard = this.#known.get(id);
+      if (heard !== undefined) heard.heardAtMs = Date.now();
       const isStale = share.urlVersion !== urlVersion;
       for (const { outcome, ...attempt } of outcomes) {
         this.#ledger.answer(attempt, outcome, { isStale, share: id });
