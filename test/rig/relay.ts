@@ -18,7 +18,7 @@ export type RelayOptions = {
   /** Beside the keys; `ALLOW_PRIVATE_DESTINATIONS` is "true" unless it is given. */
   variables?: Variables;
   keys?: Partial<Keys>;
-  /** `url` is then a socket of the Worker's own: without the hop through miniflare's entry Worker. */
+  /** `url` is then a socket of the Worker's own, and static files are not served. */
   directSocket?: boolean;
   inspected?: boolean;
   /** Keep all that it logs, and not only what went wrong. */

@@ -61,7 +61,10 @@ export type WorkerdOptions = {
   vars: Readonly<Record<string, string>>;
   /** Everything that the Worker fetches goes there, `host:port`; `x-asked-host` says whom it meant. */
   outbound?: string;
-  /** `url` is then a socket of the Worker's own: without the hop through miniflare's entry Worker. */
+  /**
+   * `url` is then a socket of the Worker's own: without the hop through miniflare's entry Worker, and without those in
+   * front of it that stand in for Cloudflare's static files.
+   */
   directSocket?: boolean;
   inspected?: boolean;
   /** Called with every line that it logs; without it, what went well is not passed on. */
@@ -124,7 +127,10 @@ export function modulesOf(build: string) {
   ];
 }
 
-function optionsIn(build: string): { bundle: string; worker: { bindings: object } } {
+function optionsIn(build: string): {
+  bundle: string;
+  worker: { bindings: object };
+} {
   const { worker, ...rest } = JSON.parse(readFileSync(join(build, OPTIONS_FILE), "utf8"));
   delete worker.modulesRules;
   return { ...rest, worker };
@@ -221,6 +227,7 @@ async function runWorkerd(order: Order): Promise<Up> {
   const { build, stateDirectory, vars, directSocket, inspected, passesAll, outbound } = order;
   const { convertV4MiniflareOptions, fetch: toward, Miniflare } = await import("miniflare");
   const { worker } = optionsIn(build);
+  if (directSocket) Reflect.deleteProperty(worker, "assets");
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       ...worker,
