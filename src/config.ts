@@ -39,7 +39,7 @@ export type AccessConfig = {
   audience: string;
 };
 
-export type DeliveryConfig = {
+type DeliveryConfig = {
   retryScheduleMs: readonly number[];
   timeoutMs: number;
 };

@@ -85,12 +85,9 @@ async function follow() {
   asking = true;
   let changed = false;
   try {
-    const response = await fetch(location.href, { headers: { accept: "text/html" } });
-    const isSignedOut = response.redirected;
-    if (response.ok && !isSignedOut) {
-      changed = adopt(await response.text());
-      tellCurrent(null);
-    } else tellCurrent(isSignedOut ? "data-sign-in" : "data-offline");
+    const response = await ask(location.href, { headers: { accept: "text/html" } });
+    if (response.ok) changed = adopt(await response.text());
+    tellCurrent(reasonOf(response));
   } catch {
     tellCurrent("data-offline");
   }
@@ -98,6 +95,20 @@ async function follow() {
   waitMs = changed ? FIRST_MS : Math.min(waitMs * SLOWER, SLOWEST_MS);
   schedule();
 }
+
+/** Whoever is not signed in is led away, by the relay or by what stands before it: to another host perhaps. @param {string} address @param {RequestInit} init */
+function ask(address, init) {
+  return fetch(address, { ...init, redirect: "manual" });
+}
+
+/** Why an answer shows nothing new, as an attribute; null when it does. @param {Response} response */
+function reasonOf({ ok, type, status }) {
+  if (ok) return null;
+  if (type === "opaqueredirect" || status === 401) return "data-sign-in";
+  return status === 404 ? "data-gone" : "data-offline";
+}
+
+const REASONS = ["data-sign-in", "data-gone", "data-offline"];
 
 let currentAtMs = Date.now();
 
@@ -108,7 +119,7 @@ function tellCurrent(why) {
   if (notice === null) return;
   const since = notice.querySelector("[data-since]");
   if (since !== null) since.textContent = clockTime(currentAtMs, Date.now());
-  for (const name of ["data-sign-in", "data-offline"]) {
+  for (const name of REASONS) {
     notice.querySelector(`[${name}]`)?.toggleAttribute("hidden", name !== why);
   }
   const next = encodeURIComponent(location.pathname + location.search);
@@ -273,6 +284,7 @@ document.addEventListener("click", (event) => {
 // --- trying a filter ------------------------------------------------------------------------------------------
 
 const TYPING_MS = 350;
+const NOT_TRIED = "Not tried: the session has ended, or the relay does not answer.";
 /** The fields that a trial depends on. */
 const TRIED = new Set(["filter", "events", "names"]);
 
@@ -295,14 +307,12 @@ function tryWhileTyping(form) {
     for (const [name, value] of new FormData(form)) {
       if (typeof value === "string" && TRIED.has(name)) body.append(name, value);
     }
-    const response = await fetch(action, { method: "POST", body });
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-    const answer = fresh.getElementById(region.id);
-    // Only the answer to the last question counts.
-    if (mine !== latest || !response.ok || answer === null) return;
-    // Nor is the focus taken from whoever looks at the answer before.
-    if (region.contains(document.activeElement)) return;
-    region.replaceChildren(...answer.childNodes);
+    const response = await ask(action, { method: "POST", body }).catch(() => null);
+    const html = response?.ok ? await response.text() : "";
+    const answer = new DOMParser().parseFromString(html, "text/html").getElementById(region.id);
+    // Only the answer to the last question counts; nor is the focus taken from whoever looks at the one before.
+    if (mine !== latest || region.contains(document.activeElement)) return;
+    region.replaceChildren(...(answer?.childNodes ?? [NOT_TRIED]));
     region.hidden = false;
     tellTimes();
   };

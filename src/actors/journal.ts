@@ -29,7 +29,7 @@ const MAX_ROWS_PER_PAGE = 1_000;
 /** A page that looks into bodies reads so many bytes of them. */
 const MAX_BYTES_PER_PAGE = 8 * 1024 * 1024;
 
-export type EventQuery = {
+type EventQuery = {
   event?: string;
   sinceMs?: number;
   untilMs?: number;

@@ -33,7 +33,7 @@ const MAX_RECALLED = 200;
 /** After these the service is not asked again, until the Subscriber says so. */
 const STOPPING_STATUSES: ReadonlySet<number> = new Set([410, 429, 503]);
 
-export type LaneAttempt = {
+type LaneAttempt = {
   id: EventId;
   event: string;
   body: Uint8Array;
@@ -55,7 +55,7 @@ export type LaneShare = {
   attempts: LaneAttempt[];
 };
 
-export type LaneOutcome = { id: EventId; number: number; outcome: Outcome };
+type LaneOutcome = { id: EventId; number: number; outcome: Outcome };
 
 /** What came of a part of a share; `unsent` has not started, and will not. */
 export type LaneReport = { share: string; outcomes: LaneOutcome[]; unsent: EventId[] };

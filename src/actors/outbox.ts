@@ -17,7 +17,7 @@ import type { AlarmClock } from "./alarm-clock";
 
 const SEND_TIMEOUT_MS = 10_000;
 
-export type OutboxHost = {
+type OutboxHost = {
   /** Asked each time: the bindings may be other ones. */
   env(): Env;
   alarm: AlarmClock;

@@ -14,7 +14,7 @@ const PUSH_TIMEOUT_MS = 5_000;
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
 
-export type PushesHost = {
+type PushesHost = {
   /** Asked each time: the bindings may be other ones. */
   env(): Env;
   store: RegistryStore;

@@ -1,28 +1,17 @@
 /** One line of an attempt log. */
 import * as z from "zod";
-import type { AttemptRecord, DeliveryError } from "../domain/delivery";
+import { type AttemptRecord, DELIVERY_ERRORS, TRIGGERS } from "../domain/delivery";
 import { shown } from "../domain/time";
 import { text, time } from "./fields";
 import type { Fields } from "./route";
 
 /** One list for attempts and deliveries: generators make constants of its words, which must not be there twice. */
-export const deliveryError = z
-  .enum([
-    "timeout",
-    "connection",
-    "redirect",
-    "status",
-    "forbidden_target",
-    "interrupted",
-    "expired",
-    "erased",
-  ] satisfies DeliveryError[])
-  .meta({ id: "DeliveryError" });
+export const deliveryError = z.enum(DELIVERY_ERRORS).meta({ id: "DeliveryError" });
 
 export const attempt = z
   .object({
     number: z.int().positive(),
-    trigger: z.enum(["scheduled", "manual", "test"]).meta({ id: "Trigger" }),
+    trigger: z.enum(TRIGGERS).meta({ id: "Trigger" }),
     startedAt: time,
     durationMs: z.number().nonnegative(),
     statusCode: z.int().nullable(),

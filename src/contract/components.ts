@@ -1,7 +1,7 @@
 /** From the schemas of this folder to those of the OpenAPI document: one that has an id stands once, under its name. */
 import * as z from "zod";
 
-export type JsonSchema = { [key: string]: unknown };
+type JsonSchema = { [key: string]: unknown };
 
 /** Patterns that the formats say already. */
 const FORMATS_ENOUGH = new Set(["date-time", "uuid"]);

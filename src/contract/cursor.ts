@@ -42,7 +42,7 @@ export function parseEventCursor(text: string): EventCursor | null {
 }
 
 /** A replay goes on with the end that its first call fixed. */
-export type ReplayPage = { untilMs: number; cursor: ReplayCursor };
+type ReplayPage = { untilMs: number; cursor: ReplayCursor };
 
 /** `until~day~seq.index`, the day only where the journals are replayed. */
 export function formatReplayCursor(untilMs: number, { day, position }: ReplayCursor): string {
@@ -58,7 +58,7 @@ export function parseReplayCursor(text: string): ReplayPage | null {
   return { untilMs: Number(untilMs), cursor: { day, position } };
 }
 
-export type DeadLetterCursor = { failedAtMs: number; id: string };
+type DeadLetterCursor = { failedAtMs: number; id: string };
 
 export function formatDeadLetterCursor({ failedAtMs, id }: DeadLetterCursor): string {
   return `${failedAtMs}~${id}`;

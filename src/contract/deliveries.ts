@@ -1,18 +1,18 @@
 /** /v1/deliveries, /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import * as z from "zod";
-import type { DeliveryView } from "../domain/delivery";
+import { DELIVERY_STATUSES, type DeliveryView } from "../domain/delivery";
 import { WAITING_FOR } from "../domain/waiting";
 import { ATTEMPT_EXAMPLE, attempt, deliveryError } from "./attempts";
 import { parsePlace, parsePosition, parseReplayCursor } from "./cursor";
 import {
   count,
   cursorParam,
+  doneToMany,
   EXAMPLE,
   eventId,
   eventIdParam,
   eventName,
   limitParam,
-  nextOfMany,
   page,
   text,
   time,
@@ -26,9 +26,7 @@ const createRoute = callsOf("Deliveries");
 
 // --- what is shown ---
 
-const deliveryStatus = z
-  .enum(["pending", "delivered", "undeliverable", "cancelled"])
-  .meta({ id: "DeliveryStatus" });
+const deliveryStatus = z.enum(DELIVERY_STATUSES).meta({ id: "DeliveryStatus" });
 
 const waitingFor = z
   .enum(WAITING_FOR)
@@ -162,7 +160,8 @@ const aPage = answer("A page of deliveries.", page("DeliveryPage", delivery), {
 export const listDeliveries = createRoute("get /v1/webhooks/{id}/deliveries", {
   operationId: "listDeliveries",
   summary: "List a webhook's deliveries, newest first",
-  description: "A filtered page may be short or empty while `next` goes on.",
+  description:
+    "To find what a service got or did not get. A filtered page may be short or empty while `next` goes on.",
   request: {
     params: ofWebhook,
     query: z.strictObject({ ...filters, cursor: cursorParam(parsePosition) }),
@@ -174,7 +173,7 @@ export const listAllDeliveries = createRoute("get /v1/deliveries", {
   operationId: "listAllDeliveries",
   summary: "List the deliveries of all webhooks, newest first",
   description:
-    "By `createdAt`, event and webhook. A page looks at no more than 2,000 deliveries: it may be short or empty while `next` goes on. Those of deleted webhooks are not listed.",
+    "The same where it may be any webhook. By `createdAt`, event and webhook. A page looks at no more than 2,000 deliveries: it may be short or empty while `next` goes on. Those of deleted webhooks are not listed.",
   request: { query: z.strictObject({ ...filters, cursor: cursorParam(parsePlace) }) },
   responses: { 200: aPage },
 });
@@ -182,7 +181,7 @@ export const listAllDeliveries = createRoute("get /v1/deliveries", {
 export const getDelivery = createRoute("get /v1/webhooks/{id}/deliveries/{eventId}", {
   operationId: "getDelivery",
   summary: "Read a delivery with its attempts",
-  description: "What the service answered each time, and what a pending one waits for.",
+  description: "To see what the service answered each time, and what a pending one waits for.",
   request: { params: ofDelivery },
   responses: {
     200: answer("The delivery with its attempt log.", loggedDelivery, {
@@ -196,7 +195,7 @@ export const retryDelivery = createRoute("post /v1/webhooks/{id}/deliveries/{eve
   operationId: "retryDelivery",
   summary: "Deliver again now, whatever the status",
   description:
-    "With `wait` the answer comes with the attempt, 200; or 202 when it could not start within a second, and `waitingFor` says why.",
+    "When its service is right again and the schedule need not be waited for. With `wait` the answer comes with the attempt, 200; or 202 when it could not start within a second, and `waitingFor` says why.",
   request: { params: ofDelivery, body: optionalBody(retrySchema, {}) },
   responses: {
     200: answer("With `wait`: the delivery after the attempt, and the attempt.", attempted, {
@@ -230,7 +229,7 @@ export const replayDeliveries = createRoute("post /v1/webhooks/{id}/replay", {
   operationId: "replayDeliveries",
   summary: "Deliver many again, or what the webhook never had",
   description:
-    "Up to 1,000 a call; go on with `next` as `cursor`. `missing` backfills from the journal what this webhook never had.",
+    "After an outage, or for a new webhook that should get what came before it. Up to 1,000 a call; go on with `next` as `cursor`. `missing` backfills from the journal what this webhook never had.",
   request: {
     params: ofWebhook,
     body: body(replaySchema, {
@@ -240,33 +239,20 @@ export const replayDeliveries = createRoute("post /v1/webhooks/{id}/replay", {
     }),
   },
   responses: {
-    202: answer(
-      "Taken on.",
-      z.object({ replayed: count, next: nextOfMany }).meta({ id: "Replayed" }),
-      {
-        replayed: 12,
-        next: null,
-      },
-    ),
+    202: doneToMany("Taken on.", "Replayed", "replayed"),
   },
 });
 
 export const discardDeliveries = createRoute("post /v1/webhooks/{id}/discard", {
   operationId: "discardDeliveries",
   summary: "Give up on the waiting deliveries",
-  description: "Up to 1,000 a call; go on with `next` as `cursor`.",
+  description:
+    "When what waits is of no use any more. Up to 1,000 a call; go on with `next` as `cursor`.",
   request: {
     params: ofWebhook,
     body: optionalBody(discardSchema, { event: "message.sent" }),
   },
   responses: {
-    202: answer(
-      "Given up on.",
-      z.object({ discarded: count, next: nextOfMany }).meta({ id: "Discarded" }),
-      {
-        discarded: 12,
-        next: null,
-      },
-    ),
+    202: doneToMany("Given up on.", "Discarded", "discarded"),
   },
 });

@@ -32,7 +32,7 @@ const TAGS = [
 ];
 
 /** Every call of the relay, by tag, in the order in which the document has them. */
-export const CALLS: readonly Route[] = [
+const CALLS: readonly Route[] = [
   webhooks.createWebhook,
   webhooks.listWebhooks,
   webhooks.putWebhook,
@@ -183,7 +183,10 @@ const leadterraSignature = z
     example: "a".repeat(64),
   });
 
-function headersOf({ method, path }: Route): z.ZodObject | undefined {
+const upgrade = z.string().meta({ description: "`websocket`.", example: "websocket" });
+
+function headersOf({ method, path, responses }: Route): z.ZodObject | undefined {
+  if (101 in responses) return z.object({ Upgrade: upgrade });
   if (path.startsWith("/webhooks/")) {
     return z.object({ "X-Leadterra-Signature": leadterraSignature });
   }
@@ -264,9 +267,9 @@ function failuresOf(
     statuses
       .sort((a, b) => a - b)
       .map((status) => {
-        const its = [...codes].filter((code) => ANSWERS[code].status === status);
-        const name = its.map(componentOf).join("Or");
-        answers[name] ??= failureAnswer(its, components);
+        const alike = [...codes].filter((code) => ANSWERS[code].status === status);
+        const name = alike.map(componentOf).join("Or");
+        answers[name] ??= failureAnswer(alike, components);
         return [status, { $ref: `#/components/responses/${name}` }];
       }),
   );

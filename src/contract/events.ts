@@ -144,7 +144,8 @@ const eraseSchema = z
 export const listEvents = createRoute("get /v1/events", {
   operationId: "listEvents",
   summary: "List events, newest first",
-  description: "A filtered page may be short or empty while `next` goes on.",
+  description:
+    "To find an event by its lead, campaign, time or Leadterra's own id. A filtered page may be short or empty while `next` goes on.",
   request: { query: eventQuery },
   responses: {
     200: answer("A page of events.", page("EventPage", event), {
@@ -157,7 +158,7 @@ export const listEvents = createRoute("get /v1/events", {
 export const getEvent = createRoute("get /v1/events/{id}", {
   operationId: "getEvent",
   summary: "Read an event with its payload and its deliveries",
-  description: "What Leadterra sent, whom it went to, and why not to the others.",
+  description: "To see what Leadterra sent, whom it went to, and why not to the others.",
   request: { params },
   responses: {
     200: answer("The event as a whole.", wholeEvent, {
@@ -178,7 +179,8 @@ export const getEvent = createRoute("get /v1/events/{id}", {
 export const replayEvent = createRoute("post /v1/events/{id}/replay", {
   operationId: "replayEvent",
   summary: "Send an event again",
-  description: "To the webhooks that it matched; others may be named.",
+  description:
+    "When a service has lost it, or is to get it all the same. To the webhooks that it matched; others may be named.",
   request: {
     params,
     body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }),
@@ -204,7 +206,7 @@ export const eraseEvent = createRoute("delete /v1/events/{id}", {
 export const erasePerson = createRoute("post /v1/events/erase", {
   operationId: "erasePerson",
   summary: "Erase what is known of a person, by e-mail address",
-  description: "A page of events a call; go on with `next` as `cursor`.",
+  description: "When a person asks for it. A page of events a call; go on with `next` as `cursor`.",
   request: {
     body: body(eraseSchema, { email: "ava@acmecorp.com" }),
   },
@@ -212,11 +214,7 @@ export const erasePerson = createRoute("post /v1/events/erase", {
     202: answer(
       "Erased.",
       z.object({ erased: count, next: nextOfMany, queued }).meta({ id: "Erased" }),
-      {
-        erased: 12,
-        next: null,
-        queued: false,
-      },
+      { erased: 12, next: null, queued: false },
     ),
   },
 });

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { exampleEvent } from "../domain/event";
 import { parseEventId } from "../domain/ids";
+import { answer } from "./route";
 
 const MAX_PAGE = 250;
 const DEFAULT_PAGE = 50;
@@ -96,3 +97,10 @@ export function page<Item extends z.ZodType>(id: string, item: Item) {
 export const nextOfMany = text.nullable().meta({
   description: "Give it as `cursor` to go on; null when all is done.",
 });
+
+/** The answer to such a call: `{replayed: 12, next: null}`. */
+export function doneToMany<Name extends string>(description: string, id: string, name: Name) {
+  const fields = { [name]: count, next: nextOfMany };
+  const schema = z.object(fields as Record<Name, typeof count> & { next: typeof nextOfMany });
+  return answer(description, schema.meta({ id }), { [name]: 12, next: null } as never);
+}

@@ -11,10 +11,10 @@ import {
   anyObject,
   count,
   cursorParam,
+  doneToMany,
   EXAMPLE,
   eventId,
   limitParam,
-  nextOfMany,
   page,
   text,
   time,
@@ -83,7 +83,7 @@ export const listDeadLetters = createRoute("get /v1/dead-letters", {
 export const redriveDeadLetter = createRoute("post /v1/dead-letters/{id}/redrive", {
   operationId: "redriveDeadLetter",
   summary: "Hand a dead letter over again",
-  description: "Once its reason is gone. It goes to those that are still owed it.",
+  description: "Once its reason is gone: it goes to those that are still owed it.",
   request: { params: letterParams },
   responses: {
     202: answer("Handed over.", z.object({ id: text }).meta({ id: "Redriven" }), {
@@ -92,7 +92,7 @@ export const redriveDeadLetter = createRoute("post /v1/dead-letters/{id}/redrive
   },
 });
 
-export const bulkRedriveSchema = z
+const bulkRedriveSchema = z
   .strictObject({
     reason: reason.optional(),
     dryRun: z.boolean().default(false),
@@ -104,19 +104,12 @@ export const redriveDeadLetters = createRoute("post /v1/dead-letters/redrive", {
   operationId: "redriveDeadLetters",
   summary: "Hand many dead letters over again",
   description:
-    "Up to 1,000 a call; go on with `next` as `cursor`. What somebody cannot take stays.",
+    "Once what kept them is mended. Up to 1,000 a call; go on with `next` as `cursor`. What somebody cannot take stays.",
   request: {
     body: optionalBody(bulkRedriveSchema, { reason: "subscriber_unreachable" }),
   },
   responses: {
-    202: answer(
-      "Handed over.",
-      z.object({ redriven: count, next: nextOfMany }).meta({ id: "RedrivenMany" }),
-      {
-        redriven: 12,
-        next: null,
-      },
-    ),
+    202: doneToMany("Handed over.", "RedrivenMany", "redriven"),
   },
 });
 
@@ -296,7 +289,6 @@ export const getStats = createRoute("get /v1/stats", {
 export const getMetrics = createRoute("get /v1/metrics", {
   operationId: "getMetrics",
   summary: "Scrape metrics",
-  description:
-    "OpenMetrics 1.0, for Prometheus and everything that reads it. A read-only key will do.",
+  description: "For Prometheus and everything that reads OpenMetrics 1.0. A read-only key will do.",
   responses: { 200: { description: "Counters that never fall, and how things stand now." } },
 });

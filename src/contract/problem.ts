@@ -21,14 +21,17 @@ type Row = [status: ContentfulStatusCode, detail: string, headers?: Record<strin
 
 /** By code: the status, the detail where a failure knows none better, and headers. */
 const TABLE = {
-  method_not_allowed: [405, "This method is not allowed here."],
-  not_configured: [503, "No signing secret of Leadterra is configured."],
+  method_not_allowed: [405, "This method is not allowed here: Allow names those that are."],
+  not_configured: [
+    503,
+    "No signing secret of Leadterra is configured: set LEADTERRA_SIGNING_SECRETS.",
+  ],
   unsupported_encoding: [
     415,
     "The body must come without Content-Encoding: the signature is of the raw bytes.",
   ],
   payload_too_large: [413, "The body is too large."],
-  incomplete_body: [400, "The body ended before it was whole."],
+  incomplete_body: [400, "The body ended before it was whole: send it again."],
   invalid_signature: [
     401,
     "X-Leadterra-Signature does not sign this body under a configured secret.",
@@ -43,9 +46,12 @@ const TABLE = {
     "Send a configured API key as Authorization: Bearer <key>.",
     { "www-authenticate": "Bearer" },
   ],
-  insufficient_scope: [403, "This key may only read."],
+  insufficient_scope: [403, "This key may only read: take one of API_KEYS."],
   not_found: [404, "There is nothing here."],
-  invalid_request: [422, "Some fields or parameters are not as they should be."],
+  invalid_request: [
+    422,
+    "Some fields or parameters are not as they should be: errors says which, and how they should be.",
+  ],
   idempotency_key_reused: [
     422,
     "This Idempotency-Key came with another call before; take a new one.",
@@ -69,7 +75,7 @@ const TABLE = {
     409,
     "This webhook has an address. Only one with the URL listener: can be listened to.",
   ],
-  name_taken: [409, "Another webhook has this name."],
+  name_taken: [409, "Another webhook has this name: take another, or change that one."],
   too_many_webhooks: [409, "There are 500 webhooks, and no more may be: delete one first."],
   too_many_secrets: [
     409,

@@ -7,7 +7,7 @@ import { answer, body, callsOf } from "./route";
 const createRoute = callsOf("Public");
 
 /** As tolerant as the inbound contract: names and data that nobody documented are taken too. */
-export const leadterraEvent = z
+const leadterraEvent = z
   .looseObject({
     event: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
     timestamp: z
@@ -28,7 +28,7 @@ const accepted = z.object({ id: eventId, duplicate: z.boolean() }).meta({ id: "A
 export const ingestEvent = createRoute("post /webhooks/leadterra", {
   operationId: "ingestEvent",
   summary: "Take an event from Leadterra",
-  description: `At most ${MAX_BODY_BYTES} bytes, without Content-Encoding.`,
+  description: `Leadterra calls it for each event; by hand only to try. At most ${MAX_BODY_BYTES} bytes, without Content-Encoding.`,
   request: { body: body(leadterraEvent, EXAMPLE.reply as never) },
   responses: {
     202: answer("A new event: it is durable.", accepted, { id: EXAMPLE.eventId, duplicate: false }),

@@ -110,7 +110,7 @@ const retrySchedule = z
     pattern:
       "^([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)( ([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)){0,19}$",
     description:
-      "Waits after each failed attempt, 1 to 20 durations with one space between; null for the relay's own.",
+      "Waits after each failed attempt, 1 to 20 durations with one space between, shorter in all than RETENTION; null for the relay's own.",
   });
 const timeout = z
   .string()

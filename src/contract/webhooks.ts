@@ -126,7 +126,7 @@ export const createWebhook = createRoute("post /v1/webhooks", {
   operationId: "createWebhook",
   summary: "Register a webhook",
   description:
-    "Leadterra's own request gets Leadterra's own answer, plus the signing secret, which is shown here and on rotation only.",
+    "When a service is to get events. Leadterra's own request gets Leadterra's own answer, plus the signing secret, which is shown here and on rotation only.",
   request: {
     body: body(draftSchema, {
       url: "https://crm.example.com/webhooks/leadterra",
@@ -143,7 +143,7 @@ export const putWebhook = createRoute("put /v1/webhooks/{id}", {
   operationId: "putWebhook",
   summary: "Make the webhook of a name what the body says",
   description:
-    "Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
+    "For settings that are kept in a file. Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
   request: {
     params: z.object({ id: name.meta({ example: "crm" }) }),
     body: body(putSchema, {
@@ -177,7 +177,7 @@ export const getWebhook = createRoute("get /v1/webhooks/{id}", {
   operationId: "getWebhook",
   summary: "Read a webhook",
   description:
-    "Its settings as they are in force; a full key sees the URL whole, headers by name only.",
+    "To see its settings as they are in force; a full key sees the URL whole, headers by name only.",
   request: { params },
   responses: { 200: { description: "The webhook.", content: one } },
 });
@@ -198,7 +198,8 @@ export const changeWebhook = createRoute("patch /v1/webhooks/{id}", {
 export const deleteWebhook = createRoute("delete /v1/webhooks/{id}", {
   operationId: "deleteWebhook",
   summary: "Delete a webhook and its deliveries",
-  description: "For good, with what waits for it. To stop for a while, pause it.",
+  description:
+    "When its service is gone for good; what waits for it goes too. To stop for a while, pause it.",
   request: { params },
   responses: { 204: { description: "Deleted." } },
   failures: ["not_yet_in_force"],
@@ -207,7 +208,8 @@ export const deleteWebhook = createRoute("delete /v1/webhooks/{id}", {
 export const rotateSecret = createRoute("post /v1/webhooks/{id}/rotate-secret", {
   operationId: "rotateSecret",
   summary: "Give a webhook a new signing secret",
-  description: "The old ones sign along until the grace period ends.",
+  description:
+    "When others may know the old one, or it is old enough. The old ones sign along until the grace period ends.",
   request: {
     params,
     body: optionalBody(rotationSchema, { gracePeriodSeconds: 3_600 }),
@@ -244,7 +246,7 @@ export const listenToWebhook = createRoute("get /v1/webhooks/{id}/listen", {
   operationId: "listenToWebhook",
   summary: "Get the deliveries of a `listener:` webhook over a WebSocket",
   description:
-    'Needs a key that may change things, and `Upgrade: websocket`. Each delivery comes as a text frame `{type: "delivery", eventId, attempt, headers, body}` with the body in base64, and is answered with `{type: "outcome", eventId, attempt, statusCode, body?}`, which counts as a service\'s answer would. Send `ping` every 20 seconds: a socket that is silent for 60 is closed.',
+    'Where there is no address that the relay could reach, such as a laptop: `npm run listen` does it. Needs a key that may change things. Each delivery comes as a text frame `{type: "delivery", eventId, attempt, headers, body}` with the body in base64, and is answered with `{type: "outcome", eventId, attempt, statusCode, body?}`, which counts as a service\'s answer would. Send `ping` every 20 seconds: a socket that is silent for 60 is closed.',
   request: { params },
   responses: { 101: { description: "The socket." } },
   failures: ["insufficient_scope", "upgrade_required", "not_a_listener"],

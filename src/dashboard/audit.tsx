@@ -59,7 +59,8 @@ function columnsFor(webhooks: readonly Webhook[]): readonly Column<AuditEntry>[]
     { head: "When", cell: ({ atMs }) => <Time ms={atMs} /> },
     {
       head: "Who",
-      cell: ({ key }) => (key === null ? <span class="quiet">the relay</span> : <code>{key}</code>),
+      cell: ({ key }) =>
+        key === null ? <span class="quiet">the relay</span> : <code>{visible(key)}</code>,
     },
     { head: "What", cell: ({ action }) => action },
     {

@@ -1,8 +1,9 @@
 /** What a webhook's deliveries came to within an hour, and how percentiles are read from it. */
 
-export const HOUR_MS = 3_600_000;
+import { HOUR_MS, hourOf, MINUTE_MS } from "./time";
+
 /** The steps in which the last hour is shown. */
-export const STEP_MS = 300_000;
+export const STEP_MS = 5 * MINUTE_MS;
 export const STEPS_PER_HOUR = HOUR_MS / STEP_MS;
 /** Buckets grow by this factor: a percentile is right within some 7 %. */
 const BUCKET_GROWTH = 1.15;
@@ -25,7 +26,7 @@ type Step = [delivered: number, failedAttempts: number];
 
 export function emptyHour(nowMs: number): HourCounters {
   return {
-    atMs: Math.floor(nowMs / HOUR_MS) * HOUR_MS,
+    atMs: hourOf(nowMs),
     delivered: 0,
     undeliverable: 0,
     cancelled: 0,

@@ -10,17 +10,19 @@ import type { WaitingFor } from "./waiting";
 export const DELIVERY_STATUSES = ["pending", "delivered", "undeliverable", "cancelled"] as const;
 export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 
-export type AttemptError =
-  | "timeout"
-  | "connection"
-  | "redirect"
-  | "status"
-  | "forbidden_target"
-  | "interrupted";
+const ATTEMPT_ERRORS = [
+  "timeout",
+  "connection",
+  "redirect",
+  "status",
+  "forbidden_target",
+  "interrupted",
+] as const;
+export type AttemptError = (typeof ATTEMPT_ERRORS)[number];
 
-/** Why a delivery ended without an attempt. */
-export type EndReason = "expired" | "erased";
-export type DeliveryError = AttemptError | EndReason;
+/** The last two end a delivery without an attempt. */
+export const DELIVERY_ERRORS = [...ATTEMPT_ERRORS, "expired", "erased"] as const;
+export type DeliveryError = (typeof DELIVERY_ERRORS)[number];
 
 export const TRIGGERS = ["scheduled", "manual", "test"] as const;
 export type Trigger = (typeof TRIGGERS)[number];

@@ -27,7 +27,7 @@ export type RelayEvent = {
 };
 
 /** Why a body is no event. */
-export type Unreadable = "invalid_encoding" | "invalid_json" | "invalid_event";
+type Unreadable = "invalid_encoding" | "invalid_json" | "invalid_event";
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

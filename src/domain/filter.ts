@@ -39,10 +39,10 @@ type Operators = {
 export type Filter = { readonly [path: string]: Scalar | Operators | readonly Filter[] };
 
 /** `path` leads to the mistake from `filter` on, such as `filter.$and.0.data.bounceType.$in`. */
-export type FilterMistake = { path: string; message: string };
+type FilterMistake = { path: string; message: string };
 
 /** Whether an envelope is wanted. Any JSON value may be given; it is never changed and nothing is thrown. */
-export type Matcher = (envelope: unknown) => boolean;
+type Matcher = (envelope: unknown) => boolean;
 
 const MAX_FILTER_BYTES = 8192;
 /** The filter itself is the first level; each `$and`, `$or` and `$not` is one more. */

@@ -1,6 +1,6 @@
 /** What a listener answers to a delivery, as it comes over its socket. Pure. */
 
-export type OutcomeFrame = { eventId: string; attempt: number; statusCode: number; body: string };
+type OutcomeFrame = { eventId: string; attempt: number; statusCode: number; body: string };
 
 /** null for what is no outcome. */
 export function parseFrame(text: string): OutcomeFrame | null {

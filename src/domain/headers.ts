@@ -11,7 +11,7 @@ const RESERVED =
   /^(x-leadterra-signature|x-leadterra-event|x-relay-attempt|webhook-(id|timestamp|signature)|user-agent|host|cookie|expect|connection|keep-alive|proxy-(authenticate|authorization|connection)|te|trailer|transfer-encoding|upgrade|(content|cf|x-forwarded)-.*)$/i;
 
 /** What is wrong: with a header by its name, or with all of them. */
-export type HeaderMistake = { name: string | null; message: string };
+type HeaderMistake = { name: string | null; message: string };
 
 /** Every mistake in `given`; empty when they may be sent. */
 export function checkHeaders(given: unknown): HeaderMistake[] {
@@ -46,7 +46,7 @@ export function headersOf(given: Record<string, string>): Record<string, string>
 }
 
 /** What an attempt's own headers are made of. */
-export type AttemptHead = {
+type AttemptHead = {
   eventId: string;
   event: string;
   /** Its number, from 1 on. */

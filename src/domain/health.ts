@@ -37,7 +37,7 @@ export type Health = {
   told: "failing" | "resumed" | null;
 };
 
-export type DisabledReason = "gone" | "failing";
+type DisabledReason = "gone" | "failing";
 
 export type LastFailure = {
   atMs: number;

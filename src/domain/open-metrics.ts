@@ -4,7 +4,7 @@ export const OPEN_METRICS_TYPE = "application/openmetrics-text; version=1.0.0; c
 
 type Labels = Readonly<Record<string, string>>;
 export type Sample = { labels?: Labels; value: number };
-export type Histogram = {
+type Histogram = {
   labels?: Labels;
   /** Not cumulative; one more than there are bounds. */
   counts: readonly number[];

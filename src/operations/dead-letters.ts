@@ -50,7 +50,7 @@ export async function redriveDeadLetter(
   return ok(null);
 }
 
-export type BulkRedrive = {
+type BulkRedrive = {
   reason: DeadLetterReason | null;
   dryRun: boolean;
   cursor: DeadLetterPosition | null;

@@ -1,6 +1,5 @@
 /** How the relay is doing: counters of journals and Subscribers, put together. */
 import {
-  HOUR_MS,
   type HourCounters,
   percentile,
   STEP_MS,
@@ -11,6 +10,7 @@ import {
 import type { HealthReport } from "../domain/health-report";
 import type { WebhookId } from "../domain/ids";
 import { journalName } from "../domain/placement";
+import { HOUR_MS, hourOf } from "../domain/time";
 import type { Totals as EverTotals } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
 import { errorText, logWarning } from "../log";
@@ -148,16 +148,12 @@ function stepsBetween(sinceMs: number, nowMs: number, stepMs: number): Step[] {
 }
 
 async function addEvents(env: Env, steps: readonly Step[], stepMs: number): Promise<void> {
-  const byDay = new Map<string, Step[]>();
-  for (const step of steps) {
-    const day = journalName(step.atMs);
-    byDay.set(day, [...(byDay.get(day) ?? []), step]);
-  }
+  const byDay = Map.groupBy(steps, ({ atMs }) => journalName(atMs));
   await Promise.all(
-    [...byDay].map(async ([day, its]) => {
-      const starts = its.map(({ atMs }) => atMs);
+    [...byDay].map(async ([day, ofDay]) => {
+      const starts = ofDay.map(({ atMs }) => atMs);
       const { counts } = await journalOf(env, day).stats(starts, stepMs);
-      for (const [index, step] of its.entries()) step.events = counts[index] ?? 0;
+      for (const [index, step] of ofDay.entries()) step.events = counts[index] ?? 0;
     }),
   );
 }
@@ -183,25 +179,22 @@ async function addDeliveriesOf(
 ): Promise<{ stats: WebhookStats; hours: HourCounters[] }> {
   const sinceMs = hours[0]?.atMs ?? Date.now();
   const recentSinceMs = recent[0]?.atMs ?? sinceMs;
-  const its = await ownStats(env, id, Math.min(sinceMs, hourOf(recentSinceMs)));
-  const all = its.hours;
-  const wanted = all.filter(({ atMs }) => atMs >= sinceMs);
+  const counted = await ownStats(env, id, Math.min(sinceMs, hourOf(recentSinceMs)));
+  const wanted = counted.hours.filter(({ atMs }) => atMs >= sinceMs);
   addHours(wanted, hours);
-  addRecent(all, recent);
-  const totals = sum(wanted);
-  const { undeliverable, cancelled } = totals;
-  const { pending, oldestDueAtMs, failingSinceMs, totals: everything } = its;
-  const outcomes = outcomesOf(totals);
+  addRecent(counted.hours, recent);
+  const summed = sum(wanted);
+  const { pending, oldestDueAtMs, failingSinceMs, totals } = counted;
   const stats = {
     id,
     pending,
-    undeliverable,
-    cancelled,
+    undeliverable: summed.undeliverable,
+    cancelled: summed.cancelled,
     oldestDueAtMs,
     failingSinceMs,
-    health: its.health ?? healthBefore(its),
-    totals: everything,
-    ...outcomes,
+    health: counted.health ?? healthBefore(counted),
+    totals,
+    ...outcomesOf(summed),
   };
   return { stats, hours: wanted };
 }
@@ -251,8 +244,4 @@ function outcomesOf({ delivered, failedAttempts, latency }: Totals): Outcomes {
     successRate: attempts === 0 ? null : delivered / attempts,
     latencyMs: { p50: percentile(latency, 0.5), p95: percentile(latency, 0.95) },
   };
-}
-
-function hourOf(ms: number): number {
-  return Math.floor(ms / HOUR_MS) * HOUR_MS;
 }

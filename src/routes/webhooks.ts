@@ -7,6 +7,7 @@ import * as contract from "../contract/webhooks";
 import { listedWebhook, shownWebhook } from "../contract/webhooks";
 import { type FailureCode, fail, ok, type Result } from "../domain/failure";
 import { shownHealth } from "../domain/health-report";
+import { SECOND_MS } from "../domain/time";
 import { webhookHealth } from "../operations/stats";
 import {
   type Changed,
@@ -25,8 +26,6 @@ import {
 } from "../operations/webhooks";
 import type { ApiEnv } from "./http/auth";
 import { type ApiContext, serve } from "./http/serve";
-
-const MS_PER_SECOND = 1_000;
 
 const NOT_ITS_NAME = fail({
   code: "invalid_request",
@@ -125,7 +124,7 @@ export const webhooks = new Hono<ApiEnv>()
   .on(
     ...serve(contract.rotateSecret, async ({ params, body }, c) => {
       const { gracePeriodSeconds, signingSecret = null } = body;
-      const graceMs = gracePeriodSeconds * MS_PER_SECOND;
+      const graceMs = gracePeriodSeconds * SECOND_MS;
       const by = c.get("caller");
       return shown(await rotateSecret(c.env, params.id, { graceMs, signingSecret, by }));
     }),

@@ -13,7 +13,7 @@ import type { Tables } from "./tables";
 /** `sentAtMs` is null until it was taken. */
 export type Alert = AlertText & { raisedAtMs: number; sentAtMs: number | null };
 
-export type Refusals = {
+type Refusals = {
   sinceMs: number;
   /** Of the last answer; null without one. */
   statusCode: number | null;

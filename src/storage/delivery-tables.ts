@@ -77,7 +77,7 @@ type ArrivalRow = { seq: number; at: number; ids: string };
 export type Behind = { head: Position; ended: number };
 
 /** An arrival that is to be stored; `added` of its deliveries are new, the others moved here. */
-export type NewArrival = {
+type NewArrival = {
   period: number;
   atMs: number;
   ids: readonly string[];
@@ -307,7 +307,7 @@ export class DeliveryTables {
   }
 }
 
-export function periodLength(retentionMs: number | null): number {
+function periodLength(retentionMs: number | null): number {
   return retentionMs === null
     ? DEFAULT_PERIOD_MS
     : Math.max(1_000, Math.ceil(retentionMs / PERIODS_PER_RETENTION));

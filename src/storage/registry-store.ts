@@ -57,7 +57,7 @@ type AuditRow = {
 export type StoredAnswer = { status: number; type: string; body: string };
 
 /** A call with an `Idempotency-Key`; `call` is a hash of its method, path and body. */
-export type StoredCall = { call: string; atMs: number; answer: StoredAnswer | null };
+type StoredCall = { call: string; atMs: number; answer: StoredAnswer | null };
 
 /** How many rows are looked at for old ones in one call: an index by time would cost a row for each. */
 const LOOKED_AT_ONCE = 100;

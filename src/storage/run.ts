@@ -44,8 +44,6 @@ export type Share = {
 };
 export type StoredShare = Share & { attempts: LeasedAttempt[] };
 
-export const NO_LEASE: Lease = { window: 0, attempts: [] };
-
 export type Run = {
   lease: Lease;
   shares: StoredShare[];

@@ -1,43 +1,23 @@
 /** Who looks at the dashboard, and with what: a phone, a keyboard, a screen reader, in light and dark, without scripts. */
-
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Locator, Page } from "playwright-core";
 import { expect, it } from "vitest";
 import { pagesOf } from "../../scripts/screenshots.ts";
 import { API_KEY } from "../journey/relay.ts";
 import { answering } from "../rig/receiver.ts";
+import { COLOURS, STANDARDS, violationsOf } from "./axe.ts";
 import { describeInBrowser, type Rig, signIn } from "./rig.ts";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const PHONE = { width: 360, height: 740 } as const;
 /** No page has more to tab through than this. */
 const MOST_TABS = 120;
 const LONG = "a-rather-long-name-that-nobody-breaks-".repeat(4);
 
-type Found = { id: string; impact: string; nodes: { target: string[]; failureSummary: string }[] };
-
-/** What axe finds on the page that somebody with a disability would be stopped or slowed by. */
-async function violationsOf(page: Page, rules: object): Promise<string[]> {
-  const { violations } = await page.evaluate<{ violations: Found[] }>(
-    `axe.run(document, ${JSON.stringify({ resultTypes: ["violations"], runOnly: rules })})`,
-  );
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .flatMap(({ id, nodes }) =>
-      nodes.map(({ target, failureSummary }) => `${id}: ${target.join(" ")}: ${failureSummary}`),
-    );
-}
-
 async function expectAccessible(page: Page, name: string): Promise<void> {
-  await page.evaluate(AXE);
   await page.emulateMedia({ colorScheme: "light" });
-  expect(await violationsOf(page, { type: "tag", values: STANDARDS }), name).toEqual([]);
+  expect(await violationsOf(page, STANDARDS), name).toEqual([]);
   await page.emulateMedia({ colorScheme: "dark" });
   // Only colours differ.
-  const colours = { type: "rule", values: ["color-contrast"] };
-  expect(await violationsOf(page, colours), `${name}, in the dark`).toEqual([]);
+  expect(await violationsOf(page, COLOURS), `${name}, in the dark`).toEqual([]);
   const before = page.viewportSize() ?? PHONE;
   await page.setViewportSize(PHONE);
   const width = await page.evaluate("document.documentElement.scrollWidth");

@@ -2,6 +2,7 @@
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
 import { API_KEY } from "../journey/relay.ts";
+import { STANDARDS, violationsOf } from "./axe.ts";
 import { describeInBrowser } from "./rig.ts";
 
 type Document = { paths: Record<string, Record<string, { summary: string }>> };
@@ -30,6 +31,17 @@ describeInBrowser("the page of the API", (rig) => {
     for (const summary of await summaries()) {
       await dialog.locator("input").fill(summary);
       await dialog.getByRole("option").filter({ hasText: summary }).first().waitFor();
+    }
+  });
+
+  it("has no serious faults that axe finds, in light and dark, on a desk and on a phone", async () => {
+    for (const colorScheme of ["light", "dark"] as const) {
+      for (const width of [1_400, 390]) {
+        const page = await rig.open({ colorScheme, viewport: { width, height: 900 } });
+        await page.goto("/docs");
+        await drawn(page);
+        expect(await violationsOf(page, STANDARDS), `${colorScheme}, ${width}`).toEqual([]);
+      }
     }
   });
 

@@ -15,8 +15,9 @@ import { Relay } from "../rig/relay.ts";
 
 /** How long a page may take to show what has happened; it asks every two seconds at first. */
 const PATIENCE_MS = 15_000;
-/** The relay's own answers to what a test does wrong on purpose are no errors of the page. */
-const EXPECTED = /^Failed to load resource: the server responded with a status of 4\d\d/;
+/** The relay's own answers to what a test does wrong on purpose, and a network that it takes away, are no errors of the page. */
+const EXPECTED =
+  /^Failed to load resource: (?:the server responded with a status of 4\d\d|net::ERR_INTERNET_DISCONNECTED)/;
 const VIOLATION = "content security policy violated";
 
 export type Rig = {

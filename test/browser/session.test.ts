@@ -55,6 +55,41 @@ describeInBrowser("signing in", (rig) => {
     await notice.waitFor({ state: "hidden" });
   });
 
+  it("is not what an open page says has ended when the relay is away, or what it shows is", async () => {
+    const webhook = await rig.register({ description: "Gone soon" });
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/webhooks/${webhook.id}`);
+    const notice = page.locator("#not-current");
+    await page.context().setOffline(true);
+    await notice.getByText("The relay does not answer").waitFor();
+    expect(await notice.getByRole("link").isVisible()).toBe(false);
+    await page.context().setOffline(false);
+    await notice.waitFor({ state: "hidden" });
+    await rig.relay.request("DELETE", `/v1/webhooks/${webhook.id}`);
+    await notice.getByText("What it shows is not there any more").waitFor();
+  });
+
+  it("is said to have ended where whatever stands before the relay leads to another host", async () => {
+    const page = await rig.signedIn();
+    const headers = { location: "https://team.cloudflareaccess.com/login" };
+    await page.route("/dashboard", (route) => route.fulfill({ status: 302, headers }));
+    await page
+      .locator("#not-current")
+      .getByRole("link", { name: /sign in/ })
+      .waitFor();
+  });
+
+  it("ends under a filter that is being tried: the answer to another one does not stay", async () => {
+    const page = await rig.signedIn();
+    await page.goto("/dashboard/webhooks/new");
+    const trial = page.locator("#trial");
+    await trial.getByText("it would get").waitFor();
+    await page.context().clearCookies({ name: /^leadterra-relay-\d+$/ });
+    await page.getByLabel("Filter", { exact: true }).fill("{}");
+    await trial.getByText("Not tried: the session has ended").waitFor();
+    expect(await trial.getByText("it would get").count()).toBe(0);
+  });
+
   it("may end while a form is filled in: the key is asked for on the way, and nothing typed is lost", async () => {
     const page = await rig.signedIn();
     await page.goto("/dashboard/webhooks/new");

@@ -84,6 +84,26 @@ describe("the dashboard's session", () => {
     expect(elsewhere.headers.get("set-cookie")).toBeNull();
   });
 
+  it.each(["http://localhost", "http://127.0.0.1", "http://[::1]"])(
+    "is one for each relay of a machine, and so is what it is told: %s",
+    async (host) => {
+      const ports = ["8787", "8788"];
+      const [one = "", other = ""] = await Promise.all(
+        ports.map(async (port) => cookieOf(await fetchAt(`${host}:${port}`, { key: API_KEY }))),
+      );
+      expect([one, other].map((cookie) => cookie.split("=")[0])).toEqual([
+        "leadterra-relay-8787",
+        "leadterra-relay-8788",
+      ]);
+      const both = { cookie: `${one}; ${other}` };
+      const told = await fetchAt(`${host}:8787`, {}, { path: "/deliveries/retry", headers: both });
+      expect(told.headers.get("set-cookie")).toMatch(/^leadterra-relay-notice-8787=/);
+      const out = await fetchAt(`${host}:8788`, {}, { path: "/sign-out", headers: both });
+      const closed = out.headers.getSetCookie().map((cookie) => cookie.split("=")[0]);
+      expect(closed).toEqual(["leadterra-relay-8788"]);
+    },
+  );
+
   it("goes on to a page of the dashboard after signing in, and to no other address", async () => {
     const goOn = async (next: string) => {
       const response = await call("/dashboard/sign-in", {
@@ -120,13 +140,13 @@ describe("the dashboard's session", () => {
 });
 
 describe("a form that is sent when the session has ended", () => {
-  const form = (fields: Record<string, string | string[]>, cookie = "") => {
+  const form = (fields: Record<string, string | string[]>, path = "/dashboard/webhooks") => {
     const body = new URLSearchParams();
     for (const [name, values] of Object.entries(fields)) {
       for (const value of [values].flat()) body.append(name, value);
     }
-    const headers = { origin: ORIGIN, cookie };
-    return call("/dashboard/webhooks", { method: "POST", redirect: "manual", headers, body });
+    const headers = { origin: ORIGIN };
+    return call(path, { method: "POST", redirect: "manual", headers, body });
   };
   const FIELDS = {
     url: "https://crm.example.com/in",
@@ -161,6 +181,26 @@ describe("a form that is sent when the session has ended", () => {
     expect(await list.text()).toContain("The &quot;CRM&quot;");
   });
 
+  const WEBHOOK = "/dashboard/webhooks/wh_00000000000000000000000000";
+  it.each([
+    ["a deletion that was confirmed", `${WEBHOOK}/delete`, { host: ["crm.example.com"] }],
+    [
+      "what was counted",
+      `${WEBHOOK}/replay`,
+      { step: ["go"], only: ["all"], since: ["2026-11-23T09:00:00Z"] },
+    ],
+    ["deliveries that were ticked", "/dashboard/deliveries/retry", { delivery: ["a/b", "c/d"] }],
+    ["webhooks that were ticked", "/dashboard/events/evt_x/replay", { webhook: ["a", "b"] }],
+  ])("is not lost, whatever it asks for: %s", async (_, path, fields) => {
+    const answer = await form(fields, path);
+    expect(answer.status).toBe(401);
+    const page = await answer.text();
+    expect(page).toContain(`<form method="post" action="${path}"`);
+    for (const [name, values] of Object.entries(fields)) {
+      for (const value of values) expect(page).toContain(`name="${name}" value="${value}"`);
+    }
+  });
+
   it("does nothing for a key that only reads", async () => {
     const refused = await form({ ...FIELDS, signInKey: READ_ONLY_API_KEY });
     expect(refused.status).toBe(403);
@@ -184,6 +224,20 @@ describe("a form whose body never comes", () => {
 });
 
 describe("what a page says of what was done", () => {
+  it.each([
+    "?done=sampled",
+    "/webhooks?done=deleted&name=forged",
+    "/events?done=erased&count=7",
+    "/dead-letters?done=redriven_many&count=999999999",
+    "/audit?failed=not_found&touched=/dashboard/events",
+  ])("is not taken from the address: %s", async (address) => {
+    const headers = { cookie: cookieOf(await signIn(API_KEY)) };
+    const page = await (await call(`/dashboard${address}`, { headers })).text();
+    expect(page).toContain("Sign out");
+    expect(page).not.toMatch(/class="notice (?:good|bad)" role/);
+    expect(page).not.toMatch(/999999999|forged/);
+  });
+
   it("comes from what was done, once, and from no address", async () => {
     const cookie = cookieOf(await signIn(API_KEY));
     const get = async (path: string, more = "") => {
@@ -227,13 +281,17 @@ describe("what a page says of what was done", () => {
   });
 });
 
-async function fetchAt(origin: string, form: Record<string, string>): Promise<Response> {
+async function fetchAt(
+  origin: string,
+  form: Record<string, string>,
+  { path = "/sign-in", headers = {} } = {},
+): Promise<Response> {
   const { exports } = await import("cloudflare:workers");
   return exports.default.fetch(
-    new Request(`${origin}/dashboard/sign-in`, {
+    new Request(`${origin}/dashboard${path}`, {
       method: "POST",
       redirect: "manual",
-      headers: { "content-type": FORM, origin },
+      headers: { "content-type": FORM, origin, ...headers },
       body: new URLSearchParams(form),
     }),
   );

@@ -145,7 +145,7 @@ describe("rotating the secret", () => {
       signingSecret: "short",
     });
     expect(wrong.status).toBe(422);
-    expect(await wrong.text()).toContain("The secret must be");
+    expect(await wrong.text()).toContain("Signing secret must be");
     expect((await visitor.post(`${PATH}/${id}/rotate`, { grace: "soon" })).status).toBe(422);
     await visitor.post(`${PATH}/${id}/rotate`, { grace: "0", signingSecret: own });
     expect((await settingsOf(id)).secrets).toEqual([{ value: own, expiresAtMs: null }]);

@@ -456,6 +456,50 @@ describe("editing a webhook that somebody else changes meanwhile", () => {
     expect(await actions()).toEqual(["webhook.updated", "webhook.created"]);
   });
 
+  it("keeps what is not seen in a filter, though the form spells it out", async () => {
+    const filter = { "data.team\u202e": "a\u{e0001}b" };
+    const { id } = await register({ filter, description: "Mine" });
+    const form = await opened(id);
+    expect(form.filter).toContain("\\u202e");
+    const unchanged = await visitor.post(`${PATH}/${id}/edit`, form);
+    expect(leadsTo(unchanged)).toBe(`${PATH}/${id}?done=unchanged`);
+    const typed = { ...form, filter: form.filter.replace("data.", "data.lead.") };
+    await visitor.post(`${PATH}/${id}/edit`, { ...typed, token: crypto.randomUUID() });
+    expect((await settingsOf(id)).filter).toEqual({ "data.lead.team\u202e": "a\u{e0001}b" });
+  });
+
+  it("leaves a tick alone that somebody else made, and takes back none that it did not show", async () => {
+    const { id } = await register({ description: "Mine" });
+    const form = await opened(id);
+    await api("PATCH", `/v1/webhooks/${id}`, { ordered: true, giveUpOn: [404], concurrency: 9 });
+    await visitor.post(`${PATH}/${id}/edit`, { ...form, description: "Ours" });
+    expect(await settingsOf(id)).toMatchObject({
+      description: "Ours",
+      ordered: true,
+      giveUpOn: [404],
+      concurrency: 9,
+    });
+  });
+
+  it("shows both where both chose other events, whatever their order", async () => {
+    const { id } = await register({ events: ["message.sent"] });
+    const form = await opened(id);
+    await api("PATCH", `/v1/webhooks/${id}`, { events: ["reply.received", "message.sent"] });
+    const typed = { ...form, events: ["message.sent", "message.bounced"] };
+    const answer = await visitor.post(`${PATH}/${id}/edit`, typed);
+    expect(answer.status).toBe(409);
+    expect(await answer.text()).toContain("<bdi>message.sent reply.received</bdi>");
+    expect((await settingsOf(id)).events).toEqual(["reply.received", "message.sent"]);
+  });
+
+  it("asks nothing where both typed the same", async () => {
+    const { id } = await register({ description: "Mine" });
+    const form = await opened(id);
+    await api("PATCH", `/v1/webhooks/${id}`, { description: "Ours" });
+    const answer = await visitor.post(`${PATH}/${id}/edit`, { ...form, description: "Ours" });
+    expect(leadsTo(answer)).toMatch(/\?done=(?:unchanged|changed)$/);
+  });
+
   it("tells of headers that somebody replaced while they were replaced here too", async () => {
     const { id } = await register({ headers: { "x-team": "1" } });
     const form = await opened(id);

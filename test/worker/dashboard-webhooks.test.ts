@@ -16,6 +16,11 @@ async function shown(path: string, key?: string): Promise<string> {
   return response.text();
 }
 
+/** A page without what only its forms and its script know. */
+async function seen(path: string): Promise<string> {
+  return (await shown(path)).replaceAll(/ (?:value|data-copy)="[^"]*"/g, "");
+}
+
 /** The part of a page from this on. */
 function from(page: string, mark: string): string {
   const at = page.indexOf(mark);
@@ -212,6 +217,48 @@ describe("what others wrote", () => {
     await deliverAll(id, clock);
     const page = await shown(`${PATH}/${id}/deliveries/${event.id}`);
     expect(page).toContain("no\\u202e\\u0000\nway");
+  });
+
+  it("is spelled out in a filter, on page and form, and in what is tried of one", async () => {
+    const { id } = await register({ filter: { "data.team\u202e": "a\u{e0001}b" } });
+    for (const page of [await seen(`${PATH}/${id}`), await seen(`${PATH}/${id}/edit`)]) {
+      expect(page).toContain("data.team\\u202e");
+      expect(page).toContain("a\\udb40\\udc01b");
+      expect(page).not.toMatch(/\u202e|\u{e0001}/u);
+    }
+    const trial = await (await signedIn()).post(`${PATH}/filter-trial`, {
+      events: "*",
+      filter: '{"data.te\u202eam": "x"}',
+    });
+    const tried = await trial.text();
+    expect(tried).toContain("data.te\\u202eam");
+    expect(tried).not.toContain("\u202e");
+  });
+
+  it("is spelled out in a campaign and in why an event went nowhere", async () => {
+    const { id } = await register({ filter: { "data.campaignId": "x" } });
+    const event = await newEvent({ campaignId: "cam\u2066p" });
+    await consume([event]);
+    for (const path of ["/dashboard/events", `/dashboard/events/${event.id}`]) {
+      const page = await seen(path);
+      expect(page, path).toContain("<bdi>cam\\u2066p</bdi>");
+      expect(page, path).not.toContain("\u2066");
+    }
+    expect(await shown(`/dashboard/events/${event.id}`)).toContain(id);
+  });
+
+  it("is cut where it is a long URL, in headings, choices and the way to a page", async () => {
+    const { id } = await register({
+      url: `https://crm.example.com/${"a-long-way/".repeat(150)}end`,
+    });
+    for (const path of [PATH, `${PATH}/${id}/delete`, "/dashboard/deliveries", "/dashboard"]) {
+      expect((await shown(path)).replaceAll(/<small[^>]*>[^<]*<\/small>/g, ""), path).not.toContain(
+        "a-long-way/".repeat(20),
+      );
+    }
+    const [, heading = ""] =
+      /<h1><bdi>([^<]*)<\/bdi><\/h1>/.exec(await shown(`${PATH}/${id}`)) ?? [];
+    expect(heading.length).toBeLessThanOrEqual(80);
   });
 
   it("is a heading of a line or two, and stands whole once", async () => {

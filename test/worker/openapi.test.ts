@@ -134,6 +134,7 @@ describe("GET /openapi.json", () => {
         .filter((parameter) => parameter.in === "header")
         .map(({ name }) => name);
       if (on === "POST /webhooks/leadterra") expect(names).toEqual(["X-Leadterra-Signature"]);
+      else if (on.endsWith("/listen")) expect(names).toEqual(["Upgrade"]);
       else expect(names, on).toEqual(on.startsWith("POST") ? ["Idempotency-Key"] : []);
     }
   });

@@ -38,7 +38,7 @@ export type SubscriberReport = {
   pending?: number;
 };
 
-export type ClockworkHost = {
+type ClockworkHost = {
   /** Asked each time: the bindings may be other ones. */
   env(): Env;
   webhookId: string;

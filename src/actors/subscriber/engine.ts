@@ -28,7 +28,7 @@ export type Engine = {
   housekeeping: Housekeeping;
 };
 
-export type EngineHost = {
+type EngineHost = {
   env: Env;
   webhookId: string;
   tables: Tables;

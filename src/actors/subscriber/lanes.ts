@@ -38,7 +38,7 @@ const MAX_HANDED_OUT = 600;
 /** Bodies in Lanes; beside what is planned here. All of them may live in one isolate of 128 MB. */
 const MAX_BYTES = 24 * 1024 * 1024;
 
-export type LanesHost = {
+type LanesHost = {
   webhook(): Webhook | null;
   timeoutMs(): number;
   /** Something may start again. */
@@ -285,9 +285,9 @@ export class Lanes {
     known.isLost = true;
     known.askAtMs = 0;
     for (const other of this.#ledger.leases.shares) {
-      const its = this.#known.get(other.id);
-      if (its === undefined || other.lane !== share.lane) continue;
-      if (its.isHanded && !its.isStopped && !its.isBeingAsked) void this.#ask(other, its);
+      const same = this.#known.get(other.id);
+      if (same === undefined || other.lane !== share.lane) continue;
+      if (same.isHanded && !same.isStopped && !same.isBeingAsked) void this.#ask(other, same);
     }
   }
 

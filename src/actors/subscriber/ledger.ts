@@ -34,7 +34,7 @@ export type Stores = { deliveries: DeliveryStore; runs: RunStore };
 /** A delivery before and after an attempt's outcome was written. */
 export type Written = { before: StoredDelivery; after: StoredDelivery };
 
-export type LedgerHost = {
+type LedgerHost = {
   webhookId: string;
   /** What becomes of failed attempts; known also while the webhook is held. */
   policy(): Policy;
@@ -49,7 +49,7 @@ export type Unwritten = { delivery: StoredDelivery; lease: LeasedAttempt; outcom
 type Answered = Leased & { outcome: Outcome };
 
 /** What is leased together: attempts of this object, or those of a share. */
-export type Leasing = {
+type Leasing = {
   share: Share | null;
   attempts: readonly { delivery: DueDelivery; lease: LeasedAttempt }[];
 };

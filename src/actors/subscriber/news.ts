@@ -11,7 +11,7 @@ import type { Engine } from "./engine";
 
 export type Told = Omit<Happening, "eventId"> & { delivery: DeliveryView | null };
 
-export type NewsHost = {
+type NewsHost = {
   engine(): Pick<Engine, "ledger" | "deliveries">;
   /** Whether anybody asks for it. */
   tell(news: { told: Told[]; health: HealthReport }): Promise<boolean>;

@@ -13,7 +13,7 @@ import { ASKED, type ListedDelivery } from "../../storage/delivery-tables";
 import { byArrival } from "../../storage/position";
 import type { Ledger } from "./ledger";
 
-export type OutlookHost = {
+type OutlookHost = {
   /** null while the webhook is held. */
   situation(): Situation | null;
   /** Everything that decides about the state, but for what the ledger knows. */

@@ -20,7 +20,7 @@ import type { Ledger } from "./ledger";
 /** Waiting awake for the next start is cheaper than another alarm up to about this long. */
 export const MAX_AWAKE_WAIT_MS = 1_000;
 
-export type PlanHost = {
+type PlanHost = {
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
   /** A share has come to its Lane, or has not. */

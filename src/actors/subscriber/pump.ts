@@ -34,7 +34,7 @@ const MAX_RESTLESS_MS = 600_000;
 /** Beside Lanes an attempt that is later than this would come too close to one of theirs. */
 const MAX_LATE_MS = 250;
 
-export type PumpHost = {
+type PumpHost = {
   /** null while the webhook is held. */
   situation(): Situation | null;
   /**

@@ -13,7 +13,7 @@ import { logNotWritten, recorded } from "./outcomes";
 import { unanswered } from "./send";
 import { countChange } from "./tally";
 
-export type Recovered = {
+type Recovered = {
   run: Run;
   isChanged: boolean;
   isCounted: boolean;

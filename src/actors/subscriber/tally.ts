@@ -1,11 +1,5 @@
 /** The counters of a Subscriber, and what each change of a delivery makes of them. They are in the `run` row. */
-import {
-  countDelivered,
-  countFailedAttempt,
-  countLatency,
-  emptyHour,
-  HOUR_MS,
-} from "../../domain/counters";
+import { countDelivered, countFailedAttempt, countLatency, emptyHour } from "../../domain/counters";
 import type { AttemptRecord, DeliveryStatus } from "../../domain/delivery";
 import {
   addHappening,
@@ -13,6 +7,7 @@ import {
   isRelayEvent,
   type RelayEventName,
 } from "../../domain/relay-events";
+import { DAY_MS, HOUR_MS } from "../../domain/time";
 import { countEnding, countOutcome } from "../../domain/totals";
 import type { DeliveryLists } from "../../storage/delivery-lists";
 import type { Retained } from "../../storage/delivery-retention";
@@ -22,7 +17,7 @@ import type { Moving, Run } from "../../storage/run";
 import type { RunStore } from "../../storage/run-store";
 
 /** Counters of finished hours are kept for so long: what the charts can show. */
-const MAX_HOURS_KEPT_MS = 31 * 24 * HOUR_MS;
+const MAX_HOURS_KEPT_MS = 31 * DAY_MS;
 
 /** Rows of an index that are counted in one turn. */
 const MAX_COUNTED = 5_000;
@@ -30,7 +25,7 @@ const MAX_COUNTED = 5_000;
 /** `log` where an attempt was made. */
 export type Changed = ListedDelivery & { log?: AttemptRecord[] };
 
-export type TallyHost = {
+type TallyHost = {
   /** The `run` row is to be written. */
   changed(): void;
   /** A finished hour was not: it goes on, and its counters with it. */

@@ -46,7 +46,7 @@ const STATUS_HINTS: Readonly<Record<number, string>> = {
 };
 
 /** Why an attempt failed, as a sentence; of a success that it is one. */
-export function explainAttempt(
+function explainAttempt(
   { error, statusCode }: Pick<AttemptRecord, "error" | "statusCode">,
   timeoutMs: number | null,
 ): string {
@@ -56,7 +56,7 @@ export function explainAttempt(
     case "timeout":
       return timeoutMs === null
         ? "No answer came in time."
-        : `No answer came within ${timeoutMs / 1_000} seconds. The service may have the event all the same.`;
+        : `No answer came within ${count(timeoutMs / 1_000, "second")}. The service may have the event all the same.`;
     case "connection":
       return "The service was not reached, or it hung up: its name, its certificate, its network, or a process that is down.";
     case "redirect":

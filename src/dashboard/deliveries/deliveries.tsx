@@ -33,7 +33,7 @@ import {
 } from "../ui/list";
 import { DELIVERIES_PATH, Empty, Options, webhookName, webhookPath } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
-import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
+import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
 import { NoWebhooks } from "../webhooks/table";
 import { ERRORS } from "./attempts";
@@ -50,7 +50,10 @@ export const deliveryPages = new Hono<PageEnv>()
       title: "Deliveries",
       path: DELIVERIES_PATH,
       region: "deliveries",
-      json: "/v1/deliveries",
+      json: (query) => {
+        const path = query.webhook === undefined ? "" : `/webhooks/${query.webhook}`;
+        return sameQuery(c, `/v1${path}/deliveries`, { query, fields: FILTERS });
+      },
       fields: ["webhook", ...FILTERS, "within", "since", "until"],
       parseCursor: (text): Place | Position | null => parsePlace(text) ?? parsePosition(text),
       find: (query, before) => find(c, query, before),

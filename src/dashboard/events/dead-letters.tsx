@@ -22,6 +22,7 @@ import {
   DEAD_LETTERS_PATH,
   DELIVERIES_PATH,
   Empty,
+  EVENTS_PATH,
   eventPath,
   Facts,
   Options,
@@ -74,7 +75,7 @@ export const deadLetterPages = new Hono<PageEnv>()
         redrive: {
           act: async (c, id) => {
             const redriven = await redriveDeadLetter(c.env, { id, by: callerOf(c) });
-            return redriven.ok ? { done: "redriven" } : redriven;
+            return redriven.ok ? { done: "redriven", touched: EVENTS_PATH } : redriven;
           },
         },
         delete: {
@@ -95,7 +96,7 @@ async function redriveMany(c: PageContext, _: null, form: Form): Promise<Outcome
   const { redriven, next } = await redriveDeadLetters(c.env, given);
   const before = soFarIn(form);
   const done = before.done + redriven;
-  if (next === null) return { done: "redriven_many", count: done };
+  if (next === null) return { done: "redriven_many", count: done, touched: EVENTS_PATH };
   const asked = await page(
     c,
     { title: "Redrive many", trail: [["Dead letters", DEAD_LETTERS_PATH]] },

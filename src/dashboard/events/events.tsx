@@ -23,11 +23,13 @@ import {
 import { page } from "../ui/page";
 import { EVENTS_PATH, eventPath } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
-import { TimeRangeFields, timeRangeOf } from "../ui/time-range";
+import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
 import { type EventRow, EventTable, eventRows } from "./table";
 
 const EVENTS_PER_PAGE = 50;
+/** What the API calls the same. */
+const SEARCHED = ["event", "email", "campaignId"];
 
 type Found = {
   events: EventRow[];
@@ -45,8 +47,11 @@ export const eventPages = new Hono<PageEnv>()
       title: "Events",
       path: EVENTS_PATH,
       region: "events",
-      json: "/v1/events",
-      fields: ["id", "event", "email", "campaignId", "within", "since", "until"],
+      json: ({ id, ...query }) => {
+        const asked = id === undefined ? query : { ...query, key: id };
+        return sameQuery(c, "/v1/events", { query: asked, fields: [...SEARCHED, "key"] });
+      },
+      fields: ["id", ...SEARCHED, "within", "since", "until"],
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
       intro: (query) => <EventSearch query={query} />,

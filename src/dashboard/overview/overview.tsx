@@ -134,7 +134,7 @@ function Condition({ look, words, steps }: { look: Look; words: string; steps: r
       <p class="headline">
         All is well.{" "}
         {delivered === 0
-          ? `Nothing had to be delivered in ${words}.`
+          ? `Nothing was delivered in ${words}, and nothing is stuck.`
           : `${deliveries(delivered)} in ${words}, and nothing is stuck.`}
       </p>
     </div>

@@ -12,8 +12,8 @@ import { mayChange, type PageContext, type PageEnv } from "./session";
 
 /** What came of a form. */
 export type Outcome =
-  /** Done: `at` shows it, where that is not the page of what it was done to. */
-  | { done: Done; count?: number; at?: string }
+  /** Done: `at` shows it, where that is not the page of what it was done to; `touched` lists what it was done to. */
+  | { done: Done; count?: number; at?: string; touched?: string }
   /** Done, and this answer alone shows it; `at` is where a repeated form leads. */
   | { shown: Response; at: string }
   /** Nothing was done; this answer asks again. */
@@ -92,8 +92,7 @@ async function answerTo(
   if ("asked" in outcome) return { answer: outcome.asked, path: null };
   const path = outcome.at ?? home;
   if ("done" in outcome) {
-    const { done, count } = outcome;
-    const told = { done, ...(count !== undefined && { count }) };
+    const { at: _, ...told } = outcome;
     return { answer: await seeOther(c, path, told), path };
   }
   const { failure, at } = outcome;

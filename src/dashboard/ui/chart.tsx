@@ -1,8 +1,15 @@
 /** Bars over time as SVG: what came in beside what went out, each step with its numbers on hover. */
+import type { Step } from "../../operations/stats";
 import { exactTime } from "./time";
 import { useViewer } from "./viewer";
 
-export type Step = { atMs: number; events: number; delivered: number; failedAttempts: number };
+/** What a bar is drawn of, from its foot up, with the words for it. */
+const IN = [["events", "events in"]] as const;
+const OUT = [
+  ["delivered", "delivered"],
+  ["failedAttempts", "failed attempts"],
+] as const;
+type Part = (typeof IN | typeof OUT)[number];
 
 const WIDTH = 720;
 const HEIGHT = 140;
@@ -10,6 +17,7 @@ const GAP = 0.25;
 /** Room for the numbers at the side and below. */
 const LEFT = 40;
 const BOTTOM = 18;
+const FLOOR = HEIGHT - BOTTOM;
 /** Times along the axis. */
 const MARKS = 6;
 
@@ -27,86 +35,78 @@ export function Chart({
   showsEvents?: boolean;
 }) {
   const { zone } = useViewer();
-  const highest = Math.max(
-    1,
-    ...steps.map((step) =>
-      Math.max(showsEvents ? step.events : 0, step.delivered + step.failedAttempts),
-    ),
-  );
+  const bars: readonly (readonly Part[])[] = showsEvents ? [IN, OUT] : [OUT];
+  const parts = bars.flat();
+  const highest = Math.max(1, ...steps.flatMap((step) => bars.map((bar) => sumOf(step, bar))));
+  const heightOf = (value: number) => (value / highest) * (FLOOR - 8);
   const width = (WIDTH - LEFT) / Math.max(1, steps.length);
-  const heightOf = (value: number) => (value / highest) * (HEIGHT - BOTTOM - 8);
-  const floor = HEIGHT - BOTTOM;
-  const bars = width * (1 - GAP);
-  const half = showsEvents ? bars / 2 : bars;
+  const barWidth = (width * (1 - GAP)) / bars.length;
+  const total = Object.fromEntries(
+    parts.map(([name]) => [name, steps.reduce((sum, step) => sum + step[name], 0)]),
+  ) as Step;
   return (
     <figure class="chart">
       <svg
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         role="img"
-        aria-label={`${label}. ${summary(steps, showsEvents)}`}
+        aria-label={`${label}. ${told(total, parts)}`}
       >
-        <line class="axis" x1={LEFT} x2={WIDTH} y1={floor} y2={floor} />
+        <line class="axis" x1={LEFT} x2={WIDTH} y1={FLOOR} y2={FLOOR} />
         {[highest / 2, highest].map((value) => (
           <>
             <line
               class="grid"
               x1={LEFT}
               x2={WIDTH}
-              y1={floor - heightOf(value)}
-              y2={floor - heightOf(value)}
+              y1={FLOOR - heightOf(value)}
+              y2={FLOOR - heightOf(value)}
             />
-            <text class="tick" x={LEFT - 6} y={floor - heightOf(value) + 4} text-anchor="end">
+            <text class="tick" x={LEFT - 6} y={FLOOR - heightOf(value) + 4} text-anchor="end">
               {short(value)}
             </text>
           </>
         ))}
-        <text class="tick" x={LEFT - 6} y={floor} text-anchor="end">
+        <text class="tick" x={LEFT - 6} y={FLOOR} text-anchor="end">
           0
         </text>
         {steps.map((step, index) => {
-          const x = LEFT + index * width + (width * GAP) / 2;
-          const outX = showsEvents ? x + half : x;
-          const failed = heightOf(step.failedAttempts);
-          const delivered = heightOf(step.delivered);
+          const x = LEFT + index * width;
           return (
             <g>
-              <title>{describe(step, zone, showsEvents)}</title>
-              <rect class="hit" x={LEFT + index * width} y={0} width={width} height={floor} />
-              {showsEvents && (
-                <rect
-                  class="events"
-                  x={x}
-                  y={floor - heightOf(step.events)}
-                  width={half}
-                  height={heightOf(step.events)}
-                />
+              <title>{`${exactTime(step.atMs, zone)}: ${told(step, parts)}`}</title>
+              <rect class="hit" x={x} y={0} width={width} height={FLOOR} />
+              {bars.map((bar, place) =>
+                bar.map(([name], above) => (
+                  <rect
+                    class={name}
+                    x={x + (width * GAP) / 2 + place * barWidth}
+                    y={FLOOR - heightOf(sumOf(step, bar.slice(0, above + 1)))}
+                    width={barWidth}
+                    height={heightOf(step[name])}
+                  />
+                )),
               )}
-              <rect
-                class="delivered"
-                x={outX}
-                y={floor - delivered}
-                width={half}
-                height={delivered}
-              />
-              <rect
-                class="failed"
-                x={outX}
-                y={floor - delivered - failed}
-                width={half}
-                height={failed}
-              />
             </g>
           );
         })}
         <Hours steps={steps} zone={zone} />
       </svg>
       <figcaption>
-        {showsEvents && <span class="key events">events in</span>}
-        <span class="key delivered">delivered</span>
-        <span class="key failed">failed attempts</span>
+        {parts.map(([name, words]) => (
+          <span class={`key ${name}`}>{words}</span>
+        ))}
       </figcaption>
     </figure>
   );
+}
+
+function sumOf(step: Step, bar: readonly Part[]): number {
+  return bar.reduce((sum, [name]) => sum + step[name], 0);
+}
+
+/** `12 events in, 11 delivered, 1 failed attempts`. */
+function told(step: Step, parts: readonly Part[]): string {
+  return parts.map(([name, words]) => `${step[name]} ${words}`).join(", ");
 }
 
 /** Where a bar begins: a few times along the axis, and now at its end. */
@@ -121,31 +121,12 @@ function Hours({ steps, zone }: { steps: readonly Step[]; zone: string }) {
           {shortTime(atMs, zone)}
         </text>
       ))}
-      <line class="now" x1={WIDTH} x2={WIDTH} y1={0} y2={HEIGHT - BOTTOM} />
+      <line class="now" x1={WIDTH} x2={WIDTH} y1={0} y2={FLOOR} />
       <text class="tick" x={WIDTH} y={HEIGHT - 4} text-anchor="end">
         now
       </text>
     </>
   );
-}
-
-function describe(
-  { atMs, events, delivered, failedAttempts }: Step,
-  zone: string,
-  withEvents: boolean,
-) {
-  const parts = [
-    ...(withEvents ? [`${events} events in`] : []),
-    `${delivered} delivered`,
-    `${failedAttempts} failed attempts`,
-  ];
-  return `${exactTime(atMs, zone)}: ${parts.join(", ")}`;
-}
-
-function summary(steps: readonly Step[], withEvents: boolean): string {
-  const total = (pick: (step: Step) => number) => steps.reduce((sum, step) => sum + pick(step), 0);
-  const out = `${total((step) => step.delivered)} delivered, ${total((step) => step.failedAttempts)} failed attempts`;
-  return withEvents ? `${total((step) => step.events)} events in, ${out}` : out;
 }
 
 function shortTime(ms: number, zone: string): string {

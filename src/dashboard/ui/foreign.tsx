@@ -16,9 +16,12 @@ export function visible(text: string): string {
     if (LINES.test(character)) return character;
     const before = text.slice(Math.max(0, index - 4), index);
     if (EMOJI_PARTS.test(character) && EMOJI.test(before)) return character;
-    const code = character.codePointAt(0) ?? 0;
-    return code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, "0")}`;
+    return character.split("").map(escaped).join("");
   });
+}
+
+function escaped(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 /** Its writing direction ends with it. */

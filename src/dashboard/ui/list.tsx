@@ -15,8 +15,8 @@ type ListPage<Cursor, Found extends { next: string | null }> = {
   path: string;
   /** The region that follows what happens, while the first page is looked at. */
   region: string;
-  /** Where the API has it. */
-  json: string;
+  /** Where the API has it, asked the same. */
+  json: string | ((query: Query) => string);
   /** What the list may be asked with; other parameters are not part of it. */
   fields?: readonly string[];
   /** null for what is no cursor of this list. */
@@ -55,7 +55,7 @@ export async function listPage<Cursor, Found extends { next: string | null }>(
   const address = withQuery(path, isFirstPage ? query : { ...query, cursor });
   return page(
     c,
-    { title, trail, live: isFirstPage, json },
+    { title, trail, live: isFirstPage, json: typeof json === "string" ? json : json(query) },
     <>
       {intro?.(query, found)}
       <div id={region} data-live>

@@ -41,7 +41,8 @@ const DONE = {
 
 export type Done = keyof typeof DONE;
 
-export type Told = { done: Done; count?: number } | { failed: FailureCode };
+/** @param touched the path of a list of what it was done to. */
+export type Told = { done: Done; count?: number; touched?: string } | { failed: FailureCode };
 
 const COOKIE = "leadterra-relay-notice";
 /** A redirect is followed at once. */
@@ -89,9 +90,16 @@ function Notice({ told }: { told: URLSearchParams }) {
     );
   }
   if (!Object.hasOwn(DONE, done)) return null;
+  const touched = told.get("touched");
   return (
     <p class="notice good" role="status">
       {DONE[done as Done](Number(told.get("count") ?? "1"))}
+      {touched !== null && (
+        <>
+          {" "}
+          <a href={touched}>See what became of it</a>
+        </>
+      )}
     </p>
   );
 }

@@ -134,6 +134,9 @@ function NotCurrent() {
       <a href="/dashboard/sign-in" data-sign-in hidden>
         The session has ended: sign in
       </a>
+      <span data-gone hidden>
+        What it shows is not there any more.
+      </span>
       <span data-offline hidden>
         The relay does not answer; it is asked again.
       </span>

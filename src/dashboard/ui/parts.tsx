@@ -192,7 +192,7 @@ function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {
 }
 
 /** A name and what stands beside it; false for a line that is left out. */
-export type Fact = readonly [name: string, value: Child] | false;
+type Fact = readonly [name: string, value: Child] | false;
 
 export function Facts({ of }: { of: readonly Fact[] }) {
   return (
@@ -210,7 +210,7 @@ export function Facts({ of }: { of: readonly Fact[] }) {
   );
 }
 
-export type Tile = { name: string; value: Child; note: Child; tone?: "" | "warn" | "bad" };
+type Tile = { name: string; value: Child; note: Child; tone?: "" | "warn" | "bad" };
 
 /** Large numbers side by side. */
 export function Tiles({ of }: { of: readonly Tile[] }) {

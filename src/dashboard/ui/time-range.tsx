@@ -1,7 +1,7 @@
 /** The part of a search that says when: within the last while, or from and to in the visitor's zone. */
-import { DAY_MS, HOUR_MS } from "../../domain/time";
+import { DAY_MS, HOUR_MS, iso } from "../../domain/time";
 import type { Query } from "./list";
-import { Options } from "./parts";
+import { Options, withQuery } from "./parts";
 import type { PageContext } from "./session";
 import { useViewer } from "./viewer";
 
@@ -13,7 +13,7 @@ const WITHIN = {
 } as const;
 
 /** Receive times, Unix milliseconds, both ends included. */
-export type TimeRange = { sinceMs?: number; untilMs?: number };
+type TimeRange = { sinceMs?: number; untilMs?: number };
 
 /** What the query says; what it says wrongly counts as not said. A `since` counts more than `within`. */
 export function timeRangeOf(c: PageContext, nowMs: number): TimeRange {
@@ -27,6 +27,20 @@ export function timeRangeOf(c: PageContext, nowMs: number): TimeRange {
     // The field shows minutes or seconds, and what it shows is meant to the end.
     ...(untilMs !== null && { untilMs: untilMs + (until.length > MINUTE_LENGTH ? 999 : 59_999) }),
   };
+}
+
+/** A list of the API, asked as this page is. @param fields of the query that both call the same */
+export function sameQuery(
+  c: PageContext,
+  path: string,
+  { query, fields }: { query: Query; fields: readonly string[] },
+): string {
+  const { sinceMs, untilMs } = timeRangeOf(c, Date.now());
+  return withQuery(path, {
+    ...Object.fromEntries(Object.entries(query).filter(([name]) => fields.includes(name))),
+    ...(sinceMs !== undefined && { since: iso(sinceMs) }),
+    ...(untilMs !== undefined && { until: iso(untilMs) }),
+  });
 }
 
 const MINUTE_LENGTH = "2026-11-23T21:14".length;

@@ -47,7 +47,7 @@ export function Time({ ms, none = "–", isAhead = false }: TimeProps) {
 }
 
 /** `3 minutes ago`, `in 2 hours`. The script repeats this rule (public/dashboard/live.js). */
-export function relativeTime(ms: number, nowMs: number): string {
+function relativeTime(ms: number, nowMs: number): string {
   const distanceMs = Math.abs(ms - nowMs);
   if (distanceMs < JUST_NOW_MS) return "just now";
   const [unit, lengthMs] = UNITS.find(([, length]) => distanceMs >= length) ?? ["second", 1_000];
@@ -55,7 +55,7 @@ export function relativeTime(ms: number, nowMs: number): string {
 }
 
 /** `21:14`; of another day than today `23 Nov 2026, 21:14`. The script repeats this rule too. */
-export function clockTime(ms: number, { nowMs, zone }: { nowMs: number; zone: string }): string {
+function clockTime(ms: number, { nowMs, zone }: { nowMs: number; zone: string }): string {
   const day = new Intl.DateTimeFormat("en-GB", {
     day: "numeric",
     month: "short",

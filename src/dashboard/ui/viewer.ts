@@ -1,7 +1,7 @@
 /** Who looks at a page, from where and when: any part of it may ask, and none has to hand it on. */
 import { createContext, useContext } from "hono/jsx";
 
-export type Viewer = {
+type Viewer = {
   /** IANA name of the time zone in which times are told. */
   zone: string;
   mayChange: boolean;

@@ -14,7 +14,7 @@ import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
 import { type Form, text } from "../ui/form";
 import type { Done } from "../ui/notice";
-import { Options, VERBATIM } from "../ui/parts";
+import { deliveriesPath, Options, VERBATIM } from "../ui/parts";
 import { exactTime } from "../ui/time";
 import { check } from "./input";
 
@@ -27,6 +27,8 @@ export type BatchRequest = {
   fields: Readonly<Record<string, string>>;
   /** What was chosen, as the beginning of a sentence. */
   words(zone: string): string;
+  /** The list of what it was done to. */
+  touched(webhook: Webhook): string;
   /** Where the form goes on; null at the beginning. */
   cursor: string | null;
   run(
@@ -166,6 +168,7 @@ function replayRequest(form: Form, nowMs: number): Result<BatchRequest, "invalid
   const { since: sinceMs, until, only, event } = checked.value;
   return ok({
     fields,
+    touched: (webhook) => deliveriesPath(webhook, given(form, "event")),
     cursor: text(form, "cursor") || null,
     words: (zone) => `${ONLY[only].title}${of(event)}, received since ${exactTime(sinceMs, zone)}`,
     async run(env, webhook, page) {
@@ -195,6 +198,7 @@ function discardRequest(form: Form, nowMs: number): Result<BatchRequest, "invali
   const { until: untilMs, event } = checked.value;
   return ok({
     fields,
+    touched: (webhook) => deliveriesPath(webhook, { status: "cancelled", ...given(form, "event") }),
     cursor: text(form, "cursor") || null,
     words: (zone) =>
       `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(fields.until), zone)}`,

@@ -16,7 +16,7 @@ import { callerOf, type PageContext } from "../ui/session";
 import { WebhookForm } from "./form";
 import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from "./input";
 import { trailOf } from "./named-webhook";
-import { showSecret } from "./secret";
+import { showLateSecret, showSecret } from "./secret";
 import { compare, type Field, merged, shownIn, type Written, writtenOf } from "./versions";
 
 export const registration: Action<null> = {
@@ -59,13 +59,9 @@ export const editing: Action<Webhook> = {
     const at = webhookPath(webhook.id);
     if (!changed.ok) {
       const { failure } = changed;
-      const late = "signingSecret" in failure ? failure.signingSecret : undefined;
-      if (late !== undefined) {
-        const told = { webhook, secret: late, occasion: "moved", isLate: true } as const;
-        return { shown: await showSecret(c, told), at };
-      }
       const mistakes = mistakesOf(failure);
-      return mistakes.length > 0 ? askAgain(c, form, webhook, mistakes) : { failure, at };
+      if (mistakes.length > 0) return askAgain(c, form, webhook, mistakes);
+      return showLateSecret(c, { webhook, failure, occasion: "moved" });
     }
     const { webhook: after, signingSecret: secret } = changed.value;
     if (secret === null) return { done: "changed" };

@@ -30,6 +30,7 @@ const LABELS: Readonly<Record<string, string>> = {
   retrySchedule: "Waits before each retry",
   giveUpOn: "Statuses to give up on",
   signingSecret: "Signing secret",
+  gracePeriodSeconds: "The grace period",
 };
 
 export function labelOf(field: string): string {
@@ -85,6 +86,28 @@ export function Field({ field, errors, hint, children }: FieldProps) {
   );
 }
 
+type TickProps = { name: string; checked: boolean; hint: string; children?: Child };
+
+/** What is so or not. */
+export function Tick({ name, checked, hint, children }: TickProps) {
+  return (
+    <div class="field">
+      <label class="inline">
+        <input
+          type="checkbox"
+          value="yes"
+          {...{ name, checked }}
+          aria-describedby={`${name}-hint`}
+        />{" "}
+        {children}
+      </label>
+      <p class="hint" id={`${name}-hint`}>
+        {hint}
+      </p>
+    </div>
+  );
+}
+
 type TextFieldProps = FieldProps & {
   value: string;
   /** Further attributes of the input. */
@@ -96,6 +119,16 @@ export function TextField({ field, errors, hint, value, input }: TextFieldProps)
   return (
     <Field field={field} errors={errors} hint={hint}>
       <input type="text" name={field} value={value} {...input} {...tied(field, errors)} />
+    </Field>
+  );
+}
+
+/** A signing secret of one's own: it is never shown again. */
+export function SecretField({ errors, hint }: Omit<FieldProps, "field">) {
+  const field = "signingSecret";
+  return (
+    <Field field={field} errors={errors} hint={hint}>
+      <input type="password" name={field} autocomplete="new-password" {...tied(field, errors)} />
     </Field>
   );
 }

@@ -8,7 +8,7 @@ import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
 import type { Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
-import { Foreign } from "../ui/foreign";
+import { Foreign, visible } from "../ui/foreign";
 import type { Form } from "../ui/form";
 import { count } from "../ui/format";
 import { page } from "../ui/page";
@@ -102,8 +102,8 @@ function UnknownPaths({ filter, latest }: { filter: Filter | null; latest: reado
   if (unknown.length === 0) return null;
   return (
     <p class="wrong">
-      <Commas of={unknown.map((path) => <code>{path}</code>)} />: none of these events, and no
-      documented one, has such a field.
+      <Commas of={unknown.map((path) => <code>{visible(path)}</code>)} />: none of these events, and
+      no documented one, has such a field.
     </p>
   );
 }

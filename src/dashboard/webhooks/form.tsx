@@ -4,7 +4,17 @@ import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { Foreign } from "../ui/foreign";
 import { Commas, Facts, Hidden, Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
-import { Field, fieldOf, labelOf, Mistakes, TextField, tied, Wrong } from "./field";
+import {
+  Field,
+  fieldOf,
+  labelOf,
+  Mistakes,
+  SecretField,
+  TextField,
+  Tick,
+  tied,
+  Wrong,
+} from "./field";
 import { TRIAL_ID, TRIAL_PATH } from "./filter-trial";
 import { Pace, type PaceProps } from "./pace";
 import type { Field as VersionField, Written } from "./versions";
@@ -13,7 +23,7 @@ import type { Field as VersionField, Written } from "./versions";
 const EMPTY_HEADER_ROWS = 2;
 const FILTER_EXAMPLE = '{"data.reply.classification": "interested"}';
 
-export type FormProps = PaceProps & {
+type FormProps = PaceProps & {
   action: string;
   /** What somebody else changed, while it was changed here too. */
   overtaken: readonly VersionField[];
@@ -47,7 +57,15 @@ export function WebhookForm(props: FormProps) {
       <Headers {...props} />
       <Pace {...props} />
       {webhook === null && <OwnSecret {...props} />}
-      {webhook === null && <Beginning {...props} />}
+      {webhook === null && (
+        <Tick
+          name="paused"
+          checked={props.typed.paused}
+          hint="Events are accepted for it and wait until it is resumed; a test goes out all the same."
+        >
+          Begin paused
+        </Tick>
+      )}
       <Submit out={[webhook === null ? WEBHOOKS_PATH : webhookPath(webhook.id), "Cancel"]}>
         {webhook === null ? "Register the webhook" : "Save the changes"}
       </Submit>
@@ -286,8 +304,7 @@ function OwnSecret({ errors }: FormProps) {
   return (
     <details open={errors.some(({ path }) => path === "signingSecret")}>
       <summary>A signing secret of your own</summary>
-      <Field
-        field="signingSecret"
+      <SecretField
         errors={errors}
         hint={
           <>
@@ -295,34 +312,7 @@ function OwnSecret({ errors }: FormProps) {
             and shows it once: the better choice, unless the service has its secret already.
           </>
         }
-      >
-        <input
-          type="password"
-          name="signingSecret"
-          autocomplete="new-password"
-          {...tied("signingSecret", errors)}
-        />
-      </Field>
+      />
     </details>
-  );
-}
-
-function Beginning({ typed }: FormProps) {
-  return (
-    <div class="field">
-      <label class="inline">
-        <input
-          type="checkbox"
-          name="paused"
-          value="yes"
-          checked={typed.paused}
-          aria-describedby="paused-hint"
-        />{" "}
-        Begin paused
-      </label>
-      <p class="hint" id="paused-hint">
-        Events are accepted for it and wait until it is resumed; a test goes out all the same.
-      </p>
-    </div>
   );
 }

@@ -13,6 +13,7 @@ import {
   type WebhookChanges,
   type WebhookDraft,
 } from "../../domain/webhook";
+import { visible } from "../ui/foreign";
 import { type Form, text, texts } from "../ui/form";
 
 /** What a URL's query, which may hold a token, is shown as. */
@@ -20,32 +21,14 @@ const HIDDEN_QUERY = "?…";
 const QUERY_NEEDED = "must be typed with its query: the one that was there is not shown";
 
 /** What is typed again for whoever has to correct something; header values and secrets are not. */
-export type Typed = {
-  url: string;
-  name: string;
-  events: readonly string[];
-  /** Further names, as they were typed. */
-  names: string;
-  filter: string;
-  description: string;
-  headerNames: readonly string[];
-  removesHeaders: boolean;
-  rateLimit: string;
-  ordered: boolean;
-  concurrency: string;
-  timeout: string;
-  retrySchedule: string;
-  /** Statuses, as they were typed. */
-  giveUpOn: string;
-  /** Of a new one only. */
-  paused: boolean;
-};
+export type Typed = ReturnType<typeof typedIn>;
 
-export function typedIn(form: Form): Typed {
+export function typedIn(form: Form) {
   return {
     url: text(form, "url").trim(),
     name: text(form, "name").trim(),
     events: texts(form, "events"),
+    /** Further names, as they were typed. */
     names: text(form, "names"),
     filter: text(form, "filter"),
     description: text(form, "description"),
@@ -56,7 +39,9 @@ export function typedIn(form: Form): Typed {
     concurrency: text(form, "concurrency").trim(),
     timeout: text(form, "timeout").trim(),
     retrySchedule: text(form, "retrySchedule").trim(),
+    /** Statuses, as they were typed. */
     giveUpOn: text(form, "giveUpOn").trim(),
+    /** Of a new one only. */
     paused: text(form, "paused") !== "",
   };
 }
@@ -69,7 +54,8 @@ export function typedOf(webhook: Webhook): Typed {
     name: webhook.name ?? "",
     events: webhook.events.filter((name) => known.has(name)),
     names: webhook.events.filter((name) => !known.has(name)).join(" "),
-    filter: webhook.filter === null ? "" : JSON.stringify(webhook.filter, null, 2),
+    // What is not seen in it is spelled out, which JSON takes for the same.
+    filter: webhook.filter === null ? "" : visible(JSON.stringify(webhook.filter, null, 2)),
     description: webhook.description ?? "",
     headerNames: [],
     removesHeaders: false,

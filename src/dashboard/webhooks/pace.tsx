@@ -2,7 +2,7 @@
 import type { FieldError } from "../../domain/failure";
 import { DEFAULTS } from "../../domain/webhook";
 import { VERBATIM } from "../ui/parts";
-import { fieldOf, TextField } from "./field";
+import { fieldOf, TextField, Tick } from "./field";
 import { NOTHING_TYPED, type Typed } from "./input";
 
 const FIELDS = [
@@ -29,21 +29,13 @@ export function Pace({ typed, errors, retrySchedule, timeout }: PaceProps) {
   return (
     <details open={isWrong || isSet}>
       <summary>Order, pace and retries</summary>
-      <div class="field">
-        <label class="inline">
-          <input
-            type="checkbox"
-            name="ordered"
-            value="yes"
-            checked={typed.ordered}
-            aria-describedby="ordered-hint"
-          />{" "}
-          One event at a time, in the order of arrival
-        </label>
-        <p class="hint" id="ordered-hint">
-          Then an event that fails holds those behind it until it is delivered or given up.
-        </p>
-      </div>
+      <Tick
+        name="ordered"
+        checked={typed.ordered}
+        hint="Then an event that fails holds those behind it until it is delivered or given up."
+      >
+        One event at a time, in the order of arrival
+      </Tick>
       <TextField
         field="rateLimit"
         errors={errors}

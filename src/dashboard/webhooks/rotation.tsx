@@ -10,9 +10,10 @@ import { newToken } from "../ui/once";
 import { page } from "../ui/page";
 import { Submit, webhookName, webhookPath } from "../ui/parts";
 import { callerOf, type PageContext } from "../ui/session";
+import { SecretField, Wrong } from "./field";
 import { check } from "./input";
 import { trailOf } from "./named-webhook";
-import { showSecret } from "./secret";
+import { showLateSecret, showSecret } from "./secret";
 
 /** Seconds, and what they are called. The second is the API's own choice. */
 const GRACE_PERIODS = [
@@ -40,13 +41,8 @@ export const rotation: Action<Webhook> = {
       by: callerOf(c),
     });
     const at = webhookPath(webhook.id);
-    if (!rotated.ok) {
-      const { failure } = rotated;
-      const secret = "signingSecret" in failure ? failure.signingSecret : undefined;
-      if (secret === undefined) return { failure, at };
-      const late = { webhook, secret, occasion: "rotated", isLate: true } as const;
-      return { shown: await showSecret(c, late), at };
-    }
+    if (!rotated.ok)
+      return showLateSecret(c, { webhook, failure: rotated.failure, occasion: "rotated" });
     const { webhook: after, signingSecret: secret } = rotated.value;
     return {
       shown: await showSecret(c, { webhook: after, secret: secret ?? "", occasion: "rotated" }),
@@ -77,6 +73,7 @@ function showForm(c: PageContext, webhook: Webhook, errors: readonly FieldError[
       </p>
       <fieldset>
         <legend>Grace period for the old secret</legend>
+        <Wrong field="gracePeriodSeconds" errors={errors} />
         {GRACE_PERIODS.map(([seconds, words]) => (
           <label class="inline">
             <input
@@ -89,29 +86,7 @@ function showForm(c: PageContext, webhook: Webhook, errors: readonly FieldError[
           </label>
         ))}
       </fieldset>
-      <div class="field">
-        <label for="signingSecret">A secret of your own</label>
-        <input
-          type="password"
-          id="signingSecret"
-          name="signingSecret"
-          autocomplete="new-password"
-          aria-describedby={isWrong ? "signingSecret-wrong own-hint" : "own-hint"}
-          {...(isWrong ? { "aria-invalid": "true" as const } : {})}
-        />
-        {isWrong && (
-          <ul class="wrong" id="signingSecret-wrong" role="alert">
-            {errors.map(({ path, message }) => (
-              <li>
-                {path === "signingSecret" ? "The secret" : "The grace period"} {message}
-              </li>
-            ))}
-          </ul>
-        )}
-        <p class="hint" id="own-hint">
-          Left empty, the relay makes one and shows it once.
-        </p>
-      </div>
+      <SecretField errors={errors} hint="Left empty, the relay makes one and shows it once." />
       <Submit out={[webhookPath(webhook.id), "Cancel"]}>Rotate the secret</Submit>
     </form>,
   );

@@ -1,6 +1,8 @@
 /** A new signing secret: shown once, on the answer to the form that made it, with code that uses it. */
 import { ANSWERS } from "../../contract/problem";
+import type { Failure } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
+import type { Outcome } from "../ui/actions";
 import { page } from "../ui/page";
 import { Code, Copy, Panel, webhookName, webhookPath } from "../ui/parts";
 import type { PageContext } from "../ui/session";
@@ -9,7 +11,7 @@ import { TestForm } from "./test";
 import { SAMPLES, type Sample } from "./verify-code";
 
 /** What is to be done with it depends on where it came from. */
-export type SecretOccasion = "created" | "rotated" | "moved";
+type SecretOccasion = "created" | "rotated" | "moved";
 
 const TITLES: Record<SecretOccasion, string> = {
   created: "The webhook is registered",
@@ -71,6 +73,17 @@ export function showSecret(
       </section>
     </>,
   );
+}
+
+/** A change that is stored and not in force yet brings its secret with the failure. */
+export async function showLateSecret(
+  c: PageContext,
+  { failure, ...made }: { webhook: Webhook; failure: Failure; occasion: SecretOccasion },
+): Promise<Outcome> {
+  const at = webhookPath(made.webhook.id);
+  const secret = "signingSecret" in failure ? failure.signingSecret : undefined;
+  if (secret === undefined) return { failure, at };
+  return { shown: await showSecret(c, { ...made, secret, isLate: true }), at };
 }
 
 function Next({ webhook, occasion }: { webhook: Webhook; occasion: SecretOccasion }) {

@@ -43,7 +43,7 @@ export function shownIn(form: Form): Written | null {
   }
 }
 
-export type Comparison = {
+type Comparison = {
   /** What was changed in the form. */
   changed: ReadonlySet<Field>;
   /** Of those, what somebody else has changed too, to something else. */
