@@ -24,6 +24,8 @@ const DEFAULT_MINUTES = 16;
 const RATES = [9, 14, 22, 17, 25, 12] as const;
 const VIEWPORT = { width: 1280, height: 800 } as const;
 const MAX_HEIGHT = 1_040;
+/** Of a page that is only looked at. */
+const LONGEST = 6_000;
 const SETTLE_MS = 3_000;
 const WIDTHS = [1_440, 1_280, 390] as const;
 
@@ -193,10 +195,10 @@ export async function picturedPages(
 }
 
 /** The page from its top, as far down as it goes or the picture may. */
-export async function take(page: Page, path: string): Promise<void> {
+export async function take(page: Page, path: string, maxHeight = MAX_HEIGHT): Promise<void> {
   const height = Number(await page.evaluate("document.documentElement.scrollHeight"));
   const { width = VIEWPORT.width } = page.viewportSize() ?? {};
-  const clip = { x: 0, y: 0, width, height: Math.min(height, MAX_HEIGHT) };
+  const clip = { x: 0, y: 0, width, height: Math.min(height, maxHeight) };
   await page.screenshot({ path, fullPage: true, clip });
 }
 
@@ -221,7 +223,7 @@ async function takeAll(browser: Browser, stage: Stage, folder: string): Promise<
       const page = await signedIn(browser, stage, { width, colorScheme });
       for (const [name, path] of pages) {
         await page.goto(stage.relay.url + path);
-        await take(page, join(folder, `${name}-${width}-${colorScheme}.png`));
+        await take(page, join(folder, `${name}-${width}-${colorScheme}.png`), LONGEST);
       }
       await page.close();
     }

@@ -61,6 +61,26 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     }
   });
 
+  it("chooses some events, and changes them without touching anything else", async () => {
+    const page = await rig.signedIn();
+    await page.goto("/dashboard/webhooks/new");
+    await page.getByLabel("URL", { exact: true }).fill(`${rig.service.url}/some`);
+    await page.getByLabel("Only these").check();
+    await page.getByRole("checkbox", { name: /^reply\.received/ }).check();
+    await page.getByRole("button", { name: "Register the webhook" }).click();
+    await page.getByRole("heading", { name: "The webhook is registered" }).waitFor();
+    await page.getByRole("link", { name: /^To the page of/ }).click();
+    await page.getByRole("link", { name: "Edit the settings" }).click();
+    await page.getByRole("button", { name: "Save the changes" }).click();
+    await page.getByRole("status").getByText("Nothing was changed in the form").waitFor();
+    await page.getByRole("link", { name: "Edit the settings" }).click();
+    await page.getByLabel("Other events, by name").fill("link.clicked");
+    await page.getByRole("button", { name: "Save the changes" }).click();
+    await page.getByRole("status").getByText("The change is in force").waitFor();
+    const { data } = await rig.relay.call<{ data: { events: string[] }[] }>("/webhooks");
+    expect(data[0]?.events).toEqual(["reply.received", "link.clicked"]);
+  });
+
   it("sees while typing what a filter would let through", async () => {
     await rig.relay.accept({ event: "custom.filtered", data: { plan: "gold" } });
     await rig.relay.accept({ event: "custom.filtered", data: { plan: "tin" } });

@@ -99,6 +99,19 @@ describe("registering a webhook", () => {
     expect((await settingsOf(id)).events).toEqual(["*"]);
   });
 
+  it("takes those events that are ticked or named, where only these are wanted", async () => {
+    const events = ["", "message.sent", "reply.received"];
+    await visitor.post(PATH, { ...DRAFT, events, names: "link.clicked" });
+    const [{ id = "" } = {}] = await webhooks();
+    expect((await settingsOf(id)).events).toEqual([
+      "message.sent",
+      "reply.received",
+      "link.clicked",
+    ]);
+    const none = await visitor.post(PATH, { ...DRAFT, events: "" });
+    expect(none.status).toBe(422);
+  });
+
   it("takes a secret of one's own", async () => {
     const signingSecret = `whsec_${btoa("x".repeat(32))}`;
     await visitor.post(PATH, { ...DRAFT, signingSecret });
@@ -337,7 +350,7 @@ describe("trying a filter", () => {
   const reply = (id: string, classification: string) =>
     eventOf("reply.received", { campaignId: "c", lead: {}, reply: { id, classification } });
 
-  async function tried(form: Record<string, string>): Promise<string> {
+  async function tried(form: Record<string, string | readonly string[]>): Promise<string> {
     const response = await visitor.post(TRIAL, form);
     expect(response.status).toBe(200);
     const page = await response.text();
@@ -364,6 +377,18 @@ describe("trying a filter", () => {
     expect(await tried({ events: "*", filter: "{" })).toContain("The filter is not JSON yet");
   });
 
+  it("warns of a path that no event has, known or documented, and of no other", async () => {
+    await consume([await eventOf("link.clicked", { link: { url: "https://a.example" } })]);
+    const warning = "none of these events, and no documented one, has such a field";
+    for (const path of ["data.reply.clasification", "data.links.url", "dat.reply"]) {
+      const answer = await tried({ events: "*", filter: `{"${path}": "x"}` });
+      expect(answer).toContain(`<code>${path}</code>: ${warning}`);
+    }
+    for (const path of ["data.reply.classification", "data.link.url", "data.bounceType"]) {
+      expect(await tried({ events: ["", "*"], filter: `{"${path}": "x"}` })).not.toContain(warning);
+    }
+  });
+
   it("says so when there is nothing to try it on, or nothing asked for", async () => {
     expect(await tried({ events: "*" })).toContain("No event came in within the last week");
     expect(await tried({})).toContain("it would get nothing");
@@ -385,7 +410,8 @@ describe("editing a webhook that somebody else changes meanwhile", () => {
       // A browser drops the ends of lines from a field of one line.
       description: valueIn("description").replaceAll("\n", ""),
       filter,
-      events: events.map(([, name = ""]) => name),
+      // As a browser sends it: "only these" is a choice without a name.
+      events: ["", ...events.map(([, name = ""]) => name)],
       names: valueIn("names"),
       rateLimit: valueIn("rateLimit"),
       retrySchedule: valueIn("retrySchedule"),

@@ -37,7 +37,9 @@ export function Chart({
   const { zone } = useViewer();
   const bars: readonly (readonly Part[])[] = showsEvents ? [IN, OUT] : [OUT];
   const parts = bars.flat();
-  const highest = Math.max(1, ...steps.flatMap((step) => bars.map((bar) => sumOf(step, bar))));
+  const most = Math.max(1, ...steps.flatMap((step) => bars.map((bar) => sumOf(step, bar))));
+  // Its half is a whole number too.
+  const highest = 2 * Math.ceil(most / 2);
   const heightOf = (value: number) => (value / highest) * (FLOOR - 8);
   const width = (WIDTH - LEFT) / Math.max(1, steps.length);
   const barWidth = (width * (1 - GAP)) / bars.length;

@@ -97,7 +97,7 @@ function Tried({ route, latest }: TriedProps) {
 function UnknownPaths({ filter, latest }: { filter: Filter | null; latest: readonly ReadEvent[] }) {
   const known = [...latest, ...examples()].map(({ envelope }) => envelope);
   const unknown = pathsIn(filter).filter((path) =>
-    known.every((envelope) => valuesOf(path, envelope).length === 0),
+    known.every((envelope) => valuesOf(path, envelope).every((value) => value === undefined)),
   );
   if (unknown.length === 0) return null;
   return (

@@ -27,7 +27,8 @@ export function typedIn(form: Form) {
   return {
     url: text(form, "url").trim(),
     name: text(form, "name").trim(),
-    events: texts(form, "events"),
+    // "Only these" is none itself.
+    events: texts(form, "events").filter((name) => name !== ""),
     /** Further names, as they were typed. */
     names: text(form, "names"),
     filter: text(form, "filter"),
