@@ -48,51 +48,53 @@ export function Chart({
   ) as Step;
   return (
     <figure class="chart">
-      <svg
-        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-        role="img"
-        aria-label={`${label}. ${told(total, parts)}`}
-      >
-        <line class="axis" x1={LEFT} x2={WIDTH} y1={FLOOR} y2={FLOOR} />
-        {[highest / 2, highest].map((value) => (
-          <>
-            <line
-              class="grid"
-              x1={LEFT}
-              x2={WIDTH}
-              y1={FLOOR - heightOf(value)}
-              y2={FLOOR - heightOf(value)}
-            />
-            <text class="tick" x={LEFT - 6} y={FLOOR - heightOf(value) + 4} text-anchor="end">
-              {short(value)}
-            </text>
-          </>
-        ))}
-        <text class="tick" x={LEFT - 6} y={FLOOR} text-anchor="end">
-          0
-        </text>
-        {steps.map((step, index) => {
-          const x = LEFT + index * width;
-          return (
-            <g>
-              <title>{`${exactTime(step.atMs, zone)}: ${told(step, parts)}`}</title>
-              <rect class="hit" x={x} y={0} width={width} height={FLOOR} />
-              {bars.map((bar, place) =>
-                bar.map(([name], above) => (
-                  <rect
-                    class={name}
-                    x={x + (width * GAP) / 2 + place * barWidth}
-                    y={FLOOR - heightOf(sumOf(step, bar.slice(0, above + 1)))}
-                    width={barWidth}
-                    height={heightOf(step[name])}
-                  />
-                )),
-              )}
-            </g>
-          );
-        })}
-        <Hours steps={steps} zone={zone} />
-      </svg>
+      <section class="wide" aria-label={label} tabindex={0}>
+        <svg
+          viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+          role="img"
+          aria-label={`${label}. ${told(total, parts)}`}
+        >
+          <line class="axis" x1={LEFT} x2={WIDTH} y1={FLOOR} y2={FLOOR} />
+          {[highest / 2, highest].map((value) => (
+            <>
+              <line
+                class="grid"
+                x1={LEFT}
+                x2={WIDTH}
+                y1={FLOOR - heightOf(value)}
+                y2={FLOOR - heightOf(value)}
+              />
+              <text class="tick" x={LEFT - 6} y={FLOOR - heightOf(value) + 4} text-anchor="end">
+                {short(value)}
+              </text>
+            </>
+          ))}
+          <text class="tick" x={LEFT - 6} y={FLOOR} text-anchor="end">
+            0
+          </text>
+          {steps.map((step, index) => {
+            const x = LEFT + index * width;
+            return (
+              <g>
+                <title>{`${exactTime(step.atMs, zone)}: ${told(step, parts)}`}</title>
+                <rect class="hit" x={x} y={0} width={width} height={FLOOR} />
+                {bars.map((bar, place) =>
+                  bar.map(([name], above) => (
+                    <rect
+                      class={name}
+                      x={x + (width * GAP) / 2 + place * barWidth}
+                      y={FLOOR - heightOf(sumOf(step, bar.slice(0, above + 1)))}
+                      width={barWidth}
+                      height={heightOf(step[name])}
+                    />
+                  )),
+                )}
+              </g>
+            );
+          })}
+          <Hours steps={steps} zone={zone} />
+        </svg>
+      </section>
       <figcaption>
         {parts.map(([name, words]) => (
           <span class={`key ${name}`}>{words}</span>

@@ -41,6 +41,17 @@ const DONE = {
 
 export type Done = keyof typeof DONE;
 
+/** What is told of these is not all that was wanted. */
+const NOT_QUITE: ReadonlySet<string> = new Set<Done>([
+  "created_before",
+  "unchanged",
+  "rotated_before",
+  "attempt_failed",
+  "attempt_waits",
+  "retried_in_part",
+  "nothing_selected",
+]);
+
 /** @param touched the path of a list of what it was done to. */
 export type Told = { done: Done; count?: number; touched?: string } | { failed: FailureCode };
 
@@ -92,7 +103,7 @@ function Notice({ told }: { told: URLSearchParams }) {
   if (!Object.hasOwn(DONE, done)) return null;
   const touched = told.get("touched");
   return (
-    <p class="notice good" role="status">
+    <p class={`notice ${NOT_QUITE.has(done) ? "warn" : "good"}`} role="status">
       {DONE[done as Done](Number(told.get("count") ?? "1"))}
       {touched !== null && (
         <>
