@@ -300,7 +300,7 @@ describeInBrowser("a night", (rig) => {
       name: "fixed-hang",
       draft: { timeout: "1s" },
       answer: () => {},
-      cause: "No answer came within 1 seconds",
+      cause: "No answer came within 1 second.",
       clicks: ["Try now"],
     },
     { name: "fixed-gone", answer: answering(410), cause: "410 Gone", clicks: ["Resume"] },

@@ -2,26 +2,13 @@
  * A form that two people fill in at once, or that a call of the API overtakes: it carries what it showed. Only what
  * was changed in it is saved, and what somebody else changed meanwhile is shown beside it first.
  */
-import type { Webhook, WebhookChanges } from "../../domain/webhook";
+import { SETTINGS, type Setting } from "../../contract/configured";
+import type { Webhook } from "../../domain/webhook";
 import { type Form, text } from "../ui/form";
 import { eventsOf, type Typed, typedIn, typedOf, wordsOf } from "./input";
 
-/** Fields of the API that a form shows. */
-const FIELDS = [
-  "url",
-  "name",
-  "description",
-  "events",
-  "filter",
-  "headers",
-  "rateLimit",
-  "ordered",
-  "concurrency",
-  "timeout",
-  "retrySchedule",
-  "giveUpOn",
-] as const satisfies (keyof WebhookChanges)[];
-export type Field = (typeof FIELDS)[number];
+/** Each setting of the API has its field. */
+export type Field = Setting;
 
 /** Each field in one writing: what is written alike is no change. */
 export type Written = Readonly<Record<Field, string>>;
@@ -36,7 +23,7 @@ export function shownIn(form: Form): Written | null {
   try {
     const given: unknown = JSON.parse(text(form, "shown"));
     const fields = Object(given) as Record<string, unknown>;
-    const entries = FIELDS.map((field) => [field, String(fields[field] ?? "")]);
+    const entries = SETTINGS.map((field) => [field, String(fields[field] ?? "")]);
     return Object.fromEntries(entries) as Written;
   } catch {
     return null;
@@ -59,7 +46,7 @@ export function compare(form: Form, webhook: Webhook): Comparison {
   const replacesHeaders = typed.removesHeaders || typed.headerNames.some((name) => name !== "");
   const isChanged = (field: Field) =>
     field === "headers" ? replacesHeaders : own[field] !== shown[field];
-  const changed = FIELDS.filter(isChanged);
+  const changed = SETTINGS.filter(isChanged);
   const overtaken = changed.filter(
     (field) => now[field] !== shown[field] && (field === "headers" || own[field] !== now[field]),
   );
@@ -70,7 +57,7 @@ export function compare(form: Form, webhook: Webhook): Comparison {
 export function merged(form: Form, webhook: Webhook, { changed }: Comparison): Typed {
   const own = typedIn(form);
   const now = typedOf(webhook);
-  const kept = FIELDS.filter((field) => field !== "headers" && changed.has(field));
+  const kept = SETTINGS.filter((field) => field !== "headers" && changed.has(field));
   return {
     ...now,
     ...Object.fromEntries(kept.map((field) => [field, own[field as keyof Typed]])),
