@@ -24,6 +24,7 @@ import { type CompiledRoute, compileRoutes } from "./domain/webhook";
 import { errorText, logError, logWarning } from "./log";
 import { deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
 import { isFull } from "./storage/full";
+import { NOTHING_KNOWN } from "./storage/journal-store";
 
 /** Bodies in one call to a Subscriber or a Journal. */
 const MAX_CALL_BYTES = 1024 * 1024;
@@ -273,9 +274,6 @@ async function record(
   return routed.flat();
 }
 
-/** What is recorded of an event that was erased before it came, beside that it came. */
-const NOTHING_KNOWN = { email: null, campaignId: null, key: null, body: new Uint8Array() };
-
 async function recordPart(day: string, part: Routed[], round: Round): Promise<Routed[]> {
   const entries = part.map(({ item: { event, message, body }, webhookIds }) => ({
     ...factsOf(event),
@@ -286,7 +284,7 @@ async function recordPart(day: string, part: Routed[], round: Round): Promise<Ro
     isAgain: message.attempts > 1,
     webhookIds,
     body,
-    ...(round.erased.has(event.id) && { ...NOTHING_KNOWN, erased: true }),
+    ...(round.erased.has(event.id) && NOTHING_KNOWN),
   }));
   const items = part.map(({ item }) => item);
   try {

@@ -8,6 +8,7 @@ import {
   type DeadLetterPosition,
   DeadLetterStore,
 } from "../storage/dead-letter-store";
+import { ErasedLately } from "./erased-lately";
 import { StoredObject } from "./stored-object";
 
 /** One turn deletes so many. */
@@ -19,6 +20,8 @@ export class DeadLetters extends StoredObject {
   }
 
   readonly #store: DeadLetterStore;
+  /** Letters, and events, that somebody wanted gone. */
+  readonly #gone = new ErasedLately();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "dead-letters");
@@ -27,6 +30,8 @@ export class DeadLetters extends StoredObject {
 
   /** Durable when it returns; the message may be acknowledged then. */
   async keep({ letter, body }: { letter: DeadLetter; body: Uint8Array }): Promise<void> {
+    // A redrive that some could not take would bring it back.
+    if (this.#gone.has(letter.id) || (letter.eventId && this.#gone.has(letter.eventId))) return;
     this.#store.save(letter, body);
     logError("dead_letter.kept", {
       deadLetterId: letter.id,
@@ -99,6 +104,7 @@ export class DeadLetters extends StoredObject {
 
   /** Whether there was one. */
   delete(id: string): boolean {
+    this.#gone.add([id]);
     const deleted = this.#store.delete(id);
     if (deleted) logInfo("dead_letter.deleted", { deadLetterId: id });
     return deleted;
@@ -106,10 +112,13 @@ export class DeadLetters extends StoredObject {
 
   /** @param by `email` is what release 0.1.0 asks with. */
   erase(by: { eventIds: EventId[] } | { email: string }): number {
-    if ("eventIds" in by) return this.#store.erase(by.eventIds);
+    if ("eventIds" in by) {
+      this.#gone.add(by.eventIds);
+      return this.#store.erase(by.eventIds);
+    }
     let erased = 0;
     for (let after: string | null | undefined; after !== null; ) {
-      const page = this.#store.erasePerson(by.email, after ?? null);
+      const page = this.erasePerson(by.email, after ?? null);
       erased += page.erased;
       after = page.next;
     }
@@ -118,7 +127,9 @@ export class DeadLetters extends StoredObject {
 
   /** Some of the letters that belong to a person; `next` is where to go on, null at the end. */
   erasePerson(email: string, after: string | null): { erased: number; next: string | null } {
-    return this.#store.erasePerson(email, after);
+    const { ids, next } = this.#store.erasePerson(email, after);
+    this.#gone.add(ids);
+    return { erased: ids.length, next };
   }
 
   /** How many there are, and when the last one came. */

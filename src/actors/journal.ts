@@ -10,15 +10,17 @@ import { answered } from "../domain/newer-data";
 import { journalDayMs, REGISTRY_NAME } from "../domain/placement";
 import { isRelayEvent } from "../domain/relay-events";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../domain/time";
-import { errorText, logError } from "../log";
+import { errorText, logError, logWarning } from "../log";
 import { isFull } from "../storage/full";
 import {
   type JournalEntry,
   type JournalEvent,
   type JournalPosition,
   JournalStore,
+  NOTHING_KNOWN,
 } from "../storage/journal-store";
 import { openTables } from "../storage/schema";
+import { ErasedLately } from "./erased-lately";
 import { StoredObject } from "./stored-object";
 
 /** So long after its end a day still gets most of what is late. */
@@ -47,6 +49,7 @@ export class Journal extends StoredObject {
   }
 
   #store: JournalStore;
+  readonly #erased = new ErasedLately();
   /** The alarm is set for what came. */
   #isArmed = false;
 
@@ -66,22 +69,32 @@ export class Journal extends StoredObject {
     entries: JournalEntry[];
   }): Promise<{ webhookIds: WebhookId[][] | null }> {
     const lists = this.#store.recorded(entries.map(({ id }) => id));
-    const fresh = entries.filter(({ id, webhookIds }) => {
-      if (lists.has(id)) return false;
-      lists.set(id, webhookIds);
-      return true;
-    });
-    const duplicates = entries.filter(isCopy).length - fresh.filter(isCopy).length;
+    const fresh: JournalEntry[] = [];
+    const copies: JournalEntry[] = [];
+    for (const entry of entries.map(this.#unlessErased)) {
+      if (!lists.has(entry.id)) {
+        lists.set(entry.id, entry.webhookIds);
+        fresh.push(entry);
+      } else if (isCopy(entry)) {
+        copies.push(entry);
+      }
+    }
     try {
       if (fresh.length > 0) this.#store.insert(fresh);
-      if (duplicates > 0) this.#store.countDuplicates(duplicates);
+      if (copies.length > 0) this.#store.countDuplicates(copies.length);
     } catch (thrown) {
       if (isFull(thrown)) return { webhookIds: null };
       throw thrown;
     }
-    if (fresh.length + duplicates > 0) await this.#arm();
+    for (const { id, event } of copies.filter((copy) => this.#store.differs(copy))) {
+      logWarning("event.duplicate_differs", { eventId: id, event });
+    }
+    if (fresh.length + copies.length > 0) await this.#arm();
     return { webhookIds: entries.map(({ id }) => lists.get(id) ?? []) };
   }
+
+  readonly #unlessErased = (entry: JournalEntry): JournalEntry =>
+    this.#erased.has(entry.id) ? { ...entry, ...NOTHING_KNOWN } : entry;
 
   /** How many events of each name came, and how many copies. */
   totals(): EventTotals {
@@ -164,6 +177,7 @@ export class Journal extends StoredObject {
 
   /** Erases the payload and what is known of the lead. Whether this day has the event. */
   erase(id: EventId): boolean {
+    this.#erased.add([id]);
     this.#store.erase(id);
     return this.#store.get(id) !== null;
   }

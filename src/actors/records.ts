@@ -2,7 +2,12 @@
 import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
 import { DAY_MS } from "../domain/time";
-import { type AuditEntry, RegistryStore, type StoredAnswer } from "../storage/registry-store";
+import {
+  type AnswerKey,
+  type AuditEntry,
+  RegistryStore,
+  type StoredAnswer,
+} from "../storage/registry-store";
 import { type Begun, Calls } from "./calls";
 import { StoredObject } from "./stored-object";
 
@@ -77,15 +82,13 @@ export abstract class Records extends StoredObject {
     this.#calls.end({ caller, key, call }, answer);
   }
 
-  /**
-   * Events are erased: what was answered about them goes.
-   *
-   * @param remember whether copies of them that still arrive are to go to nobody.
-   * @returns how many were not remembered before.
-   */
-  forgetEvents({ ids, remember }: { ids: EventId[]; remember: boolean }): number {
-    this.store.deleteAnswersAbout(ids);
-    if (!remember) return 0;
+  /** Some of what was answered about events goes, since they are erased; where to go on, null at the end. */
+  forgetAnswers(ids: EventId[], after: AnswerKey | null): AnswerKey | null {
+    return this.store.deleteAnswersAbout(ids, after);
+  }
+
+  /** Copies of erased events that still arrive are to go to nobody. @returns how many were not remembered before. */
+  rememberErased(ids: EventId[]): number {
     const nowMs = Date.now();
     const known = this.store.erasedAmong(ids).length;
     for (const id of ids) this.store.rememberErased(id, nowMs, nowMs - ERASED_KEPT_MS);

@@ -2,6 +2,7 @@
 import { parseEventId, parseWebhookId } from "../domain/ids";
 import type { Place } from "../operations/all-deliveries";
 import type { ReplayCursor } from "../operations/deliveries";
+import type { ErasureCursor } from "../operations/events";
 import type { EventCursor } from "../operations/journal";
 
 export type Position = { seq: number; index: number };
@@ -39,6 +40,17 @@ export function parseEventCursor(text: string): EventCursor | null {
   const [, day = "", rest = ""] = match;
   const position = rest === "" ? null : parsePosition(rest);
   return position === null && rest !== "" ? null : { day, position };
+}
+
+/** `day~seq.index`, and `~queued`. */
+export function formatErasureCursor({ queued, ...cursor }: ErasureCursor): string {
+  return `${formatEventCursor(cursor)}${queued ? "~queued" : ""}`;
+}
+
+export function parseErasureCursor(text: string): ErasureCursor | null {
+  const [, place = "", queued] = /^(.*?)(~queued)?$/.exec(text) ?? [];
+  const cursor = parseEventCursor(place);
+  return cursor && { ...cursor, queued: queued !== undefined };
 }
 
 /** A replay goes on with the end that its first call fixed. */

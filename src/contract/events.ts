@@ -8,7 +8,7 @@ import type { Why } from "../domain/match";
 import { shown } from "../domain/time";
 import type { WholeEvent } from "../operations/events";
 import type { JournalEvent } from "../storage/journal-store";
-import { parseEventCursor } from "./cursor";
+import { parseErasureCursor, parseEventCursor } from "./cursor";
 import { DELIVERY_EXAMPLE, delivery } from "./deliveries";
 import {
   anyObject,
@@ -135,7 +135,7 @@ const queued = z.boolean().meta({
 const eraseSchema = z
   .strictObject({
     email: searchText.refine((given) => addressOf(given) !== null, "must be an e-mail address"),
-    cursor: cursorParam(parseEventCursor),
+    cursor: cursorParam(parseErasureCursor),
   })
   .meta({ id: "PersonErasure" });
 

@@ -9,6 +9,7 @@ import { JsonText } from "../domain/json-text";
 import { explain, type Why } from "../domain/match";
 import type { Webhook } from "../domain/webhook";
 import type { JournalEvent } from "../storage/journal-store";
+import type { AnswerKey } from "../storage/registry-store";
 import { addToAudit } from "./audit";
 import {
   bodyOf,
@@ -132,11 +133,14 @@ export async function eraseEvent(
   env: Env,
   { id, by }: { id: EventId; by: Caller },
 ): Promise<boolean> {
-  const remembered = await registry(env).forgetEvents({ ids: [id], remember: true });
+  const remembered = await registry(env).rememberErased([id]);
   const found = (await eraseEvents(env, [id], await everyJournalDay(env))) > 0;
   if (found || remembered > 0) await addToAudit(env, { by, action: "event.erased", after: { id } });
   return found;
 }
+
+/** `queued`: events were on their way when an earlier page was erased. */
+export type ErasureCursor = EventCursor & { queued: boolean };
 
 /**
  * Erases what is known of a person, by the lead's e-mail address; a page of events at a time.
@@ -146,21 +150,20 @@ export async function eraseEvent(
  */
 export async function erasePerson(
   env: Env,
-  { email, cursor, by }: { email: string; cursor: EventCursor | null; by: Caller },
-): Promise<{ erased: number; next: EventCursor | null; queued: boolean }> {
-  // Asked first: what leaves the queue after that is in a journal when the journals are read.
-  const queued = await mayBeQueued(env);
+  { email, cursor, by }: { email: string; cursor: ErasureCursor | null; by: Caller },
+): Promise<{ erased: number; next: ErasureCursor | null; queued: boolean }> {
+  // Before the letters, since what leaves the queue may become one, and after them, since they may be redriven. What
+  // has left it by then is in a journal when the journals are read; on a later page perhaps before the cursor.
+  const wasQueued = cursor?.queued === true || (await mayBeQueued(env));
+  const letters = await eraseLettersOf(env, email);
+  const queued = wasQueued || (await mayBeQueued(env));
   const among = await everyJournalDay(env);
   const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED, among });
   const ids = page.events.map(({ id }) => id);
-  const letters = await eraseLettersOf(env, email);
-  if (ids.length > 0) {
-    await registry(env).forgetEvents({ ids, remember: false });
-    await eraseEvents(env, ids, among);
-  }
+  if (ids.length > 0) await eraseEvents(env, ids, among);
   const erased = ids.length + letters;
   await addToAudit(env, { by, action: "person.erased", after: { events: erased } });
-  return { erased, next: page.next, queued };
+  return { erased, next: page.next && { ...page.next, queued }, queued };
 }
 
 async function eraseLettersOf(env: Env, email: string): Promise<number> {
@@ -184,6 +187,9 @@ async function eraseLettersOf(env: Env, email: string): Promise<number> {
  */
 async function eraseEvents(env: Env, ids: EventId[], days: readonly string[]): Promise<number> {
   const webhooks = await allWebhooks(env);
+  for (let after: AnswerKey | null | undefined; after !== null; ) {
+    after = await registry(env).forgetAnswers(ids, after ?? null);
+  }
   const found = await Promise.all([
     ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),
     deadLetters(env).erase({ eventIds: ids }),

@@ -1,7 +1,7 @@
 /** /v1/events, /v1/event-types and /v1/filters: the journal, what can be done with an event, and who would get it. */
 import { Hono } from "hono";
 import * as z from "zod";
-import { formatEventCursor } from "../contract/cursor";
+import { formatErasureCursor, formatEventCursor } from "../contract/cursor";
 import * as contract from "../contract/events";
 import { shownEvent, shownWholeEvent } from "../contract/events";
 import { testFilter } from "../contract/filters";
@@ -42,7 +42,7 @@ export const events = new Hono<ApiEnv>()
       const { email, cursor = null } = body;
       const erasure = { email, cursor, by: c.get("caller") };
       const { next, ...rest } = await erasePerson(c.env, erasure);
-      return ok({ ...rest, next: next && formatEventCursor(next) });
+      return ok({ ...rest, next: next && formatErasureCursor(next) });
     }),
   )
   .on(

@@ -178,12 +178,12 @@ export class DeadLetterStore {
    * Deletes what belongs to a person, by the address anywhere in the body, which need be no event.
    *
    * @param after looks behind this letter; null from the first on.
-   * @returns how many went, and where to go on: some bytes of bodies are read in one call. null at the end.
+   * @returns which went, and where to go on: some bytes of bodies are read in one call. null at the end.
    */
-  erasePerson(email: string, after: string | null): { erased: number; next: string | null } {
+  erasePerson(email: string, after: string | null): { ids: string[]; next: string | null } {
     const address = addressOf(email);
-    if (address === null || !this.#exists()) return { erased: 0, next: null };
-    let erased = 0;
+    const ids: string[] = [];
+    if (address === null || !this.#exists()) return { ids, next: null };
     let bytes = 0;
     for (let last = after ?? ""; bytes < MAX_BYTES_LOOKED_AT; ) {
       const [letter] = this.#sql
@@ -192,13 +192,13 @@ export class DeadLetterStore {
           last,
         )
         .toArray();
-      if (letter === undefined) return { erased, next: null };
+      if (letter === undefined) return { ids, next: null };
       last = letter.id;
       bytes += letter.body.byteLength;
-      if (mentions(new Uint8Array(letter.body), address) && this.delete(last)) erased += 1;
-      if (bytes >= MAX_BYTES_LOOKED_AT) return { erased, next: last };
+      if (mentions(new Uint8Array(letter.body), address) && this.delete(last)) ids.push(last);
+      if (bytes >= MAX_BYTES_LOOKED_AT) return { ids, next: last };
     }
-    return { erased, next: null };
+    return { ids, next: null };
   }
 
   #ofEvents(eventIds: readonly EventId[]): string[] {

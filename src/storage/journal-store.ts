@@ -43,6 +43,16 @@ export type JournalEntry = {
   isAgain?: boolean;
 };
 
+/** What is recorded of an event that was erased before it came, beside that it came. */
+export const NOTHING_KNOWN = {
+  email: null,
+  campaignId: null,
+  key: null,
+  body: new Uint8Array(),
+  webhookIds: [],
+  erased: true,
+};
+
 /** An event as it is read; `position` orders the day. */
 export type JournalEvent = Omit<JournalEntry, "body" | "erased" | "key" | "counted" | "isAgain"> & {
   /** null also where that was not recorded. */
@@ -112,6 +122,15 @@ export class JournalStore {
       lists.set(row.id as EventId, row.erased === 1 ? [] : webhookIdsOf(row.webhook_ids));
     }
     return lists;
+  }
+
+  /** Whether what came is not what was recorded; what was erased is like everything. */
+  differs({ id, body }: JournalEntry): boolean {
+    const event = this.#locate(id);
+    if (event === null) return false;
+    if (event.size !== body.length) return true;
+    const recorded = this.body(id) ?? body;
+    return recorded.some((byte, index) => byte !== body[index]);
   }
 
   /** Writes entries whose ids are new and differ from one another. */

@@ -62,8 +62,20 @@ type StoredCall = { call: string; atMs: number; answer: StoredAnswer | null };
 /** How many rows are looked at for old ones in one call: an index by time would cost a row for each. */
 const LOOKED_AT_ONCE = 100;
 
+/** Whose answer, and to which `Idempotency-Key`. */
+export type AnswerKey = [caller: string, key: string];
+
+/** Before the first. */
+const NO_ANSWER: AnswerKey = ["", ""];
+
+/** Where a walk over the answers goes on; null behind the last. */
+function nextAnswer(rows: readonly { caller: string; key: string }[]): AnswerKey | null {
+  const last = rows.at(-1);
+  return last === undefined || rows.length < LOOKED_AT_ONCE ? null : [last.caller, last.key];
+}
+
 export class RegistryStore {
-  #lookedAtAnswer: [caller: string, key: string] = ["", ""];
+  #lookedAtAnswer: AnswerKey = NO_ANSWER;
   #lookedAtErasure = "";
   readonly #sql: SqlStorage;
   readonly #tables: Tables;
@@ -199,13 +211,23 @@ export class RegistryStore {
     this.#lookedAtErasure = rows.length < LOOKED_AT_ONCE ? "" : (rows.at(-1)?.id ?? "");
   }
 
-  /** Answers that speak of these events go: they may hold what a service answered. */
-  deleteAnswersAbout(ids: readonly EventId[]): void {
-    if (!this.#exists("answers")) return;
-    this.#sql.exec(
-      "DELETE FROM answers WHERE EXISTS (SELECT 1 FROM json_each(?) j WHERE instr(answers.body, j.value) > 0)",
-      JSON.stringify(ids),
-    );
+  /**
+   * Answers that speak of these events go: they may hold what a service answered. Some are looked at in each call.
+   *
+   * @returns where to go on; null at the end.
+   */
+  deleteAnswersAbout(ids: readonly EventId[], after: AnswerKey | null): AnswerKey | null {
+    if (!this.#exists("answers")) return null;
+    const rows = this.#sql
+      .exec<{ caller: string; key: string; is_about: number }>(
+        "SELECT caller, key, EXISTS (SELECT 1 FROM json_each(?) j WHERE instr(body, j.value) > 0) AS is_about FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
+        JSON.stringify(ids),
+        ...(after ?? NO_ANSWER),
+        LOOKED_AT_ONCE,
+      )
+      .toArray();
+    for (const row of rows) if (row.is_about === 1) this.deleteAnswer(row.caller, row.key);
+    return nextAnswer(rows);
   }
 
   // --- what Journals counted ----------------------------------------------------------------------------------
@@ -297,8 +319,7 @@ export class RegistryStore {
       )
       .toArray();
     for (const { caller, key, at } of rows) if (at < atMs) this.deleteAnswer(caller, key);
-    const last = rows.length < LOOKED_AT_ONCE ? undefined : rows.at(-1);
-    this.#lookedAtAnswer = last === undefined ? ["", ""] : [last.caller, last.key];
+    this.#lookedAtAnswer = nextAnswer(rows) ?? NO_ANSWER;
   }
 
   #exists(table = "webhooks"): boolean {

@@ -2,6 +2,7 @@ import { createExecutionContext, createMessageBatch } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
 import worker from "../../src";
+import { eventIdOf } from "../../src/domain/ids";
 import { journalDayMs, journalName } from "../../src/domain/placement";
 import { sweep } from "../../src/sweep";
 import {
@@ -17,9 +18,10 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, DAY, HOUR, it, MINUTE, service } from "../rig/worker/fixture";
+import { clock, DAY, HOUR, it, log, MINUTE, service } from "../rig/worker/fixture";
 import { inObject, tablesOf, withVariables } from "../rig/worker/objects";
-import { api } from "../rig/worker/requests";
+import { consume as consumeBatch } from "../rig/worker/queue";
+import { api, bytesOf } from "../rig/worker/requests";
 
 const RETENTION = 30 * DAY;
 
@@ -153,5 +155,30 @@ describe("an erased event", () => {
     expect(service.requests).toEqual([]);
     expect(await tally(id)).toEqual({});
     expect(await subscriber(id).delivery(event.id)).toBeNull();
+  });
+});
+
+describe("a copy of what a Journal has", () => {
+  const message = (more: object) =>
+    bytesOf({ event: "message.sent", data: { messageId: "m1", sequenceStep: 1, ...more } });
+  const told = () => log.lines().filter(({ happening }) => happening === "event.duplicate_differs");
+
+  it("is told in the log when it differs, in size or in a byte, whether or not KV is asked", async () => {
+    const id = await eventIdOf("message.sent", "m1");
+    for (const body of [message({ a: 1 }), message({ a: 1 })]) await consumeBatch([body]);
+    expect(told()).toEqual([]);
+    await consumeBatch([message({ a: 2 })]);
+    expect(told()).toEqual([expect.objectContaining({ eventId: id, event: "message.sent" })]);
+    await consumeBatch([message({ a: 1, b: 2 }), message({ a: 1 })]);
+    expect(told()).toHaveLength(2);
+  });
+
+  it("is not told when it is the queue's own repetition, or when the event was erased", async () => {
+    const id = await eventIdOf("message.sent", "m1");
+    await consumeBatch([message({ a: 1 })]);
+    await consumeBatch([message({ a: 2 })], { attempts: 2 });
+    expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
+    await consumeBatch([message({ a: 3 })]);
+    expect(told()).toEqual([]);
   });
 });

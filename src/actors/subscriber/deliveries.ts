@@ -31,6 +31,7 @@ import {
 } from "../../storage/delivery-tables";
 import type { Position } from "../../storage/position";
 import type { RunStore } from "../../storage/run-store";
+import { ErasedLately } from "../erased-lately";
 import type { Ledger, Written } from "./ledger";
 import type { Outlook } from "./outlook";
 import type { Changed } from "./tally";
@@ -97,6 +98,7 @@ export class Deliveries {
   readonly #ledger: Ledger;
   readonly #outlook: Outlook;
   readonly #lists: DeliveryLists;
+  readonly #erased = new ErasedLately();
 
   /** Events of attempts that succeeded and are not logged yet. */
   readonly #succeeded: string[] = [];
@@ -113,7 +115,8 @@ export class Deliveries {
   insert(deliveries: readonly Arrival[]): number {
     const retentionMs = this.#parts.retentionMs();
     const arrival = { nowMs: Date.now(), behind: this.#ledger, retentionMs };
-    return this.#store.insert(deliveries, arrival).length;
+    const wanted = deliveries.filter(({ id }) => !this.#erased.has(id));
+    return this.#store.insert(wanted, arrival).length;
   }
 
   /** Counts what is pending, row by row: an arrival was stored without some of its deliveries. */
@@ -248,8 +251,9 @@ export class Deliveries {
   /** What came of each, in order. */
   reopen(deliveries: readonly Reopening[], by: "retry" | "replay"): Opened[] {
     const asked = by === "retry" ? ASKED.byRetry : ASKED.byReplay;
-    const opened = deliveries.map(({ id, event, body }): Opened => {
+    const opened = deliveries.map(({ id, event, body: given }): Opened => {
       const delivery = this.#store.get(id);
+      const body = this.#erased.has(id) ? null : given;
       if (delivery !== null) return this.#open(delivery, asked, body);
       if (body === null) return "unknown";
       return this.insert([{ id, event, body }]) > 0 ? "added" : "unknown";
@@ -303,6 +307,7 @@ export class Deliveries {
 
   /** Whether there was one. */
   erase(id: EventId): boolean {
+    this.#erased.add([id]);
     const delivery = this.#store.get(id);
     if (delivery === null) return false;
     const gone = { responseBody: null, responseHeaders: null };

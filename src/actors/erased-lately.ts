@@ -1,0 +1,31 @@
+/**
+ * What was erased a moment ago, by id. Who read a body before that and hands it over after it (a consumer between two
+ * calls, a replay, a redrive) brings an erased person back: it is not taken. In memory, since it is about calls that
+ * are under way, each with a time limit, and an object that is called is not evicted.
+ */
+import { MINUTE_MS } from "../domain/time";
+
+/** Longer than any call takes, with what went before it. */
+const REMEMBERED_MS = 2 * MINUTE_MS;
+
+export class ErasedLately {
+  readonly #atMs = new Map<string, number>();
+
+  add(ids: readonly string[]): void {
+    const nowMs = Date.now();
+    for (const [id, atMs] of this.#atMs) {
+      if (atMs + REMEMBERED_MS > nowMs) break;
+      this.#atMs.delete(id);
+    }
+    for (const id of ids) {
+      // Anew at the end: they stand in the order of time.
+      this.#atMs.delete(id);
+      this.#atMs.set(id, nowMs);
+    }
+  }
+
+  has(id: string): boolean {
+    const atMs = this.#atMs.get(id);
+    return atMs !== undefined && atMs + REMEMBERED_MS > Date.now();
+  }
+}
