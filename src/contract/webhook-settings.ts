@@ -203,48 +203,27 @@ export function relayHost(requestUrl: string): string {
   return new URL(requestUrl).host;
 }
 
+/** What a setting is that is left out where a webhook is made, or unset by null. */
+const UNSET = {
+  ...DEFAULTS,
+  ...{ description: null, filter: null, headers: {}, rateLimit: null },
+  ...{ ordered: false, retrySchedule: null },
+} satisfies Omit<WebhookDraft, "url" | "events" | "status" | "relayHost">;
+
 /** @param given without its secret. @param host as `relayHost` has it. */
 export function draftOf(
   given: Omit<z.output<typeof draftSchema>, "signingSecret">,
   host: string,
 ): WebhookDraft {
-  return {
-    name: given.name ?? null,
-    url: given.url,
-    events: given.events,
-    description: given.description ?? null,
-    filter: given.filter ?? null,
-    headers: given.headers ?? {},
-    rateLimit: given.rateLimit ?? null,
-    ordered: given.ordered ?? false,
-    concurrency: given.concurrency ?? DEFAULTS.concurrency,
-    timeout: given.timeout ?? null,
-    retrySchedule: given.retrySchedule ?? null,
-    giveUpOn: given.giveUpOn ?? [],
-    ...(given.status !== undefined && { status: given.status }),
-    relayHost: host,
-  };
+  return { ...UNSET, ...changesOf(given), relayHost: host } as WebhookDraft;
 }
 
 /** Null unsets a field; one that is missing stays as it is. */
-export function changesOf({
-  headers: givenHeaders,
-  ordered: givenOrdered,
-  concurrency: givenConcurrency,
-  giveUpOn: givenStatuses,
-  ...given
-}: z.output<typeof changesSchema>): WebhookChanges {
-  const changes = {
-    ...given,
-    ...(givenHeaders !== undefined && { headers: givenHeaders ?? {} }),
-    ...(givenOrdered !== undefined && { ordered: givenOrdered ?? false }),
-    ...(givenConcurrency !== undefined && {
-      concurrency: givenConcurrency ?? DEFAULTS.concurrency,
-    }),
-    ...(givenStatuses !== undefined && { giveUpOn: givenStatuses ?? [] }),
-  };
-  const defined = Object.entries(changes).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(defined) as WebhookChanges;
+export function changesOf(given: z.output<typeof changesSchema>): WebhookChanges {
+  const said = Object.entries(given).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(
+    said.map(([field, value]) => [field, value ?? UNSET[field as keyof typeof UNSET]]),
+  );
 }
 
 export const rotationSchema = z

@@ -42,12 +42,12 @@ export async function countDeadLetters(env: Env): Promise<number> {
 export async function redriveDeadLetter(
   env: Env,
   { id, by }: { id: string; by: Caller },
-): Promise<Result<null, "not_found" | "unavailable">> {
+): Promise<Result<DeadLetter, "not_found" | "unavailable">> {
   const kept = await deadLetters(env).get(id);
   if (kept === null) return fail({ code: "not_found" });
   if ((await redrive(env, [kept])) === 0) return fail({ code: "unavailable" });
   await addToAudit(env, { by, action: "dead_letter.redriven", after: { id } });
-  return ok(null);
+  return ok(kept.letter);
 }
 
 type BulkRedrive = {

@@ -203,13 +203,9 @@ export async function* findBodies(
   env: Env,
   wanted: readonly { id: EventId; createdAtMs: number }[],
 ): AsyncGenerator<StoredEvent[]> {
-  const byDay = new Map<string, EventId[]>();
-  for (const { id, createdAtMs } of wanted) {
-    const day = journalName(createdAtMs);
-    byDay.set(day, [...(byDay.get(day) ?? []), id]);
-  }
   const missing = new Set(wanted.map(({ id }) => id));
-  for (const [day, ids] of byDay) {
+  for (const [day, some] of Map.groupBy(wanted, (one) => journalName(one.createdAtMs))) {
+    const ids = some.map(({ id }) => id);
     for await (const found of bodiesOfDay(env, day, ids)) {
       for (const { id } of found) missing.delete(id);
       yield found;

@@ -26,19 +26,21 @@ export async function metrics(env: Env): Promise<Family[]> {
     ...eventCounters(events),
     ...counters(scraped.filter((each): each is Counted => each.totals !== null)),
     ...gauges(scraped, nowMs),
-    {
-      name: "relay_dead_letters",
-      type: "gauge",
-      help: "Dead letters that are kept.",
-      samples: [{ value: letters }],
-    },
-    {
-      name: "relay_last_event_timestamp_seconds",
-      type: "gauge",
-      help: "When the last event was accepted, Unix time.",
-      samples: lastAtMs === null ? [] : [{ value: lastAtMs / 1_000 }],
-    },
+    gauge("relay_dead_letters", "Dead letters that are kept.", [{ value: letters }]),
+    gauge(
+      "relay_last_event_timestamp_seconds",
+      "When the last event was accepted, Unix time.",
+      lastAtMs === null ? [] : [{ value: lastAtMs / 1_000 }],
+    ),
   ];
+}
+
+function gauge(name: string, help: string, samples: Sample[]): Family {
+  return { name, type: "gauge", help, samples };
+}
+
+function counter(name: string, help: string, samples: Sample[]): Family {
+  return { name, type: "counter", help, samples };
 }
 
 async function scrape(env: Env, { id, name }: Webhook): Promise<Scraped> {
@@ -49,39 +51,31 @@ async function scrape(env: Env, { id, name }: Webhook): Promise<Scraped> {
 function eventCounters({ events, duplicates }: EventTotals): Family[] {
   const documented = Object.fromEntries(Object.keys(EVENT_TYPES).map((name) => [name, 0]));
   return [
-    {
-      name: "relay_events",
-      type: "counter",
-      help: "Leadterra's events; names that were neither documented nor asked for are other.",
-      samples: samplesBy({}, "event", { ...documented, ...events }),
-    },
-    {
-      name: "relay_duplicates",
-      type: "counter",
-      help: "Copies of events that reached a Journal; what KV answered is in the log only.",
-      samples: [{ value: duplicates }],
-    },
+    counter(
+      "relay_events",
+      "Leadterra's events; names that were neither documented nor asked for are other.",
+      samplesBy({}, "event", { ...documented, ...events }),
+    ),
+    counter(
+      "relay_duplicates",
+      "Copies of events that reached a Journal; what KV answered is in the log only.",
+      [{ value: duplicates }],
+    ),
   ];
 }
 
 function counters(scraped: readonly Counted[]): Family[] {
   return [
-    {
-      name: "relay_attempts",
-      type: "counter",
-      help: "Attempts by what came of them; tests are not among them.",
-      samples: scraped.flatMap(({ labels, totals: { attempts } }) =>
-        samplesBy(labels, "outcome", attempts),
-      ),
-    },
-    {
-      name: "relay_deliveries",
-      type: "counter",
-      help: "Deliveries that ended, by how; one that is opened again ends again.",
-      samples: scraped.flatMap(({ labels, totals: { deliveries } }) =>
-        samplesBy(labels, "status", deliveries),
-      ),
-    },
+    counter(
+      "relay_attempts",
+      "Attempts by what came of them; tests are not among them.",
+      scraped.flatMap(({ labels, totals }) => samplesBy(labels, "outcome", totals.attempts)),
+    ),
+    counter(
+      "relay_deliveries",
+      "Deliveries that ended, by how; one that is opened again ends again.",
+      scraped.flatMap(({ labels, totals }) => samplesBy(labels, "status", totals.deliveries)),
+    ),
     {
       name: "relay_attempt_duration_seconds",
       type: "histogram",
@@ -97,40 +91,39 @@ function counters(scraped: readonly Counted[]): Family[] {
 }
 
 function gauges(scraped: readonly Scraped[], nowMs: number): Family[] {
+  const ofEach = (read: (health: Scraped["health"]) => number | null): Sample[] =>
+    scraped.flatMap(({ labels, health }) => {
+      const value = read(health);
+      return value === null ? [] : [{ labels, value }];
+    });
   return [
-    {
-      name: "relay_pending",
-      type: "gauge",
-      help: "Deliveries that wait.",
-      samples: scraped.map(({ labels, health }) => ({ labels, value: health.pending })),
-    },
-    {
-      name: "relay_undeliverable",
-      type: "gauge",
-      help: "Deliveries that are undeliverable now.",
-      samples: scraped.map(({ labels, health }) => ({ labels, value: health.undeliverable })),
-    },
-    {
-      name: "relay_oldest_due_seconds",
-      type: "gauge",
-      help: "How long ago the oldest delivery became due that has not gone out.",
-      samples: scraped.flatMap(({ labels, health: { oldestDueAtMs } }) =>
-        oldestDueAtMs === null || oldestDueAtMs > nowMs
-          ? []
-          : [{ labels, value: (nowMs - oldestDueAtMs) / 1_000 }],
+    gauge(
+      "relay_pending",
+      "Deliveries that wait.",
+      ofEach(({ pending }) => pending),
+    ),
+    gauge(
+      "relay_undeliverable",
+      "Deliveries that are undeliverable now.",
+      ofEach(({ undeliverable }) => undeliverable),
+    ),
+    gauge(
+      "relay_oldest_due_seconds",
+      "How long ago the oldest delivery became due that has not gone out.",
+      ofEach(({ oldestDueAtMs: dueAtMs }) =>
+        dueAtMs === null || dueAtMs > nowMs ? null : (nowMs - dueAtMs) / 1_000,
       ),
-    },
-    {
-      name: "relay_webhook_state",
-      type: "gauge",
-      help: "1 for the state that the webhook is in, 0 for the others.",
-      samples: scraped.flatMap(({ labels, health }) =>
+    ),
+    gauge(
+      "relay_webhook_state",
+      "1 for the state that the webhook is in, 0 for the others.",
+      scraped.flatMap(({ labels, health }) =>
         HEALTH_STATES.map((state) => ({
           labels: { ...labels, state },
           value: health.state === state ? 1 : 0,
         })),
       ),
-    },
+    ),
   ];
 }
 

@@ -78,10 +78,11 @@ describe("redriving", () => {
   it("hands the event to those it is owed to, and is written down", async () => {
     const webhook = await register();
     const { eventId } = await keep({ webhookIds: [webhook.id as WebhookId] });
-    const { post } = await signedIn();
+    const { get, post } = await signedIn();
     const answer = await post(`${PATH}/dl_1/redrive`);
     expect(answer.status).toBe(303);
     expect(leadsTo(answer)).toBe(`${PATH}?done=redriven`);
+    expect(await (await get(PATH)).text()).toContain(`<a href="/dashboard/events/${eventId}">See`);
     expect((await deliveryOf(webhook.id, String(eventId))).status).toBe("pending");
     expect(await store().get("dl_1")).toBeNull();
     expect(await lastAudited()).toMatchObject({

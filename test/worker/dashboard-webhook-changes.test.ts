@@ -173,6 +173,10 @@ describe("sending again", () => {
     const fields = fieldsOf(counted, path);
     const done = await visitor.post(path, fields);
     expect(leadsTo(done)).toBe(`${PATH}/${id}?done=replayed&count=3`);
+    const page = await (await visitor.get(`${PATH}/${id}`)).text();
+    expect(page).toContain(
+      `<a href="/dashboard/deliveries?webhook=${id}">See what became of it</a>`,
+    );
     expect(await tally(id)).toEqual({ pending: 3 });
     expect((await deeds())[0]).toMatchObject({
       action: "webhook.replayed",

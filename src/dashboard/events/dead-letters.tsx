@@ -75,7 +75,11 @@ export const deadLetterPages = new Hono<PageEnv>()
         redrive: {
           act: async (c, id) => {
             const redriven = await redriveDeadLetter(c.env, { id, by: callerOf(c) });
-            return redriven.ok ? { done: "redriven", touched: EVENTS_PATH } : redriven;
+            if (!redriven.ok) return redriven;
+            const { eventId, webhookIds } = redriven.value;
+            // What was never routed is received anew.
+            const isKnown = eventId !== null && webhookIds !== null;
+            return { done: "redriven", touched: isKnown ? eventPath(eventId) : EVENTS_PATH };
           },
         },
         delete: {

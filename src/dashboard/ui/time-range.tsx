@@ -5,7 +5,8 @@ import { Options, withQuery } from "./parts";
 import type { PageContext } from "./session";
 import { useViewer } from "./viewer";
 
-const WITHIN = {
+/** How far back, by the name that forms have for it. */
+export const WITHIN = {
   hour: { text: "The last hour", ms: HOUR_MS },
   day: { text: "The last 24 hours", ms: DAY_MS },
   week: { text: "The last 7 days", ms: 7 * DAY_MS },

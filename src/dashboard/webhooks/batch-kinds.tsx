@@ -9,13 +9,14 @@ import {
 } from "../../contract/cursor";
 import { discardSchema, replaySchema } from "../../contract/deliveries";
 import { ok, type Result } from "../../domain/failure";
-import { DAY_MS, HOUR_MS, iso } from "../../domain/time";
+import { iso } from "../../domain/time";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
 import { type Form, text } from "../ui/form";
 import type { Done } from "../ui/notice";
 import { deliveriesPath, Options, VERBATIM } from "../ui/parts";
 import { exactTime } from "../ui/time";
+import { WITHIN } from "../ui/time-range";
 import { check } from "./input";
 
 /** A page of deliveries: how many there were, and where the next one begins. */
@@ -52,14 +53,6 @@ export type Batch = {
   nothing: string;
   request: (form: Form, nowMs: number) => Result<BatchRequest, "invalid_request">;
   choices: (webhook: Webhook) => Child;
-};
-
-/** How far back, by the name that the form has for it. */
-const SPANS: Readonly<Record<string, { ms: number; words: string }>> = {
-  hour: { ms: HOUR_MS, words: "the last hour" },
-  day: { ms: DAY_MS, words: "the last day" },
-  week: { ms: 7 * DAY_MS, words: "the last 7 days" },
-  month: { ms: 30 * DAY_MS, words: "the last 30 days" },
 };
 
 const ONLY = {
@@ -136,7 +129,7 @@ export const DISCARD: Batch = {
 };
 
 function spans(before: string): [value: string, text: string][] {
-  return Object.entries(SPANS).map(([span, { words }]) => [span, before + words]);
+  return Object.entries(WITHIN).map(([span, { text }]) => [span, before + text.toLowerCase()]);
 }
 
 function EventChoice({ webhook }: { webhook: Webhook }) {
@@ -227,5 +220,6 @@ function of(event: string | undefined): string {
 
 /** Now, where no span was chosen. */
 function spanStart(form: Form, nowMs: number): string {
-  return iso(nowMs - (SPANS[text(form, "span")]?.ms ?? 0));
+  const span = text(form, "span");
+  return iso(nowMs - (Object.hasOwn(WITHIN, span) ? WITHIN[span as keyof typeof WITHIN].ms : 0));
 }
