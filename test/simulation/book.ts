@@ -26,6 +26,8 @@ export type Reckoning = {
   succeededAtMs: number | null;
   failedAtMs: number | null;
   failuresInARow: number;
+  /** Three in a row, or one without a success in the five minutes before; until the next success. */
+  failing: boolean;
   probing: boolean;
   lastProbeEndedAtMs: number | null;
   postponedUntilMs: number | null;
@@ -38,6 +40,7 @@ export const FRESH_RECKONING: Reckoning = {
   succeededAtMs: null,
   failedAtMs: null,
   failuresInARow: 0,
+  failing: false,
   probing: false,
   lastProbeEndedAtMs: null,
   postponedUntilMs: null,
@@ -72,6 +75,8 @@ export class Book {
   commitsSeen = -1;
   clockworkSeen = "";
   refusedWrites = 0;
+  /** Of today's code from the first, and nothing of it is past its retention. */
+  keptAll: boolean;
   /** Calls that ran in the present step. */
   calls: { method: string; args: unknown[]; atMs: number }[] = [];
   /** Lanes were given attempts of it. */
@@ -81,6 +86,7 @@ export class Book {
 
   constructor(object: SimulatedObject) {
     this.object = object;
+    this.keptAll = !object.isReleased;
   }
 
   attemptsOf(eventId: string): Attempt[] {
@@ -100,6 +106,7 @@ export class Book {
 
   /** The delivery is past its retention; should the event come again, it is a new one. */
   forget(eventId: string): void {
+    this.keptAll = false;
     this.attempts.delete(eventId);
     this.logs.delete(eventId);
     this.openedAt.delete(eventId);

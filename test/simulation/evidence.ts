@@ -1,8 +1,9 @@
 /** What the judge knows, and the way to say that something does not hold. Shared by all rules. */
+import type { AttemptRecord } from "../../src/domain/delivery";
 import type { Webhook } from "../../src/domain/webhook";
 import { Book, FRESH_RECKONING } from "./book";
 import type { SourceEvent } from "./events";
-import type { Look, Row } from "./look";
+import { attemptLog, type Look, leasedIn, type Row } from "./look";
 import type { Ending } from "./network";
 import type { SimulatedObject } from "./objects";
 import type { Scheduler } from "./scheduler";
@@ -101,19 +102,33 @@ export class Evidence {
   }
 
   schedulesOf(id: string): number[][] {
-    const schedules = [...(this.versions.get(id)?.values() ?? [])].map(({ retrySchedule }) =>
-      retrySchedule === null ? DEFAULT_SCHEDULE_MS : retrySchedule.split(" ").map(durationMs),
-    );
-    return schedules.length === 0 ? [DEFAULT_SCHEDULE_MS] : schedules;
+    const versions = [...(this.versions.get(id)?.values() ?? [])];
+    return versions.length === 0
+      ? [DEFAULT_SCHEDULE_MS]
+      : versions.map((webhook) => this.scheduleOf(webhook));
   }
 
+  scheduleOf({ retrySchedule }: Pick<Webhook, "retrySchedule">): number[] {
+    return retrySchedule === null ? DEFAULT_SCHEDULE_MS : retrySchedule.split(" ").map(durationMs);
+  }
+
+  /** Takes the code's word: what the run says, and the successes that only their own rows tell yet. */
   followStoredHealth(book: Book, look: Look): void {
-    const health = look.run()?.health;
+    const run = look.run();
+    const health = run?.health;
+    const successes = leasedIn(run).flatMap(({ id, number }) => {
+      const row = look.delivery(id);
+      const last = row === null ? undefined : attemptLog(row).at(-1);
+      return last?.number === number && last.error === null ? [endOf(last)] : [];
+    });
+    const succeededAtMs = Math.max(health?.lastSuccessAtMs ?? 0, ...successes) || null;
     book.reckoning =
       health === undefined
         ? FRESH_RECKONING
         : {
-            ...{ succeededAtMs: null, failedAtMs: null },
+            succeededAtMs,
+            failedAtMs: health.lastFailure?.atMs ?? null,
+            failing: (health.failingFromMs ?? null) !== null,
             failuresInARow: health.failuresInARow,
             probing: health.probing,
             lastProbeEndedAtMs: health.lastProbeEndedAtMs,
@@ -143,6 +158,10 @@ export class Evidence {
 
 export function isSuccess({ status }: Ending): boolean {
   return status !== null && status >= 200 && status <= 299;
+}
+
+function endOf({ startedAtMs, durationMs }: AttemptRecord): number {
+  return startedAtMs + durationMs;
 }
 
 function durationMs(text: string): number {

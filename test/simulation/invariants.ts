@@ -4,6 +4,7 @@
  */
 import type { LaneReport } from "../../src/actors/lane";
 import { type Attempt, isOfLane } from "./book";
+import { CounterRules } from "./counter-rules";
 import { DeliveryRules } from "./delivery-rules";
 import { Evidence, type Violation, type World } from "./evidence";
 import { Look } from "./look";
@@ -22,6 +23,7 @@ export class Invariants {
   readonly #evidence: Evidence;
   /** Looks at every request. */
   readonly requests: RequestRules;
+  readonly counters: CounterRules;
   readonly #routing: RoutingRules;
   readonly #deliveries: DeliveryRules;
   readonly #truth: TruthRules;
@@ -29,6 +31,7 @@ export class Invariants {
   constructor(world: World) {
     this.#evidence = new Evidence(world);
     this.requests = new RequestRules(this.#evidence);
+    this.counters = new CounterRules(this.#evidence);
     this.#routing = new RoutingRules(this.#evidence);
     this.#deliveries = new DeliveryRules(this.#evidence);
     this.#truth = new TruthRules(this.#evidence);
@@ -51,15 +54,30 @@ export class Invariants {
     new RestRules(this.#evidence).check();
   }
 
-  /** Somebody looks at the webhooks: what their objects say of themselves is held against what is so. */
+  /** Somebody looks at the webhooks in a step of their own: what their objects say is held against what is so. */
   look(): void {
-    for (const object of this.#evidence.world.objects.values()) {
-      if (object.className !== "Subscriber" || object.instance?.ready !== true) continue;
+    for (const object of this.#subscribersOfToday()) {
       const check = ({ actor }: Instance) => {
         if (!object.isReleased) this.#truth.check(object, actor as never);
       };
       object.visit(0, "is looked at", check, () => {});
     }
+  }
+
+  /** The same, to be run between two steps, as `owner`. */
+  looks(): { owner: Instance; run: () => void }[] {
+    return this.#subscribersOfToday().map((object) => {
+      const owner = object.instance as Instance;
+      return { owner, run: () => this.#truth.check(object, owner.actor as never) };
+    });
+  }
+
+  /** Those that are there, and not of an earlier release. */
+  #subscribersOfToday(): SimulatedObject[] {
+    return [...this.#evidence.world.objects.values()].filter(
+      ({ className, instance, isReleased }) =>
+        className === "Subscriber" && instance?.ready === true && !isReleased,
+    );
   }
 
   /** A person was told that `version` is in force; Infinity for a deletion. */

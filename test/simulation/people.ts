@@ -3,6 +3,7 @@ import type { WebhookChanges, WebhookDraft } from "../../src/domain/webhook";
 import { redriveDeadLetter } from "../../src/operations/dead-letters";
 import { retryDelivery } from "../../src/operations/deliveries";
 import { eraseEvent, replayEvent } from "../../src/operations/events";
+import { metrics } from "../../src/operations/metrics";
 import type { Chance } from "./chance";
 import { EVENT_NAMES, FILTERS } from "./events";
 import type { AcceptedEvent } from "./evidence";
@@ -64,6 +65,17 @@ export class People {
       if (!isListener) return;
       this.#listeners.add(webhook.id);
       listeners.come(webhook.id);
+    });
+  }
+
+  /** Prometheus comes by. */
+  scrape(last = false): void {
+    const { env, invariants } = this.#host;
+    this.#as("scrapes", async () => {
+      const scraped = invariants.counters.begins();
+      const families = await metrics(env);
+      scraped(families);
+      if (last) invariants.counters.checkAtRest(families);
     });
   }
 

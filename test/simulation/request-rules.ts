@@ -12,6 +12,8 @@ const MAX_IN_FLIGHT = 6;
 /** How late a Lane may start what has its time. */
 const MAX_LATE_MS = 260;
 const FAILURES_BEFORE_PROBING = 10;
+const FAILURES_BEFORE_FAILING = 3;
+const FAILING_WITHOUT_SUCCESS_MS = 300_000;
 
 export class RequestRules implements Witness {
   readonly #evidence: Evidence;
@@ -419,6 +421,7 @@ function reckoned(before: Reckoning, attempt: Attempt, ending: Ending, nowMs: nu
   const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
   return {
     failuresInARow,
+    failing: before.failing || isFailing(before, failuresInARow, nowMs),
     probing,
     succeededAtMs: before.succeededAtMs,
     failedAtMs: nowMs,
@@ -427,6 +430,11 @@ function reckoned(before: Reckoning, attempt: Attempt, ending: Ending, nowMs: nu
     pauseAskedAtMs: ending.retryAfterMs === null ? pauseAskedAtMs : nowMs,
     gone: before.gone || ending.status === 410,
   };
+}
+
+function isFailing({ succeededAtMs }: Reckoning, failuresInARow: number, nowMs: number): boolean {
+  const isAlone = nowMs - (succeededAtMs ?? 0) > FAILING_WITHOUT_SUCCESS_MS;
+  return failuresInARow >= FAILURES_BEFORE_FAILING || isAlone;
 }
 
 /** Why the request was not made by this version of the webhook; null when it was. */

@@ -72,6 +72,14 @@ export class Scheduler {
     this.current = this.platform;
   }
 
+  /** Runs code of `owner` between two steps, with all its microtasks. */
+  async between(owner: Owner, run: () => void): Promise<void> {
+    this.current = owner;
+    run();
+    await new Promise<void>((resolve) => realSetImmediate(resolve));
+    this.current = this.platform;
+  }
+
   #take(): Task | null {
     let ready = 0;
     let earliest: Task | null = null;

@@ -24,6 +24,8 @@ const START_MS = Date.UTC(2026, 10, 23, 23, 58);
 /** The longest schedule, for a dozen ordered deliveries one after the other. */
 const REST_WITHIN_MS = 12 * DAY_MS;
 const MAX_STEPS = 30_000;
+/** Chance per step that metrics are scraped, where they are. */
+const SCRAPE = 0.02;
 
 /** What kind of run it is. */
 export type Plan = {
@@ -56,6 +58,10 @@ export type Plan = {
   retention: "30d" | "1d";
   alerts: boolean;
   tempers: Temper[];
+  /** Somebody looks at every webhook after each step; else now and then. */
+  looksAlways: boolean;
+  /** Metrics are scraped now and then. */
+  scrapes: boolean;
   /** Of today's code over the release that a run began with. */
   rollout: RolloutPlan;
 };
@@ -73,11 +79,19 @@ export type Outcome = {
 };
 
 export function planOf(seed: number): Plan {
-  const plan = basicPlanOf(seed);
+  const plan = watchedPlanOf(seed);
   const chance = new Chance(seed ^ 0x1a9e);
   if (!chance.happens(0.25)) return withListeners(plan, new Chance(seed ^ 0x115e));
   const events = chance.pick([10, 20, 40]);
   return { ...plan, lanes: true, webhooks: 1, events, burst: chance.happens(0.7) };
+}
+
+function watchedPlanOf(seed: number): Plan {
+  const plan = basicPlanOf(seed);
+  const looksAlways = new Chance(seed ^ 0x100c).happens(0.1);
+  const scrapes = new Chance(seed ^ 0x5c4a).happens(0.2);
+  // Days that nobody lives through hand nothing over.
+  return { ...plan, looksAlways, scrapes, jump: scrapes ? 0 : plan.jump };
 }
 
 function withListeners(plan: Plan, chance: Chance): Plan {
@@ -86,7 +100,7 @@ function withListeners(plan: Plan, chance: Chance): Plan {
   return { ...plan, listeners: true, events: chance.pick([5, 10, 20]), faultySteps };
 }
 
-function basicPlanOf(seed: number): Plan {
+function basicPlanOf(seed: number): Omit<Plan, "looksAlways" | "scrapes"> {
   const chance = new Chance(seed ^ 0x5eed);
   const faults = !chance.happens(0.2);
   const burst = chance.happens(0.04);
@@ -305,6 +319,7 @@ class Run {
     const { crash, jump, act, people, repeatAlarm, fillsUp } = this.#plan;
     const chance = this.#chance;
     if (people && chance.happens(act)) this.#people.act();
+    if (this.#plan.scrapes && chance.happens(SCRAPE)) this.#people.scrape();
     for (const object of this.#rollout.goOn(this.#objects.values())) {
       this.#invariants.crashed(object);
     }
@@ -394,6 +409,10 @@ class Run {
         await this.#untilAtRest();
       }
       this.#invariants.checkAtRest();
+      if (this.#plan.scrapes) {
+        this.#people.scrape(true);
+        await this.#untilAtRest();
+      }
       this.#throwViolation();
     } catch (thrown) {
       violation = thrown as Error;
@@ -463,9 +482,18 @@ class Run {
       throw new Violation("comes to rest", `not after ${MAX_STEPS} steps`);
     }
     await this.#scheduler.step();
-    if (this.#scheduler.steps % STEPS_BETWEEN_LOOKS === 0) this.#invariants.look();
+    const looksNow = this.#scheduler.steps % STEPS_BETWEEN_LOOKS === 0;
+    if (looksNow && !this.#plan.looksAlways) this.#invariants.look();
     this.#invariants.check();
+    if (this.#plan.looksAlways) await this.#look();
     this.#throwViolation();
+  }
+
+  /** After the rules have seen how things stand: a look sets the alarm where it is missing. */
+  async #look(): Promise<void> {
+    for (const look of this.#invariants.looks()) {
+      await this.#scheduler.between(look.owner, look.run);
+    }
   }
 
   #throwViolation(): void {
@@ -486,7 +514,7 @@ function isMissed({ className, storage, isListenedTo }: SimulatedObject): boolea
   );
 }
 
-/** A look reads every row: more of them would be most of the work. */
+/** A look reads every row, and wakes the object: in most runs nobody helps so often. */
 const STEPS_BETWEEN_LOOKS = 250;
 
 /** What a batch leaves to be done after it runs on by itself. */
