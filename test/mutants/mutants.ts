@@ -271,6 +271,29 @@ const MORE: readonly Mutant[] = [
     suite: simulation,
   },
   {
+    name: "the truth: a service that fails is said to be well",
+    file: "src/domain/health.ts",
+    edits: [["since(before.failingFromMs, isFailing, endedAtMs)", "before.failingFromMs"]],
+    suite: simulation,
+  },
+  {
+    name: "the truth: the next probe is told for when the delivery is due",
+    file: "src/domain/waiting.ts",
+    edits: [["Math.max(last.atMs, isProbe ? (probe.atMs ?? 0) : 0)", "last.atMs"]],
+    suite: simulation,
+  },
+  {
+    name: "the truth: counters that begin anew with each hour",
+    file: "src/actors/subscriber/tally.ts",
+    edits: [
+      [
+        "this.#run.hour = emptyHour(nowMs);",
+        "this.#run.hour = emptyHour(nowMs);\n      this.#run.totals.attempts = {};",
+      ],
+    ],
+    suite: simulation,
+  },
+  {
     name: "a resume of what was disabled that does not probe",
     file: "src/actors/subscriber/subscriber.ts",
     edits: [
