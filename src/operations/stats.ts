@@ -184,7 +184,7 @@ async function addDeliveriesOf(
   addHours(wanted, hours);
   addRecent(counted.hours, recent);
   const summed = sum(wanted);
-  const { pending, oldestDueAtMs, failingSinceMs, totals } = counted;
+  const { pending, oldestDueAtMs, failingSinceMs, health, totals } = counted;
   const stats = {
     id,
     pending,
@@ -192,29 +192,11 @@ async function addDeliveriesOf(
     cancelled: summed.cancelled,
     oldestDueAtMs,
     failingSinceMs,
-    health: counted.health ?? healthBefore(counted),
+    health,
     totals,
     ...outcomesOf(summed),
   };
   return { stats, hours: wanted };
-}
-
-/** As far as an object tells that a release without health still runs, for minutes after a deploy. */
-function healthBefore({
-  pending,
-  oldestDueAtMs,
-  failingSinceMs,
-}: Pick<WebhookStats, "pending" | "oldestDueAtMs" | "failingSinceMs">): HealthReport {
-  return {
-    state: failingSinceMs === null ? "healthy" : "failing",
-    sinceMs: failingSinceMs,
-    nextAttemptAtMs: null,
-    pending,
-    undeliverable: 0,
-    oldestDueAtMs,
-    lastSuccessAtMs: null,
-    lastFailure: null,
-  };
 }
 
 function addHours(counted: readonly HourCounters[], hours: readonly Step[]): void {
