@@ -146,6 +146,28 @@ describe("an object whose data is newer than the code", () => {
     expect((await call("/healthz")).status).toBe(200);
   });
 
+  it("is named by stats and metrics, which would be wrong without it", async () => {
+    const { id } = await register();
+    await makeNewer(subscriber(id));
+    for (const path of ["/v1/stats", "/v1/metrics", `/v1/webhooks/${id}/health`]) {
+      const response = await api("GET", path);
+      expect(response.status, path).toBe(503);
+      expect(await response.json(), path).toMatchObject({ code: "newer_data" });
+    }
+  });
+
+  it("keeps the message that would be a dead letter in the queue when it is the DeadLetters", async () => {
+    const letters = env.DEAD_LETTER_STORE.getByName(DEAD_LETTERS_NAME);
+    await letters.keep({ letter, body: new Uint8Array([1]) });
+    await makeNewer(letters);
+    const before = await contentOf(letters);
+    const { retryMessages, explicitAcks } = await consume(new TextEncoder().encode("no event"));
+    expect(retryMessages).toHaveLength(1);
+    expect(explicitAcks).toEqual([]);
+    expect(await contentOf(letters)).toBe(before);
+    expect((await api("GET", "/v1/dead-letters")).status).toBe(503);
+  });
+
   it("sets its alarm again, and goes on where it was under the release that knows its data", async () => {
     const { id } = await register();
     await accept(id, [await newEvent()]);
