@@ -79,21 +79,24 @@ function owed(number: number): Owed {
   return { id, event: "message.sent", body: bytesOf("{}") };
 }
 
-/** The rows that `look` reads in an object that has just started. */
+/** The rows that `look` has read in all objects, of which the webhook's starts for it: from its constructor on. */
 async function rowsRead(webhookId: string, look: () => Promise<unknown>): Promise<number> {
   const stub = subscriber(webhookId);
-  await evictDurableObject(stub);
   const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
-  await inObject(stub, ({ storage }) => {
-    const exec = storage.sql.exec.bind(storage.sql);
-    storage.sql.exec = ((query: string, ...bindings: SqlStorageValue[]) => {
-      const cursor = exec(query, ...bindings);
-      cursors.push(cursor);
-      return cursor;
-    }) as typeof storage.sql.exec;
-  });
-  await look();
-  return inObject(stub, () => cursors.reduce((sum, each) => sum + each.rowsRead, 0));
+  const shared = await inObject(stub, ({ storage }) => Object.getPrototypeOf(storage.sql));
+  const { exec } = shared;
+  await evictDurableObject(stub);
+  shared.exec = function (this: SqlStorage, query: string, ...bindings: SqlStorageValue[]) {
+    const cursor = exec.call(this, query, ...bindings);
+    cursors.push(cursor);
+    return cursor;
+  };
+  try {
+    await look();
+    return cursors.reduce((sum, each) => sum + each.rowsRead, 0);
+  } finally {
+    shared.exec = exec;
+  }
 }
 
 const until = new Date(Date.now() + 2 * HOUR).toISOString().slice(0, 16);
