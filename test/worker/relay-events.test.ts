@@ -23,6 +23,10 @@ import { api, bytesOf, type Problem, post } from "../rig/worker/requests";
 
 type Told = { event: string; timestamp: string; data: Record<string, unknown> & { count: number } };
 
+/** Of deliveries that end as undeliverable, over two minutes. */
+const BATCHES = 20;
+const PER_BATCH = 100;
+
 const DOWN = "https://down.example.com/in";
 const WATCHER = "https://watcher.example.com/in";
 
@@ -194,6 +198,32 @@ describe("relay.delivery.undeliverable", () => {
       delivery: { webhookId: failing.id, status: "undeliverable", lastStatusCode: 404 },
     });
     expect(told()[0]?.data.delivery).not.toHaveProperty("attemptLog");
+  });
+
+  it("makes some events of thousands that end one after the other", async () => {
+    const { failing, watcher } = await watched(["relay.delivery.undeliverable"], {
+      giveUpOn: [404],
+    });
+    downIs(404);
+    for (let batch = 0; batch < BATCHES; batch++) {
+      await accept(failing.id, await newEvents(PER_BATCH));
+      await deliverAll(failing.id, clock);
+      await settle(watcher.id);
+      clock.advance((2 * MINUTE) / BATCHES);
+    }
+    clock.advance(MINUTE);
+    await settle(failing.id, watcher.id);
+    clock.advance(MINUTE);
+    await settle(failing.id, watcher.id);
+    const counts = told().map(({ data }) => data.count);
+    expect(counts.length).toBeLessThanOrEqual(5);
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(BATCHES * PER_BATCH);
+    const { health } = await (await api("GET", "/v1/stats"))
+      .json<{
+        webhooks: { id: string; health: { undeliverable: number } }[];
+      }>()
+      .then(({ webhooks }) => webhooks.find(({ id }) => id === failing.id) ?? { health: null });
+    expect(health?.undeliverable).toBe(BATCHES * PER_BATCH);
   });
 
   it("makes some events of 100,000", async () => {
