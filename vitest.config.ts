@@ -9,6 +9,25 @@ const TEST_BINDINGS = {
   ALLOW_PRIVATE_DESTINATIONS: "true",
 };
 
+/** Another Worker of the account, bound to the relay: by its path it answers, says no or hangs at the first attempt. */
+const SECOND_WORKER = {
+  name: "second-worker",
+  modules: true,
+  compatibilityDate: "2026-11-01",
+  script: `export default {
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      const isFirst = request.headers.get("x-relay-attempt") === "1";
+      if (isFirst && pathname === "/hangs-once") await new Promise((resolve) => setTimeout(resolve, 20_000));
+      if (isFirst && pathname === "/refuses-once") return new Response("not yet", { status: 500 });
+      if (isFirst && pathname === "/breaks-once") throw new Error("a bug over there");
+      const { method } = request;
+      const headers = Object.fromEntries(request.headers);
+      return Response.json({ method, pathname, search, headers, body: await request.text() });
+    },
+  };`,
+};
+
 /**
  * How long one test or hook may take: many times what it needs, because a machine with two cores that does other work
  * too must not fail it. What hangs ends all the same, before a planted fault counts as one that stopped the suite.
@@ -40,7 +59,11 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
-            miniflare: { bindings: TEST_BINDINGS },
+            miniflare: {
+              bindings: TEST_BINDINGS,
+              serviceBindings: { SECOND_WORKER: SECOND_WORKER.name },
+              workers: [SECOND_WORKER],
+            },
           }),
         ],
         test: { name: "worker", include: ["test/worker/**/*.test.ts"] },

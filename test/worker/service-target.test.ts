@@ -3,7 +3,16 @@ import { describe, expect, vi } from "vitest";
 import { Attempts } from "../../src/actors/subscriber/attempt";
 import { newWebhookId } from "../../src/domain/ids";
 import { newWebhook } from "../../src/domain/webhook";
-import { it } from "../rig/worker/fixture";
+import {
+  deliverAll,
+  deliveryOf,
+  register as hook,
+  newEvent,
+  ring,
+  subscriber,
+} from "../rig/worker/engine";
+import { clock, it, MINUTE } from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
 import { API_KEY, bytesOf, callWith } from "../rig/worker/requests";
 
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -93,4 +102,41 @@ describe("a webhook of a bound service", () => {
       expect(response.status).toBe(422);
     },
   );
+});
+
+describe("another Worker behind a binding", () => {
+  const bound = (path: string) => `service:SECOND_WORKER${path}`;
+
+  it("gets what was ingested, byte for byte and signed", async () => {
+    const { id, signingSecret } = await hook({ url: bound("/in?a=b"), events: ["*"] });
+    const event = await newEvent();
+    await consume([event]);
+    await deliverAll(id, clock);
+    const { attemptLog } = await deliveryOf(id, event.id);
+    expect(attemptLog).toMatchObject([{ number: 1, statusCode: 200, error: null }]);
+    const said = JSON.parse(attemptLog[0]?.responseBody ?? "null");
+    expect(said).toMatchObject({ method: "POST", pathname: "/in", search: "?a=b" });
+    expect(said.body).toBe(new TextDecoder().decode(event.body));
+    expect(said.headers).toMatchObject({ "webhook-id": event.id, "x-relay-attempt": "1" });
+    expect(signingSecret).toMatch(/^whsec_/);
+  });
+
+  it.each([
+    ["hangs", "/hangs-once", { error: "timeout", statusCode: null }],
+    ["refuses", "/refuses-once", { error: "status", statusCode: 500, responseBody: "not yet" }],
+    ["breaks", "/breaks-once", { error: "connection", statusCode: null }],
+  ])("that %s once is asked again, by the schedule", async (_, path, first) => {
+    const settings = { url: bound(path), events: ["*"], timeout: "1s", retrySchedule: "1m 5m" };
+    const { id } = await hook(settings);
+    const event = await newEvent();
+    await consume([event]);
+    await ring(subscriber(id));
+    const waiting = await deliveryOf(id, event.id);
+    expect(waiting).toMatchObject({ status: "pending", attempts: 1, attemptLog: [first] });
+    expect(waiting.waitingFor).toBe("schedule");
+    clock.advance(2 * MINUTE);
+    await ring(subscriber(id));
+    const delivered = await deliveryOf(id, event.id);
+    expect(delivered).toMatchObject({ status: "delivered", attempts: 2, lastStatusCode: 200 });
+  });
 });
