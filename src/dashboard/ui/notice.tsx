@@ -102,9 +102,11 @@ function Notice({ told }: { told: URLSearchParams }) {
   }
   if (!Object.hasOwn(DONE, done)) return null;
   const touched = told.get("touched");
+  const count = Number(told.get("count") ?? "1");
+  const isShort = NOT_QUITE.has(done) || (done === "replayed" && count === 0);
   return (
-    <p class={`notice ${NOT_QUITE.has(done) ? "warn" : "good"}`} role="status">
-      {DONE[done as Done](Number(told.get("count") ?? "1"))}
+    <p class={`notice ${isShort ? "warn" : "good"}`} role="status">
+      {DONE[done as Done](count)}
       {touched !== null && (
         <>
           {" "}

@@ -150,7 +150,7 @@ export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
           <tr>
             {columns.map((column) => (
               <th scope="col">
-                {isNumeric(column) ? <span class="right">{column.head}</span> : column.head}
+                {column.isNumber ? <span class="right">{column.head}</span> : column.head}
               </th>
             ))}
           </tr>
@@ -169,14 +169,10 @@ export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
   );
 }
 
-function isNumeric<Row>({ isNumber = false }: Column<Row>): boolean {
-  return isNumber;
-}
-
 function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {
   const { head, cell, isHeader = false } = column;
   const given = typeof column.class === "function" ? column.class(row) : column.class;
-  const name = [isNumeric(column) && "number", given].filter(Boolean).join(" ");
+  const name = [column.isNumber && "number", given].filter(Boolean).join(" ");
   const attributes = {
     ...(name !== "" && { class: name }),
     // On a narrow screen a row is a card, and each cell says what it is.

@@ -59,8 +59,10 @@ async function act(c: PageContext, asked: Asked, before: SoFar): Promise<Outcome
   const found = await request.run(c.env, webhook, { cursor, dryRun: false, by: callerOf(c) });
   const total = before.done + found.count;
   const at = webhookPath(webhook.id);
-  if (found.next === null)
-    return { done: kind.done, count: total, touched: request.touched(webhook) };
+  if (found.next === null) {
+    const touched = total > 0 && { touched: request.touched(webhook) };
+    return { done: kind.done, count: total, ...touched };
+  }
   const soFar = await page(
     c,
     { title: kind.title, trail: trailOf(webhook) },

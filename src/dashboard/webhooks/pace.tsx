@@ -5,14 +5,33 @@ import { VERBATIM } from "../ui/parts";
 import { fieldOf, TextField, Tick } from "./field";
 import { NOTHING_TYPED, type Typed } from "./input";
 
-const FIELDS = [
-  "ordered",
-  "rateLimit",
-  "concurrency",
-  "timeout",
-  "retrySchedule",
-  "giveUpOn",
-] as const;
+const DIGITS = { autocomplete: "off" } as const;
+
+/** Fields of one line, with what is to be known of each. */
+const TEXTS = {
+  rateLimit: {
+    hint: "At most so many; 0.5 is one every two seconds. Left empty, there is no limit.",
+    input: { ...DIGITS, inputmode: "decimal" },
+  },
+  concurrency: {
+    hint: `How many attempts may be under way together, 1 to 300: what the service can take. Left empty, ${DEFAULTS.concurrency}.`,
+    input: { ...DIGITS, inputmode: "numeric", placeholder: String(DEFAULTS.concurrency) },
+  },
+  timeout: {
+    hint: "How long an answer may take, from 1s to 60s. Left empty, it is the relay's own.",
+    input: VERBATIM,
+  },
+  retrySchedule: {
+    hint: "The waits after each failed attempt, as numbers with s, m, h or d; when they are used up, the delivery is undeliverable. Left empty, they are the relay's own.",
+    input: VERBATIM,
+  },
+  giveUpOn: {
+    hint: "From 400 to 499, but 408, 410 and 429: the first such answer makes the delivery undeliverable, and is no failure of the service. Left empty, every failure is tried again.",
+    input: { ...DIGITS, inputmode: "numeric", placeholder: "400 404 422" },
+  },
+} as const;
+type Text = keyof typeof TEXTS;
+const FIELDS = ["ordered", ...(Object.keys(TEXTS) as Text[])] as const;
 
 export type PaceProps = {
   typed: Typed;
@@ -23,7 +42,7 @@ export type PaceProps = {
   timeout: string | null;
 };
 
-export function Pace({ typed, errors, retrySchedule, timeout }: PaceProps) {
+export function Pace({ typed, errors, ...own }: PaceProps) {
   const isWrong = errors.some(({ path }) => FIELDS.some((field) => field === fieldOf(path)));
   const isSet = FIELDS.some((field) => typed[field] !== NOTHING_TYPED[field]);
   return (
@@ -36,45 +55,13 @@ export function Pace({ typed, errors, retrySchedule, timeout }: PaceProps) {
       >
         One event at a time, in the order of arrival
       </Tick>
-      <TextField
-        field="rateLimit"
-        errors={errors}
-        hint="At most so many; 0.5 is one every two seconds. Left empty, there is no limit."
-        value={typed.rateLimit}
-        input={{ inputmode: "decimal", autocomplete: "off" }}
-      />
-      <TextField
-        field="concurrency"
-        errors={errors}
-        hint={`How many attempts may be under way together, 1 to 300: what the service can take. Left empty, ${DEFAULTS.concurrency}.`}
-        value={typed.concurrency}
-        input={{
-          inputmode: "numeric",
-          autocomplete: "off",
-          placeholder: String(DEFAULTS.concurrency),
-        }}
-      />
-      <TextField
-        field="timeout"
-        errors={errors}
-        hint="How long an answer may take, from 1s to 60s. Left empty, it is the relay's own."
-        value={typed.timeout}
-        input={{ ...VERBATIM, ...(timeout !== null && { placeholder: timeout }) }}
-      />
-      <TextField
-        field="retrySchedule"
-        errors={errors}
-        hint="The waits after each failed attempt, as numbers with s, m, h or d; when they are used up, the delivery is undeliverable. Left empty, they are the relay's own."
-        value={typed.retrySchedule}
-        input={{ ...VERBATIM, ...(retrySchedule !== null && { placeholder: retrySchedule }) }}
-      />
-      <TextField
-        field="giveUpOn"
-        errors={errors}
-        hint="From 400 to 499, but 408, 410 and 429: the first such answer makes the delivery undeliverable, and is no failure of the service. Left empty, every failure is tried again."
-        value={typed.giveUpOn}
-        input={{ inputmode: "numeric", autocomplete: "off", placeholder: "400 404 422" }}
-      />
+      {Object.entries(TEXTS).map(([name, { hint, input }]) => {
+        const field = name as Text;
+        const shown = field === "timeout" || field === "retrySchedule" ? own[field] : null;
+        const placeholder = shown !== null && { placeholder: shown };
+        const given = { value: typed[field], input: { ...input, ...placeholder } };
+        return <TextField field={field} errors={errors} hint={hint} {...given} />;
+      })}
     </details>
   );
 }
