@@ -74,6 +74,8 @@ export class Book {
   writesSeen = -1;
   commitsSeen = -1;
   clockworkSeen = "";
+  /** When it was said, after the step before, that the next attempt of each delivery starts, Unix milliseconds. */
+  said: ReadonlyMap<string, number> = new Map();
   refusedWrites = 0;
   /** Of today's code from the first, and nothing of it is past its retention. */
   keptAll: boolean;

@@ -15,6 +15,9 @@ import { RestRules } from "./rest-rules";
 import { RoutingRules } from "./routing-rules";
 import { TruthRules } from "./truth-rules";
 
+/** What is to be erased, as objects are told. */
+type Erased = string | string[] | { eventIds: string[] };
+
 /** Methods that only read: they may make no table. */
 const READS =
   /^(constructor|deliveries|delivery|missing|stats|get|list|bodies|routing|settingsOf|all|check)$/;
@@ -68,7 +71,10 @@ export class Invariants {
   looks(): { owner: Instance; run: () => void }[] {
     return this.#subscribersOfToday().map((object) => {
       const owner = object.instance as Instance;
-      return { owner, run: () => this.#truth.check(object, owner.actor as never) };
+      const run = () => {
+        this.#evidence.book(object).said = this.#truth.check(object, owner.actor as never);
+      };
+      return { owner, run };
     });
   }
 
@@ -148,9 +154,12 @@ export class Invariants {
         }
       }
     }
-    if (method.startsWith("erase")) {
-      for (const id of [args[0]].flat()) this.#evidence.erased.add(String(id));
-    }
+    if (method.startsWith("erase")) this.#erases(args as [Erased]);
+  }
+
+  #erases([given]: [Erased]): void {
+    const ids = typeof given === "object" && "eventIds" in given ? given.eventIds : given;
+    for (const id of [ids].flat()) this.#evidence.erased.add(id);
   }
 
   ranReadOnly(method: string, tablesMade: number): void {

@@ -76,6 +76,12 @@ export class RequestRules implements Witness {
     const lease = leasedIn(run).find(isIt);
     this.#evidence.require(lease !== undefined, "lease", `${name} is not leased`);
     this.#checkBody(attempt);
+    const saidMs = book.said.get(attempt.eventId) ?? 0;
+    this.#evidence.require(
+      saidMs <= this.#evidence.nowMs,
+      "no attempt before the time that was said",
+      `${name} was said to start at ${saidMs}`,
+    );
     this.#checkDelivery(book, attempt, row);
     const { isReleased } = book.object;
     this.#checkConcurrency(book, attempt, (isReleased ? null : used?.concurrency) ?? MAX_IN_FLIGHT);

@@ -44,27 +44,36 @@ export class TruthRules {
     this.#evidence = evidence;
   }
 
-  /** Call it as a call of the object itself. */
-  check(object: SimulatedObject, told: Told): void {
+  /**
+   * Call it as a call of the object itself.
+   *
+   * @returns when the next attempt of each delivery starts, as far as it is said.
+   */
+  check(object: SimulatedObject, told: Told): Map<string, number> {
     const health = told.health();
     const { deliveries } = told.deliveries({ limit: ALL });
     const look = Look.at(object.storage, "live");
     const rows = look.deliveries();
     this.#checkCounts(object.name, health, rows);
     const settings = look.settings();
-    if (settings === null || !("status" in settings)) return;
+    const said = new Map<string, number>();
+    if (settings === null || !("status" in settings)) return said;
     const account = this.#accountOf(object, settings, rows);
     this.#checkState(account, health);
     this.#checkTimes(account, health, deliveries);
     const byId = new Map(rows.map((row) => [row.id, row]));
-    for (const view of deliveries) this.#checkWaiting(account, view, byId.get(view.eventId));
+    for (const view of deliveries) {
+      this.#checkWaiting(account, view, byId.get(view.eventId));
+      if (view.nextAttemptAtMs !== null) said.set(view.eventId, view.nextAttemptAtMs);
+    }
     for (const gate of ["probe", "rate_limit"]) {
       const next = deliveries.filter(
         ({ waitingFor, nextAttemptAtMs }) => waitingFor === gate && nextAttemptAtMs !== null,
       );
-      const said = () => `${next.length} of ${object.name} wait for ${gate} with a time`;
-      this.#evidence.require(next.length <= 1, "one of those that wait goes next", said);
+      const about = () => `${next.length} of ${object.name} wait for ${gate} with a time`;
+      this.#evidence.require(next.length <= 1, "one of those that wait goes next", about);
     }
+    return said;
   }
 
   #accountOf(object: SimulatedObject, settings: Webhook, rows: readonly Row[]): Account {
