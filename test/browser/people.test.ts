@@ -81,6 +81,51 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     expect(data[0]?.events).toEqual(["reply.received", "link.clicked"]);
   });
 
+  it("changes whatever the form has: headers, pace, filter, and a service that has moved", async () => {
+    const { id } = await rig.register({ filter: { "data.plan": "gold" } });
+    const page = await rig.signedIn();
+    const edit = () => page.goto(`/dashboard/webhooks/${id}/edit`);
+    const save = async () => {
+      await page.getByRole("button", { name: "Save the changes" }).click();
+      await page.getByRole("status").getByText("The change is in force").waitFor();
+    };
+    const settings = async () =>
+      (await rig.relay.call<{ webhook: Record<string, unknown> }>(`/webhooks/${id}`)).webhook;
+    await edit();
+    await page.getByText("Headers", { exact: true }).click();
+    await page.getByRole("button", { name: "One more" }).click();
+    for (const [index, name] of [
+      [0, "x-a"],
+      [2, "x-b"],
+    ] as const) {
+      await page.locator("input[name=headerName]").nth(index).fill(name);
+      await page.locator("input[name=headerValue]").nth(index).fill("1");
+    }
+    await save();
+    expect(await settings()).toMatchObject({ headers: ["x-a", "x-b"] });
+
+    await edit();
+    await page.getByText("Headers (2)").click();
+    await page.getByLabel("Send none of them any more").check();
+    await page.getByLabel("Filter", { exact: true }).fill("");
+    await page.getByText("Order, pace and retries").click();
+    await page.getByLabel("One event at a time").check();
+    await page.getByLabel("At once").fill("3");
+    await page.getByLabel("Statuses to give up on").fill("404, 422");
+    await save();
+    const changed = { headers: [], filter: null, ordered: true, concurrency: 3 };
+    expect(await settings()).toMatchObject({ ...changed, giveUpOn: [404, 422] });
+
+    await edit();
+    const moved = `${rig.service.url.replace("127.0.0.1", "localhost")}/moved`;
+    await page.getByLabel("URL", { exact: true }).fill(moved);
+    await page.getByRole("button", { name: "Save the changes" }).click();
+    await page.getByText("must be answered").waitFor();
+    await page.getByLabel("The service has moved").check();
+    await save();
+    expect(await settings()).toMatchObject({ ...changed, url: moved });
+  });
+
   it("sees while typing what a filter would let through", async () => {
     await rig.relay.accept({ event: "custom.filtered", data: { plan: "gold" } });
     await rig.relay.accept({ event: "custom.filtered", data: { plan: "tin" } });
