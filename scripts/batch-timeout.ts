@@ -60,6 +60,7 @@ function endsFor(relays: readonly Ends[], webhooks: number): Ends {
   return {
     webhooks,
     full: between(few.full, many.full),
+    small: between(few.small, many.small),
     single: between(few.single, many.single),
     month: between(few.month, many.month),
   };

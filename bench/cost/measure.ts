@@ -2,7 +2,7 @@
 import type { Build } from "../../test/rig/workerd.ts";
 import { type Counts, MeteredRelay } from "./metered-relay.ts";
 import { add, times, type Usage } from "./prices.ts";
-import { type Ends, FULL_BATCH, type Stored, usageAt } from "./volumes.ts";
+import { type Ends, FULL_BATCH, SMALL_BATCH, type Stored, usageAt } from "./volumes.ts";
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
@@ -41,11 +41,11 @@ export type Measured = {
 
 export type MeasureOptions = { webhooks: number; vars?: Readonly<Record<string, string>> };
 
-const BATCH_SIZES = [FULL_BATCH, 10, 1];
+const BATCH_SIZES = [FULL_BATCH, SMALL_BATCH, 1];
 /** Seconds between events: as close as one alarm serves several, and so far apart that each pays for its own. */
 export const APART = [1, 30] as const;
-/** What is shared by several events is shared out over so long. */
-const ALONE_MS = 60 * SECOND_MS;
+/** What is shared by several events is shared out over so many: the row of the run by each 32 that arrive leased. */
+const ALONE_EVENTS = 64;
 
 /** @throws when two batches of one size do not cost the same: the figures would be chance. */
 export async function measure(
@@ -103,19 +103,19 @@ async function batch(relay: MeteredRelay, size: number): Promise<Counts> {
 
 /** What one event costs, on average. */
 async function oneByOne(relay: MeteredRelay, apartMs: number): Promise<Counts> {
-  const events = ALONE_MS / apartMs;
   const send = async () => {
     await relay.send(1);
     await relay.pass(apartMs);
   };
   await send();
   await relay.read();
-  for (let left = events; left > 0; left--) await send();
+  for (let left = ALONE_EVENTS; left > 0; left--) await send();
   const counts = await relay.read();
-  if (counts.attempts !== events * relay.webhooks) {
-    throw new Error(`${counts.attempts} attempts for ${events} events one by one`);
+  if (counts.attempts !== ALONE_EVENTS * relay.webhooks) {
+    throw new Error(`${counts.attempts} attempts for ${ALONE_EVENTS} events one by one`);
   }
-  return Object.fromEntries(Object.entries(counts).map(([what, count]) => [what, count / events]));
+  const average = Object.entries(counts).map(([what, count]) => [what, count / ALONE_EVENTS]);
+  return Object.fromEntries(average);
 }
 
 function difference(from: Counts, ...others: readonly Counts[]): Counts {
@@ -226,7 +226,8 @@ export function endsOf(measured: Measured): Ends {
   const { webhooks, batches } = measured;
   const single = usageOf(batches.get(1) ?? {});
   const full = times(1 / FULL_BATCH, usageOf(batches.get(FULL_BATCH) ?? {}));
-  return { webhooks, full, single, month: usagePerMonth(measured) };
+  const small = usageOf(batches.get(SMALL_BATCH) ?? {});
+  return { webhooks, full, small, single, month: usagePerMonth(measured) };
 }
 
 export function usagePerEvent(measured: Measured, size: number): Usage {

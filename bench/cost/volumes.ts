@@ -3,8 +3,13 @@ import { add, listPrice, monthlyBill, times, type Usage, usage } from "./prices.
 
 export const FULL_BATCH = 100;
 
-/** Operations of one event of a relay with so many webhooks, in full batches and alone; and of a month without any. */
-export type Ends = { webhooks: number; full: Usage; single: Usage; month: Usage };
+export const SMALL_BATCH = 10;
+
+/**
+ * Operations of a relay with so many webhooks: of one event in full batches and alone, of a small batch, and of a
+ * month without any.
+ */
+export type Ends = { webhooks: number; full: Usage; small: Usage; single: Usage; month: Usage };
 
 /** Bytes that are kept for `RETENTION`. */
 export type Stored = { perEvent: number; perDelivery: number };
@@ -55,11 +60,19 @@ export function batchAt(rate: number, timeoutSeconds: number): number {
   return Math.min(FULL_BATCH, 1 + rate * Math.max(timeoutSeconds, TURNAROUND_SECONDS));
 }
 
-/** Operations of one event in batches of `size`: so much an event and so much a batch, as counted at both ends. */
-export function usageAt({ full, single }: Pick<Ends, "full" | "single">, size: number): Usage {
+/**
+ * Operations of one event in batches of `size`: so much an event and so much a batch. One that can leave as it arrives
+ * needs no lease of its own, so a batch is less then.
+ */
+export function usageAt(
+  { full, small, single }: Pick<Ends, "full" | "small" | "single">,
+  size: number,
+): Usage {
   return usage((resource) => {
-    const perEvent = (full[resource] - single[resource] / FULL_BATCH) / (1 - 1 / FULL_BATCH);
-    return perEvent + (single[resource] - perEvent) / size;
+    const perEvent = (full[resource] * FULL_BATCH - small[resource]) / (FULL_BATCH - SMALL_BATCH);
+    const perBatch =
+      size > IN_FLIGHT ? small[resource] - SMALL_BATCH * perEvent : single[resource] - perEvent;
+    return perEvent + perBatch / size;
   });
 }
 

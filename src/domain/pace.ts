@@ -57,6 +57,13 @@ function mostOf({ frames }: Terms): number {
   return frames ? Number.POSITIVE_INFINITY : MAX_IN_FLIGHT;
 }
 
+/** Whether nothing but slots keeps what arrives: no order, no rate limit, no trouble with the service. */
+export function isUnhindered(situation: Situation, nowMs: number): boolean {
+  const { terms, health } = situation;
+  const isPaced = terms.ordered || terms.rateLimit !== null;
+  return !isPaced && health.failuresInARow === 0 && troubleEndsAtMs(situation) <= nowMs;
+}
+
 /** How many each Lane may have in flight; empty when the Subscriber itself has slots enough. */
 export function lanesOf(situation: Situation): number[] {
   const { terms, meanDurationMs } = situation;

@@ -20,6 +20,7 @@ import {
 } from "./delivery-tables";
 import { FreshTail } from "./fresh-tail";
 import { byArrival, type Position } from "./position";
+import { type LeasedAttempt, MAX_ARRIVALS_LEASED } from "./run";
 
 /** A delivery that waits for another attempt, without what it is sent with; `size` is its body's, in bytes. */
 export type Waiting = Pick<StoredDelivery, "id" | "period" | "position" | "asked"> & {
@@ -31,6 +32,9 @@ type WaitingRow = Pick<DeliveryRow, "id" | "seq" | "position" | "asked"> & {
   size: number;
 };
 const WAITING = "id, seq, position, due_at, asked, length(body) AS size";
+
+/** What an arrival came to. */
+export type Inserted = { added: DueDelivery[]; isLeased: boolean };
 
 const NONE: ReadonlyMap<EventId, unknown> = new Map();
 
@@ -67,21 +71,28 @@ export class DeliveryStore {
    * Stores what is new of `arrivals`, each id once, whatever was accepted before within `RETENTION`: all or none.
    *
    * @param retentionMs null when retention is off.
-   * @returns the ids that are new.
+   * @param mayLease whether they may be stored as leased.
+   * @returns what is new, in order, and whether it is leased.
    */
   insert(
     arrivals: readonly Arrival[],
-    { nowMs, behind, retentionMs }: { nowMs: number; behind: Behind; retentionMs: number | null },
-  ): EventId[] {
+    {
+      nowMs,
+      behind,
+      retentionMs,
+      mayLease,
+    }: { nowMs: number; behind: Behind; retentionMs: number | null; mayLease: boolean },
+  ): Inserted {
     const known = this.#known(arrivals.map(({ id }) => id));
     const fresh = new Map<EventId, Arrival>();
     for (const arrival of arrivals) {
       if (!known.has(arrival.id) && !fresh.has(arrival.id)) fresh.set(arrival.id, arrival);
     }
-    if (fresh.size === 0) return [];
+    if (fresh.size === 0) return { added: [], isLeased: false };
     const period = this.#tables.periodFor(nowMs, retentionMs);
     const ids = [...fresh.keys()];
-    const arrival = { period, atMs: nowMs, ids, added: ids.length };
+    const isLeased = mayLease && this.#tables.canLease(period);
+    const arrival = { period, atMs: nowMs, ids, added: ids.length, isLeased };
     const added: DueDelivery[] = [];
     this.#tables.atomically(() => {
       const seq = this.#tables.insertArrival(arrival, behind);
@@ -93,7 +104,25 @@ export class DeliveryStore {
       }
     });
     this.#tail.add(added);
-    return ids;
+    return { added, isLeased };
+  }
+
+  /** What was stored as leased behind the arrival `seq`. */
+  leasedBehind(seq: number): LeasedAttempt[] {
+    const arrivals = [...this.#tables.arrivedLeased(seq, MAX_ARRIVALS_LEASED)];
+    return arrivals.flatMap(({ seq: at, ids }) =>
+      ids.map((id, index) => ({
+        id: id as EventId,
+        number: 1,
+        trigger: "scheduled",
+        fresh: { seq: at, index },
+      })),
+    );
+  }
+
+  /** The `seq` of the newest arrival there ever was. */
+  lastSeq(behind: Behind): number {
+    return this.#tables.nextSeq(behind) - 1;
   }
 
   #known(ids: readonly EventId[]): Set<string> {

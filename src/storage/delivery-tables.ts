@@ -7,11 +7,12 @@
  * | `run` | 1 | lease, first fresh position, health, rate, the running hour | the object's | 1 row |
  * | `hours` | hour | counters of a finished hour | `RETENTION` | 24 rows a day |
  * | `deliveries_T` | event id | one row per delivery, from accept to the end of `RETENTION` | dropped whole | 1 row a delivery |
- * | `arrivals_T` | seq | the ids of one accept in order, and how many deliveries had ever arrived with it: the index by time, and the queue of fresh deliveries | with it | 1 row an accept |
+ * | `arrivals_T` | seq | the ids of one accept in order, and how many deliveries had ever arrived with it: the index by time, and the queue of fresh deliveries; `leased` 1 where they were leased as they were stored | with it | 1 row an accept |
  *
  * `T` is the first millisecond of a period, a sixth of `RETENTION`. A delivery lives in the period of its first
  * arrival, so its id is looked for in all of them before it is inserted. A row is written once on accept and once
- * per attempt; a lease, one write for up to a hundred attempts, carries everything else.
+ * per attempt; a lease, one write for up to a hundred attempts, carries everything else. What can start as it arrives
+ * needs none: its arrival is the lease.
  *
  * A delivery that was never attempted is *fresh*: pending without `due_at`, found through `arrivals_T` from the
  * head on. `due_at` (and with it a place in the partial indexes) is for what waits for another attempt.
@@ -82,6 +83,8 @@ type NewArrival = {
   atMs: number;
   ids: readonly string[];
   added: number;
+  /** They may leave when this is on disk. Only where `canLease`. */
+  isLeased?: boolean;
   /** Behind all others unless it is given. */
   seq?: number;
 };
@@ -119,6 +122,8 @@ export class DeliveryTables {
   #periods: number[] | null = null;
   /** Of the newest arrival; null until it was read. */
   #newest: { seq: number; total: number } | null = null;
+  /** By period, as far as it was asked. */
+  readonly #canLease = new Map<number, boolean>();
 
   readonly #transaction: Transaction;
 
@@ -163,7 +168,7 @@ export class DeliveryTables {
   #createPeriod(start: number): void {
     this.#tables.make(
       `arrivals_${start}`,
-      `CREATE TABLE arrivals_${start} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, total INTEGER NOT NULL, ids TEXT NOT NULL)`,
+      `CREATE TABLE arrivals_${start} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, total INTEGER NOT NULL, ids TEXT NOT NULL, leased INTEGER)`,
     );
     this.#tables.make(
       `deliveries_${start}`,
@@ -185,8 +190,9 @@ export class DeliveryTables {
   insertArrival({ period, atMs, ids, added, ...given }: NewArrival, behind: Behind): number {
     const seq = given.seq ?? this.nextSeq(behind);
     const total = this.arrived(behind.ended) + added;
+    const [column, value] = given.isLeased === true ? [", leased", ", 1"] : ["", ""];
     this.sql.exec(
-      `INSERT INTO arrivals_${period} (seq, at, total, ids) VALUES (?, ?, ?, ?)`,
+      `INSERT INTO arrivals_${period} (seq, at, total, ids${column}) VALUES (?, ?, ?, ?${value})`,
       seq,
       atMs,
       total,
@@ -194,6 +200,23 @@ export class DeliveryTables {
     );
     if (seq > this.lastSeq()) this.#newest = { seq, total };
     return seq;
+  }
+
+  /** Whether the period's arrivals can say that they are leased: 0.1.0's cannot. */
+  canLease(period: number): boolean {
+    const known = this.#canLease.get(period);
+    const can = known ?? this.#tables.hasColumn(`arrivals_${period}`, "leased");
+    this.#canLease.set(period, can);
+    return can;
+  }
+
+  /** Of the `count` arrivals behind `seq` those that were stored as leased, oldest first. */
+  *arrivedLeased(seq: number, count: number): Generator<ArrivalIds> {
+    for (const period of this.periods.filter((each) => this.canLease(each))) {
+      const query = `SELECT seq, at, ids FROM arrivals_${period} WHERE seq > ? AND seq <= ? AND leased = 1 ORDER BY seq`;
+      const rows = this.sql.exec<ArrivalRow>(query, seq, seq + count).toArray();
+      for (const row of rows) yield arrivalOf(row, period);
+    }
   }
 
   /** Behind everything that ever arrived. */

@@ -44,9 +44,14 @@ export type Share = {
 };
 export type StoredShare = Share & { attempts: LeasedAttempt[] };
 
+/** So many arrivals at most may be stored as leased behind the last save: a start reads them all. */
+export const MAX_ARRIVALS_LEASED = 32;
+
 export type Run = {
   lease: Lease;
   shares: StoredShare[];
+  /** The `seq` of the newest arrival when this was saved: what was stored as leased behind it may have left, too. */
+  arrivedTo: number;
   /** The first position that may hold a fresh delivery. */
   head: Position;
   health: Health;

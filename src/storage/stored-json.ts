@@ -144,6 +144,7 @@ const totals: z.ZodType<Totals> = fields({
 const run: z.ZodType<Run> = fields({
   lease,
   shares: z.array(share).catch([]),
+  arrivedTo: number,
   head: position,
   health,
   nextStartAtMs: number,

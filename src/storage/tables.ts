@@ -34,6 +34,12 @@ export class Tables {
     this.#names.add(name);
   }
 
+  /** Whether a table has a column: tables of a period take a new one in new periods only. */
+  hasColumn(table: string, column: string): boolean {
+    const columns = this.sql.exec<{ name: string }>(`PRAGMA table_info("${table}")`).toArray();
+    return columns.some(({ name }) => name === column);
+  }
+
   drop(name: string): void {
     this.sql.exec(`DROP TABLE "${name}"`);
     this.#names.delete(name);

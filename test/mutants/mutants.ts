@@ -187,8 +187,26 @@ const MORE: readonly Mutant[] = [
   {
     name: "sending before the lease is on disk",
     file: "src/actors/subscriber/plan.ts",
-    edits: [["await this.#host.sync();", ""]],
+    edits: [["      await this.#host.sync();\n    } catch", "    } catch"]],
     suite: { project: "worker", file: "test/worker/pump.test.ts", name: "a lease" },
+  },
+  {
+    name: "sending before what was leased as it arrived is on disk",
+    file: "src/actors/subscriber/plan.ts",
+    edits: [["        await this.#host.sync();\n      } catch", "      } catch"]],
+    suite: simulation,
+  },
+  {
+    name: "a start that forgets what was leased as it arrived",
+    file: "src/actors/subscriber/recovery.ts",
+    edits: [["left.push(...openOf(deliveries.leasedBehind(run.arrivedTo)));", ""]],
+    suite: simulation,
+  },
+  {
+    name: "an arrival leased farther behind the last save than a start looks",
+    file: "src/actors/subscriber/ledger.ts",
+    edits: [["this.#store.lastSeq(this.#run) < this.#run.arrivedTo + MAX_ARRIVALS_LEASED", "true"]],
+    suite: { project: "worker", file: "test/worker/arrivals.test.ts", name: "is counted once" },
   },
   {
     name: "twelve attempts in flight",
@@ -201,7 +219,7 @@ const MORE: readonly Mutant[] = [
     file: "src/actors/subscriber/pump.ts",
     edits: [
       [
-        "this.#inFlight.size + unrecorded + unwritten < windowOf(situation)",
+        "this.#inFlight.size + unrecorded + unwritten + count <= windowOf(situation)",
         "this.#inFlight.size < 100",
       ],
       ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
@@ -216,7 +234,7 @@ const MORE: readonly Mutant[] = [
   {
     name: "ignoring the lease's window in recovery",
     file: "src/actors/subscriber/recovery.ts",
-    edits: [["else if (mayHaveLeft > 0)", "else if (mayHaveLeft >= 0 || mayHaveLeft < 0)"]],
+    edits: [["const left = leased.slice(0, run.lease.window);", "const left = [...leased];"]],
     suite: {
       project: "worker",
       file: "test/worker/pump.test.ts",
@@ -226,7 +244,9 @@ const MORE: readonly Mutant[] = [
   {
     name: "sending again what was interrupted without closing the attempt",
     file: "src/actors/subscriber/recovery.ts",
-    edits: [["let mayHaveLeft = run.lease.window;", "let mayHaveLeft = 0;"]],
+    edits: [
+      ["const left = leased.slice(0, run.lease.window);", "const left = leased.slice(0, 0);"],
+    ],
     suite: simulation,
   },
   {

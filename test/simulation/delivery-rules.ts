@@ -3,7 +3,7 @@ import type { Webhook } from "../../src/domain/webhook";
 import type { Book } from "./book";
 import { type Evidence, MAX_PROBE_GAP_MS } from "./evidence";
 import { LogRules } from "./log-rules";
-import { Look, leasedIn, type Row } from "./look";
+import { Look, type Row } from "./look";
 import type { SimulatedObject } from "./objects";
 
 const MAX_BACKOFF_MS = 60_000;
@@ -177,7 +177,7 @@ export class DeliveryRules {
       if (row.status !== "pending" || row.due_at !== null) continue;
       const { head } = run;
       const ahead = row.seq > head.seq || (row.seq === head.seq && row.position >= head.index);
-      const leased = leasedIn(run).some(({ id }) => id === row.id);
+      const leased = look.leased().some(({ id }) => id === row.id);
       this.#evidence.require(
         ahead || leased,
         "nothing accepted is in no state",
@@ -215,7 +215,7 @@ export class DeliveryRules {
     if (object.wasReleased) return;
     const wantedMs = this.#wakeAtMs(book, pending, settings, run);
     const lateMs = (alarmAtMs ?? 0) - Math.max(wantedMs, this.#evidence.nowMs);
-    const idleMs = this.#maySend(book, run, lateMs) ? SENDING_MS : IDLE_BACKOFF_MS;
+    const idleMs = this.#maySend(book, look, lateMs) ? SENDING_MS : IDLE_BACKOFF_MS;
     const slackMs = book.refusedWrites > 0 ? MAX_BACKOFF_MS : idleMs;
     this.#evidence.require(
       lateMs <= slackMs,
@@ -225,11 +225,11 @@ export class DeliveryRules {
   }
 
   /** Whether something is leased, or was a moment ago. */
-  #maySend(book: Book, run: ReturnType<Look["run"]>, lateMs: number): boolean {
+  #maySend(book: Book, look: Look, lateMs: number): boolean {
     const { nowMs } = this.#evidence;
-    const isLeased = leasedIn(run).some(
-      ({ id, number }) => (book.rows.get(id)?.attempts ?? number) < number,
-    );
+    const isLeased = look
+      .leased()
+      .some(({ id, number }) => (book.rows.get(id)?.attempts ?? number) < number);
     if (lateMs <= IDLE_BACKOFF_MS || isLeased) book.unleasedSinceMs = null;
     else book.unleasedSinceMs ??= nowMs;
     return nowMs - (book.unleasedSinceMs ?? nowMs) <= UNLEASED_MS;

@@ -38,6 +38,7 @@ export type StoredAttempt = { id: string; number: number; trigger: string };
 export type StoredRun = {
   lease: { window: number; attempts: StoredAttempt[] };
   shares: (Share & { attempts: StoredAttempt[] })[];
+  arrivedTo?: number;
   head: { seq: number; index: number };
   health: Health;
   nextStartAtMs: number;
@@ -152,6 +153,28 @@ export class Look {
     });
   }
 
+  /** Every attempt that may be under way, of the object itself and of its Lanes. */
+  leased(): readonly StoredAttempt[] {
+    return this.#once("leased", () => {
+      const run = this.run();
+      const shared = run?.shares.flatMap(({ attempts }) => attempts) ?? [];
+      return [...(run?.lease.attempts ?? []), ...shared, ...this.#arrivedLeased(run)];
+    });
+  }
+
+  #arrivedLeased(run: StoredRun | null): StoredAttempt[] {
+    return this.#periods().flatMap((period) => {
+      const columns = this.#query<{ name: string }>(`PRAGMA table_info(arrivals_${period})`);
+      if (!columns.some(({ name }) => name === "leased")) return [];
+      return this.#query<{ ids: string }>(
+        `SELECT ids FROM arrivals_${period} WHERE leased = 1 AND seq > ?`,
+        run?.arrivedTo ?? 0,
+      ).flatMap(({ ids }) =>
+        JSON.parse(ids).map((id: string) => ({ id, number: 1, trigger: "scheduled" })),
+      );
+    });
+  }
+
   settings(): StoredSettings | null {
     return this.#once("settings", () => {
       if (!this.#has("settings")) return null;
@@ -218,12 +241,6 @@ function parsed(text: string): Webhook {
     lastParsed.webhook = { ...SINCE_0_1_0, ...JSON.parse(text) } as Webhook;
   }
   return lastParsed.webhook;
-}
-
-/** Every attempt that may be under way, of the object itself and of its Lanes. */
-export function leasedIn(run: StoredRun | null): StoredAttempt[] {
-  if (run === null) return [];
-  return [...run.lease.attempts, ...run.shares.flatMap(({ attempts }) => attempts)];
 }
 
 export function attemptLog(row: Row): AttemptRecord[] {

@@ -4,7 +4,7 @@ import type { LaneReport } from "../../src/actors/lane";
 import type { Webhook } from "../../src/domain/webhook";
 import { type Attempt, type Book, FRESH_RECKONING, isOfLane, type Reckoning } from "./book";
 import { type Evidence, isSuccess, MAX_PROBE_GAP_MS, MAX_UNRECORDED } from "./evidence";
-import { isBefore, Look, leasedIn, type Row } from "./look";
+import { isBefore, Look, type Row } from "./look";
 import type { Ending, Request, Witness } from "./network";
 
 /** Requests of one object. */
@@ -73,7 +73,7 @@ export class RequestRules implements Witness {
     const run = look.run();
     const isIt = ({ id, number }: { id: string; number: number }) =>
       id === attempt.eventId && number === attempt.number;
-    const lease = leasedIn(run).find(isIt);
+    const lease = look.leased().find(isIt);
     this.#evidence.require(lease !== undefined, "lease", `${name} is not leased`);
     this.#checkBody(attempt);
     const saidMs = book.said.get(attempt.eventId) ?? 0;
@@ -98,7 +98,7 @@ export class RequestRules implements Witness {
       return;
     }
     this.#evidence.require(
-      run?.health.disabled === null && !book.reckoning.gone,
+      (run?.health.disabled ?? null) === null && !book.reckoning.gone,
       "held",
       `${name} starts while the webhook is disabled`,
     );
@@ -224,7 +224,7 @@ export class RequestRules implements Witness {
     );
     const dueAtMs = row.due_at ?? row.created_at;
     // What a full disk did not take stays leased: it was tried, and is due later than its row says.
-    const leased = new Set(leasedIn(look.run()).map(({ id }) => id as string));
+    const leased = new Set(look.leased().map(({ id }) => id as string));
     const earlier = look
       .deliveries()
       .find(
@@ -333,9 +333,9 @@ export class RequestRules implements Witness {
     const attempt = book.attemptFor(request);
     if (attempt === null || attempt.isTest) return;
     const look = Look.at(book.object.storage, "disk");
-    const leased = leasedIn(look.run()).some(
-      ({ id, number }) => id === attempt.eventId && number === attempt.number,
-    );
+    const leased = look
+      .leased()
+      .some(({ id, number }) => id === attempt.eventId && number === attempt.number);
     this.#evidence.require(
       leased,
       "lease on disk before the request leaves",

@@ -1,7 +1,7 @@
 /** What must hold in the end, when the faults are over and nothing goes on any more. */
 import type { Book } from "./book";
 import type { Evidence } from "./evidence";
-import { attemptLog, Look, leasedIn, type Row } from "./look";
+import { attemptLog, Look, type Row } from "./look";
 
 export class RestRules {
   readonly #evidence: Evidence;
@@ -107,7 +107,7 @@ export class RestRules {
     const run = look.run();
     const arrived = look.arrived();
     if (arrived === null) return;
-    const endedInLease = leasedIn(run).filter(({ id, number }) => {
+    const endedInLease = look.leased().filter(({ id, number }) => {
       const row = look.delivery(id);
       const ended = row?.status === "delivered" || row?.status === "undeliverable";
       return row !== null && ended && attemptLog(row).at(-1)?.number === number;

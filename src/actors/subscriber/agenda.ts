@@ -102,8 +102,8 @@ export class Agenda {
   /** The first of what waits and is not leased. */
   #free(limit: number, which: { untilMs?: number; asked?: boolean } = {}): Waiting[] {
     return this.#store
-      .waiting(limit + this.#ledger.leased, which)
-      .filter(({ id }) => !this.#ledger.isLeased(id))
+      .waiting(limit + this.#ledger.leases.size, which)
+      .filter(({ id }) => !this.#ledger.leases.has(id))
       .slice(0, limit);
   }
 

@@ -101,7 +101,7 @@ export class Clockwork {
 
   #keepHouse(): void {
     const { pump, housekeeping } = this.#host.engine();
-    if (!pump.running) housekeeping.turn();
+    if (!pump.standing.isRunning) housekeeping.turn();
   }
 
   /** The run under way, or a new one. */
@@ -145,7 +145,7 @@ export class Clockwork {
   #nextUnlessRunning(): number | null {
     this.#noteConnection();
     const { pump } = this.#host.engine();
-    if (pump.running) {
+    if (pump.standing.isRunning) {
       pump.wake();
       return null;
     }

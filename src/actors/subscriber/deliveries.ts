@@ -21,7 +21,7 @@ import {
   type ListOptions,
   type Moment,
 } from "../../storage/delivery-lists";
-import type { DeliveryStore } from "../../storage/delivery-store";
+import type { DeliveryStore, Inserted } from "../../storage/delivery-store";
 import {
   type Arrival,
   ASKED,
@@ -111,12 +111,12 @@ export class Deliveries {
     this.#lists = new DeliveryLists(parts.tables);
   }
 
-  /** @returns how many were new. */
-  insert(deliveries: readonly Arrival[]): number {
+  /** @param mayLease whether they may be stored as leased. @returns what is new, and whether it is leased. */
+  insert(deliveries: readonly Arrival[], mayLease = false): Inserted {
     const retentionMs = this.#parts.retentionMs();
-    const arrival = { nowMs: Date.now(), behind: this.#ledger, retentionMs };
+    const arrival = { nowMs: Date.now(), behind: this.#ledger, retentionMs, mayLease };
     const wanted = deliveries.filter(({ id }) => !this.#erased.has(id));
-    return this.#store.insert(wanted, arrival).length;
+    return this.#store.insert(wanted, arrival);
   }
 
   /** Counts what is pending, row by row: an arrival was stored without some of its deliveries. */
@@ -256,7 +256,7 @@ export class Deliveries {
       const body = this.#erased.has(id) ? null : given;
       if (delivery !== null) return this.#open(delivery, asked, body);
       if (body === null) return "unknown";
-      return this.insert([{ id, event, body }]) > 0 ? "added" : "unknown";
+      return this.insert([{ id, event, body }]).added.length > 0 ? "added" : "unknown";
     });
     // Counters are derived from the rows of the last lease, and these rows have just changed.
     this.#ledger.save();
@@ -264,7 +264,7 @@ export class Deliveries {
   }
 
   #open(delivery: StoredDelivery, asked: StoredDelivery["asked"], body: Uint8Array | null): Opened {
-    if (this.#ledger.isLeased(delivery.id)) return "in_flight";
+    if (this.#ledger.leases.has(delivery.id)) return "in_flight";
     const nowMs = Date.now();
     if (delivery.status === "pending") {
       this.#store.update({ ...delivery, dueAtMs: nowMs, asked });

@@ -72,7 +72,7 @@ export class Housekeeping {
     const nowMs = Date.now();
     const old = this.#retention
       .pendingSince(nowMs - retentionMs, ledger.freshFrom, MAX_ROWS)
-      .filter(({ id }) => !ledger.isLeased(id));
+      .filter(({ id }) => !ledger.leases.has(id));
     deliveries.expire(old);
     if (old.length > 0) return true;
     const isHeld = (period: number) => ledger.leases.isIn(period);

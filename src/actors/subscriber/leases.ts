@@ -28,6 +28,10 @@ export class Leases {
     return this.#all.size;
   }
 
+  has(id: EventId): boolean {
+    return this.#all.has(id);
+  }
+
   get(id: EventId): Leased | undefined {
     return this.#all.get(id);
   }

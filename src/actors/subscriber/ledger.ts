@@ -16,10 +16,10 @@ import { errorText, logError } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { DueDelivery, StoredDelivery } from "../../storage/delivery-tables";
 import { isBefore, type Position } from "../../storage/position";
-import type { LeasedAttempt, Run, Share } from "../../storage/run";
+import { type LeasedAttempt, MAX_ARRIVALS_LEASED, type Run, type Share } from "../../storage/run";
 import type { RunStore } from "../../storage/run-store";
 import { type Leased, Leases } from "./leases";
-import { logNotWritten, recorded } from "./outcomes";
+import { logNotWritten, recorded, withoutEcho } from "./outcomes";
 import { Rate } from "./rate";
 import { type Changed, Tally } from "./tally";
 
@@ -163,15 +163,6 @@ export class Ledger {
     return this.#unwritten.size > MAX_UNWRITTEN;
   }
 
-  isLeased(id: EventId): boolean {
-    return this.leases.get(id) !== undefined;
-  }
-
-  /** How many attempts have no outcome on disk. */
-  get leased(): number {
-    return this.leases.size;
-  }
-
   /** How many outcomes came in that are not on disk, beside what the disk did not take. */
   get unrecorded(): number {
     return this.#answered.length;
@@ -222,6 +213,11 @@ export class Ledger {
    * @param window how many of those that this object makes itself may ever have started without an outcome on disk.
    */
   lease(leasings: readonly Leasing[], window: number): void {
+    this.#open(leasings, window);
+    this.save();
+  }
+
+  #open(leasings: readonly Leasing[], window: number): void {
     this.#window = window;
     const all = leasings.flatMap(({ attempts }) => attempts);
     const dues = all.map(({ delivery }) => delivery.dueAtMs ?? delivery.createdAtMs);
@@ -233,7 +229,20 @@ export class Ledger {
         this.leases.open({ delivery: stored, lease, share: share?.id ?? null, outcome: null });
       }
     }
-    this.save();
+  }
+
+  /** Whether an arrival may be stored as leased: a start does not look farther behind the last save. */
+  get mayArriveLeased(): boolean {
+    return this.#store.lastSeq(this.#run) < this.#run.arrivedTo + MAX_ARRIVALS_LEASED;
+  }
+
+  /** The attempts of an arrival that was stored as leased: its row is all that is written before they start. */
+  arrivedLeased(attempts: Leasing["attempts"], window: number): void {
+    const { health } = this.#run;
+    this.#open([{ share: null, attempts }], window);
+    const last = attempts.at(-1)?.delivery.position;
+    if (last !== undefined) this.#run.head = { ...last, index: last.index + 1 };
+    if (this.#run.health !== health || !this.mayArriveLeased) this.#runIsOnDisk = false;
   }
 
   /** Ends leases of attempts that have not started; on disk with the next `save`. */
@@ -251,6 +260,7 @@ export class Ledger {
     const attempts = this.leases.own(this.#unwritten);
     this.#run.lease = { window: Math.max(this.#window, this.#unwritten.size), attempts };
     this.#run.shares = this.leases.storedShares;
+    this.#run.arrivedTo = this.#store.lastSeq(this.#run);
     this.#runs.saveRun(this.#run);
     this.#runIsOnDisk = true;
   }
@@ -384,11 +394,4 @@ export class Ledger {
     const leased = this.leases.get(delivery.id);
     if (leased !== undefined) leased.delivery = { ...leased.delivery, ...delivery };
   }
-}
-
-/** An answer to what was erased meanwhile may echo it. */
-function withoutEcho(outcome: Outcome, { lastError }: StoredDelivery): Outcome {
-  return lastError === "erased"
-    ? { ...outcome, responseBody: null, responseHeaders: null }
-    : outcome;
 }

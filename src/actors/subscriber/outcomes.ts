@@ -35,3 +35,10 @@ export function logNotWritten(
   const error = errorText(thrown);
   logError("outcome.not_written", { webhookId, eventId: id, attempt: number, error });
 }
+
+/** An answer to what was erased meanwhile may echo it. */
+export function withoutEcho(outcome: Outcome, { lastError }: StoredDelivery): Outcome {
+  return lastError === "erased"
+    ? { ...outcome, responseBody: null, responseHeaders: null }
+    : outcome;
+}

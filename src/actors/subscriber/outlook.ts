@@ -82,8 +82,8 @@ export class Outlook {
     if (terms.ordered) return this.#firstInOrder();
     const planned = this.#host.planned();
     if (planned !== null) return planned.id;
-    const isFree = ({ id }: { id: EventId }) => !this.#ledger.isLeased(id);
-    const most = this.#ledger.leased + 1;
+    const isFree = ({ id }: { id: EventId }) => !this.#ledger.leases.has(id);
+    const most = this.#ledger.leases.size + 1;
     const asked = this.#store.waiting(most, { asked: true }).find(isFree);
     if (asked !== undefined) return asked.id;
     const due = this.#store.waiting(most).find(isFree);

@@ -33,6 +33,8 @@ export class Plan {
   readonly #ledger: Ledger;
   readonly #lanes: Lanes;
   #attempts: Planned[] = [];
+  /** Else it waits for `onDisk`. */
+  #isOnDisk = true;
 
   constructor(host: PlanHost, parts: { agenda: Agenda; ledger: Ledger; lanes: Lanes }) {
     this.#host = host;
@@ -41,9 +43,36 @@ export class Plan {
     this.#lanes = parts.lanes;
   }
 
-  /** What this object starts next. */
+  /** What this object starts next; nothing before it is on disk. */
   get first(): Planned | undefined {
-    return this.#attempts[0];
+    return this.#isOnDisk ? this.#attempts[0] : undefined;
+  }
+
+  get isEmpty(): boolean {
+    return this.#attempts.length === 0;
+  }
+
+  /** Plans what was stored as leased as it arrived. Call it in the same turn, and only while nothing is planned. */
+  arrived(deliveries: readonly DueDelivery[], situation: Situation): void {
+    const nowMs = Date.now();
+    this.#attempts = deliveries.map((delivery) => this.#planOf(delivery, situation.terms, nowMs));
+    this.#isOnDisk = false;
+    this.#ledger.arrivedLeased(this.#attempts, windowOf(situation));
+  }
+
+  /** Resolves when what arrived is on disk. */
+  async onDisk(): Promise<void> {
+    while (!this.#isOnDisk) {
+      const planned = this.#attempts;
+      try {
+        await this.#host.sync();
+      } catch (thrown) {
+        this.#giveBack(planned);
+        throw thrown;
+      }
+      // Else it was given back meanwhile, and more may have arrived.
+      this.#isOnDisk = this.#attempts === planned;
+    }
   }
 
   /** The first one starts. */

@@ -7,12 +7,14 @@
 import type { EventId } from "../../domain/ids";
 import {
   concurrencyOf,
+  isUnhindered,
   type Situation,
   slotsOf,
   spacingMs,
   troubleEndsAtMs,
   windowOf,
 } from "../../domain/pace";
+import type { Inserted } from "../../storage/delivery-store";
 import type { DueDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run";
 import type { Agenda } from "./agenda";
@@ -44,6 +46,14 @@ type PumpHost = {
   attempt(delivery: DueDelivery, number: number): Promise<Answer & { isStale: boolean }>;
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
+};
+
+export type Standing = {
+  isRunning: boolean;
+  /** An attempt is in flight, here or in a Lane. */
+  isBusy: boolean;
+  /** The leased attempt that starts next, and not before when; null when none is leased. */
+  next: { id: EventId; startAtMs: number } | null;
 };
 
 export class Pump {
@@ -78,10 +88,6 @@ export class Pump {
     this.#plan = new Plan({ sync: () => host.sync(), handed: () => this.wake() }, parts);
   }
 
-  get running(): boolean {
-    return this.#running;
-  }
-
   /** Looks again: something arrived, or what is in force changed. */
   wake(): void {
     this.#bell.ring();
@@ -114,6 +120,22 @@ export class Pump {
     }
   }
 
+  /**
+   * Has deliveries stored that arrive now. Where they can start at once they are stored as leased, and no other row
+   * is written before they start. Wake the pump then.
+   *
+   * @param store stores them, leased if they may be.
+   * @returns how many are new.
+   */
+  arrive(count: number, store: (mayLease: boolean) => Inserted): number {
+    this.#rest(Date.now());
+    const situation = this.#open;
+    const mayLease = situation !== null && this.#startsAtOnce(situation, count);
+    const { added, isLeased } = store(mayLease);
+    if (situation !== null && isLeased) this.#plan.arrived(added, situation);
+    return added.length;
+  }
+
   /** Brings everything answered onto disk and gives back what has not started: the store is the whole truth. */
   settle(): void {
     this.#ledger.record();
@@ -125,14 +147,10 @@ export class Pump {
     return this.#inFlight.has(id) || this.#ledger.leases.get(id)?.share != null;
   }
 
-  /**
-   * `isBusy`: an attempt is in flight, here or in a Lane. `next`: the leased attempt that starts next, and not before
-   * when; null when none is leased.
-   */
-  get standing(): { isBusy: boolean; next: { id: EventId; startAtMs: number } | null } {
+  get standing(): Standing {
     const { first } = this.#plan;
     const next = first && { id: first.delivery.id, startAtMs: first.startAtMs };
-    return { isBusy: this.#isBusy, next: next ?? null };
+    return { isRunning: this.#running, isBusy: this.#isBusy, next: next ?? null };
   }
 
   get #isBusy(): boolean {
@@ -142,6 +160,7 @@ export class Pump {
   /** When there is something to send again, Unix milliseconds; null when nothing is pending or all is held. */
   nextAtMs(): number | null {
     const situation = this.#open;
+    if (situation !== null && !this.#plan.isEmpty) return Date.now();
     const next = situation && this.#agenda.nextAtMs(situation);
     const lanes = this.#lanes.nextAtMs();
     return next === null || lanes === null ? (next ?? lanes) : Math.min(next, lanes);
@@ -172,6 +191,7 @@ export class Pump {
 
   /** Leases what is to start next, here and in Lanes, where there is room. */
   async #fill(): Promise<void> {
+    await this.#plan.onDisk();
     const situation = this.#open;
     const nowMs = Date.now();
     if (situation === null || this.#isSpent(nowMs) || this.#mustRest) return;
@@ -224,20 +244,33 @@ export class Pump {
     }
   }
 
-  #hasSlot(situation: Situation, asked: boolean): boolean {
+  /** Whether there is one for `count` attempts. */
+  #hasSlot(situation: Situation, asked: boolean, count = 1): boolean {
+    const size = this.#inFlight.size + count;
     return (
-      (situation.terms.frames || this.#slots.areFree) &&
-      this.#inFlight.size < slotsOf(situation, asked) &&
-      this.#inFlight.size + this.#lanes.busy < concurrencyOf(situation, asked)
+      (situation.terms.frames || this.#slots.free >= count) &&
+      size <= slotsOf(situation, asked) &&
+      size + this.#lanes.busy <= concurrencyOf(situation, asked)
     );
   }
 
-  #hasFreeSlot(situation: Situation, asked: boolean): boolean {
+  #hasFreeSlot(situation: Situation, asked: boolean, count = 1): boolean {
     const { unrecorded, unwritten } = this.#ledger;
     return (
-      this.#hasSlot(situation, asked) &&
-      this.#inFlight.size + unrecorded + unwritten < windowOf(situation)
+      this.#hasSlot(situation, asked, count) &&
+      this.#inFlight.size + unrecorded + unwritten + count <= windowOf(situation)
     );
+  }
+
+  /** Whether so many that arrive now start now: nothing keeps them, and nothing goes before them. */
+  #startsAtOnce(situation: Situation, count: number): boolean {
+    const nowMs = Date.now();
+    if (!isUnhindered(situation, nowMs) || !this.#hasFreeSlot(situation, false, count))
+      return false;
+    if (this.#running && (this.#mustRest || this.#isSpent(nowMs))) return false;
+    if (!this.#plan.isEmpty || this.#lanes.areUsed || !this.#ledger.mayArriveLeased) return false;
+    const nextAtMs = this.#agenda.nextAtMs(situation);
+    return nextAtMs === null || nextAtMs > nowMs;
   }
 
   /** Under a rate limit a late start moves the next one: no burst makes up for it. */

@@ -1,11 +1,10 @@
 /** What an object finds when it starts: attempts that the life before has leased and not recorded. */
 
-import type { Policy } from "../../domain/delivery";
+import type { AttemptRecord, Policy } from "../../domain/delivery";
 import { noteSuccess } from "../../domain/health";
 import { logWarning } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { StoredDelivery } from "../../storage/delivery-tables";
-import type { Position } from "../../storage/position";
 import type { LeasedAttempt, Run } from "../../storage/run";
 import type { RunStore } from "../../storage/run-store";
 import type { Unwritten } from "./ledger";
@@ -21,10 +20,10 @@ type Recovered = {
 };
 
 /**
- * Leased attempts without an outcome may have left: as many as the lease's window are closed as interrupted, and
- * their deliveries go out again at once. What was leased behind them cannot have left and is fresh again. Those
- * with an outcome on disk are counted: the stored counters are from before the lease. What a Lane was given stays
- * leased until the Lane is asked.
+ * Leased attempts without an outcome may have left: as many as the lease's window, and all that were leased as they
+ * arrived, are closed as interrupted, and their deliveries go out again at once. What was leased behind them cannot
+ * have left and is fresh again. Those with an outcome on disk are counted: the stored counters are from before the
+ * lease. What a Lane was given stays leased until the Lane is asked.
  *
  * @param terms `spacingMs`: the least time between two starts under a rate limit, 0 without.
  * @returns the run to go on with; whether something was closed, so that it is to be saved; what the disk does not
@@ -39,38 +38,43 @@ export function recover(
   const run = runs.run();
   const isCounted = run.endedAsOf === run.saved;
   const nowMs = Date.now();
-  let mayHaveLeft = run.lease.window;
-  let head: Position | null = null;
-  const unwritten: Unwritten[] = [];
-  let isChanged = false;
-  let lastStartAtMs = 0;
-  for (const lease of run.lease.attempts) {
-    const { id, number, fresh } = lease;
-    const delivery = deliveries.get(id);
-    if (delivery === null) continue;
-    if (delivery.attempts >= number) {
-      const attempt = delivery.log.at(-1);
-      if (attempt?.number === number) {
-        countRecorded(run, delivery);
-        lastStartAtMs = Math.max(lastStartAtMs, attempt.startedAtMs);
-      }
-    } else if (mayHaveLeft > 0) {
-      mayHaveLeft -= 1;
-      isChanged = true;
-      lastStartAtMs = nowMs;
-      const interrupted = { delivery, lease, outcome: unanswered("interrupted", nowMs) };
-      unwritten.push(...closed(run, interrupted, { deliveries, policy, webhookId }));
-    } else {
-      head ??= fresh;
-    }
-  }
+  const by = { deliveries, policy, spacingMs, webhookId };
+  const openOf = (leases: readonly LeasedAttempt[]) =>
+    leases.flatMap((each) => open(run, each, by));
+  const leased = openOf(run.lease.attempts);
+  const left = leased.slice(0, run.lease.window);
+  left.push(...openOf(deliveries.leasedBehind(run.arrivedTo)));
+  const unwritten = left.flatMap((each) =>
+    closed(run, { ...each, outcome: unanswered("interrupted", nowMs) }, by),
+  );
   run.shares = run.shares.map((share) => ({
     ...share,
-    attempts: share.attempts.filter((attempt) => isOpen(run, attempt, deliveries)),
+    attempts: openOf(share.attempts).map(({ lease }) => lease),
   }));
-  run.nextStartAtMs = Math.max(run.nextStartAtMs, lastStartAtMs + spacingMs);
-  if (isChanged) run.head = head ?? run.head;
+  const isChanged = left.length > 0;
+  if (isChanged) {
+    run.nextStartAtMs = Math.max(run.nextStartAtMs, nowMs + spacingMs);
+    const fresh = leased.slice(run.lease.window).find(({ lease }) => lease.fresh !== null);
+    run.head = fresh?.lease.fresh ?? run.head;
+  }
   return { run, isChanged, isCounted, unwritten };
+}
+
+/** An attempt that was leased, where it has no outcome on disk; one that has is counted. */
+function open(
+  run: Run,
+  lease: LeasedAttempt,
+  { deliveries, spacingMs }: { deliveries: DeliveryStore; spacingMs: number },
+): { delivery: StoredDelivery; lease: LeasedAttempt }[] {
+  const delivery = deliveries.get(lease.id);
+  if (delivery === null) return [];
+  if (delivery.attempts < lease.number) return [{ delivery, lease }];
+  const attempt = delivery.log.at(-1);
+  if (attempt?.number === lease.number) {
+    countRecorded(run, delivery, attempt);
+    run.nextStartAtMs = Math.max(run.nextStartAtMs, attempt.startedAtMs + spacingMs);
+  }
+  return [];
 }
 
 /** Writes what an attempt came to, which counts then. @returns it, where the disk does not take it. */
@@ -93,20 +97,10 @@ function closed(
   return [];
 }
 
-/** Whether an attempt of a share has no outcome on disk; one that has is counted. */
-function isOpen(run: Run, { id, number }: LeasedAttempt, deliveries: DeliveryStore): boolean {
-  const delivery = deliveries.get(id);
-  if (delivery === null) return false;
-  if (delivery.attempts < number) return true;
-  if (delivery.log.at(-1)?.number === number) countRecorded(run, delivery);
-  return false;
-}
-
 /** The delivery's last attempt was recorded after the counters were. */
-function countRecorded(run: Run, delivery: StoredDelivery): void {
+function countRecorded(run: Run, delivery: StoredDelivery, attempt: AttemptRecord): void {
   // One that a person gave up on was counted when they did.
   const status = delivery.status === "cancelled" ? "cancelled" : "pending";
   countChange(run, { ...delivery, status, attempts: delivery.attempts - 1 }, delivery);
-  const attempt = delivery.log.at(-1);
-  if (attempt?.error === null) run.health = noteSuccess(run.health, attempt);
+  if (attempt.error === null) run.health = noteSuccess(run.health, attempt);
 }

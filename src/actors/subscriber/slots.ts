@@ -5,9 +5,9 @@ export class Slots {
   #taken = 0;
   readonly #waiting: (() => void)[] = [];
 
-  /** Whether one may be taken now; who waits goes before. */
-  get areFree(): boolean {
-    return this.#taken < MAX_IN_FLIGHT && this.#waiting.length === 0;
+  /** How many may be taken now; who waits goes before. */
+  get free(): number {
+    return this.#waiting.length === 0 ? MAX_IN_FLIGHT - this.#taken : 0;
   }
 
   take(): void {
@@ -16,7 +16,7 @@ export class Slots {
 
   /** Takes the next one that comes free. */
   async takeNext(): Promise<void> {
-    if (this.areFree) {
+    if (this.free > 0) {
       this.take();
       return;
     }

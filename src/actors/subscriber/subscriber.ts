@@ -168,7 +168,7 @@ export class Subscriber extends StoredObject {
     if (!this.#inForce.isKnown) await this.#askRegistry();
     if (this.#inForce.webhook === null) return { status: "deleted", added: 0 };
     try {
-      const added = this.#engine.deliveries.insert(deliveries);
+      const added = this.#insert(deliveries, sendNow);
       if (sendNow) this.#clockwork.wakeNow();
       else this.#wake();
       return { status: "accepted", added };
@@ -176,6 +176,13 @@ export class Subscriber extends StoredObject {
       if (!isFull(thrown)) throw thrown;
       return { status: "full", added: 0 };
     }
+  }
+
+  /** @returns how many are new. */
+  #insert(arrivals: Arrival[], sendNow: boolean): number {
+    const { deliveries, pump } = this.#engine;
+    if (!sendNow) return deliveries.insert(arrivals).added.length;
+    return pump.arrive(arrivals.length, (mayLease) => deliveries.insert(arrivals, mayLease));
   }
 
   /**
@@ -344,7 +351,7 @@ export class Subscriber extends StoredObject {
    */
   async report(reports: LaneReport[]): Promise<boolean[]> {
     const known = await this.#engine.lanes.report(reports);
-    if (!this.#engine.pump.running) this.#wake();
+    if (!this.#engine.pump.standing.isRunning) this.#wake();
     return known;
   }
 

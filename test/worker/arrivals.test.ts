@@ -1,0 +1,228 @@
+/** What can start as it arrives: its arrival is its lease, and speaks for it over a restart. */
+import { abortAllDurableObjects } from "cloudflare:test";
+import { describe, expect, vi } from "vitest";
+import {
+  accept,
+  alarmAt,
+  deliverAll,
+  deliveryOf,
+  newEvents,
+  type Owed,
+  pause,
+  register,
+  resume,
+  ring,
+  subscriber,
+  tally,
+} from "../rig/worker/engine";
+import { answering, clock, gate, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { inObject } from "../rig/worker/objects";
+
+const never = () => new Promise<Response>(() => {});
+
+type Stored = { arrivals: number; leased: number; runs: number };
+
+/** How many arrivals there are, how many of them are leases, and how often the `run` row was written. */
+function stored(id: string): Promise<Stored> {
+  return inObject(subscriber(id), ({ storage: { sql } }) => {
+    const count = (query: string) => sql.exec<{ n: number | null }>(query).one().n ?? 0;
+    const tables = sql
+      .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE type = 'table'")
+      .toArray()
+      .map(({ name }) => name);
+    const arrivals = tables.find((name) => name.startsWith("arrivals_"));
+    const state = "SELECT max(json_extract(state, '$.saved')) AS n FROM run";
+    return {
+      arrivals: count(`SELECT count(*) AS n FROM ${arrivals}`),
+      leased: count(`SELECT count(*) AS n FROM ${arrivals} WHERE leased = 1`),
+      runs: tables.includes("run") ? count(state) : 0,
+    };
+  });
+}
+
+/** Hands events over as the queue's consumer does. */
+async function hand(id: string, deliveries: Owed[]): Promise<void> {
+  expect(await subscriber(id).accept({ deliveries, sendNow: true })).toMatchObject({
+    status: "accepted",
+    added: deliveries.length,
+  });
+}
+
+/** One after the other, each delivered before the next arrives. */
+async function handOneByOne(id: string, count: number): Promise<string[]> {
+  const events = await newEvents(count);
+  for (const [index, event] of events.entries()) {
+    await hand(id, [event]);
+    await vi.waitFor(() => expect(service.requests).toHaveLength(index + 1));
+    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: index + 1 }));
+  }
+  return events.map((event) => event.id);
+}
+
+describe("what can start as it arrives", () => {
+  it("is leased by its arrival, and writes nothing else before it leaves", async () => {
+    const late = gate();
+    service.answer = async () => {
+      await late.opened;
+      return answering(204)();
+    };
+    const { id } = await register();
+    await hand(id, await newEvents(3));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    expect(await stored(id)).toEqual({ arrivals: 1, leased: 1, runs: 0 });
+    late.open();
+    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 3 }));
+  });
+
+  it("leaves when its arrival is on disk, and not before", async () => {
+    const disk = gate();
+    let asked = false;
+    const { id } = await register();
+    await inObject(subscriber(id), ({ storage }) => {
+      const sync = storage.sync.bind(storage);
+      storage.sync = async () => {
+        asked = true;
+        await disk.opened;
+        await sync();
+      };
+    });
+    await hand(id, await newEvents(2));
+    await vi.waitFor(() => expect(asked).toBe(true));
+    expect(service.requests).toEqual([]);
+    disk.open();
+    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+  });
+
+  it("is closed as interrupted by a crash, and sent again with the next number", async () => {
+    service.answer = never;
+    const { id } = await register();
+    const [first, ...others] = await newEvents(3);
+    if (first === undefined) throw new Error("no event");
+    await hand(id, [first]);
+    await hand(id, others);
+    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    await abortAllDurableObjects();
+    for (const event of [first, ...others]) {
+      expect(await deliveryOf(id, event.id)).toMatchObject({
+        ...{ status: "pending", attempts: 1, lastError: "interrupted" },
+      });
+    }
+    expect(await alarmAt(subscriber(id))).toBeLessThanOrEqual(clock.nowMs() + SECOND);
+    service.answer = answering(204);
+    await deliverAll(id, clock);
+    expect(service.requests.slice(3).map(({ attempt }) => attempt)).toEqual([2, 2, 2]);
+    expect(await tally(id)).toEqual({ delivered: 3 });
+  });
+
+  it("is counted once over a restart, however much of it there was since the last save", async () => {
+    const { id } = await register();
+    await handOneByOne(id, 40);
+    const { leased, runs } = await stored(id);
+    expect(leased).toBe(40);
+    // With the first hour that begins, and with the 32nd arrival behind that.
+    expect(runs).toBe(2);
+    for (let restarts = 0; restarts < 2; restarts++) {
+      await abortAllDurableObjects();
+      const { pending, totals } = await subscriber(id).stats(0);
+      expect(pending).toBe(0);
+      expect(totals.deliveries).toEqual({ delivered: 40 });
+    }
+    await handOneByOneMore(id);
+  });
+
+  it("is given back by a pause that comes before it has left, and goes when it is resumed", async () => {
+    const disk = gate();
+    const { id } = await register();
+    await inObject(subscriber(id), ({ storage }) => {
+      const sync = storage.sync.bind(storage);
+      storage.sync = async () => {
+        await disk.opened;
+        await sync();
+      };
+    });
+    const [event] = await newEvents(1);
+    if (event === undefined) throw new Error("no event");
+    await hand(id, [event]);
+    expect((await pause(id)).status).toBe(200);
+    disk.open();
+    await ring(subscriber(id)).catch(() => false);
+    expect(service.requests).toEqual([]);
+    expect(await deliveryOf(id, event.id)).toMatchObject({ status: "pending", attempts: 0 });
+    expect((await resume(id)).status).toBe(200);
+    await deliverAll(id, clock);
+    expect(service.requests.map(({ attempt }) => attempt)).toEqual([1]);
+  });
+});
+
+/** The next one is delivered too, and counted. */
+async function handOneByOneMore(id: string): Promise<void> {
+  await hand(id, await newEvents(1));
+  await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 41 }));
+  expect((await subscriber(id).stats(0)).totals.deliveries).toEqual({ delivered: 41 });
+}
+
+describe("what cannot", () => {
+  it.each([
+    ["because there is an order", { ordered: true }],
+    ["because there is a rate limit", { rateLimit: 5 }],
+  ])("%s is leased by the row of the run", async (_, fields) => {
+    const { id } = await register(fields);
+    await hand(id, await newEvents(1));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    expect(await stored(id)).toMatchObject({ leased: 0 });
+  });
+
+  it("because the service fails is leased by the row of the run", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ retrySchedule: "1h" });
+    await hand(id, await newEvents(1));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await vi.waitFor(async () => expect(await tally(id)).toEqual({ pending: 1 }));
+    await hand(id, await newEvents(1));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    expect(await stored(id)).toMatchObject({ arrivals: 2, leased: 1 });
+  });
+
+  it("because there are more than can start waits for the row of the run, and all of it goes", async () => {
+    const late = gate();
+    service.answer = async () => {
+      await late.opened;
+      return answering(204)();
+    };
+    const { id } = await register();
+    await hand(id, await newEvents(7));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await hand(id, await newEvents(1));
+    expect(await stored(id)).toMatchObject({ arrivals: 2, leased: 0 });
+    late.open();
+    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 8 }));
+  });
+
+  it("because something waits that came before goes behind it", async () => {
+    const { id } = await register();
+    expect((await pause(id)).status).toBe(200);
+    const [before, after] = await newEvents(2);
+    if (before === undefined || after === undefined) throw new Error("no events");
+    await accept(id, [before]);
+    expect((await resume(id)).status).toBe(200);
+    await hand(id, [after]);
+    await deliverAll(id, clock);
+    expect(service.ids()).toEqual([before.id, after.id]);
+    expect(await stored(id)).toMatchObject({ leased: 0 });
+  });
+
+  it("because its table is one of 0.1.0's is leased by the row of the run", async () => {
+    const { id } = await register();
+    await handOneByOne(id, 1);
+    await inObject(subscriber(id), ({ storage: { sql } }) => {
+      const [{ name } = { name: "" }] = sql
+        .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name GLOB 'arrivals_*'")
+        .toArray();
+      sql.exec(`ALTER TABLE ${name} DROP COLUMN leased`);
+    });
+    await abortAllDurableObjects();
+    clock.advance(MINUTE);
+    await hand(id, await newEvents(1));
+    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 2 }));
+  });
+});
