@@ -29,6 +29,8 @@ import { unanswered } from "./send";
 /** A silent Lane is asked again after so long. */
 const ASK_AGAIN_MS = 5_000;
 const RECALL_AGAIN_MS = 100;
+/** One answer can be lost, and a report with it. */
+const MAX_SILENCES = 2;
 /** What several Lanes report within this time is written together: a commit costs more than its rows. */
 const GATHER_MS = 10;
 /** Shares are handed out together, so often at most: the lease of all that is out is written anew each time. */
@@ -64,6 +66,8 @@ type Known = {
   /** When its Lane last reported something of it, and last did not answer, Unix milliseconds. */
   heardAtMs: number;
   silentAtMs: number;
+  /** How often in a row it did not. */
+  silences: number;
   /** Its Lane does not know it. */
   isLost: boolean;
   stopping: Promise<void> | null;
@@ -188,7 +192,7 @@ export class Lanes {
       const share = this.#ledger.leases.share(id);
       if (share === undefined) return false;
       const heard = this.#known.get(id);
-      if (heard !== undefined) heard.heardAtMs = Date.now();
+      if (heard !== undefined) Object.assign(heard, { heardAtMs: Date.now(), silences: 0 });
       const isStale = share.urlVersion !== urlVersion;
       for (const { outcome, ...attempt } of outcomes) {
         this.#ledger.answer(attempt, outcome, { isStale, share: id });
@@ -215,8 +219,9 @@ export class Lanes {
     for (const share of this.#ledger.leases.shares) {
       const known = this.#known.get(share.id);
       if (known === undefined) continue;
-      if (known.silentAtMs >= share.closesAtMs) this.#close([share]);
-      else if (known.isLost) {
+      if (known.silences >= MAX_SILENCES && known.silentAtMs >= share.closesAtMs) {
+        this.#close([share]);
+      } else if (known.isLost) {
         lost.add(share.lane);
         // It waits for the others of its Lane, which wake the pump when they know.
         known.askAtMs = nowMs + ASK_AGAIN_MS;
@@ -260,7 +265,10 @@ export class Lanes {
       this.#learn(share, await inTime(this.#host.lane(share.lane).recall(share.id), ASK_AGAIN_MS));
     } catch (thrown) {
       // The answer was lost; a report came meanwhile.
-      if (known.heardAtMs < askedAtMs) known.silentAtMs = Date.now();
+      if (known.heardAtMs < askedAtMs) {
+        known.silentAtMs = Date.now();
+        known.silences += 1;
+      }
       logWarning("lane.silent", { lane: share.lane, error: errorText(thrown) });
     } finally {
       known.isBeingAsked = false;
@@ -273,6 +281,7 @@ export class Lanes {
     const known = this.#known.get(share.id);
     if (known === undefined) return;
     known.isStopped = true;
+    known.silences = 0;
     if (isKnown) this.#ledger.giveBackOf(share.id, unsent);
     else if (known.isTaken || Date.now() > share.lastStartAtMs) this.#lose(share, known);
     // It may still be on its way.
@@ -379,6 +388,7 @@ const UNASKED: Known = {
   isBeingAsked: false,
   heardAtMs: 0,
   silentAtMs: 0,
+  silences: 0,
   isLost: false,
   stopping: null,
 };
