@@ -17,6 +17,8 @@ export class CounterRules {
     const floors = new Map(this.#seen);
     return (families) => {
       for (const [series, value] of families.flatMap(seriesOf)) {
+        // Its webhook was deleted while the scrape was under way.
+        if ([...this.#evidence.deleted].some((id) => series.includes(id))) continue;
         const floor = floors.get(series) ?? 0;
         const said = () => `${series} was ${floor} and is ${value}`;
         this.#evidence.require(value >= floor, "a counter never falls", said);

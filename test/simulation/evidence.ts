@@ -3,7 +3,7 @@ import type { AttemptRecord } from "../../src/domain/delivery";
 import type { Webhook } from "../../src/domain/webhook";
 import { Book, FRESH_RECKONING } from "./book";
 import type { SourceEvent } from "./events";
-import { attemptLog, type Look, leasedIn, type Row } from "./look";
+import { attemptLog, type Look, type Row } from "./look";
 import type { Ending } from "./network";
 import type { SimulatedObject } from "./objects";
 import type { Scheduler } from "./scheduler";
@@ -114,9 +114,8 @@ export class Evidence {
 
   /** Takes the code's word: what the run says, and the successes that only their own rows tell yet. */
   followStoredHealth(book: Book, look: Look): void {
-    const run = look.run();
-    const health = run?.health;
-    const successes = leasedIn(run).flatMap(({ id, number }) => {
+    const health = look.run()?.health;
+    const successes = look.leased().flatMap(({ id, number }) => {
       const row = look.delivery(id);
       const last = row === null ? undefined : attemptLog(row).at(-1);
       return last?.number === number && last.error === null ? [endOf(last)] : [];
@@ -124,7 +123,7 @@ export class Evidence {
     const succeededAtMs = Math.max(health?.lastSuccessAtMs ?? 0, ...successes) || null;
     book.reckoning =
       health === undefined
-        ? FRESH_RECKONING
+        ? { ...FRESH_RECKONING, succeededAtMs }
         : {
             succeededAtMs,
             failedAtMs: health.lastFailure?.atMs ?? null,

@@ -7,7 +7,7 @@ import type { HealthReport } from "../../src/domain/health-report";
 import type { Webhook } from "../../src/domain/webhook";
 import type { Book } from "./book";
 import { type Evidence, MAX_PROBE_GAP_MS } from "./evidence";
-import { isBefore, Look, leasedIn, type Row } from "./look";
+import { isBefore, Look, type Row } from "./look";
 import type { SimulatedObject } from "./objects";
 
 /** Of the Subscriber, what is asked here. */
@@ -77,9 +77,10 @@ export class TruthRules {
   }
 
   #accountOf(object: SimulatedObject, settings: Webhook, rows: readonly Row[]): Account {
-    const run = Look.at(object.storage, "live").run();
+    const look = Look.at(object.storage, "live");
+    const run = look.run();
     const pending = rows.filter(({ status }) => status === "pending");
-    const leased = new Set(leasedIn(run).map(({ id }) => id as string));
+    const leased = new Set(look.leased().map(({ id }) => id));
     const free = pending.filter(({ id }) => !leased.has(id));
     const isDisabled = settings.status === "disabled" || (run?.health.disabled ?? null) !== null;
     return {
