@@ -132,3 +132,18 @@ describe("the builds that an install may run", () => {
     expect(allowBuilds).toEqual(allowScripts);
   });
 });
+
+describe("the lock file", () => {
+  it("says what the bytes of every package must be, on every platform, and whence from of none", () => {
+    const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
+    const locked = Object.entries<Record<string, unknown>>(packages).filter(([path]) => path);
+    expect(locked.length).toBeGreaterThan(500);
+    for (const [path, { integrity, resolved }] of locked) {
+      expect({ path, integrity, resolved }).toEqual({
+        path,
+        integrity: expect.stringMatching(/^sha512-/),
+        resolved: undefined,
+      });
+    }
+  });
+});
