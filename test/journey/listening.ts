@@ -87,14 +87,21 @@ async function post(relay: Api, count: number): Promise<string[]> {
 
 type Account = { lost: number; repeated: number; unsaid: number };
 
-/** What the handler got of the events, and which repeat the relay did not call one. */
+/** What the handler got of the events, and which repeat the relay did not call one: no later attempt than before. */
 function balance(handler: Receiver, owed: readonly string[]): Account {
-  const wanted = new Set(owed);
-  const got = handler.requests.filter(({ headers }) => wanted.has(String(headers["webhook-id"])));
-  const distinct = new Set(got.map(({ headers }) => headers["webhook-id"])).size;
-  const said = got.filter(({ headers }) => headers["x-relay-attempt"] !== "1").length;
-  const repeated = got.length - distinct;
-  return { lost: wanted.size - distinct, repeated, unsaid: Math.max(0, repeated - said) };
+  const lastAttempts = new Map(owed.map((eventId) => [eventId, 0]));
+  const account: Account = { lost: 0, repeated: 0, unsaid: 0 };
+  for (const { headers } of handler.requests) {
+    const eventId = String(headers["webhook-id"]);
+    const before = lastAttempts.get(eventId);
+    if (before === undefined) continue;
+    const attempt = Number(headers["x-relay-attempt"]);
+    if (before > 0) account.repeated++;
+    if (!(attempt > before)) account.unsaid++;
+    lastAttempts.set(eventId, Math.max(before, attempt || before));
+  }
+  account.lost = [...lastAttempts.values()].filter((attempt) => attempt === 0).length;
+  return account;
 }
 
 async function pending(relay: Api): Promise<number> {
