@@ -448,10 +448,21 @@ const LANES: readonly Mutant[] = [
     edits: [
       [
         "  const found = await Promise.all([\n    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),",
-        "  await Promise.all(journalDays(env).map((day) => journalOf(env, day).eraseMany(ids)));\n  const found = await Promise.all([\n    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),",
+        "  await eraseFromJournals(env, days, ids);\n  const found = await Promise.all([\n    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),",
       ],
     ],
     suite: { project: "worker", file: "test/worker/erasure.test.ts" },
+  },
+  {
+    name: "a body that was read before an erasure, taken after it",
+    file: "src/actors/erased-lately.ts",
+    edits: [
+      [
+        "return atMs !== undefined && atMs + REMEMBERED_MS > Date.now();",
+        "return atMs !== undefined && atMs + REMEMBERED_MS < 0;",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/erasure-under-way.test.ts" },
   },
   {
     name: "retention that fails, unguarded",
