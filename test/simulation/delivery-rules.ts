@@ -1,7 +1,7 @@
 /** What must hold of the deliveries that a Subscriber has stored, and of the alarm that sees to them. */
 import type { Webhook } from "../../src/domain/webhook";
 import type { Book } from "./book";
-import { type Evidence, MAX_PROBE_GAP_MS } from "./evidence";
+import { type Evidence, isSuccess, MAX_PROBE_GAP_MS } from "./evidence";
 import { LogRules } from "./log-rules";
 import { Look, type Row } from "./look";
 import type { SimulatedObject } from "./objects";
@@ -94,7 +94,7 @@ export class DeliveryRules {
       if (book.rows.has(id) || deleted) continue;
       const keptForMs = this.#evidence.nowMs - (row.kept_from ?? row.created_at);
       this.#evidence.require(
-        row.status !== "pending" && keptForMs >= this.#evidence.world.retentionMs,
+        hasEnded(book, row) && keptForMs >= this.#evidence.world.retentionMs,
         "conservation",
         `${id} is gone from ${book.object.name}`,
       );
@@ -271,6 +271,12 @@ export class DeliveryRules {
       `${object.name} would never wake after a crash`,
     );
   }
+}
+
+/** It was so a step ago, or its service took it in this one: what is past its retention may go at once. */
+function hasEnded(book: Book, { id, status, attempts }: Row): boolean {
+  const { ending } = book.attempt(id, attempts + 1) ?? { ending: null };
+  return status !== "pending" || (ending !== null && isSuccess(ending));
 }
 
 /** Neither held, nor without anybody who listens. */
