@@ -88,7 +88,7 @@ describeInBrowser("the dashboard", (rig) => {
     await page.goto(`/dashboard/webhooks/${id}/replay`);
     await page.getByLabel("All of them").check();
     await page.getByRole("button", { name: "Count them first" }).click();
-    await page.getByText("1 delivery would be sent again.").waitFor();
+    await page.getByText("1 delivery would be replayed.").waitFor();
     await expectAccessible(page, "what was counted");
     await page.goto(`/dashboard/deliveries?status=cancelled&webhook=${id}`);
     await expectAccessible(page, "nothing found");

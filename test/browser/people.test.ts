@@ -179,9 +179,9 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await page.goto(`/dashboard/webhooks/${webhook.id}/replay`);
     await page.getByLabel("All of them").check();
     await page.getByRole("button", { name: "Count them first" }).click();
-    await page.getByText("1 delivery would be sent again.").waitFor();
-    await page.getByRole("button", { name: "Send them again" }).click();
-    await page.getByRole("status").getByText("1 delivery will be sent again.").waitFor();
+    await page.getByText("1 delivery would be replayed.").waitFor();
+    await page.getByRole("button", { name: "Replay them" }).click();
+    await page.getByRole("status").getByText("1 delivery will be replayed.").waitFor();
     await rig.relay.attempted(webhook.id, eventId, 2);
     const ids = rig.service.requests
       .filter(({ path }) => path === "/replayed")

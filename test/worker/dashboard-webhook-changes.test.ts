@@ -166,7 +166,7 @@ describe("sending again", () => {
     const counted = await (
       await visitor.post(path, { step: "count", only: "undeliverable", span: "day" })
     ).text();
-    expect(counted).toContain("3 deliveries would be sent again");
+    expect(counted).toContain("3 deliveries would be replayed");
     expect(await tally(id)).toEqual({ undeliverable: 3 });
     expect((await deeds())[0]?.action).toBe("webhook.created");
 
@@ -192,7 +192,7 @@ describe("sending again", () => {
     const counted = await (
       await visitor.post(path, { step: "count", only: "missing", span: "hour" })
     ).text();
-    expect(counted).toContain("2 deliveries would be sent again");
+    expect(counted).toContain("2 deliveries would be replayed");
     clock.advance(60_000);
     await api("PATCH", `/v1/webhooks/${id}`, { events: ["other"] });
     await consume(await newEvents(1), { atMs: clock.nowMs() });
@@ -210,9 +210,9 @@ describe("sending again", () => {
     const counted = await (
       await visitor.post(path, { step: "count", only: "all", span: "week" })
     ).text();
-    expect(counted).toContain("1,200 deliveries would be sent again");
+    expect(counted).toContain("1,200 deliveries would be replayed");
     const first = await (await visitor.post(path, fieldsOf(counted, path))).text();
-    expect(first).toContain("1,000 deliveries will be sent again so far");
+    expect(first).toContain("1,000 deliveries will be replayed so far");
     expect(first).toContain("Go on");
     const last = await visitor.post(path, fieldsOf(first, path));
     expect(leadsTo(last)).toBe(`${PATH}/${id}?done=replayed&count=1200`);
@@ -244,7 +244,7 @@ describe("giving up on what waits", () => {
     const counted = await (
       await visitor.post(path, { step: "count", span: "", event: "link.clicked" })
     ).text();
-    expect(counted).toContain("3 deliveries would be given up");
+    expect(counted).toContain("3 deliveries would be discarded");
     expect(await tally(id)).toEqual({ pending: 5 });
     const done = await visitor.post(path, fieldsOf(counted, path));
     expect(leadsTo(done)).toBe(`${PATH}/${id}?done=discarded&count=3`);

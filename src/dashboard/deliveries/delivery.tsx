@@ -156,13 +156,13 @@ function Situation({ webhook, delivery }: ViewProps) {
   const { status, completedAtMs, lastError } = delivery;
   const ended = <Time ms={completedAtMs} />;
   if (status === "delivered") return <>The service has it, since {ended}.</>;
-  if (status === "undeliverable") return <>Every attempt failed; given up {ended}.</>;
+  if (status === "undeliverable") return <>Every attempt failed; undeliverable since {ended}.</>;
   if (status === "cancelled") {
     if (lastError === "expired")
       return <>It waited for as long as events are kept; ended {ended}.</>;
     if (lastError === "erased")
       return <>The event was erased, and with it this delivery, {ended}.</>;
-    return <>Somebody gave up on it {ended}.</>;
+    return <>Somebody cancelled it {ended}.</>;
   }
   if (webhook.status === "paused") return <>It waits: the webhook is paused.</>;
   if (webhook.status === "disabled") return <>It waits: the webhook is disabled.</>;

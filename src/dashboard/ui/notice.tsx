@@ -25,12 +25,12 @@ const DONE = {
   retried_in_part: (count) =>
     `${deliveries(count)} will be sent again now. The others cannot: an attempt is on its way, or the payload is gone.`,
   nothing_selected: () => "Nothing was selected, so nothing was done.",
-  cancelled: (count) => `Gave up on ${deliveries(count)}.`,
+  cancelled: (count) => `${deliveries(count)} cancelled.`,
   replayed: (count) =>
     count === 0
-      ? "Nothing was sent again: the payloads are gone."
-      : `${deliveries(count)} will be sent again.`,
-  discarded: (count) => `Gave up on ${deliveries(count)} that waited.`,
+      ? "Nothing was replayed: the payloads are gone."
+      : `${deliveries(count)} will be replayed.`,
+  discarded: (count) => `${deliveries(count)} discarded.`,
   erased: () => "What the event said is erased; the record of what was delivered when stays.",
   sampled: () => "The sample event is on its way: it shows up here within seconds.",
   redriven: () => "The dead letter is on its way again.",

@@ -1,4 +1,4 @@
-/** Which deliveries are sent again or given up: what can be chosen, and the API's calls that do it. */
+/** Which deliveries are replayed or discarded: what can be chosen, and the API's calls that do it. */
 import type { Child } from "hono/jsx";
 import type { Caller } from "../../access";
 import {
@@ -39,16 +39,16 @@ export type BatchRequest = {
   ): Promise<Page>;
 };
 
-/** What differs between sending again and giving up. */
+/** What differs between a replay and a discard. */
 export type Batch = {
   path: "replay" | "discard";
   title: string;
   done: Done;
   button: string;
   tone: "primary" | "danger";
-  /** `3 deliveries would be sent again`. */
+  /** `3 deliveries would be replayed`. */
   would: string;
-  /** `1,000 deliveries will be sent again` so far. */
+  /** `1,000 deliveries will be replayed` so far. */
   were: string;
   nothing: string;
   request: (form: Form, nowMs: number) => Result<BatchRequest, "invalid_request">;
@@ -67,14 +67,14 @@ const ONLY = {
 
 export const REPLAY: Batch = {
   path: "replay",
-  title: "Send deliveries again",
+  title: "Replay deliveries",
   done: "replayed",
-  button: "Send them again",
+  button: "Replay them",
   tone: "primary",
-  would: "would be sent again",
-  were: "will be sent again",
+  would: "would be replayed",
+  were: "will be replayed",
   nothing:
-    "There is nothing of this kind to send again. Look further back, or choose other deliveries.",
+    "There is nothing of this kind to replay. Look further back, or choose other deliveries.",
   request: replayRequest,
   choices: (webhook) => (
     <>
@@ -102,12 +102,12 @@ export const REPLAY: Batch = {
 
 export const DISCARD: Batch = {
   path: "discard",
-  title: "Give up on what waits",
+  title: "Discard pending deliveries",
   done: "discarded",
-  button: "Give up on them",
+  button: "Discard them",
   tone: "danger",
-  would: "would be given up",
-  were: "were given up",
+  would: "would be discarded",
+  were: "were discarded",
   nothing: "Nothing of this kind waits.",
   request: discardRequest,
   choices: (webhook) => (

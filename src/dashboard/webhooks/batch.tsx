@@ -1,5 +1,5 @@
 /**
- * Many deliveries of a webhook at once: sent again, or given up. First they are counted, then it is done, a page of
+ * Many deliveries of a webhook at once: replayed, or discarded. First they are counted, then it is done, a page of
  * 1,000 with each form, so that no request runs for long and one can stop in between.
  */
 import type { Webhook } from "../../domain/webhook";

@@ -51,7 +51,7 @@ export function Pace({ typed, errors, ...own }: PaceProps) {
       <Tick
         name="ordered"
         checked={typed.ordered}
-        hint="Then an event that fails holds those behind it until it is delivered or given up."
+        hint="Then an event that fails holds those behind it until it is delivered, undeliverable or cancelled."
       >
         One event at a time, in the order of arrival
       </Tick>
