@@ -10,13 +10,19 @@ import { styleText } from "node:util";
 import { configurationOf } from "../src/contract/configured.ts";
 import { FAILED, Misuse, readOptions, runCommand } from "./command.ts";
 import { DEV_VARS } from "./dev-vars.ts";
-import { type Answer, parseRelay, type RelayApi, readApiKey, relayApi } from "./relay-api.ts";
+import {
+  type Answer,
+  parseRelay,
+  type RelayApi,
+  readApiKey,
+  relayApi,
+  webhookPages,
+} from "./relay-api.ts";
 
 /** Of a dry run: a pipeline can tell. */
 const DIFFERS = 2;
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const LISTENER = "listener:";
-const PAGE = 250;
 /** A change that is stored but not in force yet is asked for again. */
 const PUSHES = 3;
 const PUSH_WAIT_MS = 5_000;
@@ -108,15 +114,8 @@ function wrongIn(path: string, mistakes: readonly string[]): string {
 // --- what differs ---
 
 async function registered(api: RelayApi): Promise<Webhook[]> {
-  const all: Webhook[] = [];
-  let cursor = "";
-  do {
-    const answer = await api.call("GET", `/v1/webhooks?limit=${PAGE}${cursor}`);
-    const { data, next } = answerOf(answer) as { data: Webhook[]; next: string | null };
-    all.push(...data);
-    cursor = next === null ? "" : `&cursor=${next}`;
-  } while (cursor !== "");
-  return all;
+  const pages = await webhookPages(api);
+  return pages.flatMap((page) => answerOf(page).data as Webhook[]);
 }
 
 /** @throws with a sentence unless it went well. */

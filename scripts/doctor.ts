@@ -11,7 +11,14 @@ import { STATES } from "../src/domain/vocabulary.ts";
 import { FAILED, readOptions, runCommand } from "./command.ts";
 import { DEV_VARS, firstOf, readVars } from "./dev-vars.ts";
 import { DOCUMENTED_REPLY, exampleEvent, send } from "./leadterra.ts";
-import { ownVersion, parseRelay, type RelayApi, readApiKey, relayApi } from "./relay-api.ts";
+import {
+  ownVersion,
+  parseRelay,
+  type RelayApi,
+  readApiKey,
+  relayApi,
+  webhookPages,
+} from "./relay-api.ts";
 import { ROOT } from "./wrangler.ts";
 
 /** A signature's time may be off by 5 minutes; a clock that is off by less is no trouble yet. */
@@ -20,8 +27,6 @@ const MAX_QUEUE_AGE_MS = 5 * 60_000;
 const SILENCE_MS = 24 * 3_600_000;
 const ARRIVES_WITHIN_MS = 60_000;
 const POLL_MS = 500;
-/** As many webhooks as a relay may have. */
-const PAGE = 250;
 
 /** What was looked at; `remedy` is null when all is well. */
 export type Finding = { what: string; remedy: string | null };
@@ -103,16 +108,14 @@ async function keyFinding(api: RelayApi): Promise<Finding> {
 }
 
 async function statsFindings(api: RelayApi, nowMs: number): Promise<Finding[]> {
-  const [stats, webhooks] = await Promise.all([
-    api.call("GET", "/v1/stats"),
-    api.call("GET", `/v1/webhooks?limit=${PAGE}`),
-  ]);
-  if (stats.json === null || webhooks.json === null) {
-    const what = `/v1/stats answered ${stats.status}, /v1/webhooks ${webhooks.status}`;
+  const [stats, pages] = await Promise.all([api.call("GET", "/v1/stats"), webhookPages(api)]);
+  const refused = pages.find(({ json }) => json === null);
+  if (stats.json === null || refused !== undefined) {
+    const what = `/v1/stats answered ${stats.status}, /v1/webhooks ${refused?.status ?? 200}`;
     return [wrong(what, "Look at the relay's log: npx wrangler tail")];
   }
   const figures = new Map(listOf(stats.json.webhooks).map((each) => [each.id, each]));
-  const registered = listOf(webhooks.json.data);
+  const registered = pages.flatMap(({ json }) => listOf(json?.data));
   return [
     silenceFinding(stats.json.lastEventAt, nowMs),
     ...queueFindings(stats.json.queues as Json | undefined, nowMs),

@@ -7,6 +7,7 @@ import { ROOT } from "./wrangler.ts";
 
 const DEFAULT_RELAY = "http://127.0.0.1:8787";
 const ANSWER_TIMEOUT_MS = 30_000;
+const PAGE = 250;
 
 export type Answer = {
   status: number;
@@ -58,6 +59,18 @@ export function relayApi(origin: string, apiKey: string): RelayApi {
       return { status, headers, json: objectOf(await response.json().catch(() => null)) };
     },
   };
+}
+
+/** What a relay answers for its webhooks, page by page. */
+export async function webhookPages(api: RelayApi): Promise<Answer[]> {
+  const pages: Answer[] = [];
+  let cursor = "";
+  do {
+    const page = await api.call("GET", `/v1/webhooks?limit=${PAGE}${cursor}`);
+    pages.push(page);
+    cursor = typeof page.json?.next === "string" ? `&cursor=${page.json.next}` : "";
+  } while (cursor !== "");
+  return pages;
 }
 
 function objectOf(value: unknown): Record<string, unknown> | null {

@@ -19,7 +19,7 @@ const WEBHOOK = {
 const FIGURES = { id: "wh_1", pending: 0, undeliverable: 0, failingSince: null };
 const version = ownVersion();
 
-/** What a relay answers that is well, by path without its query. */
+/** What a relay answers that is well, by path, with its query where that counts. */
 const WELL: Record<string, { status?: number; json: unknown }> = {
   "/healthz": { json: { status: "ok", version, problems: [] } },
   "/v1/filters/test": { json: { matches: false } },
@@ -39,8 +39,10 @@ const WELL: Record<string, { status?: number; json: unknown }> = {
 async function relayWith(answers: typeof WELL, nowMs = NOW_MS) {
   const server = createServer(async (request, response) => {
     await readBody(request);
-    const path = (request.url ?? "").replace(/\?.*/, "");
-    const { status = 200, json } = { ...WELL, ...answers }[path] ?? { status: 404, json: {} };
+    const { url = "" } = request;
+    const all = { ...WELL, ...answers };
+    const { status = 200, json } = all[url] ??
+      all[url.replace(/\?.*/, "")] ?? { status: 404, json: {} };
     response
       .writeHead(status, {
         "Content-Type": "application/json",
@@ -180,6 +182,17 @@ describe("the doctor", () => {
       },
       "disabled (gone)",
       "/v1/webhooks/wh_1/resume",
+    ],
+    [
+      "a disabled webhook beyond the first page",
+      {
+        "/v1/webhooks": { json: { data: [WEBHOOK], next: "second" } },
+        "/v1/webhooks?limit=250&cursor=second": {
+          json: { data: [{ ...WEBHOOK, id: "wh_2", status: "disabled" }], next: null },
+        },
+      },
+      "disabled",
+      "/v1/webhooks/wh_2/resume",
     ],
     [
       "undeliverable ones",
