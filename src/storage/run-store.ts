@@ -36,10 +36,16 @@ export class RunStore {
 
   /** Empties the object but for the version, so that a late push cannot revive the webhook. */
   deleteAll(version: number): void {
+    this.#dropAllButSettings();
+    this.#save(version, null);
+    // An object that never had a table has that of its data's version now.
+    this.#dropAllButSettings();
+  }
+
+  #dropAllButSettings(): void {
     for (const table of this.#tables.names) {
       if (table !== "settings") this.#tables.drop(table);
     }
-    this.#save(version, null);
   }
 
   #save(version: number, webhook: string | null): void {

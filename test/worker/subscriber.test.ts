@@ -51,6 +51,12 @@ describe("a deleted webhook", () => {
     expect(await alarmAt(subscriber(id))).toBeNull();
   });
 
+  it("is one row too where its object had not heard of it before", async () => {
+    const stub = subscriber("wh_01M85DJYQYHCP9439H47EDY17N");
+    expect(await stub.remove(2)).toBe(2);
+    expect(await tablesOf(stub)).toEqual(["settings"]);
+  });
+
   it("takes nothing more, by whatever call", async () => {
     const { id } = await register();
     expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
