@@ -111,6 +111,7 @@ describe("a first deploy", () => {
         redact_query_string: true,
         logs: { invocation_logs: false },
         traces: { enabled: false },
+        issues: { enabled: false },
       });
       for (const secret of REQUIRED_SECRETS) {
         expect(first.stdout).toContain(`npx wrangler secret put ${secret}`);
