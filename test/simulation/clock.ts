@@ -7,7 +7,7 @@ import { SimulatedSocket, type SocketHost } from "./sockets";
 type Globals = {
   scheduler: Scheduler;
   chance: Chance;
-  /** Whether signatures take their time: WebCrypto promises no more than a promise. */
+  /** Whether hashes take their time, the consumer's of each event too: WebCrypto promises no more than a promise. */
   slowCrypto: boolean;
   fetch: (input: unknown, init?: RequestInit) => Promise<Response>;
   sockets: SocketHost;
@@ -111,8 +111,10 @@ function cryptoOf(chance: Chance, later: (run: () => void) => void) {
         new Promise((resolve) => later(() => resolve(hmac(key, data)))),
       verify: async (_algorithm: unknown, key: Key, signature: Uint8Array, data: Uint8Array) =>
         Buffer.from(hmac(key, data)).equals(signature),
-      digest: async (_algorithm: unknown, data: Uint8Array) =>
-        toArrayBuffer(createHash("sha256").update(data).digest()),
+      digest: (_algorithm: unknown, data: Uint8Array) =>
+        new Promise((resolve) =>
+          later(() => resolve(toArrayBuffer(createHash("sha256").update(data).digest()))),
+        ),
     },
   };
 }

@@ -50,6 +50,10 @@ export class Evidence {
   /** Webhook and event of every delivery that may be. */
   readonly owed = new Set<string>();
   readonly erased = new Set<string>();
+  /** Events of persons of whom somebody was told that nothing is left. */
+  readonly persons = new Set<string>();
+  /** How many calls that bring bodies to objects are under way. */
+  handingOver = 0;
   readonly secrets = new Set<string>();
 
   constructor(world: World) {

@@ -6,7 +6,7 @@ import type { LaneReport } from "../../src/actors/lane";
 import { type Attempt, isOfLane } from "./book";
 import { CounterRules } from "./counter-rules";
 import { DeliveryRules } from "./delivery-rules";
-import { Evidence, type Violation, type World } from "./evidence";
+import { type AcceptedEvent, Evidence, type Violation, type World } from "./evidence";
 import { Look } from "./look";
 import type { Instance, SimulatedObject } from "./objects";
 import type { Enqueued } from "./queue";
@@ -17,6 +17,8 @@ import { TruthRules } from "./truth-rules";
 
 /** What is to be erased, as objects are told. */
 type Erased = string | string[] | { eventIds: string[] };
+
+const DAY_MS = 86_400_000;
 
 /** Methods that only read: they may make no table. */
 const READS =
@@ -98,6 +100,41 @@ export class Invariants {
       "deletion empties the object",
       `${id} still has ${tables.join(", ")}`,
     );
+  }
+
+  /** Somebody erases a person. @returns call it when they were told that nothing is left, nor on its way. */
+  erasing(email: string): () => void {
+    const { nowMs: beganMs, world } = this.#evidence;
+    const { accepted, retentionMs } = world;
+    const isTheirs = ({ event }: AcceptedEvent) => {
+      const { lead } = event.envelope.data as { lead: { email: string } };
+      return lead.email === email;
+    };
+    for (const [id, each] of accepted) if (isTheirs(each)) this.#evidence.erased.add(id);
+    return () => {
+      // What was opened again outlives its Journal where a retention is short, and is not found.
+      if (retentionMs <= DAY_MS || this.#evidence.handingOver > 0) return;
+      for (const [id, each] of accepted) {
+        if (isTheirs(each) && each.atMs < beganMs) this.#evidence.persons.add(id);
+      }
+    };
+  }
+
+  /** Somebody begins what brings bodies to objects: no erasure is judged meanwhile. @returns call it at the end. */
+  handingOver(): () => void {
+    this.#evidence.handingOver += 1;
+    return () => {
+      this.#evidence.handingOver -= 1;
+    };
+  }
+
+  isErased(eventId: string): boolean {
+    return this.#evidence.persons.has(eventId);
+  }
+
+  /** Leadterra sends an event, perhaps once more: that is not what was erased. */
+  sentAnew(eventId: string): void {
+    this.#evidence.persons.delete(eventId);
   }
 
   /** The queue was told that a message is done. */

@@ -1,8 +1,13 @@
 /** What people do at random moments, through the same calls as the API. */
 import type { WebhookChanges, WebhookDraft } from "../../src/domain/webhook";
-import { redriveDeadLetter } from "../../src/operations/dead-letters";
-import { retryDelivery } from "../../src/operations/deliveries";
-import { eraseEvent, replayEvent } from "../../src/operations/events";
+import { redriveDeadLetter, redriveDeadLetters } from "../../src/operations/dead-letters";
+import { replay, retryDelivery } from "../../src/operations/deliveries";
+import {
+  type ErasureCursor,
+  eraseEvent,
+  erasePerson,
+  replayEvent,
+} from "../../src/operations/events";
 import { metrics } from "../../src/operations/metrics";
 import type { Chance } from "./chance";
 import { EVENT_NAMES, FILTERS } from "./events";
@@ -25,6 +30,8 @@ export type PeopleHost = {
   accepted: ReadonlyMap<string, AcceptedEvent>;
   tempers: readonly Temper[];
   wantsLanes: boolean;
+  /** What decides about erasing persons, and about replaying and redriving many; null where nobody does. */
+  upkeep: Chance | null;
   /** null where nobody listens. */
   listeners: Listeners | null;
 };
@@ -90,6 +97,8 @@ export class People {
   act(): void {
     const { chance } = this.#host;
     if (this.#known.length === 0) return;
+    const { upkeep } = this.#host;
+    if (upkeep?.happens(0.3)) this.#keepUp(upkeep);
     if (this.#listeners.size > 0 && chance.happens(0.4)) {
       this.#host.listeners?.come(chance.pick([...this.#listeners]));
       return;
@@ -98,7 +107,10 @@ export class People {
     const event = this.#anyEvent();
     const kind = chance.weighted(ACTS);
     if (event === null && ON_EVENTS.has(kind)) return;
-    this.#as(`${kind} ${id} ${event?.event.id ?? ""}`, () => this.#do(kind, id, event));
+    const what = `${kind} ${id} ${event?.event.id ?? ""}`;
+    const act = () => this.#do(kind, id, event);
+    if (HANDING_OVER.has(kind)) this.#handsOver(what, act);
+    else this.#as(what, act);
   }
 
   async #do(kind: Act, id: string, event: AcceptedEvent | null): Promise<void> {
@@ -148,7 +160,9 @@ export class People {
         await retryDelivery(env, { id: webhookId } as never, { id, by: BY });
         return;
       case "reopen": {
-        const body = chance.happens(0.2) ? null : chance.pick(accepted.bodies);
+        const given = chance.happens(0.2) ? null : chance.pick(accepted.bodies);
+        // Of an erased person nobody has one.
+        const body = this.#host.invariants.isErased(id) ? null : given;
         const by = chance.pick(["retry", "replay"] as const);
         const deliveries = [{ id, event: accepted.event.name, body }];
         await subscriber.reopen({ deliveries, by });
@@ -196,14 +210,59 @@ export class People {
     ] as (() => Promise<unknown>)[])();
   }
 
+  #keepUp(chance: Chance): void {
+    const { env } = this.#host;
+    const event = this.#anyEvent(chance);
+    const id = chance.pick(this.#known);
+    if (event !== null && chance.happens(0.5)) {
+      const { email } = event.event.envelope.data.lead as { email: string };
+      this.#as(`erases ${email}`, () => this.#erase(email));
+    } else if (chance.happens(0.5)) {
+      this.#handsOver("redrives many", async () => {
+        await redriveDeadLetters(env, { reason: null, dryRun: false, cursor: null, by: BY });
+      });
+    } else {
+      const only = chance.pick(["all", "undeliverable", "missing"] as const);
+      this.#handsOver(`replays ${only} of ${id}`, () => this.#replay(id, only));
+    }
+  }
+
+  async #replay(id: string, only: "all" | "undeliverable" | "missing"): Promise<void> {
+    const { env, scheduler } = this.#host;
+    const webhook = await this.#registry.get(id);
+    if (webhook === null) return;
+    const [sinceMs, untilMs] = [scheduler.startMs, scheduler.nowMs];
+    const asked = { sinceMs, untilMs, only, dryRun: false, cursor: null, by: BY };
+    await replay(env, webhook as never, asked);
+  }
+
+  /** As README says: until it answers `next: null, queued: false`; patience has an end. */
+  async #erase(email: string): Promise<void> {
+    const { env, invariants } = this.#host;
+    const isErased = invariants.erasing(email);
+    let cursor: ErasureCursor | null = null;
+    for (let time = 0; time < 5; time++) {
+      const page = await erasePerson(env, { email, cursor, by: BY });
+      cursor = page.next;
+      if (cursor === null && !page.queued) return isErased();
+      if (cursor === null) await new Promise((resolve) => setTimeout(resolve, LATER_MS));
+    }
+  }
+
+  /** Does what brings bodies to objects. */
+  #handsOver(what: string, act: () => Promise<void>): void {
+    const isOver = this.#host.invariants.handingOver();
+    this.#as(what, () => act().finally(isOver));
+  }
+
   /** An answer that says so is a promise: the change is in force. */
   #told(id: string, changed: Changed): void {
     if (changed.ok) this.#host.invariants.inForce(id, changed.value.webhook.version);
   }
 
-  #anyEvent(): AcceptedEvent | null {
+  #anyEvent(chance = this.#host.chance): AcceptedEvent | null {
     const events = [...this.#host.accepted.values()];
-    return events.length === 0 ? null : this.#host.chance.pick(events);
+    return events.length === 0 ? null : chance.pick(events);
   }
 
   #draft(temper: Temper): WebhookDraft {
@@ -283,3 +342,6 @@ const ACTS = [
 ] as const;
 type Act = (typeof ACTS)[number][1];
 const ON_EVENTS: ReadonlySet<Act> = new Set(["retry", "reopen", "replay", "cancel", "erase"]);
+/** When an erasure is repeated, since something was on its way. */
+const LATER_MS = 60_000;
+const HANDING_OVER: ReadonlySet<Act> = new Set(["retry", "reopen", "replay", "redrive"]);

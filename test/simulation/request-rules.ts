@@ -53,6 +53,11 @@ export class RequestRules implements Witness {
     if (isTest) {
       this.#evidence.require(number === 1, "test", `a test has attempt number ${number}`);
     } else {
+      this.#evidence.require(
+        !this.#evidence.persons.has(eventId),
+        "nothing of an erased person leaves",
+        `${eventId} starts attempt ${number} at ${book.object.name}`,
+      );
       this.#checkStart(book, attempt, used);
       book.attemptsOf(eventId).push(attempt);
       book.last = attempt;

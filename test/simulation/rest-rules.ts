@@ -61,7 +61,9 @@ export class RestRules {
       if (atMs + this.#evidence.world.retentionMs <= this.#evidence.nowMs) continue;
       const entries = recorded.filter((event) => event.id === id);
       const given = dead.filter((letter) => letter.event_id === id);
-      this.#evidence.require(entries.length + given.length > 0, "conservation", `${id} is nowhere`);
+      // A dead letter that was erased is nowhere.
+      const isKept = entries.length + given.length > 0 || this.#evidence.erased.has(id);
+      this.#evidence.require(isKept, "conservation", `${id} is nowhere`);
       for (const { webhookIds, body, erased } of entries) {
         const known = erased || bodies.some((accepted) => Buffer.from(accepted).equals(body));
         this.#evidence.require(known, "byte-identical", `the Journal has another body for ${id}`);

@@ -55,6 +55,8 @@ export type Plan = {
   fillsUp: boolean;
   sweeps: boolean;
   slowCrypto: boolean;
+  /** People erase persons, and replay and redrive many at once. */
+  upkeep: boolean;
   retention: "30d" | "1d";
   alerts: boolean;
   tempers: Temper[];
@@ -91,7 +93,9 @@ function watchedPlanOf(seed: number): Plan {
   const looksAlways = new Chance(seed ^ 0x100c).happens(0.1);
   const scrapes = new Chance(seed ^ 0x5c4a).happens(0.2);
   // Days that nobody lives through hand nothing over.
-  return { ...plan, looksAlways, scrapes, jump: scrapes ? 0 : plan.jump };
+  const jump = scrapes ? 0 : plan.jump;
+  const upkeep = new Chance(seed ^ 0xe7a5).happens(0.15);
+  return { ...plan, looksAlways, scrapes, jump, upkeep, people: plan.people || upkeep };
 }
 
 function withListeners(plan: Plan, chance: Chance): Plan {
@@ -100,7 +104,7 @@ function withListeners(plan: Plan, chance: Chance): Plan {
   return { ...plan, listeners: true, events: chance.pick([5, 10, 20]), faultySteps };
 }
 
-function basicPlanOf(seed: number): Omit<Plan, "looksAlways" | "scrapes"> {
+function basicPlanOf(seed: number): Omit<Plan, "looksAlways" | "scrapes" | "upkeep"> {
   const chance = new Chance(seed ^ 0x5eed);
   const faults = !chance.happens(0.2);
   const burst = chance.happens(0.04);
@@ -196,6 +200,8 @@ class Run {
       accepted: this.#accepted,
       tempers: plan.tempers,
       wantsLanes: plan.lanes,
+      // 0.1.0 cannot do all of it.
+      upkeep: plan.upkeep && before === null ? new Chance(seed ^ 0xca4e) : null,
       // 0.1.0 knows no listeners.
       listeners: plan.listeners && before === null ? this.#listeners : null,
     });
@@ -220,7 +226,11 @@ class Run {
       LANE: namespace("Lane"),
       JOURNAL: namespace("Journal"),
       DEAD_LETTER_STORE: namespace("DeadLetters"),
-      EVENTS: { send: async (body: Uint8Array) => void this.#queue.send(body) },
+      EVENTS: {
+        send: async (body: Uint8Array) => void this.#queue.send(body),
+        metrics: async () => ({ backlogCount: this.#queue.backlog, backlogBytes: 0 }),
+      },
+      DEAD_LETTERS: { metrics: async () => ({ backlogCount: 0, backlogBytes: 0 }) },
       RETENTION: this.#plan.retention,
       ...(this.#plan.alerts && { ALERT_URL: "https://alerts.example.com/good/hook" }),
     };
@@ -310,6 +320,7 @@ class Run {
     const atMs = this.#scheduler.nowMs;
     if (known === undefined) this.#accepted.set(event.id, { event, bodies: [event.body], atMs });
     else known.bodies.push(event.body);
+    this.#invariants.sentAnew(event.id);
     this.#queue.send(event.body);
   }
 
@@ -384,6 +395,8 @@ class Run {
 
   async go(): Promise<Outcome> {
     const scheduler = this.#scheduler;
+    // Before time and hashes are the scheduler's, which does not run yet.
+    for (const { consume } of this.#rollout.releases) await forgetRoutes(consume);
     const restore = takeOver({
       scheduler,
       chance: this.#chance,
@@ -398,7 +411,6 @@ class Run {
     });
     let violation: Error | null = null;
     try {
-      for (const { consume } of this.#rollout.releases) await forgetRoutes(consume);
       for (let count = 0; count < this.#plan.webhooks; count++) this.#people.register();
       if (this.#plan.sweeps) this.#startSweeps();
       this.#startSource();
