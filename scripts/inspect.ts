@@ -40,12 +40,33 @@ function report(database: DatabaseSync, settings: Row): string[] {
   const lines = [
     `version    ${version[0]?.number ?? "1 (no row)"}`,
     `webhook    version ${settings.version}, ${settings.status}`,
-    ...["lease", "head", "health", "ended", "saved"].map(
+    ...["lease", "head", "health", "ended", "saved", "arrivedTo"].map(
       (field) => `${field.padEnd(10)} ${JSON.stringify(run[field] ?? null)}`,
     ),
   ];
+  const behind = leasedBehind(database, Number(run.arrivedTo ?? 0));
+  if (behind > 0) {
+    lines.push(
+      `  behind   ${behind} arrivals that were leases themselves; the lines above do not know them`,
+    );
+  }
   for (const period of periodsOf(database)) lines.push(...reportPeriod(database, period));
   return lines;
+}
+
+/** How many arrivals were stored as leased since the row of the run was saved. */
+function leasedBehind(database: DatabaseSync, arrivedTo: number): number {
+  const counts = periodsOf(database).map((period) => {
+    const [{ sql } = { sql: "" }] = rows(
+      database,
+      `SELECT sql FROM sqlite_master WHERE name = 'arrivals_${period}'`,
+    );
+    if (!String(sql).includes("leased")) return 0;
+    const where = `leased = 1 AND seq > ${arrivedTo}`;
+    const [row] = rows(database, `SELECT count(*) AS n FROM arrivals_${period} WHERE ${where}`);
+    return Number(row?.n ?? 0);
+  });
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 function reportPeriod(database: DatabaseSync, period: string): string[] {
