@@ -12,17 +12,18 @@ export type Setting = Exclude<keyof WebhookChanges, "sameService">;
 
 /** What `PUT` takes, in the order in which people read it; none can be forgotten. */
 export const SETTINGS = Object.keys({
-  ...{
-    name: 1,
-    url: 1,
-    events: 1,
-    description: 1,
-    filter: 1,
-    headers: 1,
-    rateLimit: 1,
-    ordered: 1,
-  },
-  ...{ concurrency: 1, timeout: 1, retrySchedule: 1, giveUpOn: 1 },
+  name: 1,
+  url: 1,
+  events: 1,
+  description: 1,
+  filter: 1,
+  headers: 1,
+  rateLimit: 1,
+  ordered: 1,
+  concurrency: 1,
+  timeout: 1,
+  retrySchedule: 1,
+  giveUpOn: 1,
 } satisfies Record<Setting, 1>) as Setting[];
 const DEFAULT_CONCURRENCY = 6;
 

@@ -212,10 +212,13 @@ export class DeliveryTables {
 
   /** Of the `count` arrivals behind `seq` those that were stored as leased, oldest first. */
   *arrivedLeased(seq: number, count: number): Generator<ArrivalIds> {
-    for (const period of this.periods.filter((each) => this.canLease(each))) {
-      const query = `SELECT seq, at, ids FROM arrivals_${period} WHERE seq > ? AND seq <= ? AND leased = 1 ORDER BY seq`;
-      const rows = this.sql.exec<ArrivalRow>(query, seq, seq + count).toArray();
-      for (const row of rows) yield arrivalOf(row, period);
+    for (const period of this.periods) {
+      // All columns: a table of 0.1.0 has no `leased`, and to ask each whether it has would be another query.
+      const query = `SELECT * FROM arrivals_${period} WHERE seq > ? AND seq <= ? ORDER BY seq`;
+      const rows = this.sql
+        .exec<ArrivalRow & { leased?: number | null }>(query, seq, seq + count)
+        .toArray();
+      for (const row of rows) if (row.leased === 1) yield arrivalOf(row, period);
     }
   }
 

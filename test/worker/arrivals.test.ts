@@ -15,8 +15,17 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { answering, clock, gate, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
-import { inObject } from "../rig/worker/objects";
+import {
+  answering,
+  clock,
+  gate,
+  holding,
+  it,
+  MINUTE,
+  SECOND,
+  service,
+} from "../rig/worker/fixture";
+import { holdDisk, inObject } from "../rig/worker/objects";
 
 const never = () => new Promise<Response>(() => {});
 
@@ -61,11 +70,7 @@ async function handOneByOne(id: string, count: number): Promise<string[]> {
 
 describe("what can start as it arrives", () => {
   it("is leased by its arrival, and writes nothing else before it leaves", async () => {
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     const { id } = await register();
     await hand(id, await newEvents(3));
     await vi.waitFor(() => expect(service.requests).toHaveLength(3));
@@ -76,18 +81,10 @@ describe("what can start as it arrives", () => {
 
   it("leaves when its arrival is on disk, and not before", async () => {
     const disk = gate();
-    let asked = false;
     const { id } = await register();
-    await inObject(subscriber(id), ({ storage }) => {
-      const sync = storage.sync.bind(storage);
-      storage.sync = async () => {
-        asked = true;
-        await disk.opened;
-        await sync();
-      };
-    });
+    const isWaitedFor = await holdDisk(subscriber(id), disk);
     await hand(id, await newEvents(2));
-    await vi.waitFor(() => expect(asked).toBe(true));
+    await vi.waitFor(() => expect(isWaitedFor()).toBe(true));
     expect(service.requests).toEqual([]);
     disk.open();
     await vi.waitFor(() => expect(service.requests).toHaveLength(2));
@@ -127,19 +124,15 @@ describe("what can start as it arrives", () => {
       expect(pending).toBe(0);
       expect(totals.deliveries).toEqual({ delivered: 40 });
     }
-    await handOneByOneMore(id);
+    await hand(id, await newEvents(1));
+    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 41 }));
+    expect((await subscriber(id).stats(0)).totals.deliveries).toEqual({ delivered: 41 });
   });
 
   it("is given back by a pause that comes before it has left, and goes when it is resumed", async () => {
     const disk = gate();
     const { id } = await register();
-    await inObject(subscriber(id), ({ storage }) => {
-      const sync = storage.sync.bind(storage);
-      storage.sync = async () => {
-        await disk.opened;
-        await sync();
-      };
-    });
+    await holdDisk(subscriber(id), disk);
     const [event] = await newEvents(1);
     if (event === undefined) throw new Error("no event");
     await hand(id, [event]);
@@ -153,13 +146,6 @@ describe("what can start as it arrives", () => {
     expect(service.requests.map(({ attempt }) => attempt)).toEqual([1]);
   });
 });
-
-/** The next one is delivered too, and counted. */
-async function handOneByOneMore(id: string): Promise<void> {
-  await hand(id, await newEvents(1));
-  await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 41 }));
-  expect((await subscriber(id).stats(0)).totals.deliveries).toEqual({ delivered: 41 });
-}
 
 describe("what cannot", () => {
   it.each([
@@ -184,11 +170,7 @@ describe("what cannot", () => {
   });
 
   it("because there are more than can start waits for the row of the run, and all of it goes", async () => {
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     const { id } = await register();
     await hand(id, await newEvents(7));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));

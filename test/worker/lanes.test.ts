@@ -17,21 +17,11 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { answering, clock, gate, it, service } from "../rig/worker/fixture";
+import { answering, clock, gate, holding, it, service } from "../rig/worker/fixture";
 import { inObject } from "../rig/worker/objects";
 import { API_KEY, api, callWith } from "../rig/worker/requests";
 
 const lane = (id: string, number: number) => env.LANE.getByName(laneName(id, number));
-
-/** Holds every answer back until it is opened. */
-function holding() {
-  const late = gate();
-  service.answer = async () => {
-    await late.opened;
-    return answering(204)();
-  };
-  return late;
-}
 
 /** A webhook whose attempts are in flight, as many as it may have, each Lane in its own alarm. */
 async function busy(concurrency: number, events: number) {

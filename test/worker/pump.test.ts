@@ -21,12 +21,13 @@ import {
   DAY,
   gate,
   HOUR,
+  holding,
   it,
   MINUTE,
   SECOND,
   service,
 } from "../rig/worker/fixture";
-import { failStatements, inObject } from "../rig/worker/objects";
+import { failStatements, holdDisk, inObject } from "../rig/worker/objects";
 import { api, bytesOf } from "../rig/worker/requests";
 
 /** A webhook that is owed this many events. */
@@ -90,11 +91,7 @@ async function endOfLast(id: string, eventId: string): Promise<number> {
 
 describe("attempts at the same time", () => {
   it("are six, and never more, whatever else arrives or is asked for", async () => {
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     const { id, ids } = await owing(20);
     const running = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));
@@ -129,18 +126,10 @@ describe("attempts at the same time", () => {
 describe("a lease", () => {
   it("is on disk before the first request is made", async () => {
     const disk = gate();
-    let asked = false;
     const { id, ids } = await owing(3);
-    await inObject(subscriber(id), (state) => {
-      const sync = state.storage.sync.bind(state.storage);
-      state.storage.sync = async () => {
-        asked = true;
-        await disk.opened;
-        await sync();
-      };
-    });
+    const isWaitedFor = await holdDisk(subscriber(id), disk);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(asked).toBe(true));
+    await vi.waitFor(() => expect(isWaitedFor()).toBe(true));
     expect((await leased(id)).sort()).toEqual([...ids].sort());
     expect(service.requests).toEqual([]);
     disk.open();
@@ -149,11 +138,7 @@ describe("a lease", () => {
   });
 
   it("speaks for every attempt that is in flight", async () => {
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     const { id } = await owing(8);
     const running = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));
@@ -526,11 +511,7 @@ describe("an alarm", () => {
   });
 
   it("that comes twice at the same time sends everything once", async () => {
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     const { id } = await owing(10);
     const first = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));
@@ -544,11 +525,7 @@ describe("an alarm", () => {
   });
 
   it("stands ten seconds ahead while what was handed over leaves at once, and joins the run", async () => {
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     const { id } = await register();
     await subscriber(id).accept({ deliveries: await newEvents(3), sendNow: true });
     await vi.waitFor(() => expect(service.requests).toHaveLength(3));

@@ -14,7 +14,7 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, gate, it, MINUTE, service } from "../rig/worker/fixture";
+import { clock, gate, holding, it, MINUTE, service } from "../rig/worker/fixture";
 import { tablesOf, withBindings } from "../rig/worker/objects";
 import { api, type Problem } from "../rig/worker/requests";
 
@@ -144,11 +144,7 @@ describe("a change whose push fails", () => {
 describe("a change whose push arrives", () => {
   it("is in force for every attempt that starts after the answer", async () => {
     const { id } = await register();
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return new Response(null, { status: 204 });
-    };
+    const late = holding();
     await accept(id, await newEvents(20));
     const running = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));
@@ -164,11 +160,7 @@ describe("a change whose push arrives", () => {
 
   it("being a pause lets nothing start any more", async () => {
     const { id } = await register();
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return new Response(null, { status: 204 });
-    };
+    const late = holding();
     await accept(id, await newEvents(20));
     const running = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));

@@ -20,6 +20,7 @@ import {
   DAY,
   gate,
   HOUR,
+  holding,
   it,
   MINUTE,
   SECOND,
@@ -145,11 +146,7 @@ describe("a retry", () => {
   });
 
   it("while its attempt is in flight is refused, and nothing is sent twice", async () => {
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     const { id, ids } = await owing(1);
     const running = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(1));
@@ -216,11 +213,7 @@ describe("a cancel", () => {
   });
 
   it("while its attempt is in flight refuses a retry, and the next one takes the next number", async () => {
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     const { id, ids } = await owing(1);
     const running = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(1));

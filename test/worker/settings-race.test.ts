@@ -12,7 +12,7 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { answering, clock, gate, it, service } from "../rig/worker/fixture";
+import { answering, clock, gate, holding, it, service } from "../rig/worker/fixture";
 import { tablesOf } from "../rig/worker/objects";
 import { api, leadterraSignature } from "../rig/worker/requests";
 
@@ -52,11 +52,7 @@ describe("what is answered while six attempts are in flight and more wait", () =
   /** Six hang until the gate is opened; six more are due. */
   async function busy() {
     const webhook = await register();
-    const late = gate();
-    service.answer = async () => {
-      await late.opened;
-      return answering(204)();
-    };
+    const late = holding();
     await accept(webhook.id, await newEvents(12));
     const running = ring(subscriber(webhook.id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(6));

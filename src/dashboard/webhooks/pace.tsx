@@ -5,17 +5,17 @@ import { VERBATIM } from "../ui/parts";
 import { fieldOf, TextField, Tick } from "./field";
 import { NOTHING_TYPED, type Typed } from "./input";
 
-const DIGITS = { autocomplete: "off" } as const;
+const UNSUGGESTED = { autocomplete: "off" } as const;
 
 /** Fields of one line, with what is to be known of each. */
 const TEXTS = {
   rateLimit: {
     hint: "At most so many; 0.5 is one every two seconds. Left empty, there is no limit.",
-    input: { ...DIGITS, inputmode: "decimal" },
+    input: { ...UNSUGGESTED, inputmode: "decimal" },
   },
   concurrency: {
     hint: `How many attempts may be under way together, 1 to 300: what the service can take. Left empty, ${DEFAULTS.concurrency}.`,
-    input: { ...DIGITS, inputmode: "numeric", placeholder: String(DEFAULTS.concurrency) },
+    input: { ...UNSUGGESTED, inputmode: "numeric", placeholder: String(DEFAULTS.concurrency) },
   },
   timeout: {
     hint: "How long an answer may take, from 1s to 60s. Left empty, it is the relay's own.",
@@ -27,7 +27,7 @@ const TEXTS = {
   },
   giveUpOn: {
     hint: "From 400 to 499, but 408, 410 and 429: the first such answer makes the delivery undeliverable, and is no failure of the service. Left empty, every failure is tried again.",
-    input: { ...DIGITS, inputmode: "numeric", placeholder: "400 404 422" },
+    input: { ...UNSUGGESTED, inputmode: "numeric", placeholder: "400 404 422" },
   },
 } as const;
 type Text = keyof typeof TEXTS;

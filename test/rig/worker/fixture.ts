@@ -115,6 +115,16 @@ export function gate(): { opened: Promise<void>; open: () => void } {
   return { opened, open };
 }
 
+/** The service holds every answer back until it is opened. */
+export function holding(): ReturnType<typeof gate> {
+  const late = gate();
+  service.answer = async () => {
+    await late.opened;
+    return answering(204)();
+  };
+  return late;
+}
+
 // --- the clock ----------------------------------------------------------------------------------------------
 
 export type Clock = { advance(ms: number): void; setTo(ms: number): void; nowMs(): number };

@@ -75,3 +75,20 @@ export async function failStatements(
     }) as typeof sql.exec;
   });
 }
+
+/** Nothing of an object is sure to be on disk until `disk` opens. @returns whether anybody waits for it. */
+export async function holdDisk(
+  stub: Stub,
+  disk: { opened: Promise<void> },
+): Promise<() => boolean> {
+  let isWaitedFor = false;
+  await inObject(stub, ({ storage }) => {
+    const sync = storage.sync.bind(storage);
+    storage.sync = async () => {
+      isWaitedFor = true;
+      await disk.opened;
+      await sync();
+    };
+  });
+  return () => isWaitedFor;
+}
