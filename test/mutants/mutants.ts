@@ -530,6 +530,12 @@ const LANES: readonly Mutant[] = [
     suite: simulation,
   },
   {
+    name: "a Lane that is lost after one answer that was",
+    file: "src/actors/subscriber/lanes.ts",
+    edits: [["const MAX_SILENCES = 2;", "const MAX_SILENCES = 1;"]],
+    suite: { project: "worker", file: "test/worker/lanes.test.ts", name: "keeps its share after" },
+  },
+  {
     name: "a seventh connection of a Lane",
     file: "src/actors/lane.ts",
     edits: [["this.#inFlight >= slots ||", "this.#inFlight > slots ||"]],

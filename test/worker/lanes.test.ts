@@ -3,6 +3,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
+import { Lane } from "../../src/actors/lane";
 import { laneName } from "../../src/domain/placement";
 import {
   accept,
@@ -17,7 +18,7 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { answering, clock, gate, holding, it, service } from "../rig/worker/fixture";
+import { answering, clock, gate, holding, it, SECOND, service } from "../rig/worker/fixture";
 import { inObject } from "../rig/worker/objects";
 import { API_KEY, api, callWith } from "../rig/worker/requests";
 
@@ -82,6 +83,45 @@ describe("a webhook with a concurrency of 24", () => {
     await finish(id, 1);
     expect(await tally(id)).toEqual({ delivered: 12 });
     expect(await alarmAt(lane(id, 0))).toBeNull();
+  });
+});
+
+describe("a Lane that does not answer, though nothing of its share can be in flight any more", () => {
+  /** It is asked twice and silent so often; so many of its deliveries are interrupted then. */
+  async function expectInterrupted(expected: number, silences: number): Promise<void> {
+    const { recall } = Lane.prototype;
+    const late = holding();
+    const { id, running } = await busy(12, 12);
+    let asked = 0;
+    const silent = vi.spyOn(Lane.prototype, "recall").mockImplementation(function (
+      this: Lane,
+      share,
+    ) {
+      asked += 1;
+      if (asked <= silences) throw new Error("no answer");
+      return recall.call(this, share);
+    });
+    for (const times of [1, 2]) {
+      clock.advance(20 * SECOND);
+      await vi.waitFor(() => expect(asked).toBe(times), 5_000);
+    }
+    await vi.waitFor(async () => {
+      const page = await api("GET", `/v1/webhooks/${id}/deliveries`);
+      const { data } = await page.json<{ data: { lastError: string | null }[] }>();
+      const interrupted = data.filter(({ lastError }) => lastError === "interrupted");
+      expect(interrupted).toHaveLength(expected);
+    });
+    silent.mockRestore();
+    late.open();
+    await running;
+  }
+
+  it("keeps its share after one answer that was lost", async () => {
+    await expectInterrupted(0, 1);
+  });
+
+  it("has lost it after two", async () => {
+    await expectInterrupted(6, 2);
   });
 });
 
