@@ -26,8 +26,8 @@ import { subscriberOf } from "./objects";
 
 /** How many deliveries one call looks at. */
 const MAX_REPLAYED = 1_000;
-/** Of the newest that wait. */
-const MAX_TO_CHOOSE_FROM = 50;
+/** How often what waits is asked to go, a thousand deliveries each time. */
+const MAX_CALLS = 10;
 /** How many deliveries one call gives up on. */
 const MAX_DISCARDED = 1_000;
 
@@ -105,19 +105,28 @@ export async function findDelivery(
   return subscriberOf(env, webhook.id).delivery(id);
 }
 
-/** Of the newest that wait, the one that goes next; an attempt under way, or another before it, is in no one's way. */
+/** Of what waits, the one that goes next; null when nothing does, or an attempt of it is under way. */
 export async function nextToAttempt(env: Env, webhook: Webhook): Promise<EventId | null> {
-  const { deliveries } = await listDeliveries(
-    env,
-    webhook,
-    { status: "pending" },
-    { before: null, limit: MAX_TO_CHOOSE_FROM },
-  );
-  const free = deliveries.filter(
-    ({ waitingFor }) => waitingFor !== "attempt" && waitingFor !== "order",
-  );
-  const next = free.find(({ nextAttemptAtMs }) => nextAttemptAtMs !== null) ?? free[0];
-  return (next?.eventId ?? null) as EventId | null;
+  return subscriberOf(env, webhook.id).nextToAttempt();
+}
+
+/** The service is back: what waits for its time goes now. @returns how many there were. */
+export async function hastenDeliveries(
+  env: Env,
+  webhook: Webhook,
+  { by }: { by: Caller },
+): Promise<number> {
+  const subscriber = subscriberOf(env, webhook.id);
+  let hastened = 0;
+  // Bounded: what fails again meanwhile waits anew.
+  for (let call = 0, some = 1; some > 0 && call < MAX_CALLS; call++, hastened += some) {
+    some = await subscriber.hasten();
+  }
+  if (hastened > 0) {
+    const after = { only: "pending", deliveries: hastened };
+    await addToAudit(env, { by, action: "webhook.replayed", webhookId: webhook.id, after });
+  }
+  return hastened;
 }
 
 /**
@@ -171,7 +180,7 @@ export async function cancelDelivery(
 export type Replay = {
   sinceMs: number;
   untilMs: number;
-  only: "undeliverable" | "pending" | "all" | "missing";
+  only: "undeliverable" | "all" | "missing";
   event?: string;
   dryRun: boolean;
 };
@@ -211,7 +220,7 @@ async function replayDeliveries(
     sinceMs,
     untilMs,
     limit: MAX_REPLAYED,
-    ...((only === "undeliverable" || only === "pending") && { status: only }),
+    ...(only === "undeliverable" && { status: only }),
     ...(event !== undefined && { event }),
     ...(cursor?.position && { before: cursor.position }),
   });

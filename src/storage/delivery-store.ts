@@ -204,19 +204,23 @@ export class DeliveryStore {
     );
   }
 
-  /** When the next waiting delivery is due after `afterMs`, Unix milliseconds; null when there is none. */
-  nextDueAtMs(afterMs: number): number | null {
-    let next: number | null = null;
-    for (const period of this.nothingWaits ? [] : this.#tables.periods) {
-      const [row] = this.#sql
-        .exec<{ due_at: number }>(
-          `SELECT due_at FROM deliveries_${period} d INDEXED BY due_${period} WHERE due_at IS NOT NULL AND due_at > ? ORDER BY due_at LIMIT 1`,
-          afterMs,
-        )
-        .toArray();
-      if (row !== undefined && (next === null || row.due_at < next)) next = row.due_at;
+  /** The first of what waits that are due after `afterMs`, Unix milliseconds, by when. */
+  waitingAfter(afterMs: number, limit: number): Waiting[] {
+    const periods = this.nothingWaits ? [] : this.#tables.periods;
+    const all = periods.flatMap((period) => {
+      const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL AND due_at > ? ORDER BY due_at LIMIT ?`;
+      return this.#waitingIn(period, query, [afterMs, limit]);
+    });
+    return all.sort(byDue).slice(0, limit);
+  }
+
+  /** Makes deliveries that wait due, as a replay does. */
+  hasten(waiting: readonly Waiting[], dueAtMs: number): void {
+    for (const { id, period } of waiting) {
+      const hasten = `UPDATE deliveries_${period} SET due_at = ?, asked = ${ASKED.byReplay} WHERE id = ?`;
+      this.#sql.exec(hasten, dueAtMs, id);
     }
-    return next;
+    this.#noneBefore.due = Math.min(this.#noneBefore.due, dueAtMs);
   }
 
   /**

@@ -174,7 +174,7 @@ describe("the overview", () => {
     );
     await api("POST", `/v1/webhooks/${webhook.id}/pause`);
     expect(textOf(await overview(), "condition")).toMatch(
-      /The CRM Paused since just now \(\d\d:\d\d\) . 1 delivery is held. Resume/,
+      /The CRM Paused since just now \(\d\d:\d\d\) . 1 delivery is held. 1 delivery stopped retrying. Resume/,
     );
   });
 

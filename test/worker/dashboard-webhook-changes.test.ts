@@ -1,8 +1,16 @@
 /** What a webhook's page does: hold, release, test, rotate, replay, discard, delete. */
 import { describe, expect } from "vitest";
 import { it, leadsTo, signedIn, textOf, visitor } from "../rig/worker/dashboard";
-import { accept, deliverAll, newEvents, register, settingsOf, tally } from "../rig/worker/engine";
-import { answering, clock, service } from "../rig/worker/fixture";
+import {
+  accept,
+  deliverAll,
+  duesOf,
+  newEvents,
+  register,
+  settingsOf,
+  tally,
+} from "../rig/worker/engine";
+import { answering, clock, gate, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
 import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
@@ -89,6 +97,38 @@ describe("trying now", () => {
     expect(await textOf(`${PATH}/${id}`)).toContain("All is well.");
   });
 
+  it("makes the first attempt in order, however many wait behind it", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ ordered: true });
+    await accept(id, await newEvents(52));
+    await deliverAll(id, clock);
+    service.answer = answering(204);
+    expect(leadsTo(await visitor.post(`${PATH}/${id}/try`))).toContain("done=attempt_worked");
+    await deliverAll(id, clock);
+    expect(await tally(id)).toEqual({ delivered: 52 });
+  });
+
+  it("lets all go that waited for a retry after its success, however much came since", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ retrySchedule: "1h 8h" });
+    await accept(id, await newEvents(10));
+    await deliverAll(id, clock);
+    for (let batch = 0; batch < 12; batch++) await accept(id, await newEvents(100));
+    const late = gate();
+    let asked = 0;
+    service.answer = async () => {
+      if (asked++ > 0) await late.opened;
+      return answering(204)();
+    };
+    const worked = await visitor.post(`${PATH}/${id}/try`);
+    expect(leadsTo(worked)).toContain("done=attempt_worked&count=10");
+    late.open();
+    await deliverAll(id, clock);
+    expect([...(await duesOf(id)).values()]).toEqual([]);
+    const after = { only: "pending", deliveries: 10 };
+    expect((await deeds())[0]).toMatchObject({ action: "webhook.replayed", webhookId: id, after });
+  });
+
   it("sends a test where nothing waits", async () => {
     const { id } = await register();
     const page = await (await visitor.post(`${PATH}/${id}/try`)).text();
@@ -97,6 +137,22 @@ describe("trying now", () => {
 });
 
 describe("what stopped retrying", () => {
+  it("is no less a problem of a webhook that is paused", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ retrySchedule: "1s" });
+    await consume(await newEvents(1));
+    await deliverAll(id, clock);
+    clock.advance(60_000);
+    await deliverAll(id, clock);
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    for (const path of ["/dashboard", `${PATH}/${id}`]) {
+      const page = await textOf(path);
+      expect(page, path).toContain(">Replay 1</button>");
+      expect(page, path).toContain("1 delivery stopped retrying.");
+      expect(page, path).not.toContain("All is well");
+    }
+  });
+
   it("is replayed by the one button of the page and of the overview", async () => {
     service.answer = answering(500);
     const { id } = await register({ retrySchedule: "1s" });

@@ -62,8 +62,8 @@ export class Agenda {
 
   /** When the next delivery that waits is due after `nowMs` and may go, Unix milliseconds. */
   nextDueAtMs(situation: Situation, nowMs: number): number | null {
-    const dueAtMs = this.#store.nextDueAtMs(nowMs);
-    return dueAtMs === null ? null : Math.max(dueAtMs, opensAtMs(situation, false));
+    const [next] = this.#store.waitingAfter(nowMs, 1);
+    return next === undefined ? null : Math.max(next.dueAtMs, opensAtMs(situation, false));
   }
 
   /** What arrived first of all that is pending goes first, and holds the others. */

@@ -277,6 +277,21 @@ export class Deliveries {
     return "opened";
   }
 
+  /** The pending delivery that goes next; null when none does. */
+  next(): EventId | null {
+    return this.#outlook.next();
+  }
+
+  /** Some of what waits for its time goes now. @returns how many there were. */
+  hasten(): number {
+    const nowMs = Date.now();
+    const waiting = this.#store
+      .waitingAfter(nowMs, MAX_ROWS_PER_PAGE)
+      .filter(({ id }) => !this.#ledger.leases.has(id));
+    this.#store.hasten(waiting, nowMs);
+    return waiting.length;
+  }
+
   /** null when there is none, `not_pending` when it is finished. */
   cancel(id: EventId): DeliveryView | "not_pending" | null {
     const delivery = this.#store.get(id);

@@ -112,6 +112,13 @@ export class Outlook {
     return Math.min(dueAtMs, this.#store.waiting(1, { asked: true })[0]?.dueAtMs ?? dueAtMs);
   }
 
+  /** The pending delivery that goes next; null when none does: none waits, all are held, or it is under way. */
+  next(): EventId | null {
+    const situation = this.#host.situation();
+    const next = situation && this.#next(situation);
+    return next !== null && this.#host.isInFlight(next) ? null : next;
+  }
+
   health(counted: Pick<HealthReport, "pending" | "undeliverable">): HealthReport {
     const standing = { ...this.#host.standing(), health: this.#ledger.health };
     const situation = this.#host.situation();

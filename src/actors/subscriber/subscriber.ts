@@ -18,6 +18,7 @@ import { RunStore } from "../../storage/run-store";
 import { AlarmClock } from "../alarm-clock";
 import type { LaneReport } from "../lane";
 import { StoredObject } from "../stored-object";
+import { attemptOf } from "./asked-attempt";
 import { Attempts } from "./attempt";
 import { Clockwork, type SubscriberReport } from "./clockwork";
 import type {
@@ -33,10 +34,6 @@ import { sendExample } from "./example";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
 import { Slots } from "./slots";
-
-/** What a person asked for starts at once, or something keeps it. */
-const MAX_START_MS = 1_000;
-const LOOK_AGAIN_MS = 20;
 
 export class Subscriber extends StoredObject {
   static {
@@ -250,6 +247,20 @@ export class Subscriber extends StoredObject {
     return this.#changing(ids, () => this.#engine.deliveries.reopen(deliveries, by), nothing);
   }
 
+  /** The pending delivery that goes next; null when none does. */
+  nextToAttempt(): EventId | null {
+    this.#wake();
+    return this.#engine.deliveries.next();
+  }
+
+  /** What waits for its time goes now, some of it in each call. @returns how many there were. */
+  hasten(): number {
+    if (this.#inForce.webhook === null) return 0;
+    const hastened = this.#engine.deliveries.hasten();
+    this.#wake();
+    return hastened;
+  }
+
   /**
    * Waits for an attempt that a person asked for.
    *
@@ -259,17 +270,9 @@ export class Subscriber extends StoredObject {
     id: EventId,
     number: number,
   ): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
-    const startsByMs = Date.now() + MAX_START_MS;
     this.#clockwork.wakeNow();
-    for (;;) {
-      if (!this.#engine.pump.isInFlight(id)) {
-        const delivery = this.delivery(id);
-        if (delivery === null) return null;
-        const attempt = delivery.attemptLog.find((each) => each.number >= number) ?? null;
-        if (attempt !== null || Date.now() >= startsByMs) return { delivery, attempt };
-      }
-      await scheduler.wait(LOOK_AGAIN_MS);
-    }
+    const isInFlight = () => this.#engine.pump.isInFlight(id);
+    return attemptOf(number, { isInFlight, delivery: () => this.delivery(id) });
   }
 
   /** Gives up on a delivery; null when there is none, `not_pending` when it is finished. */

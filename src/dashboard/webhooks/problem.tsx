@@ -42,10 +42,11 @@ function kindOf({ stats: { health } }: Watched): Kind {
   return health.state === "healthy" && health.undeliverable > 0 ? "undeliverable" : health.state;
 }
 
-/** A pause with nothing waiting is what somebody wanted. */
+/** A pause with nothing waiting is what somebody wanted; what stopped retrying nobody did. */
 export function hasProblem(watched: Watched): boolean {
+  const { pending, undeliverable } = watched.stats.health;
   const kind = kindOf(watched);
-  return kind !== "healthy" && (kind !== "paused" || watched.stats.health.pending > 0);
+  return kind !== "healthy" && (kind !== "paused" || pending + undeliverable > 0);
 }
 
 /** Those that need somebody first; the rest in the order that they came in. */
@@ -201,7 +202,7 @@ function Held({ stats: { health } }: Watched) {
 }
 
 function Tried({ health, how, then }: { health: HealthReport; how: string; then: string }) {
-  const { pending, undeliverable, nextAttemptAtMs } = health;
+  const { pending, nextAttemptAtMs } = health;
   return (
     <>
       {pending === 0 ? (
@@ -219,7 +220,6 @@ function Tried({ health, how, then }: { health: HealthReport; how: string; then:
           ; {then}
         </>
       )}
-      {undeliverable > 0 && ` ${deliveries(undeliverable)} stopped retrying.`}
     </>
   );
 }
@@ -257,9 +257,12 @@ function InAll({ pending, aSecond }: { pending: number; aSecond: number }) {
 /** What is so, why, and what comes next. */
 export function Standing({ watched }: { watched: Watched }) {
   const kind = kindOf(watched);
+  const { undeliverable } = watched.stats.health;
+  const isSaid = kind === "undeliverable" || undeliverable === 0;
   return (
     <>
       <strong>{CAUSES[kind](watched)}</strong> {NEXT[kind](watched)}
+      {!isSaid && ` ${deliveries(undeliverable)} stopped retrying.`}
     </>
   );
 }
@@ -269,7 +272,9 @@ export function Help({ watched: { webhook, stats } }: { watched: Watched }) {
   if (!useViewer().mayChange) return null;
   const path = webhookPath(webhook.id);
   const { state, pending, undeliverable } = stats.health;
-  if (state === "disabled" || state === "paused") {
+  // What waits for nothing but a replay is not helped by a resume.
+  const isForReplay = pending === 0 && undeliverable > 0;
+  if (state === "disabled" || (state === "paused" && !isForReplay)) {
     return (
       <Action action={`${path}/resume`} tone="primary">
         Resume

@@ -5,7 +5,7 @@ import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
-import { nextToAttempt, replay } from "../../operations/deliveries";
+import { hastenDeliveries, nextToAttempt } from "../../operations/deliveries";
 import { testWebhook } from "../../operations/webhooks";
 import { attemptNow } from "../deliveries/attempt-now";
 import { Attempted } from "../deliveries/attempts";
@@ -28,22 +28,10 @@ export const trying: Action<Webhook> = {
     const at = withQuery(webhookPath(webhook.id), { tried: id });
     const tried = await attemptNow(c, webhook, { id, at });
     if (!("done" in tried) || tried.done !== "attempt_worked") return tried;
-    return { ...tried, count: await hasten(c, webhook) };
+    // The service is back: what waits for a retry need not wait any more.
+    return { ...tried, count: await hastenDeliveries(c.env, webhook, { by: callerOf(c) }) };
   },
 };
-
-/** The service is back: what waits for a retry need not wait any more. @returns how many those are. */
-async function hasten(c: PageContext, webhook: Webhook): Promise<number> {
-  const { replayed } = await replay(c.env, webhook, {
-    sinceMs: webhook.createdAtMs,
-    untilMs: Date.now(),
-    only: "pending",
-    dryRun: false,
-    by: callerOf(c),
-    cursor: null,
-  });
-  return replayed;
-}
 
 /** @param event empty for the first that the webhook asks for. */
 async function sendTest(c: PageContext, webhook: Webhook, event: string): Promise<Outcome> {

@@ -1,0 +1,29 @@
+/** An attempt that a person asked for, and waits for. */
+import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
+
+/** It starts at once, or something keeps it. */
+const MAX_START_MS = 1_000;
+const LOOK_AGAIN_MS = 20;
+
+/**
+ * @param number the least that it may have.
+ * @returns `attempt` is null when it could not start within a second; null as a whole when there is no delivery.
+ */
+export async function attemptOf(
+  number: number,
+  of: {
+    isInFlight(): boolean;
+    delivery(): (DeliveryView & { attemptLog: AttemptRecord[] }) | null;
+  },
+): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
+  const startsByMs = Date.now() + MAX_START_MS;
+  for (;;) {
+    if (!of.isInFlight()) {
+      const delivery = of.delivery();
+      if (delivery === null) return null;
+      const attempt = delivery.attemptLog.find((each) => each.number >= number) ?? null;
+      if (attempt !== null || Date.now() >= startsByMs) return { delivery, attempt };
+    }
+    await scheduler.wait(LOOK_AGAIN_MS);
+  }
+}
