@@ -315,7 +315,8 @@ const USAGE = `Makes the webhooks of a relay what a file says, and changes only 
   RELAY_API_KEY=… npm run apply -- webhooks.json [options]
 
   --relay URL             default http://127.0.0.1:8787
-  --dry-run               prints what differs and changes nothing; ends with ${DIFFERS} when something does
+  --dry-run               prints what differs and changes nothing; ends with ${DIFFERS} when something does,
+                          and with 1 only for what went wrong, an unknown option too
   --prune                 deletes webhooks with a name that the file does not have, but for listeners
   --secret-command CMD    gets each new signing secret on standard input, and the name in $WEBHOOK; without it they are
                           appended to webhooks.json.secrets, readable by you only
@@ -339,7 +340,7 @@ async function main(args: string[]): Promise<number> {
   );
   const [path] = positionals;
   if (path === undefined) throw new Misuse("Which file? npm run apply -- webhooks.json");
-  const api = connect(values.relay);
+  const api = relayApi(parseRelay(values.relay), readApiKey());
   if (values.export) return exportTo(api, path);
   return apply(api, path, {
     dryRun: values["dry-run"],
@@ -348,13 +349,4 @@ async function main(args: string[]): Promise<number> {
   });
 }
 
-/** @throws an Error where other commands have a Misuse: its exit code would be that of a difference. */
-function connect(relay: string | undefined): RelayApi {
-  try {
-    return relayApi(parseRelay(relay), readApiKey());
-  } catch (thrown) {
-    throw new Error((thrown as Error).message);
-  }
-}
-
-if (import.meta.main) await runCommand(USAGE, main);
+if (import.meta.main) await runCommand(USAGE, main, FAILED);

@@ -8,7 +8,7 @@ export const FAILED = 1;
 /** As a shell counts a process that a Ctrl-C ended. */
 export const INTERRUPTED = 130;
 
-/** What the person at the terminal has to change before anything can be done: ends the command with `MISUSED`. */
+/** What the person at the terminal has to change before anything can be done: ends the command with `misused`. */
 export class Misuse extends Error {}
 
 type OptionsConfig = NonNullable<ParseArgsConfig["options"]>;
@@ -81,10 +81,12 @@ export function readNames<Name extends string>(
  * Runs a command to its end, or to npm's. `--help` shows `usage`; what `main` throws becomes a sentence on standard
  * error.
  * @param main resolves to the exit code.
+ * @param misused the exit code of a Misuse; another where `MISUSED` says something else of this command.
  */
 export async function runCommand(
   usage: string,
   main: (args: string[]) => Promise<number>,
+  misused = MISUSED,
 ): Promise<void> {
   keepLoopbackDirect();
   whenNpmEnds(() => process.kill(process.pid, "SIGHUP"));
@@ -97,7 +99,7 @@ export async function runCommand(
     console.error(styleText("red", sentenceOf(thrown)));
     if (!(thrown instanceof Misuse)) return FAILED;
     console.error("--help shows what there is.");
-    return MISUSED;
+    return misused;
   });
 }
 

@@ -32,10 +32,25 @@ describe.each(OWN.filter(([name]) => name !== "start" && name !== "deploy"))(
     it("refuses an option that it does not know, in a sentence", async () => {
       const { exitCode, stdout, stderr } = await runScript(name, ["--nonsense"]);
       expect(stderr).toMatch(/^Unknown option '--nonsense'\.\n--help/);
-      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+      // Of apply, 2 is the word for a difference.
+      expect({ exitCode, stdout }).toEqual({ exitCode: name === "apply" ? 1 : 2, stdout: "" });
     });
   },
 );
+
+describe("npm run apply", () => {
+  it.each([
+    ["no file", []],
+    ["a file that is not there", ["/nowhere/webhooks.json", "--dry-run"]],
+    ["a word too many", ["a.json", "b.json", "--dry-run"]],
+    ["an address that is none", ["a.json", "--dry-run", "--relay", "nonsense"]],
+  ])("does not end as with a difference for %s", async (_, args) => {
+    const env = { RELAY_API_KEY: "a-key-of-the-relay" };
+    const { exitCode, stderr } = await runScript("apply", args, { env });
+    expect(stderr).not.toBe("");
+    expect(exitCode).toBe(1);
+  });
+});
 
 /** A relay that answers as it is told. */
 async function relayThat(status: number, json: unknown) {
