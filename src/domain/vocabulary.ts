@@ -34,7 +34,11 @@ type Words = {
 /** What a pending delivery waits for. */
 export const WAITS: Readonly<Record<WaitingFor, Words>> = {
   attempt: { short: "under way", sentence: "An attempt is under way." },
-  hold: { short: "held", sentence: "It is held: the webhook is paused or disabled." },
+  hold: {
+    short: "held",
+    sentence:
+      "It is held: the webhook is paused or disabled, or a variable of the relay has no usable value.",
+  },
   listener: { short: "no listener", sentence: "It waits until a listener is connected." },
   order: { short: "behind another", sentence: "It waits for the one before it, in order." },
   probe: {

@@ -1,5 +1,7 @@
 /** /dashboard/deliveries and the page of one delivery. */
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, vi } from "vitest";
+import { configOf } from "../../src/config";
 import { parseLocalTime } from "../../src/dashboard/ui/time-range";
 import {
   it,
@@ -143,6 +145,28 @@ describe("the list of deliveries", () => {
 });
 
 describe("those that are selected", () => {
+  it.each([{ ordered: false }, { ordered: true }])(
+    "are not said to go now where nothing goes: %o",
+    async ({ ordered }) => {
+      const { id } = await register({ ordered });
+      service.answer = answering(500);
+      if (!ordered) await api("POST", `/v1/webhooks/${id}/pause`);
+      const events = await newEvents(3);
+      await consume(events);
+      await deliverAll(id, clock);
+      const made = service.requests.length;
+      const delivery = `${id}/${events[2]?.id}`;
+      const back = leadsTo(await visitor.post(`${LIST}/retry`, { delivery, back: LIST }));
+      expect(back).toContain("done=retried&count=1");
+      const said = /role="status">([^<]+)/.exec(await textOf(LIST))?.[1];
+      expect(said).toBe(
+        "1 delivery retried: each goes out as soon as no hold, order or rate limit keeps it.",
+      );
+      await deliverAll(id, clock);
+      expect(service.requests).toHaveLength(made);
+    },
+  );
+
   it("are retried, whatever their status, and each webhook's are written down", async () => {
     const { webhook, event } = await undeliverable();
     service.answer = answering(204);
@@ -159,7 +183,7 @@ describe("those that are selected", () => {
     });
     expect(answer.status).toBe(303);
     expect(leadsTo(answer)).toBe(`${back}&done=retried&count=3`);
-    expect(await textOf(back)).toContain("3 deliveries will be sent again");
+    expect(await textOf(back)).toContain("3 deliveries retried: ");
     const { data } = await (await api("GET", "/v1/audit?limit=2")).json<{
       data: { action: string; webhookId: string; after: { eventIds: string[] } }[];
     }>();
@@ -251,6 +275,24 @@ describe("the page of a delivery", () => {
     expect(page).toContain("data-follows");
   });
 
+  it("blames a variable, and promises no resume, where the variable is what holds it", async () => {
+    const webhook = await register();
+    const event = await newEvent();
+    service.answer = answering(500);
+    await consume([event]);
+    await deliverAll(webhook.id, clock);
+    await runInDurableObject(subscriber(webhook.id), (object) => {
+      vi.spyOn(
+        configOf((object as unknown as { env: Env }).env),
+        "delivery",
+        "get",
+      ).mockReturnValue(null);
+    });
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toContain("or a variable of the relay has no usable value");
+    expect(page).not.toContain("resumed");
+  });
+
   it("puts the request together as it was sent, without what is secret", async () => {
     const webhook = await register({
       url: "https://crm.example.com/in?token=very-secret",
@@ -294,7 +336,7 @@ describe("the page of a delivery", () => {
     expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "delivered" });
   });
 
-  it("gives up on one that waits; on one that is finished there is nothing to give up on", async () => {
+  it("cancels one that waits; on one that is finished there is nothing to cancel", async () => {
     const webhook = await register();
     const event = await newEvent();
     await api("POST", `/v1/webhooks/${webhook.id}/pause`);
@@ -312,7 +354,7 @@ describe("the page of a delivery", () => {
     expect(await deliveryOf(webhook.id, event.id)).toMatchObject({ status: "cancelled" });
     const again = await visitor.post(`${path}/cancel`);
     expect(leadsTo(again)).toBe(`${path}?failed=not_pending`);
-    expect(await textOf(path)).toContain("there is nothing to give up on");
+    expect(await textOf(path)).toContain("there is nothing to cancel");
     expect(await textOf(path)).not.toContain(`action="${path}/cancel"`);
   });
 

@@ -51,6 +51,27 @@ describe("pausing and resuming", () => {
     ]);
     expect((await visitor.post(`${PATH}/wh_00000000000000000000000000/pause`)).status).toBe(404);
   });
+
+  it("says what a resume lets go: what is due, one after a disable, nothing while a listener is away", async () => {
+    const resumed = async (id: string) => {
+      const answer = await visitor.post(`${PATH}/${id}/resume`);
+      return /role="status">([^<]+)/.exec(await textOf(leadsTo(answer).split("?")[0] ?? ""))?.[1];
+    };
+    const paused = await register({ status: "paused" });
+    expect(await resumed(paused.id)).toBe("Resumed: what is due goes out now.");
+    const absent = await register({ url: "listener:", status: "paused" });
+    expect(await resumed(absent.id)).toContain("nothing goes out yet");
+    service.answer = answering(410);
+    const { id } = await register({ url: "https://gone.example.com/in" });
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    await accept(id, await newEvents(8));
+    service.answer = answering(500);
+    const made = service.requests.length;
+    expect(await resumed(id)).toContain("one delivery at a time is tried");
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(made + 1);
+  });
 });
 
 describe("a test", () => {

@@ -172,28 +172,28 @@ function Situation({ webhook, delivery }: ViewProps) {
 /** What a person can do about it. */
 function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }) {
   const { status, attempts, waitingFor, lastError } = delivery;
-  if (status === "delivered") return <>Nothing to do. It can be sent again, with the same id.</>;
+  if (status === "delivered") return <>Nothing to do. It can be replayed, with the same id.</>;
   if (status === "undeliverable") {
     return isGone ? (
-      <>The event's payload is gone, so it cannot be sent again.</>
+      <>The event's payload is gone, so it cannot be replayed.</>
     ) : (
       <>Look at the last answer below, put the service right, then retry.</>
     );
   }
   if (status === "cancelled") {
-    if (isGone || lastError === "erased") return <>It cannot be sent again.</>;
+    if (isGone || lastError === "erased") return <>It cannot be replayed.</>;
     return <>A retry opens it again.</>;
   }
   if (waitingFor === "hold") {
     return (
       <>
-        Nothing is lost. <WebhookLink webhook={webhook} /> says why it is held; once it is resumed,
+        Nothing is lost. <WebhookLink webhook={webhook} /> says why it is held; once that is over,
         this goes out.
       </>
     );
   }
   const order = webhook.ordered
-    ? " This webhook is sent its events in order: those behind wait for this one, and giving up on it lets them go."
+    ? " This webhook is sent its events in order: those behind wait for this one, and cancelling it lets them go."
     : "";
   if (attempts === 0) return <>Nothing to do.{order}</>;
   return <>It is retried by itself. Once the service is right, a retry need not wait.{order}</>;
@@ -212,7 +212,7 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
     <div class="actions">
       {!isHeld && (
         <Action action={`${path}/retry`} tone={isWanted ? "primary" : "normal"} isOnce>
-          {status === "delivered" ? "Send again" : "Try now"}
+          {status === "delivered" ? "Replay" : "Try now"}
         </Action>
       )}
       {isPending && (

@@ -6,6 +6,9 @@ import type { FailureCode } from "../../domain/failure";
 import { deliveries, number } from "./format";
 import { attributesOf, nameOf, type PageContext, prefixOf } from "./session";
 
+/** A retry waits for no schedule, probe or Retry-After. */
+const SOON = "each goes out as soon as no hold, order or rate limit keeps it.";
+
 const DONE = {
   created: () => "The webhook is registered.",
   created_before: () =>
@@ -15,15 +18,18 @@ const DONE = {
   rotated_before: () =>
     "The secret was rotated by this form before, so nothing was done again. It was shown once: rotate again if nobody has it.",
   paused: () => "Paused: nothing is sent until you resume; events are kept.",
-  resumed: () => "Resumed: what was held goes out now.",
+  resumed: () => "Resumed: what is due goes out now.",
+  resumed_probing: () =>
+    "Resumed: one delivery at a time is tried until the service takes one; then the others go.",
+  resumed_held: () => "Resumed, but nothing goes out yet: below stands what holds it.",
   deleted: () => "The webhook is deleted, with what was waiting for it.",
-  retried: (count) => `${deliveries(count)} will be sent again now.`,
+  retried: (count) => `${deliveries(count)} retried: ${SOON}`,
   attempt_worked: (count) =>
-    `The service took it.${count === 0 ? "" : ` ${deliveries(count)} that waited for a retry ${count === 1 ? "goes" : "go"} out now.`}`,
+    `The service took it.${count === 0 ? "" : ` ${deliveries(count)} that waited for a retry ${count === 1 ? "is" : "are"} due now.`}`,
   attempt_failed: () => "It was tried, and failed again: the answer is below.",
   attempt_waits: () => "It could not start at once; below stands what it waits for.",
   retried_in_part: (count) =>
-    `${deliveries(count)} will be sent again now. The others cannot: an attempt is on its way, or the payload is gone.`,
+    `${deliveries(count)} retried: ${SOON} The others cannot be: an attempt is on its way, or the payload is gone.`,
   nothing_selected: () => "Nothing was selected, so nothing was done.",
   cancelled: (count) => `${deliveries(count)} cancelled.`,
   replayed: (count) =>
@@ -45,6 +51,7 @@ export type Done = keyof typeof DONE;
 const NOT_QUITE: ReadonlySet<string> = new Set<Done>([
   "created_before",
   "unchanged",
+  "resumed_held",
   "rotated_before",
   "attempt_failed",
   "attempt_waits",

@@ -1,6 +1,9 @@
 /** What can be done to a webhook, in one table, and registering one. */
 import { Hono } from "hono";
+import type { HealthState } from "../../domain/health-report";
+import type { WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
+import { webhookHealth } from "../../operations/stats";
 import { pauseWebhook, resumeWebhook } from "../../operations/webhooks";
 import { type Action, actions, performing } from "../ui/actions";
 import type { Done } from "../ui/notice";
@@ -29,8 +32,11 @@ export const webhookChanges = new Hono<PageEnv>()
       { find: namedWebhook, pathOf: ({ id }) => webhookPath(id) },
       {
         edit: editing,
-        pause: switching(pauseWebhook, "paused"),
-        resume: switching(resumeWebhook, "resumed"),
+        pause: switching(pauseWebhook, async () => "paused"),
+        resume: switching(resumeWebhook, async (env, id) => {
+          const health = await webhookHealth(env, id);
+          return RESUMED[health?.state ?? "healthy"] ?? "resumed";
+        }),
         rotate: rotation,
         test: testing,
         try: trying,
@@ -41,11 +47,20 @@ export const webhookChanges = new Hono<PageEnv>()
     ),
   );
 
-function switching(operation: typeof pauseWebhook, done: Done): Action<Webhook> {
+type Then = (env: Env, id: WebhookId) => Promise<Done>;
+
+function switching(operation: typeof pauseWebhook, then: Then): Action<Webhook> {
   return {
     act: async (c, { id }) => {
       const result = await operation(c.env, id, callerOf(c));
-      return result.ok ? { done } : result;
+      return result.ok ? { done: await then(c.env, id) } : result;
     },
   };
 }
+
+/** What a resume leads to, where that is not that all goes. */
+const RESUMED: { [State in HealthState]?: Done } = {
+  probing: "resumed_probing",
+  misconfigured: "resumed_held",
+  unconnected: "resumed_held",
+};
