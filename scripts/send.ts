@@ -179,7 +179,7 @@ function printAttempt(body: string, attempt: SendAttempt): void {
 
 function retryText(accepted: boolean, { nextInMs }: SendAttempt): string {
   if (accepted) return "";
-  return nextInMs === null ? ", given up" : `, again in ${nextInMs / 1_000} s`;
+  return nextInMs === null ? ", no more retries" : `, again in ${nextInMs / 1_000} s`;
 }
 
 /** `evt_… duplicate` of the relay's answer, or its error code. */

@@ -209,7 +209,7 @@ export const retryDelivery = createRoute("post /v1/webhooks/{id}/deliveries/{eve
 
 export const cancelDelivery = createRoute("post /v1/webhooks/{id}/deliveries/{eventId}/cancel", {
   operationId: "cancelDelivery",
-  summary: "Give up on a delivery",
+  summary: "Cancel a delivery",
   description:
     "For one that nobody wants any more; it also lets those behind it in an ordered webhook go.",
   request: { params: ofDelivery },
@@ -245,14 +245,14 @@ export const replayDeliveries = createRoute("post /v1/webhooks/{id}/replay", {
 
 export const discardDeliveries = createRoute("post /v1/webhooks/{id}/discard", {
   operationId: "discardDeliveries",
-  summary: "Give up on the waiting deliveries",
+  summary: "Discard pending deliveries",
   description:
-    "When what waits is of no use any more. Up to 1,000 a call; go on with `next` as `cursor`.",
+    "When what waits is of no use any more: it ends as `cancelled`. Up to 1,000 a call; go on with `next` as `cursor`.",
   request: {
     params: ofWebhook,
     body: optionalBody(discardSchema, { event: "message.sent" }),
   },
   responses: {
-    202: doneToMany("Given up on.", "Discarded", "discarded"),
+    202: doneToMany("Discarded.", "Discarded", "discarded"),
   },
 });

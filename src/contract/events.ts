@@ -6,6 +6,7 @@ import { EVENT_TYPES } from "../domain/event";
 import type { WebhookId } from "../domain/ids";
 import type { Why } from "../domain/match";
 import { shown } from "../domain/time";
+import { SCHEMA } from "../domain/vocabulary";
 import type { WholeEvent } from "../operations/events";
 import type { JournalEvent } from "../storage/journal-store";
 import { parseErasureCursor, parseEventCursor } from "./cursor";
@@ -42,7 +43,9 @@ const fields = {
   timestamp: text.nullable().meta({ description: "As Leadterra gave it." }),
   receivedAt: time,
   size: count.meta({ description: "Bytes of the body." }),
-  conforms: z.boolean().meta({ description: "Whether it is as Leadterra documents it." }),
+  conforms: z.boolean().meta({
+    description: `${SCHEMA.fits}: what differs from Leadterra's page is delivered all the same.`,
+  }),
   webhookIds: z.array(webhookId).meta({ description: "Those that it matched." }),
 } satisfies Fields<Omit<JournalEvent, Hidden>>;
 

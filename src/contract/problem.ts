@@ -61,10 +61,10 @@ const TABLE = {
     "The first call with this Idempotency-Key still runs; ask again in a moment.",
   ],
   in_flight: [409, "An attempt is on its way; look at its outcome first."],
-  not_pending: [409, "The delivery is finished: there is nothing to give up on."],
+  not_pending: [409, "The delivery is finished: there is nothing to cancel."],
   payload_gone: [
     409,
-    "The event's payload was erased or is past its retention: it cannot be sent again.",
+    "The event's payload was erased or is past its retention: it cannot be replayed.",
   ],
   upgrade_required: [
     426,

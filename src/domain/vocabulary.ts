@@ -51,6 +51,9 @@ export const WAITS: Readonly<Record<WaitingFor, Words>> = {
   turn: { short: "next in turn", sentence: "It goes out as soon as it is its turn." },
 };
 
+/** Whether an event is as Leadterra's page describes it. */
+export const SCHEMA = { fits: "Matches schema", differs: "does not match schema" } as const;
+
 /** As Markdown, for a description: each word with what it means. */
 export function glossary(words: Readonly<Record<string, string>>): string {
   return Object.entries(words)

@@ -32,7 +32,7 @@ export type Webhook = {
   timeout: string | null;
   /** In the form of `RETRY_SCHEDULE`; null for the relay's own. */
   retrySchedule: string | null;
-  /** Statuses after which a delivery is given up at once. */
+  /** Statuses after which a delivery is undeliverable at once. */
   giveUpOn: number[];
   status: WebhookStatus;
   statusReason: StatusReason | null;

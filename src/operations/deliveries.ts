@@ -28,7 +28,7 @@ import { subscriberOf } from "./objects";
 const MAX_REPLAYED = 1_000;
 /** How often what waits is asked to go, a thousand deliveries each time. */
 const MAX_CALLS = 10;
-/** How many deliveries one call gives up on. */
+/** How many deliveries one call discards. */
 const MAX_DISCARDED = 1_000;
 
 /** Which deliveries a list shows; times are those of arrival, both ends included. */
@@ -247,7 +247,7 @@ async function replayDeliveries(
 
 export type Discard = { untilMs?: number; event?: string; dryRun: boolean };
 
-/** Gives up on what waits, a page of deliveries at a time. */
+/** Discards what waits, a page of deliveries at a time. */
 export async function discardDeliveries(
   env: Env,
   webhook: Webhook,

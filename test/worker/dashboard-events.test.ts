@@ -96,7 +96,7 @@ describe("the list of events", () => {
     await consume([await eventOf("constructor", { reply: { classification: "no" } })]);
     const page = wordsOf(await textOf(LIST));
     expect(page).toMatch(/reply\.received evt_\w+ ava@acmecorp\.com interested just now/);
-    expect(page).toMatch(/message\.bounced evt_\w+ – so\\u202eft not as documented just now/);
+    expect(page).toMatch(/message\.bounced evt_\w+ – so\\u202eft does not match schema just now/);
     expect(page).toMatch(/constructor evt_\w+ – – just now/);
   });
 

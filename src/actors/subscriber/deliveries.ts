@@ -1,5 +1,5 @@
 /**
- * The deliveries of a webhook as people see and handle them: lists, counts, opening again, giving up, expiry. What
+ * The deliveries of a webhook as people see and handle them: lists, counts, opening again, cancelling, expiry. What
  * changes here is written at once; the pump has nothing planned meanwhile and hears of what is in flight.
  */
 import type { HourCounters } from "../../domain/counters";

@@ -99,7 +99,7 @@ function closed(
 
 /** The delivery's last attempt was recorded after the counters were. */
 function countRecorded(run: Run, delivery: StoredDelivery, attempt: AttemptRecord): void {
-  // One that a person gave up on was counted when they did.
+  // One that a person cancelled was counted when they did.
   const status = delivery.status === "cancelled" ? "cancelled" : "pending";
   countChange(run, { ...delivery, status, attempts: delivery.attempts - 1 }, delivery);
   if (attempt.error === null) run.health = noteSuccess(run.health, attempt);

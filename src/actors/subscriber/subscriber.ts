@@ -275,12 +275,12 @@ export class Subscriber extends StoredObject {
     return attemptOf(number, { isInFlight, delivery: () => this.delivery(id) });
   }
 
-  /** Gives up on a delivery; null when there is none, `not_pending` when it is finished. */
+  /** Cancels a delivery; null when there is none, `not_pending` when it is finished. */
   async cancel(id: EventId): Promise<DeliveryView | "not_pending" | null> {
     return this.#changing([id], () => this.#engine.deliveries.cancel(id), null);
   }
 
-  /** Gives up on what waits, at most `query.limit` at once; `next` goes on behind them. */
+  /** Discards what waits, at most `query.limit` at once; `next` goes on behind them. */
   async discard(
     query: Omit<DeliveryQuery, "status">,
     dryRun: boolean,

@@ -172,7 +172,7 @@ function Letter({ letter, webhooks }: LetterProps) {
           ["Event", <EventOf letter={letter} />],
           ["Owed to", <Owed letter={letter} webhooks={webhooks} />],
           ["Received", <Time ms={receivedAtMs} />],
-          ["Given up", <Time ms={failedAtMs} />],
+          ["Failed", <Time ms={failedAtMs} />],
           ["Reason", <code>{reason}</code>],
           ["Dead letter", <code>{id}</code>],
         ]}
@@ -243,7 +243,7 @@ const EXPLANATIONS: Readonly<Record<DeadLetterReason, Explanation>> = {
     advice: "Redriving it would end the same way; find out who else writes to the queue.",
   },
   not_consumed: {
-    why: "The queue gave up on it before the relay could look at it.",
+    why: "The queue's retries were used up before the relay could look at it.",
     advice: "Look in the log for exceptions of the Worker, then redrive it.",
   },
   full: {

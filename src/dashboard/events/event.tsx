@@ -1,7 +1,8 @@
-/** One event: what it says, whom it went to and why not to the others; sending it again, and erasing it. */
+/** One event: what it says, whom it went to and why not to the others; replaying it, and erasing it. */
 import { Hono } from "hono";
 import type { DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
+import { SCHEMA } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import { eraseEvent, replayEvent, type WholeEvent, wholeEvent } from "../../operations/events";
 import { findEvent } from "../../operations/journal";
@@ -162,7 +163,7 @@ function EventFacts({ event }: { event: JournalEvent }) {
         ["Campaign", <SearchLink name="campaignId" value={campaignId} none="–" />],
         ["Size", sizeOf(size)],
         [
-          "As documented",
+          SCHEMA.fits,
           <>
             <Conformity conforms={conforms} />
             {!conforms && " – it differs from Leadterra's page, and is delivered all the same"}
@@ -226,7 +227,7 @@ function Webhooks({ whole }: { whole: WholeEvent }) {
     <form method="post" action={`${eventPath(event.id)}/replay`}>
       {table}
       <p class="actions chosen">
-        <button type="submit">Send to the ticked webhooks</button>
+        <button type="submit">Replay to the ticked webhooks</button>
         <small class="quiet">With the same id, so that a service that had it can tell.</small>
       </p>
     </form>
@@ -301,7 +302,7 @@ function ConfirmErasure({ event }: { event: JournalEvent }) {
         <li>Deliveries that still wait for an attempt end; answers of services to it go.</li>
         <li>The record of what was delivered when stays.</li>
       </ul>
-      <p>It cannot be undone, and the event cannot be sent again.</p>
+      <p>It cannot be undone, and the event cannot be replayed.</p>
       <form method="post" action={`${eventPath(event.id)}/erase`}>
         <Submit tone="danger" out={[eventPath(event.id), "Keep it"]}>
           Erase it

@@ -1,5 +1,6 @@
 /** Events as the rows of a table. */
 import { valuesOf } from "../../domain/filter";
+import { SCHEMA } from "../../domain/vocabulary";
 import { readEvents } from "../../operations/journal";
 import type { JournalEvent } from "../../storage/journal-store";
 import { Foreign } from "../ui/foreign";
@@ -50,7 +51,7 @@ const COLUMNS: readonly Column<EventRow>[] = [
         {!conforms && (
           <>
             {" "}
-            <Badge tone="warn">not as documented</Badge>
+            <Badge tone="warn">{SCHEMA.differs}</Badge>
           </>
         )}
       </>

@@ -113,8 +113,8 @@ export const DISCARD: Batch = {
   choices: (webhook) => (
     <>
       <p>
-        They end as <em>cancelled</em> and are not tried again by themselves; each can still be sent
-        again while its event is kept. The webhook goes on with what arrives later.
+        They end as <em>cancelled</em> and are not tried again by themselves; each can still be
+        replayed while its event is kept. The webhook goes on with what arrives later.
       </p>
       <label>
         Received

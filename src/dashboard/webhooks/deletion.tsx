@@ -43,7 +43,7 @@ function showForm(c: PageContext, webhook: Webhook, isWrong: boolean) {
       autocomplete="off"
     >
       <p>
-        What waits for it is given up, and the record of its deliveries goes. To stop for a while,
+        What waits for it is discarded, and the record of its deliveries goes. To stop for a while,
         pause it instead. Events stay recorded: a webhook registered later can be sent what it
         missed.
       </p>

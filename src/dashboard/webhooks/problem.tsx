@@ -244,8 +244,8 @@ function Remedy({ webhook, stats }: Watched) {
   if (capacity === null) return <>{help}</>;
   return (
     <>
-      It answers in {duration(p50)}, {number(atOnce)} at once: {number(capacity)} a second,{" "}
-      <InAll pending={stats.health.pending} aSecond={capacity} />. {help}
+      Its response time is {duration(p50)} (p50), {number(atOnce)} at once: {number(capacity)} a
+      second, <InAll pending={stats.health.pending} aSecond={capacity} />. {help}
     </>
   );
 }
