@@ -4,7 +4,16 @@
  *   RELAY_API_KEY=… npm run apply -- webhooks.json --relay https://my-relay.workers.dev --dry-run
  */
 import { spawnSync } from "node:child_process";
-import { appendFileSync, chmodSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
 import { configurationOf } from "../src/contract/configured.ts";
@@ -23,6 +32,8 @@ import {
 const DIFFERS = 2;
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const LISTENER = "listener:";
+/** As many as a relay has. */
+const MAX_WEBHOOKS = 500;
 /** A change that is stored but not in force yet is asked for again. */
 const PUSHES = 3;
 const PUSH_WAIT_MS = 5_000;
@@ -144,10 +155,13 @@ async function difference(
     await api.call("GET", path),
     await api.call("PUT", path, { ...fields, dryRun: true }),
   ];
-  if (after.status === 422 || after.status === 409) {
+  const isFull = after.json?.code === "too_many_webhooks";
+  if (after.status === 422 || (after.status === 409 && !isFull)) {
     mistakes.push(...mistakesOf(after).map((mistake) => `${name}: ${mistake}`));
     return null;
   }
+  // There may be room once others are gone: that is reckoned when all steps are known.
+  if (isFull) return { kind: "create", wanted, lines: linesOf({}, withoutValues(fields)) };
   const now = answerOf(after).webhook as Webhook;
   if (before.status === 404) return { kind: "create", wanted, lines: linesOf({}, shown(now)) };
   const old = answerOf(before).webhook as Webhook;
@@ -163,6 +177,11 @@ function shown(webhook: Webhook): Record<string, unknown> {
   return { ...fields, ...(fields.headers !== undefined && { headers: webhook.headers }) };
 }
 
+function withoutValues(fields: Record<string, unknown>): Record<string, unknown> {
+  const { status: _, signingSecret: __, headers, ...told } = fields;
+  return { ...told, ...(headers !== undefined && { headers: Object.keys(Object(headers)) }) };
+}
+
 function linesOf(before: Record<string, unknown>, after: Record<string, unknown>): string[] {
   const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])];
   return fields.flatMap((field) => {
@@ -174,17 +193,38 @@ function linesOf(before: Record<string, unknown>, after: Record<string, unknown>
 }
 
 /** Webhooks with a name that the file does not have; those of a person who listens are hers. */
-async function superfluous(api: RelayApi, wanted: readonly Configured[]): Promise<Step[]> {
+async function superfluous(
+  api: RelayApi,
+  { wanted, all }: { wanted: readonly Configured[]; all: readonly Webhook[] },
+): Promise<Step[]> {
   const names = new Set(wanted.map(({ name }) => name));
-  const extra = (await registered(api)).flatMap(({ name, url }) =>
+  const extra = all.flatMap(({ name, url }) =>
     name === null || url === LISTENER || names.has(name) ? [] : [name],
   );
   return Promise.all(
     extra.map(async (name): Promise<Step> => {
-      const { json } = await api.call("GET", `/v1/webhooks/${name}/health`);
-      return { kind: "delete", name, lines: [`${json?.pending ?? 0} waiting deliveries go too`] };
+      const { pending } = answerOf(await api.call("GET", `/v1/webhooks/${name}/health`));
+      return { kind: "delete", name, lines: [`${pending} waiting deliveries go too`] };
     }),
   );
+}
+
+/**
+ * In an order in which the relay has room for each: what is made comes before what goes, so that of a webhook with a new
+ * name no event is missed, unless there is no room for both.
+ *
+ * @returns a mistake where there is room in no order.
+ */
+function ordered(steps: readonly Step[], existing: number): Step[] | string {
+  const [gone, others] = [true, false].map((goes) =>
+    steps.filter(({ kind }) => (kind === "delete") === goes),
+  ) as [Step[], Step[]];
+  const made = others.filter(({ kind }) => kind === "create").length;
+  const total = existing + made - gone.length;
+  if (made > 0 && total > MAX_WEBHOOKS) {
+    return `there would be ${total} webhooks, and a relay has ${MAX_WEBHOOKS} at most`;
+  }
+  return existing + made > MAX_WEBHOOKS ? [...gone, ...others] : [...others, ...gone];
 }
 
 const MARKS = {
@@ -231,6 +271,18 @@ async function carryOut(api: RelayApi, step: Step, secrets: Secrets): Promise<vo
   }
 }
 
+/** @throws when a new secret could not be kept: it is shown once, and what it is for would be changed by then. */
+function proveWritable(file: string): void {
+  const isNew = !existsSync(file);
+  try {
+    closeSync(openSync(file, "a", 0o600));
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    throw new Error(`Nothing was changed: ${file}, for new secrets, cannot be written (${code}).`);
+  }
+  if (isNew) rmSync(file);
+}
+
 /** A secret is shown once: whatever the command makes of it, it is not lost. */
 function keep(name: string, secret: string, { file, command }: Secrets): void {
   if (command !== undefined) {
@@ -252,12 +304,12 @@ function keep(name: string, secret: string, { file, command }: Secrets): void {
   console.log(`    its new signing secret is in ${file}`);
 }
 
-async function apply(
+/** All that is to be done, looked at before any of it is. @throws with what cannot be. */
+async function differences(
   api: RelayApi,
   path: string,
-  options: { dryRun: boolean; prune: boolean; secretCommand: string | undefined },
-): Promise<number> {
-  const wanted = readFile(path, process.env);
+  { wanted, prune }: { wanted: readonly Configured[]; prune: boolean },
+): Promise<Step[]> {
   const mistakes: string[] = [];
   const steps: Step[] = [];
   for (const each of wanted) {
@@ -265,13 +317,27 @@ async function apply(
     if (step !== null) steps.push(step);
   }
   if (mistakes.length > 0) throw new Error(wrongIn(path, mistakes));
-  if (options.prune) steps.push(...(await superfluous(api, wanted)));
+  const all = await registered(api);
+  if (prune) steps.push(...(await superfluous(api, { wanted, all })));
+  const inOrder = ordered(steps, all.length);
+  if (typeof inOrder === "string") throw new Error(wrongIn(path, [inOrder]));
+  return inOrder;
+}
+
+async function apply(
+  api: RelayApi,
+  path: string,
+  options: { dryRun: boolean; prune: boolean; secretCommand: string | undefined },
+): Promise<number> {
+  const wanted = readFile(path, process.env);
+  const steps = await differences(api, path, { wanted, prune: options.prune });
   const all = wanted.length === 1 ? "1 webhook is" : `${wanted.length} webhooks are`;
   if (steps.length === 0) console.log(`${all} as ${path} says.`);
+  const secrets = { file: `${path}.secrets`, command: options.secretCommand };
+  if (!options.dryRun && steps.some(({ kind }) => kind !== "delete")) proveWritable(secrets.file);
   for (const step of steps) {
     print(step);
-    if (options.dryRun) continue;
-    await carryOut(api, step, { file: `${path}.secrets`, command: options.secretCommand });
+    if (!options.dryRun) await carryOut(api, step, secrets);
   }
   if (options.dryRun && steps.length > 0) {
     console.log("Nothing was changed: --dry-run.");

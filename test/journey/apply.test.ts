@@ -1,8 +1,17 @@
 /** `npm run apply` against a relay: what it prints, what it changes, and what it leaves. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { mapInParallel } from "../rig/api.ts";
 import { runScript } from "../scripts/run.ts";
 import { API_KEY, type JourneyRelay, READ_ONLY_API_KEY, startRelay } from "./relay.ts";
 
@@ -18,14 +27,15 @@ beforeEach(() => {
 });
 afterEach(async () => {
   rmSync(folder, { recursive: true });
-  for (const { id } of await webhooks()) await relay.request("DELETE", `/v1/webhooks/${id}`);
+  await mapInParallel(await webhooks(), 10, ({ id }) =>
+    relay.request("DELETE", `/v1/webhooks/${id}`),
+  );
 });
 
 type Webhook = { id: string; name: string | null; url: string; updatedAt: string };
 
-async function webhooks(): Promise<Webhook[]> {
-  const { body } = await relay.request("GET", "/v1/webhooks?limit=250");
-  return (body as { data: Webhook[] }).data;
+function webhooks(): Promise<Webhook[]> {
+  return relay.all("/webhooks");
 }
 
 async function audited(): Promise<number> {
@@ -142,6 +152,45 @@ describe("npm run apply", () => {
     write(content);
     const { exitCode, stderr } = await apply();
     expect(stderr).toMatch(said);
+    expect(exitCode).toBe(1);
+    expect(await webhooks()).toEqual([]);
+  });
+
+  it("changes nothing at all where there would be more than 500, and makes room first where it can", {
+    timeout: 180_000,
+  }, async () => {
+    const nameless = { url: "https://old.example.com/", events: ["*"] };
+    await relay.request("PUT", "/v1/webhooks/old", nameless);
+    await mapInParallel(Array.from({ length: 498 }), 10, () =>
+      relay.request("POST", "/v1/webhooks", nameless),
+    );
+    const lines = await audited();
+    write({ webhooks: [{ ...AUDIT, description: "All of it" }, CRM] });
+    for (const args of [[], ["--dry-run"]]) {
+      const { exitCode, stdout, stderr } = await apply(args, ENV);
+      expect(stderr).toMatch(/nothing was changed:\n {2}there would be 501 webhooks/);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+    }
+    expect(await audited()).toBe(lines);
+    expect(existsSync(`${file()}.secrets`)).toBe(false);
+
+    const named = async () => (await webhooks()).flatMap(({ name }) => name ?? []).sort();
+    expect(await apply(["--prune"], ENV)).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await named()).toEqual(["audit", "crm"]);
+    expect(await webhooks()).toHaveLength(500);
+    write({ webhooks: [AUDIT, { ...CRM, name: "third" }] });
+    expect((await apply([], ENV)).stderr).toContain("there would be 501 webhooks");
+    const swapped = await apply(["--prune"], ENV);
+    expect(swapped).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(swapped.stdout).not.toContain("the-token-of-the-crm");
+    expect(await named()).toEqual(["audit", "third"]);
+  });
+
+  it("changes nothing at all where a new secret could not be kept", async () => {
+    write({ webhooks: [AUDIT] });
+    mkdirSync(`${file()}.secrets`);
+    const { exitCode, stderr } = await apply();
+    expect(stderr).toMatch(/Nothing was changed: .*\.secrets, for new secrets, .*EISDIR/);
     expect(exitCode).toBe(1);
     expect(await webhooks()).toEqual([]);
   });
