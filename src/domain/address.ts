@@ -34,8 +34,8 @@ export function sameAddress(a: Address | null, b: Address): boolean {
 }
 
 /** Whether the address stands in any string of a body, keys included; in one that is no JSON, in its text. */
-export function mentions(body: Uint8Array, address: Address): boolean {
-  const text = new TextDecoder().decode(body);
+export function mentions(body: Uint8Array | string, address: Address): boolean {
+  const text = typeof body === "string" ? body : new TextDecoder().decode(body);
   try {
     return holds(JSON.parse(text), address);
   } catch {

@@ -222,10 +222,13 @@ export function answeredTest(before: Health): Health {
   return before.probing ? { ...before, lastProbeEndedAtMs: null } : before;
 }
 
-/** What an answer said of an erased event goes too. */
-export function erased(before: Health, id: EventId): Health {
-  if (before.lastFailure?.eventId !== id) return before;
-  return { ...before, lastFailure: { ...before.lastFailure, responseBody: null } };
+/** What the last failure's answer said goes with its event, erased or past its retention. */
+export function forgetAnswer(before: Health, isGone: (failure: LastFailure) => boolean): Health {
+  const { lastFailure } = before;
+  if (lastFailure === null || lastFailure.responseBody === null || !isGone(lastFailure)) {
+    return before;
+  }
+  return { ...before, lastFailure: { ...lastFailure, responseBody: null } };
 }
 
 function lastFailureOf(outcome: Outcome, error: AttemptError, { eventId }: Subject): LastFailure {

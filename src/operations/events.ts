@@ -8,6 +8,7 @@ import type { EventId, WebhookId } from "../domain/ids";
 import { JsonText } from "../domain/json-text";
 import { explain, type Why } from "../domain/match";
 import type { Webhook } from "../domain/webhook";
+import type { KeptPlace } from "../storage/delivery-lists";
 import type { JournalEvent } from "../storage/journal-store";
 import type { AnswerKey } from "../storage/registry-store";
 import { addToAudit } from "./audit";
@@ -145,7 +146,7 @@ export type ErasureCursor = EventCursor & { queued: boolean };
 /**
  * Erases what is known of a person, by the lead's e-mail address; a page of events at a time.
  *
- * @returns how many events, and dead letters that belong to none of them, were erased; `queued` when events may still
+ * @returns how many events, and dead letters or deliveries of which no journal has the event, were erased; `queued` when events may still
  *   be on their way.
  */
 export async function erasePerson(
@@ -161,7 +162,8 @@ export async function erasePerson(
   const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED, among });
   const ids = page.events.map(({ id }) => id);
   if (ids.length > 0) await eraseEvents(env, ids, among);
-  const erased = ids.length + letters;
+  const kept = page.next === null ? await eraseKeptOf(env, email) : 0;
+  const erased = ids.length + letters + kept;
   await addToAudit(env, { by, action: "person.erased", after: { events: erased } });
   return { erased, next: page.next && { ...page.next, queued }, queued };
 }
@@ -177,6 +179,23 @@ async function eraseLettersOf(env: Env, email: string): Promise<number> {
     after = page.next;
   }
   return erased;
+}
+
+/** Deliveries that were opened again or backfilled outlive the journal of their event. */
+async function eraseKeptOf(env: Env, email: string): Promise<number> {
+  const webhooks = await allWebhooks(env);
+  const erased = webhooks.map(async ({ id }) => {
+    const subscriber = subscriberOf(env, id);
+    const ids: EventId[] = [];
+    for (let after: KeptPlace | null | undefined; after !== null; ) {
+      const page = await subscriber.ofPerson(email, after ?? null);
+      if (page.ids.length > 0) await subscriber.eraseMany(page.ids);
+      ids.push(...page.ids);
+      after = page.next;
+    }
+    return ids;
+  });
+  return new Set((await Promise.all(erased)).flat()).size;
 }
 
 /**

@@ -72,6 +72,7 @@ export class DeliveryStore {
    *
    * @param retentionMs null when retention is off.
    * @param mayLease whether they may be stored as leased.
+   * @param isBackfill their events came earlier.
    * @returns what is new, in order, and whether it is leased.
    */
   insert(
@@ -81,7 +82,14 @@ export class DeliveryStore {
       behind,
       retentionMs,
       mayLease,
-    }: { nowMs: number; behind: Behind; retentionMs: number | null; mayLease: boolean },
+      isBackfill,
+    }: {
+      nowMs: number;
+      behind: Behind;
+      retentionMs: number | null;
+      mayLease: boolean;
+      isBackfill: boolean;
+    },
   ): Inserted {
     const known = this.#known(arrivals.map(({ id }) => id));
     const fresh = new Map<EventId, Arrival>();
@@ -94,13 +102,14 @@ export class DeliveryStore {
     const isLeased = mayLease && this.#tables.canLease(period);
     const arrival = { period, atMs: nowMs, ids, added: ids.length, isLeased };
     const added: DueDelivery[] = [];
+    const keptFromMs = isBackfill ? nowMs : null;
     this.#tables.atomically(() => {
       const seq = this.#tables.insertArrival(arrival, behind);
-      const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ${ASKED.bySchedule}, 0, 0, 0, ?)`;
+      const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, kept_from, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ?, ${ASKED.bySchedule}, 0, 0, 0, ?)`;
       for (const [index, { id, event, body }] of [...fresh.values()].entries()) {
-        this.#sql.exec(insert, id, seq, index, event, nowMs, body);
+        this.#sql.exec(insert, id, seq, index, event, nowMs, keptFromMs, body);
         const position = { seq, index };
-        added.push({ ...NEW, id, period, position, event, createdAtMs: nowMs, body });
+        added.push({ ...NEW, id, period, position, event, createdAtMs: nowMs, keptFromMs, body });
       }
     });
     this.#tail.add(added);

@@ -58,7 +58,7 @@ export type ListedDelivery = Progress & {
   position: Position;
   event: string;
   createdAtMs: number;
-  /** `RETENTION` counts from here, when it was opened again or expired; null for from `createdAtMs`. */
+  /** `RETENTION` counts from here, when it was opened again, expired or backfilled; null for from `createdAtMs`. */
   keptFromMs: number | null;
   asked: Asked;
 };

@@ -302,6 +302,72 @@ describe("a day that a RETENTION which was made shorter has left behind", () => 
   });
 });
 
+describe("what outlives the journal of its event", () => {
+  const OTHER = "someone.else@prospect.example";
+  const since = "2020-01-01T00:00:00Z";
+
+  /** The event's journal goes, while what was done late with it is kept. */
+  async function letJournalGo(arrivedAtMs: number): Promise<void> {
+    clock.advance(4 * DAY);
+    await ring(env.JOURNAL.getByName(journalName(arrivedAtMs)));
+    expect(await found(EMAIL)).toEqual(expect.not.arrayContaining(["JOURNAL events"]));
+    expect(await found(EMAIL)).toContain("SUBSCRIBER deliveries");
+  }
+
+  async function eraseThem(): Promise<void> {
+    const erase = () => api("POST", "/v1/events/erase", { email: EMAIL });
+    expect(await (await erase()).json()).toMatchObject({ erased: 1, next: null });
+    expect(await found(EMAIL)).toEqual([]);
+    expect(await found(OTHER)).toContain("SUBSCRIBER deliveries");
+    expect(await (await erase()).json()).toMatchObject({ erased: 0, next: null });
+  }
+
+  it("is erased where it was opened again, and is held", async () => {
+    const { id: webhookId } = await register({ retrySchedule: "1m" });
+    const arrivedAtMs = clock.nowMs();
+    const [id] = await arrive([reply(), reply(OTHER)]);
+    for (let attempt = 0; attempt < 2; attempt++) {
+      await deliverAll(webhookId, clock);
+      clock.advance(2 * MINUTE);
+    }
+    clock.advance(28 * DAY);
+    await api("POST", `/v1/webhooks/${webhookId}/pause`);
+    const asked = { since, only: "undeliverable" };
+    const replayed = await api("POST", `/v1/webhooks/${webhookId}/replay`, asked);
+    expect(await replayed.json()).toMatchObject({ replayed: 2 });
+    await letJournalGo(arrivedAtMs);
+    await eraseThem();
+    expect(await deliveryOf(webhookId, String(id))).toMatchObject({ lastError: "erased" });
+  });
+
+  it("is erased where a webhook was given what it had missed", async () => {
+    const arrivedAtMs = clock.nowMs();
+    const [id] = await arrive([reply(), reply(OTHER)]);
+    clock.advance(28 * DAY);
+    service.answer = echo(200);
+    const { id: webhookId } = await register();
+    await api("POST", `/v1/webhooks/${webhookId}/replay`, { since, only: "missing" });
+    await deliverAll(webhookId, clock);
+    await letJournalGo(arrivedAtMs);
+    await eraseThem();
+    const { attemptLog } = await deliveryOf(webhookId, String(id));
+    expect(attemptLog).toMatchObject([{ statusCode: 200, responseBody: null }]);
+  });
+
+  it("goes by itself after RETENTION from what the last failure answered", async () => {
+    const { id: webhookId } = await register({ retrySchedule: "1m" });
+    await arrive([reply()]);
+    await deliverAll(webhookId, clock);
+    clock.advance(2 * MINUTE);
+    await deliverAll(webhookId, clock);
+    expect(await found(EMAIL)).toContain("SUBSCRIBER run");
+    clock.advance(31 * DAY);
+    await subscriber(webhookId).check();
+    await ring(subscriber(webhookId));
+    expect(await found(EMAIL)).not.toContain("SUBSCRIBER run");
+  });
+});
+
 function withKey(method: string, body?: string): RequestInit {
   return { method, headers: { authorization: `Bearer ${API_KEY}` }, ...(body && { body }) };
 }

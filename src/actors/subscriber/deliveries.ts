@@ -2,6 +2,7 @@
  * The deliveries of a webhook as people see and handle them: lists, counts, opening again, cancelling, expiry. What
  * changes here is written at once; the pump has nothing planned meanwhile and hears of what is in flight.
  */
+import { addressOf, mentions } from "../../domain/address";
 import type { HourCounters } from "../../domain/counters";
 import {
   type AttemptRecord,
@@ -10,13 +11,14 @@ import {
   type DeliveryView,
   reopen,
 } from "../../domain/delivery";
-import { erased } from "../../domain/health";
+import { forgetAnswer } from "../../domain/health";
 import type { HealthReport } from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
 import type { Totals } from "../../domain/totals";
 import { logError, logInfo, logWarning } from "../../log";
 import {
   DeliveryLists,
+  type KeptPlace,
   type ListedByTime,
   type ListOptions,
   type Moment,
@@ -111,10 +113,13 @@ export class Deliveries {
     this.#lists = new DeliveryLists(parts.tables);
   }
 
-  /** @param mayLease whether they may be stored as leased. @returns what is new, and whether it is leased. */
-  insert(deliveries: readonly Arrival[], mayLease = false): Inserted {
-    const retentionMs = this.#parts.retentionMs();
-    const arrival = { nowMs: Date.now(), behind: this.#ledger, retentionMs, mayLease };
+  /** @param how as `DeliveryStore.insert` has it. @returns what is new, and whether it is leased. */
+  insert(
+    deliveries: readonly Arrival[],
+    { mayLease = false, isBackfill = false }: { mayLease?: boolean; isBackfill?: boolean } = {},
+  ): Inserted {
+    const [nowMs, retentionMs] = [Date.now(), this.#parts.retentionMs()];
+    const arrival = { nowMs, behind: this.#ledger, retentionMs, mayLease, isBackfill };
     const wanted = deliveries.filter(({ id }) => !this.#erased.has(id));
     return this.#store.insert(wanted, arrival);
   }
@@ -256,7 +261,8 @@ export class Deliveries {
       const body = this.#erased.has(id) ? null : given;
       if (delivery !== null) return this.#open(delivery, asked, body);
       if (body === null) return "unknown";
-      return this.insert([{ id, event, body }]).added.length > 0 ? "added" : "unknown";
+      const { added } = this.insert([{ id, event, body }], { isBackfill: true });
+      return added.length > 0 ? "added" : "unknown";
     });
     // Counters are derived from the rows of the last lease, and these rows have just changed.
     this.#ledger.save();
@@ -323,11 +329,15 @@ export class Deliveries {
   /** Whether there was one. */
   erase(id: EventId): boolean {
     this.#erased.add([id]);
+    const health = forgetAnswer(this.#ledger.health, ({ eventId }) => eventId === id);
+    if (health !== this.#ledger.health) {
+      this.#ledger.setHealth(health);
+      this.#ledger.save();
+    }
     const delivery = this.#store.get(id);
     if (delivery === null) return false;
     const gone = { responseBody: null, responseHeaders: null };
     const log = delivery.log.map((attempt) => ({ ...attempt, ...gone }));
-    this.#ledger.setHealth(erased(this.#ledger.health, id));
     if (delivery.status === "pending") {
       this.#end({ ...delivery, log }, "erased");
     } else {
@@ -337,6 +347,17 @@ export class Deliveries {
     }
     this.#ledger.save();
     return true;
+  }
+
+  /** Of a person, and outliving their Journal; some are looked at, `next` is where to go on, null at the end. */
+  ofPerson(email: string, after: KeptPlace | null): { ids: EventId[]; next: KeptPlace | null } {
+    const address = addressOf(email);
+    if (address === null) return { ids: [], next: null };
+    const retentionMs = this.#parts.retentionMs() ?? Number.POSITIVE_INFINITY;
+    const page = this.#lists.outliving({ address, sinceMs: Date.now() - retentionMs, after });
+    const { lastFailure } = this.#ledger.health;
+    const isNamed = after === null && mentions(lastFailure?.responseBody ?? "", address);
+    return lastFailure && isNamed ? { ...page, ids: [...page.ids, lastFailure.eventId] } : page;
   }
 
   /** Ends a pending delivery without an attempt; one that is in flight stays ended whatever comes of it. */

@@ -3,6 +3,7 @@
  * no delivery waiting, and is tried again.
  */
 import { Backoff } from "../../domain/backoff";
+import { forgetAnswer } from "../../domain/health";
 import { DAY_MS } from "../../domain/time";
 import { errorText, logError } from "../../log";
 import { DeliveryRetention } from "../../storage/delivery-retention";
@@ -70,6 +71,8 @@ export class Housekeeping {
   #retain(retentionMs: number): boolean {
     const { ledger, deliveries } = this.#parts;
     const nowMs = Date.now();
+    const isPast = ({ atMs }: { atMs: number }) => atMs + retentionMs <= nowMs;
+    ledger.setHealth(forgetAnswer(ledger.health, isPast));
     const old = this.#retention
       .pendingSince(nowMs - retentionMs, ledger.freshFrom, MAX_ROWS)
       .filter(({ id }) => !ledger.leases.has(id));

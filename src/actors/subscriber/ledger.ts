@@ -340,6 +340,7 @@ export class Ledger {
 
   /** Replaces the webhook's health: a person released it. */
   setHealth(health: Health): void {
+    if (health === this.#run.health) return;
     this.#run.health = health;
     this.saveSoon();
   }

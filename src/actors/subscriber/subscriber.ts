@@ -11,6 +11,7 @@ import type { EventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
+import type { KeptPlace } from "../../storage/delivery-lists";
 import type { Arrival } from "../../storage/delivery-tables";
 import { isFull } from "../../storage/full";
 import type { Position } from "../../storage/position";
@@ -98,7 +99,9 @@ export class Subscriber extends StoredObject {
    * @returns the version in force.
    */
   async configure(webhook: Webhook): Promise<number> {
-    return this.#newer(webhook.version) ?? this.#recalling(null, () => this.#adopt(webhook));
+    return (
+      this.#newer(webhook.version) ?? this.#engine.lanes.recalling(null, () => this.#adopt(webhook))
+    );
   }
 
   /** The version in force, when it is `version` or newer, or that of a deletion; else null. */
@@ -135,7 +138,7 @@ export class Subscriber extends StoredObject {
 
   /** Empties the object but for the version: a late push cannot revive the webhook. */
   async remove(version: number): Promise<number> {
-    await this.#recalling(null, () => {
+    await this.#engine.lanes.recalling(null, () => {
       this.#runs.deleteAll(version);
       this.#engine.pump.drop();
       this.#inForce.end(version);
@@ -179,7 +182,7 @@ export class Subscriber extends StoredObject {
   #insert(arrivals: Arrival[], sendNow: boolean): number {
     const { deliveries, pump } = this.#engine;
     if (!sendNow) return deliveries.insert(arrivals).added.length;
-    return pump.arrive(arrivals.length, (mayLease) => deliveries.insert(arrivals, mayLease));
+    return pump.arrive(arrivals.length, (mayLease) => deliveries.insert(arrivals, { mayLease }));
   }
 
   /**
@@ -255,7 +258,6 @@ export class Subscriber extends StoredObject {
 
   /** What waits for its time goes now, some of it in each call. @returns how many there were. */
   hasten(): number {
-    if (this.#inForce.webhook === null) return 0;
     const hastened = this.#engine.deliveries.hasten();
     this.#wake();
     return hastened;
@@ -285,8 +287,8 @@ export class Subscriber extends StoredObject {
     query: Omit<DeliveryQuery, "status">,
     dryRun: boolean,
   ): Promise<{ discarded: number; next: Position | null }> {
-    const nothing = { discarded: 0, next: null };
-    return this.#changing(null, () => this.#engine.deliveries.discard(query, dryRun), nothing);
+    const discard = () => this.#engine.deliveries.discard(query, dryRun);
+    return this.#changing(null, discard, { discarded: 0, next: null });
   }
 
   /** Erases what is kept of an event's content: pending deliveries end, the record of attempts stays. */
@@ -300,6 +302,11 @@ export class Subscriber extends StoredObject {
     return this.#changing(ids, erase, 0);
   }
 
+  /** Of a person, and outliving their Journal; some are looked at, `next` is where to go on, null at the end. */
+  ofPerson(email: string, after: KeptPlace | null): { ids: EventId[]; next: KeptPlace | null } {
+    return this.#engine.deliveries.ofPerson(email, after);
+  }
+
   /**
    * What a person changes is changed in the store, with nothing planned and everything recorded.
    *
@@ -307,18 +314,13 @@ export class Subscriber extends StoredObject {
    * @param nothing what comes of it in an object without a webhook, which stores nothing.
    */
   async #changing<T>(ids: EventId[] | null, change: () => T, nothing: T): Promise<T> {
-    return this.#recalling(ids, () => {
+    return this.#engine.lanes.recalling(ids, () => {
       if (this.#inForce.webhook === null) return nothing;
       this.#engine.pump.settle();
       const result = change();
       this.#wake();
       return result;
     });
-  }
-
-  /** Makes a change when Lanes start nothing more of what it is about; in the same turn when they have nothing. */
-  #recalling<T>(ids: EventId[] | null, change: () => T): Promise<T> {
-    return this.#engine.lanes.recalling(ids, change);
   }
 
   /**
@@ -329,10 +331,9 @@ export class Subscriber extends StoredObject {
   async sendTest(example: { event: string; body: Uint8Array }): Promise<AttemptRecord | null> {
     if (!this.#inForce.isKnown) await this.#askRegistry();
     if (this.#inForce.webhook === null) return null;
-    const parts = { attempts: this.#attempts, slots: this.#slots };
     const webhook = () => this.#inForce.webhook;
-    const sending = sendExample({ ...parts, webhook }, example);
-    const sent = await sending.finally(() => this.#engine.pump.wake());
+    const parts = { attempts: this.#attempts, slots: this.#slots, webhook };
+    const sent = await sendExample(parts, example).finally(() => this.#engine.pump.wake());
     if (sent?.attempt.error === null) this.#answeredTest(sent.by);
     return sent?.attempt ?? null;
   }
