@@ -34,13 +34,15 @@ export type Rig = {
   register(draft?: Record<string, unknown>): Promise<RegisteredWebhook>;
   /** Puts a dead letter where the consumer would, through the Worker of these tests. */
   keepDeadLetter(draft: DeadLetterDraft): Promise<void>;
+  /** The sweep that finds what has failed until now failing for a quarter of an hour, through the Worker of these tests. */
+  sweepLater(): Promise<void>;
 };
 
-/** What a file's tests are about, skipped where there is no browser. @param variables of the relay, by the default's side. */
+/** What a file's tests are about, skipped where there is no browser. @param variablesFor of the relay, beside the defaults. */
 export function describeInBrowser(
   name: string,
   tests: (rig: Rig) => void,
-  variables: Variables = {},
+  variablesFor: (service: Receiver) => Variables = () => ({}),
 ): void {
   const executable = inject("chromium");
   describe.skipIf(executable === null)(name, () => {
@@ -49,10 +51,10 @@ export function describeInBrowser(
 
     beforeAll(async () => {
       const server = createServer({ requestTimeout: 0, headersTimeout: 0 });
-      [rig.relay, rig.browser, rig.service] = await Promise.all([
-        Relay.start(relayOptions(variables)),
+      rig.service = new Receiver(server, await listen(server), answering(200));
+      [rig.relay, rig.browser] = await Promise.all([
+        Relay.start(relayOptions(variablesFor(rig.service))),
         launchChromium(executable ?? ""),
-        listen(server).then((port) => new Receiver(server, port, answering(200))),
       ]);
     });
     afterAll(async () => {
@@ -80,11 +82,13 @@ export function describeInBrowser(
       return page;
     };
     rig.register = (draft = {}) => rig.relay.register({ url: `${rig.service.url}/in`, ...draft });
-    rig.keepDeadLetter = async (draft) => {
-      const body = JSON.stringify(draft);
-      const { status } = await rig.relay.fetch("/test/dead-letters", { method: "POST", body });
-      if (status !== 204) throw new Error(`no dead letter: ${status}`);
+    const bringAbout = async (path: string, draft?: object) => {
+      const body = JSON.stringify(draft ?? {});
+      const { status } = await rig.relay.fetch(path, { method: "POST", body });
+      if (status !== 204) throw new Error(`${path} answered ${status}`);
     };
+    rig.keepDeadLetter = (draft) => bringAbout("/test/dead-letters", draft);
+    rig.sweepLater = () => bringAbout("/test/sweep-later");
     tests(rig);
   });
 }
