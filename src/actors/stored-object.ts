@@ -7,6 +7,14 @@ import type { Tables } from "../storage/tables";
 
 /** An object with newer data looks again after this time: a deploy may have brought the code for it. */
 const LOOK_AGAIN_MS = 60_000;
+/** By their names in wrangler.toml: a bundle does not keep those of functions and classes. */
+const CLASSES: Readonly<Record<Kind, string>> = {
+  registry: "Registry",
+  subscriber: "Subscriber",
+  journal: "Journal",
+  "dead-letters": "DeadLetters",
+  lane: "Lane",
+};
 
 /**
  * An object whose data has the version of this code. Where the data is newer, no method of a class that was given to
@@ -16,11 +24,13 @@ export abstract class StoredObject extends DurableObject<Env> {
   // Properties, for methods and accessors of a class can be reached over RPC, whatever TypeScript says.
   protected tables: Tables;
   protected readonly isNewer: boolean;
+  readonly #kind: Kind;
 
   constructor(ctx: DurableObjectState, env: Env, kind: Kind) {
     super(ctx, env);
     const { tables, newerVersion, steppedFrom } = openTables(ctx.storage, kind);
     this.tables = tables;
+    this.#kind = kind;
     this.isNewer = newerVersion !== null;
     if (newerVersion !== null) {
       logError("object.newer_data", { object: this.#title, version: newerVersion });
@@ -32,7 +42,7 @@ export abstract class StoredObject extends DurableObject<Env> {
   }
 
   get #title(): string {
-    return `${this.constructor.name} ${this.ctx.id.name}`;
+    return `${CLASSES[this.#kind]} ${this.ctx.id.name}`;
   }
 
   /** Makes every method of a class refuse while the data is newer than the code. */
