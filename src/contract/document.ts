@@ -1,12 +1,13 @@
 /**
- * The OpenAPI 3.1 document, from the calls of this folder. It is made before the Worker is bundled
- * (scripts/public.mjs writes public/openapi.json), so that neither it nor the library that makes it is in the Worker.
+ * The OpenAPI 3.1 document, from the calls of this folder. scripts/public.mjs writes it before the Worker is bundled: it is
+ * not in the Worker. `x-stored-data` is the version of what objects store, for who is about to deploy another release.
  */
 import * as z from "zod";
 import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import type { FailureCode } from "../domain/failure";
 import { OPEN_METRICS_TYPE } from "../domain/open-metrics";
 import { isRelayEvent } from "../domain/relay-events";
+import { VERSION as STORED_VERSION } from "../storage/schema";
 import { VERSION } from "../version";
 import { Components } from "./components";
 import { configurationSchema } from "./configuration";
@@ -21,7 +22,6 @@ import * as open from "./public";
 import type { Route } from "./route";
 import * as webhooks from "./webhooks";
 
-/** In the order in which the document has them. */
 const TAGS = [
   { name: "Webhooks", description: "Who gets which events, and where." },
   { name: "Deliveries", description: "What a webhook is owed, and got." },
@@ -31,7 +31,7 @@ const TAGS = [
   { name: "Public", description: "What needs no key." },
 ];
 
-/** Every call of the relay, by tag, in the order in which the document has them. */
+/** Every call of the relay, by tag; tags and calls in the order in which the document has them. */
 const CALLS: readonly Route[] = [
   webhooks.createWebhook,
   webhooks.listWebhooks,
@@ -85,6 +85,7 @@ export function openApiDocument(): object {
     info: {
       title: "Leadterra Relay",
       version: VERSION,
+      "x-stored-data": STORED_VERSION,
       description:
         "Takes Leadterra's webhooks and delivers each event to every service that asked for it. Unknown fields and parameters are refused with 422; every error is problem+json.",
       license: { name: "MIT", identifier: "MIT" },

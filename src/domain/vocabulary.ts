@@ -2,6 +2,7 @@
  * The words in which people are told how things stand. Pages, alerts, the doctor and the API's own description take
  * them from here, so that the same thing is called the same everywhere.
  */
+import type { DeadLetterReason } from "./dead-letter";
 import type { HealthState } from "./health-report";
 import type { WaitingFor } from "./waiting";
 import type { StatusReason } from "./webhook-status";
@@ -53,6 +54,40 @@ export const WAITS: Readonly<Record<WaitingFor, Words>> = {
 
 /** Whether an event is as Leadterra's page describes it. */
 export const SCHEMA = { fits: "Matches schema", differs: "does not match schema" } as const;
+
+const UNREACHABLE = "See whether Cloudflare reports trouble with Durable Objects, then redrive it.";
+
+/** Why it became a dead letter, and what to do about it. */
+export const DEAD_BECAUSE: Readonly<Record<DeadLetterReason, { why: string; advice: string }>> = {
+  unreadable: {
+    why: "What was in the queue is no event, so nobody can be given it.",
+    advice: "Redriving it would end the same way; find out who else writes to the queue.",
+  },
+  not_consumed: {
+    why: "The queue gave up on it before the relay could look at it.",
+    advice: "Look in the log for exceptions of the Worker, then redrive it.",
+  },
+  full: {
+    why: "The storage of the webhooks it is owed to is full.",
+    advice: "Shorten RETENTION or discard what waits there, then redrive it.",
+  },
+  journal_full: {
+    why: "The journal of its day is full, so it was not routed.",
+    advice: "Redrive it tomorrow: it goes into that day's journal.",
+  },
+  journal_unreachable: {
+    why: "The journal did not answer, over 90 retries.",
+    advice: UNREACHABLE,
+  },
+  registry_unreachable: {
+    why: "The registry of webhooks did not answer, over 90 retries.",
+    advice: UNREACHABLE,
+  },
+  subscriber_unreachable: {
+    why: "A webhook's object did not take it, over 90 retries.",
+    advice: UNREACHABLE,
+  },
+};
 
 /** As Markdown, for a description: each word with what it means. */
 export function glossary(words: Readonly<Record<string, string>>): string {

@@ -1,5 +1,6 @@
 import { createServer } from "node:http";
 import { describe, expect, it, onTestFinished } from "vitest";
+import openApi from "../../public/openapi.json";
 import { examine, sendSample, versionFinding } from "../../scripts/doctor.ts";
 import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
 import { startRelay } from "../../scripts/relay.ts";
@@ -15,20 +16,36 @@ const WEBHOOK = {
   url: "https://crm.example.com/?…",
   status: "active",
   statusReason: null,
+  createdAt: "2026-11-01T12:00:00.000Z",
+  concurrency: 12,
 };
 const FIGURES = { id: "wh_1", pending: 0, undeliverable: 0, failingSince: null };
 const version = ownVersion();
+const storedData = openApi.info["x-stored-data"];
+/** As a relay that stands on data of a newer release. */
+const NEWER_DATA = {
+  status: 503,
+  json: { code: "newer_data", detail: "The data here are of a newer release.", requestId: "r_1" },
+};
+const BROKEN = {
+  status: 503,
+  json: { code: "unavailable", detail: "Something did not answer.", requestId: "r_2" },
+};
 
 /** What a relay answers that is well, by path, with its query where that counts. */
 const WELL: Record<string, { status?: number; json: unknown }> = {
   "/healthz": { json: { status: "ok", version, problems: [] } },
+  "/openapi.json": { json: { info: { "x-stored-data": storedData } } },
   "/v1/filters/test": { json: { matches: false } },
   "/v1/webhooks": { json: { data: [WEBHOOK], next: null } },
   "/v1/stats": {
     json: {
       lastEventAt: "2026-11-27T11:59:00Z",
       webhooks: [FIGURES],
-      queues: { events: { backlog: 0, oldestAt: null } },
+      queues: {
+        events: { backlog: 0, oldestAt: null },
+        deadLetters: { backlog: 0, oldestAt: "1970-01-01T00:00:00.000Z" },
+      },
       alerts: null,
     },
   },
@@ -55,8 +72,10 @@ async function relayWith(answers: typeof WELL, nowMs = NOW_MS) {
   return relayApi(`http://127.0.0.1:${port}`, API_KEY);
 }
 
+const now = () => NOW_MS;
+
 async function wrongAt(answers: typeof WELL, nowMs?: number) {
-  const findings = await examine(await relayWith(answers, nowMs), () => NOW_MS);
+  const findings = await examine(await relayWith(answers, nowMs), { now });
   return findings.filter(({ remedy }) => remedy !== null);
 }
 
@@ -66,15 +85,17 @@ const stats = (fields: object) => ({
 
 describe("the doctor", () => {
   it("finds nothing wrong with a relay that is well, and says what it looked at", async () => {
-    const findings = await examine(await relayWith({}), () => NOW_MS);
+    const findings = await examine(await relayWith({}), { now });
     expect(findings.filter(({ remedy }) => remedy !== null)).toEqual([]);
     expect(findings.map(({ what }) => what).join("\n")).toMatchInlineSnapshot(`
       "The configuration is whole
-      It runs ${version}, as this checkout
+      It runs ${version}, and this checkout is ${version}: npm run deploy leaves stored data as they are (version ${storedData})
       The clocks agree
       The key may change things
       The last event came 60 s ago
       The queue events holds 0
+      The queue deadLetters holds 0
+      No alert was refused
       crm (https://crm.example.com/?…): healthy, 0 waiting, 0 undeliverable
       There are no dead letters"
     `);
@@ -113,7 +134,12 @@ describe("the doctor", () => {
     ["no event at all", stats({ lastEventAt: null }), "No event has come yet", "--send"],
     [
       "a queue that stands",
-      stats({ queues: { events: { backlog: 7, oldestAt: "2026-11-27T11:00:00Z" } } }),
+      stats({
+        queues: {
+          events: { backlog: 7, oldestAt: "2026-11-27T11:00:00Z" },
+          deadLetters: { backlog: 0, oldestAt: null },
+        },
+      }),
       "The queue events holds 7, the oldest for 60 minutes",
       "wrangler tail",
     ],
@@ -150,16 +176,39 @@ describe("the doctor", () => {
     [
       "the last answer of a failing webhook",
       stats({
-        webhooks: [{ ...FIGURES, health: { state: "failing", lastFailure: { statusCode: 503 } } }],
+        webhooks: [
+          {
+            ...FIGURES,
+            health: { state: "failing", lastFailure: { statusCode: 503, eventId: "evt_1" } },
+          },
+        ],
       }),
       "crm (https://crm.example.com/?…): failing",
-      "It said 503.",
+      "It said 503. When the service is mended: POST /v1/webhooks/wh_1/deliveries/evt_1/retry",
     ],
     [
       "a webhook that is late",
       stats({ webhooks: [{ ...FIGURES, health: { state: "late", pending: 900 } }] }),
       "late, 900 waiting",
-      'more "concurrency"',
+      'PATCH /v1/webhooks/wh_1 {"concurrency":24}',
+    ],
+    [
+      "a webhook that its rate limit makes late",
+      {
+        ...stats({ webhooks: [{ ...FIGURES, health: { state: "late", pending: 900 } }] }),
+        "/v1/webhooks": { json: { data: [{ ...WEBHOOK, rateLimit: 0.5 }] } },
+      },
+      "late, 900 waiting",
+      'PATCH /v1/webhooks/wh_1 {"rateLimit":1}',
+    ],
+    [
+      "a webhook that its order makes late",
+      {
+        ...stats({ webhooks: [{ ...FIGURES, health: { state: "late", pending: 900 } }] }),
+        "/v1/webhooks": { json: { data: [{ ...WEBHOOK, ordered: true }] } },
+      },
+      "late, 900 waiting",
+      'PATCH /v1/webhooks/wh_1 {"ordered":false}',
     ],
     [
       "a webhook that a variable holds",
@@ -198,7 +247,7 @@ describe("the doctor", () => {
       "undeliverable ones",
       stats({ webhooks: [{ ...FIGURES, undeliverable: 13 }] }),
       "13 undeliverable",
-      '/v1/webhooks/wh_1/replay {"since": "…", "only": "undeliverable"}',
+      '/v1/webhooks/wh_1/replay {"since": "2026-11-01T12:00:00.000Z", "only": "undeliverable"}',
     ],
     [
       "no webhook",
@@ -210,28 +259,120 @@ describe("the doctor", () => {
       "dead letters",
       {
         "/v1/dead-letters": {
-          json: { data: [{ failedAt: "2026-11-27T03:00:00Z", reason: "full" }] },
+          json: { data: [{ failedAt: "2026-11-27T03:00:00Z", reason: "full" }], next: "more" },
         },
       },
-      "There are dead letters",
-      "redrive",
+      "1 or more dead letters (full), the newest of 2026-11-27T03:00:00Z. The storage",
+      'POST /v1/dead-letters/redrive {"reason": "full"}',
+    ],
+    [
+      "a dead letter that nobody can read",
+      { "/v1/dead-letters": { json: { data: [{ id: "dl_1", reason: "unreadable" }] } } },
+      "(unreadable)",
+      "DELETE /v1/dead-letters/dl_1",
+    ],
+    [
+      "data of a newer release than the checkout's",
+      { "/openapi.json": { json: { info: { "x-stored-data": storedData + 1 } } } },
+      `with data of version ${storedData + 1}, and this checkout is older`,
+      "newer_data",
+    ],
+    [
+      "a configuration that is not well, without a word of it",
+      { "/healthz": { status: 503, json: { version, problems: [] } } },
+      "/healthz answered 503",
+      "wrangler tail",
+    ],
+    ...(
+      [
+        ["/v1/filters/test", "POST /v1/filters/test"],
+        ["/v1/stats", "/v1/stats"],
+        ["/v1/webhooks", "/v1/webhooks"],
+        ["/v1/dead-letters", "/v1/dead-letters"],
+      ] as const
+    ).flatMap(([path, call]): typeof faults => [
+      [
+        `${path} that answers 503`,
+        { [path]: BROKEN },
+        `${call} answered 503 unavailable: Something did not answer`,
+        "npx wrangler tail, with the requestId r_2",
+      ],
+      [
+        `newer data behind ${path}`,
+        { [path]: NEWER_DATA },
+        `${call} answered 503 newer_data: The data here are of a newer release`,
+        "A newer release has run here: check it out",
+      ],
+      [
+        `${path} that answers with a page`,
+        { [path]: { status: 200, json: "<html>" } },
+        `${call} answered 200`,
+        "wrangler tail",
+      ],
+    ]),
+    [
+      "the second page of webhooks that answers 503",
+      {
+        "/v1/webhooks": { json: { data: [WEBHOOK], next: "second" } },
+        "/v1/webhooks?limit=250&cursor=second": BROKEN,
+      },
+      "/v1/webhooks answered 503",
+      "wrangler tail",
+    ],
+    [
+      "a refusal that is none of the relay's",
+      { "/v1/filters/test": { status: 403, json: {} } },
+      "POST /v1/filters/test answered 403",
+      "wrangler tail",
     ],
   ];
   it.each(faults)("names %s and what mends it", async (_, answers, what, remedy) => {
-    expect(await wrongAt(answers)).toEqual([
+    expect(await wrongAt(answers)).toMatchObject([
       { what: expect.stringContaining(what), remedy: expect.stringContaining(remedy) },
     ]);
   });
 
-  it("says what an upgrade would do to stored data", () => {
-    const { what, remedy } = versionFinding("0.1.0", "0.2.0");
-    expect(remedy).toBeNull();
-    expect(what).toMatch(/from version 1 to 2 .* cannot be rolled back/);
-    expect(versionFinding("0.2.0", "0.10.0")).toMatchObject({
-      what: expect.stringContaining("can be rolled back"),
-      remedy: null,
-    });
-    expect(versionFinding("0.10.0", "0.2.0").remedy).toMatch(/newer_data/);
+  const unknown: [name: string, answers: typeof WELL, what: string][] = [
+    [
+      "what a queue holds",
+      stats({ queues: { events: { backlog: null, oldestAt: null } } }),
+      "What the queue events holds cannot be told",
+    ],
+    [
+      "what alerts do, of a release that does not say",
+      stats({ alerts: undefined }),
+      "Whether alerts are taken cannot be told",
+    ],
+    [
+      "how a webhook is doing of which there are no figures",
+      stats({ webhooks: [] }),
+      "crm (https://crm.example.com/?…): how it is doing cannot be told",
+    ],
+    [
+      "what a deploy does to data of which nothing is known",
+      { "/openapi.json": BROKEN },
+      "npm run deploy does what cannot be told",
+    ],
+  ];
+  it.each(unknown)("does not call well %s", async (_, answers, what) => {
+    const findings = await examine(await relayWith(answers), { now });
+    const untold = findings.filter(({ isTold }) => !isTold);
+    expect(untold[0]).toMatchObject({ what: expect.stringContaining(what), remedy: null });
+  });
+
+  it("says what an upgrade would do to stored data, whatever the release calls itself", () => {
+    const release = (name: string, data: number | null) => ({ version: name, data });
+    for (const own of [release("0.2.0", 2), release("0.1.0", 2)]) {
+      const { what, remedy } = versionFinding(release("0.1.0", 1), own);
+      expect(remedy).toBeNull();
+      expect(what).toMatch(/from version 1 to 2 .* cannot be rolled back/);
+    }
+    const between = (relay: number, own: number) =>
+      versionFinding(release("0.2.0", relay), release("0.10.0", own));
+    expect(between(2, 2).what).toMatch(/as they are \(version 2\), and can be rolled back/);
+    expect(between(2, 3).what).toMatch(/from version 2 to 3 .* can be rolled back/);
+    expect(between(3, 2).remedy).toMatch(/newer_data/);
+    expect(versionFinding(release("0.10.0", 2), release("0.2.0", 2)).remedy).toMatch(/newer_data/);
   });
 
   it("leaves a listener that nobody listens to alone", async () => {
@@ -246,7 +387,9 @@ describe("the doctor", () => {
   });
 
   it("tells a key that only reads, and goes on", async () => {
-    expect(await wrongAt({ "/v1/filters/test": { status: 403, json: {} } })).toEqual([]);
+    expect(
+      await wrongAt({ "/v1/filters/test": { status: 403, json: { code: "insufficient_scope" } } }),
+    ).toEqual([]);
   });
 
   it("says that nothing listens", async () => {

@@ -1,8 +1,8 @@
 /** /dashboard/dead-letters: what could not be handed over, why, and what to do about it. */
 import { Hono } from "hono";
 import { formatDeadLetterCursor, parseDeadLetterCursor } from "../../contract/cursor";
-import { DEAD_LETTER_REASONS, type DeadLetterReason } from "../../domain/dead-letter";
-import { MAX_RETRIES } from "../../domain/verdict";
+import { DEAD_LETTER_REASONS } from "../../domain/dead-letter";
+import { DEAD_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import {
   deleteDeadLetter,
@@ -160,7 +160,7 @@ type LetterProps = { letter: DeadLetter; webhooks: readonly Webhook[] };
 
 function Letter({ letter, webhooks }: LetterProps) {
   const { id, event, reason, receivedAtMs, failedAtMs } = letter;
-  const { why, advice } = EXPLANATIONS[reason];
+  const { why, advice } = DEAD_BECAUSE[reason];
   return (
     <article class="panel letter" data-row={id} aria-labelledby={`${id}-title`}>
       <h2 id={`${id}-title`}>{event ?? "A message that is no event"}</h2>
@@ -232,38 +232,3 @@ function Owed({ letter: { webhookIds, eventId }, webhooks }: LetterProps) {
     </ul>
   );
 }
-
-type Explanation = { why: string; advice: string };
-
-const UNREACHABLE = "See whether Cloudflare reports trouble with Durable Objects, then redrive it.";
-
-const EXPLANATIONS: Readonly<Record<DeadLetterReason, Explanation>> = {
-  unreadable: {
-    why: "What was in the queue is no event, so nobody can be given it.",
-    advice: "Redriving it would end the same way; find out who else writes to the queue.",
-  },
-  not_consumed: {
-    why: "The queue's retries were used up before the relay could look at it.",
-    advice: "Look in the log for exceptions of the Worker, then redrive it.",
-  },
-  full: {
-    why: "The storage of the webhooks it is owed to is full.",
-    advice: "Shorten RETENTION or discard what waits there, then redrive it.",
-  },
-  journal_full: {
-    why: "The journal of its day is full, so it was not routed.",
-    advice: "Redrive it tomorrow: it goes into that day's journal.",
-  },
-  journal_unreachable: {
-    why: `The journal did not answer, over ${MAX_RETRIES} retries.`,
-    advice: UNREACHABLE,
-  },
-  registry_unreachable: {
-    why: `The registry of webhooks did not answer, over ${MAX_RETRIES} retries.`,
-    advice: UNREACHABLE,
-  },
-  subscriber_unreachable: {
-    why: `A webhook's object did not take it, over ${MAX_RETRIES} retries.`,
-    advice: UNREACHABLE,
-  },
-};
