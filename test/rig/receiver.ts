@@ -23,6 +23,8 @@ export type ReceivedRequest = {
   receivedAtMs: number;
   /** When an answer that ended was handed to the network; null before. */
   answeredAtMs: number | null;
+  /** Of that answer. */
+  answeredStatus: number | null;
 };
 
 /** What came in, and both ways to answer: as HTTP, or with any bytes on the wire. */
@@ -107,9 +109,11 @@ export class Receiver {
         body,
         receivedAtMs: Date.now(),
         answeredAtMs: null,
+        answeredStatus: null,
       };
       response.on("finish", () => {
         request.answeredAtMs = Date.now();
+        request.answeredStatus = response.statusCode;
       });
       this.requests.push(request);
       this.#notify();
