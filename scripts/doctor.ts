@@ -136,7 +136,7 @@ export function versionFinding(relay: Release, own: Release): Finding {
   }
   if (from === to) {
     return well(
-      `${what} leaves stored data as they are (version ${to})${order === 0 ? "" : ", and can be rolled back; CHANGELOG says what else changes"}`,
+      `${what} leaves stored data as it is (version ${to})${order === 0 ? "" : ", and can be rolled back; CHANGELOG says what else changes"}`,
     );
   }
   const steps = `${what} takes each object's data from version ${from} to ${to} when it next starts, in one step however much there is`;

@@ -89,7 +89,7 @@ describe("the doctor", () => {
     expect(findings.filter(({ remedy }) => remedy !== null)).toEqual([]);
     expect(findings.map(({ what }) => what).join("\n")).toMatchInlineSnapshot(`
       "The configuration is whole
-      It runs ${version}, and this checkout is ${version}: npm run deploy leaves stored data as they are (version ${storedData})
+      It runs ${version}, and this checkout is ${version}: npm run deploy leaves stored data as it is (version ${storedData})
       The clocks agree
       The key may change things
       The last event came 60 s ago
@@ -369,7 +369,7 @@ describe("the doctor", () => {
     }
     const between = (relay: number, own: number) =>
       versionFinding(release("0.2.0", relay), release("0.10.0", own));
-    expect(between(2, 2).what).toMatch(/as they are \(version 2\), and can be rolled back/);
+    expect(between(2, 2).what).toMatch(/as it is \(version 2\), and can be rolled back/);
     expect(between(2, 3).what).toMatch(/from version 2 to 3 .* can be rolled back/);
     expect(between(3, 2).remedy).toMatch(/newer_data/);
     expect(versionFinding(release("0.10.0", 2), release("0.2.0", 2)).remedy).toMatch(/newer_data/);

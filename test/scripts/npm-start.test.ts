@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { freePort } from "../../scripts/loopback.ts";
 import { isAlive, processesWithFilesIn } from "../../scripts/processes.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
@@ -40,8 +40,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 type Started = { npm: ChildProcess; url: string; said: string };
 
 /** Starts it and waits until it says that it is there. */
-async function start(...args: string[]): Promise<Started> {
-  const port = await freePort();
+async function startAt(port: number | null, ...args: string[]): Promise<Started> {
   const given = ["--port", String(port), "--persist-to", state, "--env-file", envFile, ...args];
   const npm = spawn("npm", ["start", "--", ...given], {
     cwd: ROOT,
@@ -51,6 +50,8 @@ async function start(...args: string[]): Promise<Started> {
   const said = await printed(npm, "Its log follows.");
   return { npm, url: `http://127.0.0.1:${port}`, said };
 }
+
+const start = async (...args: string[]) => startAt(await freePort(), ...args);
 
 async function expectAllGone(url: string): Promise<void> {
   await expect.poll(() => processesWithFilesIn(state), GONE_WITHIN).toEqual([]);
@@ -105,6 +106,37 @@ describe("npm start", { timeout: 180_000 }, () => {
     expect(isAlive(Number(pid))).toBe(true);
 
     npm.kill("SIGKILL");
+    await expectAllGone(url);
+  });
+
+  it("brings its events to who listens, over a start of its own", async () => {
+    const first = await start();
+    const env = { ...process.env, ...PROXY, RELAY_API_KEY: API_KEY };
+    const args = ["run", "listen", "--", "--relay", first.url, "--name", "anna"];
+    const anna = spawn("npm", args, { cwd: ROOT, env, detached: true });
+    onTestFinished(() => {
+      if (isAlive(Number(anna.pid))) process.kill(-Number(anna.pid), "SIGKILL");
+    });
+    await printed(anna, "Listening as anna.");
+    const send = (url: string) => {
+      const given = ["--event", "reply.received", "--secret", SIGNING_SECRET];
+      const to = ["--url", `${url}/webhooks/leadterra`];
+      return runScript("leadterra", ["send", ...given, ...to], { env: PROXY });
+    };
+    const [told] = await Promise.all([printed(anna, '{"event":"reply.received"'), send(first.url)]);
+    expect(told).toMatch(/reply\.received.* \S+@\S+ .*200/);
+
+    const lost = printed(anna, "The connection is lost");
+    first.npm.kill("SIGTERM");
+    await Promise.all([lost, expectAllGone(first.url)]);
+    const connected = printed(anna, "Connected again.");
+    const { npm, url } = await startAt(Number(new URL(first.url).port));
+    await connected;
+    await Promise.all([printed(anna, '{"event":"reply.received"'), send(url)]);
+    const ended = printed(anna, "anna stays for 24 hours");
+    process.kill(-Number(anna.pid), "SIGINT");
+    await ended;
+    npm.kill("SIGTERM");
     await expectAllGone(url);
   });
 
