@@ -12,11 +12,38 @@ import type { EventTotals } from "../domain/event-totals";
 import type { Filter } from "../domain/filter";
 import type { Health } from "../domain/health";
 import type { EventId, WebhookId } from "../domain/ids";
+import { MAX_IN_FLIGHT } from "../domain/pace";
 import type { Happening, RelayEventName } from "../domain/relay-events";
 import { emptyTotals, type Totals } from "../domain/totals";
 import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
 import type { Place, Position } from "./position";
 import type { Lease, LeasedAttempt, Moving, Run, StoredShare } from "./run";
+
+/** An array without those elements that cannot be read: none costs another. */
+function list<T>(element: z.ZodType<T>) {
+  return z
+    .array(z.unknown())
+    .catch([])
+    .transform((given) => given.flatMap((each) => readable(element, each)));
+}
+
+/** The same of an object's values. */
+function record<T>(value: z.ZodType<T>) {
+  return z
+    .record(z.string(), z.unknown())
+    .transform((given) =>
+      Object.fromEntries(
+        Object.entries(given).flatMap(([key, each]) =>
+          readable(value, each).map((read) => [key, read] as const),
+        ),
+      ),
+    );
+}
+
+function readable<T>(schema: z.ZodType<T>, given: unknown): T[] {
+  const { success, data } = schema.safeParse(given);
+  return success ? [data] : [];
+}
 
 /** An object with fields that have defaults, and any others. */
 function fields<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
@@ -26,9 +53,12 @@ function fields<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
 
 const number = z.number().catch(0);
 const numberOrNull = z.number().nullable().catch(null);
+/** Of an attempt, or how often something happened. */
+const first = z.number().catch(1);
 const text = z.string().catch("");
 const textOrNull = z.string().nullable().catch(null);
 const yes = z.boolean().catch(false);
+const trigger = z.enum(TRIGGERS).catch("scheduled");
 const eventId = z.custom<EventId>(isText);
 const webhookId = z.custom<WebhookId>(isText);
 /** Errors and reasons of a newer release are shown as they are. */
@@ -44,6 +74,7 @@ const position: z.ZodType<Position> = fields({ seq: number, index: number });
 
 const place: z.ZodType<Place> = fields({ period: number, seq: number, index: number });
 
+/** Whole or not at all: retention then reserves a way anew. */
 const moving: z.ZodType<Moving | null> = z
   .looseObject({ from: z.number(), to: z.number(), seq: z.number(), atMs: z.number() })
   .nullable()
@@ -51,14 +82,14 @@ const moving: z.ZodType<Moving | null> = z
 
 const leasedAttempt: z.ZodType<LeasedAttempt> = z.looseObject({
   id: eventId,
-  number: z.number(),
-  trigger: z.enum(TRIGGERS).catch("scheduled"),
+  number: first,
+  trigger,
   fresh: position.nullable().catch(null),
 });
 
 /** As tuples: hundreds of them are written with each share. */
 const sharedAttempt = z
-  .tuple([eventId, z.number(), z.enum(TRIGGERS).catch("scheduled")])
+  .tuple([eventId, first, trigger])
   .rest(z.unknown())
   .transform(([id, number, trigger, seq, index]): LeasedAttempt => {
     const fresh = position.parse({ seq, index });
@@ -67,25 +98,31 @@ const sharedAttempt = z
 
 const lease: z.ZodType<Lease> = fields({
   window: number,
-  attempts: z.array(leasedAttempt).catch([]),
+  attempts: list(leasedAttempt),
 });
 
-const share: z.ZodType<StoredShare> = z.looseObject({
-  id: z.string(),
-  lane: z.number(),
-  slots: z.number(),
-  lastStartAtMs: z.number(),
-  closesAtMs: z.number(),
+const share: z.ZodType<StoredShare> = fields({
+  id: text,
+  lane: number,
+  slots: z.number().catch(MAX_IN_FLIGHT),
+  lastStartAtMs: number,
+  closesAtMs: number,
   urlVersion: number,
-  attempts: z.array(sharedAttempt).catch([]),
+  attempts: list(sharedAttempt),
 });
 
+/** A share without an id gets one that no Lane knows: what is leased in it is closed as interrupted and goes again. */
+const shares = list(share).transform((all) =>
+  all.map((each, index) => ({ ...each, id: each.id || `unnamed ${index}` })),
+);
+
+/** Not without the event that it can be seen at. */
 const lastFailure: z.ZodType<Health["lastFailure"]> = z
   .looseObject({
     atMs: number,
     eventId,
     statusCode: numberOrNull,
-    error,
+    error: error.catch("status"),
     responseBody: textOrNull,
   })
   .nullable()
@@ -111,15 +148,16 @@ const health: z.ZodType<Health> = fields({
   told: z.enum(["failing", "resumed"]).nullable().catch(null),
 });
 
-const happenings: z.ZodType<Happening[]> = z
-  .array(
-    z.looseObject({
-      event: z.custom<RelayEventName>(isText),
-      count: z.number(),
-      eventId: textOrNull,
-    }),
-  )
-  .catch([]);
+const happenings: z.ZodType<Happening[]> = list(
+  z.looseObject({
+    event: z.custom<RelayEventName>(isText),
+    count: first,
+    eventId: textOrNull,
+  }),
+);
+
+/** An object of its own each time: it is counted in. */
+const counts = record(z.number()).catch(() => ({}));
 
 const hour: z.ZodType<HourCounters> = fields({
   atMs: number,
@@ -127,23 +165,20 @@ const hour: z.ZodType<HourCounters> = fields({
   undeliverable: number,
   cancelled: number,
   failedAttempts: number,
-  latency: z.record(z.string(), z.number()).catch(() => ({})),
-  steps: z.array(z.tuple([z.number(), z.number()])).catch([]),
+  latency: counts,
+  steps: list(z.tuple([z.number(), z.number()])),
 });
 
-const counts = z.record(z.string(), z.number());
-
 const totals: z.ZodType<Totals> = fields({
-  // A value of its own each time: they are counted in.
-  attempts: counts.catch(() => ({})),
-  deliveries: counts.catch(() => ({})),
-  durations: z.array(z.number()).catch(() => emptyTotals().durations),
+  attempts: counts,
+  deliveries: counts,
+  durations: z.array(number).catch(() => emptyTotals().durations),
   durationSumMs: number,
 });
 
 const run: z.ZodType<Run> = fields({
   lease,
-  shares: z.array(share).catch([]),
+  shares,
   arrivedTo: number,
   head: position,
   health,
@@ -152,7 +187,7 @@ const run: z.ZodType<Run> = fields({
   hour,
   ended: number,
   totals,
-  undeliverable: counts.catch(() => ({})),
+  undeliverable: counts,
   // Where none is written down, nothing is counted yet.
   undeliverableTo: place.nullable().catch(() => place.parse({})),
   moving,
@@ -169,24 +204,24 @@ const webhook: z.ZodType<Webhook> = fields({
   version: number,
   name: textOrNull,
   url: text,
-  events: z.array(z.string()).catch([]),
+  events: list(z.string()),
   description: textOrNull,
   filter: z
     .custom<Filter>((value) => typeof value === "object" && value !== null)
     .nullable()
     .catch(null),
-  headers: z.record(z.string(), z.string()).catch({}),
+  headers: record(z.string()).catch({}),
   rateLimit: numberOrNull,
   ordered: yes,
   concurrency: z.number().catch(DEFAULTS.concurrency),
   timeout: textOrNull,
   retrySchedule: textOrNull,
-  giveUpOn: z.array(z.number()).catch([]),
+  giveUpOn: list(z.number()),
   // What a newer release calls otherwise is held until a person looks.
   status: z.enum(["active", "paused", "disabled"]).catch("paused"),
   statusReason: z.enum(["gone", "failing"]).nullable().catch(null),
   relayHost: text,
-  secrets: z.array(secret).catch([]),
+  secrets: list(secret),
   resumedVersion: number,
   urlVersion: number,
   createdAtMs: number,
@@ -209,7 +244,7 @@ const ATTEMPT_PLACES = [
 
 const attempt: z.ZodType<AttemptRecord> = z.object({
   number,
-  trigger: z.enum(TRIGGERS).catch("scheduled"),
+  trigger,
   startedAtMs: number,
   durationMs: number,
   statusCode: numberOrNull,
@@ -219,7 +254,7 @@ const attempt: z.ZodType<AttemptRecord> = z.object({
     .literal(1)
     .transform(() => true)
     .catch(false),
-  responseHeaders: z.record(z.string(), z.string()).nullable().catch(null),
+  responseHeaders: record(z.string()).nullable().catch(null),
 });
 
 // --- what stores ask for ------------------------------------------------------------------------------------
@@ -245,25 +280,27 @@ export function webhookOf(json: string): Webhook {
 }
 
 export function attemptsOf(json: string): AttemptRecord[] {
-  return z
-    .array(z.array(z.unknown()))
-    .catch([])
+  return list(z.array(z.unknown()))
     .parse(parsed(json))
     .map((tuple) =>
       attempt.parse(Object.fromEntries(ATTEMPT_PLACES.map((name, at) => [name, tuple[at]]))),
     );
 }
 
+/** A place is counted by where it is in the list, so one that cannot be read keeps it. */
 export function eventIdsOf(json: string): EventId[] {
-  return z.array(eventId).catch([]).parse(parsed(json));
+  return z
+    .array(eventId.catch("" as EventId))
+    .catch([])
+    .parse(parsed(json));
 }
 
 export function webhookIdsOf(json: string): WebhookId[] {
-  return z.array(webhookId).catch([]).parse(parsed(json));
+  return list(webhookId).parse(parsed(json));
 }
 
 const eventTotals: z.ZodType<EventTotals> = fields({
-  events: counts.catch(() => ({})),
+  events: counts,
   duplicates: number,
   lastAtMs: numberOrNull,
 });
