@@ -44,7 +44,8 @@ export const WAITS: Readonly<Record<WaitingFor, Words>> = {
   order: { short: "behind another", sentence: "It waits for the one before it, in order." },
   probe: {
     short: "after a probe",
-    sentence: "The service fails: one delivery at a time is tried, and it is not this one's turn.",
+    sentence:
+      "The webhook is failing: one delivery at a time is tried, and it is not this one's turn.",
   },
   schedule: { short: "due", sentence: "It goes out now." },
   retry_after: { short: "postponed", sentence: "The service asked for a pause." },

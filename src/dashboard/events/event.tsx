@@ -1,4 +1,4 @@
-/** One event: what it says, whom it went to and why not to the others; replaying it, and erasing it. */
+/** One event: its payload, whom it went to and why not to the others; replaying it, and erasing it. */
 import { Hono } from "hono";
 import type { DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
@@ -122,7 +122,7 @@ function Event({ whole }: { whole: WholeEvent }) {
       <div id="recipients" data-live>
         <Webhooks whole={whole} />
       </div>
-      <Panel id="payload-title" title="What it says">
+      <Panel id="payload-title" title="Payload">
         {text === null ? (
           <p class="quiet">
             The payload was erased: only the record of what was delivered is left.

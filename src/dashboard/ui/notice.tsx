@@ -37,7 +37,7 @@ const DONE = {
       ? "Nothing was replayed: the payloads are gone."
       : `${deliveries(count)} will be replayed.`,
   discarded: (count) => `${deliveries(count)} discarded.`,
-  erased: () => "What the event said is erased; the record of what was delivered when stays.",
+  erased: () => "The payload is erased; the record of what was delivered when stays.",
   sampled: () => "The sample event is on its way: it shows up here within seconds.",
   redriven: () => "The dead letter is on its way again.",
   redriven_many: (count) =>
