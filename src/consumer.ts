@@ -97,7 +97,16 @@ async function readMessage(message: QueueMessage): Promise<Item> {
 function bytesOf(body: unknown): Uint8Array {
   if (body instanceof Uint8Array) return body;
   if (body instanceof ArrayBuffer) return new Uint8Array(body);
-  return new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
+  return new TextEncoder().encode(typeof body === "string" ? body : textOf(body));
+}
+
+function textOf(body: unknown): string {
+  try {
+    return JSON.stringify(body) ?? String(body);
+  } catch {
+    // A bigint, or what holds itself.
+    return String(body);
+  }
 }
 
 function isReadable(item: Item): item is Readable {
@@ -201,7 +210,9 @@ async function routingOf(
   // Batches run side by side: the answer is about the table that was asked with, whatever `known` is by then.
   const held = known;
   const ids = items.map(({ event }) => event.id);
-  const answer = await inTime(registry(env).routing(held?.version ?? null, ids), CALL_TIMEOUT_MS);
+  const receivedAtMs = Math.min(...items.map(({ message }) => message.timestamp.getTime()));
+  const asked = registry(env).routing(held?.version ?? null, ids, receivedAtMs);
+  const answer = await inTime(asked, CALL_TIMEOUT_MS);
   const erased = new Set(answer.erased);
   if (answer.routes === null) return { table: held?.table ?? NO_TABLE, erased };
   const names = new Set(answer.routes.flatMap(({ events }) => events));

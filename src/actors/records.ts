@@ -24,9 +24,13 @@ export abstract class Records extends StoredObject {
 
   protected readonly store: RegistryStore;
   readonly #calls: Calls;
+  /** Nothing is stored: no event came before what comes now. */
+  readonly #isNew: boolean;
+  #firstEventAtMs: number | null | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "registry");
+    this.#isNew = this.tables.names.length === 0;
     this.store = new RegistryStore(this.tables);
     this.#calls = new Calls(this.store);
   }
@@ -65,6 +69,20 @@ export abstract class Records extends StoredObject {
     const others = all.filter(([day]) => !asked.includes(day)).map(([, totals]) => totals);
     const days = Object.fromEntries(all.filter(([day]) => asked.includes(day)));
     return { others: addTotals(others), days };
+  }
+
+  /** No Journal has an event of before then, Unix milliseconds; null where that is not known, as after 0.1.0. */
+  firstEventAtMs(): number | null {
+    this.#firstEventAtMs ??= this.store.firstEventAtMs();
+    return this.#firstEventAtMs;
+  }
+
+  /** An event came at `atMs`, or may come from then on. */
+  protected noteFirstEvent(atMs: number): void {
+    const first = this.firstEventAtMs() ?? (this.#isNew ? Number.POSITIVE_INFINITY : 0);
+    if (first <= atMs) return;
+    this.store.saveFirstEventAtMs(atMs);
+    this.#firstEventAtMs = atMs;
   }
 
   /** The days of which a Journal has handed something over, whether or not it is still there. */

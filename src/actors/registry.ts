@@ -81,12 +81,15 @@ export class Registry extends Records {
    *
    * @param known the version that the caller holds.
    * @param ids the events that are to be routed.
+   * @param receivedAtMs when the first of them came, Unix milliseconds; left out by release 0.1.0.
    * @returns `routes` is null when that is the current one; `erased` are those of the events that go to nobody.
    */
   routing(
     known: number | null,
     ids: EventId[] = [],
+    receivedAtMs: number | null = null,
   ): { version: number; routes: Route[] | null; erased?: EventId[] } {
+    if (receivedAtMs !== null) this.noteFirstEvent(receivedAtMs);
     const version = this.store.routingVersion();
     const erased = this.store.erasedAmong(ids);
     if (version === known) return { version, routes: null, erased };
@@ -147,6 +150,7 @@ export class Registry extends Records {
 
   /** Answered even when the push is late: an object without settings asks for them. */
   async create(draft: WebhookDraft, signingSecret: string | null, by: Caller): Promise<Changed> {
+    this.noteFirstEvent(Date.now());
     const changed = made(draft, signingSecret ?? newSecret());
     await this.#commit(null, changed.webhook, { action: "webhook.created", by });
     return changed;

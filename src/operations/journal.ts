@@ -58,7 +58,7 @@ export async function eraseFromJournals(
   ids: EventId[],
 ): Promise<number> {
   let erased = 0;
-  for (const group of sideBySide(days)) {
+  for await (const group of sideBySide(env, days)) {
     const counts = await Promise.all(group.map((day) => journalOf(env, day).eraseMany(ids)));
     erased += counts.reduce((sum, count) => sum + count, 0);
   }
@@ -78,7 +78,7 @@ export async function listEvents(
   const { cursor, limit, among = journalDays(env, filter) } = from;
   const events: JournalEvent[] = [];
   const days = among.filter((day) => cursor === null || day <= cursor.day);
-  for (const group of sideBySide(days)) {
+  for await (const group of sideBySide(env, days)) {
     const room = limit - events.length;
     const list = (day: string) => {
       const before = cursor !== null && cursor.day === day ? cursor.position : null;
@@ -98,13 +98,24 @@ export async function listEvents(
   return { events, next: null };
 }
 
-/** Newest first, and few of them: where something came lately, no older day has to be asked. */
-function sideBySide(days: readonly string[]): string[][] {
-  const groups = [days.slice(0, LATEST_DAYS)];
-  for (let index = LATEST_DAYS; index < days.length; index += DAYS_AT_A_TIME) {
-    groups.push(days.slice(index, index + DAYS_AT_A_TIME));
+/**
+ * Newest first, and few of them: where something came lately, no older day has to be asked. Those of before the first
+ * event are left out.
+ */
+async function* sideBySide(env: Env, days: readonly string[]): AsyncGenerator<string[]> {
+  yield days.slice(0, LATEST_DAYS);
+  const rest = days.slice(LATEST_DAYS);
+  // An object of the release before does not know.
+  const firstAtMs =
+    rest.length > 0 &&
+    (await registry(env)
+      .firstEventAtMs()
+      .catch(() => null));
+  const firstDay = journalName(firstAtMs || 0);
+  const asked = rest.filter((day) => day >= firstDay);
+  for (let index = 0; index < asked.length; index += DAYS_AT_A_TIME) {
+    yield asked.slice(index, index + DAYS_AT_A_TIME);
   }
-  return groups;
 }
 
 function nextDay(days: readonly string[], after: string): EventCursor | null {
@@ -186,7 +197,7 @@ export async function eventTotals(env: Env): Promise<EventTotals> {
 }
 
 async function overDays<T>(env: Env, look: (day: string) => Promise<T | null>): Promise<T | null> {
-  for (const group of sideBySide(journalDays(env))) {
+  for await (const group of sideBySide(env, journalDays(env))) {
     const found = await Promise.all(group.map(look));
     const first = found.find((each) => each !== null);
     if (first !== undefined) return first;
@@ -224,12 +235,15 @@ export async function* searchBodies(
   ids: readonly EventId[],
 ): AsyncGenerator<StoredEvent[]> {
   const missing = new Set(ids);
-  for (const day of missing.size === 0 ? [] : journalDays(env)) {
-    for await (const found of bodiesOfDay(env, day, [...missing])) {
-      for (const { id } of found) missing.delete(id);
-      yield found;
+  if (missing.size === 0) return;
+  for await (const group of sideBySide(env, journalDays(env))) {
+    for (const day of group) {
+      for await (const found of bodiesOfDay(env, day, [...missing])) {
+        for (const { id } of found) missing.delete(id);
+        yield found;
+      }
+      if (missing.size === 0) return;
     }
-    if (missing.size === 0) return;
   }
 }
 

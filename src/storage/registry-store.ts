@@ -7,7 +7,7 @@
  * | `audit` | number | who changed what, without secrets | the last 10,000 | 1 row a change |
  * | `answers` | API key and `Idempotency-Key` | the call and what it was answered | 24 h | 1 row a call with such a key |
  * | `erasures` | event id | an event that was erased by its id: a copy that arrives later goes to nobody | 14 days | 1 row an erased event |
- * | `facts` | name | what a day's Journal has counted (`events 2026-11-27`): it stays when the Journal goes | the object's; days older than any Journal are added up | 1 row a day, at most 400 |
+ * | `facts` | name | what a day's Journal has counted (`events 2026-11-27`), which stays when the Journal goes; since when there are events (`first event`) | the object's; days older than any Journal are added up | 1 row a day, at most 400 |
  * | `routing` | 1 | the version of the routing table: grows with every change of a webhook | the object's | 1 row |
  */
 import { addTotals, type EventTotals, noEvents } from "../domain/event-totals";
@@ -24,6 +24,8 @@ export type Registration = {
   webhook: Webhook | null;
 };
 
+/** The name of the fact that says since when there may be events. */
+const FIRST_EVENT = "first event";
 /** Before the day, in the name of what was counted on it. */
 const EVENTS_OF = "events ";
 /** More than any `RETENTION`: the Journals of older ones are gone, and say nothing more. */
@@ -247,11 +249,21 @@ export class RegistryStore {
     );
   }
 
+  /** Unix milliseconds; null where none was noted. */
+  firstEventAtMs(): number | null {
+    if (!this.#exists("facts")) return null;
+    const [row] = this.#sql
+      .exec<{ value: string }>("SELECT value FROM facts WHERE name = ?", FIRST_EVENT)
+      .toArray();
+    const atMs = Number(row?.value);
+    return Number.isNaN(atMs) ? null : atMs;
+  }
+
+  saveFirstEventAtMs(atMs: number): void {
+    this.#saveFact(FIRST_EVENT, atMs);
+  }
+
   saveEventTotals(day: string, totals: EventTotals): void {
-    this.#tables.make(
-      "facts",
-      "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    );
     this.#saveFact(`${EVENTS_OF}${day}`, totals);
     const [[oldest, counted] = [], ...more] = [...this.eventTotals()].filter(
       ([name]) => name !== "",
@@ -262,7 +274,11 @@ export class RegistryStore {
     this.#sql.exec("DELETE FROM facts WHERE name = ?", `${EVENTS_OF}${oldest}`);
   }
 
-  #saveFact(name: string, value: object): void {
+  #saveFact(name: string, value: object | number): void {
+    this.#tables.make(
+      "facts",
+      "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    );
     this.#sql.exec(
       "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)",
       name,

@@ -1,5 +1,12 @@
+import {
+  createExecutionContext,
+  createMessageBatch,
+  getQueueResult,
+  waitOnExecutionContext,
+} from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
+import worker from "../../src/index";
 import {
   deliverAll,
   deliveryOf,
@@ -282,6 +289,16 @@ describe("a body that is no event", () => {
       { eventId: null, event: null, reason: "unreadable", webhookIds: [] },
     ]);
     expect(await alerts()).toHaveLength(1);
+  });
+
+  it("is a dead letter too where another producer sent what JSON cannot write", async () => {
+    const message = { id: "m0", timestamp: new Date(), attempts: 1, body: { size: 10n } };
+    const batch = createMessageBatch<unknown>("leadterra-events", [message]);
+    const context = createExecutionContext();
+    await worker.queue(batch as MessageBatch<ArrayBuffer>, env, context);
+    await waitOnExecutionContext(context);
+    expect((await getQueueResult(batch, context)).explicitAcks).toEqual(["m0"]);
+    expect(await letters()).toMatchObject([{ eventId: null, reason: "unreadable" }]);
   });
 
   it("does not hold up its batch, even when the dead letters cannot be written", async () => {

@@ -1,4 +1,7 @@
+import { evictDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
+import { REGISTRY_NAME } from "../../src/domain/placement";
 import {
   deliverAll,
   eventOf,
@@ -9,6 +12,7 @@ import {
   type ShownDelivery,
 } from "../rig/worker/engine";
 import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { inObject } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import {
   API_KEY,
@@ -116,12 +120,13 @@ describe("the list of events", () => {
     expect(await page("/v1/events", { limit: "23" })).toMatchObject({ data: { length: 23 } });
   });
 
-  it("asks several days side by side, each once, and no more than a Worker has connections", async () => {
-    const asked: string[] = [];
+  /** The days that are asked for a list of nothing within 100 days, and how many of them at once. */
+  async function daysAsked(): Promise<{ days: string[]; most: number }> {
+    const days: string[] = [];
     let open = 0;
     let most = 0;
     const list = async (day: string) => {
-      asked.push(day);
+      days.push(day);
       most = Math.max(most, ++open);
       await scheduler.wait(1);
       open -= 1;
@@ -131,10 +136,33 @@ describe("the list of events", () => {
     const headers = { authorization: `Bearer ${API_KEY}` };
     const answer = await callWith({ JOURNAL, RETENTION: "100d" }, "/v1/events", { headers });
     expect(await answer.json()).toEqual({ data: [], next: null });
-    expect(new Set(asked).size).toBe(asked.length);
-    expect(asked.length).toBeGreaterThanOrEqual(100);
-    expect(asked).toEqual(asked.toSorted().reverse());
+    return { days, most };
+  }
+
+  it("asks several days side by side, each once, and no more than a Worker has connections", async () => {
+    const { days, most } = await daysAsked();
+    expect(new Set(days).size).toBe(days.length);
+    expect(days.length).toBeGreaterThanOrEqual(100);
+    expect(days).toEqual(days.toSorted().reverse());
     expect(most).toBe(6);
+  });
+
+  it("asks no day of before the first event, however late that came out of the queue", async () => {
+    await register();
+    await consume(await newEvents(1), { atMs: clock.nowMs() - 9 * DAY });
+    await consume(await newEvents(1));
+    const { days } = await daysAsked();
+    expect(days).toHaveLength(11);
+    expect(days.at(-1)).toBe(iso(clock.nowMs() - 9 * DAY).slice(0, 10));
+  });
+
+  it("asks every day where the first is not known, as after 0.1.0", async () => {
+    await register();
+    const stub = env.REGISTRY.getByName(REGISTRY_NAME);
+    await inObject(stub, ({ storage }) => void storage.sql.exec("DROP TABLE facts"));
+    await evictDurableObject(stub);
+    await consume(await newEvents(1));
+    expect((await daysAsked()).days.length).toBeGreaterThanOrEqual(100);
   });
 
   it("narrows by event, lead and campaign", async () => {

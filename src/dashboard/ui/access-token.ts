@@ -3,6 +3,7 @@
  * it is verified each time, against the keys of the team.
  * https://developers.cloudflare.com/cloudflare-one/access-controls/applications/http-apps/authorization-cookie/validating-json/
  */
+import { JOSEError } from "jose/errors";
 import { createRemoteJWKSet, customFetch } from "jose/jwks/remote";
 import { type JWTVerifyGetKey, jwtVerify } from "jose/jwt/verify";
 import type { AccessConfig } from "../../config";
@@ -30,7 +31,9 @@ export async function whoComes(
     const { email } = payload;
     return typeof email === "string" && email !== "" ? email : null;
   } catch (thrown) {
-    logWarning("access.refused", { error: errorText(thrown) });
+    const error =
+      thrown instanceof JOSEError ? `${thrown.code}: ${thrown.message}` : errorText(thrown);
+    logWarning("access.refused", { error });
     return null;
   }
 }
