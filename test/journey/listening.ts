@@ -16,6 +16,7 @@ import { buildWorker } from "../rig/workerd.ts";
 
 const NAME = "laptop";
 const WHILE_ASLEEP = 20;
+const TIMED = 100;
 const POSTS_IN_FLIGHT = 20;
 /** Without progress for so long it will not come any more. */
 const PATIENCE_MS = 60_000;
@@ -56,12 +57,31 @@ async function startListener(relay: Api, url: string, forward: string) {
     env: { ...process.env, RELAY_API_KEY: relay.apiKey },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const lines: string[] = [];
-  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-    lines.push(line);
+  const lines: { text: string; atMs: number }[] = [];
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (text) => {
+    lines.push({ text, atMs: performance.now() });
   });
-  await until(() => lines.some((line) => line.includes("Listening as")));
+  await until(() => lines.some(({ text }) => text.includes("Listening as")));
   return { child, lines };
+}
+
+/** From the beginning of a post to the line at the terminal, one event after the other; in rising order. */
+async function timed(relay: Api, lines: readonly { text: string; atMs: number }[]) {
+  const took: number[] = [];
+  for (let index = 0; index < TIMED; index++) {
+    const email = `timed-${index}@acme.example`;
+    const startedMs = performance.now();
+    await relay.accept(newEvent(`timed_${index}`, email));
+    const line = () => lines.findLast(({ text }) => text.includes(email));
+    await until(() => line() !== undefined);
+    took.push((line()?.atMs ?? Number.NaN) - startedMs);
+  }
+  return took.sort((a, b) => a - b);
+}
+
+function newEvent(messageId: string, email = "ava@acme.example") {
+  const data = { messageId, lead: { email } };
+  return { event: "message.sent", timestamp: new Date().toISOString(), data };
 }
 
 /** @throws when nothing that `progress` counts goes on. */
@@ -70,28 +90,27 @@ async function until(done: () => boolean | Promise<boolean>, progress = () => 0)
   while (!(await done())) {
     if (progress() !== seen) [seen, sinceMs] = [progress(), Date.now()];
     if (Date.now() > sinceMs + PATIENCE_MS) throw new Error("nothing goes on any more");
-    await sleep(100);
+    await sleep(20);
   }
 }
 
 async function post(relay: Api, count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, (_, index) => index);
   return mapInParallel(ids, POSTS_IN_FLIGHT, (index) =>
-    relay.accept({
-      event: "message.sent",
-      timestamp: new Date().toISOString(),
-      data: { messageId: `msg_${index}_${Date.now()}`, lead: { email: "ava@acme.example" } },
-    }),
+    relay.accept(newEvent(`msg_${index}_${Date.now()}`)),
   );
 }
 
 type Account = { lost: number; repeated: number; unsaid: number };
 
 /** What the handler got of the events, and which repeat the relay did not call one: no later attempt than before. */
-function balance(handler: Receiver, owed: readonly string[]): Account {
+export function balance(
+  { requests }: Pick<Receiver, "requests">,
+  owed: readonly string[],
+): Account {
   const lastAttempts = new Map(owed.map((eventId) => [eventId, 0]));
   const account: Account = { lost: 0, repeated: 0, unsaid: 0 };
-  for (const { headers } of handler.requests) {
+  for (const { headers } of requests) {
     const eventId = String(headers["webhook-id"]);
     const before = lastAttempts.get(eventId);
     if (before === undefined) continue;
@@ -142,7 +161,13 @@ async function run(events: number, asleepSeconds: number, print: (line: string) 
       `asleep for ${asleepSeconds} s: ${WHILE_ASLEEP} events, ${early} came meanwhile, ${undeliverable} undeliverable, ` +
         `all there ${Date.now() - wokeAtMs} ms after it woke; ${words(slept)}`,
     );
-    for (const line of lines.filter((each) => /lost|again/.test(each))) print(`  ${line}`);
+    for (const { text } of lines.filter((each) => /lost|again/.test(each.text))) print(`  ${text}`);
+
+    const took = await timed(relay, lines);
+    const [p50, p95, max] = [0.5, 0.95, 1].map((share) =>
+      took[Math.ceil(share * took.length) - 1]?.toFixed(0),
+    );
+    print(`from a post to its line, ${TIMED} events: p50 ${p50} ms, p95 ${p95} ms, max ${max} ms`);
 
     const startedMs = Date.now();
     const many = await post(relay, events);
@@ -168,7 +193,8 @@ function words({ lost, repeated, unsaid }: Account): string {
   return `lost ${lost}, repeated ${repeated}, of these not said ${unsaid}`;
 }
 
-const USAGE = `Puts a laptop that listens to sleep, and sends many events through one listener.
+const USAGE = `Puts a laptop that listens to sleep, measures from a post to its line at the terminal, and sends many events through one
+listener.
 
   npm run test:listen -- [options]
 
