@@ -107,3 +107,12 @@ it("names every variable of the configuration", () => {
     [],
   );
 });
+
+describe("the form for a bug", () => {
+  it("asks first for what the doctor says", () => {
+    const [, first = ""] = textOf(".github/ISSUE_TEMPLATE/bug.yml").split(/^ {2}- type: /m);
+    expect(first).toMatch(/^textarea\n {4}id: doctor\n/);
+    expect(first).toContain("npm run doctor -- --relay ");
+    expect(first).toContain("required: true");
+  });
+});
