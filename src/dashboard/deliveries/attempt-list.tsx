@@ -1,4 +1,4 @@
-/** /dashboard/webhooks/{id}/attempts: what a webhook's service was asked and answered, newest first. */
+/** /dashboard/webhooks/{id}/attempts: what a webhook's service was asked and answered. */
 import { Hono } from "hono";
 import { formatPosition, type Position, parsePosition } from "../../contract/cursor";
 import type { AttemptRecord } from "../../domain/delivery";
@@ -14,7 +14,10 @@ import { Time } from "../ui/time";
 import { namedWebhook, trailOf, WEBHOOK } from "../webhooks/named-webhook";
 import { AttemptBadge } from "./attempts";
 
-/** Each is a call to the webhook's object, for its log. */
+/**
+ * Each is a call to the webhook's object, for its log. Attempts stand in the rows of their deliveries, which are in
+ * the order of arrival: one order of all attempts would be a row more to write for each of them.
+ */
 const DELIVERIES_PER_PAGE = 20;
 
 type Row = { webhookId: string; eventId: string; event: string; attempt: AttemptRecord };
@@ -32,7 +35,8 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
     find: (_, before) => find(c, webhook, before),
     intro: () => (
       <p class="quiet">
-        The attempts of {DELIVERIES_PER_PAGE} deliveries a page, those that arrived last first.
+        Newest first, of {DELIVERIES_PER_PAGE} deliveries a page. Those that arrived earlier are on
+        later pages, however lately they were tried.
       </p>
     ),
     show: ({ rows }) =>
