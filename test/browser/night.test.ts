@@ -6,14 +6,27 @@ import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Locator, Page } from "playwright-core";
 import { expect, it, onTestFinished } from "vitest";
+import { version } from "../../package.json";
 import { closeServer, freePort, listen } from "../../scripts/loopback.ts";
 import type { RegisteredWebhook } from "../rig/api.ts";
-import { type Answer, answering, type Exchange, type ReceivedRequest } from "../rig/receiver.ts";
+import { type Answer, answering, type ReceivedRequest } from "../rig/receiver.ts";
+import {
+  type Account,
+  accountOf,
+  CLOCK_MS,
+  endOf,
+  expectSameAsServices,
+  type Watched,
+} from "./account.ts";
+import { expectTrue, FORMS } from "./forms.ts";
 import { describeInBrowser, type Rig } from "./rig.ts";
+import { expectTrueTimes, type Reading, read } from "./sentences.ts";
 
 const CAUSE = "could not connect to postgres";
-/** What the contract allows a time to come to lie in the past. */
-const TOLERANCE_MS = 2_000;
+const ZONE = "Europe/Berlin";
+/** Of the schedule where an attempt is waited for. */
+const WAIT_MS = 5_000;
+const MOST_JITTER = 1.1;
 const PATIENCE_MS = 30_000;
 const ALERT_PATH = "/alerts";
 /** From the page that the alert leads to until all is well. */
@@ -24,7 +37,8 @@ const EVENTS = 12;
 type State = {
   name: string;
   draft?: Record<string, unknown>;
-  answer?: (exchange: Exchange) => unknown;
+  answer?: Answer;
+  answers: Watched["answers"];
   /** The state that the API and the pages call it by, once it has been tried. */
   state: string;
   /** What the overview says of it; null for nothing. */
@@ -32,15 +46,17 @@ type State = {
 };
 
 const STATES: readonly State[] = [
-  { name: "good", state: "healthy", says: null },
+  { name: "good", answers: 200, state: "healthy", says: null },
   {
     name: "error",
+    answers: 500,
     answer: answering(500, { body: CAUSE }),
     state: "probing",
     says: /^error Failing since .+: 500 refused, “could not connect to postgres”\. 12 deliveries wait/,
   },
   {
     name: "hanging",
+    answers: "nothing",
     draft: { timeout: "1s" },
     answer: () => {},
     state: "probing",
@@ -48,36 +64,42 @@ const STATES: readonly State[] = [
   },
   {
     name: "closed",
+    answers: null,
     draft: { url: "http://127.0.0.1:1/closed" },
     state: "probing",
     says: /^closed Failing since .+: not reached\. 12 deliveries wait/,
   },
   {
     name: "busy",
+    answers: 429,
     answer: answering(429, { headers: { "retry-after": "600" }, body: "later" }),
     state: "postponed",
     says: /^busy The service asked for a pause: 429 refused, “later”\. 12 deliveries wait/,
   },
   {
     name: "gone",
+    answers: 410,
     answer: answering(410),
     state: "disabled",
     says: /^gone Disabled since .+: the service answered 410 Gone\. 12 deliveries are held/,
   },
   {
     name: "denied",
+    answers: 401,
     answer: answering(401, { body: "bad signature" }),
     state: "probing",
     says: /^denied Failing since .+: 401 refused, “bad signature”\. 12 deliveries wait/,
   },
   {
     name: "paused",
+    answers: 200,
     draft: { status: "paused" },
     state: "paused",
     says: /^paused Paused.*\. 12 deliveries are held/,
   },
   {
     name: "ordered",
+    answers: 503,
     draft: { ordered: true },
     answer: answering(503),
     state: "failing",
@@ -85,6 +107,7 @@ const STATES: readonly State[] = [
   },
   {
     name: "short",
+    answers: 503,
     draft: { retrySchedule: "1s" },
     answer: answering(503),
     state: "probing",
@@ -93,7 +116,7 @@ const STATES: readonly State[] = [
 ];
 
 type Health = { state: string; pending: number; undeliverable: number };
-type Staged = State & { webhook: RegisteredWebhook; eventIds: string[] };
+type Staged = State & Watched;
 
 const ofService = (rig: Rig, name: string): ReceivedRequest[] =>
   rig.service.requests.filter(({ path }) => path === `/${name}`);
@@ -131,43 +154,17 @@ function answerByPath(rig: Rig, answers: ReadonlyMap<string, State["answer"]>): 
   };
 }
 
-/** Every time on a page that says when an attempt will be made. */
-async function timesToCome(page: Page): Promise<{ text: string; atMs: number }[]> {
-  return page.evaluate(`[...document.querySelectorAll("time[datetime]")].flatMap((time) => {
-    const cell = time.closest("td");
-    const row = time.closest("tr");
-    const isNext = cell === null
-      ? /next( attempt is)?\\s*$/i.test(time.previousSibling?.textContent ?? "")
-      : (cell.dataset.label ?? "").startsWith("Next") && /pending/.test(row.textContent);
-    return isNext ? [{ text: time.parentElement.textContent, atMs: Date.parse(time.dateTime) }] : [];
-  })`);
-}
-
-async function expectNoneInThePast(page: Page, path: string): Promise<void> {
-  const askedAtMs = Date.now();
-  await page.goto(path);
-  for (const { text, atMs } of await timesToCome(page)) {
-    expect(atMs, `${path}: ${text}`).toBeGreaterThanOrEqual(askedAtMs - TOLERANCE_MS);
-  }
-}
-
 /** What a page says while nothing changes: the API says the same before and after it was asked for. */
-async function whileStill<T>(ask: () => Promise<string>, look: () => Promise<T>): Promise<T> {
+async function whileStill<T, Asked>(
+  ask: () => Promise<Asked>,
+  look: () => Promise<T>,
+): Promise<[T, Asked]> {
   for (let tries = 0; tries < 20; tries++) {
     const before = await ask();
     const seen = await look();
-    if ((await ask()) === before) return seen;
+    if (JSON.stringify(await ask()) === JSON.stringify(before)) return [seen, before];
   }
   throw new Error("it never stands still");
-}
-
-/** The cells of a table's rows by what they are, by the row's key. */
-async function rowsOf(page: Page): Promise<Record<string, Record<string, string>>> {
-  return page.evaluate(`Object.fromEntries([...document.querySelectorAll("tr[data-row]")].map((row) => [
-    row.dataset.row,
-    Object.fromEntries([...row.cells].map((cell) => [
-      cell.dataset.label ?? "name", cell.innerText.replace(/\\s+/g, " ").trim()])),
-  ]))`);
 }
 
 describeInBrowser(
@@ -179,11 +176,12 @@ describeInBrowser(
       answerByPath(rig, new Map(STATES.map(({ name, answer }) => [name, answer])));
       for (const state of STATES) {
         const webhook = await stage(rig, state);
-        const eventIds: string[] = [];
+        const events: Watched["events"][number][] = [];
         for (let number = 0; number < EVENTS; number++) {
-          eventIds.push(await rig.relay.accept({ event: `night.${state.name}`, data: { number } }));
+          const body = JSON.stringify({ event: `night.${state.name}`, data: { number } });
+          events.push({ sentAtMs: Date.now(), body, id: await rig.relay.accept(body) });
         }
-        staged.push({ ...state, webhook, eventIds });
+        staged.push({ ...state, webhook, events });
       }
       for (const { webhook, state } of staged) {
         await untilHealth(rig, webhook.id, (health) => {
@@ -197,7 +195,7 @@ describeInBrowser(
 
     /** The overview: a line for each that has a problem, and none for the one that has none. */
     async function checkOverview(page: Page): Promise<void> {
-      const lines = await whileStill(all, async () => {
+      const [lines] = await whileStill(all, async () => {
         await page.goto("/dashboard");
         const texts = await page.locator("#condition .problems > li > p").allInnerTexts();
         return texts.map((text) => text.replace(/\s+/g, " "));
@@ -210,86 +208,71 @@ describeInBrowser(
       expect(await page.getByText("All is well").count()).toBe(0);
     }
 
-    /** The list: state and counts as the API and the services have them. */
-    async function checkWebhooks(page: Page): Promise<void> {
-      const [rows, healths] = await whileStill(all, async () => {
-        await page.goto("/dashboard/webhooks");
-        return [await rowsOf(page), JSON.parse(await all()) as Health[]] as const;
-      });
-      for (const [index, { name, webhook }] of staged.entries()) {
-        const { State = "", Pending, Delivered } = rows[webhook.id] ?? {};
-        const succeeded = name === "good" ? ofService(rig, name).length : 0;
-        expect(State.split(" ")[0], name).toBe(healths[index]?.state);
-        expect(Number(Pending), name).toBe(healths[index]?.pending);
-        expect(Number(Delivered), name).toBe(succeeded);
-      }
-    }
+    const all = () => Promise.all(staged.map(({ webhook }) => healthOf(rig, webhook.id)));
 
-    async function checkTimes(page: Page): Promise<void> {
-      const paths = ["/dashboard", "/dashboard/webhooks", "/dashboard/deliveries"];
-      for (const { webhook, eventIds } of staged) {
+    /** Every page on which webhooks, deliveries and attempts are told of. */
+    function* pages(): Iterable<string> {
+      yield* ["/dashboard", "/dashboard/webhooks", "/dashboard/deliveries"];
+      for (const { webhook, events } of staged) {
         const path = `/dashboard/webhooks/${webhook.id}`;
-        paths.push(path, `${path}/deliveries/${eventIds[0]}`, `${path}/deliveries/${eventIds[11]}`);
-        paths.push(`/dashboard/deliveries?webhook=${webhook.id}`);
-      }
-      for (const path of paths) await expectNoneInThePast(page, path);
-    }
-
-    /** Each delivery was tried as often as its service saw. */
-    async function checkDeliveries(page: Page, { name, webhook, eventIds }: Staged): Promise<void> {
-      const path = `/dashboard/deliveries?webhook=${webhook.id}`;
-      const shown = await whileStill(
-        async () => String(ofService(rig, name).length),
-        async () => {
-          await page.goto(path);
-          return rowsOf(page);
-        },
-      );
-      for (const eventId of eventIds) {
-        const seen = ofService(rig, name).filter(
-          ({ headers }) => headers["webhook-id"] === eventId,
-        );
-        const { Attempts, Status } = shown[`${webhook.id}/${eventId}`] ?? {};
-        // One may be under way: the service has it, and its outcome is not known yet.
-        expect(seen.length - Number(Attempts), `${name} ${eventId}`).toBeOneOf([0, 1]);
-        const delivery = await rig.relay.delivery(webhook.id, eventId);
-        expect(Status, `${name} ${eventId}`).toBe(delivery?.status);
+        yield* [path, `${path}/attempts`, `/dashboard/deliveries?webhook=${webhook.id}`];
+        yield* [events.at(0), events.at(-1)].map((event) => `${path}/deliveries/${event?.id}`);
       }
     }
 
-    const all = async () =>
-      JSON.stringify(await Promise.all(staged.map(({ webhook }) => healthOf(rig, webhook.id))));
+    let lastAccount: Account | null = null;
 
-    it("is told truly by every page: ten services in ten states", async () => {
+    /** Reads a page between two accounts that are the same; the second is the first of the next page. */
+    async function readStill(page: Page, path: string): Promise<[Reading, Account]> {
+      for (let tries = 0; tries < 20; tries++) {
+        const before: Account = lastAccount ?? (await accountOf(rig, staged));
+        const reading = await read(page, path);
+        lastAccount = await accountOf(rig, staged);
+        if (JSON.stringify(lastAccount) === JSON.stringify(before)) return [reading, before];
+      }
+      throw new Error(`it never stands still: ${path}`);
+    }
+
+    it("is told truly by every page: ten services in ten states, every sentence with a time or a number", async () => {
       await setUp();
-      const page = await rig.signedIn({ timezoneId: "Europe/Berlin" });
+      const page = await rig.signedIn({ timezoneId: ZONE });
       await checkOverview(page);
-      await checkWebhooks(page);
-      await checkTimes(page);
-      for (const each of staged.filter(({ name }) => name !== "closed")) {
-        await checkDeliveries(page, each);
+      const met = new Set<unknown>();
+      for (const path of pages()) {
+        const [reading, account] = await readStill(page, path);
+        expectSameAsServices(rig, account);
+        expectTrueTimes(reading, ZONE);
+        for (const form of expectTrue({ account, reading, zone: ZONE, version })) met.add(form);
       }
-    }, 240_000);
+      // What no page says is held against nothing.
+      expect(FORMS.filter((form) => !met.has(form))).toEqual([]);
+    }, 400_000);
 
-    it("shows when an attempt comes, and the service sees none before", async () => {
+    it("shows when an attempt comes: after the wait of the schedule, and the service sees none before", async () => {
       answerByPath(rig, new Map([["soon", answering(503)]]));
-      const webhook = await stage(rig, { name: "soon", draft: { retrySchedule: "3s 3s" } });
+      const page = await rig.signedIn();
+      const webhook = await stage(rig, { name: "soon", draft: { retrySchedule: "5s 5s" } });
       const eventId = await rig.relay.accept({ event: "night.soon", data: {} });
       await rig.relay.attempted(webhook.id, eventId);
-      const page = await rig.signedIn();
-      const saw = () => ofService(rig, "soon").length;
-      const { atMs, before } = await whileStill(
-        async () => String(saw()),
-        async () => {
-          await page.goto(`/dashboard/webhooks/${webhook.id}/deliveries/${eventId}`);
-          const [next] = await timesToCome(page);
-          return { atMs: next?.atMs ?? Number.NaN, before: saw() };
-        },
+      const path = `/dashboard/webhooks/${webhook.id}/deliveries/${eventId}`;
+      const [reading, delivery] = await whileStill(
+        () => rig.relay.delivery(webhook.id, eventId),
+        () => read(page, path),
       );
-      while (saw() === before) await sleep(20);
-      const [next] = ofService(rig, "soon").slice(before);
-      expect(next?.receivedAtMs).toBeGreaterThanOrEqual(atMs - 1);
-      await rig.relay.finished(webhook.id, eventId);
+      const told = reading.sentences.filter(({ text }) => text.includes("The next attempt is @"));
+      const [atMs] = told.flatMap(({ times }) => times.map((time) => time.atMs));
+      const { attemptLog } = await rig.relay.finished(webhook.id, eventId);
+      const [before, made] = attemptLog.slice((delivery?.attempts ?? 0) - 1);
+      if (atMs === undefined || before === undefined || made === undefined) {
+        throw new Error(`nothing was to come: ${JSON.stringify(delivery)}`);
+      }
+      expect(atMs - endOf(before)).toBeGreaterThanOrEqual(WAIT_MS - CLOCK_MS);
+      expect(atMs - endOf(before)).toBeLessThanOrEqual(WAIT_MS * MOST_JITTER + CLOCK_MS);
+      const request = ofService(rig, "soon").find(
+        ({ headers }) => headers["x-relay-attempt"] === `${made.number}`,
+      );
+      expect(request?.receivedAtMs).toBeGreaterThanOrEqual(atMs - CLOCK_MS);
+      expect(Date.parse(made.startedAt)).toBeGreaterThanOrEqual(atMs - CLOCK_MS);
     });
 
     // --- from the link in an alert: the cause on the first screen, repaired in three clicks at most ------------------
