@@ -38,6 +38,16 @@ describe.each(OWN.filter(([name]) => name !== "start" && name !== "deploy"))(
   },
 );
 
+describe("npm run fixture", () => {
+  it("leaves what a release wrote as it is, and says what to do", async () => {
+    const { exitCode, stdout, stderr } = await runScript("fixture", []);
+    expect(stderr).toMatch(
+      /^test\/upgrade\/\S+ holds what \S+ wrote, and stays\. For a new release set/,
+    );
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+  });
+});
+
 describe("npm run apply", () => {
   it.each([
     ["no file", []],

@@ -5,11 +5,11 @@
  *     npm run fixture -- 049fe47
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { readOptions, runCommand } from "../../scripts/command.ts";
+import { Misuse, readOptions, runCommand } from "../../scripts/command.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
 import { Api } from "../rig/api.ts";
 import {
@@ -273,6 +273,23 @@ async function answersOf({ api, webhooks, events }: Release): Promise<Account["a
   return answers;
 }
 
+/**
+ * Where the fixture of a commit goes.
+ *
+ * @throws Misuse where there is one: a commit between two releases still has the version of the one before, and what a
+ * release wrote is not to be replaced by what today's code writes.
+ */
+function newDirectoryFor(commit: string): string {
+  const packageJson = execFileSync("git", ["show", `${commit}:package.json`], { cwd: ROOT });
+  const { version } = JSON.parse(packageJson.toString());
+  const target = releaseDirectory(version);
+  if (!existsSync(target)) return target;
+  const shown = relative(ROOT, target);
+  throw new Misuse(
+    `${shown} holds what ${version} wrote, and stays. For a new release set its version in package.json and commit first; to make this one anew from the release's own commit, remove ${shown} first.`,
+  );
+}
+
 /** Where it was bundled is nobody's business. */
 function forgetPlace({ directory }: Build): void {
   const file = join(directory, "options.json");
@@ -281,7 +298,8 @@ function forgetPlace({ directory }: Build): void {
   writeFileSync(file, JSON.stringify(options));
 }
 
-const USAGE = `Builds a release, fills it with every state that stored data can be in, and keeps that as test/upgrade/VERSION.
+const USAGE = `Builds a release, fills it with every state that stored data can be in, and keeps that as test/upgrade/VERSION,
+where there is no such directory yet.
 
   npm run fixture -- [COMMIT]
 
@@ -289,10 +307,9 @@ const USAGE = `Builds a release, fills it with every state that stored data can 
 
 async function main(args: string[]): Promise<number> {
   const [commit = "HEAD"] = readOptions(args, {}, { words: 1 }).positionals;
+  const target = newDirectoryFor(commit);
   const source = checkOut(commit);
   const config = join(source.directory, "wrangler.toml");
-  const { version } = JSON.parse(readFileSync(join(source.directory, "package.json"), "utf8"));
-  const target = releaseDirectory(version);
   const [bundle, driven] = [
     await buildWorker({ config }),
     await buildWorker({ config, entry: join(source.directory, ENTRY_FILE) }),
