@@ -9,6 +9,8 @@ const told = (name: string) => inspect(directory, String(webhooks[name])).join("
 describe("npm run inspect", () => {
   it("tells version, lease, head, health and what is due", () => {
     expect(told("waiting")).toMatch(/^version {4}1 \(no row\)$/m);
+    expect(told("waiting")).toMatch(/^head {7}\{"seq":[1-9]\d*,"index":\d+\}$/m);
+    expect(told("waiting")).not.toMatch(/behind/);
     expect(told("waiting")).toMatch(/^health .*"failuresInARow":3/m);
     expect(told("waiting").match(/^ {2}due .* attempts 1, last 500$/gm)).toHaveLength(3);
     expect(told("hanging")).toMatch(/^lease .*"attempts":\[\{"id":"evt_/m);

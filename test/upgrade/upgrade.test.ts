@@ -1,6 +1,7 @@
 /** Today's relay goes on with what 0.1.0 left behind. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { inspect } from "../../scripts/inspect.ts";
 import { Api } from "../rig/api.ts";
 import { type Build, buildWorker, startWorkerd, type Workerd } from "../rig/workerd.ts";
 import { type Receiver, startReceiver } from "./receiver.ts";
@@ -152,6 +153,23 @@ describe("state of 0.1.0 under today's code", () => {
     expect(pending.get(webhooks.gone as string)).toBe(3);
     expect(relay.complaints.filter((line) => /newer_data|alarm.failed|threw/.test(line))).toEqual(
       [],
+    );
+  });
+
+  it("is inspected beside the relay that runs: its new version, and what arrived as a lease", async () => {
+    expect(inspect(state.directory, String(webhooks.held))).toContain("version    2");
+    receiver.answers.set("/hang", 0);
+    const draft = { url: "https://inspected.example.com/hang", events: ["test.inspected"] };
+    const { webhook } = await api.call<{ webhook: { id: string } }>("/webhooks", draft);
+    await api.post({ event: "test.inspected", data: { messageId: "inspected" } });
+    await eventually(async () => {
+      expect(receiver.received.some((each) => isFor(each, "inspected"))).toBe(true);
+    });
+    expect(inspect(state.directory, webhook.id)).toEqual(
+      expect.arrayContaining([
+        "version    2",
+        "  behind   1 arrivals that were leases themselves; the lines above do not know them",
+      ]),
     );
   });
 });
