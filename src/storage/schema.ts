@@ -18,7 +18,7 @@ export type Kind = "registry" | "subscriber" | "journal" | "dead-letters" | "lan
 export type Change = { of: string; sql: string };
 
 /** From version n + 1 to version n + 2, for each kind of object. */
-const STEPS: readonly Readonly<Record<Kind, readonly Change[]>>[] = [
+export const STEPS: readonly Readonly<Record<Kind, readonly Change[]>>[] = [
   {
     registry: [],
     subscriber: [],

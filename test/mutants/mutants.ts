@@ -606,6 +606,17 @@ const STORED: readonly Mutant[] = [
     suite: schema,
   },
   {
+    name: "stored data: a step edited in what leaves no trace in a shape",
+    file: "src/storage/schema.ts",
+    edits: [
+      [
+        '"dead-letters": [],',
+        '"dead-letters": [{ of: "dead_letters", sql: "UPDATE dead_letters SET id = id" }],',
+      ],
+    ],
+    suite: schema,
+  },
+  {
     name: "stored data: no refusal of what is newer than the code",
     file: "src/storage/schema.ts",
     edits: [["version > VERSION ? version : null", "null"]],

@@ -1,10 +1,11 @@
 /** The steps from one version of stored data to the next, on the databases that 0.1.0 wrote. */
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { describe, expect, it } from "vitest";
-import { type Kind, openTables, VERSION } from "../../src/storage/schema.ts";
+import { type Kind, openTables, STEPS, VERSION } from "../../src/storage/schema.ts";
 import { databasesIn } from "./pack.ts";
-import { releasedState } from "./released.ts";
+import { releaseDirectory, releasedState } from "./released.ts";
 
 const KINDS: Record<string, Kind> = {
   Registry: "registry",
@@ -73,10 +74,48 @@ function contentOf(database: DatabaseSync): string {
   );
 }
 
-/** The shapes that versions lead to. One of a released version never changes; version 2 is open until 0.2.0. */
-const SHAPES: Record<number, string> = {
-  2: "5fa766a5ac79befca19f364060ebadde39f10164d5bb12baa9ecfea41c5cdce2",
+type Version = {
+  /** Hash of the statements of the step to it, also of those that leave no trace in a shape. */
+  step: string;
+  /** Hash of the tables and indexes that it leads to. */
+  shape: string;
+  /** The release that closes the step; null where it was released. */
+  openUntil: string | null;
 };
+
+/** An entry of a released version never changes; that of an open one does with its step. */
+const VERSIONS: Record<number, Version> = {
+  2: {
+    step: "9e7fab7670eafbe6cc6e01e55a866e121724b6a29930a95a726a3738436de449",
+    shape: "5fa766a5ac79befca19f364060ebadde39f10164d5bb12baa9ecfea41c5cdce2",
+    openUntil: "0.2.0",
+  },
+};
+
+/** Of what can be written as JSON. */
+function hashOf(value: unknown): string {
+  return createHash("sha256")
+    .update(JSON.stringify(value, null, 1))
+    .digest("hex");
+}
+
+describe("a step", () => {
+  it.each(STEPS.map((step, index) => ({ version: index + 2, step })))(
+    "to version $version says what it said",
+    ({ version, step }) => {
+      expect(hashOf(step), JSON.stringify(step, null, 1)).toBe(VERSIONS[version]?.step);
+    },
+  );
+
+  it("is never taken out", () => {
+    expect(STEPS).toHaveLength(Object.keys(VERSIONS).length);
+  });
+
+  it("is open no longer than until its release, whose fixture is made of it", () => {
+    const open = Object.values(VERSIONS).flatMap(({ openUntil }) => openUntil ?? []);
+    expect(open.filter((release) => existsSync(releaseDirectory(release)))).toEqual([]);
+  });
+});
 
 describe("the objects of 0.1.0", () => {
   it("are there in every kind, and have no version", () => {
@@ -96,10 +135,7 @@ describe("the objects of 0.1.0", () => {
       expect(database.prepare("SELECT number FROM version").all()).toEqual([{ number: VERSION }]);
       shapes[kind] = [...new Set([...(shapes[kind] ?? []), ...names])].sort();
     }
-    const hash = createHash("sha256")
-      .update(JSON.stringify(shapes, null, 1))
-      .digest("hex");
-    expect(hash, JSON.stringify(shapes, null, 1)).toBe(SHAPES[VERSION]);
+    expect(hashOf(shapes), JSON.stringify(shapes, null, 1)).toBe(VERSIONS[VERSION]?.shape);
   });
 
   it("are left as they were by a step that dies half-way, and taken further by the next start", () => {
