@@ -161,7 +161,8 @@ async function run(events: number, asleepSeconds: number, print: (line: string) 
       `asleep for ${asleepSeconds} s: ${WHILE_ASLEEP} events, ${early} came meanwhile, ${undeliverable} undeliverable, ` +
         `all there ${Date.now() - wokeAtMs} ms after it woke; ${words(slept)}`,
     );
-    for (const { text } of lines.filter((each) => /lost|again/.test(each.text))) print(`  ${text}`);
+    for (const { text } of lines.filter((each) => /is lost|Connected again/.test(each.text)))
+      print(`  ${text}`);
 
     const took = await timed(relay, lines);
     const [p50, p95, max] = [0.5, 0.95, 1].map((share) =>
