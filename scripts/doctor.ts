@@ -225,7 +225,7 @@ function alertFinding(alerts: unknown): Finding {
   const { refusedSince, statusCode } = alerts as Json;
   const why = statusCode === null ? "does not answer" : `answers ${statusCode}`;
   const remedy =
-    "Put a URL that takes them: npx wrangler secret put ALERT_URL. It is asked again within the hour.";
+    "Put a URL that takes them: npx wrangler secret put ALERT_URL. Within five minutes it gets what was not told.";
   return wrong(`Alerts reach nobody since ${refusedSince}: ALERT_URL ${why}`, remedy);
 }
 

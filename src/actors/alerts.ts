@@ -60,8 +60,9 @@ export class Alerts {
 
   /** Since when `ALERT_URL` takes no alerts; null while it does. */
   refusedSince(): { refusedSinceMs: number; statusCode: number | null } | null {
-    const refusals = this.#store.refusals();
-    if (this.#url === null || refusals === null) return null;
+    const url = this.#url;
+    const refusals = url && this.#store.refusals(markOf(url));
+    if (!refusals) return null;
     return { refusedSinceMs: refusals.sinceMs, statusCode: refusals.statusCode };
   }
 
@@ -84,12 +85,14 @@ export class Alerts {
   /** Whether another may follow. */
   async #sendNext(): Promise<boolean> {
     const url = this.#url;
-    if (url === null || (this.#store.refusals()?.askAgainAtMs ?? 0) > Date.now()) return false;
+    if (url === null) return false;
+    const mark = markOf(url);
+    if ((this.#store.refusals(mark)?.askAgainAtMs ?? 0) > Date.now()) return false;
     const alert = this.#store.firstDue(Date.now());
     if (alert === null) return false;
     const { taken, statusCode } = await post(url, alert.text);
     if (!taken) {
-      this.#refused(statusCode, Date.now());
+      this.#refused(mark, statusCode);
       return false;
     }
     this.#store.accepted();
@@ -98,12 +101,13 @@ export class Alerts {
     return true;
   }
 
-  #refused(statusCode: number | null, nowMs: number): void {
-    const before = this.#store.refusals();
+  #refused(mark: number, statusCode: number | null): void {
+    const nowMs = Date.now();
+    const before = this.#store.refusals(mark);
     const count = (before?.count ?? 0) + 1;
     const backoffMs = Math.min(MIN_BACKOFF_MS * 2 ** (count - 1), MAX_BACKOFF_MS);
     const sinceMs = before?.sinceMs ?? nowMs;
-    this.#store.refused({ sinceMs, statusCode, count, askAgainAtMs: nowMs + backoffMs });
+    this.#store.refused(mark, { sinceMs, statusCode, count, askAgainAtMs: nowMs + backoffMs });
   }
 
   /** Who was told that it began is told that it is over. */
@@ -116,6 +120,11 @@ export class Alerts {
   get #url(): string | null {
     return configOf(this.#env()).alertUrl;
   }
+}
+
+/** By which a URL is known again: it may hold a secret, and is not stored. */
+function markOf(url: string): number {
+  return [...url].reduce((mark, each) => (Math.imul(mark, 31) + each.charCodeAt(0)) | 0, 7);
 }
 
 /** Posts `{"text": …}`, the form of Slack's incoming webhooks. */

@@ -4,7 +4,7 @@
  * | table | key | what | lifetime | growth |
  * |---|---|---|---|---|
  * | `alerts` | cause | what a person should know, when it was last found to be so, and when it was last sent | while it lasts | 1 row a cause, of which a webhook has some seven |
- * | `refusals` | 1 | since when `ALERT_URL` takes no alerts, how often it refused, and when it is asked again | until it takes one | 1 row |
+ * | `refusals` | the mark of an `ALERT_URL` (1 in 0.1.0) | since when it takes no alerts, how often it refused, and when it is asked again | until it takes one, or another refuses | 1 row |
  */
 import type { AlertText } from "../domain/alert";
 import { DAY_MS } from "../domain/time";
@@ -75,23 +75,25 @@ export class AlertStore {
     this.#tables.sql.exec("DELETE FROM alerts WHERE cause = ?", cause);
   }
 
-  refusals(): Refusals | null {
+  /** @param mark of a URL: what another one refused is not its. */
+  refusals(mark: number): Refusals | null {
     if (!this.#tables.has("refusals")) return null;
-    const [row] = this.#tables.sql
-      .exec<RefusalsRow>("SELECT since, status_code, count, ask_again_at FROM refusals")
-      .toArray();
+    const of = "SELECT since, status_code, count, ask_again_at FROM refusals WHERE id = ?";
+    const [row] = this.#tables.sql.exec<RefusalsRow>(of, mark).toArray();
     if (row === undefined) return null;
     const { since, status_code, count, ask_again_at } = row;
     return { sinceMs: since, statusCode: status_code, count, askAgainAtMs: ask_again_at };
   }
 
-  refused({ sinceMs, statusCode, count, askAgainAtMs }: Refusals): void {
+  refused(mark: number, { sinceMs, statusCode, count, askAgainAtMs }: Refusals): void {
+    this.accepted();
     this.#tables.make(
       "refusals",
       "CREATE TABLE refusals (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, status_code INTEGER, count INTEGER NOT NULL, ask_again_at INTEGER NOT NULL)",
     );
     this.#tables.sql.exec(
-      "INSERT OR REPLACE INTO refusals (id, since, status_code, count, ask_again_at) VALUES (1, ?, ?, ?, ?)",
+      "INSERT INTO refusals (id, since, status_code, count, ask_again_at) VALUES (?, ?, ?, ?, ?)",
+      mark,
       sinceMs,
       statusCode,
       count,

@@ -163,6 +163,22 @@ describe("an alert", () => {
     expect(await registry().alertsRefused()).toBeNull();
   });
 
+  it("asks another URL at once, and says no more that they are refused", async () => {
+    service.answer = answering(404);
+    await registry().raise({ cause: "full Journal x", text: "Leadterra Relay: it is full." });
+    expect(await alerts()).toHaveLength(1);
+    expect(await registry().alertsRefused()).toMatchObject({ statusCode: 404 });
+    await withVariables(registry(), { ALERT_URL: "https://alerts.example.com/another" });
+    expect(await registry().alertsRefused()).toBeNull();
+    service.answer = answering(500);
+    await registry().sendAlerts();
+    expect(service.requests.at(-1)?.url).toBe("https://alerts.example.com/another");
+    expect(await registry().alertsRefused()).toMatchObject({ statusCode: 500 });
+    const asked = service.requests.length;
+    await registry().sendAlerts();
+    expect(service.requests).toHaveLength(asked);
+  });
+
   it("asks a URL with credentials as Basic, and shows them to nobody else", async () => {
     await withVariables(registry(), { ALERT_URL: "https://me:p%40ss@alerts.example.com/hook" });
     await registry().raise({ cause: "full x", text: "Leadterra Relay: it is full." });
