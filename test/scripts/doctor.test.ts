@@ -392,6 +392,43 @@ describe("the doctor", () => {
     ).toEqual([]);
   });
 
+  const samples: [name: string, answers: typeof WELL, what: string, remedy: string][] = [
+    [
+      "a signature that is refused",
+      { "/webhooks/leadterra": { status: 401, json: { code: "invalid_signature" } } },
+      "refused the signature of a sample event",
+      "secret put LEADTERRA_SIGNING_SECRETS",
+    ],
+    [
+      "an ingest that takes nothing",
+      { "/webhooks/leadterra": { status: 503, json: { code: "queue_unavailable" } } },
+      "Ingest answered 503",
+      "wrangler tail",
+    ],
+    [
+      "a journal that does not answer",
+      {
+        "/webhooks/leadterra": { status: 202, json: { id: "evt_1", duplicate: false } },
+        "/v1/events/evt_1": BROKEN,
+      },
+      "/v1/events/evt_1 answered 503 unavailable",
+      "requestId r_2",
+    ],
+  ];
+  it.each(samples)("names %s of a sample event", async (_, answers, what, remedy) => {
+    expect(await sendSample(await relayWith(answers), SECRET)).toMatchObject({
+      what: expect.stringContaining(what),
+      remedy: expect.stringContaining(remedy),
+    });
+  });
+
+  it("says that there is no secret to sign a sample event with", async () => {
+    expect(await sendSample(await relayWith({}), undefined)).toMatchObject({
+      what: expect.stringContaining("no secret to sign it with"),
+      remedy: expect.stringContaining("LEADTERRA_SIGNING_SECRETS in the environment"),
+    });
+  });
+
   it("says that nothing listens", async () => {
     const relay = `http://127.0.0.1:${await freePort()}`;
     const { exitCode, stderr } = await runScript("doctor", ["--relay", relay], {
