@@ -50,6 +50,8 @@ export class Evidence {
   /** Webhook and event of every delivery that may be. */
   readonly owed = new Set<string>();
   readonly erased = new Set<string>();
+  /** Events of which the platform dropped a message at the end of its retention. */
+  readonly expired = new Set<string>();
   /** Events of persons of whom somebody was told that nothing is left. */
   readonly persons = new Set<string>();
   /** How many calls that bring bodies to objects are under way. */

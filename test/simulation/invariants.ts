@@ -142,6 +142,23 @@ export class Invariants {
     this.#routing.acknowledged(message, eventId);
   }
 
+  /** A message is gone without having been acknowledged. */
+  leftQueue(message: Enqueued, how: "deleted" | "expired", eventIds: string[]): void {
+    this.#evidence.require(
+      how === "expired",
+      "no message leaves a queue but by an ack, as a dead letter or at the end of a retention",
+      `${message.id} was given up`,
+    );
+    for (const id of eventIds) this.#evidence.expired.add(id);
+  }
+
+  /** Nobody is in the way any more: all dead letters went where they belong. */
+  checkRedriven(): void {
+    const store = this.#evidence.world.objectOf("DeadLetters", "dead-letters");
+    const left = store === null ? [] : Look.at(store.storage, "disk").deadLetters();
+    this.#evidence.require(left.length === 0, "redriven", `${left.map(({ id }) => id)} stay`);
+  }
+
   /** Call it when the instance is gone and the storage is what was on disk. */
   crashed(object: SimulatedObject): void {
     if (object.className === "Lane") this.#laneCrashed(object);
@@ -191,7 +208,7 @@ export class Invariants {
         }
       }
     }
-    if (method.startsWith("erase")) this.#erases(args as [Erased]);
+    if (/^(erase|rememberErased$)/.test(method)) this.#erases(args as [Erased]);
   }
 
   #erases([given]: [Erased]): void {

@@ -94,6 +94,13 @@ export class People {
     }
   }
 
+  redriveAll(): void {
+    const { env } = this.#host;
+    this.#as("redrives all", async () => {
+      await redriveDeadLetters(env, { reason: null, dryRun: false, cursor: null, by: BY });
+    });
+  }
+
   act(): void {
     const { chance } = this.#host;
     if (this.#known.length === 0) return;

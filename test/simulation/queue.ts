@@ -1,8 +1,18 @@
-/** The queue: at least once, in no order, in batches; a message comes again until it is acknowledged. */
+/**
+ * The queues: at least once, in no order, in batches; a message comes again until it is acknowledged. What has used
+ * up its retries goes to the queue behind, and past the platform's retention it is gone.
+ */
+import { join } from "node:path";
+import { unstable_readConfig } from "wrangler";
 import type { Chance } from "./chance";
 import type { Owner, Scheduler } from "./scheduler";
 
-export type Enqueued = { readonly id: string; readonly body: Uint8Array; readonly atMs: number };
+export type Enqueued = {
+  readonly queue: string;
+  readonly id: string;
+  readonly body: Uint8Array;
+  readonly atMs: number;
+};
 type Waiting = Enqueued & { attempts: number; readyAtMs: number };
 type Delivery = { message: Waiting; verdict: "ack" | "retry" | null; delayMs: number };
 
@@ -14,23 +24,44 @@ export type QueueHost = {
   breaks(): boolean;
   consumer(): Consumer;
   acknowledged(message: Enqueued): void;
+  /** A message is gone: `deleted` when its retries were used up and there is no queue behind. */
+  left(message: Enqueued, how: "deleted" | "expired"): void;
 };
 
 const MAX_BATCH = 20;
 const MAX_CONSUMERS = 3;
-/** wrangler.toml: max_retries */
-const MAX_ATTEMPTS = 101;
+/** The longest that the platform keeps a message. https://developers.cloudflare.com/queues/platform/limits/ */
+const RETENTION_MS = 14 * 86_400_000;
+
+/** What wrangler.toml says of each queue. */
+const CONSUMERS: {
+  queue: string;
+  max_retries?: number;
+  retry_delay?: number;
+  dead_letter_queue?: string;
+}[] = unstable_readConfig({ config: join(import.meta.dirname, "../../wrangler.toml") }).queues
+  .consumers;
 
 export class SimulatedQueue {
+  readonly name: string;
   readonly #host: QueueHost;
+  readonly #maxAttempts: number;
+  readonly #retryDelayMs: number;
+  /** Where what has used up its retries goes to; null where it is deleted. */
+  readonly #behind: SimulatedQueue | null;
   #waiting: Waiting[] = [];
   readonly #running = new Map<Owner, Delivery[]>();
   #isDispatching = false;
   #sent = 0;
   #invocations = 0;
 
-  constructor(host: QueueHost) {
+  constructor(name: string, host: QueueHost, behind: SimulatedQueue | null = null) {
+    const consumer = CONSUMERS.find(({ queue }) => queue === name);
+    this.name = name;
     this.#host = host;
+    this.#maxAttempts = 1 + (consumer?.max_retries ?? 0);
+    this.#retryDelayMs = (consumer?.retry_delay ?? 0) * 1_000;
+    this.#behind = behind?.name === consumer?.dead_letter_queue ? behind : null;
   }
 
   /** Messages that are not acknowledged. */
@@ -48,9 +79,20 @@ export class SimulatedQueue {
   send(body: Uint8Array): Enqueued {
     const { scheduler } = this.#host;
     this.#sent += 1;
-    const message = { id: `m${this.#sent}`, body: body.slice(), atMs: scheduler.nowMs };
+    const id = `${this.#behind === null ? "d" : "m"}${this.#sent}`;
+    const message = { queue: this.name, id, body: body.slice(), atMs: scheduler.nowMs };
     this.#put(message, 0, 0);
     return message;
+  }
+
+  #putAgain(message: Waiting, delayMs: number): void {
+    if (message.attempts < this.#maxAttempts) {
+      this.#put(message, message.attempts, delayMs);
+      return;
+    }
+    this.#host.scheduler.note(`${this.name} gives up ${message.id}`);
+    if (this.#behind === null) this.#host.left(message, "deleted");
+    else this.#behind.send(message.body);
   }
 
   #put(message: Enqueued, attempts: number, delayMs: number): void {
@@ -73,6 +115,7 @@ export class SimulatedQueue {
 
   #dispatch(): void {
     const { scheduler, chance } = this.#host;
+    this.#expire();
     const ready = this.#waiting.filter(({ readyAtMs }) => readyAtMs <= scheduler.nowMs);
     if (ready.length === 0 || this.#running.size >= MAX_CONSUMERS) return;
     const batch: Waiting[] = [];
@@ -87,20 +130,25 @@ export class SimulatedQueue {
     this.#consume(batch);
   }
 
+  #expire(): void {
+    const isKept = ({ atMs }: Enqueued) => atMs + RETENTION_MS > this.#host.scheduler.nowMs;
+    for (const message of this.#waiting) if (!isKept(message)) this.#host.left(message, "expired");
+    this.#waiting = this.#waiting.filter(isKept);
+  }
+
   #consume(messages: Waiting[]): void {
     const { scheduler } = this.#host;
     this.#invocations += 1;
-    const owner: Owner = { name: `consumer#${this.#invocations}`, alive: true };
+    const owner: Owner = { name: `${this.name}#${this.#invocations}`, alive: true };
     const deliveries = messages.map((message): Delivery => {
       message.attempts += 1;
-      if (message.attempts > MAX_ATTEMPTS) throw new Error("the platform gave the message up");
-      return { message, verdict: null, delayMs: 0 };
+      return { message, verdict: null, delayMs: this.#retryDelayMs };
     });
     this.#running.set(owner, deliveries);
     scheduler.current = owner;
     scheduler.note(`consumes ${messages.map(({ id }) => id).join(" ")}`);
     this.#host
-      .consumer()(batchOf(deliveries))
+      .consumer()(batchOf(this.name, deliveries))
       .then(
         () => this.#finish(owner, deliveries, "ack"),
         () => this.#finish(owner, deliveries, "retry"),
@@ -113,7 +161,7 @@ export class SimulatedQueue {
     this.#dispatchSoon();
     for (const { message, verdict, delayMs } of deliveries) {
       if ((verdict ?? silent) === "retry") {
-        this.#put(message, message.attempts, delayMs);
+        this.#putAgain(message, delayMs);
         continue;
       }
       this.#host.acknowledged(message);
@@ -130,12 +178,12 @@ export class SimulatedQueue {
     this.#dispatchSoon();
     this.#host.scheduler.dropTasksOf(owner);
     for (const { message } of deliveries) {
-      this.#put(message, message.attempts, this.#host.chance.between(0, 30_000));
+      this.#putAgain(message, this.#host.chance.between(0, 30_000));
     }
   }
 }
 
-function batchOf(deliveries: Delivery[]): MessageBatch<ArrayBuffer> {
+function batchOf(queue: string, deliveries: Delivery[]): MessageBatch<ArrayBuffer> {
   const messages = deliveries.map((delivery) => ({
     id: delivery.message.id,
     timestamp: new Date(delivery.message.atMs),
@@ -146,12 +194,12 @@ function batchOf(deliveries: Delivery[]): MessageBatch<ArrayBuffer> {
     },
     retry: (options?: { delaySeconds?: number }) => {
       delivery.verdict ??= "retry";
-      delivery.delayMs = (options?.delaySeconds ?? 1) * 1_000;
+      if (options?.delaySeconds !== undefined) delivery.delayMs = options.delaySeconds * 1_000;
     },
   }));
   const all = (call: (message: (typeof messages)[number]) => void) => () => messages.forEach(call);
   const batch = {
-    queue: "leadterra-events",
+    queue,
     messages,
     ackAll: all((message) => message.ack()),
     retryAll: all((message) => message.retry()),

@@ -62,7 +62,8 @@ export class RestRules {
       const entries = recorded.filter((event) => event.id === id);
       const given = dead.filter((letter) => letter.event_id === id);
       // A dead letter that was erased is nowhere.
-      const isKept = entries.length + given.length > 0 || this.#evidence.erased.has(id);
+      const { erased: gone, expired } = this.#evidence;
+      const isKept = entries.length + given.length > 0 || gone.has(id) || expired.has(id);
       this.#evidence.require(isKept, "conservation", `${id} is nowhere`);
       for (const { webhookIds, body, erased } of entries) {
         const known = erased || bodies.some((accepted) => Buffer.from(accepted).equals(body));
@@ -73,7 +74,7 @@ export class RestRules {
             this.#evidence.deleted.has(webhookId) ||
             this.#evidence.erased.has(id) ||
             (subscriber !== null && Look.at(subscriber.storage, "disk").delivery(id) !== null) ||
-            given.some((letter) => letter.webhookIds?.includes(webhookId));
+            given.some(({ webhookIds: owed }) => owed === null || owed.includes(webhookId));
           this.#evidence.require(has, "conservation", `${webhookId} never got ${id}`);
         }
       }

@@ -92,6 +92,8 @@ export class RoutingRules {
             .deadLetters()
             .find(({ id }) => id === `dl_${message.id}`);
     if (letter !== undefined && letter.webhookIds === null) return;
+    // What the platform gave up is for nobody once it is erased, nor is a letter of it kept.
+    if (message.queue === "leadterra-dead-letters" && this.#evidence.erased.has(eventId)) return;
     const day = new Date(message.atMs).toISOString().slice(0, 10);
     const journal = this.#evidence.world.objectOf("Journal", day);
     const event =

@@ -18,14 +18,24 @@ import type { Release } from "./releases";
 import { Rollout, type RolloutPlan, type RolloutTally } from "./rollout";
 import { type Owner, Scheduler } from "./scheduler";
 
+const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 /** A Monday evening, so that some runs go over midnight, into the next journal. */
 const START_MS = Date.UTC(2026, 10, 23, 23, 58);
 /** The longest schedule, for a dozen ordered deliveries one after the other. */
 const REST_WITHIN_MS = 12 * DAY_MS;
-const MAX_STEPS = 30_000;
+/** Of an outage of 60 hours too, through which three objects are asked each minute. */
+const MAX_STEPS = 60_000;
 /** Chance per step that metrics are scraped, where they are. */
 const SCRAPE = 0.02;
+
+/** So long that retries in the queue are used up: 20 hours the consumer's own, 55 with those of a dead letter. */
+type OutagePlan = {
+  /** Of objects that cannot be asked; null for a deploy whose code throws before it looks at a batch. */
+  away: string[] | null;
+  afterSteps: number;
+  hours: number;
+};
 
 /** What kind of run it is. */
 export type Plan = {
@@ -57,6 +67,7 @@ export type Plan = {
   slowCrypto: boolean;
   /** People erase persons, and replay and redrive many at once. */
   upkeep: boolean;
+  outage: OutagePlan | null;
   retention: "30d" | "1d";
   alerts: boolean;
   tempers: Temper[];
@@ -81,6 +92,37 @@ export type Outcome = {
 };
 
 export function planOf(seed: number): Plan {
+  return withOutage(usualPlanOf(seed), new Chance(seed ^ 0x0a7a));
+}
+
+/** Each message is received a hundred times: few of them, and enough steps for people to act meanwhile. */
+function withOutage(plan: Plan, chance: Chance): Plan {
+  if (!plan.faults || plan.lanes || plan.listeners || !chance.happens(0.08)) return plan;
+  return {
+    ...plan,
+    events: Math.min(plan.events, 4),
+    burst: false,
+    jump: 0,
+    faultySteps: chance.between(100, 1_000),
+    upkeep: true,
+    people: true,
+    outage: { ...chance.pick(OUTAGES), afterSteps: chance.between(0, 60) },
+  };
+}
+
+/** Where the Registry is away each object asks for it once a minute: not for longer than it takes. */
+const OUTAGES: Omit<OutagePlan, "afterSteps">[] = [
+  { away: null, hours: 25 },
+  { away: null, hours: 60 },
+  { away: ["Registry"], hours: 22 },
+  { away: ["Journal"], hours: 22 },
+  { away: ["Subscriber"], hours: 22 },
+  { away: ["DeadLetters"], hours: 60 },
+  { away: ["Journal", "DeadLetters"], hours: 60 },
+  { away: ["Subscriber", "DeadLetters"], hours: 60 },
+];
+
+function usualPlanOf(seed: number): Plan {
   const plan = watchedPlanOf(seed);
   const chance = new Chance(seed ^ 0x1a9e);
   if (!chance.happens(0.25)) return withListeners(plan, new Chance(seed ^ 0x115e));
@@ -95,7 +137,8 @@ function watchedPlanOf(seed: number): Plan {
   // Days that nobody lives through hand nothing over.
   const jump = scrapes ? 0 : plan.jump;
   const upkeep = new Chance(seed ^ 0xe7a5).happens(0.15);
-  return { ...plan, looksAlways, scrapes, jump, upkeep, people: plan.people || upkeep };
+  const people = plan.people || upkeep;
+  return { ...plan, looksAlways, scrapes, jump, upkeep, outage: null, people };
 }
 
 function withListeners(plan: Plan, chance: Chance): Plan {
@@ -104,7 +147,7 @@ function withListeners(plan: Plan, chance: Chance): Plan {
   return { ...plan, listeners: true, events: chance.pick([5, 10, 20]), faultySteps };
 }
 
-function basicPlanOf(seed: number): Omit<Plan, "looksAlways" | "scrapes" | "upkeep"> {
+function basicPlanOf(seed: number): Omit<Plan, "looksAlways" | "scrapes" | "upkeep" | "outage"> {
   const chance = new Chance(seed ^ 0x5eed);
   const faults = !chance.happens(0.2);
   const burst = chance.happens(0.04);
@@ -150,6 +193,9 @@ class Run {
   readonly #network: Network;
   readonly #listeners: Listeners;
   readonly #queue: SimulatedQueue;
+  readonly #deadLetterQueue: SimulatedQueue;
+  readonly #outage: OutagePlan | null;
+  #outageEndsAtMs: number | null = null;
   readonly #people: People;
   readonly #env: Env;
   #isCalm = false;
@@ -184,13 +230,19 @@ class Run {
       { scheduler, chance, isCalm, subscriber: (id) => this.#object("Subscriber", id) },
       this.#invariants.requests,
     );
-    this.#queue = new SimulatedQueue({
+    // 0.1.0 let its retries run out within minutes.
+    this.#outage = before === null ? plan.outage : null;
+    const queues = {
       scheduler,
       chance,
       breaks,
-      consumer: () => (batch) => this.#rollout.ofInvocation().consume(batch, this.#env, AFTERWARDS),
-      acknowledged: (message) => this.#acknowledged(message),
-    });
+      consumer: () => (batch: MessageBatch<ArrayBuffer>) => this.#consume(batch),
+      acknowledged: (message: Enqueued) => this.#acknowledged(message),
+      left: (message: Enqueued, how: "deleted" | "expired") =>
+        this.#invariants.leftQueue(message, how, this.#eventIdsOf(message)),
+    };
+    this.#deadLetterQueue = new SimulatedQueue("leadterra-dead-letters", queues);
+    this.#queue = new SimulatedQueue("leadterra-events", queues, this.#deadLetterQueue);
     this.#env = this.#environment();
     this.#people = new People({
       scheduler,
@@ -230,7 +282,9 @@ class Run {
         send: async (body: Uint8Array) => void this.#queue.send(body),
         metrics: async () => ({ backlogCount: this.#queue.backlog, backlogBytes: 0 }),
       },
-      DEAD_LETTERS: { metrics: async () => ({ backlogCount: 0, backlogBytes: 0 }) },
+      DEAD_LETTERS: {
+        metrics: async () => ({ backlogCount: this.#deadLetterQueue.backlog, backlogBytes: 0 }),
+      },
       RETENTION: this.#plan.retention,
       ...(this.#plan.alerts && { ALERT_URL: "https://alerts.example.com/good/hook" }),
     };
@@ -251,7 +305,8 @@ class Run {
         alarmLatenessMs: () => this.#alarmLatenessMs(),
         repeatsCall: () => this.#breaks && this.#chance.happens(this.#plan.repeatCall),
         tellsListener: () => !this.#breaks || this.#chance.happens(0.6),
-        losesCall: () => this.#breaks && this.#chance.happens(this.#plan.loseCall),
+        losesCall: () =>
+          this.#isAway(className) || (this.#breaks && this.#chance.happens(this.#plan.loseCall)),
         refusesWrite: (which, sql) => this.#refusesWrite(which, sql),
         called: (which, method, args) => invariants.called(which, method, args),
         ran: (method, tablesMade) => invariants.ranReadOnly(method, tablesMade),
@@ -285,11 +340,19 @@ class Run {
     return true;
   }
 
+  async #consume(batch: MessageBatch<ArrayBuffer>): Promise<void> {
+    if (this.#isOutage && this.#outage?.away === null) throw new Error("this deploy throws");
+    await this.#rollout.ofInvocation().consume(batch, this.#env, AFTERWARDS);
+  }
+
   #acknowledged(message: Enqueued): void {
-    for (const [id, { bodies }] of this.#accepted) {
-      const isIt = bodies.some((body) => Buffer.from(body).equals(message.body));
-      if (isIt) this.#invariants.acknowledged(message, id);
-    }
+    for (const id of this.#eventIdsOf(message)) this.#invariants.acknowledged(message, id);
+  }
+
+  #eventIdsOf({ body }: Enqueued): string[] {
+    return [...this.#accepted]
+      .filter(([, { bodies }]) => bodies.some((each) => Buffer.from(each).equals(body)))
+      .map(([id]) => id);
   }
 
   // --- the source -------------------------------------------------------------------------------------------
@@ -326,9 +389,25 @@ class Run {
 
   // --- faults -----------------------------------------------------------------------------------------------
 
+  get #isOutage(): boolean {
+    return this.#scheduler.nowMs < (this.#outageEndsAtMs ?? 0);
+  }
+
+  #isAway(className: string): boolean {
+    return this.#isOutage && (this.#outage?.away?.includes(className) ?? false);
+  }
+
+  #beginOutage(): void {
+    if (this.#outage === null || this.#outageEndsAtMs !== null) return;
+    if (this.#scheduler.steps < this.#outage.afterSteps) return;
+    this.#scheduler.note(`an outage begins: ${this.#outage.away ?? "a deploy that throws"}`);
+    this.#outageEndsAtMs = this.#scheduler.nowMs + this.#outage.hours * HOUR_MS;
+  }
+
   #stir(): void {
     const { crash, jump, act, people, repeatAlarm, fillsUp } = this.#plan;
     const chance = this.#chance;
+    this.#beginOutage();
     if (people && chance.happens(act)) this.#people.act();
     if (this.#plan.scrapes && chance.happens(SCRAPE)) this.#people.scrape();
     for (const object of this.#rollout.goOn(this.#objects.values())) {
@@ -353,11 +432,12 @@ class Run {
   #crashSomething(): void {
     const living = [...this.#objects.values()].filter(({ instance }) => instance !== null);
     const subscribers = living.filter(({ className }) => /^(Subscriber|Lane)$/.test(className));
-    const { consumers } = this.#queue;
+    const queue = this.#queue.consumers.length > 0 ? this.#queue : this.#deadLetterQueue;
+    const { consumers } = queue;
     if (consumers.length > 0 && this.#chance.happens(0.2)) {
       const consumer = this.#chance.pick(consumers);
       this.#scheduler.note("crashes", consumer);
-      this.#queue.crash(consumer);
+      queue.crash(consumer);
     } else if (living.length > 0) {
       const some = subscribers.length > 0 && this.#chance.happens(0.6) ? subscribers : living;
       const object = this.#chance.pick(some);
@@ -421,6 +501,7 @@ class Run {
         await this.#untilAtRest();
       }
       this.#invariants.checkAtRest();
+      if (this.#outage !== null) await this.#redriveAll();
       if (this.#plan.scrapes) {
         this.#people.scrape(true);
         await this.#untilAtRest();
@@ -443,6 +524,15 @@ class Run {
       crashes: this.#crashes,
       rollout: this.#rollout.tally,
     };
+  }
+
+  /** What waits as a dead letter gets to where it belongs. */
+  async #redriveAll(): Promise<void> {
+    this.#scheduler.nowMs = Math.max(this.#scheduler.nowMs, this.#outageEndsAtMs ?? 0);
+    this.#people.redriveAll();
+    await this.#untilAtRest();
+    this.#invariants.checkRedriven();
+    this.#invariants.checkAtRest();
   }
 
   async #untilCalm(): Promise<void> {
