@@ -465,6 +465,29 @@ const LANES: readonly Mutant[] = [
     suite: { project: "worker", file: "test/worker/erasure-under-way.test.ts" },
   },
   {
+    name: "what the platform gave up, acknowledged without a dead letter",
+    file: "src/consumer.ts",
+    edits: [
+      [
+        '      isErased ? { kind: "routed", owed: [], full: [] } : { kind: "not_consumed" },',
+        '      { kind: "routed", owed: [], full: [] },',
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "a dead letter that could not be kept, tried again each second",
+    file: "src/domain/verdict.ts",
+    edits: [["KEEP_AGAIN_SECONDS = 12_600", "KEEP_AGAIN_SECONDS = 1"]],
+    suite: simulation,
+  },
+  {
+    name: "a whole period moved in one turn",
+    file: "src/actors/subscriber/housekeeping.ts",
+    edits: [["const MAX_ROWS = 500;", "const MAX_ROWS = 50_000;"]],
+    suite: simulation,
+  },
+  {
     name: "retention that fails, unguarded",
     file: "src/actors/subscriber/housekeeping.ts",
     edits: [["      this.#isBehind = false;\n", "      throw thrown;\n"]],

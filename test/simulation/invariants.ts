@@ -20,6 +20,13 @@ type Erased = string | string[] | { eventIds: string[] };
 
 const DAY_MS = 86_400_000;
 
+/**
+ * What one turn may come to. 500 rows expire or move in it (each of which is put and deleted), after they were looked
+ * for in every table and while the object looks where fresh deliveries begin; and a list reads no bodies. What a run
+ * that hoards has is more than each: 2,000 deliveries, of some 400 bytes.
+ */
+const MAX_TURN = { rows: 1_800, bytes: 500_000, changed: 1_200 };
+
 /** Methods that only read: they may make no table. `routing` notes once when the first event came. */
 const READS =
   /^(constructor|deliveries|delivery|missing|stats|get|list|bodies|settingsOf|all|check)$/;
@@ -50,9 +57,21 @@ export class Invariants {
   /** After every step. */
   check(): void {
     for (const object of this.#evidence.world.objects.values()) {
+      this.#checkTurn(object);
       this.#routing.check(object);
       if (object.className === "Subscriber") this.#deliveries.check(this.#evidence.book(object));
     }
+  }
+
+  /** However much an object has stored. 0.1.0 moved a whole period at once. */
+  #checkTurn({ name, storage: { turn }, isReleased }: SimulatedObject): void {
+    if (isReleased || turn.step !== this.#evidence.world.scheduler.steps) return;
+    const { rows, bytes, changed } = turn;
+    this.#evidence.require(
+      rows <= MAX_TURN.rows && bytes <= MAX_TURN.bytes && changed <= MAX_TURN.changed,
+      "no turn is unbounded",
+      () => `${name} reads ${rows} rows, ${bytes} bytes and changes ${changed} rows`,
+    );
   }
 
   checkAtRest(): void {
@@ -64,6 +83,8 @@ export class Invariants {
     for (const object of this.#subscribersOfToday()) {
       const check = ({ actor }: Instance) => {
         if (!object.isReleased) this.#truth.check(object, actor as never);
+        // The judge asks for more at once than anybody can.
+        object.storage.forgetTurn();
       };
       object.visit(0, "is looked at", check, () => {});
     }
@@ -75,6 +96,7 @@ export class Invariants {
       const owner = object.instance as Instance;
       const run = () => {
         this.#evidence.book(object).said = this.#truth.check(object, owner.actor as never);
+        object.storage.forgetTurn();
       };
       return { owner, run };
     });

@@ -45,6 +45,8 @@ export type StoredRun = {
   ended: number;
 };
 
+type JournalEvent = { id: string; webhookIds: string[]; erased: boolean; body: Uint8Array };
+
 export type StoredSettings = Webhook | { deletedVersion: number };
 
 type StoredShare = Share & { attempts: [id: string, number: number, trigger: string][] };
@@ -142,7 +144,8 @@ export class Look {
   }
 
   delivery(id: string): Row | null {
-    return this.deliveries().find((row) => row.id === id) ?? null;
+    const byId = this.#once("by id", () => new Map(this.deliveries().map((row) => [row.id, row])));
+    return byId.get(id) ?? null;
   }
 
   run(): StoredRun | null {
@@ -195,7 +198,16 @@ export class Look {
   }
 
   /** The events of a Journal. */
-  events(): { id: string; webhookIds: string[]; erased: boolean; body: Uint8Array }[] {
+  events(): readonly JournalEvent[] {
+    return this.#once("events", () => this.#readEvents());
+  }
+
+  event(id: string): JournalEvent | null {
+    const byId = this.#once("events by id", () => new Map(this.events().map((e) => [e.id, e])));
+    return byId.get(id) ?? null;
+  }
+
+  #readEvents(): JournalEvent[] {
     if (!this.#has("events")) return [];
     return this.#query<{ id: string; webhook_ids: string; erased: number; body: Uint8Array }>(
       "SELECT e.id, m.webhook_ids, e.erased, substr(b.bodies, e.start + 1, e.size) AS body FROM events e JOIN matches m ON m.number = e.matched JOIN batches b ON b.seq = e.seq",

@@ -94,6 +94,45 @@ export class People {
     }
   }
 
+  /**
+   * Pauses every webhook, so that what comes is held; when it has expired some of it is opened again, some of that
+   * twice, and the rest stays as it is.
+   */
+  hoard(retentionMs: number): void {
+    const { scheduler, chance } = this.#host;
+    const owner: Owner = { name: "hoarder", alive: true };
+    // Until it is heard: what is sent meanwhile is one attempt after the other.
+    const pause = () =>
+      this.#as("pauses", async () => {
+        for (const id of this.#known) await this.#registry.pause(id, BY);
+        if (this.#known.length === 0) throw new Error("not registered yet");
+      });
+    for (const delayMs of [1_000, 5_000, 10_000, 15_000]) {
+      scheduler.after(delayMs, owner, "pauses", pause);
+    }
+    for (const share of [1.01, 1.3, 2.1]) {
+      const delayMs = share * retentionMs + chance.between(0, 3_600_000);
+      scheduler.after(delayMs, owner, "reopens many", () => this.#reopenMany());
+    }
+  }
+
+  #reopenMany(): void {
+    const { chance, env, accepted } = this.#host;
+    const events = [...accepted.values()].filter(() => chance.happens(0.5));
+    for (const id of this.#known) {
+      for (let from = 0; from < events.length; from += REOPENED_AT_ONCE) {
+        const deliveries = events.slice(from, from + REOPENED_AT_ONCE).map(({ event }) => ({
+          id: event.id as never,
+          event: event.name,
+          body: event.body,
+        }));
+        this.#as("reopens many", async () => {
+          await env.SUBSCRIBER.getByName(id).reopen({ deliveries, by: "replay" });
+        });
+      }
+    }
+  }
+
   redriveAll(): void {
     const { env } = this.#host;
     this.#as("redrives all", async () => {
@@ -349,6 +388,7 @@ const ACTS = [
 ] as const;
 type Act = (typeof ACTS)[number][1];
 const ON_EVENTS: ReadonlySet<Act> = new Set(["retry", "reopen", "replay", "cancel", "erase"]);
+const REOPENED_AT_ONCE = 100;
 /** When an erasure is repeated, since something was on its way. */
 const LATER_MS = 60_000;
 const HANDING_OVER: ReadonlySet<Act> = new Set(["retry", "reopen", "replay", "redrive"]);

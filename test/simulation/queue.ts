@@ -28,7 +28,8 @@ export type QueueHost = {
   left(message: Enqueued, how: "deleted" | "expired"): void;
 };
 
-const MAX_BATCH = 20;
+/** wrangler.toml: max_batch_size */
+const MAX_BATCH = 100;
 const MAX_CONSUMERS = 3;
 /** The longest that the platform keeps a message. https://developers.cloudflare.com/queues/platform/limits/ */
 const RETENTION_MS = 14 * 86_400_000;

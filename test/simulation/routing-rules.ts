@@ -96,16 +96,11 @@ export class RoutingRules {
     if (message.queue === "leadterra-dead-letters" && this.#evidence.erased.has(eventId)) return;
     const day = new Date(message.atMs).toISOString().slice(0, 10);
     const journal = this.#evidence.world.objectOf("Journal", day);
-    const event =
-      journal === null
-        ? undefined
-        : Look.at(journal.storage, "disk")
-            .events()
-            .find(({ id }) => id === eventId);
+    const event = journal === null ? null : Look.at(journal.storage, "disk").event(eventId);
     const isForgotten =
       Date.parse(day) + DAY_MS + this.#evidence.world.retentionMs <= this.#evidence.nowMs;
     this.#evidence.require(
-      event !== undefined || letter !== undefined || isForgotten,
+      event !== null || letter !== undefined || isForgotten,
       "acknowledged when the Journal has it",
       `${message.id} with ${eventId}`,
     );

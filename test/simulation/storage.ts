@@ -23,6 +23,9 @@ const MAX_ROW_BYTES = 2_000_000;
 const READS = /^\s*(select|explain|pragma|with(?![\s\S]*\b(insert|update|delete)\b))/i;
 const DDL = /^\s*(create|drop|alter)\b/i;
 
+/** What one turn came to: rows that the object got and their bytes, and rows that it changed. */
+export type Turn = { step: number; rows: number; bytes: number; changed: number };
+
 export type StorageHost = {
   scheduler: Scheduler;
   commitLatencyMs(): number;
@@ -80,6 +83,8 @@ export class ObjectStorage {
   writes = 0;
   commits = 0;
   tablesMade = 0;
+  /** The last one in which the object asked for anything. */
+  turn: Turn = { step: -1, rows: 0, bytes: 0, changed: 0 };
 
   constructor(host: StorageHost) {
     this.#host = host;
@@ -133,19 +138,37 @@ export class ObjectStorage {
     this.#openBatch().alarmAtMs = atMs;
   }
 
+  forgetTurn(): void {
+    this.turn = { step: -1, rows: 0, bytes: 0, changed: 0 };
+  }
+
   // --- for the object ---------------------------------------------------------------------------------------
 
   exec(sql: string, given: Binding[]): SqlStorageCursor<Record<string, SqlStorageValue>> {
     if (given.length > MAX_BINDINGS) throw new Error(`more than ${MAX_BINDINGS} bindings`);
     const bindings = given.map(bindable);
-    if (READS.test(sql)) return cursorOf(this.rows(sql, ...bindings), 0);
+    if (READS.test(sql)) {
+      const found = this.rows<object>(sql, ...bindings);
+      this.#count(found, 0);
+      return cursorOf(found, 0);
+    }
     if (this.#host.refuses(sql)) throw new Error("database or disk is full: SQLITE_FULL");
     if (DDL.test(sql)) this.tablesMade += /create\s+table/i.test(sql) ? 1 : 0;
     const statement = { sql, bindings };
     const rows = /\breturning\b/i.test(sql) ? this.rows<object>(sql, ...bindings) : [];
     const changes = rows.length > 0 ? rows.length : this.#live.run(statement);
+    this.#count(rows, changes);
     if (changes > 0 || DDL.test(sql)) this.#openBatch().statements.push(statement);
     return cursorOf(rows, changes);
+  }
+
+  /** A turn is what happens in one step: nothing that came from outside is waited for in it. */
+  #count(found: readonly object[], changed: number): void {
+    const { steps: step } = this.#host.scheduler;
+    if (this.turn.step !== step) this.turn = { step, rows: 0, bytes: 0, changed: 0 };
+    this.turn.rows += found.length;
+    this.turn.changed += changed;
+    for (const row of found) this.turn.bytes += bytesOf(row as Record<string, unknown>);
   }
 
   transaction<T>(work: () => T): T {
@@ -244,6 +267,16 @@ function cursorOf(
     [Symbol.iterator]: () => iterator,
   };
   return cursor as unknown as SqlStorageCursor<Record<string, SqlStorageValue>>;
+}
+
+function bytesOf(row: Record<string, unknown>): number {
+  let bytes = 0;
+  for (const name in row) {
+    const value = row[name];
+    if (typeof value === "string") bytes += value.length;
+    else if (value instanceof Uint8Array) bytes += value.byteLength;
+  }
+  return bytes;
 }
 
 /** BLOBs come as ArrayBuffers in workerd. */

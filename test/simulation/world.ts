@@ -68,6 +68,8 @@ export type Plan = {
   /** People erase persons, and replay and redrive many at once. */
   upkeep: boolean;
   outage: OutagePlan | null;
+  /** Thousands of deliveries of one webhook that is paused, kept until they are past their retention twice. */
+  hoards: boolean;
   retention: "30d" | "1d";
   alerts: boolean;
   tempers: Temper[];
@@ -92,7 +94,31 @@ export type Outcome = {
 };
 
 export function planOf(seed: number): Plan {
-  return withOutage(usualPlanOf(seed), new Chance(seed ^ 0x0a7a));
+  const chance = new Chance(seed ^ 0x40c0);
+  const plan = withOutage(usualPlanOf(seed), new Chance(seed ^ 0x0a7a));
+  return chance.happens(1 / 300) ? hoarding(plan, chance) : plan;
+}
+
+/** Every write of the object is judged with all its rows: nothing else goes on beside it. */
+function hoarding(plan: Plan, chance: Chance): Plan {
+  const quiet = { people: false, upkeep: false, listeners: false, lanes: false, sweeps: false };
+  const unseen = { looksAlways: false, scrapes: false, slowCrypto: false, alerts: false };
+  return {
+    ...plan,
+    ...quiet,
+    ...unseen,
+    hoards: true,
+    faults: true,
+    outage: null,
+    webhooks: 1,
+    events: 2_000,
+    crash: 0.002,
+    burst: true,
+    jump: 0,
+    retention: "1d",
+    // Until time ends them.
+    faultySteps: MAX_STEPS,
+  };
 }
 
 /** Each message is received a hundred times: few of them, and enough steps for people to act meanwhile. */
@@ -138,7 +164,7 @@ function watchedPlanOf(seed: number): Plan {
   const jump = scrapes ? 0 : plan.jump;
   const upkeep = new Chance(seed ^ 0xe7a5).happens(0.15);
   const people = plan.people || upkeep;
-  return { ...plan, looksAlways, scrapes, jump, upkeep, outage: null, people };
+  return { ...plan, looksAlways, scrapes, jump, upkeep, outage: null, hoards: false, people };
 }
 
 function withListeners(plan: Plan, chance: Chance): Plan {
@@ -147,7 +173,9 @@ function withListeners(plan: Plan, chance: Chance): Plan {
   return { ...plan, listeners: true, events: chance.pick([5, 10, 20]), faultySteps };
 }
 
-function basicPlanOf(seed: number): Omit<Plan, "looksAlways" | "scrapes" | "upkeep" | "outage"> {
+function basicPlanOf(
+  seed: number,
+): Omit<Plan, "looksAlways" | "scrapes" | "upkeep" | "outage" | "hoards"> {
   const chance = new Chance(seed ^ 0x5eed);
   const faults = !chance.happens(0.2);
   const burst = chance.happens(0.04);
@@ -189,6 +217,8 @@ class Run {
   readonly #scheduler: Scheduler;
   readonly #objects = new Map<string, SimulatedObject>();
   readonly #accepted = new Map<string, AcceptedEvent>();
+  /** Which events a body, as text, was accepted for. */
+  readonly #eventIds = new Map<string, Set<string>>();
   readonly #invariants: Invariants;
   readonly #network: Network;
   readonly #listeners: Listeners;
@@ -350,9 +380,7 @@ class Run {
   }
 
   #eventIdsOf({ body }: Enqueued): string[] {
-    return [...this.#accepted]
-      .filter(([, { bodies }]) => bodies.some((each) => Buffer.from(each).equals(body)))
-      .map(([id]) => id);
+    return [...(this.#eventIds.get(textOf(body)) ?? [])];
   }
 
   // --- the source -------------------------------------------------------------------------------------------
@@ -361,15 +389,17 @@ class Run {
     const span = this.#plan.burst ? 0 : this.#chance.pick([0, 2_000, 60_000, 300_000]);
     for (let number = 0; number < this.#plan.events; number++) {
       const event = makeEvent(this.#chance, number);
+      const repeats = this.#plan.hoards ? 0 : 1;
       const copies = this.#chance.weighted([
         [6, 1],
-        [2, 2],
-        [1, 3],
+        [2 * repeats, 2],
+        [repeats, 3],
       ]);
       for (let copy = 0; copy < copies; copy++) {
         const again = copy > 0 && event.name !== "campaign.started" && this.#chance.happens(0.3);
         const sent = again ? makeEvent(this.#chance, number, copy) : event;
-        const delayMs = 500 + this.#chance.between(0, span);
+        const delayMs =
+          (this.#plan.hoards ? HOARDED_AFTER_MS : 500) + this.#chance.between(0, span);
         this.#scheduler.after(delayMs, this.#scheduler.platform, `event ${event.id}`, () =>
           this.#accept(sent),
         );
@@ -383,6 +413,8 @@ class Run {
     const atMs = this.#scheduler.nowMs;
     if (known === undefined) this.#accepted.set(event.id, { event, bodies: [event.body], atMs });
     else known.bodies.push(event.body);
+    const text = textOf(event.body);
+    this.#eventIds.set(text, (this.#eventIds.get(text) ?? new Set()).add(event.id));
     this.#invariants.sentAnew(event.id);
     this.#queue.send(event.body);
   }
@@ -405,7 +437,7 @@ class Run {
   }
 
   #stir(): void {
-    const { crash, jump, act, people, repeatAlarm, fillsUp } = this.#plan;
+    const { crash, jump, act, people, repeatAlarm, fillsUp, hoards } = this.#plan;
     const chance = this.#chance;
     this.#beginOutage();
     if (people && chance.happens(act)) this.#people.act();
@@ -414,7 +446,8 @@ class Run {
       this.#invariants.crashed(object);
     }
     if (!this.#plan.faults) return;
-    if (chance.happens(crash)) this.#crashSomething();
+    const isMoving = hoards && this.#scheduler.nowMs > this.#scheduler.startMs + DAY_MS;
+    if (chance.happens(isMoving ? 0.1 : crash)) this.#crashSomething();
     if (chance.happens(jump)) this.#jump();
     if (this.#objects.size > 0 && chance.happens(repeatAlarm)) {
       chance.pick([...this.#objects.values()]).fireAgain();
@@ -492,6 +525,7 @@ class Run {
     let violation: Error | null = null;
     try {
       for (let count = 0; count < this.#plan.webhooks; count++) this.#people.register();
+      if (this.#plan.hoards) this.#people.hoard(DAY_MS);
       if (this.#plan.sweeps) this.#startSweeps();
       this.#startSource();
       await this.#untilCalm();
@@ -604,6 +638,8 @@ class Run {
 }
 
 const MAX_RETURNS = 3;
+/** The webhook is there by then, and paused. */
+const HOARDED_AFTER_MS = 20_000;
 
 /** Whether something waits here for a listener, and nobody listens. */
 function isMissed({ className, storage, isListenedTo }: SimulatedObject): boolean {
@@ -618,6 +654,10 @@ function isMissed({ className, storage, isListenedTo }: SimulatedObject): boolea
 
 /** A look reads every row, and wakes the object: in most runs nobody helps so often. */
 const STEPS_BETWEEN_LOOKS = 250;
+
+function textOf(body: Uint8Array): string {
+  return Buffer.from(body).toString("latin1");
+}
 
 /** What a batch leaves to be done after it runs on by itself. */
 const AFTERWARDS = { waitUntil: (_work: Promise<unknown>) => {} };
