@@ -128,9 +128,18 @@ export class JournalStore {
   differs({ id, body }: JournalEntry): boolean {
     const event = this.#locate(id);
     if (event === null) return false;
-    if (event.size !== body.length) return true;
-    const recorded = this.body(id) ?? body;
-    return recorded.some((byte, index) => byte !== body[index]);
+    const { seq, start, size } = event;
+    if (size !== body.length) return true;
+    // Not all of the batch: as many copies as come at once may each be of another one.
+    const recorded = this.#sql
+      .exec<{ body: ArrayBuffer }>(
+        "SELECT substr(bodies, ?, ?) AS body FROM batches WHERE seq = ?",
+        start + 1,
+        size,
+        seq,
+      )
+      .one();
+    return new Uint8Array(recorded.body).some((byte, index) => byte !== body[index]);
   }
 
   /** Writes entries whose ids are new and differ from one another. */

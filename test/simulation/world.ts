@@ -96,11 +96,11 @@ export type Outcome = {
 export function planOf(seed: number): Plan {
   const chance = new Chance(seed ^ 0x40c0);
   const plan = withOutage(usualPlanOf(seed), new Chance(seed ^ 0x0a7a));
-  return chance.happens(1 / 300) ? hoarding(plan, chance) : plan;
+  return chance.happens(1 / 300) ? hoarding(plan) : plan;
 }
 
 /** Every write of the object is judged with all its rows: nothing else goes on beside it. */
-function hoarding(plan: Plan, chance: Chance): Plan {
+function hoarding(plan: Plan): Plan {
   const quiet = { people: false, upkeep: false, listeners: false, lanes: false, sweeps: false };
   const unseen = { looksAlways: false, scrapes: false, slowCrypto: false, alerts: false };
   return {
@@ -437,7 +437,7 @@ class Run {
   }
 
   #stir(): void {
-    const { crash, jump, act, people, repeatAlarm, fillsUp, hoards } = this.#plan;
+    const { jump, act, people, repeatAlarm, fillsUp } = this.#plan;
     const chance = this.#chance;
     this.#beginOutage();
     if (people && chance.happens(act)) this.#people.act();
@@ -446,8 +446,7 @@ class Run {
       this.#invariants.crashed(object);
     }
     if (!this.#plan.faults) return;
-    const isMoving = hoards && this.#scheduler.nowMs > this.#scheduler.startMs + DAY_MS;
-    if (chance.happens(isMoving ? 0.1 : crash)) this.#crashSomething();
+    if (chance.happens(this.#crashChance)) this.#crashSomething();
     if (chance.happens(jump)) this.#jump();
     if (this.#objects.size > 0 && chance.happens(repeatAlarm)) {
       chance.pick([...this.#objects.values()]).fireAgain();
@@ -455,6 +454,12 @@ class Run {
     if (fillsUp && chance.happens(0.02)) {
       this.#full = this.#full === null ? this.#anyObject("Subscriber") : null;
     }
+  }
+
+  /** Often while the hoard moves on. */
+  get #crashChance(): number {
+    const { crash, hoards } = this.#plan;
+    return hoards && this.#scheduler.nowMs > this.#scheduler.startMs + DAY_MS ? 0.1 : crash;
   }
 
   #anyObject(className: string): SimulatedObject | null {
@@ -678,5 +683,5 @@ async function forgetRoutes(consume: Release["consume"]): Promise<void> {
 
 /** @param before the release that it begins with; null when it is all today's code. */
 export function run(seed: number, before: Release | null = null): Promise<Outcome> {
-  return new Run(seed, planOf(seed), before).go();
+  return new Run(seed, before === null ? planOf(seed) : usualPlanOf(seed), before).go();
 }
