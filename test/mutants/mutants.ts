@@ -583,6 +583,12 @@ const LANES: readonly Mutant[] = [
 
 const schema: Suite = { project: "upgrade", file: "test/upgrade/schema.test.ts" };
 
+const rollback: Suite = {
+  project: "simulation",
+  file: "test/simulation/rollback.test.ts",
+  name: "loses nothing",
+};
+
 const rollout: Suite = {
   project: "simulation",
   file: "test/simulation/rollout.test.ts",
@@ -644,6 +650,12 @@ const STORED: readonly Mutant[] = [
     file: "src/storage/schema.ts",
     edits: [["version > VERSION ? version : null", "null"]],
     suite: { project: "worker", file: "test/worker/newer-data.test.ts" },
+  },
+  {
+    name: "a rollback: what is newer than the code is written over",
+    file: "src/storage/schema.ts",
+    edits: [["version > VERSION ? version : null", "null"]],
+    suite: rollback,
   },
   {
     name: "a deploy: a field of the run row without a default",

@@ -190,7 +190,8 @@ export class DeliveryRules {
 
   #checkAlarm(book: Book): void {
     const { object } = book;
-    if (object.isInAlarm) return;
+    // What has newer data looks again each minute, whatever is due.
+    if (object.isInAlarm || object.isBehind) return;
     const look = Look.at(object.storage, "live");
     const settings = look.settings();
     if (settings === null || !("status" in settings)) return;

@@ -58,6 +58,7 @@ export class Invariants {
   check(): void {
     for (const object of this.#evidence.world.objects.values()) {
       this.#checkTurn(object);
+      this.#checkNewer(object);
       this.#routing.check(object);
       if (object.className === "Subscriber") this.#deliveries.check(this.#evidence.book(object));
     }
@@ -74,6 +75,17 @@ export class Invariants {
     );
   }
 
+  #checkNewer({ name, version, storage }: SimulatedObject): void {
+    const { step, changed } = storage.turn;
+    if (step !== this.#evidence.world.scheduler.steps) return;
+    const stored = Look.at(storage, "live").version();
+    this.#evidence.require(
+      stored <= version || changed === 0,
+      "nothing is written where the data is newer",
+      `${name} has version ${stored}, and code of ${version} changes ${changed} rows`,
+    );
+  }
+
   checkAtRest(): void {
     new RestRules(this.#evidence).check();
   }
@@ -82,7 +94,7 @@ export class Invariants {
   look(): void {
     for (const object of this.#subscribersOfToday()) {
       const check = ({ actor }: Instance) => {
-        if (!object.isReleased) this.#truth.check(object, actor as never);
+        if (!object.isReleased && !object.isBehind) this.#truth.check(object, actor as never);
         // The judge asks for more at once than anybody can.
         object.storage.forgetTurn();
       };
@@ -105,8 +117,8 @@ export class Invariants {
   /** Those that are there, and not of an earlier release. */
   #subscribersOfToday(): SimulatedObject[] {
     return [...this.#evidence.world.objects.values()].filter(
-      ({ className, instance, isReleased }) =>
-        className === "Subscriber" && instance?.ready === true && !isReleased,
+      ({ className, instance, isReleased, isBehind }) =>
+        className === "Subscriber" && instance?.ready === true && !isReleased && !isBehind,
     );
   }
 

@@ -109,6 +109,15 @@ export class Look {
     );
   }
 
+  /** Of what is stored; 0 where nothing says it. */
+  version(): number {
+    return this.#once("version", () => {
+      if (!this.#has("version")) return 0;
+      const [row] = this.#query<{ number: number }>("SELECT number FROM version");
+      return row?.number ?? 0;
+    });
+  }
+
   #has(table: string): boolean {
     return this.tables().includes(table);
   }

@@ -2,14 +2,15 @@
  * Durable Objects as the platform runs them: one instance at a time, made by the first event; calls between
  * objects that are copied, late, and may be lost; the output gate; alarms at least once; crashes.
  */
+import { Look } from "./look";
 import type { Owner, Scheduler, Task } from "./scheduler";
 import type { SimulatedSocket } from "./sockets";
 import { ObjectStorage } from "./storage";
 
 export type ObjectClass = new (ctx: DurableObjectState, env: Env) => object;
 
-/** What an object is made of, and whether an earlier release wrote it. */
-export type Code = { className: string; Class: ObjectClass; isReleased: boolean };
+/** What an object is made of, which version of data it knows, and whether an earlier release wrote it. */
+export type Code = { className: string; Class: ObjectClass; version: number; isReleased: boolean };
 
 /** What of the world an object needs; chance and faults are decided there. */
 export type ObjectHost = {
@@ -63,6 +64,7 @@ export class SimulatedObject {
   #code: Code;
   /** The life that was last here was one of a release: its alarm stands until the next. */
   wasReleased = false;
+  wasBehind = false;
   #alarmTask: Task | null = null;
   #alarmTaskIsForMs: number | null = null;
   #handler: Instance | null = null;
@@ -83,6 +85,15 @@ export class SimulatedObject {
 
   get isReleased(): boolean {
     return this.#code.isReleased;
+  }
+
+  get version(): number {
+    return this.#code.version;
+  }
+
+  /** Its data is newer than its code, or than the code of the life that was last here: its alarm is of that one. */
+  get isBehind(): boolean {
+    return this.wasBehind || Look.at(this.storage, "live").version() > this.version;
   }
 
   get isInAlarm(): boolean {
@@ -123,6 +134,7 @@ export class SimulatedObject {
     this.#host.scheduler.current = instance;
     this.#host.scheduler.note("starts");
     this.wasReleased = this.isReleased;
+    this.wasBehind = Look.at(this.storage, "live").version() > this.version;
     const isEmpty = this.storage.tablesMade === 0;
     const ctx = this.#context(instance);
     instance.actor = new this.#code.Class(ctx, this.#host.env) as Record<string, unknown>;

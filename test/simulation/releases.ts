@@ -1,26 +1,31 @@
 /** The code that a run can be made with: today's, or that of a release, out of the bundle that was deployed. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { build as bundle } from "esbuild";
 import { DeadLetters } from "../../src/actors/dead-letters";
 import { Journal } from "../../src/actors/journal";
 import { Lane } from "../../src/actors/lane";
 import { Registry } from "../../src/actors/registry";
 import { Subscriber } from "../../src/actors/subscriber/subscriber";
 import { consume } from "../../src/consumer";
+import { VERSION } from "../../src/storage/schema";
 import { sweep } from "../../src/sweep";
 import { releasedBuild } from "../upgrade/released";
-import type { ObjectClass } from "./objects";
+import type { Code, ObjectClass } from "./objects";
 
 type Batch = MessageBatch<ArrayBuffer>;
 type Context = Pick<ExecutionContext, "waitUntil">;
 
 export type Release = {
+  /** Of what it stores. */
+  version: number;
   classes: Record<string, ObjectClass>;
   consume(batch: Batch, env: Env, context: Context): Promise<void>;
   sweep(env: Env): Promise<void>;
 };
 
 export const TODAY: Release = {
+  version: VERSION,
   classes: { Registry, Subscriber, Journal, DeadLetters, Lane } as unknown as Release["classes"],
   consume,
   sweep,
@@ -46,10 +51,66 @@ export async function releaseOf(version: string): Promise<Release> {
   const url = `data:text/javascript;base64,${Buffer.from(code).toString("base64")}`;
   const { default: worker, ...classes } = (await import(/* @vite-ignore */ url)) as Bundle;
   return {
+    version: 1,
     classes: classes as Release["classes"],
     consume: worker.queue,
     sweep: (env) => worker.scheduled(null, env),
   };
+}
+
+export function codeOf({ version, classes }: Release, className: string): Code {
+  const Class = classes[className];
+  if (Class === undefined) throw new Error(`no class ${className}`);
+  return { className, Class, version, isReleased: version < VERSION };
+}
+
+const ROOT = join(import.meta.dirname, "../..");
+const ITS_CODE = `
+export { DeadLetters } from "./src/actors/dead-letters";
+export { Journal } from "./src/actors/journal";
+export { Lane } from "./src/actors/lane";
+export { Registry } from "./src/actors/registry";
+export { Subscriber } from "./src/actors/subscriber/subscriber";
+export { consume } from "./src/consumer";
+export { sweep } from "./src/sweep";
+`;
+const LAST_STEP = "\n];\n\nconst FIRST_VERSION";
+/** Of two kinds of object; the data of all of them is newer by it. */
+const ONE_MORE_STEP = `
+  {
+    registry: [],
+    subscriber: [],
+    journal: [{ of: "batches", sql: "ALTER TABLE batches ADD COLUMN tomorrow TEXT" }],
+    "dead-letters": [{ of: "dead_letters", sql: "ALTER TABLE dead_letters ADD COLUMN tomorrow TEXT" }],
+    lane: [],
+  },`;
+
+/** Today's code with one more step of what it stores, as a release after it may have. */
+export async function laterRelease(): Promise<Release> {
+  const { outputFiles } = await bundle({
+    stdin: { contents: ITS_CODE, resolveDir: ROOT, loader: "ts" },
+    alias: { "cloudflare:workers": join(import.meta.dirname, "workers-stub.ts") },
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "node",
+    plugins: [
+      {
+        name: "one more step",
+        setup: (build) =>
+          build.onLoad({ filter: /src\/storage\/schema\.ts$/ }, ({ path }) => {
+            const schema = readFileSync(path, "utf8");
+            if (!schema.includes(LAST_STEP)) throw new Error("the steps have another end");
+            const contents = schema.replace(LAST_STEP, `${ONE_MORE_STEP}${LAST_STEP}`);
+            return { contents, loader: "ts" };
+          }),
+      },
+    ],
+  });
+  const [{ contents } = { contents: "" }] = outputFiles;
+  const url = `data:text/javascript;base64,${Buffer.from(contents).toString("base64")}`;
+  const { consume, sweep, ...classes } = await import(/* @vite-ignore */ url);
+  return { version: VERSION + 1, classes, consume, sweep };
 }
 
 function disposable(build: { directory: string; remove(): void }) {

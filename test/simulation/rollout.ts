@@ -4,7 +4,7 @@
  */
 import type { Chance } from "./chance";
 import { type Code, Instance, type SimulatedObject } from "./objects";
-import { type Release, TODAY } from "./releases";
+import { codeOf, type Release, TODAY } from "./releases";
 import type { Owner, Scheduler } from "./scheduler";
 
 export type RolloutPlan = {
@@ -24,7 +24,24 @@ export type RolloutTally = {
   toToday: number;
 };
 
-export class Rollout {
+/** Whose code is where, while it changes. */
+export type Deploys = {
+  readonly tally: RolloutTally;
+  /** Whose code has a part in the run. */
+  readonly releases: Release[];
+  /** The code of the invocation that begins now. */
+  ofInvocation(): Release;
+  /** The code of an object that is made now. */
+  ofObject(className: string): Code;
+  /** Somebody calls an object. */
+  calls(object: SimulatedObject): void;
+  /** One step of it. @returns the objects that were made anew. */
+  goOn(objects: Iterable<SimulatedObject>): SimulatedObject[];
+  /** The last of them is everywhere. */
+  end(objects: Iterable<SimulatedObject>): SimulatedObject[];
+};
+
+export class Rollout implements Deploys {
   readonly tally: RolloutTally = { deployed: 0, toReleased: 0, toToday: 0 };
   readonly #before: Release | null;
   readonly #plan: RolloutPlan;
@@ -69,10 +86,12 @@ export class Rollout {
 
   ofObject(className: string): Code {
     const Released = this.#release().classes[className];
-    if (Released === undefined || Released === TODAY.classes[className]) return today(className);
+    if (Released === undefined || Released === TODAY.classes[className]) {
+      return codeOf(TODAY, className);
+    }
     const { lacks } = this.#plan;
     const Class = lacks === null ? Released : without(lacks, Released);
-    return { className, Class, isReleased: true };
+    return { className, Class, version: 1, isReleased: true };
   }
 
   calls(object: SimulatedObject): void {
@@ -101,16 +120,10 @@ export class Rollout {
     for (const object of objects) {
       this.#scheduler.note(`deploys ${object.className} ${object.name}`);
       this.tally.deployed += 1;
-      object.deploy(today(object.className));
+      object.deploy(codeOf(TODAY, object.className));
     }
     return objects;
   }
-}
-
-function today(className: string): Code {
-  const Class = TODAY.classes[className];
-  if (Class === undefined) throw new Error(`no class ${className}`);
-  return { className, Class, isReleased: false };
 }
 
 /** As the class was before it had the method. */

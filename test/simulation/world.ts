@@ -15,7 +15,8 @@ import { namespaceOf, SimulatedObject } from "./objects";
 import { People } from "./people";
 import { type Enqueued, SimulatedQueue } from "./queue";
 import type { Release } from "./releases";
-import { Rollout, type RolloutPlan, type RolloutTally } from "./rollout";
+import { Rollback, type RollbackPlan } from "./rollback";
+import { type Deploys, Rollout, type RolloutPlan, type RolloutTally } from "./rollout";
 import { type Owner, Scheduler } from "./scheduler";
 
 const HOUR_MS = 3_600_000;
@@ -79,6 +80,8 @@ export type Plan = {
   scrapes: boolean;
   /** Of today's code over the release that a run began with. */
   rollout: RolloutPlan;
+  /** To today's code, from a release after it. */
+  rollback: RollbackPlan | null;
 };
 
 export type Outcome = {
@@ -164,7 +167,17 @@ function watchedPlanOf(seed: number): Plan {
   const jump = scrapes ? 0 : plan.jump;
   const upkeep = new Chance(seed ^ 0xe7a5).happens(0.15);
   const people = plan.people || upkeep;
-  return { ...plan, looksAlways, scrapes, jump, upkeep, outage: null, hoards: false, people };
+  return {
+    ...plan,
+    looksAlways,
+    scrapes,
+    jump,
+    upkeep,
+    outage: null,
+    hoards: false,
+    rollback: null,
+    people,
+  };
 }
 
 function withListeners(plan: Plan, chance: Chance): Plan {
@@ -175,7 +188,7 @@ function withListeners(plan: Plan, chance: Chance): Plan {
 
 function basicPlanOf(
   seed: number,
-): Omit<Plan, "looksAlways" | "scrapes" | "upkeep" | "outage" | "hoards"> {
+): Omit<Plan, "looksAlways" | "scrapes" | "upkeep" | "outage" | "hoards" | "rollback"> {
   const chance = new Chance(seed ^ 0x5eed);
   const faults = !chance.happens(0.2);
   const burst = chance.happens(0.04);
@@ -212,7 +225,7 @@ function basicPlanOf(
 class Run {
   readonly #seed: number;
   readonly #plan: Plan;
-  readonly #rollout: Rollout;
+  readonly #rollout: Deploys;
   readonly #chance: Chance;
   readonly #scheduler: Scheduler;
   readonly #objects = new Map<string, SimulatedObject>();
@@ -233,6 +246,7 @@ class Run {
   #jumpedMs = 0;
   #crashes = 0;
 
+  /** @param before what it begins with, if not today's code. */
   constructor(seed: number, plan: Plan, before: Release | null) {
     this.#seed = seed;
     this.#plan = plan;
@@ -241,7 +255,11 @@ class Run {
     this.#chance = chance;
     this.#scheduler = scheduler;
     const rolls = { plan: plan.rollout, chance: new Chance(seed ^ 0xde91), scheduler };
-    this.#rollout = new Rollout(before, rolls);
+    const { rollback } = plan;
+    this.#rollout =
+      rollback === null || before === null
+        ? new Rollout(before, rolls)
+        : new Rollback(before, { ...rolls, plan: rollback });
     const retentionMs = (plan.retention === "1d" ? 1 : 30) * DAY_MS;
     this.#invariants = new Invariants({
       scheduler,
@@ -684,4 +702,20 @@ async function forgetRoutes(consume: Release["consume"]): Promise<void> {
 /** @param before the release that it begins with; null when it is all today's code. */
 export function run(seed: number, before: Release | null = null): Promise<Outcome> {
   return new Run(seed, before === null ? planOf(seed) : usualPlanOf(seed), before).go();
+}
+
+/** Within the 20 hours for which the queue keeps what cannot be handed over. */
+export function runRollback(seed: number, later: Release): Promise<Outcome> {
+  const chance = new Chance(seed ^ 0xbac4);
+  const afterSteps = chance.between(20, 200);
+  const backAfterSteps = afterSteps + chance.between(50, 400);
+  const plan = {
+    ...usualPlanOf(seed),
+    jump: 0,
+    scrapes: false,
+    fillsUp: false,
+    faultySteps: backAfterSteps + chance.between(30, 200),
+    rollback: { afterSteps, backAfterSteps, chance: chance.pick([0.5, 0.1, 0.05]) },
+  };
+  return new Run(seed, plan, later).go();
 }
