@@ -123,7 +123,7 @@ export function expectSameAsServices(rig: Rig, account: Account): void {
     expect(stats.successRate, name).toBe(
       attempts.length === 0 ? null : taken.length / attempts.length,
     );
-    expectSameNext(own);
+    expectSameHealth(own);
   }
 }
 
@@ -155,21 +155,24 @@ const SHORTEST_WAIT_MS: Readonly<Record<string, number>> = {
   postponed: 600_000,
 };
 
-function expectSameNext({ name, health, ...own }: Own): void {
-  const ends = own.deliveries.flatMap(({ attemptLog }) => attemptLog.map(endOf));
-  const lastFailureMs = Math.max(
-    ...own.deliveries.flatMap(({ attemptLog }) =>
-      attemptLog.filter(({ error }) => error !== null).map(endOf),
-    ),
-  );
-  if (health.lastFailure !== null) {
-    expect(Math.abs(Date.parse(health.lastFailure.at) - lastFailureMs), name).toBeLessThanOrEqual(
-      CLOCK_MS,
-    );
-  }
+/** Which failure made it so, counted from 0 by their ends: nothing succeeded before any of them. */
+const BEGUN_BY: Readonly<Record<string, number>> = { failing: 0, postponed: 0, probing: 9 };
+
+/** Since when, why and when next: by the attempts that there were. */
+function expectSameHealth({ name, health, deliveries }: Own): void {
+  const attempts = deliveries.flatMap(({ attemptLog }) => attemptLog);
+  const failures = attempts.filter(({ error }) => error !== null).map(endOf);
+  failures.sort((a, b) => a - b);
+  const expectClose = (time: string | null | undefined, atMs: number | undefined) => {
+    const distanceMs = Math.abs(Date.parse(time ?? "") - (atMs ?? Number.NaN));
+    expect(distanceMs, `${name}: ${time}`).toBeLessThanOrEqual(CLOCK_MS);
+  };
+  const begun = BEGUN_BY[health.state];
+  if (begun !== undefined) expectClose(health.since, failures[begun]);
+  if (health.lastFailure !== null) expectClose(health.lastFailure.at, failures.at(-1));
   const shortest = SHORTEST_WAIT_MS[health.state];
   if (health.nextAttemptAt === null || shortest === undefined) return;
-  const waitMs = Date.parse(health.nextAttemptAt) - Math.max(...ends);
+  const waitMs = Date.parse(health.nextAttemptAt) - Math.max(...attempts.map(endOf));
   // The service saw none after that one, so what is told is its wait, and not another's.
   expect(waitMs, name).toBeGreaterThanOrEqual(shortest - CLOCK_MS);
 }
