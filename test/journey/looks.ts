@@ -117,14 +117,15 @@ export class Looks {
       const since = new Date(this.#sinceMs).toISOString();
       const stats = await this.#relay.call<{ webhooks: WebhookStats[] }>(`/stats?since=${since}`);
       const metrics = await scrape(this.#relay);
-      const own: Sight["own"] = new Map();
-      for (const { webhook } of all) {
-        const path = `/webhooks/${webhook.id}`;
-        own.set(webhook.id, {
-          deliveries: await this.#relay.all<Delivery>(`${path}/deliveries`),
-          health: await this.#relay.call<Health>(`${path}/health`),
-        });
-      }
+      const own = new Map(
+        await Promise.all(
+          all.map(async ({ webhook: { id } }) => {
+            const deliveries = await this.#relay.all<Delivery>(`/webhooks/${id}/deliveries`);
+            const health = await this.#relay.call<Health>(`/webhooks/${id}/health`);
+            return [id, { deliveries, health }] as const;
+          }),
+        ),
+      );
       const answeredAtMs = Date.now();
       const after = await this.#relay.all<Delivery>("/deliveries");
       const sight = { askedAtMs, answeredAtMs, deliveries, stats: stats.webhooks, metrics, own };

@@ -15,21 +15,25 @@ import {
 import { type Health, Looks, SLACK_MS, scrape, type Watched } from "./looks.ts";
 import { type JourneyRelay, startRelay } from "./relay.ts";
 
-const TIMEOUT_MS = 2_000;
-const FIRST_WAIT = "8s";
-const VARIABLES = {
-  DELIVERY_TIMEOUT: `${TIMEOUT_MS / 1_000}s`,
-  RETRY_SCHEDULE: `${FIRST_WAIT} 1h`,
-};
-/** For what waits half a minute on a machine that does nothing else. */
-const LONG_MS = 180_000;
+/** Of the service that never answers; the others have the usual time. */
+const HANGING = { timeout: "2s", timeoutMs: 2_000 };
+const VARIABLES = { RETRY_SCHEDULE: "12s 1h" };
+/** No connection is left to end just when the next attempt comes. */
+const CLOSING = { headers: { connection: "close" } };
+/**
+ * Here, and only here, a time is held to a clock. A machine that is busy with something else may be late once; a relay
+ * that says what is not so is late each time.
+ */
+const BY_THE_CLOCK = { timeout: 240_000, retry: 2 };
 /** What the busy service asks for: first longer than the schedule waits, later longer than the test. */
-const PAUSES_MS = { first: 12_000, later: 7_200_000 };
+const PAUSES_MS = { first: 20_000, later: 7_200_000 };
 
 let relay: JourneyRelay;
 
 beforeAll(async () => {
   relay = await startRelay(VARIABLES);
+  // Looks for the parser, which stops this process and the services in it for a moment.
+  await scrape(relay);
 });
 
 afterAll(() => relay?.close());
@@ -80,10 +84,17 @@ function busyService(): Service {
   };
 }
 
-const SERVICES: Service[] = [
+/** Anew for each run: the busy one remembers. */
+const tenServices = (): Service[] => [
   { name: "good", answer: answering(200), stateBy: byLast, waits: [] },
   { name: "broken", answer: answering(500), stateBy: byLast, waits: ["schedule"] },
-  { name: "hanging", answer: silence, stateBy: byLast, waits: ["schedule"] },
+  {
+    name: "hanging",
+    answer: silence,
+    settings: { timeout: HANGING.timeout },
+    stateBy: byLast,
+    waits: ["schedule"],
+  },
   { name: "closed", answer: null, stateBy: byLast, waits: ["schedule"] },
   busyService(),
   {
@@ -122,13 +133,14 @@ async function start(service: Service, event: string): Promise<Watched> {
   const receiver = answer === null ? null : await startReceiver(answer);
   const url = receiver?.url ?? (await closedPort());
   const webhook = await relay.register({ url, name, events: [event], ...settings });
-  return { name, webhook, receiver, stateBy, waits, timeoutMs: TIMEOUT_MS };
+  return { name, webhook, receiver, stateBy, waits, timeoutMs: HANGING.timeoutMs };
 }
 
 async function accept(event: string, count: number): Promise<string[]> {
   const ids: string[] = [];
+  const run = Date.now();
   for (let n = 0; n < count; n++) {
-    ids.push(await relay.accept({ event, timestamp: "", data: { n } }));
+    ids.push(await relay.accept({ event, timestamp: "", data: { run, n } }));
   }
   return ids;
 }
@@ -149,8 +161,11 @@ const rest = () => sleep(SLACK_MS + 500);
 describe("ten services in ten states", () => {
   it(
     "are told of as they are: waits, health, counts, and a replay that heals",
+    BY_THE_CLOCK,
     async () => {
-      const services = await Promise.all(SERVICES.map((service) => start(service, "ten.services")));
+      const services = await Promise.all(
+        tenServices().map((service) => start(service, "ten.services")),
+      );
       const looks = new Looks(relay);
       const events = await accept("ten.services", 3);
       const byName = (name: string) => services.find((each) => each.name === name) as Watched;
@@ -201,42 +216,37 @@ describe("ten services in ten states", () => {
       expect(sampleOf(scraped, "relay_undeliverable", { webhook: "short" })).toBe(0);
       expect(sampleOf(scraped, "relay_deliveries_total", ended)).toBe(3);
     },
-    LONG_MS,
   );
 
-  it(
-    "are probed, and held to a rate, when it was said",
-    async () => {
-      const probed: Service = {
-        name: "probed",
-        answer: answering(500),
-        // One at a time, so that exactly ten fail before the first probe.
-        settings: { concurrency: 1, retrySchedule: "6s 1h" },
-        stateBy: (answers) => (answers.length < 10 ? byLast(answers, 0) : "probing"),
-        waits: ["probe"],
-      };
-      const paced: Service = {
-        name: "paced",
-        answer: answering(200),
-        settings: { rateLimit: 0.25 },
-        stateBy: byLast,
-        waits: ["rate_limit"],
-      };
-      const services = await Promise.all([probed, paced].map((each) => start(each, "gates.open")));
-      const [{ receiver } = { receiver: null }] = services;
-      if (receiver === null) throw new Error("nobody listens");
-      await accept("gates.open", 12);
-      await receiver.received(10);
-      await tried(services.slice(0, 1), [String(receiver.requests[9]?.headers["webhook-id"])], 1);
-      const looks = new Looks(relay);
-      while (receiver.requests.length < 13) await looks.look(services);
-      await rest();
-      const kept = looks.expectKept(services);
-      expect(kept.probed).toBeGreaterThanOrEqual(3);
-      expect(kept.paced).toBeGreaterThanOrEqual(2);
-    },
-    LONG_MS,
-  );
+  it("are probed, and held to a rate, when it was said", BY_THE_CLOCK, async () => {
+    const probed: Service = {
+      name: "probed",
+      answer: answering(500, CLOSING),
+      // One at a time, so that exactly ten fail before the first probe.
+      settings: { concurrency: 1, retrySchedule: "6s 1h" },
+      stateBy: (answers) => (answers.length < 10 ? byLast(answers, 0) : "probing"),
+      waits: ["probe"],
+    };
+    const paced: Service = {
+      name: "paced",
+      answer: answering(200, CLOSING),
+      settings: { rateLimit: 0.25 },
+      stateBy: byLast,
+      waits: ["rate_limit"],
+    };
+    const services = await Promise.all([probed, paced].map((each) => start(each, "gates.open")));
+    const [{ receiver } = { receiver: null }] = services;
+    if (receiver === null) throw new Error("nobody listens");
+    await accept("gates.open", 12);
+    await receiver.received(10);
+    await tried(services.slice(0, 1), [String(receiver.requests[9]?.headers["webhook-id"])], 1);
+    const looks = new Looks(relay);
+    let kept: Record<string, number> = {};
+    while ((kept.probed ?? 0) < 3 || (kept.paced ?? 0) < 2) {
+      await looks.look(services);
+      kept = looks.expectKept(services);
+    }
+  });
 
   it("are counted on after a kill: no counter falls", async () => {
     const receiver = await startReceiver(answering(200));

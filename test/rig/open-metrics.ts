@@ -1,5 +1,6 @@
 /** Metrics as Prometheus would read them: by the OpenMetrics parser of its own client library, which is not ours. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { text as textOf } from "node:stream/consumers";
 
 export type MetricSample = { name: string; labels: Record<string, string>; value: number };
 export type MetricFamily = { name: string; type: string; unit: string; samples: MetricSample[] };
@@ -27,14 +28,16 @@ function findPython(): string {
   return found;
 }
 
-/** @throws for what is no OpenMetrics, and where there is no parser. */
-export function parseOpenMetrics(text: string): MetricFamily[] {
-  const { status, stdout, stderr } = spawnSync(findPython(), ["-c", PARSE], {
-    input: text,
-    encoding: "utf8",
-  });
-  if (status !== 0) throw new Error(`not OpenMetrics: ${stderr.trim().split("\n").at(-1)}`);
-  return JSON.parse(stdout);
+let python: string | undefined;
+
+/** The caller's own servers go on answering meanwhile. @throws for what is no OpenMetrics, and where there is no parser. */
+export async function parseOpenMetrics(text: string): Promise<MetricFamily[]> {
+  python ??= findPython();
+  const parser = spawn(python, ["-c", PARSE]);
+  parser.stdin.end(text);
+  const [out, error] = await Promise.all([textOf(parser.stdout), textOf(parser.stderr)]);
+  if (out === "") throw new Error(`not OpenMetrics: ${error.trim().split("\n").at(-1)}`);
+  return JSON.parse(out);
 }
 
 /** What one series says; null when there is no such sample. */
