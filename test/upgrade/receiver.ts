@@ -5,7 +5,14 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 
-export type Received = { eventId: string; attempt: number; path: string; host: string };
+export type Received = {
+  eventId: string;
+  attempt: number;
+  path: string;
+  host: string;
+  /** What it was answered; 0 never. */
+  status: number;
+};
 
 export type Receiver = AsyncDisposable & {
   /** `host:port`. */
@@ -23,13 +30,14 @@ export async function startReceiver(): Promise<Receiver> {
   ]);
   const server = createServer((request, response) => {
     const path = request.url ?? "";
+    const status = answers.get(path) ?? 200;
     received.push({
       eventId: String(request.headers["webhook-id"]),
       attempt: Number(request.headers["x-relay-attempt"]),
       path,
       host: String(request.headers["x-asked-host"]),
+      status,
     });
-    const status = answers.get(path) ?? 200;
     request.resume().once("end", () => {
       if (status > 0) response.writeHead(status).end(`answered ${status}`);
     });

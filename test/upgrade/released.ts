@@ -17,7 +17,7 @@ export type Account = {
   /** By what they are for. */
   webhooks: Record<string, string>;
   /** What services got. */
-  received: Received[];
+  received: Omit<Received, "status">[];
   /** A call that was answered once for all, and its answer. */
   idempotent: { key: string; path: string; body: unknown; answer: unknown };
   /** What the API answered to each GET just before the release was killed. */
