@@ -65,7 +65,7 @@ export const DEAD_BECAUSE: Readonly<Record<DeadLetterReason, { why: string; advi
     advice: "Redriving it would end the same way; find out who else writes to the queue.",
   },
   not_consumed: {
-    why: "The queue gave up on it before the relay could look at it.",
+    why: "The queue's retries were used up before the relay could look at it.",
     advice: "Look in the log for exceptions of the Worker, then redrive it.",
   },
   full: {
