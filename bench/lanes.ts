@@ -64,10 +64,12 @@ const NEIGHBOUR_CONCURRENCY = 6;
 const NEIGHBOUR_SECONDS = 4;
 const NEIGHBOUR_RATE = 15;
 /**
- * The busy one's service takes so long: 300 at once are 300/s, which one thread bears. All objects share that thread
- * here, and where it is full everybody waits in the same line, whatever the relay does; in production they do not.
+ * The busy one's service takes so long on average: 300 at once are 300/s, which one thread bears. All objects share that
+ * thread here, and where it is full everybody waits in the same line, whatever the relay does; in production they do not.
  */
 const BUSY_ANSWER_MS = 1_000;
+/** A fraction that never repeats, and is spread evenly: answers take from half to three halves of that. */
+const GOLDEN = 0.618_033_988_75;
 /** More than the other one delivers meanwhile. */
 const BACKLOG = 3_000;
 
@@ -76,7 +78,7 @@ export const lanes: Benchmark = {
   async run({ progress }) {
     await using stage = new Stage();
     const relay = await stage.start("relayFilled");
-    const sink = await stage.sink(ANSWER_MS);
+    const sink = await stage.sink(() => ANSWER_MS);
     const figures: Figure[] = [];
     for (const { concurrency, bar } of CASES) {
       const { perSecond } = await reached({ relay, sink, concurrency, progress });
@@ -90,7 +92,7 @@ export const lanes: Benchmark = {
     }
     figures.push(...(await most({ relay, sink, concurrency: MOST_AT_ONCE, progress }, stage)));
     figures.push(...(await costOf(stage, sink)));
-    figures.push(await neighbour(relay, stage, progress));
+    figures.push(...(await neighbours(relay, stage, progress)));
     return figures;
   },
 };
@@ -248,39 +250,68 @@ async function counted(api: Api): Promise<{ rows: number; calls: number }> {
   return (await response.json()) as { rows: number; calls: number };
 }
 
-/** From ingest to the service of a webhook at six, in windows with and without one at three hundred that is busy. */
-async function neighbour(
-  { api }: Running,
+/**
+ * From ingest to the service of a webhook at six, in windows with and without one at three hundred that is busy: whose
+ * answers take more or less, as those of a service do, and whose answers all take the same, so that three hundred of them
+ * come in one moment.
+ */
+async function neighbours(
+  relay: Running,
   stage: Stage,
   progress: (text: string) => void,
-): Promise<Figure> {
-  const [own, others] = [await stage.sink(ANSWER_MS), await stage.sink(BUSY_ANSWER_MS)];
+): Promise<Figure[]> {
+  const own = await stage.sink(() => ANSWER_MS);
+  let answers = 0;
+  const spread = await stage.sink(() => BUSY_ANSWER_MS * (0.5 + ((++answers * GOLDEN) % 1)));
+  const inStep = await stage.sink(() => BUSY_ANSWER_MS);
+  const { api } = relay;
   await api.register({ url: own.url, events: [MEASURED], concurrency: NEIGHBOUR_CONCURRENCY });
   await p95(api, own);
-  const [alone, beside, busyPerSecond]: [number[], number[], number[]] = [[], [], []];
+  const beside = { relay, own, progress };
+  const name = "lanes-neighbour";
+  const measured = `p95 of a webhook at ${NEIGHBOUR_CONCURRENCY} beside one at ${MOST_AT_ONCE} ÷ alone`;
+  return [
+    await neighbour({ name, measured, bar: atMost(1.2) }, { ...beside, busy: spread }),
+    await neighbour(
+      {
+        name: `${name} in step`,
+        measured: `${measured}, when all answers of the latter take the same`,
+        bar: null,
+      },
+      { ...beside, busy: inStep },
+    ),
+  ];
+}
+
+async function neighbour(
+  figure: { name: string; measured: string; bar: Bar | null },
+  beside: { relay: Running; own: Sink; busy: Sink; progress: (text: string) => void },
+): Promise<Figure> {
+  const { relay, own, busy, progress } = beside;
+  const { api } = relay;
+  const details: Record<"aloneMs" | "besideMs" | "busyPerSecond" | "workerd", number[]> = {
+    ...{ aloneMs: [], besideMs: [], busyPerSecond: [], workerd: [] },
+  };
   for (let pair = 0; pair < RUNS; pair++) {
-    const busyId = await held(api, others.url, { concurrency: MOST_AT_ONCE, count: BACKLOG });
-    alone.push(await p95(api, own));
+    const busyId = await held(api, busy.url, { concurrency: MOST_AT_ONCE, count: BACKLOG });
+    details.aloneMs.push(await p95(api, own));
     await resume(api, busyId);
     await sleep(BUSY_ANSWER_MS);
-    const before = others.requests;
-    const startMs = performance.now();
-    beside.push(await p95(api, own));
-    busyPerSecond.push(((others.requests - before) * 1_000) / (performance.now() - startMs));
+    const [requests, startMs, atWork] = [busy.requests, performance.now(), processorMsOf(relay)];
+    details.besideMs.push(await p95(api, own));
+    const tookMs = performance.now() - startMs;
+    details.busyPerSecond.push(((busy.requests - requests) * 1_000) / tookMs);
+    details.workerd.push((processorMsOf(relay) - atWork) / tookMs);
     await api.call(`/webhooks/${busyId}/pause`, {});
-    await sleep(BUSY_ANSWER_MS + PAUSE_MS);
-    progress(
-      `lanes: p95 ${alone.at(-1)?.toFixed(0)} ms alone, ${beside.at(-1)?.toFixed(0)} beside`,
-    );
+    await sleep(2 * BUSY_ANSWER_MS + PAUSE_MS);
+    const [alone, loud] = [details.aloneMs.at(-1), details.besideMs.at(-1)];
+    progress(`${figure.name}: p95 ${alone?.toFixed(0)} ms alone, ${loud?.toFixed(0)} beside`);
   }
-  const measured = `p95 of a webhook at ${NEIGHBOUR_CONCURRENCY} beside one at ${MOST_AT_ONCE} ÷ alone`;
-  const details = {
-    aloneMs: summary(alone),
-    besideMs: summary(beside),
-    busyPerSecond: summary(busyPerSecond),
-  };
-  const figure = { name: "lanes-neighbour", measured, changed: FILLED, bar: atMost(1.2) };
-  return figureOf(figure, ratios(beside, alone), details);
+  const summaries = Object.fromEntries(
+    Object.entries(details).map(([name, values]) => [name, summary(values)]),
+  );
+  const { besideMs, aloneMs } = details;
+  return figureOf({ ...figure, changed: FILLED }, ratios(besideMs, aloneMs), summaries);
 }
 
 /** Sends events evenly to the relay. @returns the p95 until they arrive, in milliseconds. */

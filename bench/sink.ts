@@ -20,8 +20,8 @@ export type Sink = {
   close(): Promise<void>;
 };
 
-/** @param delayMs how long it takes to answer. */
-export async function startSink(delayMs = 0): Promise<Sink> {
+/** @param delayMs how long it takes to answer, each time anew. */
+export async function startSink(delayMs: () => number = () => 0): Promise<Sink> {
   const server = createServer((incoming, response) => {
     const atMs = performance.now();
     const id = String(incoming.headers["webhook-id"]);
@@ -29,8 +29,9 @@ export async function startSink(delayMs = 0): Promise<Sink> {
     if (!sink.arrivals.has(id)) sink.arrivals.set(id, atMs);
     incoming.resume();
     const answer = () => response.writeHead(200, { "content-length": 0 }).end();
-    if (delayMs === 0) answer();
-    else setTimeout(answer, delayMs);
+    const afterMs = delayMs();
+    if (afterMs === 0) answer();
+    else setTimeout(answer, afterMs);
     sink.onArrival?.(id);
   });
   server.keepAliveTimeout = 0;

@@ -79,7 +79,7 @@ export class Stage implements AsyncDisposable {
   }
 
   /** @param delayMs how long it takes to answer. */
-  async sink(delayMs = 0): Promise<Sink> {
+  async sink(delayMs?: () => number): Promise<Sink> {
     const sink = await startSink(delayMs);
     this.#closing.defer(sink.close);
     return sink;
