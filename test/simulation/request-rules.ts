@@ -295,7 +295,7 @@ export class RequestRules implements Witness {
     const id = book.object.name;
     const floor = this.#evidence.floors.get(id) ?? 0;
     if (request.instance.object.className === "Lane")
-      return this.#settingsOfLane(id, floor, request);
+      return this.#settingsOfLane(book, floor, request);
     const settings = Look.at(book.object.storage, "live").settings();
     if (settings === null || "deletedVersion" in settings) {
       this.#evidence.violated("no attempt after deletion", `${id} makes a request`);
@@ -316,11 +316,18 @@ export class RequestRules implements Witness {
   }
 
   /** A Lane goes by what its share says, which is recalled before another version is in force. */
-  #settingsOfLane(id: string, floor: number, request: Request): Webhook | null {
-    const versions = [...(this.#evidence.versions.get(id)?.values() ?? [])];
-    const used = versions.find(
+  #settingsOfLane(
+    { object: { name: id, storage } }: Book,
+    floor: number,
+    request: Request,
+  ): Webhook | null {
+    const possible = [...(this.#evidence.versions.get(id)?.values() ?? [])].filter(
       (webhook) => webhook.version >= floor && mismatchOf(webhook, request, false) === null,
     );
+    // A request does not tell versions apart that differ in what no header says.
+    const settings = Look.at(storage, "live").settings();
+    const inForce = settings !== null && "version" in settings ? settings.version : null;
+    const used = possible.find(({ version }) => version === inForce) ?? possible[0];
     this.#evidence.require(
       used !== undefined,
       "settings in force",
