@@ -131,14 +131,8 @@ export class JournalStore {
     const { seq, start, size } = event;
     if (size !== body.length) return true;
     // Not all of the batch: as many copies as come at once may each be of another one.
-    const recorded = this.#sql
-      .exec<{ body: ArrayBuffer }>(
-        "SELECT substr(bodies, ?, ?) AS body FROM batches WHERE seq = ?",
-        start + 1,
-        size,
-        seq,
-      )
-      .one();
+    const query = "SELECT substr(bodies, ?, ?) AS body FROM batches WHERE seq = ?";
+    const recorded = this.#sql.exec<{ body: ArrayBuffer }>(query, start + 1, size, seq).one();
     return new Uint8Array(recorded.body).some((byte, index) => byte !== body[index]);
   }
 

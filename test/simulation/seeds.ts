@@ -3,6 +3,8 @@ import type { Outcome } from "./world";
 
 export const { SEED } = process.env;
 const SHOWN_LINES = 40;
+/** Half of the usual runs, each half in a file of its own: a machine has two cores. */
+const HALF = 1_000;
 
 /** @param usual how many where the environment does not say. */
 export function seeds(usual: number): number[] {
@@ -10,6 +12,16 @@ export function seeds(usual: number): number[] {
   const first = Number(process.env.FIRST ?? 1);
   return Array.from({ length: count }, (_, index) => first + index);
 }
+
+/** What `simulation.test.ts` runs: the first half, or what the environment says. */
+export const firstHalf = seeds(HALF);
+
+/** What `second-half.test.ts` runs; nothing where the environment says which. */
+export const secondHalf = [SEED, process.env.SEEDS, process.env.FIRST].every(
+  (each) => each === undefined,
+)
+  ? firstHalf.map((seed) => seed + HALF)
+  : [];
 
 export function report({ seed, plan, violation, trace }: Outcome): string {
   const lines = trace.slice(-SHOWN_LINES).join("\n");

@@ -49,6 +49,7 @@ export class Attempts {
       target: check.target,
       headers,
       body: sending.body,
+      startedAtMs: nowMs,
       timeoutMs: timeoutMs ?? delivering.timeoutMs,
       deadlines: this.#deadlines,
       overSocket: (signal: AbortSignal) =>

@@ -19,6 +19,8 @@ export type Outgoing = {
   target: Target;
   headers: Record<string, string>;
   body: Uint8Array;
+  /** In the turn in which it is signed, Unix milliseconds. */
+  startedAtMs: number;
   timeoutMs: number;
   deadlines: Deadlines;
   /** Delivers over the socket of a listener, where the target is one. */
@@ -35,7 +37,7 @@ export type Answer = Outcome & { refused: boolean };
  * `timeoutMs`, and the body is read within what is left of it and never changes the outcome.
  */
 export async function send(outgoing: Outgoing, env: object): Promise<Answer> {
-  const startedAtMs = Date.now();
+  const { startedAtMs } = outgoing;
   const deadline = outgoing.deadlines.begin(outgoing.timeoutMs);
   try {
     const response = await request(outgoing, env, deadline.signal);
