@@ -60,8 +60,8 @@ type LaneOutcome = { id: EventId; number: number; outcome: Outcome };
 /** What came of a part of a share; `unsent` has not started, and will not. */
 export type LaneReport = { share: string; outcomes: LaneOutcome[]; unsent: EventId[] };
 
-/** `isKnown` false when the Lane has never heard of the share, or has forgotten it. */
-export type Recalled = { isKnown: boolean; unsent: EventId[] };
+/** `isKnown` false when the Lane has never heard of the share, or has forgotten it; `isOver` when it has reported all of it. */
+export type Recalled = { isKnown: boolean; unsent: EventId[]; isOver?: boolean };
 
 type Held = {
   share: Omit<LaneShare, "attempts">;
@@ -109,7 +109,8 @@ export class Lane extends DurableObject<Env> {
     const held = this.#held.get(id);
     if (held === undefined) {
       this.#remember(id, before ?? null);
-      return { isKnown: before !== undefined && before !== null, unsent: before ?? [] };
+      const isKnown = before !== undefined && before !== null;
+      return { isKnown, unsent: before ?? [], isOver: isKnown };
     }
     const now = [...held.unsent.splice(0), ...held.queue.splice(0).map((attempt) => attempt.id)];
     const unsent = [...(before ?? []), ...now];

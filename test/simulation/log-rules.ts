@@ -88,6 +88,9 @@ export class LogRules {
       `${book.object.name} closes ${book.interruptedInLife} after one crash`,
     );
     const refused = ending?.reason === "refused";
+    // A Lane's report that was heard, and not taken by a full disk before the object crashed.
+    const wasUnwritten = isShared && book.refusedWrites > 0 && book.object.crashes > 0;
+    if (wasUnwritten && attempt !== null) attempt.lost = true;
     const unheard = attempt === null || attempt.lost;
     this.#evidence.require(
       refused || (unheard && (book.object.crashes > 0 || isShared)),

@@ -277,15 +277,16 @@ export class Lanes {
   }
 
   /** A Lane says what it knows of a share, of which it starts nothing more. */
-  #learn(share: Share, { isKnown, unsent }: Recalled): void {
+  #learn(share: Share, { isKnown, unsent, isOver = false }: Recalled): void {
     const known = this.#known.get(share.id);
     if (known === undefined) return;
     known.isStopped = true;
     known.silences = 0;
     if (isKnown) this.#ledger.giveBackOf(share.id, unsent);
-    else if (known.isTaken || Date.now() > share.lastStartAtMs) this.#lose(share, known);
-    // It may still be on its way.
-    else known.askAtMs = share.lastStartAtMs + 1;
+    const mayCome = !known.isTaken && Date.now() <= share.lastStartAtMs;
+    // Over, and not here: it was reported to an earlier life of this object, whose disk did not take it.
+    if (isOver || (!isKnown && !mayCome)) this.#lose(share, known);
+    else if (!isKnown) known.askAtMs = share.lastStartAtMs + 1;
     this.#endDone();
   }
 
