@@ -3,7 +3,7 @@
  *
  * | table | key | what | lifetime | growth |
  * |---|---|---|---|---|
- * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | `RETENTION`, unless redriven, deleted or erased before | 1 row a message, at most 100,000 and 5 GB |
+ * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | `RETENTION`, unless redriven, deleted or erased before | 1 row and 2 of indexes a message, at most 100,000 and 5 GB |
  */
 import { addressOf, mentions } from "../domain/address";
 import {
@@ -42,6 +42,15 @@ type Row = {
   webhook_ids: string | null;
 };
 
+/**
+ * A list, the next to expire and an erasure by id each read what they show. What release 0.1.0 kept has neither index: it
+ * gets them at the next letter, once there are so few that one turn makes them.
+ */
+const INDEXES = [
+  "CREATE INDEX dead_letters_by_failure ON dead_letters (failed_at, id)",
+  "CREATE INDEX dead_letters_by_event ON dead_letters (event_id)",
+];
+const MAX_INDEXED_AT_ONCE = 500;
 /** Past these the message stays in the queue. */
 const MAX_LETTERS = 100_000;
 const MAX_BYTES = 5 * 1024 ** 3;
@@ -53,6 +62,7 @@ export class DeadLetterStore {
   readonly #sql: SqlStorage;
   readonly #tables: Tables;
   #count: number | null = null;
+  #isIndexed = false;
 
   constructor(tables: Tables) {
     this.#sql = tables.sql;
@@ -68,7 +78,9 @@ export class DeadLetterStore {
     this.#tables.make(
       "dead_letters",
       "CREATE TABLE dead_letters (id TEXT PRIMARY KEY, event_id TEXT, event TEXT, email TEXT, reason TEXT NOT NULL, received_at INTEGER NOT NULL, failed_at INTEGER NOT NULL, webhook_ids TEXT, body BLOB NOT NULL) WITHOUT ROWID",
+      ...INDEXES,
     );
+    this.#indexWhatIsOld();
     const isNew = this.get(letter.id) === null;
     const before = this.count();
     if (isNew && this.isFull) throw new Error("database or disk is full: too many dead letters");
@@ -199,6 +211,14 @@ export class DeadLetterStore {
       if (bytes >= MAX_BYTES_LOOKED_AT) return { ids, next: last };
     }
     return { ids, next: null };
+  }
+
+  #indexWhatIsOld(): void {
+    if (this.#isIndexed || this.count() > MAX_INDEXED_AT_ONCE) return;
+    this.#isIndexed = this.#tables.hasIndexes("dead_letters");
+    if (this.#isIndexed) return;
+    for (const statement of INDEXES) this.#sql.exec(statement);
+    this.#isIndexed = true;
   }
 
   #ofEvents(eventIds: readonly EventId[]): string[] {

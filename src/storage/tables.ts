@@ -40,6 +40,12 @@ export class Tables {
     return columns.some(({ name }) => name === column);
   }
 
+  hasIndexes(table: string): boolean {
+    // A key that is no row number has an index of SQLite's own ("pk"); those that were made are "c".
+    const indexes = this.sql.exec<{ origin: string }>(`PRAGMA index_list("${table}")`).toArray();
+    return indexes.some(({ origin }) => origin === "c");
+  }
+
   drop(name: string): void {
     this.sql.exec(`DROP TABLE "${name}"`);
     this.#names.delete(name);

@@ -1,11 +1,10 @@
 /** What a page over many deliveries reads: as many rows as one over few, also in an object that has just started. */
-import { evictDurableObject } from "cloudflare:test";
 import { describe, expect } from "vitest";
 import type { EventId } from "../../src/domain/ids";
 import { signedIn } from "../rig/worker/dashboard";
 import { accept, type Owed, register, subscriber } from "../rig/worker/engine";
 import { HOUR, it } from "../rig/worker/fixture";
-import { inObject } from "../rig/worker/objects";
+import { inObject, rowsReadBy } from "../rig/worker/objects";
 import { api, bytesOf } from "../rig/worker/requests";
 
 const MANY = 100_000;
@@ -80,26 +79,6 @@ function owed(number: number): Owed {
   return { id, event: "message.sent", body: bytesOf("{}") };
 }
 
-/** The rows that `look` has read in all objects, of which the webhook's starts for it: from its constructor on. */
-async function rowsRead(webhookId: string, look: () => Promise<unknown>): Promise<number> {
-  const stub = subscriber(webhookId);
-  const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
-  const shared = await inObject(stub, ({ storage }) => Object.getPrototypeOf(storage.sql));
-  const { exec } = shared;
-  await evictDurableObject(stub);
-  shared.exec = function (this: SqlStorage, query: string, ...bindings: SqlStorageValue[]) {
-    const cursor = exec.call(this, query, ...bindings);
-    cursors.push(cursor);
-    return cursor;
-  };
-  try {
-    await look();
-    return cursors.reduce((sum, each) => sum + each.rowsRead, 0);
-  } finally {
-    shared.exec = exec;
-  }
-}
-
 const until = new Date(Date.now() + 2 * HOUR).toISOString().slice(0, 16);
 const PAGES = [
   "/dashboard/deliveries?webhook=ID",
@@ -120,7 +99,7 @@ describe("a page over 100,000 deliveries", () => {
         const id = await webhookWith(count, state);
         const reads: number[] = [];
         for (const path of PAGES) {
-          const rows = await rowsRead(id, async () => {
+          const rows = await rowsReadBy(subscriber(id), async () => {
             const page = await visitor.get(path.replace("ID", id));
             expect(page.status).toBe(200);
             await page.text();

@@ -1,6 +1,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
+import type { EventId } from "../../src/domain/ids";
 import { redriveDeadLetter, redriveDeadLetters } from "../../src/operations/dead-letters";
 import { sweep } from "../../src/sweep";
 import {
@@ -13,7 +14,14 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { clock, DAY, HOUR, it, SECOND, service, startClock } from "../rig/worker/fixture";
-import { diverted, failStatements, inObject, tablesOf, withVariables } from "../rig/worker/objects";
+import {
+  diverted,
+  failStatements,
+  inObject,
+  rowsReadBy,
+  tablesOf,
+  withVariables,
+} from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf, type Problem } from "../rig/worker/requests";
 
@@ -29,6 +37,18 @@ async function page(query = ""): Promise<Page> {
   const response = await api("GET", `/v1/dead-letters${query}`);
   expect(response.status).toBe(200);
   return response.json();
+}
+
+/** Kept beside the one that made the table, the first of them longest ago. */
+function manyLetters(count: number): Promise<unknown> {
+  return inObject(letterStore(), ({ storage }) =>
+    storage.sql.exec(
+      `INSERT INTO dead_letters (id, event_id, reason, received_at, failed_at, body)
+       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+       SELECT 'dl_many' || i, printf('evt_%026d', i), 'full', i, i, x'7b' FROM n`,
+      count,
+    ),
+  );
 }
 
 /** An event that these webhooks could not be given. */
@@ -277,14 +297,58 @@ describe("the store of dead letters", () => {
     expect((await page()).data).toEqual([]);
   });
 
+  it("reads what it shows, however many there are", async () => {
+    await consume([bytesOf("no event")]);
+    await manyLetters(20_000);
+    const ids = [`evt_${"0".repeat(22)}7000`];
+    const looks = {
+      page: () => page(),
+      "further page": async () => page(`?cursor=${encodeURIComponent((await page()).next ?? "")}`),
+      "erasure by id": () => letterStore().erase({ eventIds: ids as EventId[] }),
+    };
+    // An object that starts counts its letters once, in the smallest of its indexes.
+    const counting = await rowsReadBy(letterStore(), () => letterStore().stats());
+    expect(counting).toBeLessThan(20_000 + 50);
+    for (const [name, look] of Object.entries(looks)) {
+      const rows = await rowsReadBy(letterStore(), look);
+      expect(rows - counting, name).toBeLessThan(500);
+    }
+    const left = (await page("?limit=1")).data.length;
+    expect(left).toBe(1);
+  });
+
+  it("indexes what release 0.1.0 kept once it is little", async () => {
+    const indexes = () =>
+      inObject(letterStore(), ({ storage }) =>
+        storage.sql
+          .exec(
+            "SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL ORDER BY name",
+          )
+          .toArray()
+          .map(({ name }) => name),
+      );
+    await consume([bytesOf("no event")]);
+    const all = await indexes();
+    expect(all).toEqual(["dead_letters_by_event", "dead_letters_by_failure"]);
+    await manyLetters(600);
+    await inObject(letterStore(), ({ storage }) => {
+      for (const name of all) storage.sql.exec(`DROP INDEX ${name}`);
+    });
+    await evictDurableObject(letterStore());
+    await consume([bytesOf("too many to index in one turn")], { name: "more" });
+    expect(await indexes()).toEqual([]);
+    await inObject(letterStore(), ({ storage }) => {
+      storage.sql.exec("DELETE FROM dead_letters WHERE id LIKE 'dl_many1%'");
+    });
+    await evictDurableObject(letterStore());
+    await consume([bytesOf("few")], { name: "few" });
+    expect(await indexes()).toEqual(all);
+  });
+
   it("is full at 100,000: the message stays in the queue, and the alert says so", async () => {
     await withVariables(registry(), { ALERT_URL: "https://alerts.example.com/hook" });
     await consume([bytesOf("no event")]);
-    await inObject(letterStore(), ({ storage }) => {
-      storage.sql.exec(
-        "INSERT INTO dead_letters (id, reason, received_at, failed_at, body) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) SELECT 'dl_many' || i, 'full', 0, 0, x'7b' FROM n",
-      );
-    });
+    await manyLetters(99_999);
     await evictDurableObject(letterStore());
     const { acked, retried } = await consume([bytesOf("another")], { name: "late" });
     expect([acked, retried]).toEqual([[], { late0: 12_600 }]);

@@ -1,5 +1,5 @@
 /** A look into the objects of the relay, and hands to break them with. */
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 
 /** Any object of the relay; its methods do not matter here, and their types are deep. */
 export type Stub = Pick<DurableObjectStub, "id">;
@@ -20,6 +20,25 @@ export function tablesOf(stub: Stub): Promise<string[]> {
       .map(({ name }) => name)
       .filter((name) => !name.startsWith("_cf_") && !name.startsWith("sqlite_")),
   );
+}
+
+/** The rows that `look` has read in all objects, of which this one starts for it: from its constructor on. */
+export async function rowsReadBy(stub: Stub, look: () => Promise<unknown>): Promise<number> {
+  const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
+  const shared = await inObject(stub, ({ storage }) => Object.getPrototypeOf(storage.sql));
+  const { exec } = shared;
+  await evictDurableObject(stub as DurableObjectStub);
+  shared.exec = function (this: SqlStorage, query: string, ...bindings: SqlStorageValue[]) {
+    const cursor = exec.call(this, query, ...bindings);
+    cursors.push(cursor);
+    return cursor;
+  };
+  try {
+    await look();
+    return cursors.reduce((sum, each) => sum + each.rowsRead, 0);
+  } finally {
+    shared.exec = exec;
+  }
 }
 
 /** Gives an object other variables than those that are bound, until it is evicted. */
