@@ -69,12 +69,24 @@ function unanswered(call: string, { status, json }: Answer): Finding | null {
 
 export type ExamineOptions = { now?: () => number; own?: Release };
 
-/** Looks at one thing after the other; what cannot be looked at without a good key is left out. */
+/**
+ * Looks at one thing after the other; what cannot be looked at without a good key is left out.
+ *
+ * @returns one finding alone where there is no relay.
+ */
 export async function examine(
   api: RelayApi,
   { now = Date.now, own = ownRelease() }: ExamineOptions = {},
 ): Promise<Finding[]> {
-  const health = await api.call("GET", "/healthz");
+  const health = await api.call("GET", "/healthz").catch((thrown: Error) => thrown);
+  if (health instanceof Error) {
+    return [
+      wrong(
+        health.message.replace(/\.$/, ""),
+        "Is this its address? npm run deploy says it, and npm start for one on this machine. Else look at the network between.",
+      ),
+    ];
+  }
   const { version } = health.json ?? {};
   if (typeof version !== "string") {
     return [
@@ -368,7 +380,8 @@ async function main(args: string[]): Promise<number> {
   const api = relayApi(parseRelay(values.relay), readApiKey());
   const findings = await examine(api);
   for (const finding of findings) print(finding);
-  if (values.send) {
+  const isRelay = findings.length > 1;
+  if (values.send && isRelay) {
     const secret =
       firstOf(process.env.LEADTERRA_SIGNING_SECRETS) ??
       firstOf(readVars(join(ROOT, DEV_VARS)).LEADTERRA_SIGNING_SECRETS);

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { capBody } from "../capped-body";
 import { configOf } from "../config";
 import { failureOf } from "../domain/newer-data";
-import { errorText, logError } from "../log";
+import { errorText } from "../log";
 import { VERSION } from "../version";
 import { deliveries } from "./deliveries";
 import { docs } from "./docs";
@@ -46,7 +46,4 @@ app
         : { code: "method_not_allowed", allow },
     );
   })
-  .onError((thrown, c) => {
-    logError("request.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });
-    return problem(c, failureOf(thrown));
-  });
+  .onError((thrown, c) => problem(c, failureOf(thrown), errorText(thrown)));

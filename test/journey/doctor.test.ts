@@ -1,15 +1,17 @@
 /** `npm run doctor` against a relay with faults: each is named, and gone once its remedy was taken as it is printed. */
 import { createServer } from "node:http";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type ExamineOptions, examine, sendSample } from "../../scripts/doctor.ts";
-import { closeServer, listen, readBody } from "../../scripts/loopback.ts";
+import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
 import { relayApi } from "../../scripts/relay-api.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
-import { type Api, PATIENCE_MS } from "../rig/api.ts";
-import { answering, Receiver, startReceiver } from "../rig/receiver.ts";
+import { Api, PATIENCE_MS } from "../rig/api.ts";
+import { type Answer, answering, Receiver, startReceiver } from "../rig/receiver.ts";
 import { type Build, buildWorker, startWorkerd, temporaryDirectory } from "../rig/workerd.ts";
 import { runScript } from "../scripts/run.ts";
+import { LATER_VERSION, laterCheckout } from "../upgrade/later.ts";
 import { releasedBuild } from "../upgrade/released.ts";
 import { API_KEY, JourneyRelay, relayOptions, SIGNING_SECRET, type Variables } from "./relay.ts";
 
@@ -19,7 +21,10 @@ const patient = { timeout: PATIENCE_MS, interval: 100 };
 const MINUTES = { timeout: 240_000 };
 const inMinutes = { timeout: 200_000, interval: 1_000 };
 
-/** The relay, with a way to bring about a dead letter. */
+/** A service whose answers take so long makes late what it gets one by one: so many of them, in order. */
+const SLOW = { answerMs: 15_000, events: 30 };
+
+/** The relay, with ways to bring about what takes long, and to break something in it. */
 let build: Build;
 let relay: JourneyRelay;
 /** Another one, on which what takes a minute to begin begins with the file. */
@@ -42,22 +47,34 @@ afterAll(async () => {
 });
 
 /** A receiver that is there for the whole file. */
-async function lasting(status: number): Promise<Receiver> {
+async function lasting(answer: Answer): Promise<Receiver> {
   const server = createServer();
-  return new Receiver(server, await listen(server), answering(status));
+  return new Receiver(server, await listen(server), answer);
 }
 
-/** A webhook that is late, and alerts that are refused. */
+const answersSlowly: Answer = async (exchange) => {
+  await sleep(SLOW.answerMs);
+  await answering(200)(exchange);
+};
+
+/** Webhooks that are late, each for a reason of its own, and alerts that are refused. */
 async function startSlow() {
-  const [service, alerts, gone] = await Promise.all([lasting(200), lasting(404), lasting(410)]);
+  const answers = [answering(200), answering(404), answering(410), answersSlowly];
+  const receivers = await Promise.all(answers.map(lasting));
+  const [service, alerts, gone, slowly] = receivers as [Receiver, Receiver, Receiver, Receiver];
   const started = await startRelay({ ALERT_URL: alerts.url });
-  await started.call("/webhooks", { url: service.url, events: ["slow.late"], rateLimit: 0.01 });
-  await started.call("/webhooks", { url: gone.url, events: ["slow.gone"], name: "slow-gone" });
-  for (const event of ["slow.late", "slow.late", "slow.late", "slow.gone"])
-    await post(started, event);
+  const register = (name: string, { url }: Receiver, fields = {}) =>
+    started.call("/webhooks", { url, name, events: [`slow.${name}`], ...fields });
+  await register("paced", service, { rateLimit: 0.01 });
+  await register("ordered", slowly, { ordered: true, timeout: "60s" });
+  await register("alone", slowly, { concurrency: 1, timeout: "60s" });
+  await register("gone", gone);
+  await post(started, "slow.gone");
+  await post(started, "slow.paced", 3);
+  for (const name of ["ordered", "alone"]) await post(started, `slow.${name}`, SLOW.events);
   const close = async () => {
     await started.close();
-    await Promise.all([service, alerts, gone].map((each) => each.close()));
+    await Promise.all(receivers.map((each) => each.close()));
   };
   return { relay: started, alerts, gone, close };
 }
@@ -176,23 +193,6 @@ describe("the doctor of a relay", () => {
     await isWell(about);
   });
 
-  it("names silence, which a sample event ends", async () => {
-    const receiver = await startReceiver();
-    await relay.register({ url: receiver.url, events: ["message.sent"] });
-    const silence = async (now = Date.now) =>
-      (await examine(relayApi(relay.url, API_KEY), { now })).filter(({ what }) =>
-        /^No event has come/.test(what),
-      );
-    const later = () => Date.now() + 25 * 3_600_000;
-    expect(await sendSample(relayApi(relay.url, API_KEY), SIGNING_SECRET)).toMatchObject({
-      remedy: null,
-    });
-    expect(await silence()).toEqual([]);
-    expect(await silence(later)).toMatchObject([
-      { what: "No event has come for 25 hours", remedy: expect.stringContaining("--send") },
-    ]);
-  });
-
   it("names every variable that is of no use and the webhook that is held, until they are set", async () => {
     const receiver = await startReceiver();
     await relay.register({ url: receiver.url, events: ["x"], name: "held" });
@@ -245,7 +245,7 @@ describe("the doctor of what reached nobody", () => {
   it("names alerts that are refused, which another URL gets", MINUTES, async () => {
     const { relay: of, alerts, gone } = slow;
     const about = /^Alerts reach nobody since .*: ALERT_URL answers 404/;
-    await fault(/^slow-gone .*: disabled/, { of });
+    await fault(/^gone .*: disabled/, { of });
     expect((await fault(about, { of })).remedy).toContain("secret put ALERT_URL");
     const taking = await startReceiver();
     await of.redeploy({ ALERT_URL: taking.url });
@@ -253,7 +253,7 @@ describe("the doctor of what reached nobody", () => {
     // Cron does it every five minutes.
     await of.sweep();
     const [alert] = await taking.received();
-    expect(alert?.body.toString()).toContain("slow-gone");
+    expect(alert?.body.toString()).toContain("gone");
     expect([alerts, gone].every(({ requests }) => requests.length > 0)).toBe(true);
   });
 });
@@ -292,35 +292,193 @@ describe("the doctor of a webhook", () => {
     await isWell(new RegExp(`^${state}`));
   });
 
-  it("names a late one, which its remedy lets go faster", MINUTES, async () => {
-    const about = /late since .*waiting/;
-    const { remedy } = await fault(about, { of: slow.relay }, inMinutes);
-    expect(remedy).toContain("more than 0.01 a second");
-    // Doubled again and again until it is fast enough.
-    for (let rateLimit = 0.02; rateLimit < 1; rateLimit *= 2) {
-      const again = (await faults({ of: slow.relay })).find(({ what }) => about.test(what));
-      if (again === undefined) break;
-      await take(again.remedy ?? "", slow.relay);
-    }
-    await isWell(about, { of: slow.relay }, inMinutes);
+  it.each([
+    ["paced", "If the service can take more than 0.01 a second: PATCH"],
+    ["ordered", "If the order does not matter: PATCH"],
+    ["alone", "If the service can take more at once: PATCH"],
+  ])(
+    "names one that is late, %s, which its remedies let go faster",
+    async (name, remedy) => {
+      const about = new RegExp(`^${name} .*: late since .*waiting`);
+      const asked = { of: slow.relay };
+      expect((await fault(about, asked, inMinutes)).remedy).toContain(remedy);
+      await vi.waitFor(async () => {
+        const [late] = (await faults(asked)).filter(({ what }) => about.test(what));
+        if (late !== undefined) await take(late.remedy ?? "", slow.relay);
+        expect(late).toBeUndefined();
+      }, inMinutes);
+    },
+    MINUTES.timeout,
+  );
+});
+
+/** Breaks something in the relay, or mends it. */
+async function bringAbout(of: Api, path: string, given: unknown = {}): Promise<void> {
+  const { status } = await of.fetch(path, { method: "POST", body: JSON.stringify(given) });
+  expect(status).toBe(204);
+}
+
+const sample = (of: Api) => sendSample(relayApi(of.url, API_KEY), SIGNING_SECRET);
+
+describe("the doctor of events that do not come", () => {
+  it("names silence, which a sample event ends", async () => {
+    const silent = await startRelay();
+    onTestFinished(() => silent.close());
+    const silence = async () => {
+      const all = await examine(relayApi(silent.url, API_KEY));
+      return all.filter(({ what, remedy }) => remedy !== null && /^No event/.test(what));
+    };
+    expect(await silence()).toMatchObject([{ what: "No event has come yet" }]);
+    await bringAbout(silent, "/test/came-ago", 25 * 3_600_000);
+    await post(silent, "doctor.yesterday");
+    const what = "No event has come for 25 hours";
+    const remedy = expect.stringContaining("--send tries the way from ingest on");
+    await vi.waitFor(
+      async () => expect(await silence()).toEqual([{ what, remedy, isTold: true }]),
+      patient,
+    );
+    await bringAbout(silent, "/test/came-ago", 0);
+    expect(await sample(silent)).toMatchObject({ remedy: null });
+    expect(await silence()).toEqual([]);
+  });
+
+  it(
+    "names a queue that stands and a sample event that stays in it, until what stops the consumer is mended",
+    async () => {
+      const receiver = await startReceiver();
+      await relay.register({ url: receiver.url, events: ["doctor.stands"] });
+      const about = /^The queue events holds [1-9]\d*, the oldest for 6 minutes/;
+      const asked = { now: () => Date.now() + 360_000 };
+      await bringAbout(relay, "/test/broken", { journal: true });
+      onTestFinished(() => bringAbout(relay, "/test/broken"));
+      const lost = sample(relay);
+      await post(relay, "doctor.stands", 3);
+      expect((await fault(about, asked)).remedy).toContain("stops the consumer: npx wrangler tail");
+      expect(await lost).toMatchObject({
+        what: "A sample event was taken and is not in the journal after 60 s",
+        remedy: expect.stringContaining("npx wrangler tail"),
+      });
+      // What the log says of it.
+      expect(relay.logs.join("\n")).toContain("consumer.journal_unreachable");
+      await bringAbout(relay, "/test/broken");
+      await receiver.received(3);
+      await isWell(/^The queue events/, asked);
+      expect(await sample(relay)).toMatchObject({ remedy: null });
+    },
+    MINUTES.timeout,
+  );
+
+  it("names an ingest that takes nothing, until the secret is set that it names too", async () => {
+    await relay.redeploy({ LEADTERRA_SIGNING_SECRETS: "" } as Variables);
+    onTestFinished(() => relay.redeploy({}));
+    expect(await sample(relay)).toMatchObject({
+      what: expect.stringMatching(/^Ingest answered 503: .*not_configured/),
+      remedy: expect.stringContaining("Mend what is named above"),
+    });
+    const named = await fault(/LEADTERRA_SIGNING_SECRETS/);
+    expect(named.remedy).toContain("Set LEADTERRA_SIGNING_SECRETS");
+    await relay.redeploy({});
+    await isWell(/LEADTERRA_SIGNING_SECRETS/);
+    expect(await sample(relay)).toMatchObject({ remedy: null });
+  });
+
+  it("names a sample event that cannot be signed, until the secret stands in the environment", async () => {
+    expect(await sendSample(relayApi(relay.url, API_KEY), undefined)).toMatchObject({
+      what: expect.stringContaining("no secret to sign it with"),
+      remedy: expect.stringContaining("Put LEADTERRA_SIGNING_SECRETS in the environment"),
+    });
+    const env = { RELAY_API_KEY: API_KEY, LEADTERRA_SIGNING_SECRETS: SIGNING_SECRET };
+    const { stdout } = await runScript("doctor", ["--relay", relay.url, "--send"], { env });
+    expect(stdout).toContain("A sample event was in the journal after");
+  });
+
+  it("names an address at which nothing listens, and is content with the relay's", async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const about = /cannot be reached: nothing listens there/;
+    expect((await fault(about, { url })).remedy).toContain("its address");
+    await isWell(about);
+    const env = { RELAY_API_KEY: API_KEY, LEADTERRA_SIGNING_SECRETS: SIGNING_SECRET };
+    const said = await runScript("doctor", ["--relay", url, "--send"], { env });
+    expect(said).toMatchObject({ exitCode: 1, stderr: "" });
+    expect(said.stdout.split("✗")).toHaveLength(2);
   });
 });
+
+it("names a call that is answered with an error, whose cause the log tells by its requestId", async () => {
+  const about = /^\/v1\/dead-letters answered 503 unavailable/;
+  await bringAbout(relay, "/test/broken", { letters: true });
+  onTestFinished(() => bringAbout(relay, "/test/broken"));
+  const { remedy } = await fault(about);
+  const [, requestId = ""] = /npx wrangler tail, with the requestId (\S+)$/.exec(remedy) ?? [];
+  const told = relay.logs.filter((line) => requestId !== "" && line.includes(requestId));
+  expect(told.join("\n")).toContain("the disk is broken");
+  await bringAbout(relay, "/test/broken");
+  await isWell(about);
+});
+
+/** What is asked of a relay of this build, which stands on this state, and ends then. */
+async function on<T>(of: Build, state: string, ask: (api: Api) => Promise<T>): Promise<T> {
+  const api = new Api({ signingSecret: SIGNING_SECRET, apiKey: API_KEY });
+  const vars = {
+    LEADTERRA_SIGNING_SECRETS: SIGNING_SECRET,
+    API_KEYS: API_KEY,
+    ALLOW_PRIVATE_DESTINATIONS: "true",
+  };
+  const started = await startWorkerd({ build: of, stateDirectory: state, vars });
+  try {
+    api.url = started.url;
+    return await ask(api);
+  } finally {
+    await started.kill();
+  }
+}
+
+it(
+  "names data of a newer release, and a checkout that is older, until that release is checked out and deployed",
+  async () => {
+    const checkout = laterCheckout();
+    const state = temporaryDirectory("doctor");
+    onTestFinished(checkout.remove);
+    onTestFinished(state.remove);
+    const later = await buildWorker({ config: join(checkout.directory, "wrangler.toml") });
+    onTestFinished(later.remove);
+    const receiver = await startReceiver();
+    /** What the doctor of the newer checkout says. */
+    const itsDoctor = (api: Api) =>
+      runScript("doctor", ["--relay", api.url], {
+        cwd: checkout.directory,
+        env: { RELAY_API_KEY: API_KEY },
+      });
+    await on(later, state.directory, async (api) => {
+      const { id } = await api.register({ url: receiver.url });
+      await api.finished(id, await api.accept({ event: "x", timestamp: "", data: {} }));
+      const { remedy } = await fault(/this checkout is older/, { of: api });
+      expect(remedy).toContain(`Check out ${LATER_VERSION} `);
+      expect(await itsDoctor(api)).toMatchObject({ exitCode: 0, stderr: "" });
+    });
+    await on(build, state.directory, async (api) => {
+      for (const path of ["/v1/stats", "/v1/webhooks"]) {
+        const { remedy } = await fault(new RegExp(`^${path} answered 503 newer_data`), { of: api });
+        expect(remedy).toContain("A newer release has run here: check it out, and npm run deploy");
+      }
+    });
+    await on(later, state.directory, async (api) => {
+      expect(await itsDoctor(api)).toMatchObject({ exitCode: 0, stderr: "" });
+    });
+  },
+  MINUTES.timeout,
+);
 
 it("tells a relay of 0.1.0 what a deploy does to its data, and that it is done afterwards", async () => {
   const released = releasedBuild("0.1.0");
   const state = temporaryDirectory("doctor");
   onTestFinished(released.remove);
   onTestFinished(state.remove);
-  const vars = { LEADTERRA_SIGNING_SECRETS: SIGNING_SECRET, API_KEYS: API_KEY };
-  const told = async (of: Build) => {
-    const started = await startWorkerd({ build: of, stateDirectory: state.directory, vars });
-    try {
-      const findings = await examine(relayApi(started.url, API_KEY));
+  const told = (of: Build) =>
+    on(of, state.directory, async ({ url }) => {
+      const findings = await examine(relayApi(url, API_KEY));
       return findings.map(({ what }) => what).join("\n");
-    } finally {
-      await started.kill();
-    }
-  };
+    });
   const before = await told(released);
   expect(before).toMatch(/data from version 1 to 2 .*; it cannot be rolled back/);
   expect(before).toContain("What the queue events holds cannot be told");

@@ -431,10 +431,12 @@ describe("the doctor", () => {
 
   it("says that nothing listens", async () => {
     const relay = `http://127.0.0.1:${await freePort()}`;
-    const { exitCode, stderr } = await runScript("doctor", ["--relay", relay], {
+    const { exitCode, stdout } = await runScript("doctor", ["--relay", relay], {
       env: { RELAY_API_KEY: API_KEY },
     });
-    expect(stderr).toBe(`${relay} cannot be reached: nothing listens there, ECONNREFUSED.\n`);
+    expect(stdout).toContain(
+      `✗ ${relay} cannot be reached: nothing listens there, ECONNREFUSED.\n  Is this its address?`,
+    );
     expect(exitCode).toBe(1);
   });
 

@@ -10,6 +10,7 @@ import { Subscriber } from "../../src/actors/subscriber/subscriber";
 import { consume } from "../../src/consumer";
 import { VERSION } from "../../src/storage/schema";
 import { sweep } from "../../src/sweep";
+import { withOneMoreStep } from "../upgrade/later";
 import { releasedBuild } from "../upgrade/released";
 import type { Code, ObjectClass } from "./objects";
 
@@ -74,16 +75,6 @@ export { Subscriber } from "./src/actors/subscriber/subscriber";
 export { consume } from "./src/consumer";
 export { sweep } from "./src/sweep";
 `;
-const LAST_STEP = "\n];\n\nconst FIRST_VERSION";
-/** Of two kinds of object; the data of all of them is newer by it. */
-const ONE_MORE_STEP = `
-  {
-    registry: [],
-    subscriber: [],
-    journal: [{ of: "batches", sql: "ALTER TABLE batches ADD COLUMN tomorrow TEXT" }],
-    "dead-letters": [{ of: "dead_letters", sql: "ALTER TABLE dead_letters ADD COLUMN tomorrow TEXT" }],
-    lane: [],
-  },`;
 
 /** Today's code with one more step of what it stores, as a release after it may have. */
 export async function laterRelease(): Promise<Release> {
@@ -99,10 +90,7 @@ export async function laterRelease(): Promise<Release> {
         name: "one more step",
         setup: (build) =>
           build.onLoad({ filter: /src\/storage\/schema\.ts$/ }, ({ path }) => {
-            const schema = readFileSync(path, "utf8");
-            if (!schema.includes(LAST_STEP)) throw new Error("the steps have another end");
-            const contents = schema.replace(LAST_STEP, `${ONE_MORE_STEP}${LAST_STEP}`);
-            return { contents, loader: "ts" };
+            return { contents: withOneMoreStep(readFileSync(path, "utf8")), loader: "ts" };
           }),
       },
     ],

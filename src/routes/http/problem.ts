@@ -8,18 +8,24 @@ import {
   typeOf,
 } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
-import { logWarning } from "../../log";
+import { logError, logWarning } from "../../log";
 
-/** The answer to a failure, with a request id that the log line beside it carries too. */
-export function problem(c: Context, failure: Failure): Response {
+/**
+ * The answer to a failure, with a request id that the log line beside it carries too.
+ *
+ * @param error what was thrown, where that is the cause.
+ */
+export function problem(c: Context, failure: Failure, error?: string): Response {
   const { status, title, detail, headers } = answerTo(failure);
   const requestId = crypto.randomUUID();
-  logWarning("request.failed", {
+  const log = error === undefined ? logWarning : logError;
+  log("request.failed", {
     requestId,
     method: c.req.method,
     path: c.req.path,
     status,
     code: failure.code,
+    error,
   });
   const body = { type: typeOf(failure.code), title, status, detail, code: failure.code, requestId };
   const { errors, signingSecret } = { errors: undefined, signingSecret: undefined, ...failure };
