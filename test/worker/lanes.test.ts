@@ -11,6 +11,7 @@ import {
   deliverAll,
   deliveryOf,
   newEvents,
+  type Owed,
   patch,
   pause,
   register,
@@ -19,16 +20,17 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { answering, clock, gate, holding, it, SECOND, service } from "../rig/worker/fixture";
-import { inObject } from "../rig/worker/objects";
+import { inObject, tablesOf } from "../rig/worker/objects";
+import { consume } from "../rig/worker/queue";
 import { API_KEY, api, callWith } from "../rig/worker/requests";
 
 const lane = (id: string, number: number) => env.LANE.getByName(laneName(id, number));
 
 /** A webhook whose attempts are in flight, as many as it may have, each Lane in its own alarm. */
-async function busy(concurrency: number, events: number) {
+async function busy(concurrency: number, events: number | Owed[]) {
   const { id } = await register({ concurrency });
-  const owed = await newEvents(events);
-  await accept(id, owed);
+  const owed = typeof events === "number" ? await newEvents(events) : events;
+  await consume(owed);
   const running = [ring(subscriber(id))];
   for (let number = 0; 6 * (number + 1) < concurrency; number++) {
     const stub = lane(id, number);
@@ -83,6 +85,7 @@ describe("a webhook with a concurrency of 24", () => {
     await finish(id, 1);
     expect(await tally(id)).toEqual({ delivered: 12 });
     expect(await alarmAt(lane(id, 0))).toBeNull();
+    expect(await tablesOf(lane(id, 0))).toEqual([]);
   });
 });
 
@@ -220,6 +223,28 @@ describe("what happens while 60 are in flight and 60 wait", () => {
     expect(await tally(id)).toEqual(then.tally);
   });
 
+  it("an erasure of a person is: nothing of theirs starts after its answer, and all else does", async () => {
+    const [anna, berta] = ["anna@acme.example", "berta@acme.example"];
+    const owed: (Owed & { email: string })[] = [];
+    for (let each = 0; each < EVENTS; each++) {
+      const email = each % 2 === 0 ? anna : berta;
+      const [event] = await newEvents(1, { lead: { email } });
+      if (event !== undefined) owed.push({ ...event, email });
+    }
+    const late = holding();
+    const { id, running } = await busy(CONCURRENCY, owed);
+    const erased = await api("POST", "/v1/events/erase", { email: anna });
+    expect(erased.status).toBe(202);
+    expect(await erased.json()).toMatchObject({ erased: EVENTS / 2, next: null });
+    late.open();
+    await running;
+    await finish(id, CONCURRENCY / 6);
+    const after = new Set(service.ids().slice(CONCURRENCY));
+    expect(owed.filter((event) => event.email === anna && after.has(event.id))).toEqual([]);
+    expect(new Set(service.ids()).size).toBe(service.requests.length);
+    expect(await tally(id)).toEqual({ delivered: EVENTS / 2, cancelled: EVENTS / 2 });
+  });
+
   it("a change of URL is: what starts after its answer goes there, signed anew", async () => {
     const late = holding();
     const { id, running } = await busy(CONCURRENCY, EVENTS);
@@ -247,6 +272,7 @@ describe("what happens while 60 are in flight and 60 wait", () => {
 
   it.each<[number, HeadersInit, Partial<Record<string, unknown>>]>([
     [410, {}, { waitingFor: "hold" }],
+    [429, { "retry-after": "3600" }, { waitingFor: "retry_after" }],
     [503, { "retry-after": "3600" }, { waitingFor: "retry_after" }],
   ])("after one %i nothing starts once it is known", async (status, headers, expected) => {
     const late = gate();
