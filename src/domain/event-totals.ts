@@ -36,11 +36,16 @@ export function countEvents(
   const after = { ...before, events: { ...before.events } };
   for (const { as, receivedAtMs } of fresh) {
     if (as === null) continue;
-    after.events[as] = (after.events[as] ?? 0) + 1;
+    after.events[as] = countOf(after, as) + 1;
     after.lastAtMs = Math.max(after.lastAtMs ?? 0, receivedAtMs);
   }
   after.duplicates += duplicates;
   return after;
+}
+
+/** An event may be called `constructor`. */
+function countOf({ events }: EventTotals, name: string): number {
+  return Object.hasOwn(events, name) ? (events[name] ?? 0) : 0;
 }
 
 export function addTotals(all: readonly EventTotals[]): EventTotals {
@@ -56,7 +61,7 @@ function merged(all: readonly EventTotals[], put: (a: number, b: number) => numb
   const into = noEvents();
   for (const { events, duplicates, lastAtMs } of all) {
     for (const [name, count] of Object.entries(events)) {
-      into.events[name] = put(into.events[name] ?? 0, count);
+      into.events[name] = put(countOf(into, name), count);
     }
     into.duplicates = put(into.duplicates, duplicates);
     into.lastAtMs = Math.max(into.lastAtMs ?? 0, lastAtMs ?? 0) || null;

@@ -60,6 +60,15 @@ describe("the counters of events", () => {
     expect(await counted()).toEqual({ ...expected, "x.y": 1 });
   });
 
+  it("count an event by whatever name it is asked for", async () => {
+    const names = ["constructor", "toString", "hasOwnProperty"];
+    await register({ events: names });
+    for (const n of [1, 2]) {
+      await consume(await Promise.all(names.map((name) => named(name, n))));
+    }
+    expect(await counted()).toEqual({ ...NONE, ...Object.fromEntries(names.map((n) => [n, 2])) });
+  });
+
   it("count copies that reach a Journal, and not what the queue hands over once more", async () => {
     const events = await newEvents(2);
     await consume(events);
