@@ -4,6 +4,7 @@
  */
 import { configOf } from "../config";
 import { type Address, addressOf, mentions, sameAddress } from "../domain/address";
+import { hasKey } from "../domain/event";
 import type { EventTotals } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
 import { answered } from "../domain/newer-data";
@@ -257,7 +258,7 @@ function isCopy({ event, isAgain = false }: JournalEntry): boolean {
 }
 
 function isWanted(event: JournalEvent, query: EventQuery): boolean {
-  if (query.key !== undefined && event.key !== query.key) return false;
+  if (query.key !== undefined && !hasKey(event.key, query.key)) return false;
   if (query.event !== undefined && event.event !== query.event) return false;
   if (query.campaignId !== undefined && event.campaignId !== query.campaignId) return false;
   if (query.sinceMs !== undefined && event.receivedAtMs < query.sinceMs) return false;

@@ -260,20 +260,25 @@ export type EventFacts = {
   /** Of the lead, in normal form. */
   email: string | null;
   campaignId: string | null;
-  /** Leadterra's own id of the reply or the message. */
+  /** Leadterra's own ids of the reply and the message, with NUL between. */
   key: string | null;
 };
+
+/** Whether `id` is one of the ids in `key`. */
+export function hasKey(key: string | null, id: string): boolean {
+  return key === id || key?.split(KEY_SEPARATOR).includes(id) === true;
+}
 
 export function factsOf(event: RelayEvent): EventFacts {
   const data = event.envelope.data as JsonObject;
   const [lead, reply] = [own(data, "lead"), own(data, "reply")];
-  const replyId = isObject(reply) ? keyPart(own(reply, "id")) : null;
+  const ids = [isObject(reply) ? keyPart(own(reply, "id")) : null, keyPart(own(data, "messageId"))];
   return {
     timestamp: textOrNull(own(event.envelope, "timestamp")),
     conforms: conforms(event),
     email: isObject(lead) ? normalAddress(textOrNull(own(lead, "email")) ?? "") : null,
     campaignId: textOrNull(own(data, "campaignId")),
-    key: replyId ?? keyPart(own(data, "messageId")),
+    key: ids.filter((id) => id !== null).join(KEY_SEPARATOR) || null,
   };
 }
 

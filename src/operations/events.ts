@@ -1,6 +1,6 @@
 /** An event as a whole: its journal entry, its deliveries, sending it again, and erasing what it holds. */
 import type { Caller } from "../access";
-import { normalAddress } from "../domain/address";
+import { addressOf, mentions } from "../domain/address";
 import type { DeliveryView } from "../domain/delivery";
 import { idsOfKey, parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
@@ -69,25 +69,30 @@ export async function findEventsByKey(
   { cursor, limit }: { cursor: EventCursor | null; limit: number },
 ): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
   const ids = new Set(await idsOfKey(key));
-  const found = await Promise.all(cursor === null ? [...ids].map((id) => findEvent(env, id)) : []);
-  const named = found.filter((each) => each !== null && isAmong(each, filter)) as JournalEvent[];
-  const room = Math.max(limit - named.length, 1);
+  // A page may be too small for all of them: then each comes where it stands.
+  if (limit <= ids.size) return listEvents(env, { ...filter, key }, { cursor, limit });
+  const asked = cursor === null ? [...ids] : [];
+  const found = await Promise.all(asked.map((id) => findAmong(env, id, filter)));
+  const named = found.filter((each) => each !== null);
+  const room = limit - named.length;
   const page = await listEvents(env, { ...filter, key }, { cursor, limit: room });
   const events = [...named, ...page.events.filter(({ id }) => !ids.has(id))];
   return { events: events.sort((a, b) => b.receivedAtMs - a.receivedAtMs), next: page.next };
 }
 
-function isAmong(
-  event: JournalEvent,
+/** The event, where a list by this filter has it. */
+async function findAmong(
+  env: Env,
+  id: EventId,
   { event: name, sinceMs = 0, untilMs = Number.POSITIVE_INFINITY, email, campaignId }: EventFilter,
-): boolean {
-  return (
-    (name === undefined || event.event === name) &&
-    (email === undefined || normalAddress(event.email ?? "") === normalAddress(email)) &&
-    (campaignId === undefined || event.campaignId === campaignId) &&
-    event.receivedAtMs >= sinceMs &&
-    event.receivedAtMs <= untilMs
-  );
+): Promise<JournalEvent | null> {
+  const event = await findEvent(env, id);
+  if (event === null || event.receivedAtMs < sinceMs || event.receivedAtMs > untilMs) return null;
+  if ((name ?? event.event) !== event.event) return null;
+  if ((campaignId ?? event.campaignId) !== event.campaignId) return null;
+  if (email === undefined) return event;
+  const [address, stored] = [addressOf(email), await bodyOf(env, event)];
+  return address !== null && stored !== null && mentions(stored.body, address) ? event : null;
 }
 
 /**

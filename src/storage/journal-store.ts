@@ -30,7 +30,7 @@ export type JournalEntry = {
   conforms: boolean;
   email: string | null;
   campaignId: string | null;
-  /** Leadterra's own id of the reply or the message; a consumer of the release before does not say it. */
+  /** As `factsOf` has it; a consumer of the release before does not say it. */
   key?: string | null;
   webhookIds: WebhookId[];
   /** Empty where it was erased before it arrived. */

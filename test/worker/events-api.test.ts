@@ -431,6 +431,50 @@ describe("an event by Leadterra's own id", () => {
     expect(await listed({ key: "msg_1", event: "message.sent" })).toEqual([sent.id]);
     expect(await listed({ key: "msg_2" })).toEqual([]);
   });
+
+  it("is found by each of two ids that it has", async () => {
+    const data = { messageId: "msg_1", reply: { id: "rpl_1" } };
+    const [answer, opened] = [await eventOf("reply.received", data), await eventOf("x.y", data)];
+    await consume([answer]);
+    clock.advance(SECOND);
+    await consume([opened]);
+    for (const key of ["msg_1", "rpl_1"])
+      expect(await listed({ key })).toEqual([opened.id, answer.id]);
+  });
+
+  it("comes on pages as small as they are asked for, each once", async () => {
+    const messageId = "msg_1";
+    const events = [
+      await eventOf("message.sent", { messageId }),
+      await eventOf("message.bounced", { messageId, bounceType: "soft" }),
+      await eventOf("message.bounced", { messageId, bounceType: "hard" }),
+      await eventOf("message.opened", { messageId }),
+      await eventOf("reply.received", { messageId, reply: { id: messageId } }),
+    ];
+    for (const event of events) {
+      await consume([event]);
+      clock.advance(SECOND);
+    }
+    const newestFirst = events.map(({ id }) => id).reverse();
+    for (const limit of ["1", "2", "3", "4", "5", "6"]) {
+      expect((await listed({ key: messageId, limit })).sort(), limit).toEqual(
+        [...newestFirst].sort(),
+      );
+    }
+    expect(await listed({ key: messageId, limit: "1" })).toEqual(newestFirst);
+  });
+
+  it("is narrowed by an address as it stands anywhere in the data", async () => {
+    const sent = await eventOf("message.sent", {
+      messageId: "msg_1",
+      to: "Bob <bob@acme.example>",
+    });
+    await consume([sent]);
+    expect(await listed({ key: "msg_1", email: "BOB@acme.example" })).toEqual([sent.id]);
+    for (const email of ["ava@acme.example", "nobody"]) {
+      expect(await listed({ key: "msg_1", email })).toEqual([]);
+    }
+  });
 });
 
 describe("why an event went where it went", () => {
