@@ -226,7 +226,10 @@ async function replayDeliveries(
   });
   const deliveries = page.deliveries;
   const next = page.next === null ? null : { day: null, position: page.next };
-  const pending = deliveries.filter(({ status }) => status === "pending");
+  // What is under way is not sent again.
+  const pending = deliveries.filter(
+    ({ status, waitingFor }) => status === "pending" && waitingFor !== "attempt",
+  );
   const finished = deliveries.filter(({ status }) => status !== "pending");
   let replayed = dryRun
     ? pending.length

@@ -281,6 +281,19 @@ describe("a replay", () => {
     expect(await tally(id)).toEqual({ delivered: 6 });
   });
 
+  it("leaves out what is under way, and a dry run too", async () => {
+    const late = holding();
+    const { id } = await owing(1);
+    const running = ring(subscriber(id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    const body = { since: iso(clock.nowMs() - MINUTE), only: "all" };
+    for (const dryRun of [true, false]) {
+      expect(await move(id, "replay", { ...body, dryRun })).toEqual({ replayed: 0, next: null });
+    }
+    late.open();
+    await running;
+  });
+
   it("keeps to since, until and the event's name", async () => {
     const { id, ids, startMs } = await mixed();
     const only = "all";
