@@ -1,5 +1,5 @@
 /** A webhook: one registration, a URL and the events it wants; and which events it wants. */
-import type { RelayEvent } from "./event";
+import { isObject, type RelayEvent } from "./event";
 import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";
 import { isRelayEvent } from "./relay-events";
@@ -199,7 +199,14 @@ export function changeWebhook(
 
 function differs(before: Webhook, changes: WebhookChanges): boolean {
   return Object.entries(changes).some(
-    ([field, value]) => JSON.stringify(before[field as keyof Webhook]) !== JSON.stringify(value),
+    ([field, value]) => textOf(before[field as keyof Webhook]) !== textOf(value),
+  );
+}
+
+/** As JSON, in which the order of an object's fields says nothing. */
+function textOf(value: unknown): string | undefined {
+  return JSON.stringify(value, (_, each: unknown) =>
+    isObject(each) ? Object.fromEntries(Object.entries(each).sort()) : each,
   );
 }
 
@@ -299,13 +306,17 @@ export function auditViews(
   if (before === null || after === null) {
     return { before: before && auditView(before), after: after && auditView(after) };
   }
-  const [old, now] = [auditView(before), auditView(after)];
-  const differs = (Object.keys(now) as (keyof AuditView)[]).filter(
-    (field) => JSON.stringify(old[field]) !== JSON.stringify(now[field]),
+  // By what is not shown too: another value of a header, another query of the URL, another secret.
+  const values = (webhook: Webhook) => ({ ...webhook, signingSecrets: webhook.secrets });
+  const [old, now] = [values(before), values(after)];
+  const differs = (Object.keys(auditView(after)) as (keyof AuditView)[]).filter(
+    (field) => textOf(old[field]) !== textOf(now[field]),
   );
-  const only = (view: AuditView) =>
-    Object.fromEntries(differs.map((field) => [field, view[field]]));
-  return { before: only(old), after: only(now) };
+  const only = (webhook: Webhook) => {
+    const view = auditView(webhook);
+    return Object.fromEntries(differs.map((field) => [field, view[field]]));
+  };
+  return { before: only(before), after: only(after) };
 }
 
 function auditView(webhook: Webhook): AuditView {

@@ -106,6 +106,19 @@ describe("the audit log", () => {
     expect(Object.keys(after ?? {})).toHaveLength(3);
   });
 
+  it("names what changed by its value alone, which is not shown", async () => {
+    const url = "https://crm.example.com/in";
+    const { id } = await register({ url: `${url}?token=1`, headers: { "x-a": "hush-hush" } });
+    const path = `/v1/webhooks/${id}`;
+    const same = { before: { headers: ["x-a"] }, after: { headers: ["x-a"] } };
+    expect(await done("PATCH", path, { headers: { "x-a": "hush-now" } })).toMatchObject(same);
+    const shown = { url: `${url}?…` };
+    const moved = await done("PATCH", path, { url: `${url}?token=2` });
+    expect([moved.before, moved.after]).toEqual([shown, shown]);
+    const rotated = await done("POST", `${path}/rotate-secret`, { gracePeriodSeconds: 0 });
+    expect([rotated.before, rotated.after]).toEqual([{ signingSecrets: 1 }, { signingSecrets: 1 }]);
+  });
+
   it("has every way to hold, release, rotate and delete", async () => {
     const { id } = await register();
     const path = `/v1/webhooks/${id}`;
