@@ -189,7 +189,7 @@ export const changeWebhook = createRoute("patch /v1/webhooks/{id}", {
     "For what is to differ, and nothing else: `null` unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
   request: {
     params,
-    body: body(changesSchema, { rateLimit: 5, description: null }),
+    body: optionalBody(changesSchema, { rateLimit: 5, description: null }),
   },
   responses: { 200: { description: "The webhook as it is now.", content: one } },
   failures: ["name_taken", "not_yet_in_force"],

@@ -65,7 +65,9 @@ export const operating = new Hono<ApiEnv>()
       ok(shownStats(await stats(c.env, since))),
     ),
   )
-  .get(contract.getMetrics.path, async (c) => {
-    const text = renderMetrics(await metrics(c.env));
-    return c.body(text, 200, { "content-type": OPEN_METRICS_TYPE });
-  });
+  .on(
+    ...serve(contract.getMetrics, async (_, c) => {
+      const text = renderMetrics(await metrics(c.env));
+      return ok(c.body(text, { headers: { "content-type": OPEN_METRICS_TYPE } }));
+    }),
+  );

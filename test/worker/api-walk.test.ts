@@ -3,7 +3,7 @@ import { describe, expect } from "vitest";
 import { app } from "../../src/routes/app";
 import { accept, newEvents, register } from "../rig/worker/engine";
 import { answering, it, service } from "../rig/worker/fixture";
-import { API_KEY, call, type Problem, READ_ONLY_API_KEY } from "../rig/worker/requests";
+import { API_KEY, api, call, type Problem, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const ULID = "01HZC7RQNP4XT2KM9QZ8W3V5YA";
 
@@ -87,6 +87,14 @@ describe.each(ROUTES)("$method $path", (route) => {
         if (response.ok) expect(response.headers.get("cache-control")).toBe("no-store");
       }
     }
+  });
+});
+
+describe("a parameter that there is not", () => {
+  it.each(ROUTES.filter(({ method }) => method === "GET"))("is refused: $path", async (route) => {
+    const response = await api("GET", `${pathOf(route)}?color=1`);
+    expect(response.status).toBe(422);
+    expect((await response.json<Problem>()).errors?.map(({ path }) => path)).toEqual(["color"]);
   });
 });
 

@@ -100,6 +100,23 @@ describe("PUT of a webhook", () => {
     expect(await auditActions()).toEqual(["webhook.created"]);
   });
 
+  it("knows the same body by what it says, whatever the order of its fields", async () => {
+    const or = (...names: string[]) => ({ $or: names.map((a) => ({ "data.a": a, "data.b": 1 })) });
+    const body = { ...CRM, headers: { A: "1", B: "2" }, filter: { ...or("x", "y"), "data.c": 1 } };
+    const { updatedAt } = await shown(await put(body), 201);
+    clock.advance(MINUTE);
+    const turned = {
+      headers: { b: "2", a: "1" },
+      filter: {
+        "data.c": 1,
+        $or: ["x", "y"].map((a) => ({ "data.b": 1, "data.a": a })),
+      },
+    };
+    expect((await shown(await put({ ...turned, ...CRM }))).updatedAt).toBe(updatedAt);
+    const other = await shown(await put({ ...body, filter: { ...or("y", "x"), "data.c": 1 } }));
+    expect(other.updatedAt).not.toBe(updatedAt);
+  });
+
   it("gives a field that is left out its default, headers too, and leaves status and secret", async () => {
     const full = {
       ...CRM,
@@ -168,6 +185,7 @@ describe("what would change nothing", () => {
     const path = `/v1/webhooks/${id}`;
     for (const [method, call, body] of [
       ["PATCH", path, {}],
+      ["PATCH", path, undefined],
       ["PATCH", path, CRM],
       ["POST", `${path}/resume`, undefined],
     ] as const) {
