@@ -5,6 +5,7 @@ import { type Evidence, isSuccess, MAX_UNRECORDED } from "./evidence";
 import { attemptLog, type Row } from "./look";
 import type { Ending } from "./network";
 
+const LONGEST_SHARE_MS = 67_000;
 const REDIRECTS = [301, 302, 303, 307, 308];
 
 export class LogRules {
@@ -90,7 +91,10 @@ export class LogRules {
     const refused = ending?.reason === "refused";
     // A Lane's report that was heard, and not taken by a full disk before the object crashed.
     const wasUnwritten = isShared && book.refusedWrites > 0 && book.object.crashes > 0;
-    if (wasUnwritten && attempt !== null) attempt.lost = true;
+    // Two seconds to start, the longest timeout and five to say so: then a share may be closed, and its Lane forget it.
+    const startedAtMs = attempt?.request.startedAtMs ?? this.#evidence.nowMs;
+    const isPast = isShared && this.#evidence.nowMs - startedAtMs > LONGEST_SHARE_MS;
+    if ((wasUnwritten || isPast) && attempt !== null) attempt.lost = true;
     const unheard = attempt === null || attempt.lost;
     this.#evidence.require(
       refused || (unheard && (book.object.crashes > 0 || isShared)),

@@ -1,7 +1,7 @@
 /** The relay's own events: what happens to webhooks, deliveries and dead letters, told to whoever asks for it. */
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { RELAY_EVENTS } from "../../src/domain/relay-events";
 import {
   accept,
@@ -16,7 +16,16 @@ import {
   settingsOf,
   subscriber,
 } from "../rig/worker/engine";
-import { answering, clock, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import {
+  answering,
+  clock,
+  gate,
+  holding,
+  it,
+  MINUTE,
+  SECOND,
+  service,
+} from "../rig/worker/fixture";
 import { diverted, withBindings } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf, type Problem, post } from "../rig/worker/requests";
@@ -255,6 +264,31 @@ describe("relay.delivery.undeliverable", () => {
     await evictDurableObject(subscriber(failing.id));
     await settle(failing.id, watcher.id);
     expect(told()).toHaveLength(1);
+  });
+});
+
+describe("an alarm that tells the Registry", () => {
+  it("stands at most ten seconds ahead for what arrived meanwhile and is in flight", async () => {
+    const { failing } = await watched(["relay.delivery.undeliverable"], { giveUpOn: [404] });
+    downIs(404);
+    const registryAnswers = gate();
+    const happened = vi.fn(() => registryAnswers.opened.then(() => true));
+    await withBindings(subscriber(failing.id), () => ({
+      REGISTRY: diverted(env.REGISTRY, { happened }),
+    }));
+    await accept(failing.id, await newEvents(1));
+    const ringing = ring(subscriber(failing.id));
+    await vi.waitFor(() => expect(happened).toHaveBeenCalled());
+    const late = holding();
+    await subscriber(failing.id).accept({ deliveries: await newEvents(1), sendNow: true });
+    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    // The alarm that was set for it is overdue, for the one before still runs.
+    clock.advance(16_000);
+    registryAnswers.open();
+    await ringing;
+    expect(await alarmAt(subscriber(failing.id))).toBeLessThanOrEqual(clock.nowMs() + 10_000);
+    late.open();
+    await settle(failing.id);
   });
 });
 

@@ -79,7 +79,7 @@ export class Clockwork {
     try {
       const started = await this.#doAll();
       this.#backoff.succeeded();
-      alarm.arm(this.#afterRun(started, this.#nextWakeMs()));
+      alarm.arm(this.#afterAlarm(started));
     } catch (thrown) {
       const backoffMs = this.#backoff.failed();
       logError("alarm.failed", { webhookId, error: errorText(thrown), backoffMs });
@@ -115,9 +115,13 @@ export class Clockwork {
   }
 
   /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
-  #afterRun(started: number, nextMs: number | null): number | null {
+  #afterAlarm(started: number): number | null {
     const nowMs = Date.now();
-    const gotOn = started > 0 || this.#host.engine().housekeeping.isBehind;
+    const { pump, housekeeping } = this.#host.engine();
+    // What arrived while the Registry was told has begun another run; the alarm that was set for it may count as late.
+    if (pump.standing.isRunning) return nowMs + STANDING_MS;
+    const nextMs = this.#nextWakeMs();
+    const gotOn = started > 0 || housekeeping.isBehind;
     if (nextMs === null || nextMs > nowMs || gotOn) return nextMs;
     return nowMs + IDLE_MS;
   }
