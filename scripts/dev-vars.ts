@@ -51,10 +51,10 @@ export function readVars(path: string): Record<string, string | undefined> {
   }
 }
 
-/** The first of a list separated by commas. */
+/** The first of a list separated by commas or line ends. */
 export function firstOf(list: string | undefined): string | undefined {
   return list
-    ?.split(",")
+    ?.split(/[,\r\n]/)
     .map((item) => item.trim())
     .find((item) => item !== "");
 }

@@ -200,14 +200,20 @@ function usable(
   alsoWrong: (value: string) => string | null = () => null,
 ): string[] {
   const values = listOf(text);
+  const isQuoted = IN_QUOTES.test(text?.trim() ?? "");
   return values.filter((value, index) => {
-    const wrong = mistakeIn(value) ?? alsoWrong(value);
+    const isEnd = index === 0 || index === values.length - 1;
+    const wrong = (isQuoted && isEnd ? QUOTED : mistakeIn(value)) ?? alsoWrong(value);
     if (wrong === null) return true;
     const which = values.length === 1 ? "the value" : `value ${index + 1} of ${values.length}`;
     problems.push({ name, message: `${name}: ${which} does not count; ${wrong}.` });
     return false;
   });
 }
+
+/** A value, or a whole list. */
+const IN_QUOTES = /^["'`].*["'`]$/s;
+const QUOTED = "there are quotes around it, or around the list";
 
 /** Why nobody can present this, or nobody should. */
 function mistakeIn(value: string): string | null {
@@ -216,7 +222,7 @@ function mistakeIn(value: string): string | null {
   if (/[\p{C}\p{Zl}\p{Zp}]/u.test(value)) return "it has invisible characters in it";
   if (/\s/.test(value))
     return "it has white space in it; values are separated by commas or line ends";
-  if (/^["'`].*["'`]$/.test(value)) return "it has quotes around it";
+  if (IN_QUOTES.test(value)) return QUOTED;
   if (/^bearer/i.test(value)) return 'it begins with "Bearer", which is no part of a key';
   if (/^[A-Z_]+=[^=]/.test(value)) return "it begins with the name of a variable";
   return null;
@@ -281,7 +287,7 @@ function readAccess(
   const given = read("DASHBOARD_ACCESS")?.trim() || "off";
   if (given === "off") return null;
   const wrong = (name: ConfigVariable, what: string) => {
-    problems.push({ name, message: `${name} must be ${what}: nobody is signed in by Access.` });
+    problems.push({ name, message: `${name} must be ${what}: DASHBOARD_ACCESS signs nobody in.` });
   };
   const scope = ACCESS_SCOPES[given];
   const team = read("ACCESS_TEAM")?.trim().replace(/\/$/, "") ?? "";

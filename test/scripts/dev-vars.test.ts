@@ -104,6 +104,8 @@ describe("the first of a list", () => {
     ["one", "one"],
     [" one , two", "one"],
     [",two", "two"],
+    ["one\ntwo", "one"],
+    ["\r\n one\r\ntwo,three", "one"],
     ["", undefined],
     [undefined, undefined],
   ])("of %j is %j", (list, first) => {

@@ -277,6 +277,12 @@ describe("Cloudflare Access", () => {
     expect(reading).toEqual({ access: { ...access, scope: "read" }, problems: [] });
   });
 
+  it("names the variable that asks for it beside those that it lacks", () => {
+    const { problems } = readConfig({ ...RIGHT, ACCESS_TEAM: "", ACCESS_AUDIENCE: "" });
+    expect(problems).toHaveLength(2);
+    for (const { message } of problems) expect(message).toContain("DASHBOARD_ACCESS");
+  });
+
   it("is off unless it is asked for, whatever else is there", () => {
     for (const off of ["off", "", undefined]) {
       expect(read({ DASHBOARD_ACCESS: off, ACCESS_TEAM: "?" })).toEqual({
@@ -421,6 +427,20 @@ describe("a key that nobody can present, or everybody", () => {
     expect(problems).toMatchObject([{ name: "API_KEYS" }]);
     expect(problems[0]?.message).toContain("value 1 of 2 does not count");
     expect(problems[0]?.message).not.toContain(key);
+  });
+
+  it("is one at each end of a list that has quotes around it", () => {
+    const list = "a-key-of-16-chars,a-key-that-counts,another-key-of-16";
+    const { apiKeys, problems } = readConfig({ ...NEEDED, API_KEYS: ` "${list}"\n` });
+    expect(apiKeys).toEqual(["a-key-that-counts"]);
+    expect(problems.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^API_KEYS: value 1 of 3 does not count; .*quotes/),
+      expect.stringMatching(/^API_KEYS: value 3 of 3 does not count; .*quotes/),
+    ]);
+    expect(readConfig({ ...NEEDED, LEADTERRA_SIGNING_SECRETS: "'one,two'" })).toMatchObject({
+      signingSecrets: [],
+      problems: Array.from({ length: 3 }, () => ({ name: "LEADTERRA_SIGNING_SECRETS" })),
+    });
   });
 
   it("is no signing secret either", () => {
