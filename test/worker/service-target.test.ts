@@ -73,6 +73,15 @@ describe("a webhook of a bound service", () => {
     );
   });
 
+  it("is reached by a test, too, while a variable that does not parse holds deliveries", async () => {
+    const CRM = { fetch: async () => new Response(null, { status: 202 }) };
+    for (const name of ["RETRY_SCHEDULE", "DELIVERY_TIMEOUT", "ALLOW_PRIVATE_DESTINATIONS"]) {
+      const attempts = new Attempts({ CRM, [name]: "?" } as unknown as Env);
+      const answer = await attempts.make(webhookFor("service:CRM/in"), SENDING);
+      expect(answer, name).toMatchObject({ error: null, statusCode: 202 });
+    }
+  });
+
   it("is a forbidden target once the binding is gone, and no request is made", async () => {
     const outside = vi.spyOn(globalThis, "fetch");
     const attempts = new Attempts({} as Env);
