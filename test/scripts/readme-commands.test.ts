@@ -1,5 +1,5 @@
 /**
- * Every command that README prints, run as it is printed in a folder of its own; only addresses stand for others:
+ * Every command that README and docs/leadterra.md print, run as it is printed in a folder of its own; only addresses stand for others:
  * a relay and services on this machine, a stand-in of Cloudflare's API, one of Leadterra's.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -20,9 +20,11 @@ const LEFT_OUT = ["npm install && ", "npx wrangler login\n"];
 /** npm, wrangler and workerd start, several times. */
 const SLOW = { timeout: 300_000 };
 
-const blocks = [
-  ...readFileSync(join(ROOT, "README.md"), "utf8").matchAll(/^```sh\n(.*?)^```/gms),
-].map(([, commands = ""]) => commands);
+const blocks = ["README.md", "docs/leadterra.md"].flatMap((page) =>
+  [...readFileSync(join(ROOT, page), "utf8").matchAll(/^```sh\n(.*?)^```/gms)].map(
+    ([, commands = ""]) => commands,
+  ),
+);
 const taken = new Set<string>();
 
 let project: string;
@@ -105,7 +107,9 @@ it(
     await printed(receiver, service);
 
     const arrived = printed(receiver, "reply.received");
-    const sent = await run(block("API_KEY=", { "9000": service, "8787": port }));
+    const sending = `send --url http://localhost:${port}/webhooks/leadterra --event`;
+    const words = { "9000": service, "8787": port, "send --event": sending };
+    const sent = await run(block("API_KEY=", words));
     expect(sent).toMatchObject({ exitCode: 0 });
     expect(sent.stdout).toContain('"signingSecret":"whsec_');
     await arrived;
@@ -126,9 +130,10 @@ it(
 
 it("deploys, and makes the queues keep what they hold", SLOW, async () => {
   const cloudflare = await startCloudflare();
-  const deployed = await run(block("npx wrangler login"), cloudflare.env, "a-secret-of-the-test");
+  const deployed = await run(block("npx wrangler login"), cloudflare.env);
   expect(deployed).toMatchObject({ exitCode: 0 });
-  expect(cloudflare.workers.get(WORKER)?.secrets).toEqual(["API_KEYS", SIGNING_SECRETS]);
+  expect(deployed.stdout).toMatch(/^[0-9a-f]{64}$/m);
+  expect(cloudflare.workers.get(WORKER)?.secrets).toEqual(["API_KEYS"]);
 
   const kept = await run(block("npx wrangler queues update"), cloudflare.env);
   expect(kept).toMatchObject({ exitCode: 0 });
