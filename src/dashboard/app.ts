@@ -4,6 +4,7 @@
  * to the page that shows it, but for the one that shows a secret once.
  */
 import { Hono } from "hono";
+import { trimTrailingSlash } from "hono/trailing-slash";
 import { capBody } from "../capped-body";
 import { failureOf } from "../domain/newer-data";
 import { errorText, logError } from "../log";
@@ -22,7 +23,12 @@ import { webhookPages } from "./webhooks/webhooks";
 
 export const app = new Hono<PageEnv>()
   .basePath("/dashboard")
-  .use(securityHeaders(), sameOrigin(), capBody<PageEnv>(showFailure, patienceWith))
+  .use(
+    securityHeaders(),
+    trimTrailingSlash(),
+    sameOrigin(),
+    capBody<PageEnv>(showFailure, patienceWith),
+  )
   .route("/", signIn)
   .use(requireSession())
   .route("/", overview)

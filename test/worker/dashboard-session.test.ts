@@ -139,6 +139,29 @@ describe("the dashboard's session", () => {
   });
 });
 
+describe("an address with a slash at its end", () => {
+  it.each(["/dashboard/?over=week", "/dashboard/webhooks/", "/dashboard/audit/"])(
+    "leads to the page without it: %s",
+    async (path) => {
+      const cookie = cookieOf(await signIn(API_KEY));
+      const response = await call(path, { headers: { cookie }, redirect: "manual" });
+      expect(response.status).toBe(301);
+      const to = new URL(response.headers.get("location") ?? "", ORIGIN);
+      expect(to.origin + to.pathname + to.search).toBe(ORIGIN + path.replace(/\/(?=$|\?)/, ""));
+      expect((await call(to.pathname + to.search, { headers: { cookie } })).status).toBe(200);
+    },
+  );
+
+  it("leads nowhere where there is no page, and not to another host", async () => {
+    const cookie = cookieOf(await signIn(API_KEY));
+    const response = await call("/dashboard//evil.example/", {
+      headers: { cookie },
+      redirect: "manual",
+    });
+    expect(new URL(response.headers.get("location") ?? "/", ORIGIN).origin).toBe(ORIGIN);
+  });
+});
+
 describe("a form that is sent when the session has ended", () => {
   const form = (fields: Record<string, string | string[]>, path = "/dashboard/webhooks") => {
     const body = new URLSearchParams();
