@@ -3,7 +3,7 @@
  * against the clock of the service that was asked then, a state against what it answered, counts against each other.
  */
 import { expect } from "vitest";
-import type { Delivery, RegisteredWebhook } from "../rig/api.ts";
+import type { Delivery, LoggedDelivery, RegisteredWebhook } from "../rig/api.ts";
 import { type MetricFamily, parseOpenMetrics, sampleOf } from "../rig/open-metrics.ts";
 import type { ReceivedRequest, Receiver } from "../rig/receiver.ts";
 import type { JourneyRelay } from "./relay.ts";
@@ -49,20 +49,42 @@ export type Watched = {
   waits: readonly string[];
 };
 
-/** One request as the service saw it: what it answered, or null where the relay must have stopped waiting. */
-export type Answered = { eventId: string; atMs: number; status: number | null };
+/** One request as the service saw it. */
+export type Answered = {
+  eventId: string;
+  number: number;
+  askedAtMs: number;
+  /** When it answered, or the relay must have stopped waiting. */
+  atMs: number;
+  /** What it answered; null where it did not. */
+  status: number | null;
+};
 
 const eventOf = ({ headers }: ReceivedRequest) => String(headers["webhook-id"]);
 const numberOf = ({ headers }: ReceivedRequest) => Number(headers["x-relay-attempt"]);
 
-/** The service's own account until then, in the order of its answers. */
-function answersOf({ receiver, timeoutMs }: Watched, untilMs: number): Answered[] {
-  const ended = (receiver?.requests ?? []).map((request) => ({
+/** The service's own account. */
+function accountOf(receiver: Receiver, timeoutMs: number): Answered[] {
+  return receiver.requests.map((request) => ({
     eventId: eventOf(request),
+    number: numberOf(request),
+    askedAtMs: request.receivedAtMs,
     atMs: request.answeredAtMs ?? request.receivedAtMs + timeoutMs,
     status: request.answeredStatus,
   }));
-  return ended.filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs);
+}
+
+/** Of a port that nobody listens on there is no other account than the relay's log of its attempts. */
+function loggedIn({ eventId, attemptLog }: LoggedDelivery): Answered[] {
+  return attemptLog.map(({ number, startedAt, durationMs, statusCode }) => {
+    const askedAtMs = Date.parse(startedAt);
+    return { eventId, number, askedAtMs, atMs: askedAtMs + durationMs, status: statusCode };
+  });
+}
+
+/** What was answered until then, in the order of the answers. */
+function answersUntil(untilMs: number, account: readonly Answered[]): Answered[] {
+  return account.filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs);
 }
 
 const isSuccess = ({ status }: Answered) => status !== null && status >= 200 && status < 300;
@@ -86,8 +108,11 @@ type Sight = {
   deliveries: Delivery[];
   stats: WebhookStats[];
   metrics: MetricFamily[];
-  own: Map<string, { health: Health; deliveries: Delivery[] }>;
+  own: Map<string, Own>;
 };
+
+/** What is said of one webhook, and its service's account. */
+type Own = { health: Health; deliveries: Delivery[]; account: Answered[] };
 
 export class Looks {
   readonly #relay: JourneyRelay;
@@ -104,7 +129,7 @@ export class Looks {
     for (const watched of all) {
       const own = sight.own.get(watched.webhook.id);
       if (own === undefined) throw new Error("not looked at");
-      for (const delivery of own.deliveries) this.#hear(watched, delivery, sight);
+      for (const delivery of own.deliveries) this.#hear(watched, delivery, sight, own.account);
       expectHealth(watched, own, sight);
       expectSameCounts(watched, own, sight);
     }
@@ -117,16 +142,19 @@ export class Looks {
       const since = new Date(this.#sinceMs).toISOString();
       const stats = await this.#relay.call<{ webhooks: WebhookStats[] }>(`/stats?since=${since}`);
       const metrics = await scrape(this.#relay);
-      const own = new Map(
-        await Promise.all(
-          all.map(async ({ webhook: { id } }) => {
-            const deliveries = await this.#relay.all<Delivery>(`/webhooks/${id}/deliveries`);
-            const health = await this.#relay.call<Health>(`/webhooks/${id}/health`);
-            return [id, { deliveries, health }] as const;
-          }),
-        ),
+      const said = await Promise.all(
+        all.map(async (watched) => {
+          const { id } = watched.webhook;
+          const deliveries = await this.#relay.all<Delivery>(`/webhooks/${id}/deliveries`);
+          const health = await this.#relay.call<Health>(`/webhooks/${id}/health`);
+          return { watched, deliveries, health };
+        }),
       );
       const answeredAtMs = Date.now();
+      const own = new Map<string, Own>();
+      for (const { watched, ...of } of said) {
+        own.set(watched.webhook.id, { ...of, account: await this.#account(watched) });
+      }
       const after = await this.#relay.all<Delivery>("/deliveries");
       const sight = { askedAtMs, answeredAtMs, deliveries, stats: stats.webhooks, metrics, own };
       if (JSON.stringify(after) === JSON.stringify(deliveries)) return sight;
@@ -134,8 +162,23 @@ export class Looks {
     }
   }
 
+  async #account({ receiver, timeoutMs, webhook: { id } }: Watched): Promise<Answered[]> {
+    if (receiver !== null) return accountOf(receiver, timeoutMs);
+    const listed = await this.#relay.all<Delivery>(`/webhooks/${id}/deliveries`);
+    const path = `/webhooks/${id}/deliveries`;
+    const logged = listed.map(({ eventId }) =>
+      this.#relay.call<LoggedDelivery>(`${path}/${eventId}`),
+    );
+    return (await Promise.all(logged)).flatMap(loggedIn);
+  }
+
   /** What is said of a delivery's next attempt: kept, to be held against what comes. */
-  #hear(watched: Watched, delivery: Delivery, { askedAtMs, answeredAtMs }: Sight): void {
+  #hear(
+    watched: Watched,
+    delivery: Delivery,
+    { askedAtMs, answeredAtMs }: Sight,
+    account: readonly Answered[],
+  ): void {
     const { eventId, attempts, status, nextAttemptAt, waitingFor } = delivery;
     const what = `${watched.name} ${JSON.stringify(delivery)}`;
     if (status !== "pending") {
@@ -153,8 +196,10 @@ export class Looks {
       expect(atMs, what).toBeNull();
     }
     if (atMs !== null) expect(atMs, what).toBeGreaterThan(askedAtMs - SLACK_MS);
-    if (waitingFor === "attempt") {
-      expect(isUnderWay(watched, eventId, { askedAtMs, answeredAtMs }), what).toBe(true);
+    // A refused connection is over at once, and its attempt in the log only then.
+    if (waitingFor === "attempt" && watched.receiver !== null) {
+      const own = account.filter((each) => each.eventId === eventId);
+      expect(own.some(isUnderWay({ askedAtMs, answeredAtMs })), what).toBe(true);
     }
     this.#said.push({
       watched,
@@ -171,72 +216,67 @@ export class Looks {
    *
    * @returns of each webhook the attempts whose time was said before they came, once each.
    */
-  expectKept(all: readonly Watched[]): Record<string, number> {
-    const nowMs = Date.now();
-    const kept = all.map((watched) => {
+  async expectKept(all: readonly Watched[]): Promise<Record<string, number>> {
+    const kept: Record<string, number> = {};
+    for (const watched of all) {
+      const nowMs = Date.now();
+      const account = await this.#account(watched);
       const own = this.#said.filter((said) => said.watched.webhook.id === watched.webhook.id);
       const foretold = new Set<string>();
-      for (const said of own)
-        if (expectKept(said, nowMs)) foretold.add(`${said.eventId} ${said.number}`);
-      return [watched.name, foretold.size] as const;
-    });
-    return Object.fromEntries(kept);
+      for (const said of own) {
+        if (expectKept(said, account, nowMs)) foretold.add(`${said.eventId} ${said.number}`);
+      }
+      kept[watched.name] = foretold.size;
+    }
+    return kept;
   }
 }
 
 /** @returns whether it said the time of an attempt that has come. */
-function expectKept({ watched, ...said }: Said, nowMs: number): boolean {
+function expectKept(
+  { watched, ...said }: Said,
+  account: readonly Answered[],
+  nowMs: number,
+): boolean {
   const { eventId, number, waitingFor, atMs, saidAtMs } = said;
   const what = `${watched.name} ${JSON.stringify(said)}`;
-  const requests = (watched.receiver?.requests ?? []).filter((each) => eventOf(each) === eventId);
-  if (waitingFor === "attempt" || watched.receiver === null) return false;
+  const asked = account.filter((each) => each.eventId === eventId);
+  if (waitingFor === "attempt") return false;
   if (atMs === null) {
-    const later = requests.filter(({ receivedAtMs }) => receivedAtMs > saidAtMs);
+    const later = asked.filter(({ askedAtMs }) => askedAtMs > saidAtMs);
     const isFree = waitingFor === "probe" || waitingFor === "rate_limit";
     if (!isFree) expect(later, what).toHaveLength(0);
     return false;
   }
-  const came = requests.find((request) => numberOf(request) === number);
+  const came = asked.find((each) => each.number === number);
   if (came === undefined) {
     expect(atMs, `${what} did not come`).toBeGreaterThan(nowMs - SLACK_MS);
     return false;
   }
-  expect(Math.abs(came.receivedAtMs - atMs), what).toBeLessThanOrEqual(SLACK_MS);
+  expect(Math.abs(came.askedAtMs - atMs), what).toBeLessThanOrEqual(SLACK_MS);
   return waitingFor !== "turn";
 }
 
-/** The service has a request of it that it had not answered, or had just answered. */
-function isUnderWay(
-  { receiver, timeoutMs }: Watched,
-  eventId: string,
-  { askedAtMs, answeredAtMs }: { askedAtMs: number; answeredAtMs: number },
-): boolean {
-  if (receiver === null) return true;
-  return receiver.requests.some((request) => {
-    const endedAtMs = request.answeredAtMs ?? request.receivedAtMs + timeoutMs;
-    return (
-      eventOf(request) === eventId &&
-      request.receivedAtMs < answeredAtMs + SLACK_MS &&
-      endedAtMs > askedAtMs - SLACK_MS
-    );
-  });
+/** The service had not answered it at a look, or had just answered. */
+function isUnderWay({ askedAtMs, answeredAtMs }: Pick<Sight, "askedAtMs" | "answeredAtMs">) {
+  return (asked: Answered) =>
+    asked.askedAtMs < answeredAtMs + SLACK_MS && asked.atMs > askedAtMs - SLACK_MS;
 }
 
-type Own = { health: Health; deliveries: Delivery[] };
-
 /** Health says what the service itself knows of its answers. */
-function expectHealth(watched: Watched, { health, deliveries }: Own, sight: Sight): void {
+function expectHealth(watched: Watched, own: Own, sight: Sight): void {
   const { name, receiver } = watched;
-  const states = receiver === null ? [byAttempts(deliveries)] : statesAround(watched, sight);
-  expect(states, `${name} ${JSON.stringify(health)}`).toContain(health.state);
+  const { health, deliveries } = own;
+  const answers = answersUntil(sight.answeredAtMs, own.account);
+  expect(statesAround(watched, answers, sight), `${name} ${JSON.stringify(health)}`).toContain(
+    health.state,
+  );
 
   const pending = deliveries.filter(({ status }) => status === "pending");
   const times = pending.flatMap(({ nextAttemptAt }) => nextAttemptAt ?? []).sort();
   const isMoving = pending.some(({ waitingFor }) => ["attempt", "turn"].includes(`${waitingFor}`));
   if (!isMoving) expect(health.nextAttemptAt, name).toBe(times[0] ?? null);
 
-  if (receiver === null) return;
-  const answers = answersOf(watched, sight.answeredAtMs);
   expectLast(health.lastSuccessAt, answers.filter(isSuccess), sight);
   const failures = answers.filter((answer) => !isSuccess(answer));
   const { lastFailure } = health;
@@ -245,7 +285,8 @@ function expectHealth(watched: Watched, { health, deliveries }: Own, sight: Sigh
   const told = failures.filter(
     ({ atMs, eventId }) => eventId === lastFailure.eventId && isNear(atMs, lastFailure.at),
   );
-  const error = lastFailure.statusCode === null ? "timeout" : "status";
+  const silence = receiver === null ? "connection" : "timeout";
+  const error = lastFailure.statusCode === null ? silence : "status";
   expect(
     told.map(({ status }) => status),
     name,
@@ -266,8 +307,11 @@ function expectLast(told: string | null, answers: readonly Answered[], sight: Si
 }
 
 /** By the service's account: what it may be while the look was taken. */
-function statesAround(watched: Watched, { askedAtMs, answeredAtMs }: Sight): string[] {
-  const answers = answersOf(watched, answeredAtMs);
+function statesAround(
+  watched: Watched,
+  answers: readonly Answered[],
+  { askedAtMs, answeredAtMs }: Sight,
+): string[] {
   const turns = answers.flatMap(({ atMs }) => [atMs - 1, atMs]);
   const fromMs = askedAtMs - SLACK_MS;
   return [fromMs, ...turns.filter((atMs) => atMs > fromMs), answeredAtMs].map((atMs) =>
@@ -278,13 +322,9 @@ function statesAround(watched: Watched, { askedAtMs, answeredAtMs }: Sight): str
   );
 }
 
-/** Of a port that nobody listens on there is no other account than the attempts that it cost. */
-function byAttempts(deliveries: readonly Delivery[]): string {
-  return deliveries.some(({ attempts }) => attempts > 0) ? "failing" : "healthy";
-}
-
 /** The lists, health, stats and metrics say the same: of what is so now, and of what ended since. */
-function expectSameCounts(watched: Watched, { health, deliveries }: Own, sight: Sight): void {
+function expectSameCounts(watched: Watched, own: Own, sight: Sight): void {
+  const { health, deliveries, account } = own;
   const { name, webhook, receiver } = watched;
   const countOf = (status: string) => deliveries.filter((each) => each.status === status).length;
   const now = { pending: countOf("pending"), undeliverable: countOf("undeliverable") };
@@ -314,15 +354,11 @@ function expectSameCounts(watched: Watched, { health, deliveries }: Own, sight: 
   expect(ended("undeliverable"), name).toBeGreaterThanOrEqual(now.undeliverable);
   const made = deliveries.reduce((sum, { attempts }) => sum + attempts, 0);
   const counted = (outcome: string) => metric("relay_attempts_total", { outcome }) ?? 0;
-  if (receiver === null) {
-    expect(counted("connection"), name).toBe(made);
-    return;
-  }
-  const answers = answersOf(watched, Number.POSITIVE_INFINITY);
+  if (receiver === null) expect(counted("connection"), name).toBe(made);
   const outcomes = [
-    ["success", answers.filter(isSuccess)],
-    ["timeout", answers.filter(({ status }) => status === null)],
-    ["status", answers.filter((answer) => answer.status !== null && !isSuccess(answer))],
+    ["success", account.filter(isSuccess)],
+    [receiver === null ? "connection" : "timeout", account.filter(({ status }) => status === null)],
+    ["status", account.filter((answer) => answer.status !== null && !isSuccess(answer))],
   ] as const;
   for (const [outcome, all] of outcomes) {
     const known = all.filter(({ atMs }) => atMs < sight.askedAtMs - SLACK_MS);
