@@ -96,9 +96,7 @@ function webhookOf({ status, json }: Awaited<ReturnType<RelayApi["call"]>>): Web
 }
 
 /** Has the relay send what the webhook never had. */
-async function catchUp({ api, name, sinceMs, write }: Listening): Promise<void> {
-  if (sinceMs === null) return;
-  const since = new Date(Date.now() - sinceMs).toISOString();
+async function catchUp({ api, name, write }: Listening, since: string): Promise<void> {
   let count = 0;
   let cursor: unknown;
   do {
@@ -248,16 +246,22 @@ export async function listen(options: Listening): Promise<void> {
   const { signal, write, name } = options;
   let webhook = await prepare(options);
   let failures = 0;
-  let caughtUp = false;
   let isLost = false;
+  // Asked for until the relay has taken it: null then.
+  let since =
+    options.sinceMs === null ? null : new Date(Date.now() - options.sinceMs).toISOString();
+  const catchesUp = async () => {
+    if (since === null) return;
+    await catchUp(options, since);
+    since = null;
+  };
   while (!signal.aborted) {
     const opened = () => {
       failures = 0;
       const target = options.forward === null ? "" : `, to ${options.forward}`;
       write(styleText("dim", `${isLost ? "Connected again" : `Listening as ${name}`}${target}.`));
       isLost = false;
-      if (!caughtUp) catchUp(options).catch((thrown: Error) => write(thrown.message));
-      caughtUp = true;
+      catchesUp().catch((thrown: Error) => write(thrown.message));
     };
     const code = await connection(options, { webhook, opened });
     if (signal.aborted) break;

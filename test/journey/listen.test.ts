@@ -215,6 +215,38 @@ describe("npm run listen", () => {
     );
   });
 
+  it("asks again for what it never had where the connection was lost before it was taken", async () => {
+    await relay.post(newEvent("listen.since-again"));
+    const wire = await startWire();
+    const api = relayApi(wire.url, API_KEY);
+    let asked = 0;
+    const call: typeof api.call = (method, path, body) => {
+      if (!path.endsWith("/replay") || ++asked > 1) return api.call(method, path, body);
+      wire.cut();
+      return Promise.reject(new Error("The relay cannot be reached."));
+    };
+    const events = ["listen.since-again"];
+    const anna = start({ url: wire.url, api: { ...api, call }, events, sinceMs: 600_000 });
+    await anna.said("Connected again");
+    await anna.said("1 events since");
+    await anna.said(/listen\.since-again.*200/);
+  });
+
+  it("has what its filter lets through alone, and answers it with --status", async () => {
+    const anna = start({ events: ["listen.some"], filter: { "data.wanted": true }, status: 503 });
+    await anna.said("Listening");
+    for (const wanted of [false, true]) {
+      const { data, ...event } = newEvent("listen.some");
+      await relay.post({ ...event, data: { ...data, wanted } });
+    }
+    await anna.said(/listen\.some.* 503 /);
+    await vi.waitFor(async () => {
+      const listed = await relay.all<Delivery>(`/webhooks/${anna.name}/deliveries`);
+      expect(listed).toMatchObject([{ lastStatusCode: 503, waitingFor: "schedule" }]);
+    }, patient);
+    expect(anna.lines.filter((line) => line.includes('"wanted":false'))).toEqual([]);
+  });
+
   it("ends after one event and removes the webhook with --once", async () => {
     const anna = start({ events: ["listen.once"], once: true });
     await anna.said("Listening");
