@@ -44,6 +44,7 @@ const UNCONNECTED_FOR_MS = DAY_MS;
 type Finding = { alert: AlertText; isSo: boolean };
 
 export async function sweep(env: Env): Promise<void> {
+  const sinceMs = Date.now();
   const webhooks = await inTime(registry(env).all(), CALL_TIMEOUT_MS);
   const findings: Finding[] = [];
   for (let index = 0; index < webhooks.length; index += AT_A_TIME) {
@@ -59,6 +60,7 @@ export async function sweep(env: Env): Promise<void> {
     registry(env).report({
       raised: findings.filter(({ isSo }) => isSo).map(({ alert }) => alert),
       looked: findings.map(({ alert }) => alert.cause),
+      sinceMs,
     }),
     CALL_TIMEOUT_MS,
   );

@@ -3,7 +3,7 @@
  * They leave from the Registry; nobody who raises one waits for it to be sent.
  */
 import { configOf } from "../config";
-import { type AlertText, isOver, overAlert } from "../domain/alert";
+import { type AlertText, endsByHand, isOver, overAlert } from "../domain/alert";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../domain/time";
 import { errorText, logError } from "../log";
 import { type Alert, AlertStore } from "../storage/alert-store";
@@ -19,8 +19,8 @@ const STALE_AFTER_MS = 2 * DAY_MS;
 const MIN_BACKOFF_MS = MINUTE_MS;
 const MAX_BACKOFF_MS = HOUR_MS;
 
-/** What the sweep found; `looked` are the causes that it looked for. */
-export type Findings = { raised: AlertText[]; looked: string[] };
+/** What the sweep found; `looked` are the causes that it looked for, `sinceMs` when it began: 0.1.0 does not say. */
+export type Findings = { raised: AlertText[]; looked: string[]; sinceMs?: number };
 
 export class Alerts {
   readonly #env: () => Env;
@@ -40,12 +40,14 @@ export class Alerts {
   }
 
   /** Keeps what was found, and ends what was looked for and is not so any more. */
-  report({ raised, looked }: Findings): void {
+  report({ raised, looked, sinceMs = Date.now() - GONE_AFTER_MS }: Findings): void {
     for (const alert of raised) this.raise(alert);
     const nowMs = Date.now();
     for (const alert of this.#store.all()) {
       const absentMs = nowMs - alert.raisedAtMs;
-      const lastsMs = looked.includes(alert.cause) ? GONE_AFTER_MS : QUIET_AFTER_MS;
+      // What a person ended is over at once; what began while the sweep looked is not.
+      const goneAfterMs = endsByHand(alert) ? nowMs - sinceMs : GONE_AFTER_MS;
+      const lastsMs = looked.includes(alert.cause) ? goneAfterMs : QUIET_AFTER_MS;
       if (absentMs >= lastsMs && !(isOver(alert) && alert.sentAtMs === null))
         this.#end(alert, nowMs);
     }

@@ -293,12 +293,13 @@ export class Registry extends Records {
   }
 
   /** What the sweep found: what is so, and what is over; and whether there is room here. */
-  report({ raised, looked }: Findings): void {
+  report({ raised, looked, sinceMs }: Findings): void {
     const full = fullRegistryAlert();
     const isFull = isNearlyFull(this.ctx.storage.sql);
     this.#alerts.report({
       raised: isFull ? [...raised, full] : raised,
       looked: [...looked, full.cause],
+      ...(sinceMs !== undefined && { sinceMs }),
     });
     this.ctx.waitUntil(this.#alerts.send());
   }

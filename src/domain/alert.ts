@@ -28,6 +28,11 @@ export function isOver({ cause }: AlertText): boolean {
   return cause.startsWith(OVER);
 }
 
+/** Whether nothing but what a person does ends it: it does not come and go. */
+export function endsByHand({ cause }: AlertText): boolean {
+  return /^(disabled|undeliverable|expiring|dead letters)\b/.test(cause);
+}
+
 export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText {
   return {
     cause: `disabled ${webhook.id}`,

@@ -243,6 +243,22 @@ describe("an alert", () => {
     expect((await alerts())[0]).not.toContain("hidden");
   });
 
+  it("says at the next sweep that it is over, where a person ended it", async () => {
+    const { id } = await register();
+    service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 410 });
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    await ring(subscriber(id));
+    await sweepQuietly();
+    expect(await alerts()).toEqual([expect.stringContaining("is disabled")]);
+    service.answer = answering(200);
+    expect((await api("POST", `/v1/webhooks/${id}/resume`)).status).toBe(200);
+    await deliverAll(id, clock);
+    clock.advance(5 * MINUTE);
+    await sweepQuietly();
+    expect((await alerts()).slice(1)).toEqual([expect.stringContaining("it is over: webhook")]);
+  });
+
   it("says that a delivery is overdue by an hour, and not before", async () => {
     const { id } = await register({ retrySchedule: "10d" });
     service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 500 });
