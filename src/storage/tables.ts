@@ -57,11 +57,11 @@ export class Tables {
   }
 }
 
-/** The object's own tables, without those of SQLite and of the platform. */
+/** The object's own tables, without those of SQLite, of the platform and of the local runtime. */
 export function tableNames(sql: SqlStorage): string[] {
   return sql
     .exec<{ name: string }>(
-      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_\\_miniflare\\_%' ESCAPE '\\'",
     )
     .toArray()
     .map(({ name }) => name);

@@ -103,6 +103,18 @@ describe("the version of an object's data", () => {
     expect(await tablesOf(letters)).toEqual([]);
   });
 
+  it("is not written where the local runtime alone keeps something, and no step is taken", async () => {
+    const day = journal(clock.nowMs());
+    expect(await day.list({ limit: 1 })).toMatchObject({ events: [] });
+    const own = ["__miniflare_do_name"];
+    await inObject(day, ({ storage }) => {
+      for (const name of own) storage.sql.exec(`CREATE TABLE ${name} (id INTEGER PRIMARY KEY)`);
+    });
+    await evictDurableObject(day);
+    expect(await day.list({ limit: 1 })).toMatchObject({ events: [] });
+    expect(await tablesOf(day)).toEqual(own);
+  });
+
   it("goes with a deleted webhook, of which one row stays", async () => {
     const { id } = await register();
     await accept(id, [await newEvent()]);
