@@ -135,10 +135,10 @@ async function checkDeadLetters(env: Env): Promise<Finding[]> {
   ];
 }
 
-/** A secret that changed at Leadterra looks like silence from here. A relay that nobody uses yet is not silent. */
+/** A secret that changed at Leadterra looks like silence from here. A relay without webhooks and events is not silent. */
 async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<Finding[]> {
   const { silenceAlertMs } = configOf(env);
-  if (silenceAlertMs === null || webhooks.length === 0) return [];
+  if (silenceAlertMs === null) return [];
   const asked = lastEventAtMs(env).then((lastAtMs) => ({ lastAtMs }));
   const { answer, findings } = await ask("Journal", asked);
   if (answer === null) return findings;

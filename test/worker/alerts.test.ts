@@ -366,6 +366,17 @@ describe("SILENCE_ALERT", () => {
   });
 });
 
+describe("SILENCE_ALERT without a webhook", () => {
+  it("says that no event came for so long, once there were some", async () => {
+    await consume([(await newEvent()).body]);
+    await sweep({ ...env, SILENCE_ALERT: "24h" });
+    expect(await alerts()).toEqual([]);
+    clock.advance(DAY + MINUTE);
+    await sweep({ ...env, SILENCE_ALERT: "24h" });
+    expect(await alerts()).toEqual([expect.stringMatching(/no event was accepted since/)]);
+  });
+});
+
 describe("a Registry that is nearly full", () => {
   it("says so while it can", async () => {
     await inObject(registry(), ({ storage: { sql } }) => {
