@@ -43,7 +43,6 @@ const NEW = {
   status: "pending",
   keptFromMs: null,
   dueAtMs: null,
-  asked: ASKED.bySchedule,
   attempts: 0,
   failures: 0,
   interruptions: 0,
@@ -72,7 +71,7 @@ export class DeliveryStore {
    *
    * @param retentionMs null when retention is off.
    * @param mayLease whether they may be stored as leased.
-   * @param isBackfill their events came earlier.
+   * @param isBackfill their events came earlier, and a person asked for them.
    * @returns what is new, in order, and whether it is leased.
    */
   insert(
@@ -103,13 +102,15 @@ export class DeliveryStore {
     const arrival = { period, atMs: nowMs, ids, added: ids.length, isLeased };
     const added: DueDelivery[] = [];
     const keptFromMs = isBackfill ? nowMs : null;
+    const asked = isBackfill ? ASKED.byReplay : ASKED.bySchedule;
     this.#tables.atomically(() => {
       const seq = this.#tables.insertArrival(arrival, behind);
-      const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, kept_from, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ?, ${ASKED.bySchedule}, 0, 0, 0, ?)`;
+      const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, kept_from, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ?, ${asked}, 0, 0, 0, ?)`;
       for (const [index, { id, event, body }] of [...fresh.values()].entries()) {
         this.#sql.exec(insert, id, seq, index, event, nowMs, keptFromMs, body);
         const position = { seq, index };
-        added.push({ ...NEW, id, period, position, event, createdAtMs: nowMs, keptFromMs, body });
+        const state = { createdAtMs: nowMs, keptFromMs, asked };
+        added.push({ ...NEW, ...state, id, period, position, event, body });
       }
     });
     this.#tail.add(added);

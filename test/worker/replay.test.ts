@@ -437,6 +437,8 @@ describe("a backfill", () => {
       wanted.map((event) => event.body),
     );
     expect(service.requests.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1]);
+    const { attemptLog } = await deliveryOf(id, wanted[0]?.id ?? "");
+    expect(attemptLog).toMatchObject([{ number: 1, trigger: "manual" }]);
   });
 
   it("leaves alone what the webhook had, whatever came of it", async () => {
