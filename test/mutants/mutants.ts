@@ -29,7 +29,7 @@ const PROMISED: readonly Mutant[] = [
   {
     name: "forgetting to re-arm the alarm",
     file: "src/actors/subscriber/clockwork.ts",
-    edits: [["alarm.arm(this.#afterRun(started, this.#nextWakeMs()));", "void started;"]],
+    edits: [["alarm.arm(this.#afterAlarm(started));", "void started;"]],
     suite: simulation,
   },
   {

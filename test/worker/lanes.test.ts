@@ -20,7 +20,7 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { answering, clock, gate, holding, it, SECOND, service } from "../rig/worker/fixture";
-import { inObject, tablesOf } from "../rig/worker/objects";
+import { failStatements, inObject, tablesOf } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { API_KEY, api, callWith } from "../rig/worker/requests";
 
@@ -76,6 +76,26 @@ describe("a webhook with a concurrency of 24", () => {
     expect(await tally(id)).toEqual({ delivered: 65 });
     expect(new Set(service.ids()).size).toBe(service.requests.length);
   });
+
+  it.each([1, 3, 6])(
+    "sends what is planned, though the disk does not take %s writes of what is leased next",
+    async (times) => {
+      const late = holding();
+      const { id, running } = await busy(24, 60);
+      await failStatements(subscriber(id), {
+        start: "INSERT OR REPLACE INTO run",
+        message: "database or disk is full: SQLITE_FULL",
+        times,
+      });
+      late.open();
+      await running;
+      for (let round = 0; round < 5; round++) {
+        clock.advance(5 * SECOND);
+        await finish(id, 3);
+      }
+      expect(await tally(id)).toEqual({ delivered: 60 });
+    },
+  );
 
   it("leaves no alarm and no table in a Lane that rests", async () => {
     const late = holding();

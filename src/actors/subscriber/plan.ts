@@ -92,7 +92,9 @@ export class Plan {
     // The times of what Lanes have lie between.
     if (first && !this.#lanes.areUsed) this.#ledger.rate.free(first.startAtMs);
     this.#ledger.giveBack(planned);
-    this.#attempts = [];
+    // What was planned before, and is on disk, goes on.
+    const back = new Set(planned);
+    this.#attempts = this.#attempts.filter((each) => !back.has(each));
   }
 
   /** The webhook was deleted. */
