@@ -6,7 +6,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { Misuse, readOptions, runCommand } from "../../scripts/command.ts";
@@ -46,6 +46,8 @@ export default {
 `;
 const ENTRY_FILE = "fixture-entry.js";
 const WAIT_MS = 30_000;
+/** By path, besides the receiver's own; 0 never answers. */
+const ANSWERS = { "/gone": 410, "/refuse": 422, "/wide": 0 };
 
 function checkOut(commit: string): { directory: string; remove(): void } {
   const source = temporaryDirectory("release");
@@ -219,6 +221,35 @@ async function makeTheRest(release: Release): Promise<void> {
   await api.call(`/events/${erased}`, undefined, "DELETE");
 }
 
+/** What a release after 0.1.0 stores: settings of its own, the relay's own events, who was erased, who listens. */
+async function makeWhatIsNew(release: Release): Promise<void> {
+  const { api } = release;
+  await release.register("named", {
+    url: "https://named.example.com/fail",
+    name: "named",
+    concurrency: 20,
+    timeout: "5s",
+    giveUpOn: [404, 422],
+    retrySchedule: "1h",
+    status: "paused",
+  });
+  await release.register("told", {
+    events: ["relay.webhook.failing", "relay.delivery.undeliverable"],
+  });
+  await release.register("refused", { url: "https://refused.example.com/refuse", giveUpOn: [422] });
+  await release.register("listener", { url: "listener:" });
+  await release.register("wide", { url: "https://wide.example.com/wide", concurrency: 30 });
+  await release.post("message.sent", 1, { lead: { email: "Dee@Acme.example" } });
+  await api.call("/events/erase", { email: "dee@acme.example" });
+  for (const name of ["named", "refused", "listener"]) await release.post(eventFor(name), 2);
+  await release.until("refused", 2, ({ status }) => status === "undeliverable");
+  await waitFor("the relay's own event", async () => (await release.deliveries("told")).length > 0);
+  await waitFor("everything to end", async () => {
+    const all = await release.deliveries("all");
+    return all.every(({ status }) => status !== "pending");
+  });
+}
+
 async function makeDeadLetters({ api, webhooks, events }: Release): Promise<void> {
   const send = async (path: string, body: string) => {
     const { status } = await fetch(`${api.url}${path}`, { method: "POST", body });
@@ -308,6 +339,7 @@ where there is no such directory yet.
 async function main(args: string[]): Promise<number> {
   const [commit = "HEAD"] = readOptions(args, {}, { words: 1 }).positionals;
   const target = newDirectoryFor(commit);
+  const isFirst = basename(target) === "0.1.0";
   const source = checkOut(commit);
   const config = join(source.directory, "wrangler.toml");
   const [bundle, driven] = [
@@ -316,15 +348,24 @@ async function main(args: string[]): Promise<number> {
   ];
   const state = temporaryDirectory("fixture");
   await using receiver = await startReceiver();
-  receiver.answers.set("/gone", 410);
+  for (const [path, status] of Object.entries(ANSWERS)) receiver.answers.set(path, status);
   const release = new Release(driven, state.directory, receiver.address);
   await makeExpired(release);
   await makeUndeliverable(release);
   await makeTheRest(release);
+  if (!isFirst) await makeWhatIsNew(release);
   await makeDeadLetters(release);
   const idempotent = await callOnce(release);
   const answers = await answersOf(release);
   const hanging = await release.post(eventFor("hanging"), 8);
+  if (!isFirst) {
+    hanging.push(...(await release.post(eventFor("wide"), 40)));
+    await release.until("wide", 40, () => true);
+    // More than six: Lanes hold a share.
+    await waitFor("requests of Lanes in flight", async () => {
+      return receiver.received.filter(({ path }) => path === "/wide").length === 30;
+    });
+  }
   await waitFor("requests in flight", async () => {
     return receiver.received.filter(({ path }) => path === "/hang").length === 6;
   });

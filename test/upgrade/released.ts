@@ -1,5 +1,5 @@
 /** What is kept of a release: its bundle, stored state that it wrote, and what its API said of that state. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { type Build, temporaryDirectory } from "../rig/workerd.ts";
@@ -26,6 +26,11 @@ export type Account = {
 
 /** So long that nothing of a fixture is past it when a test runs; past that the fixture is made anew. */
 export const RETENTION = "365d";
+
+/** Those of which something is kept, oldest first. */
+export const RELEASES = readdirSync(import.meta.dirname)
+  .filter((name) => /^\d+\.\d+\.\d+$/.test(name))
+  .sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
 
 export function releaseDirectory(release: string): string {
   return join(import.meta.dirname, release);
