@@ -10,7 +10,6 @@ import {
   closeSync,
   existsSync,
   openSync,
-  readFileSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -18,6 +17,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
 import { configurationOf } from "../src/contract/configured.ts";
 import { FAILED, Misuse, readOptions, runCommand } from "./command.ts";
+import { type Configured, readConfiguration, wrongIn } from "./configuration-file.ts";
 import { DEV_VARS } from "./dev-vars.ts";
 import {
   type Answer,
@@ -30,7 +30,6 @@ import {
 
 /** Of a dry run: a pipeline can tell. */
 const DIFFERS = 2;
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const LISTENER = "listener:";
 /** As many as a relay has. */
 const MAX_WEBHOOKS = 500;
@@ -40,7 +39,6 @@ const PUSH_WAIT_MS = 5_000;
 /** Of this folder; an editor completes by it. */
 const SCHEMA = "./webhooks.schema.json";
 
-type Configured = { name: string; [field: string]: unknown };
 type Webhook = {
   id: string;
   name: string | null;
@@ -56,71 +54,6 @@ type Webhook = {
 type Step =
   | { kind: "create" | "change"; wanted: Configured; lines: string[] }
   | { kind: "delete"; name: string; lines: string[] };
-
-// --- the file ---
-
-/** @throws with everything that is wrong with the file: then nothing is done. */
-function readFile(path: string, env: NodeJS.ProcessEnv): Configured[] {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (thrown) {
-    throw new Error(`${path} cannot be read: ${(thrown as NodeJS.ErrnoException).code}.`);
-  }
-  const mistakes: string[] = [];
-  const webhooks = listOf(path, text).map((given, index) => {
-    const at = `webhooks[${index}]`;
-    const webhook = Object(given) as Configured;
-    if (typeof webhook.name !== "string" || !NAME.test(webhook.name)) {
-      mistakes.push(`${at}.name must be lower-case letters, digits and hyphens, such as crm`);
-      return webhook;
-    }
-    return withValues(webhook, env, mistakes);
-  });
-  const names = webhooks.map(({ name }) => name);
-  for (const name of new Set(names.filter((name, index) => names.indexOf(name) !== index))) {
-    mistakes.push(`${name} stands in the file more than once`);
-  }
-  if (mistakes.length > 0) throw new Error(wrongIn(path, mistakes));
-  return webhooks;
-}
-
-function listOf(path: string, text: string): unknown[] {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (thrown) {
-    throw new Error(`${path} is no JSON: ${(thrown as Error).message}`);
-  }
-  const { $schema: _, webhooks, ...others } = Object(parsed) as Record<string, unknown>;
-  const [unknown] = Object.keys(others);
-  if (!Array.isArray(webhooks) || unknown !== undefined) {
-    throw new Error(
-      `${path} must be {"webhooks": [{"name": …, "url": …, "events": […]}]}${unknown ? `, without "${unknown}"` : ""}.`,
-    );
-  }
-  return webhooks;
-}
-
-/** Headers that are named by a variable get its value. */
-function withValues(given: Configured, env: NodeJS.ProcessEnv, mistakes: string[]): Configured {
-  const { headers } = given;
-  if (typeof headers !== "object" || headers === null) return given;
-  const values = Object.entries(headers).map(([header, value]) => {
-    const { $env } = Object(value) as { $env?: unknown };
-    if (typeof $env !== "string") return [header, value];
-    const found = env[$env];
-    if (!found) mistakes.push(`${given.name}: ${$env} is not in the environment (${header})`);
-    return [header, found];
-  });
-  return { ...given, headers: Object.fromEntries(values) };
-}
-
-function wrongIn(path: string, mistakes: readonly string[]): string {
-  return [`${path} is not applied, and nothing was changed:`, ...mistakes]
-    .join("\n  ")
-    .concat("\n");
-}
 
 // --- what differs ---
 
@@ -329,7 +262,7 @@ async function apply(
   path: string,
   options: { dryRun: boolean; prune: boolean; secretCommand: string | undefined },
 ): Promise<number> {
-  const wanted = readFile(path, process.env);
+  const wanted = readConfiguration(path, process.env);
   const steps = await differences(api, path, { wanted, prune: options.prune });
   const all = wanted.length === 1 ? "1 webhook is" : `${wanted.length} webhooks are`;
   if (steps.length === 0) console.log(`${all} as ${path} says.`);

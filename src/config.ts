@@ -228,10 +228,6 @@ function mistakeIn(value: string): string | null {
   return null;
 }
 
-function parsePositiveDuration(text: string): number | null {
-  return parseDuration(text) || null;
-}
-
 function parseSwitch(text: string): boolean | null {
   if (text === "true") return true;
   return text === "false" ? false : null;
@@ -262,7 +258,7 @@ function readAlertUrl(given: string | undefined, problems: ConfigProblem[]): str
 
 function readSilenceAlert(given: string | undefined, problems: ConfigProblem[]): number | null {
   if (given === "off") return null;
-  const ms = parsePositiveDuration(given || DEFAULT_SILENCE);
+  const ms = parseDuration(given || DEFAULT_SILENCE) || null;
   if (ms === null) {
     problems.push({
       name: "SILENCE_ALERT",
