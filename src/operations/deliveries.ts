@@ -152,9 +152,11 @@ export async function retryDelivery(
   });
   if (opened === "needs_body") {
     const found = await findBody(env, id);
-    if (found === null) return fail({ code: "payload_gone" });
-    [opened] = await subscriber.reopen({ deliveries: [found], by: "retry" });
+    if (found !== null) {
+      [opened] = await subscriber.reopen({ deliveries: [found], by: "retry" });
+    }
   }
+  if (opened === "needs_body") return fail({ code: "payload_gone" });
   if (opened === "in_flight") return fail({ code: "in_flight" });
   const delivery = await subscriber.delivery(id);
   if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
@@ -230,7 +232,9 @@ async function replayDeliveries(
   const pending = deliveries.filter(
     ({ status, waitingFor }) => status === "pending" && waitingFor !== "attempt",
   );
-  const finished = deliveries.filter(({ status }) => status !== "pending");
+  const finished = deliveries.filter(
+    ({ status, lastError }) => status !== "pending" && lastError !== "expired",
+  );
   let replayed = dryRun
     ? pending.length
     : await reopen(

@@ -25,6 +25,7 @@ import { deadLetters, registry, subscriberOf } from "./objects";
 import { allWebhooks } from "./webhooks";
 
 const MAX_ERASED = 100;
+const NOT_OPENED: ReadonlySet<string> = new Set(["in_flight", "needs_body", "unknown"]);
 
 export type WholeEvent = {
   event: JournalEvent;
@@ -123,7 +124,7 @@ export async function replayEvent(
       subscriberOf(env, webhookId).reopen({ deliveries: [stored], by: "replay" }),
     ),
   );
-  const done = opened.flat().filter((each) => each !== "in_flight" && each !== "unknown");
+  const done = opened.flat().filter((each) => !NOT_OPENED.has(each));
   const after = { id, webhookIds: targets, deliveries: done.length };
   if (done.length > 0) await addToAudit(env, { by, action: "event.replayed", after });
   return ok(done.length);

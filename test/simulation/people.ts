@@ -95,8 +95,8 @@ export class People {
   }
 
   /**
-   * Pauses every webhook, so that what comes is held; when it has expired some of it is opened again, some of that
-   * twice, and the rest stays as it is.
+   * Pauses every webhook, so that what comes is held, and some of it discarded; when the rest has expired, some of what
+   * was discarded is opened again, some of that twice, and what has expired stays as it is.
    */
   hoard(retentionMs: number): void {
     const { scheduler, chance } = this.#host;
@@ -110,6 +110,13 @@ export class People {
     for (const delayMs of [1_000, 5_000, 10_000, 15_000]) {
       scheduler.after(delayMs, owner, "pauses", pause);
     }
+    const discard = () =>
+      this.#as("discards many", async () => {
+        for (const id of this.#known) {
+          await this.#host.env.SUBSCRIBER.getByName(id).discard({ limit: 1_000 }, false);
+        }
+      });
+    scheduler.after(0.9 * retentionMs, owner, "discards many", discard);
     for (const share of [1.01, 1.3, 2.1]) {
       const delayMs = share * retentionMs + chance.between(0, 3_600_000);
       scheduler.after(delayMs, owner, "reopens many", () => this.#reopenMany());

@@ -16,7 +16,8 @@ import {
 } from "../rig/worker/engine";
 import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
 import { failStatements, inObject, tablesOf, withVariables } from "../rig/worker/objects";
-import { api } from "../rig/worker/requests";
+import { consume } from "../rig/worker/queue";
+import { api, type Problem } from "../rig/worker/requests";
 
 const RETENTION = 30 * DAY;
 /** A sixth of it. */
@@ -114,6 +115,31 @@ describe("a pending delivery past RETENTION", () => {
     await resume(id);
     await deliverAll(id, clock);
     expect(service.requests).toEqual([]);
+  });
+
+  it("is not opened again, though its Journal day lasts", async () => {
+    const { id } = await register();
+    await pause(id);
+    const event = await newEvent();
+    await consume([event]);
+    clock.advance(RETENTION + MINUTE);
+    await ring(subscriber(id));
+    const { payload } = await (await api("GET", `/v1/events/${event.id}`)).json<{
+      payload: unknown;
+    }>();
+    expect(payload).not.toBeNull();
+    const retry = await api("POST", `/v1/webhooks/${id}/deliveries/${event.id}/retry`);
+    expect([retry.status, (await retry.json<Problem>()).code]).toEqual([409, "payload_gone"]);
+    const since = new Date(0).toISOString();
+    for (const [path, body] of [
+      [`/v1/webhooks/${id}/replay`, { since, only: "all", dryRun: true }],
+      [`/v1/webhooks/${id}/replay`, { since, only: "all" }],
+      [`/v1/events/${event.id}/replay`, {}],
+    ] as const) {
+      const response = await api("POST", path, body);
+      expect(await response.json(), path).toMatchObject({ replayed: 0 });
+    }
+    expect(await tally(id)).toEqual({ cancelled: 1 });
   });
 
   it("ends as expired too when the sweep comes before a late alarm", async () => {

@@ -276,7 +276,8 @@ export class Deliveries {
       this.#store.update({ ...delivery, dueAtMs: nowMs, asked });
       return "hastened";
     }
-    if (body === null) return "needs_body";
+    // What has expired is past its retention, also while the Journal has its event.
+    if (body === null || delivery.lastError === "expired") return "needs_body";
     const after = { ...delivery, ...reopen(delivery, nowMs), keptFromMs: nowMs, asked };
     this.#store.update(after, body);
     this.#ledger.tally.count(delivery, after);

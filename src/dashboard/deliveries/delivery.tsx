@@ -106,6 +106,7 @@ type DeliveryProps = {
 function Delivery({ webhook, delivery, body, timeoutMs }: DeliveryProps) {
   const { attemptLog, ...view } = delivery;
   const last = attemptLog.at(-1);
+  const isGone = body === null || view.lastError === "expired";
   return (
     <>
       <div id="delivery" data-live>
@@ -117,9 +118,9 @@ function Delivery({ webhook, delivery, body, timeoutMs }: DeliveryProps) {
             </strong>
           </p>
           <p>
-            <NextStep webhook={webhook} delivery={view} isGone={body === null} />
+            <NextStep webhook={webhook} delivery={view} isGone={isGone} />
           </p>
-          <Actions delivery={view} isGone={body === null} />
+          <Actions delivery={view} isGone={isGone} />
         </section>
         <div class="columns delivery">
           <Panel id="facts-title" title="Delivery">
