@@ -1,6 +1,7 @@
-import { abortAllDurableObjects } from "cloudflare:test";
+import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
+import { laneName } from "../../src/domain/placement";
 import { sweep } from "../../src/sweep";
 import {
   accept,
@@ -9,13 +10,15 @@ import {
   deliveryOf,
   newEvents,
   type Owed,
+  pause,
   register,
   registry,
+  resume,
   ring,
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, it, log, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { clock, holding, it, log, MINUTE, SECOND, service } from "../rig/worker/fixture";
 import { inObject, withVariables } from "../rig/worker/objects";
 
 /** From now on the disk does not take what becomes of these deliveries, whoever writes it, over a restart too. */
@@ -94,6 +97,40 @@ describe("an outcome that the disk does not take", () => {
     ]);
     expect(sentFor(broken)).toBe(2);
     expect(service.requests).toHaveLength(13);
+  });
+
+  it("is interrupted by a crash, also where the Lane that reported it was told that it is known", async () => {
+    const { id } = await register({ concurrency: 12 });
+    const lane = env.LANE.getByName(laneName(id, 0));
+    const events = await newEvents(12);
+    await accept(id, events);
+    const late = holding();
+    const running = [ring(subscriber(id))];
+    await vi.waitFor(async () => expect(await alarmAt(lane)).not.toBeNull());
+    running.push(ring(lane));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(12));
+    // So that the Lane remembers the share when it has no more of it.
+    expect((await pause(id)).status).toBe(200);
+    await breakRows(id, events);
+    late.open();
+    await Promise.all(running);
+    expect(await subscriber(id).check()).toMatchObject({ unwritten: 12 });
+    await mendRows(id);
+    await evictDurableObject(subscriber(id));
+    expect((await resume(id)).status).toBe(200);
+    await vi.waitFor(async () => {
+      const going = Promise.all([deliverAll(id, clock), ring(lane)]);
+      await Promise.race([going, scheduler.wait(SECOND)]);
+      clock.advance(5 * SECOND);
+      expect(await tally(id)).toEqual({ delivered: 12 });
+    }, 20_000);
+    for (const event of events) {
+      expect((await deliveryOf(id, event.id)).attemptLog).toMatchObject([
+        { number: 1, error: "interrupted" },
+        { number: 2, error: null },
+      ]);
+    }
+    expect(service.requests).toHaveLength(24);
   });
 
   it("keeps no object from starting, and the others go on", async () => {
