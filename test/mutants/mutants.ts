@@ -1,12 +1,17 @@
 /** The faults that the suite must catch, each planted alone. */
 
 /** A part of the suite, as vitest takes it. */
-export type Suite = {
+export type Tests = {
   project: "domain" | "upgrade" | "worker" | "simulation" | "journey";
   file: string;
   /** Only tests whose names match. */
   name?: string;
 };
+
+/** A rig with a verdict of its own: it ends with 1, and says after WRONG what is. */
+export type Rig = { rig: string };
+
+export type Suite = Tests | Rig;
 
 export type Mutant = {
   /** The fault, in words. */
@@ -559,6 +564,12 @@ const LANES: readonly Mutant[] = [
     suite: { project: "worker", file: "test/worker/lanes.test.ts", name: "keeps its share after" },
   },
   {
+    name: "a share that its Lane has reported to an earlier life of the object, left in flight for good",
+    file: "src/actors/lane.ts",
+    edits: [["isOver: isKnown }", "isOver: false }"]],
+    suite: { project: "worker", file: "test/worker/unwritten.test.ts", name: "by a crash" },
+  },
+  {
     name: "a seventh connection of a Lane",
     file: "src/actors/lane.ts",
     edits: [["this.#inFlight >= slots ||", "this.#inFlight > slots ||"]],
@@ -580,6 +591,8 @@ const LANES: readonly Mutant[] = [
     },
   },
 ];
+
+const upgrade: Rig = { rig: "test/upgrade/rig.ts" };
 
 const schema: Suite = { project: "upgrade", file: "test/upgrade/schema.test.ts" };
 
@@ -610,6 +623,28 @@ const STORED: readonly Mutant[] = [
     file: "src/storage/stored-json.ts",
     edits: [["  probing: yes,", "  probing: z.boolean(),"]],
     suite: { project: "upgrade", file: "test/upgrade/stored-json.test.ts" },
+  },
+  {
+    name: "an upgrade: a reader that loses a field of what an older release wrote",
+    file: "src/storage/stored-json.ts",
+    edits: [
+      [
+        "[name, tuple[at]]",
+        '[name, tuple.length < ATTEMPT_PLACES.length && name === "durationMs" ? 0 : tuple[at]]',
+      ],
+    ],
+    suite: upgrade,
+  },
+  {
+    name: "an upgrade: a list that leaves one out",
+    file: "src/storage/delivery-lists.ts",
+    edits: [
+      [
+        "if (verdict) deliveries.push(delivery);",
+        'if (verdict && delivery.lastError !== "expired") deliveries.push(delivery);',
+      ],
+    ],
+    suite: upgrade,
   },
   {
     name: "stored data: a step that is not one transaction with its number",

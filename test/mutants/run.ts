@@ -20,7 +20,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { styleText } from "node:util";
 import { Misuse, readOptions, runCommand } from "../../scripts/command.ts";
-import { MUTANTS, type Mutant, type Suite } from "./mutants.ts";
+import { MUTANTS, type Mutant, type Suite, type Tests } from "./mutants.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 /** What the suite needs; what is not there is left out. */
@@ -51,22 +51,42 @@ type Report = {
   }[];
 };
 
-function runSuite(directory: string, { project, file, name }: Suite): Verdict {
+function runSuite(directory: string, suite: Suite): Verdict {
+  return "rig" in suite ? runRig(directory, suite.rig) : runTests(directory, suite);
+}
+
+function runRig(directory: string, rig: string): Verdict {
+  const { status, stdout, stderr } = run(directory, [rig]);
+  const [, wrong] = stdout.split("WRONG:\n");
+  if (wrong !== undefined) return { colour: "red", detail: `${rig}\n${firstLine(wrong)}` };
+  if (status !== 0) return { colour: "broken", detail: stderr };
+  return { colour: "green", detail: firstLine(stdout) };
+}
+
+function run(
+  directory: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+) {
+  return spawnSync(process.execPath, args, {
+    cwd: directory,
+    env: { ...process.env, ...env },
+    encoding: "utf8",
+    timeout: MAX_RUN_MS,
+    killSignal: "SIGKILL",
+  });
+}
+
+function runTests(directory: string, { project, file, name }: Tests): Verdict {
   const reportFile = join(directory, "report.json");
   rmSync(reportFile, { force: true });
   const vitest = join(directory, "node_modules/vitest/vitest.mjs");
   const options = ["--bail=1", "--retry=0", "--reporter=json", `--outputFile=${reportFile}`];
   const only = name === undefined ? [] : ["--testNamePattern", name];
-  const { error, stderr } = spawnSync(
-    process.execPath,
+  const { error, stderr } = run(
+    directory,
     [vitest, "run", file, "--project", project, ...options, ...only],
-    {
-      cwd: directory,
-      env: { ...process.env, SEEDS, SEED: undefined },
-      encoding: "utf8",
-      timeout: MAX_RUN_MS,
-      killSignal: "SIGKILL",
-    },
+    { SEEDS, SEED: undefined },
   );
   if (error !== undefined)
     return { colour: "broken", detail: `vitest did not end: ${error.message}` };
@@ -87,6 +107,9 @@ function verdictOf({ numPassedTests, testResults }: Report): Verdict {
   if (numPassedTests === 0) return { colour: "broken", detail: "no test was run" };
   return { colour: "green", detail: `${numPassedTests} passed` };
 }
+
+const titleOf = (suite: Suite) =>
+  "rig" in suite ? suite.rig : [suite.file, suite.name].filter(Boolean).join(", ");
 
 function firstLine(text = ""): string {
   return (text.split("\n")[0] ?? "").slice(0, 200);
@@ -120,7 +143,7 @@ function checkUnmutated(directory: string, mutants: readonly Mutant[]): string[]
   const suites = new Map(mutants.map(({ suite }) => [JSON.stringify(suite), suite]));
   return [...suites.values()].flatMap((suite) => {
     const { colour, detail } = runSuite(directory, suite);
-    const title = [suite.file, suite.name].filter(Boolean).join(", ");
+    const title = titleOf(suite);
     print(colour === "green" ? "  ok   " : "  RED  ", colour === "green", title, detail);
     return colour === "green" ? [] : [title];
   });
