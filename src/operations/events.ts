@@ -140,9 +140,11 @@ export async function eraseEvent(
   env: Env,
   { id, by }: { id: EventId; by: Caller },
 ): Promise<boolean> {
+  const before = await findEvent(env, id);
   const remembered = await registry(env).rememberErased([id]);
   const found = (await eraseEvents(env, [id], await everyJournalDay(env))) > 0;
-  if (found || remembered > 0) await addToAudit(env, { by, action: "event.erased", after: { id } });
+  const isNew = remembered > 0 || (found && before?.erased !== true);
+  if (isNew) await addToAudit(env, { by, action: "event.erased", after: { id } });
   return found;
 }
 

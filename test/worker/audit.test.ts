@@ -199,9 +199,11 @@ describe("the audit log", () => {
 
   it("has nothing of what changed nothing", async () => {
     const { id } = await register();
-    await recorded(id);
+    const event = await recorded(id);
+    await api("DELETE", `/v1/events/${event.id}`);
     const { data: before } = await audit();
     const since = "2020-01-01T00:00:00Z";
+    await api("DELETE", `/v1/events/${event.id}`);
     const path = `/v1/webhooks/${id}`;
     await api("POST", `${path}/replay`, { since, only: "undeliverable" });
     await api("POST", `${path}/replay`, { since, only: "all", dryRun: true });
