@@ -187,6 +187,8 @@ describe("the overview", () => {
     expect(await overview("", { SILENCE_ALERT: "2h" })).toContain("No event was accepted for long");
     clock.advance(DAY);
     expect(await overview()).toContain("No event was accepted for long");
+    expect((await api("DELETE", `/v1/webhooks/${webhook.id}`)).status).toBe(204);
+    expect(await overview()).toContain("No event was accepted for long");
   });
 
   it("shows what strangers wrote as text, and no query of a URL", async () => {

@@ -87,10 +87,10 @@ function deadLettersOf({ deadLetters }: Situation): Problem[] {
   return [{ tone: "bad", text }];
 }
 
-function silenceOf({ nowMs, silenceAlertMs, watched, stats }: Situation): Problem[] {
+function silenceOf({ nowMs, silenceAlertMs, stats }: Situation): Problem[] {
   const { lastEventAtMs } = stats;
   const longMs = silenceAlertMs ?? DEFAULT_SILENCE_MS;
-  if (watched.length === 0 || lastEventAtMs === null || lastEventAtMs > nowMs - longMs) return [];
+  if (lastEventAtMs === null || lastEventAtMs > nowMs - longMs) return [];
   const text = (
     <>
       No event was accepted for long; the last came <Time ms={lastEventAtMs} />. Is the signing
