@@ -220,10 +220,10 @@ function mistakeIn(value: string): string | null {
   if (PUBLIC_VALUES.has(value))
     return "it stands in .dev.vars.example, where everybody can read it";
   if (/[\p{C}\p{Zl}\p{Zp}]/u.test(value)) return "it has invisible characters in it";
+  if (/^bearer\s/i.test(value)) return 'it begins with "Bearer", which is no part of a key';
   if (/\s/.test(value))
     return "it has white space in it; values are separated by commas or line ends";
   if (IN_QUOTES.test(value)) return QUOTED;
-  if (/^bearer/i.test(value)) return 'it begins with "Bearer", which is no part of a key';
   if (/^[A-Z_]+=[^=]/.test(value)) return "it begins with the name of a variable";
   return null;
 }

@@ -429,6 +429,14 @@ describe("a key that nobody can present, or everybody", () => {
     expect(problems[0]?.message).not.toContain(key);
   });
 
+  it("is none that only looks like one: what can be presented counts", () => {
+    const keys = ["bearer-key-of-16-chars", "a-key=of-16-chars", "o'key-of-16-chars"];
+    const { apiKeys, problems } = readConfig({ ...NEEDED, API_KEYS: keys.join() });
+    expect({ apiKeys, problems }).toEqual({ apiKeys: keys, problems: [] });
+    const API_KEYS = "Bearer a-key-of-16-chars";
+    expect(readConfig({ ...NEEDED, API_KEYS }).problems[0]?.message).toContain('"Bearer"');
+  });
+
   it("is one at each end of a list that has quotes around it", () => {
     const list = "a-key-of-16-chars,a-key-that-counts,another-key-of-16";
     const { apiKeys, problems } = readConfig({ ...NEEDED, API_KEYS: ` "${list}"\n` });
