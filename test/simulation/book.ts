@@ -71,6 +71,8 @@ export class Book {
   /** When a success and a failure ended in one millisecond: which came first only the code knows; else null. */
   tiedAtMs: number | null = null;
   settingsVersion = 0;
+  /** Which write of the run was followed that a full disk may have kept back; null where none was. */
+  lateRun: number | null = null;
   writesSeen = -1;
   commitsSeen = -1;
   clockworkSeen = "";

@@ -65,9 +65,15 @@ export class DeliveryRules {
   #followSettings(book: Book, look: Look): void {
     const settings = look.settings();
     const version = settings !== null && "version" in settings ? settings.version : 0;
-    if (version === book.settingsVersion && book.tiedAtMs === null) return;
+    const saved = look.run()?.saved ?? 0;
+    const isWritten = book.lateRun !== null && book.lateRun !== saved;
+    if (version === book.settingsVersion && book.tiedAtMs === null && !isWritten) return;
+    // What a full disk has not taken stands in the run's next write.
+    if (version !== book.settingsVersion) book.lateRun = book.refusedWrites > 0 ? saved : null;
+    else if (isWritten) book.lateRun = null;
     book.settingsVersion = version;
-    this.#evidence.followStoredHealth(book, look);
+    const urlVersion = settings !== null && "urlVersion" in settings ? settings.urlVersion : null;
+    this.#evidence.followStoredHealth(book, look, urlVersion);
     if (this.#isTieStored(book, look)) book.tiedAtMs = null;
   }
 

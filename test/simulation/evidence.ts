@@ -52,6 +52,8 @@ export class Evidence {
   readonly erased = new Set<string>();
   /** Events of which the platform dropped a message at the end of its retention. */
   readonly expired = new Set<string>();
+  /** Events whose dead letter did not say whom they were owed to, and was redriven. */
+  readonly redrivenAnew = new Set<string>();
   /** Events of persons of whom somebody was told that nothing is left. */
   readonly persons = new Set<string>();
   /** How many calls that bring bodies to objects are under way. */
@@ -118,12 +120,18 @@ export class Evidence {
     return retrySchedule === null ? DEFAULT_SCHEDULE_MS : retrySchedule.split(" ").map(durationMs);
   }
 
-  /** Takes the code's word: what the run says, and the successes that only their own rows tell yet. */
-  followStoredHealth(book: Book, look: Look): void {
+  /**
+   * Takes the code's word: what the run says, and the successes that only their own rows tell yet.
+   *
+   * @param urlVersion of which successes count; null of all: an object that starts cannot tell them apart.
+   */
+  followStoredHealth(book: Book, look: Look, urlVersion: number | null): void {
     const health = look.run()?.health;
     const successes = look.leased().flatMap(({ id, number }) => {
       const row = look.delivery(id);
       const last = row === null ? undefined : attemptLog(row).at(-1);
+      const attempt = book.attempt(id, number);
+      if (urlVersion !== null && attempt !== null && attempt.urlVersion !== urlVersion) return [];
       return last?.number === number && last.error === null ? [endOf(last)] : [];
     });
     const succeededAtMs = Math.max(health?.lastSuccessAtMs ?? 0, ...successes) || null;

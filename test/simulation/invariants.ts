@@ -186,6 +186,16 @@ export class Invariants {
     for (const id of eventIds) this.#evidence.expired.add(id);
   }
 
+  /** All dead letters are about to be redriven. */
+  redrives(): void {
+    const store = this.#evidence.world.objectOf("DeadLetters", "dead-letters");
+    for (const { event_id, webhookIds } of store === null
+      ? []
+      : Look.at(store.storage, "disk").deadLetters()) {
+      if (webhookIds === null && event_id !== null) this.#evidence.redrivenAnew.add(event_id);
+    }
+  }
+
   /** Nobody is in the way any more: all dead letters went where they belong. */
   checkRedriven(): void {
     const store = this.#evidence.world.objectOf("DeadLetters", "dead-letters");
@@ -216,7 +226,7 @@ export class Invariants {
       const attempts = book.rows.get(id)?.attempts ?? 0;
       for (const number of log.keys()) if (number > attempts) log.delete(number);
     }
-    this.#evidence.followStoredHealth(book, look);
+    this.#evidence.followStoredHealth(book, look, null);
   }
 
   /** What its Subscriber has not been told of is lost with it. */

@@ -43,6 +43,8 @@ export type StoredRun = {
   health: Health;
   nextStartAtMs: number;
   ended: number;
+  /** How often it was written; 0.1.0 does not count. */
+  saved?: number;
 };
 
 type JournalEvent = { id: string; webhookIds: string[]; erased: boolean; body: Uint8Array };

@@ -53,9 +53,9 @@ export class RestRules {
   #checkHandedOver(): void {
     const letters = this.#evidence.world.objectOf("DeadLetters", "dead-letters");
     const dead = letters === null ? [] : Look.at(letters.storage, "disk").deadLetters();
-    const journals = [...this.#evidence.world.objects.values()].filter(
-      ({ className }) => className === "Journal",
-    );
+    const journals = [...this.#evidence.world.objects.values()]
+      .filter(({ className }) => className === "Journal")
+      .sort((one, other) => one.name.localeCompare(other.name));
     const recorded = journals.flatMap(({ storage }) => Look.at(storage, "disk").events());
     for (const [id, { bodies, atMs }] of this.#evidence.world.accepted) {
       if (atMs + this.#evidence.world.retentionMs <= this.#evidence.nowMs) continue;
@@ -65,7 +65,9 @@ export class RestRules {
       const { erased: gone, expired } = this.#evidence;
       const isKept = entries.length + given.length > 0 || gone.has(id) || expired.has(id);
       this.#evidence.require(isKept, "conservation", `${id} is nowhere`);
-      for (const { webhookIds, body, erased } of entries) {
+      // Received anew: whom it matched on an earlier day counts no more.
+      const owing = this.#evidence.redrivenAnew.has(id) ? entries.slice(-1) : entries;
+      for (const { webhookIds, body, erased } of owing) {
         const known = erased || bodies.some((accepted) => Buffer.from(accepted).equals(body));
         this.#evidence.require(known, "byte-identical", `the Journal has another body for ${id}`);
         for (const webhookId of webhookIds) {

@@ -586,6 +586,7 @@ class Run {
   /** What waits as a dead letter gets to where it belongs. */
   async #redriveAll(): Promise<void> {
     this.#scheduler.nowMs = Math.max(this.#scheduler.nowMs, this.#outageEndsAtMs ?? 0);
+    this.#invariants.redrives();
     this.#people.redriveAll();
     await this.#untilAtRest();
     this.#invariants.checkRedriven();
