@@ -48,6 +48,16 @@ describe("npm run fixture", () => {
   });
 });
 
+describe("npm start", () => {
+  it("says itself which env file is not there: Node would take the option for its own", async () => {
+    const { exitCode, stderr } = await runScript("start", ["--env-file", "/nowhere/vars.env"]);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 2,
+      stderr: expect.stringContaining("--env-file: there is no /nowhere/vars.env."),
+    });
+  });
+});
+
 describe("npm run apply", () => {
   it.each([
     ["no file", []],
