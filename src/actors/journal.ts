@@ -113,7 +113,10 @@ export class Journal extends StoredObject {
     const events: JournalEvent[] = [];
     let looked = 0;
     let bytes = 0;
+    // Of a page that is full: whether there is another is to be seen.
+    let end: JournalPosition | null = null;
     for (const event of this.#store.newestFirst(query.before ?? null)) {
+      if (end !== null) return { events, next: end };
       if (isWanted(event, query) && this.#isOf(address, event)) events.push(event);
       looked += 1;
       if (address !== null) bytes += event.size;
@@ -122,7 +125,7 @@ export class Journal extends StoredObject {
         looked >= MAX_ROWS_PER_PAGE ||
         bytes >= MAX_BYTES_PER_PAGE
       ) {
-        return { events, next: event.position };
+        end = event.position;
       }
     }
     return { events, next: null };

@@ -92,7 +92,7 @@ export async function listEvents(
       const position = taken.length < page.events.length ? taken.at(-1)?.position : page.next;
       if (position) return { events, next: { day, position } };
       // What this day has is whole, and the page too.
-      if (events.length === limit) return { events, next: nextDay(days, day) };
+      if (events.length === limit) return { events, next: await nextDay(env, days, day) };
     }
   }
   return { events, next: null };
@@ -105,22 +105,30 @@ export async function listEvents(
 async function* sideBySide(env: Env, days: readonly string[]): AsyncGenerator<string[]> {
   yield days.slice(0, LATEST_DAYS);
   const rest = days.slice(LATEST_DAYS);
-  // An object of the release before does not know.
-  const firstAtMs =
-    rest.length > 0 &&
-    (await registry(env)
-      .firstEventAtMs()
-      .catch(() => null));
-  const firstDay = journalName(firstAtMs || 0);
+  const firstDay = rest.length > 0 ? await firstDayOf(env) : "";
   const asked = rest.filter((day) => day >= firstDay);
   for (let index = 0; index < asked.length; index += DAYS_AT_A_TIME) {
     yield asked.slice(index, index + DAYS_AT_A_TIME);
   }
 }
 
-function nextDay(days: readonly string[], after: string): EventCursor | null {
+/** Before it no day has an event; where that is not known, the first that there can be. */
+async function firstDayOf(env: Env): Promise<string> {
+  // An object of the release before does not know.
+  const firstAtMs = await registry(env)
+    .firstEventAtMs()
+    .catch(() => null);
+  return journalName(firstAtMs ?? 0);
+}
+
+/** null where no older day has an event. */
+async function nextDay(
+  env: Env,
+  days: readonly string[],
+  after: string,
+): Promise<EventCursor | null> {
   const day = days[days.indexOf(after) + 1];
-  return day === undefined ? null : { day, position: null };
+  return day === undefined || day < (await firstDayOf(env)) ? null : { day, position: null };
 }
 
 /** An event as the journal has it, with what it says. */

@@ -79,14 +79,15 @@ export class DeliveryLists {
     const { limit, maxRows, keep } = options;
     const deliveries: ListedDelivery[] = [];
     let looked = 0;
+    // Of a page that is full: whether there is another is to be seen.
+    let end: Position | null = null;
     for (const delivery of this.#candidates(before, options)) {
       const verdict = keep(delivery);
       if (verdict === "stop") break;
+      if (end !== null) return { deliveries, next: end };
       if (verdict) deliveries.push(delivery);
       looked += 1;
-      if (deliveries.length >= limit || looked >= maxRows) {
-        return { deliveries, next: delivery.position };
-      }
+      if (deliveries.length >= limit || looked >= maxRows) end = delivery.position;
     }
     return { deliveries, next: null };
   }
@@ -99,14 +100,14 @@ export class DeliveryLists {
     const { limit, maxRows, keep } = options;
     const found: ListedByTime["found"] = [];
     let looked = 0;
+    let end: Moment | null = null;
     for (const { atMs, eventId, delivery } of this.#momentsBefore(before, options)) {
-      looked += 1;
       const verdict = delivery !== null && keep(delivery);
       if (verdict === "stop") break;
+      if (end !== null) return { found, next: end, looked };
+      looked += 1;
       if (verdict) found.push({ atMs, delivery });
-      if (found.length >= limit || looked >= maxRows) {
-        return { found, next: { atMs, eventId }, looked };
-      }
+      if (found.length >= limit || looked >= maxRows) end = { atMs, eventId };
     }
     return { found, next: null, looked };
   }

@@ -165,6 +165,12 @@ describe("the list of events", () => {
     expect((await daysAsked()).days.length).toBeGreaterThanOrEqual(100);
   });
 
+  it("has no page behind the last one", async () => {
+    await consume(await newEvents(3));
+    const { data, next } = await page<ShownEvent>("/v1/events", { limit: "3" });
+    expect([data.length, next]).toEqual([3, null]);
+  });
+
   it("narrows by event, lead and campaign", async () => {
     const ava = await reply(1, "ava@acmecorp.com", "camp_1");
     const bob = await reply(2, "bob@acmecorp.com", "camp_1");
@@ -390,6 +396,10 @@ describe("the list of a webhook's deliveries", () => {
     const { path } = await six();
     const found = await all<ShownDelivery>(path, { limit: "3" });
     expect(found).toHaveLength(6);
+    for (const list of [path, "/v1/deliveries"]) {
+      const { data, next } = await page<ShownDelivery>(list, { limit: "6" });
+      expect([data.length, next], list).toEqual([6, null]);
+    }
   });
 
   it.each([
