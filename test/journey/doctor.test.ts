@@ -410,8 +410,11 @@ it("names a call that is answered with an error, whose cause the log tells by it
   onTestFinished(() => bringAbout(relay, "/test/broken"));
   const { remedy } = await fault(about);
   const [, requestId = ""] = /npx wrangler tail, with the requestId (\S+)$/.exec(remedy) ?? [];
-  const told = relay.logs.filter((line) => requestId !== "" && line.includes(requestId));
-  expect(told.join("\n")).toContain("the disk is broken");
+  expect(requestId).not.toBe("");
+  await vi.waitFor(() => {
+    const told = relay.logs.filter((line) => line.includes(requestId));
+    expect(told.join("\n")).toContain("the disk is broken");
+  }, patient);
   await bringAbout(relay, "/test/broken");
   await isWell(about);
 });
