@@ -82,10 +82,14 @@ export class TruthRules {
     const pending = rows.filter(({ status }) => status === "pending");
     const leased = new Set(look.leased().map(({ id }) => id));
     const free = pending.filter(({ id }) => !leased.has(id));
-    const isDisabled = settings.status === "disabled" || (run?.health.disabled ?? null) !== null;
+    const book = this.#evidence.book(object);
+    // A 410 that a full disk has not taken holds all the same.
+    const isGone = book.refusedWrites > 0 && book.reckoning.gone;
+    const isStored = settings.status === "disabled" || (run?.health.disabled ?? null) !== null;
+    const isDisabled = isStored || isGone;
     return {
       object,
-      book: this.#evidence.book(object),
+      book,
       settings,
       pending,
       held: isDisabled ? "disabled" : settings.status === "paused" ? "paused" : null,
