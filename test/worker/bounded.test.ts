@@ -4,12 +4,13 @@ import {
   deliverAll,
   newEvents,
   patch,
+  pause,
   register,
   subscriber,
   tally,
 } from "../rig/worker/engine";
 import { answering, clock, DAY, it, MINUTE, service } from "../rig/worker/fixture";
-import { inObject } from "../rig/worker/objects";
+import { inObject, rowsReadBy } from "../rig/worker/objects";
 
 /** What an object reads and writes from now on, and how many bytes of bodies it reads. */
 async function statementsOf(id: string): Promise<string[]> {
@@ -105,5 +106,22 @@ describe("what looks at many deliveries", () => {
     }
     expect(Math.max(...plans)).toBeGreaterThan(0);
     expect(Math.max(...plans)).toBeLessThanOrEqual(most);
+  });
+});
+
+describe("what has ended unsent", () => {
+  it("is passed once: what expires later reads no more for it", async () => {
+    const { id } = await register();
+    await pause(id);
+    for (const event of await newEvents(1_600)) await accept(id, [event]);
+    clock.advance(30 * DAY + MINUTE);
+    const reads: number[] = [];
+    for (let turns = 0; turns < 3; turns++) {
+      reads.push(await rowsReadBy(subscriber(id), () => subscriber(id).check()));
+    }
+    expect(await tally(id)).toEqual({ cancelled: 1_500, pending: 100 });
+    // An object that starts looks twice at what has expired and is kept; each arrival would be looked at eleven times.
+    const [first = 0, , third = 0] = reads;
+    expect(third - first).toBeLessThan(2.5 * 1_000);
   });
 });

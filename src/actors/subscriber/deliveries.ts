@@ -316,7 +316,7 @@ export class Deliveries {
     const page = this.#list({ ...query, status: "pending" });
     if (!dryRun) {
       for (const delivery of page.deliveries) this.#end(delivery, null);
-      this.#ledger.save();
+      this.#ledger.passEnded();
     }
     return { discarded: page.deliveries.length, next: page.next };
   }
@@ -324,7 +324,7 @@ export class Deliveries {
   /** They are past `RETENTION`; an alert has warned a day before. */
   expire(deliveries: readonly ListedDelivery[]): void {
     for (const delivery of deliveries) this.#end(delivery, "expired");
-    if (deliveries.length > 0) this.#ledger.save();
+    if (deliveries.length > 0) this.#ledger.passEnded();
   }
 
   /** Whether there was one. */

@@ -195,6 +195,12 @@ export class Ledger {
     return first;
   }
 
+  /** Many have ended unsent: the next look for what is fresh begins behind them, also after a restart. */
+  passEnded(): void {
+    this.firstFresh();
+    this.save();
+  }
+
   /** Fresh deliveries that are not leased, from the head on, in the order of arrival; and the head after them. */
   fresh(limit: number, maxBytes: number): { deliveries: DueDelivery[]; head: Position } {
     return this.#store.fresh(this.#run.head, limit, maxBytes, this.leases.amongFresh);
@@ -316,14 +322,10 @@ export class Ledger {
     const retryAfterMs = isStale ? null : given.retryAfterMs;
     const outcome = withoutEcho({ ...given, retryAfterMs }, leased.delivery);
     this.#answered.push(Object.assign(leased, { outcome }));
-    if (outcome.error !== "interrupted") this.#meanDurationMs = this.#meanWith(outcome.durationMs);
+    const mean = this.#meanDurationMs ?? outcome.durationMs;
+    const newMean = mean + (outcome.durationMs - mean) * WEIGHT_OF_LAST;
+    if (outcome.error !== "interrupted") this.#meanDurationMs = newMean;
     if (!isStale) this.#assess(outcome, leased.delivery);
-  }
-
-  #meanWith(durationMs: number): number {
-    return this.#meanDurationMs === null
-      ? durationMs
-      : this.#meanDurationMs + (durationMs - this.#meanDurationMs) * WEIGHT_OF_LAST;
   }
 
   #assess(outcome: Outcome, { id: eventId, event }: StoredDelivery): void {
