@@ -73,6 +73,12 @@ export class Book {
   settingsVersion = 0;
   /** Which write of the run was followed that a full disk may have kept back; null where none was. */
   lateRun: number | null = null;
+
+  /** What was reckoned is not what the object knows: until the run is written. */
+  get isUnsure(): boolean {
+    return this.tiedAtMs !== null || this.lateRun !== null;
+  }
+
   writesSeen = -1;
   commitsSeen = -1;
   clockworkSeen = "";
