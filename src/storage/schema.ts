@@ -8,7 +8,7 @@
  * its number are one transaction, and none of it takes longer the more rows there are: tables of a period or a day
  * take a new shape in new periods and days, and readers know both.
  *
- * **A step that was released never changes, and none is ever taken out.** Version 2 is open until 0.2.0 is released.
+ * **A step that was released never changes, and none is ever taken out.** Version 2 is closed: 0.2.0 is released with it.
  */
 import { readVersion, Tables, tableNames, writeVersion } from "./tables";
 

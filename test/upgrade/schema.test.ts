@@ -88,7 +88,7 @@ const VERSIONS: Record<number, Version> = {
   2: {
     step: "9e7fab7670eafbe6cc6e01e55a866e121724b6a29930a95a726a3738436de449",
     shape: "5fa766a5ac79befca19f364060ebadde39f10164d5bb12baa9ecfea41c5cdce2",
-    openUntil: "0.2.0",
+    openUntil: null,
   },
 };
 
