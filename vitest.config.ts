@@ -35,14 +35,12 @@ const SECOND_WORKER = {
 const TIME_LIMIT_MS = 60_000;
 /** For tests that are minutes of work in themselves. */
 const LONG_TIME_LIMIT_MS = 1_200_000;
-/** For projects that compare what a page or an answer says with a real clock: one file at a time, after all others. */
-const ALONE = { maxWorkers: 1 };
 
 export default defineConfig({
   test: {
     testTimeout: TIME_LIMIT_MS,
     hookTimeout: TIME_LIMIT_MS,
-    // As many files at once as there are cores; without it one fewer, which on two cores is one after the other.
+    // As many files at once as there are cores; the default is one fewer, which on two cores is one after the other.
     maxWorkers: "100%",
     projects: [
       {
@@ -111,7 +109,6 @@ export default defineConfig({
           name: "journey",
           include: ["test/journey/**/*.test.ts"],
           environment: "node",
-          ...ALONE,
           globalSetup: "test/rig/build.ts",
         },
       },
@@ -122,7 +119,8 @@ export default defineConfig({
           name: "browser",
           include: ["test/browser/**/*.test.ts"],
           environment: "node",
-          ...ALONE,
+          // What pages say is held against a real clock: one file at a time, after all others.
+          maxWorkers: 1,
           globalSetup: ["test/browser/find.ts", "test/rig/build.ts"],
         },
       },
