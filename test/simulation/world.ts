@@ -10,13 +10,14 @@ import { type AcceptedEvent, Violation } from "./evidence";
 import { Invariants } from "./invariants";
 import { Listeners } from "./listeners";
 import { Look } from "./look";
-import { Network, TEMPERS, type Temper } from "./network";
+import { Network } from "./network";
 import { namespaceOf, SimulatedObject } from "./objects";
 import { People } from "./people";
+import { MAX_STEPS, type OutagePlan, type Plan, planOf, rollbackPlanOf, usualPlanOf } from "./plan";
 import { type Enqueued, SimulatedQueue } from "./queue";
 import type { Release } from "./releases";
-import { Rollback, type RollbackPlan } from "./rollback";
-import { type Deploys, Rollout, type RolloutPlan, type RolloutTally } from "./rollout";
+import { Rollback } from "./rollback";
+import { type Deploys, Rollout, type RolloutTally } from "./rollout";
 import { type Owner, Scheduler } from "./scheduler";
 
 const HOUR_MS = 3_600_000;
@@ -25,64 +26,8 @@ const DAY_MS = 86_400_000;
 const START_MS = Date.UTC(2026, 10, 23, 23, 58);
 /** The longest schedule, for a dozen ordered deliveries one after the other. */
 const REST_WITHIN_MS = 12 * DAY_MS;
-/** Of an outage of 60 hours too, through which three objects are asked each minute. */
-const MAX_STEPS = 60_000;
 /** Chance per step that metrics are scraped, where they are. */
 const SCRAPE = 0.02;
-
-/** So long that retries in the queue are used up: 20 hours the consumer's own, 55 with those of a dead letter. */
-type OutagePlan = {
-  /** Of objects that cannot be asked; null for a deploy whose code throws before it looks at a batch. */
-  away: string[] | null;
-  afterSteps: number;
-  hours: number;
-};
-
-/** What kind of run it is. */
-export type Plan = {
-  faults: boolean;
-  people: boolean;
-  webhooks: number;
-  events: number;
-  /** So many steps until the faults end. */
-  faultySteps: number;
-  /** Chances per step. */
-  crash: number;
-  jump: number;
-  act: number;
-  repeatAlarm: number;
-  /** Chances per call: that it is lost, and that it takes seconds. */
-  loseCall: number;
-  delayCall: number;
-  /** That a call between a Subscriber and its Lane comes twice. */
-  repeatCall: number;
-  /** Webhooks that somebody listens to. */
-  listeners: boolean;
-  /** Webhooks that want more than six attempts at once. */
-  lanes: boolean;
-  /** All events within a few seconds. */
-  burst: boolean;
-  /** Some objects take no more writes for a while. */
-  fillsUp: boolean;
-  sweeps: boolean;
-  slowCrypto: boolean;
-  /** People erase persons, and replay and redrive many at once. */
-  upkeep: boolean;
-  outage: OutagePlan | null;
-  /** Thousands of deliveries of one webhook that is paused, kept until they are past their retention twice. */
-  hoards: boolean;
-  retention: "30d" | "1d";
-  alerts: boolean;
-  tempers: Temper[];
-  /** Somebody looks at every webhook after each step; else now and then. */
-  looksAlways: boolean;
-  /** Metrics are scraped now and then. */
-  scrapes: boolean;
-  /** Of today's code over the release that a run began with. */
-  rollout: RolloutPlan;
-  /** To today's code, from a release after it. */
-  rollback: RollbackPlan | null;
-};
 
 export type Outcome = {
   seed: number;
@@ -95,132 +40,6 @@ export type Outcome = {
   crashes: number;
   rollout: RolloutTally;
 };
-
-export function planOf(seed: number): Plan {
-  const chance = new Chance(seed ^ 0x40c0);
-  const plan = withOutage(usualPlanOf(seed), new Chance(seed ^ 0x0a7a));
-  return chance.happens(1 / 300) ? hoarding(plan) : plan;
-}
-
-/** Every write of the object is judged with all its rows: nothing else goes on beside it. */
-function hoarding(plan: Plan): Plan {
-  const quiet = { people: false, upkeep: false, listeners: false, lanes: false, sweeps: false };
-  const unseen = { looksAlways: false, scrapes: false, slowCrypto: false, alerts: false };
-  return {
-    ...plan,
-    ...quiet,
-    ...unseen,
-    hoards: true,
-    faults: true,
-    outage: null,
-    webhooks: 1,
-    events: 2_000,
-    crash: 0.002,
-    burst: true,
-    jump: 0,
-    retention: "1d",
-    // Until time ends them.
-    faultySteps: MAX_STEPS,
-  };
-}
-
-/** Each message is received a hundred times: few of them, and enough steps for people to act meanwhile. */
-function withOutage(plan: Plan, chance: Chance): Plan {
-  if (!plan.faults || plan.lanes || plan.listeners || !chance.happens(0.08)) return plan;
-  return {
-    ...plan,
-    events: Math.min(plan.events, 4),
-    burst: false,
-    jump: 0,
-    faultySteps: chance.between(100, 1_000),
-    upkeep: true,
-    people: true,
-    outage: { ...chance.pick(OUTAGES), afterSteps: chance.between(0, 60) },
-  };
-}
-
-/** Where the Registry is away each object asks for it once a minute: not for longer than it takes. */
-const OUTAGES: Omit<OutagePlan, "afterSteps">[] = [
-  { away: null, hours: 25 },
-  { away: null, hours: 60 },
-  { away: ["Registry"], hours: 22 },
-  { away: ["Journal"], hours: 22 },
-  { away: ["Subscriber"], hours: 22 },
-  { away: ["DeadLetters"], hours: 60 },
-  { away: ["Journal", "DeadLetters"], hours: 60 },
-  { away: ["Subscriber", "DeadLetters"], hours: 60 },
-];
-
-function usualPlanOf(seed: number): Plan {
-  const plan = watchedPlanOf(seed);
-  const chance = new Chance(seed ^ 0x1a9e);
-  if (!chance.happens(0.25)) return withListeners(plan, new Chance(seed ^ 0x115e));
-  const events = chance.pick([10, 20, 40]);
-  return { ...plan, lanes: true, webhooks: 1, events, burst: chance.happens(0.7) };
-}
-
-function watchedPlanOf(seed: number): Plan {
-  const plan = basicPlanOf(seed);
-  const looksAlways = new Chance(seed ^ 0x100c).happens(0.1);
-  const scrapes = new Chance(seed ^ 0x5c4a).happens(0.2);
-  // Days that nobody lives through hand nothing over.
-  const jump = scrapes ? 0 : plan.jump;
-  const upkeep = new Chance(seed ^ 0xe7a5).happens(0.15);
-  const people = plan.people || upkeep;
-  return {
-    ...plan,
-    looksAlways,
-    scrapes,
-    jump,
-    upkeep,
-    outage: null,
-    hoards: false,
-    rollback: null,
-    people,
-  };
-}
-
-function withListeners(plan: Plan, chance: Chance): Plan {
-  if (!chance.happens(0.3)) return plan;
-  const faultySteps = chance.between(200, 500);
-  return { ...plan, listeners: true, events: chance.pick([5, 10, 20]), faultySteps };
-}
-
-function basicPlanOf(
-  seed: number,
-): Omit<Plan, "looksAlways" | "scrapes" | "upkeep" | "outage" | "hoards" | "rollback"> {
-  const chance = new Chance(seed ^ 0x5eed);
-  const faults = !chance.happens(0.2);
-  const burst = chance.happens(0.04);
-  return {
-    faults,
-    people: chance.happens(0.7),
-    webhooks: burst ? 1 : chance.pick([1, 1, 1, 1, 2, 2, 3]),
-    events: burst ? 30 : chance.pick([1, 2, 3, 4, 5, 6, 10]),
-    lanes: false,
-    listeners: false,
-    repeatCall: faults ? 0.05 : 0,
-    faultySteps: chance.between(40, 280),
-    crash: faults ? chance.pick(burst ? [0.02] : [0, 0.005, 0.02]) : 0,
-    jump: faults ? chance.pick([0, 0.002]) : 0,
-    act: chance.pick([0.005, 0.02, 0.05]),
-    repeatAlarm: faults ? chance.pick([0, 0.005]) : 0,
-    loseCall: faults ? chance.pick([0, 0.02, 0.1]) : 0,
-    delayCall: faults ? chance.pick([0.01, 0.02, 0.2]) : 0,
-    burst,
-    fillsUp: faults && chance.happens(0.1),
-    sweeps: chance.happens(0.3),
-    slowCrypto: chance.happens(0.15),
-    retention: chance.happens(0.85) ? "30d" : "1d",
-    alerts: chance.happens(0.1),
-    tempers: chance.happens(0.5) ? [...TEMPERS] : [chance.pick(TEMPERS), chance.pick(TEMPERS)],
-    rollout: {
-      afterSteps: chance.between(0, 200),
-      chance: chance.pick([0.5, 0.1, 0.03]),
-      lacks: chance.pick([null, null, "routing", "record", "accept", "keep"]),
-    },
-  };
-}
 
 class Run {
   readonly #seed: number;
@@ -705,18 +524,6 @@ export function run(seed: number, before: Release | null = null): Promise<Outcom
   return new Run(seed, before === null ? planOf(seed) : usualPlanOf(seed), before).go();
 }
 
-/** Within the 20 hours for which the queue keeps what cannot be handed over. */
 export function runRollback(seed: number, later: Release): Promise<Outcome> {
-  const chance = new Chance(seed ^ 0xbac4);
-  const afterSteps = chance.between(20, 200);
-  const backAfterSteps = afterSteps + chance.between(50, 400);
-  const plan = {
-    ...usualPlanOf(seed),
-    jump: 0,
-    scrapes: false,
-    fillsUp: false,
-    faultySteps: backAfterSteps + chance.between(30, 200),
-    rollback: { afterSteps, backAfterSteps, chance: chance.pick([0.5, 0.1, 0.05]) },
-  };
-  return new Run(seed, plan, later).go();
+  return new Run(seed, rollbackPlanOf(seed), later).go();
 }
