@@ -86,9 +86,10 @@ export class DeliveryRetention {
     const times: number[] = [];
     const freshMs = this.#store.freshSinceMs(head);
     if (freshMs !== null) times.push(freshMs);
-    const add = (query: string) => {
-      const [row] = this.#sql.exec<{ since: number }>(`${query} LIMIT 1`).toArray();
+    const add = (query: string, ...bindings: number[]) => {
+      const [row] = this.#sql.exec<{ since: number }>(`${query} LIMIT 1`, ...bindings).toArray();
       if (row !== undefined) times.push(row.since);
+      return row !== undefined;
     };
     for (const period of this.#store.nothingWaits ? [] : this.#tables.periods) {
       const from = `FROM deliveries_${period} INDEXED BY`;
@@ -99,9 +100,10 @@ export class DeliveryRetention {
       add(
         `SELECT created_at AS since ${from} waiting_${period} WHERE due_at IS NOT NULL AND kept_from IS NULL ORDER BY seq, position`,
       );
-      add(
-        `SELECT kept_from AS since ${from} kept_${period} WHERE kept_from IS NOT NULL AND due_at IS NOT NULL ORDER BY kept_from`,
-      );
+      // What has expired is kept too, a million rows it may be: looked through is only what is exact.
+      const kept = `SELECT kept_from AS since ${from} kept_${period} WHERE kept_from`;
+      const isExact = add(`${kept} <= ? AND due_at IS NOT NULL ORDER BY kept_from`, exactBeforeMs);
+      if (!isExact) add(`${kept} > ? ORDER BY kept_from`, exactBeforeMs);
     }
     return times.length === 0 ? null : Math.min(...times);
   }
@@ -187,6 +189,7 @@ export class DeliveryRetention {
     const to = this.#tables.periodFor(nowMs, retentionMs);
     const seq = this.#tables.nextSeq(behind) + RESERVED_ARRIVALS;
     this.#tables.insertArrival({ period: to, atMs: nowMs, ids: [], added: 0, seq }, behind);
+    this.#store.moved({ seq, index: 0 });
     return { from, to, seq, atMs: nowMs };
   }
 

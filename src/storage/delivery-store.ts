@@ -281,6 +281,11 @@ export class DeliveryStore {
     }
   }
 
+  /** What retention moved stands before `position`: it waits or has ended, none of it is fresh. */
+  moved(position: Position): void {
+    this.#tail.endAt(position);
+  }
+
   /** When the delivery at or after `head` arrived that is waiting for its first attempt; null when there is none. */
   freshSinceMs(head: Position): number | null {
     const [first] = this.fresh(head, 1, 0).deliveries;

@@ -34,6 +34,11 @@ export class FreshTail {
     if (this.#bytes > MAX_BYTES) this.#forget();
   }
 
+  /** Nothing up to `position` is fresh but what is known. */
+  endAt(position: Position): void {
+    this.#end = position;
+  }
+
   /** It is not fresh any more. */
   remove(id: EventId): void {
     this.#bytes -= this.#all.get(id)?.body.byteLength ?? 0;

@@ -85,7 +85,9 @@ export class Housekeeping {
       const done = this.#retention.turn(nowMs, terms);
       if (done === null) return false;
       ledger.tally.retained(done);
-      if (done.moved > 0) return true;
+      if (done.moved === 0) continue;
+      ledger.passEnded();
+      return true;
     }
   }
 
