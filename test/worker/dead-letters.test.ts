@@ -358,4 +358,18 @@ describe("the store of dead letters", () => {
     expect((await api("DELETE", "/v1/dead-letters/dl_many1")).status).toBe(204);
     expect((await consume([bytesOf("another")], { name: "late" })).acked).toEqual(["late0"]);
   });
+
+  it("is full at 5 GB, however few they are", async () => {
+    await consume([bytesOf("no event")]);
+    // The real ones take minutes to write.
+    const takes = (value: number) =>
+      inObject(letterStore(), ({ storage: { sql } }) => {
+        Object.defineProperty(sql, "databaseSize", { value, configurable: true });
+      });
+    await takes(5 * 1024 ** 3 - 1);
+    expect((await consume([bytesOf("the last")], { name: "last" })).acked).toEqual(["last0"]);
+    await takes(5 * 1024 ** 3);
+    const { acked, retried } = await consume([bytesOf("another")], { name: "late" });
+    expect([acked, retried]).toEqual([[], { late0: 12_600 }]);
+  });
 });
