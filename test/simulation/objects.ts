@@ -65,6 +65,8 @@ export class SimulatedObject {
   /** The life that was last here was one of a release: its alarm stands until the next. */
   wasReleased = false;
   wasBehind = false;
+  /** What such a life left: it stands until one whose code knows the data has set another. */
+  #behindAlarmAtMs: number | null = null;
   #alarmTask: Task | null = null;
   #alarmTaskIsForMs: number | null = null;
   #handler: Instance | null = null;
@@ -93,6 +95,8 @@ export class SimulatedObject {
 
   /** Its data is newer than its code, or than the code of the life that was last here: its alarm is of that one. */
   get isBehind(): boolean {
+    const { alarmAtMs } = this.storage;
+    if (alarmAtMs !== null && alarmAtMs === this.#behindAlarmAtMs) return true;
     return this.wasBehind || Look.at(this.storage, "live").version() > this.version;
   }
 
@@ -151,6 +155,7 @@ export class SimulatedObject {
     this.#handler = null;
     this.#host.scheduler.dropTasksOf(instance);
     this.storage.crash();
+    if (this.wasBehind) this.#behindAlarmAtMs = this.storage.alarmOnDiskAtMs;
     for (const socket of this.sockets) socket.break(this.#host.tellsListener());
     this.sockets.clear();
     for (const call of instance.calls) call.fail("the Durable Object was reset");
