@@ -137,7 +137,11 @@ async function superfluous(
   return Promise.all(
     extra.map(async (name): Promise<Step> => {
       const { pending } = answerOf(await api.call("GET", `/v1/webhooks/${name}/health`));
-      return { kind: "delete", name, lines: [`${pending} waiting deliveries go too`] };
+      return {
+        kind: "delete",
+        name,
+        lines: [`${pending} waiting ${pending === 1 ? "delivery goes" : "deliveries go"} too`],
+      };
     }),
   );
 }
@@ -264,8 +268,7 @@ async function apply(
 ): Promise<number> {
   const wanted = readConfiguration(path, process.env);
   const steps = await differences(api, path, { wanted, prune: options.prune });
-  const all = wanted.length === 1 ? "1 webhook is" : `${wanted.length} webhooks are`;
-  if (steps.length === 0) console.log(`${all} as ${path} says.`);
+  if (steps.length === 0) console.log(`${counted(wanted.length, "is", "are")} as ${path} says.`);
   const secrets = { file: `${path}.secrets`, command: options.secretCommand };
   if (!options.dryRun && steps.some(({ kind }) => kind !== "delete")) proveWritable(secrets.file);
   for (const step of steps) {
@@ -279,9 +282,13 @@ async function apply(
   return Number(process.exitCode ?? 0);
 }
 
+function counted(webhooks: number, one: string, many: string): string {
+  return webhooks === 1 ? `1 webhook ${one}` : `${webhooks} webhooks ${many}`;
+}
+
 // --- the other way ---
 
-async function exportTo(api: RelayApi, path: string): Promise<number> {
+async function exportTo(api: RelayApi, path: string, dryRun: boolean): Promise<number> {
   const all = await registered(api);
   const named = all.filter(({ name, url }) => name !== null && url !== LISTENER);
   const whole = await Promise.all(
@@ -292,19 +299,26 @@ async function exportTo(api: RelayApi, path: string): Promise<number> {
     .map(configurationOf)
     .sort((a, b) => String(a.name).localeCompare(String(b.name)));
   const text = `${JSON.stringify({ $schema: SCHEMA, webhooks }, null, 2)}\n`;
+  if (dryRun) process.stdout.write(text);
+  else writeNew(path, text);
+  const told = dryRun ? console.error : console.log;
+  const [is, are] = dryRun ? ["would be", "would be"] : ["is", "are"];
+  told(`${counted(webhooks.length, is, are)} in ${path}.`);
+  for (const { id, name, url } of all.filter((each) => !named.includes(each))) {
+    told(`Left out: ${name ?? id} (${url}), ${name === null ? "without a name" : "a listener"}.`);
+  }
+  return 0;
+}
+
+function writeNew(path: string, text: string): void {
   try {
     writeFileSync(path, text, { flag: "wx" });
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException;
-    throw new Error(`${path} ${code === "EEXIST" ? "is there already" : `: ${code}`}.`);
-  }
-  console.log(`${webhooks.length} webhooks are in ${path}.`);
-  for (const { id, name, url } of all.filter((each) => !named.includes(each))) {
-    console.log(
-      `Left out: ${name ?? id} (${url}), ${name === null ? "without a name" : "a listener"}.`,
+    throw new Error(
+      `${path} ${code === "EEXIST" ? "is there already" : `cannot be written: ${code}`}.`,
     );
   }
-  return 0;
 }
 
 // --- the command ---
@@ -319,7 +333,7 @@ const USAGE = `Makes the webhooks of a relay what a file says, and changes only 
   --prune                 deletes webhooks with a name that the file does not have, but for listeners
   --secret-command CMD    gets each new signing secret on standard input, and the name in $WEBHOOK; without it they are
                           appended to webhooks.json.secrets, readable by you only
-  --export                writes the file from the relay instead
+  --export                writes the file from the relay instead; with --dry-run it is printed and not written
 
 The file is {"webhooks": [{"name", "url", "events", …}]}, with the fields of PUT /v1/webhooks/{name}; the value of a header
 may be {"$env": "CRM_TOKEN"}. webhooks.schema.json is its schema. What is not in it has its default.
@@ -340,7 +354,7 @@ async function main(args: string[]): Promise<number> {
   const [path] = positionals;
   if (path === undefined) throw new Misuse("Which file? npm run apply -- webhooks.json");
   const api = relayApi(parseRelay(values.relay), readApiKey());
-  if (values.export) return exportTo(api, path);
+  if (values.export) return exportTo(api, path, values["dry-run"]);
   return apply(api, path, {
     dryRun: values["dry-run"],
     prune: values.prune,

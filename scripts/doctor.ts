@@ -215,13 +215,13 @@ function silenceFinding(lastEventAt: unknown, nowMs: number): Finding {
 }
 
 function queueFindings(queues: unknown, nowMs: number): Finding[] {
-  return ["events", "deadLetters"].map((name) => {
+  return Object.entries({ events: "events", deadLetters: "dead letters" }).map(([name, held]) => {
     const { backlog, oldestAt } = Object(Object(queues)[name]) as Json;
     if (typeof backlog !== "number") {
-      return untold(`What the queue ${name} holds cannot be told: it does not say`);
+      return untold(`What the queue of ${held} holds cannot be told: it does not say`);
     }
     const age = backlog === 0 ? 0 : (ageMs(oldestAt, nowMs) ?? 0);
-    const what = `The queue ${name} holds ${backlog}${age > 0 ? `, the oldest for ${spell(age)}` : ""}`;
+    const what = `The queue of ${held} holds ${backlog}${age > 0 ? `, the oldest for ${spell(age)}` : ""}`;
     if (age <= MAX_QUEUE_AGE_MS) return well(what);
     return wrong(
       what,
@@ -281,8 +281,8 @@ function remedyOf(state: string, webhook: Json, lastFailure: unknown): string {
   const answers = `Its last answers: GET ${path}/deliveries, or /dashboard/webhooks/${webhook.id}`;
   if (!lastFailure) return answers;
   const { statusCode, error, eventId } = lastFailure as Json;
-  const retry = `POST ${path}/deliveries/${eventId}/retry`;
-  return `It said ${statusCode ?? error}. When the service is mended: ${retry}, and what waits follows. ${answers}`;
+  const said = statusCode ? `It said ${statusCode}` : `There was no answer (${error})`;
+  return `${said}. When the service is mended: POST ${path}/deliveries/${eventId}/retry, and what waits follows. ${answers}`;
 }
 
 /** What makes a webhook take more, twice as much of it. */
@@ -309,7 +309,8 @@ async function deadLetterFindings(api: RelayApi): Promise<Finding[]> {
   return [...Map.groupBy(letters, ({ reason }) => String(reason))].map(([reason, some]) => {
     const cause = DEAD_BECAUSE[reason as keyof typeof DEAD_BECAUSE];
     const newest = some[0] ?? {};
-    const what = `${some.length} ${more}dead letters (${reason}), the newest of ${newest.failedAt}. ${cause?.why ?? ""}`;
+    const one = some.length === 1 && more === "" ? "letter" : "letters";
+    const what = `${some.length} ${more}dead ${one} (${reason}), the newest of ${newest.failedAt}. ${cause?.why ?? ""}`;
     const call =
       reason === "unreadable"
         ? `DELETE /v1/dead-letters/${newest.id} removes the newest.`
@@ -380,8 +381,7 @@ async function main(args: string[]): Promise<number> {
   const api = relayApi(parseRelay(values.relay), readApiKey());
   const findings = await examine(api);
   for (const finding of findings) print(finding);
-  const isRelay = findings.length > 1;
-  if (values.send && isRelay) {
+  if (values.send && findings.length > 1) {
     const secret =
       firstOf(process.env.LEADTERRA_SIGNING_SECRETS) ??
       firstOf(readVars(join(ROOT, DEV_VARS)).LEADTERRA_SIGNING_SECRETS);

@@ -106,7 +106,7 @@ async function catchUp({ api, name, write }: Listening, since: string): Promise<
     count += Number(json?.replayed);
     cursor = json?.next;
   } while (cursor);
-  write(`${count} events since ${since} are on their way.`);
+  write(`On their way: ${count} ${count === 1 ? "event" : "events"} since ${since}.`);
 }
 
 // --- the handler ---

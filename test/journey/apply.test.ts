@@ -236,6 +236,9 @@ describe("npm run apply", () => {
     await relay.request("POST", "/v1/webhooks", { url: "https://x.example.com/", events: ["*"] });
     await relay.request("PUT", "/v1/webhooks/anna", { url: "listener:", events: ["*"] });
     rmSync(file());
+    const looked = await apply(["--export", "--dry-run"]);
+    expect(looked).toMatchObject({ exitCode: 0 });
+    expect(existsSync(file())).toBe(false);
     const exported = await apply(["--export"]);
     expect(exported).toMatchObject({ exitCode: 0, stderr: "" });
     expect(exported.stdout).toMatch(/2 webhooks are in/);
@@ -244,6 +247,8 @@ describe("npm run apply", () => {
     );
     expect(exported.stdout).toMatch(/Left out: anna/);
     const { webhooks: written } = JSON.parse(readFileSync(file(), "utf8"));
+    expect(JSON.parse(looked.stdout)).toMatchObject({ webhooks: written });
+    expect(looked.stderr).toMatch(/2 webhooks would be in/);
     const headers = { authorization: { $env: "CRM_AUTHORIZATION" } };
     expect(written).toEqual([AUDIT, { ...full, headers }]);
     const lines = await audited();

@@ -233,13 +233,13 @@ describe("the doctor of what reached nobody", () => {
       const body = JSON.stringify(letter);
       expect((await relay.fetch("/test/dead-letters", { method: "POST", body })).status).toBe(204);
     }
-    const owed = await fault(/^1 dead letters \(full\)/);
-    const unreadable = await fault(/^1 dead letters \(unreadable\)/);
+    const owed = await fault(/^1 dead letter \(full\)/);
+    const unreadable = await fault(/^1 dead letter \(unreadable\)/);
     await take(owed.remedy);
     await receiver.received();
-    await isWell(/dead letters \(full\)/);
+    await isWell(/dead letters? \(full\)/);
     await take(unreadable.remedy);
-    await isWell(/dead letters/);
+    await isWell(/dead letters?/);
   });
 
   it("names alerts that are refused, which another URL gets", MINUTES, async () => {
@@ -347,7 +347,7 @@ describe("the doctor of events that do not come", () => {
     async () => {
       const receiver = await startReceiver();
       await relay.register({ url: receiver.url, events: ["doctor.stands"] });
-      const about = /^The queue events holds [1-9]\d*, the oldest for 6 minutes/;
+      const about = /^The queue of events holds [1-9]\d*, the oldest for 6 minutes/;
       const asked = { now: () => Date.now() + 360_000 };
       await bringAbout(relay, "/test/broken", { journal: true });
       onTestFinished(() => bringAbout(relay, "/test/broken"));
@@ -484,7 +484,7 @@ it("tells a relay of 0.1.0 what a deploy does to its data, and that it is done a
     });
   const before = await told(released);
   expect(before).toMatch(/data from version 1 to 2 .*; it cannot be rolled back/);
-  expect(before).toContain("What the queue events holds cannot be told");
+  expect(before).toContain("What the queue of events holds cannot be told");
   expect(await told(build)).toMatch(/leaves stored data as it is \(version 2\)/);
 });
 

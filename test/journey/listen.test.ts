@@ -208,7 +208,7 @@ describe("npm run listen", () => {
     await relay.post(newEvent("listen.since"));
     await relay.post(newEvent("listen.since"));
     const anna = start({ events: ["listen.since"], sinceMs: 600_000 });
-    await anna.said("2 events since");
+    await anna.said("On their way: 2 events since");
     await vi.waitFor(
       () => expect(anna.lines.filter((line) => /listen\.since.*200/.test(line))).toHaveLength(2),
       patient,
@@ -228,7 +228,7 @@ describe("npm run listen", () => {
     const events = ["listen.since-again"];
     const anna = start({ url: wire.url, api: { ...api, call }, events, sinceMs: 600_000 });
     await anna.said("Connected again");
-    await anna.said("1 events since");
+    await anna.said("On their way: 1 event since");
     await anna.said(/listen\.since-again.*200/);
   });
 

@@ -93,8 +93,8 @@ describe("the doctor", () => {
       The clocks agree
       The key may change things
       The last event came 60 s ago
-      The queue events holds 0
-      The queue deadLetters holds 0
+      The queue of events holds 0
+      The queue of dead letters holds 0
       No alert was refused
       crm (https://crm.example.com/?…): healthy, 0 waiting, 0 undeliverable
       There are no dead letters"
@@ -140,7 +140,7 @@ describe("the doctor", () => {
           deadLetters: { backlog: 0, oldestAt: null },
         },
       }),
-      "The queue events holds 7, the oldest for 60 minutes",
+      "The queue of events holds 7, the oldest for 60 minutes",
       "wrangler tail",
     ],
     [
@@ -185,6 +185,22 @@ describe("the doctor", () => {
       }),
       "crm (https://crm.example.com/?…): failing",
       "It said 503. When the service is mended: POST /v1/webhooks/wh_1/deliveries/evt_1/retry",
+    ],
+    [
+      "a webhook whose service is not there",
+      stats({
+        webhooks: [
+          {
+            ...FIGURES,
+            health: {
+              state: "failing",
+              lastFailure: { statusCode: null, error: "connection", eventId: "evt_1" },
+            },
+          },
+        ],
+      }),
+      "crm (https://crm.example.com/?…): failing",
+      "There was no answer (connection). When the service is mended: POST /v1/webhooks/wh_1/",
     ],
     [
       "a webhook that is late",
@@ -268,7 +284,7 @@ describe("the doctor", () => {
     [
       "a dead letter that nobody can read",
       { "/v1/dead-letters": { json: { data: [{ id: "dl_1", reason: "unreadable" }] } } },
-      "(unreadable)",
+      "1 dead letter (unreadable)",
       "DELETE /v1/dead-letters/dl_1",
     ],
     [
@@ -336,7 +352,7 @@ describe("the doctor", () => {
     [
       "what a queue holds",
       stats({ queues: { events: { backlog: null, oldestAt: null } } }),
-      "What the queue events holds cannot be told",
+      "What the queue of events holds cannot be told",
     ],
     [
       "what alerts do, of a release that does not say",
