@@ -430,9 +430,10 @@ function reckoned(before: Reckoning, attempt: Attempt, ending: Ending, nowMs: nu
     // One that was under way when the service asked for a pause does not end it.
     const stands = pauseAskedAtMs !== null && attempt.request.startedAtMs <= pauseAskedAtMs;
     const postponedUntilMs = stands ? before.postponedUntilMs : null;
-    const { gone } = before;
-    const { failedAtMs } = before;
-    const ended = { succeededAtMs: nowMs, failedAtMs };
+    const { gone, failedAtMs } = before;
+    // A Lane may tell of one that was before the last.
+    const succeededAtMs = latest(before.succeededAtMs, nowMs);
+    const ended = { succeededAtMs, failedAtMs };
     return { ...FRESH_RECKONING, ...ended, postponedUntilMs, pauseAskedAtMs, gone };
   }
   const failuresInARow = before.failuresInARow + 1;
@@ -448,6 +449,10 @@ function reckoned(before: Reckoning, attempt: Attempt, ending: Ending, nowMs: nu
     pauseAskedAtMs: ending.retryAfterMs === null ? pauseAskedAtMs : nowMs,
     gone: before.gone || ending.status === 410,
   };
+}
+
+function latest(knownMs: number | null, atMs: number): number {
+  return Math.max(knownMs ?? 0, atMs);
 }
 
 function isFailing({ succeededAtMs }: Reckoning, failuresInARow: number, nowMs: number): boolean {
