@@ -130,6 +130,8 @@ const least = (times: readonly (string | null)[]) => {
   return known.length === 0 ? null : Math.min(...known);
 };
 
+const counted = (n: number, one: string, many: string) => `${n} ${n === 1 ? one : many}`;
+
 /** What happened in the hour, by the account; events are the relay's, and of no webhook. */
 function hourOf(told: Told, { at: start }: Hour): string {
   const isWithin = (ms: number) => Math.floor(ms / HOUR_MS) * HOUR_MS === Date.parse(start);
@@ -138,11 +140,12 @@ function hourOf(told: Told, { at: start }: Hour): string {
   );
   const delivered = ended.filter(({ error }) => error === null).length;
   const events = told.account.events.filter(({ receivedAt }) => isWithin(Date.parse(receivedAt)));
-  const incoming = told.sentence.webhookId === null ? [`${events.length} events in`] : [];
+  const incoming =
+    told.sentence.webhookId === null ? [counted(events.length, "event in", "events in")] : [];
   const parts = [
     ...incoming,
     `${delivered} delivered`,
-    `${ended.length - delivered} failed attempts`,
+    counted(ended.length - delivered, "failed attempt", "failed attempts"),
   ];
   return `${exactly(Date.parse(start), told.zone)}: ${parts.join(", ")}`;
 }
@@ -288,7 +291,7 @@ const NUMBERS: readonly Form[] = [
   },
   {
     place: /^picture$/,
-    text: /\. (?:(\d+) events in, )?(\d+) delivered, (\d+) failed attempts$/,
+    text: /\. (?:(\d+) events? in, )?(\d+) delivered, (\d+) failed attempts?$/,
     agrees: (told) => {
       const counts = [sum(told, taken), sum(told, failed)].map(String);
       expect.soft(told.found.slice(-2), told.about).toEqual(counts);

@@ -82,6 +82,8 @@ describe("the overview", () => {
       expect(textOf(page, "tiles")).toMatch(/Events in 1 /);
       expect(textOf(page, "tiles")).toMatch(/Delivered 1 0 failed attempts/);
       expect(textOf(page, "tiles")).toMatch(/Success rate 100 %/);
+      expect(page).toContain(". 1 event in, 1 delivered, 0 failed attempts");
+      expect(page).toContain('href="/dashboard/deliveries?status=pending"');
       expect(page).toContain(`href="/dashboard/events/${eventId}"`);
       expect(textOf(page, "webhooks")).toContain("The CRM");
     }

@@ -4,7 +4,7 @@ import { it, leadsTo, signedIn, visitor } from "../rig/worker/dashboard";
 import { eventOf, register, registry, settingsOf } from "../rig/worker/engine";
 import { inObject } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
-import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
+import { api, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const PATH = "/dashboard/webhooks";
 const DRAFT = { url: "https://crm.example.com/in", events: "*" };
@@ -74,6 +74,18 @@ describe("registering a webhook", () => {
     expect(page).not.toContain("a-secret-value");
     expect(await (await visitor.get(`${PATH}/${id}`)).text()).not.toContain("whsec_");
     expect(await actions()).toEqual(["webhook.created"]);
+  });
+
+  it("asks for the URL that this relay takes", async () => {
+    const asked = async (allowed: string) => {
+      const headers = { cookie: visitor.cookie };
+      const bindings = { ALLOW_PRIVATE_DESTINATIONS: allowed };
+      return (await callWith(bindings, `${PATH}/new`, { headers })).text();
+    };
+    expect(await asked("false")).toContain("<code>https://</code> and a public name");
+    const open = await asked("true");
+    expect(open).toContain("<code>https://</code> or http://, private addresses too");
+    expect(open).not.toContain("public name");
   });
 
   it("has the relay's own pace, no name and no status to give up on, unless they are typed", async () => {

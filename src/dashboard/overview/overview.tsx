@@ -11,7 +11,15 @@ import { type EventRow, EventTable, eventRows } from "../events/table";
 import { Chart } from "../ui/chart";
 import { count, deliveries, duration, number, share } from "../ui/format";
 import { page } from "../ui/page";
-import { DEAD_LETTERS_PATH, Empty, EVENTS_PATH, Tiles, WEBHOOKS_PATH } from "../ui/parts";
+import {
+  DEAD_LETTERS_PATH,
+  DELIVERIES_PATH,
+  Empty,
+  EVENTS_PATH,
+  Tiles,
+  WEBHOOKS_PATH,
+  withQuery,
+} from "../ui/parts";
 import type { PageContext, PageEnv } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
@@ -180,7 +188,11 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
           note: "of attempts",
         },
         { name: "Response time", value: duration(p50), note: `p95: ${duration(p95)}` },
-        { name: "Pending", value: number(pending), note: <OldestDue watched={watched} /> },
+        {
+          name: "Pending",
+          value: <a href={withQuery(DELIVERIES_PATH, { status: "pending" })}>{number(pending)}</a>,
+          note: <OldestDue watched={watched} />,
+        },
         {
           name: "Dead letters",
           value: number(deadLetters),

@@ -3,11 +3,11 @@ import type { Step } from "../../operations/stats";
 import { exactTime } from "./time";
 import { useViewer } from "./viewer";
 
-/** What a bar is drawn of, from its foot up, with the words for it. */
-const IN = [["events", "events in"]] as const;
+/** What a bar is drawn of, from its foot up, with the words for many of it and for one. */
+const IN = [["events", "events in", "event in"]] as const;
 const OUT = [
-  ["delivered", "delivered"],
-  ["failedAttempts", "failed attempts"],
+  ["delivered", "delivered", "delivered"],
+  ["failedAttempts", "failed attempts", "failed attempt"],
 ] as const;
 type Part = (typeof IN | typeof OUT)[number];
 
@@ -108,9 +108,11 @@ function sumOf(step: Step, bar: readonly Part[]): number {
   return bar.reduce((sum, [name]) => sum + step[name], 0);
 }
 
-/** `12 events in, 11 delivered, 1 failed attempts`. */
+/** `12 events in, 11 delivered, 1 failed attempt`. */
 function told(step: Step, parts: readonly Part[]): string {
-  return parts.map(([name, words]) => `${step[name]} ${words}`).join(", ");
+  return parts
+    .map(([name, many, one]) => `${step[name]} ${step[name] === 1 ? one : many}`)
+    .join(", ");
 }
 
 /** Where a bar begins: a few times along the axis, and now at its end. */

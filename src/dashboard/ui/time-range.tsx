@@ -94,14 +94,16 @@ export function TimeRangeFields({ query }: { query: Query }) {
           />
         </select>
       </label>
-      <label class="when">
-        From ({zone})
-        <input type="datetime-local" name="since" value={query.since ?? ""} />
-      </label>
-      <label class="when">
-        To ({zone})
-        <input type="datetime-local" name="until" value={query.until ?? ""} />
-      </label>
+      <div class="range">
+        <label>
+          From ({zone})
+          <input type="datetime-local" name="since" value={query.since ?? ""} />
+        </label>
+        <label>
+          To ({zone})
+          <input type="datetime-local" name="until" value={query.until ?? ""} />
+        </label>
+      </div>
     </>
   );
 }

@@ -122,7 +122,7 @@ type Shown = {
 
 function showForm(c: PageContext, given: Shown): Promise<Response> {
   const { typed, errors, webhook, overtaken = [] } = given;
-  const { delivery } = configOf(c.env);
+  const { delivery, allowPrivateDestinations } = configOf(c.env);
   return page(
     c,
     {
@@ -139,6 +139,7 @@ function showForm(c: PageContext, given: Shown): Promise<Response> {
       token={newToken()}
       webhook={webhook}
       services={serviceBindings(c.env)}
+      allowPrivate={allowPrivateDestinations}
       retrySchedule={delivery === null ? null : formatSchedule(delivery.retryScheduleMs)}
       timeout={delivery === null ? null : formatSchedule([delivery.timeoutMs])}
     />,

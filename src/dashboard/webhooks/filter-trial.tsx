@@ -131,7 +131,7 @@ function examples(): TriedEvent[] {
 /** `miss` says why the event would not be sent; null when it would. */
 const COLUMNS: readonly Column<{ event: TriedEvent["event"]; miss: string | null }>[] = [
   {
-    head: "Gets it?",
+    head: "Gets it",
     cell: ({ miss }) =>
       miss === null ? <Badge tone="good">yes</Badge> : <Badge tone="quiet">no</Badge>,
   },

@@ -35,6 +35,8 @@ type FormProps = PaceProps & {
   webhook: Webhook | null;
   /** Bindings that `service:NAME/path` reaches. */
   services: readonly string[];
+  /** Whether a URL may be plain `http:`, or lead to a private address. */
+  allowPrivate: boolean;
 };
 
 export function WebhookForm(props: FormProps) {
@@ -98,10 +100,11 @@ function Overtaken({ overtaken, shown }: FormProps) {
   );
 }
 
-function Address({ typed, errors, webhook, services }: FormProps) {
+function Address({ typed, errors, webhook, services, allowPrivate }: FormProps) {
   const urlHint = (
     <>
-      Where events are posted to: <code>https://</code> and a public name
+      Where events are posted to: <code>https://</code>{" "}
+      {allowPrivate ? "or http://, private addresses too" : "and a public name"}
       {services.length > 0 && (
         <>
           , or a binding of the relay: <code>service:{services[0]}/path</code>
