@@ -175,7 +175,7 @@ const NEXT: Record<Kind, Words> = {
     <Tried
       health={health}
       how="Each is tried again by its schedule,"
-      then="nothing has to be done here once the service answers."
+      then="nothing has to be done here once the service takes them."
     />
   ),
   unconnected: Held,
