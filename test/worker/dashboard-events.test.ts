@@ -263,7 +263,9 @@ describe("the page of an event", () => {
     await deliverAll(id, clock);
     const path = `${LIST}/${DOCUMENTED_ID}`;
     expect(await textOf(path)).toContain(`href="${path}/erase"`);
-    expect(await textOf(`${path}/erase`)).toContain("It cannot be undone");
+    const asked = await textOf(`${path}/erase`);
+    expect(asked).toContain("It cannot be undone");
+    expect(asked).toMatch(/Only this event\. A person, in every event.*POST \/v1\/events\/erase/);
     expect(await textOf(path)).toContain("ava@acmecorp.com");
     const answer = await visitor.post(`${path}/erase`);
     expect(leadsTo(answer)).toBe(`${path}?done=erased`);

@@ -301,6 +301,9 @@ function ConfirmErasure({ event }: { event: JournalEvent }) {
         <li>Its payload goes, and what the journal knows of the lead.</li>
         <li>Deliveries that still wait for an attempt end; answers of services to it go.</li>
         <li>The record of what was delivered when stays.</li>
+        <li>
+          Only this event. A person, in every event: <code>POST /v1/events/erase</code>.
+        </li>
       </ul>
       <p>It cannot be undone, and the event cannot be replayed.</p>
       <form method="post" action={`${eventPath(event.id)}/erase`}>
