@@ -149,5 +149,5 @@ const COLUMNS: readonly Column<{ event: TriedEvent["event"]; miss: string | null
     ),
     class: "name",
   },
-  { head: "Came", cell: ({ event }) => <Time ms={event.receivedAtMs} /> },
+  { head: "Received", cell: ({ event }) => <Time ms={event.receivedAtMs} /> },
 ];
