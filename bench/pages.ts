@@ -78,8 +78,9 @@ function profile(figures: readonly Stored[]): string {
   return figures
     .filter(({ benchmark }) => benchmark === PROFILE)
     .map(({ measured, median, details = {}, date }) => {
-      const shares = Object.entries(details).map(([name, share]) => [`\`${name}\``, String(share)]);
-      const table = tableOf(["function", "with all that it calls, %"], shares);
+      const shares = Object.entries(details as Record<string, { own: number; whole: number }>);
+      const rows = shares.map(([name, { own, whole }]) => [`\`${name}\``, `${own}`, `${whole}`]);
+      const table = tableOf(["function", "in its own code, %", "with all that it calls, %"], rows);
       return `${measured}: ${shown(median)} (${dayOf(date)})\n\n${table}`;
     })
     .join("\n");

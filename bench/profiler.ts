@@ -2,6 +2,8 @@
 
 /** Between two samples, in microseconds. */
 const SAMPLE_EVERY_US = 500;
+/** What lies longer between two samples was another process's: the function that it happened in did not take it. */
+const MOST_BETWEEN_US = 2 * SAMPLE_EVERY_US;
 
 type Frame = { functionName: string; lineNumber: number };
 type Node = { id: number; callFrame: Frame; children?: number[] };
@@ -82,7 +84,7 @@ function digest({ nodes, samples, timeDeltas }: Profile): Profiled {
   const whole = new Map<string, number>();
   let [allUs, busyUs] = [0, 0];
   for (const [index, id] of samples.entries()) {
-    const tookUs = Math.max(0, timeDeltas[index] ?? 0);
+    const tookUs = Math.min(Math.max(0, timeDeltas[index] ?? 0), MOST_BETWEEN_US);
     allUs += tookUs;
     const leaf = nodeOf.get(id);
     if (leaf === undefined || IDLE.has(leaf.callFrame.functionName)) continue;
