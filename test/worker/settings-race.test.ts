@@ -48,6 +48,32 @@ describe("a change of URL while an attempt is in flight", () => {
   });
 });
 
+describe("a rate limit that comes while the webhook sends", () => {
+  it.each([
+    ["where there was none", null],
+    ["after a faster one", 2],
+  ])("keeps what is next, and says until when: %s", async (_, rateLimit) => {
+    const { id } = await register({ rateLimit });
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    const [first] = service.requests;
+    expect((await patch(id, { rateLimit: 0.01 })).status).toBe(200);
+    const [next] = await newEvents(1);
+    await accept(
+      id,
+      [next].flatMap((each) => each ?? []),
+    );
+    await deliverAll(id, clock);
+    const opensAtMs = (first?.atMs ?? 0) + 100_000;
+    const waits = await deliveryOf(id, next?.id ?? "");
+    expect(waits).toMatchObject({ status: "pending", waitingFor: "rate_limit" });
+    expect(Math.abs(Date.parse(waits.nextAttemptAt ?? "") - opensAtMs)).toBeLessThan(1_000);
+    clock.advance(101_000);
+    await deliverAll(id, clock);
+    expect(await deliveryOf(id, next?.id ?? "")).toMatchObject({ status: "delivered" });
+  });
+});
+
 describe("what is answered while six attempts are in flight and more wait", () => {
   /** Six hang until the gate is opened; six more are due. */
   async function busy() {

@@ -10,7 +10,6 @@ import {
   isUnhindered,
   type Situation,
   slotsOf,
-  spacingMs,
   troubleEndsAtMs,
   windowOf,
 } from "../../domain/pace";
@@ -68,7 +67,6 @@ export class Pump {
   #attemptsLeft = 0;
   #startedInRun = 0;
   #endsAtMs = 0;
-  #lastStartAtMs = 0;
   /** When nothing was leased last. */
   #restedAtMs = 0;
   #mustRest = false;
@@ -233,14 +231,14 @@ export class Pump {
     for (;;) {
       const next = this.#plan.first;
       if (next === undefined || !this.#hasFreeSlot(situation, isAsked(next))) return;
-      if (this.#startAtMs(next, rateLimit) > nowMs) return;
+      if (this.#ledger.rate.earliest(rateLimit, next.startAtMs) > nowMs) return;
       if (rateLimit !== null && this.#lanes.areUsed && nowMs > next.startAtMs + MAX_LATE_MS) {
         this.#unplan();
         return;
       }
       this.#plan.shift();
-      this.#start(next, nowMs, frames);
-      if (rateLimit !== null) this.#ledger.rate.started(rateLimit, nowMs);
+      this.#start(next, frames);
+      this.#ledger.rate.started(rateLimit, nowMs);
     }
   }
 
@@ -273,22 +271,16 @@ export class Pump {
     return nextAtMs === null || nextAtMs > nowMs;
   }
 
-  /** Under a rate limit a late start moves the next one: no burst makes up for it. */
-  #startAtMs({ startAtMs }: Planned, rateLimit: number | null): number {
-    return rateLimit === null ? 0 : Math.max(startAtMs, this.#lastStartAtMs + spacingMs(rateLimit));
-  }
-
   #isOutdated(situation: Situation, nowMs: number): boolean {
     if (this.#blocked || (situation.terms.ordered && this.#ledger.unwritten > 0)) return true;
     return this.#plan.isOutdated(situation, nowMs);
   }
 
   /** @param frames whether it takes no connection of the object. */
-  #start(attempt: Planned, nowMs: number, frames: boolean): void {
+  #start(attempt: Planned, frames: boolean): void {
     this.#inFlight.add(attempt.delivery.id);
     this.#attemptsLeft -= 1;
     this.#startedInRun += 1;
-    this.#lastStartAtMs = nowMs;
     if (!frames) this.#slots.take();
     void this.#send(attempt).finally(() => {
       if (!frames) this.#slots.release();
@@ -348,7 +340,9 @@ export class Pump {
     if (situation === null || this.#isSpent(nowMs)) return null;
     const next = this.#plan.first;
     if (!this.#hasFreeSlot(situation, next !== undefined && isAsked(next))) return null;
-    if (next !== undefined) return this.#startAtMs(next, situation.terms.rateLimit);
+    if (next !== undefined) {
+      return this.#ledger.rate.earliest(situation.terms.rateLimit, next.startAtMs);
+    }
     return this.#inFlight.size === 0 ? null : this.#agenda.nextDueAtMs(situation, nowMs);
   }
 }

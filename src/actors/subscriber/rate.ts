@@ -4,6 +4,8 @@ import type { Run } from "../../storage/run";
 
 export class Rate {
   readonly #run: Run;
+  /** Limited or not, since this object started; Unix milliseconds. */
+  #lastStartAtMs = 0;
 
   constructor(run: Run) {
     this.#run = run;
@@ -21,13 +23,22 @@ export class Rate {
     this.#run.nextStartAtMs = Math.min(this.#run.nextStartAtMs, startAtMs);
   }
 
-  /** An attempt started: no other may before its time. */
-  started(rateLimit: number, nowMs: number): void {
+  /** An attempt started: under a limit no other may before its time. */
+  started(rateLimit: number | null, nowMs: number): void {
+    this.#lastStartAtMs = nowMs;
+    if (rateLimit === null) return;
     this.#run.nextStartAtMs = Math.max(this.#run.nextStartAtMs, nowMs + spacingMs(rateLimit));
   }
 
-  /** The rate limit is another one: it does not have to wait as long as the one before. */
+  /** When what was planned for a time may start: a late start moves the next one, no burst makes up for it. */
+  earliest(rateLimit: number | null, startAtMs: number): number {
+    return rateLimit === null ? 0 : Math.max(startAtMs, this.#lastStartAtMs + spacingMs(rateLimit));
+  }
+
+  /** The rate limit is another one: what is next waits as long as it asks for, and no longer. */
   adopt(rateLimit: number | null): void {
-    this.free(rateLimit === null ? 0 : Date.now() + spacingMs(rateLimit));
+    const { nextStartAtMs } = this.#run;
+    this.#run.nextStartAtMs = this.earliest(rateLimit, nextStartAtMs);
+    this.free(Date.now() + spacingMs(rateLimit));
   }
 }
