@@ -44,10 +44,14 @@ export type Why = { webhookId: WebhookId; matched: boolean; why: string };
  */
 export function explain(
   webhook: Webhook,
-  received: { event: string; webhookIds: readonly WebhookId[]; receivedAtMs: number },
+  received: { event: string; webhookIds: readonly WebhookId[]; receivedAtMs: number; size: number },
   event: Pick<RelayEvent, "name" | "envelope"> | null,
 ): Why {
   const matched = received.webhookIds.includes(webhook.id);
+  // No event that was kept has no bytes.
+  if (received.size === 0) {
+    return { webhookId: webhook.id, matched, why: "It was erased before it came in." };
+  }
   const subject = event ?? { name: received.event, envelope: {} };
   const byName = { id: webhook.id, events: webhook.events, filter: null };
   const miss = explainMiss(event === null ? byName : webhook, subject);

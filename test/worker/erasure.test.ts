@@ -246,6 +246,8 @@ describe("DELETE /v1/events/{id}", () => {
     expect(await found(EMAIL, SNIPPET)).toEqual([]);
     const shown = await (await api("GET", `/v1/events/${id}`)).json();
     expect(shown).toMatchObject({ id, payload: null, webhookIds: [], deliveries: [] });
+    const why = "It was erased before it came in.";
+    expect(shown).toMatchObject({ webhooks: [{ webhookId, matched: false, why }] });
     clock.advance(15 * DAY);
     // After that no queue can have one: what comes then was sent anew.
     await api("DELETE", `/v1/events/evt_${"1".repeat(26)}`);
