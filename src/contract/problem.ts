@@ -122,8 +122,45 @@ export function badCursor(): Failure {
   };
 }
 
-/** What a schema found wrong, as it is answered: a dotted path and what should be there. */
-export function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
+/** What was given, as the schema reads it; else what is wrong with it, as it is answered. */
+export function readBy<S extends z.ZodType>(
+  schema: S,
+  given: unknown,
+): { data: z.output<S>; errors: FieldError[] } {
+  const { data, error } = schema.safeParse(given, { error: inWords });
+  return { data: data as z.output<S>, errors: error?.issues.flatMap(fieldErrors) ?? [] };
+}
+
+const TYPES: { [expected: string]: string } = {
+  string: "a string",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+};
+const COUNTED: { [origin: string]: string } = { string: " characters", array: " entries" };
+
+/** For what a schema has no words of its own. */
+function inWords(issue: z.core.$ZodRawIssue): string | undefined {
+  switch (issue.code) {
+    case "invalid_type":
+      if (issue.input === undefined) return "is missing";
+      return `must be ${TYPES[issue.expected] ?? issue.expected}`;
+    case "invalid_value":
+      return `must be ${issue.values.map((value) => JSON.stringify(value)).join(" or ")}`;
+    case "too_small":
+      if (issue.minimum === 1 && issue.origin in COUNTED) return "must not be empty";
+      return `must be at least ${issue.minimum}${COUNTED[issue.origin] ?? ""}`;
+    case "too_big":
+      return `must be at most ${issue.maximum}${COUNTED[issue.origin] ?? ""}`;
+    default:
+      return undefined;
+  }
+}
+
+/** A dotted path and what should be there. */
+function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
   const path = issue.path.map(String).join(".");
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => ({

@@ -401,6 +401,25 @@ describe("POST /v1/webhooks", () => {
     expect((await pageOf()).data).toEqual([]);
   });
 
+  it("says in words what should be there, and all of it at once", async () => {
+    const given = { events: [7], name: "", description: "x".repeat(1_001), ordered: "true" };
+    const more = { concurrency: 301, rateLimit: 0, giveUpOn: ["404"], status: "disabled" };
+    const response = await api("POST", "/v1/webhooks", { ...given, ...more, timeout: null });
+    const { errors } = await response.json<{ errors: { path: string; message: string }[] }>();
+    expect(Object.fromEntries(errors.map(({ path, message }) => [path, message]))).toEqual({
+      url: "is missing",
+      "events.0": "must be a string",
+      name: "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as crm",
+      description: "must be at most 1000 characters",
+      ordered: "must be true or false",
+      concurrency: "must be at most 300",
+      rateLimit: "must be at least 0.00001",
+      "giveUpOn.0": "must be a number",
+      status: 'must be "active" or "paused"',
+    });
+    expect(await mistakesOf(await api("GET", "/v1/events?key="))).toEqual(["key"]);
+  });
+
   it("answers 422 to a field named like the prototype, and to numbers past the last", async () => {
     for (const [field, path] of [
       ['"__proto__":{"ordered":true}', "__proto__"],

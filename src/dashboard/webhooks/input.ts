@@ -1,6 +1,6 @@
 /** What a form says of a webhook → the JSON that the API takes, checked by the API's own schemas. */
 import type * as z from "zod";
-import { fieldErrors } from "../../contract/problem";
+import { readBy } from "../../contract/problem";
 import { changesOf, changesSchema, draftOf, draftSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES } from "../../domain/event";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
@@ -206,7 +206,6 @@ export function check<S extends z.ZodType>(
   schema: S,
   given: unknown,
 ): Result<z.output<S>, "invalid_request"> {
-  const parsed = schema.safeParse(given);
-  if (parsed.success) return ok(parsed.data);
-  return fail({ code: "invalid_request", errors: parsed.error.issues.flatMap(fieldErrors) });
+  const { data, errors } = readBy(schema, given);
+  return errors.length === 0 ? ok(data) : fail({ code: "invalid_request", errors });
 }

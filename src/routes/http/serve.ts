@@ -5,7 +5,7 @@
 import type { Context } from "hono";
 import * as z from "zod";
 import { isSafe } from "../../access";
-import { fieldErrors } from "../../contract/problem";
+import { readBy } from "../../contract/problem";
 import type { Input, Output, Route } from "../../contract/route";
 import { type FailureCode, type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { stringify } from "../../domain/json-text";
@@ -72,8 +72,8 @@ async function read(c: ApiContext, { request = {} }: Route, check: Check) {
 const nothing = z.strictObject({});
 
 function parse(schema: z.ZodType | undefined, given: unknown, errors: FieldError[]): unknown {
-  const parsed = (schema ?? nothing).safeParse(given);
-  if (!parsed.success) errors.push(...parsed.error.issues.flatMap(fieldErrors));
+  const parsed = readBy(schema ?? nothing, given);
+  errors.push(...parsed.errors);
   return parsed.data;
 }
 
