@@ -8,6 +8,7 @@ import {
   type DeliveryRow,
   type DeliveryTables,
   deliveryOf,
+  freshFrom,
   type ListedDelivery,
   UNDELIVERABLE,
 } from "./delivery-tables";
@@ -357,15 +358,10 @@ export class DeliveryLists {
   countPending(head: Position): number {
     let count = 0;
     for (const period of this.#tables.periods) {
-      count += this.#sql
-        .exec<{ n: number }>(
-          `SELECT count(*) AS n FROM deliveries_${period} d INDEXED BY due_${period} WHERE due_at IS NOT NULL`,
-        )
-        .one().n;
-    }
-    for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
-      const wanted = seq === head.seq ? ids.slice(head.index) : ids;
-      count += this.#tables.countFresh(wanted, { period, seq });
+      const waiting = `SELECT count(*) AS n FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL`;
+      count += this.#sql.exec<{ n: number }>(waiting).one().n;
+      const { rows, bindings } = freshFrom(head, period);
+      count += this.#sql.exec<{ n: number }>(`SELECT count(*) AS n ${rows}`, ...bindings).one().n;
     }
     return count;
   }

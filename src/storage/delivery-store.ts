@@ -12,6 +12,8 @@ import {
   type DueDelivery,
   type DueRow,
   dueOf,
+  FRESH,
+  freshFrom,
   type ListedDelivery,
   type LoggedRow,
   loggedOf,
@@ -19,7 +21,7 @@ import {
   statusNumber,
 } from "./delivery-tables";
 import { FreshTail } from "./fresh-tail";
-import { byArrival, type Position } from "./position";
+import { byArrival, isBefore, type Position } from "./position";
 import { type LeasedAttempt, MAX_ARRIVALS_LEASED } from "./run";
 
 /** A delivery that waits for another attempt, without what it is sent with; `size` is its body's, in bytes. */
@@ -36,21 +38,19 @@ const WAITING = "id, seq, position, due_at, asked, length(body) AS size";
 /** What an arrival came to. */
 export type Inserted = { added: DueDelivery[]; isLeased: boolean };
 
-const NONE: ReadonlyMap<EventId, unknown> = new Map();
+/** What is not known of a fresh delivery without reading its row: all columns took a tenth of a delivery's processor time. */
+type FreshRow = Pick<DueDelivery, "id" | "event" | "createdAtMs" | "keptFromMs" | "asked"> & {
+  seq: number;
+  index: number;
+  body: ArrayBuffer;
+};
+const FRESH_COLUMNS =
+  'd.id, event, created_at AS "createdAtMs", kept_from AS "keptFromMs", asked, d.seq, position AS "index", body';
 
-/** A delivery that has just arrived. */
-const NEW = {
-  status: "pending",
-  keptFromMs: null,
-  dueAtMs: null,
-  attempts: 0,
-  failures: 0,
-  interruptions: 0,
-  completedAtMs: null,
-  lastStatusCode: null,
-  lastError: null,
-  log: [],
-} satisfies Partial<DueDelivery>;
+/** Past fresh deliveries that are read in vain, at most so many bodies. */
+const BODIES_AT_ONCE = 32;
+
+const NONE: ReadonlyMap<EventId, unknown> = new Map();
 
 export class DeliveryStore {
   readonly #sql: SqlStorage;
@@ -110,7 +110,7 @@ export class DeliveryStore {
         this.#sql.exec(insert, id, seq, index, event, nowMs, keptFromMs, body);
         const position = { seq, index };
         const state = { createdAtMs: nowMs, keptFromMs, asked };
-        added.push({ ...NEW, ...state, id, period, position, event, body });
+        added.push({ ...FRESH, ...state, id, period, position, event, body });
       }
     });
     this.#tail.add(added);
@@ -248,36 +248,41 @@ export class DeliveryStore {
   ): { deliveries: DueDelivery[]; head: Position } {
     const known = this.#tail.after(head);
     const deliveries: DueDelivery[] = [];
-    let next = head;
     let bytes = 0;
-    const parts = known === null ? this.#freshFrom(head, limit + 1, passed) : [known];
-    for (const { fresh, end } of parts) {
-      for (const delivery of fresh) {
-        if (passed.has(delivery.id)) continue;
-        bytes += delivery.body.byteLength;
-        if (deliveries.length >= limit || (deliveries.length > 0 && bytes > maxBytes)) {
-          return { deliveries, head: delivery.position };
-        }
-        deliveries.push(delivery);
+    for (const delivery of known?.fresh ?? this.#readFresh(head, limit + 1, passed)) {
+      if (passed.has(delivery.id)) continue;
+      bytes += delivery.body.byteLength;
+      if (deliveries.length >= limit || (deliveries.length > 0 && bytes > maxBytes)) {
+        return { deliveries, head: delivery.position };
       }
-      next = end;
+      deliveries.push(delivery);
     }
+    const end = known?.end ?? this.#tables.end();
+    const next = isBefore(end, head) ? head : end;
     const nothingIs = deliveries.length === 0 && passed.size === 0;
     if (known === null && nothingIs) this.#tail.startAt(next);
     return { deliveries, head: next };
   }
 
-  /** The same as they are on disk, arrival by arrival, at most `limit` of each. */
-  *#freshFrom(
+  /** The same as they are on disk. */
+  *#readFresh(
     head: Position,
-    limit: number,
+    atMost: number,
     passed: ReadonlyMap<EventId, unknown>,
-  ): Generator<{ fresh: Iterable<DueDelivery>; end: Position }> {
-    for (const { period, seq, ids } of this.#tables.arrivalsFrom(head.seq)) {
-      const first = seq === head.seq ? head.index : 0;
-      const rest = ids.slice(first).filter((id) => !passed.has(id as EventId));
-      const fresh = this.#tables.freshAmong(rest, { period, seq, limit });
-      yield { fresh, end: { seq, index: ids.length } };
+  ): Generator<DueDelivery> {
+    const limit = Math.min(atMost, BODIES_AT_ONCE);
+    const without = JSON.stringify([...passed.keys()]);
+    for (const period of this.#tables.periods) {
+      for (let next: Position | null = head; next !== null; ) {
+        const { rows: from, bindings } = freshFrom(next, period);
+        const query = `SELECT ${FRESH_COLUMNS} ${from} AND d.id NOT IN (SELECT value FROM json_each(?)) LIMIT ?`;
+        const rows: FreshRow[] = this.#sql
+          .exec<FreshRow>(query, ...bindings, without, limit)
+          .toArray();
+        for (const row of rows) yield freshOf(row, period);
+        const last = rows.at(-1);
+        next = last && rows.length === limit ? { seq: last.seq, index: last.index + 1 } : null;
+      }
     }
   }
 
@@ -345,6 +350,10 @@ export class DeliveryStore {
     const known = this.#known(ids);
     return ids.filter((id) => !known.has(id));
   }
+}
+
+function freshOf({ seq, index, body, ...row }: FreshRow, period: number): DueDelivery {
+  return { ...FRESH, ...row, period, position: { seq, index }, body: new Uint8Array(body) };
 }
 
 function byDue(a: Waiting, b: Waiting): number {

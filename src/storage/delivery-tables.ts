@@ -34,8 +34,6 @@ const PERIODS_PER_RETENTION = 6;
 /** Most who ask want the first arrivals only; whoever reads on gets twice as many each time, up to the most. */
 const FIRST_ARRIVALS = 10;
 const MAX_ARRIVALS_AT_ONCE = 160;
-/** Rows with their bodies that are in memory at once. */
-const IDS_AT_ONCE = 100;
 /** A retention that does not parse stops deletion; a table then takes what arrives in 5 days. */
 const DEFAULT_PERIOD_MS = 5 * 86_400_000;
 
@@ -68,6 +66,19 @@ export type StoredDelivery = ListedDelivery & { log: AttemptRecord[] };
 
 /** A delivery with what is needed to send it. */
 export type DueDelivery = StoredDelivery & { body: Uint8Array };
+
+/** What every fresh delivery is. */
+export const FRESH = {
+  status: "pending",
+  dueAtMs: null,
+  attempts: 0,
+  failures: 0,
+  interruptions: 0,
+  completedAtMs: null,
+  lastStatusCode: null,
+  lastError: null,
+  log: [],
+} satisfies Partial<DueDelivery>;
 
 /** The ids of one accept, in order, and when it came. */
 export type ArrivalIds = { period: number; seq: number; atMs: number; ids: string[] };
@@ -254,34 +265,18 @@ export class DeliveryTables {
     this.#periods = this.#allPeriods().filter((start) => start !== period);
   }
 
-  /** Arrivals from `seq` on, oldest first. Read in chunks: an open cursor would stand in the way of a DROP TABLE. */
-  *arrivalsFrom(seq: number): Generator<ArrivalIds> {
-    for (const period of this.periods) {
-      const query = `SELECT seq, at, ids FROM arrivals_${period} WHERE seq >= ? ORDER BY seq LIMIT ?`;
-      yield* this.#inChunks(query, period, { from: seq, step: 1 });
-    }
-  }
-
-  /** Arrivals down from `seq`, newest first. */
+  /** Arrivals down from `seq`, newest first. Read in chunks: an open cursor would stand in the way of a DROP TABLE. */
   *arrivalsDownFrom(seq: number): Generator<ArrivalIds> {
+    let limit = FIRST_ARRIVALS;
     for (const period of this.periodsNewestFirst) {
       const query = `SELECT seq, at, ids FROM arrivals_${period} WHERE seq <= ? ORDER BY seq DESC LIMIT ?`;
-      yield* this.#inChunks(query, period, { from: seq, step: -1 });
-    }
-  }
-
-  *#inChunks(
-    query: string,
-    period: number,
-    { from, step }: { from: number; step: 1 | -1 },
-  ): Generator<ArrivalIds> {
-    let limit = FIRST_ARRIVALS;
-    for (let next: number | null = from; next !== null; ) {
-      const rows: ArrivalRow[] = this.sql.exec<ArrivalRow>(query, next, limit).toArray();
-      for (const row of rows) yield arrivalOf(row, period);
-      const last = rows.at(-1);
-      next = last === undefined || rows.length < limit ? null : last.seq + step;
-      limit = Math.min(limit * 2, MAX_ARRIVALS_AT_ONCE);
+      for (let next: number | null = seq; next !== null; ) {
+        const rows: ArrivalRow[] = this.sql.exec<ArrivalRow>(query, next, limit).toArray();
+        for (const row of rows) yield arrivalOf(row, period);
+        const last = rows.at(-1);
+        next = last === undefined || rows.length < limit ? null : last.seq - 1;
+        limit = Math.min(limit * 2, MAX_ARRIVALS_AT_ONCE);
+      }
     }
   }
 
@@ -292,36 +287,14 @@ export class DeliveryTables {
     return row === undefined ? null : arrivalOf(row, period);
   }
 
-  /** The fresh deliveries among `ids`, in their order; at most `limit`. */
-  *freshAmong(
-    ids: readonly string[],
-    { period, seq, limit }: { period: number; seq: number; limit: number },
-  ): Generator<DueDelivery> {
-    let left = limit;
-    for (let index = 0; index < ids.length && left > 0; index += IDS_AT_ONCE) {
-      // CROSS JOIN keeps the list outside: rows come in its order.
-      const rows = this.sql
-        .exec<DeliveryRow & { body: ArrayBuffer }>(
-          `SELECT ${COLUMNS}, body FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ? LIMIT ?`,
-          JSON.stringify(ids.slice(index, index + IDS_AT_ONCE)),
-          seq,
-          Math.min(left, IDS_AT_ONCE),
-        )
-        .toArray();
-      left -= rows.length;
-      // What is fresh has no attempts.
-      for (const row of rows) yield dueOf({ ...row, log: null }, period);
+  /** Behind all that has arrived. */
+  end(): Position {
+    const seq = this.lastSeq();
+    for (const period of this.periodsNewestFirst) {
+      const last = this.arrival(period, seq);
+      if (last !== null) return { seq, index: last.ids.length };
     }
-  }
-
-  countFresh(ids: readonly string[], { period, seq }: { period: number; seq: number }): number {
-    return this.sql
-      .exec<{ n: number }>(
-        `SELECT count(*) AS n FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE status = ${PENDING} AND due_at IS NULL AND seq = ?`,
-        JSON.stringify(ids),
-        seq,
-      )
-      .one().n;
+    return { seq, index: 0 };
   }
 
   #allPeriods(): number[] {
@@ -331,6 +304,19 @@ export class DeliveryTables {
       .sort((a, b) => a - b);
     return this.#periods;
   }
+}
+
+/**
+ * FROM and WHERE of the fresh deliveries from `head` on, called `d`, in the order of arrival: what is not fresh any more,
+ * be it a million, is passed within SQLite.
+ */
+export function freshFrom(
+  { seq, index }: Position,
+  period: number,
+): { rows: string; bindings: number[] } {
+  // CROSS JOIN keeps arrivals outside, and the list within each: rows come in their order.
+  const rows = `FROM arrivals_${period} a CROSS JOIN json_each(a.ids) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE a.seq >= ? AND (a.seq > ? OR j.key >= ?) AND d.seq = a.seq AND status = ${PENDING} AND due_at IS NULL`;
+  return { rows, bindings: [seq, seq, index] };
 }
 
 function periodLength(retentionMs: number | null): number {

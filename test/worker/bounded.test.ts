@@ -1,3 +1,4 @@
+import { evictDurableObject } from "cloudflare:test";
 import { describe, expect } from "vitest";
 import {
   accept,
@@ -124,6 +125,18 @@ describe("what has ended unsent", () => {
     // Each arrival would be looked at eleven times.
     const [first = 0, , third = 0] = reads;
     expect(third - first).toBeLessThan(100);
+  });
+
+  it("is passed within SQLite: each arrival would be a statement", async () => {
+    const { id } = await register();
+    await pause(id);
+    for (const event of await newEvents(300)) await accept(id, [event]);
+    await evictDurableObject(subscriber(id));
+    const statements = await statementsOf(id);
+    expect(await subscriber(id).discard({ limit: 1_000 }, false)).toMatchObject({ discarded: 300 });
+    const looks = statements.filter((statement) => statement.includes("due_at IS NULL"));
+    expect(looks.length).toBeGreaterThan(0);
+    expect(looks.length).toBeLessThan(20);
   });
 
   it("is not looked through while something else waits", async () => {

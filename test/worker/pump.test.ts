@@ -576,7 +576,7 @@ describe("an error of the storage", () => {
   it.each([
     ["writing a lease", "INSERT OR REPLACE INTO run", 1],
     ["writing an outcome", "UPDATE deliveries_", 1],
-    ["reading what is due", "SELECT d.id, seq", 1],
+    ["reading what is due", "SELECT d.id, event", 1],
   ])("while %s is followed by a backoff, and everything goes out once", async (_, start, times) => {
     const { id } = await owing(8);
     // A new life reads what the one before knew.
