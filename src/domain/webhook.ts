@@ -263,7 +263,7 @@ const MAX_LIVE_SECRETS = 5;
 /**
  * The webhook with a new secret; the live ones sign along until the grace period ends.
  *
- * @returns null when more would be live at once than may be; the same when that one signs already, as it would then.
+ * @returns null when more would be live at once than may be.
  */
 export function rotateSecret(
   before: Webhook,
@@ -277,9 +277,12 @@ export function rotateSecret(
     }))
     .filter(({ value, expiresAtMs }) => expiresAtMs > nowMs && value !== secret);
   if (old.length >= MAX_LIVE_SECRETS) return null;
-  const secrets = [...old, { value: secret, expiresAtMs: null }];
-  if (JSON.stringify(secrets) === JSON.stringify(before.secrets)) return before;
-  return { ...before, version: before.version + 1, secrets, updatedAtMs: nowMs };
+  return {
+    ...before,
+    version: before.version + 1,
+    secrets: [...old, { value: secret, expiresAtMs: null }],
+    updatedAtMs: nowMs,
+  };
 }
 
 /** What no audit line says of a webhook: the relay's own bookkeeping, and secrets but for their number. */

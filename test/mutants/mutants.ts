@@ -352,7 +352,7 @@ const MORE: readonly Mutant[] = [
   {
     name: "rotating a secret without grace",
     file: "src/domain/webhook.ts",
-    edits: [["secrets = [...old, { value: secret", "secrets = [{ value: secret"]],
+    edits: [["secrets: [...old, { value: secret", "secrets: [{ value: secret"]],
     suite: { project: "worker", file: "test/worker/rotation.test.ts" },
   },
   {
