@@ -38,7 +38,7 @@ const WAITING = "id, seq, position, due_at, asked, length(body) AS size";
 /** What an arrival came to. */
 export type Inserted = { added: DueDelivery[]; isLeased: boolean };
 
-/** What is not known of a fresh delivery without reading its row: all columns took a tenth of a delivery's processor time. */
+/** What is not known of a fresh delivery without reading its row. */
 type FreshRow = Pick<DueDelivery, "id" | "event" | "createdAtMs" | "keptFromMs" | "asked"> & {
   seq: number;
   index: number;
@@ -47,7 +47,7 @@ type FreshRow = Pick<DueDelivery, "id" | "event" | "createdAtMs" | "keptFromMs" 
 const FRESH_COLUMNS =
   'd.id, event, created_at AS "createdAtMs", kept_from AS "keptFromMs", asked, d.seq, position AS "index", body';
 
-/** Past fresh deliveries that are read in vain, at most so many bodies. */
+/** Bodies that one statement brings into memory: those past the limit are read in vain. */
 const BODIES_AT_ONCE = 32;
 
 const NONE: ReadonlyMap<EventId, unknown> = new Map();
