@@ -127,6 +127,24 @@ describe("what has ended unsent", () => {
     expect(third - first).toBeLessThan(100);
   });
 
+  it("is passed once, too, where it was moved to when its period went", async () => {
+    const { id } = await register();
+    await pause(id);
+    for (const event of await newEvents(1_600)) await accept(id, [event]);
+    clock.advance(30 * DAY + MINUTE);
+    for (let turns = 0; turns < 4; turns++) await subscriber(id).check();
+    expect(await tally(id)).toEqual({ cancelled: 1_600 });
+    clock.advance(6 * DAY);
+    const reads: number[] = [];
+    for (let turns = 0; turns < 3; turns++) {
+      reads.push(await rowsReadBy(subscriber(id), () => subscriber(id).check()));
+    }
+    // Each turn would look through all that was moved before.
+    const [first = 0, , third = 0] = reads;
+    expect(first).toBeGreaterThan(500);
+    expect(third - first).toBeLessThan(100);
+  });
+
   it("is passed within SQLite: each arrival would be a statement", async () => {
     const { id } = await register();
     await pause(id);
