@@ -29,6 +29,7 @@ import { profile } from "./profile.ts";
 import { readResults, writeResults } from "./results.ts";
 import { soak } from "./soak.ts";
 import { printTable } from "./table.ts";
+import { through } from "./through.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
   ingest,
@@ -37,6 +38,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   lanes,
   fanOut,
   latency,
+  through,
   small,
   isolation,
   backlog,
