@@ -41,10 +41,10 @@ export function writeVars(path: string, vars: Readonly<Record<string, string>>):
   makePrivateFile(path, `${lines.join("\n")}\n`);
 }
 
-/** The variables of a file; none when there is no such file. */
+/** The variables of a file, which some editors begin with a byte order mark; none when there is no such file. */
 export function readVars(path: string): Record<string, string | undefined> {
   try {
-    return parseEnv(readFileSync(path, "utf8"));
+    return parseEnv(readFileSync(path, "utf8").replace(/^\uFEFF/, ""));
   } catch (thrown) {
     if (isErrno(thrown, "ENOENT")) return {};
     throw thrown;

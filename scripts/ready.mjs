@@ -2,7 +2,7 @@
  * Runs before every script of package.json, on whatever Node there is: when what they need was not installed, it
  * ends the command with what to do instead of a stack trace. Plain JavaScript, because an old Node reads this too.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -18,13 +18,23 @@ const rebuild = {
   yarn: "yarn rebuild",
 }[manager];
 
-/** As Node looks for a package: in every node_modules from here upwards. */
-function folderOf(name) {
-  for (let folder = root; ; folder = dirname(folder)) {
+/** As Node looks for a package: in every node_modules from there upwards. */
+function folderOf(name, from = root) {
+  for (let folder = from; ; folder = dirname(folder)) {
     const found = join(folder, "node_modules", name);
-    if (existsSync(join(found, "package.json"))) return found;
+    if (existsSync(join(found, "package.json"))) return realpathSync(found);
     if (folder === dirname(folder)) return null;
   }
+}
+
+/** What Cloudflare's runtime brings for this machine alone; it is looked for from the runtime, as pnpm hides it elsewhere. */
+function lacksRuntime() {
+  const workerd = folderOf("workerd", folderOf("wrangler"));
+  const system = process.platform === "win32" ? "windows" : process.platform;
+  const architecture = process.arch === "x64" ? "64" : process.arch;
+  return (
+    workerd !== null && folderOf(`@cloudflare/workerd-${system}-${architecture}`, workerd) === null
+  );
 }
 
 /** What is wrong, and what mends it; null when nothing is. */
@@ -38,6 +48,9 @@ function complaint() {
   }
   if (!isThere("wrangler")) {
     return `Only what the relay itself imports is installed, without the tools that run it (NODE_ENV=production or --omit=dev leave them out). Run:\n  ${manager} install ${{ npm: "--include=dev", pnpm: "--prod=false", yarn: "--production=false" }[manager]}`;
+  }
+  if (lacksRuntime()) {
+    return `Cloudflare's runtime for this machine (${process.platform}, ${process.arch}) is not installed: --omit=optional leaves it out. Run:\n  ${manager} install${manager === "npm" ? " --include=optional" : ""}`;
   }
   if (process.features.typescript) return null;
   const own = folderOf("node");

@@ -2,7 +2,7 @@
  * One relay for each state directory: two would both deliver what is in it. The lock is SQLite's own on a file in
  * the directory, so it ends with the process that holds it, however that ends.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { isAlive, type ProcessInfo, processesWithFilesIn, processInfo } from "./processes.ts";
@@ -22,6 +22,11 @@ export type StateLock = { notices: string[]; release(): void };
  */
 export function lockState(directory: string): StateLock {
   mkdirSync(directory, { recursive: true });
+  return lockDirectory(realpathSync(directory));
+}
+
+/** @param directory by the name under which the system knows the files that are open in it. */
+function lockDirectory(directory: string): StateLock {
   const lock = new DatabaseSync(join(directory, LOCK_FILE));
   try {
     lock.exec("BEGIN EXCLUSIVE");

@@ -2,9 +2,11 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { startLeadterraApi } from "../../scripts/leadterra-api.ts";
 import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
 import { type Behaviour, parseBehaviour, startReceiver } from "../../scripts/receiver.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
+import { startCloudflare } from "./cloudflare.ts";
 import { printed, runScript, SCRIPTS } from "./run.ts";
 
 const OWN = Object.entries(SCRIPTS).filter(([, command]) => /^node .*\.ts$/.test(command));
@@ -85,13 +87,14 @@ async function relayThat(status: number, json: unknown) {
   return { url: `http://127.0.0.1:${port}/webhooks/leadterra`, requests: () => requests };
 }
 
-function sendTo(url: string, ...args: string[]) {
+function sendTo(url: string, args: readonly string[] = [], env = {}) {
   const given = ["send", "--secret", "whsec_x", "--event", "message.sent", "--url", url, ...args];
-  return runScript("leadterra", given, { env: PROXY });
+  return runScript("leadterra", given, { env });
 }
 
+// D10 of the cases from the field: what no retry mends ends the command at once, with the cause by its name.
 describe("npm run leadterra -- send", () => {
-  it("reaches a relay on this machine, whatever proxy the environment names", async () => {
+  it("says what was taken, and as what", async () => {
     const relay = await relayThat(202, { id: "evt_1", duplicate: false });
     const { exitCode, stdout } = await sendTo(relay.url);
     expect(stdout).toMatch(/message\.sent +202 +evt_1/);
@@ -136,12 +139,64 @@ describe("npm run leadterra -- send", () => {
   });
 
   it("tries again where the waits are named, and at what may pass", async () => {
-    const gone = await sendTo(`http://127.0.0.1:${await freePort()}/`, "--waits", "1s");
+    const gone = await sendTo(`http://127.0.0.1:${await freePort()}/`, ["--waits", "1s"]);
     expect(gone.stdout.match(/connection/g)).toHaveLength(2);
     expect(gone.exitCode).toBe(1);
     const busy = await relayThat(503, { code: "queue_unavailable" });
-    expect((await sendTo(busy.url, "--waits", "1s")).exitCode).toBe(1);
+    expect((await sendTo(busy.url, ["--waits", "1s"])).exitCode).toBe(1);
     expect(busy.requests()).toBe(2);
+  });
+});
+
+/** A way to switch the proxy on that Node knows beside NODE_USE_ENV_PROXY. */
+const BY_OPTION = { ...PROXY, NODE_USE_ENV_PROXY: "", NODE_OPTIONS: "--use-env-proxy" };
+
+// D6 of the cases from the field: loopback never goes through a proxy, in every script (npm start and listen: npm-start.test.ts).
+describe.each([
+  ["NODE_USE_ENV_PROXY", PROXY],
+  ["NODE_OPTIONS=--use-env-proxy", BY_OPTION],
+])("what is on this machine, with a proxy by %s", (_, proxy) => {
+  const env = { ...proxy, RELAY_API_KEY: "a-key-of-the-relay" };
+  const originOf = ({ url }: { url: string }) => new URL(url).origin;
+
+  it("is asked directly by the doctor", async () => {
+    const relay = await relayThat(200, { hello: "nobody" });
+    const { exitCode, stdout } = await runScript("doctor", ["--relay", originOf(relay)], { env });
+    expect(stdout).toContain("/healthz answered 200, and not as a relay does");
+    expect({ exitCode, requests: relay.requests() }).toEqual({ exitCode: 1, requests: 1 });
+  });
+
+  it("is asked directly by apply", async () => {
+    const relay = await relayThat(200, { data: [], next: null });
+    const args = ["webhooks.json", "--export", "--dry-run", "--relay", originOf(relay)];
+    const { exitCode } = await runScript("apply", args, { env });
+    expect({ exitCode, requests: relay.requests() }).toEqual({ exitCode: 0, requests: 1 });
+  });
+
+  it("is asked directly by leadterra", async () => {
+    const relay = await relayThat(202, { id: "evt_1", duplicate: false });
+    expect(await sendTo(relay.url, [], proxy)).toMatchObject({ exitCode: 0 });
+  });
+
+  it("is asked directly by register, and by the wrangler that it starts", async () => {
+    const cloudflare = await startCloudflare();
+    expect(await runScript("deploy", [], { env: { ...cloudflare.env, ...proxy } })).toMatchObject({
+      exitCode: 0,
+    });
+    const leadterra = await startLeadterraApi({
+      apiKey: "sk_live_x",
+      secret: { field: "secret", place: "webhook" },
+    });
+    onTestFinished(() => leadterra.close());
+    const registered = await runScript(
+      "register",
+      ["--relay", "https://relay.example", "--api", leadterra.url],
+      { env: { ...cloudflare.env, ...proxy, LEADTERRA_API_KEY: "sk_live_x" } },
+    );
+    expect(registered).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(cloudflare.workers.get("leadterra-relay")?.secrets).toEqual([
+      "LEADTERRA_SIGNING_SECRETS",
+    ]);
   });
 });
 

@@ -75,6 +75,7 @@ describe(".dev.vars", () => {
   });
 });
 
+// D7 of the cases from the field: a value comes out as it went in, whatever stands in it and whatever wrote the file.
 describe("an env file", () => {
   it("gives back what was written", () => {
     const vars = { A: "1s 1s 2s", B: "one, two", C: `it's # "quoted"`, D: "", E: "two\nlines" };
@@ -92,6 +93,15 @@ describe("an env file", () => {
     };
     writeVars(path, vars);
     expect(asWranglerReads(path)).toEqual(vars);
+  });
+
+  it("is read as it is meant when an editor of Windows wrote it: a byte order mark, CRLF", () => {
+    writeFileSync(path, "\uFEFFAPI_KEYS=a$HOME\r\nALERT_URL='https://a.example/$1'\r\n");
+    const vars = readVars(path);
+    expect(vars).toEqual({ API_KEYS: "a$HOME", ALERT_URL: "https://a.example/$1" });
+    const written = join(directory, "vars.env");
+    writeVars(written, vars as Record<string, string>);
+    expect(asWranglerReads(written)).toEqual(vars);
   });
 
   it.each(["ends with a \\", "all of ' \" `", "a\rreturn"])("refuses %j, naming it", (value) => {

@@ -1,5 +1,5 @@
 /** What a person sees who installed the project in another way than README says. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   cpSync,
   mkdirSync,
@@ -11,9 +11,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ROOT } from "../../scripts/wrangler.ts";
-import { runScript } from "./run.ts";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { processesWithFilesIn } from "../../scripts/processes.ts";
+import { folderOfPackage, ROOT } from "../../scripts/wrangler.ts";
+import { printed, runScript, SCRIPTS } from "./run.ts";
 
 let workspace: string;
 let project: string;
@@ -28,6 +29,7 @@ beforeEach(() => {
     "src",
     "wrangler.toml",
     ".dev.vars.example",
+    "public",
   ]) {
     cpSync(join(ROOT, name), join(project, name), { recursive: true });
   }
@@ -55,7 +57,9 @@ function startOnOldNode(userAgent: string) {
 
 const NPM = "npm/11.19.1 node/v20.20.2 linux x64 workspaces/false";
 const PNPM = "pnpm/12.21.0 npm/? node/v20.20.2 linux x64";
+const YARN = "yarn/1.22.22 npm/? node/v20.20.2 linux x64";
 
+// D3 of the cases from the field: whoever installs in another way gets a sentence.
 describe("a script of a project that is not whole", () => {
   it.each([
     ["nothing is installed", [], NPM, /^Nothing is installed yet.*\n {2}npm install\n$/],
@@ -73,6 +77,25 @@ describe("a script of a project that is not whole", () => {
       /--ignore-scripts.*\n {2}npm rebuild node\n$/,
     ],
     ["pnpm was not allowed to", ["hono", "wrangler", "node"], PNPM, /\n {2}pnpm rebuild node\n$/],
+    ["nothing is installed, with yarn", [], YARN, /\n {2}yarn install\n$/],
+    [
+      "yarn left the tools out",
+      ["hono", "zod"],
+      YARN,
+      /NODE_ENV=production.*\n {2}yarn install --production=false\n$/,
+    ],
+    [
+      "what is optional is left out, Cloudflare's runtime with it",
+      ["hono", "wrangler", "node", "workerd"],
+      NPM,
+      /--omit=optional.*\n {2}npm install --include=optional\n$/,
+    ],
+    [
+      "pnpm left the runtime out",
+      ["hono", "wrangler", "node", "workerd"],
+      PNPM,
+      /--omit=optional.*\n {2}pnpm install\n$/,
+    ],
     ["Node is too old, and there is no other", ["hono", "wrangler"], NPM, /^Node 22\.18 or newer/],
   ])("says what to run when %s", (_, packages, userAgent, sentence) => {
     install(project, ...packages);
@@ -88,38 +111,95 @@ describe("a script of a project that is not whole", () => {
   });
 });
 
+// D4: a workspace's packages lie above the project, or some of them.
 describe("a project in a workspace", () => {
+  const hoist = () => symlinkSync(join(ROOT, "node_modules"), join(workspace, "node_modules"));
+
   it("runs the wrangler that was hoisted above it", async () => {
-    symlinkSync(join(ROOT, "node_modules"), join(workspace, "node_modules"));
+    hoist();
     const { exitCode, stdout, stderr } = await runScript("deploy", ["--dry-run"], { cwd: project });
     expect(stdout + stderr).toContain("--dry-run: exiting now.");
     expect(exitCode).toBe(0);
   });
+
+  it("starts, with a wrangler whose processes end with it", async () => {
+    hoist();
+    const [, ...words] = (SCRIPTS.start ?? "").split(" ");
+    const start = spawn(process.execPath, [...words, "--port", "0"], { cwd: project });
+    onTestFinished(() => void start.kill("SIGKILL"));
+    const said = await printed(start, "Its log follows.");
+    const [, url = ""] = /runs at (\S+):/.exec(said) ?? [];
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    start.kill("SIGKILL");
+    const state = join(project, ".wrangler/state");
+    await expect.poll(() => processesWithFilesIn(state), { timeout: 30_000 }).toEqual([]);
+  });
+
+  it("takes each package from where it lies, and names what a deploy brings of them", async () => {
+    hoist();
+    mkdirSync(join(project, "node_modules"));
+    for (const name of ["hono", "esbuild"]) {
+      cpSync(folderOfPackage(name), join(project, "node_modules", name), { recursive: true });
+    }
+    expect(await runScript("licences", [], { cwd: project })).toMatchObject({
+      exitCode: 0,
+      stderr: "",
+    });
+    const [own, theirs] = [ROOT, project].map((folder) =>
+      readFileSync(join(folder, "LICENCES.md"), "utf8"),
+    );
+    expect(theirs).toBe(own);
+  });
 });
 
+// D8: what is checked out is the same on a machine that would write CRLF, and so is what is checked in.
 describe("a clone", () => {
-  it("has the same line ends on every machine", () => {
-    const git = (...args: string[]) => spawnSync("git", args, { encoding: "utf8", cwd: ROOT });
-    const clone = join(workspace, "clone");
-    const cloned = git(
-      "clone",
-      "--quiet",
-      "--no-hardlinks",
+  const git = (cwd: string, ...args: string[]) => spawnSync("git", args, { encoding: "utf8", cwd });
+
+  function clone(...settings: string[]): string {
+    const folder = join(workspace, "clone");
+    const configured = settings.flatMap((setting) => ["-c", setting]);
+    const cloned = git(ROOT, "clone", "--quiet", "--no-hardlinks", ...configured, ROOT, folder);
+    expect(cloned).toMatchObject({ status: 0 });
+    return folder;
+  }
+
+  /** Files of text that stand in the folder with other line ends than LF. */
+  function otherLineEnds(folder: string): string[] {
+    const { stdout } = git(folder, "ls-files", "--eol");
+    const lines = stdout.split("\n").filter(Boolean);
+    expect(lines.length).toBeGreaterThan(300);
+    return lines.filter((line) => !/^i\/(lf|none|-text) +w\/(lf|none|-text) /.test(line));
+  }
+
+  it.each([
+    [["core.autocrlf=true"]],
+    [["core.eol=crlf"]],
+    [["core.autocrlf=false", "core.eol=crlf"]],
+  ])("has the same line ends with %j", (settings) => {
+    expect(otherLineEnds(clone(...settings))).toEqual([]);
+  });
+
+  it("is checked in with LF, whatever an editor wrote", () => {
+    const folder = clone("core.autocrlf=false");
+    writeFileSync(join(folder, "src/new.ts"), "export const a = 1;\r\n");
+    git(folder, "add", "src/new.ts");
+    expect(git(folder, "show", ":src/new.ts").stdout).toBe("export const a = 1;\n");
+  });
+
+  it("is the same as an archive, which nobody's git has touched", () => {
+    const { stdout } = git(
+      ROOT,
       "-c",
       "core.autocrlf=true",
-      ROOT,
-      clone,
-    );
-    expect(cloned).toMatchObject({ status: 0 });
-    for (const name of [
-      "src/index.ts",
-      "wrangler.toml",
-      ".dev.vars.example",
-      "scripts/ready.mjs",
+      "archive",
+      "--format=tar",
+      "HEAD",
       ".ci/run",
-    ]) {
-      expect(readFileSync(join(clone, name), "utf8")).not.toContain("\r");
-    }
+      "src/index.ts",
+    );
+    expect(stdout).toContain("#!/usr/bin/env bash\n");
+    expect(stdout).not.toContain("\r");
   });
 });
 

@@ -75,6 +75,7 @@ function call(url: string, path: string, body: unknown): Promise<Response> {
   return fetch(`${url}/v1${path}`, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
+// D1, D2, D5, D6 and D7 of the cases from the field, as a person meets them.
 describe("npm start", { timeout: 180_000 }, () => {
   it("takes options of its own and of wrangler, values with dollar signs, and no detour by a proxy", async () => {
     const inspector = String(await freePort());

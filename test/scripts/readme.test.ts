@@ -64,6 +64,7 @@ async function answersOf(post: (init: RequestInit) => Promise<Response>) {
   return statuses;
 }
 
+// D9 of the cases from the field: what a page prints runs as it stands, takes the largest event, and answers 401 to a forgery.
 describe("the code that the pages give to services", () => {
   it("runs with Express: takes what the relay sends, and answers 401 to a forgery", async () => {
     const port = String(await freePort());

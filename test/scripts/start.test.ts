@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parseArguments } from "../../scripts/start.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
 
+// D5 of the cases from the field: own options give way, or are named as impossible, and why.
 describe("the arguments of npm start", () => {
   it("default to port 8787 of this machine alone, and nothing for wrangler", () => {
     expect(parseArguments([])).toEqual({

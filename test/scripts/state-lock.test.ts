@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
@@ -32,6 +32,7 @@ async function startNode(code: string, options: { detached?: boolean; name?: str
 const openFile = (path: string) =>
   `import { openSync } from "node:fs"; openSync(${JSON.stringify(path)}, "a")`;
 
+// D2 of the cases from the field: a second relay on the same state is refused, whoever runs the first, by whatever name.
 describe("the lock of a state directory", () => {
   it("is for one process at a time, and names the one that has it", async () => {
     const lock = `import { lockState } from "./scripts/state-lock.ts"; lockState(${JSON.stringify(state)})`;
@@ -47,6 +48,17 @@ describe("the lock of a state directory", () => {
     lockState(state).release();
   });
 
+  it("is one within a process too, and by whichever name the directory is called", () => {
+    const { release } = lockState(state);
+    onTestFinished(release);
+    const named = `${state}-link`;
+    symlinkSync(state, named);
+    onTestFinished(() => rmSync(named));
+    for (const name of [state, named]) {
+      expect(() => lockState(name)).toThrow(`Process ${process.pid} runs a relay`);
+    }
+  });
+
   it("is refused to whoever comes while somebody else's wrangler works there", async () => {
     writeFileSync(join(state, "object.sqlite"), "");
     const holder = await startNode(openFile(join(state, "object.sqlite")), {
@@ -57,7 +69,10 @@ describe("the lock of a state directory", () => {
     expect(isAlive(Number(holder.pid))).toBe(true);
   });
 
-  it("ends a workerd that a relay which is no more had left, and says so", async () => {
+  it.each([
+    ["", ""],
+    [", by whichever name the directory is called", "-link"],
+  ])("ends a workerd that a relay which is no more had left, and says so%s", async (_, suffix) => {
     const path = JSON.stringify(join(state, "object.sqlite"));
     const orphan = `import { openSync } from "node:fs"; openSync(${path}, "a"); console.log("orphan " + process.pid); setInterval(() => {}, 1_000)`;
     // It leads a group of its own, and whoever started it ends.
@@ -68,7 +83,15 @@ describe("the lock of a state directory", () => {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const [, pid = ""] = /orphan (\d+)/.exec(await printed(child, "orphan")) ?? [];
-    const { notices, release } = lockState(state);
+    onTestFinished(() => {
+      if (isAlive(Number(pid))) process.kill(Number(pid), "SIGKILL");
+    });
+    const named = state + suffix;
+    if (suffix !== "") {
+      symlinkSync(state, named);
+      onTestFinished(() => rmSync(named));
+    }
+    const { notices, release } = lockState(named);
     release();
     expect(notices).toEqual([expect.stringContaining(`Ended process ${pid}`)]);
     await expect.poll(() => isAlive(Number(pid))).toBe(false);
