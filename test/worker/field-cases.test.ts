@@ -98,11 +98,22 @@ async function payloadOf(id: string): Promise<string> {
 
 // --- people -----------------------------------------------------------------------------------------------------
 
+/** The ids of the events that a search by address lists. */
+async function found(email: string): Promise<string[]> {
+  const list = await api("GET", `/v1/events?email=${encodeURIComponent(email)}`);
+  return (await list.json<{ data: { id: string }[] }>()).data.map(({ id }) => id);
+}
+
 describe("a person is erased however the address is written", () => {
   it.each([
     ["with a space behind it", { lead: { email: "ava@acme.example " } }],
     ["with a name before it", { lead: { email: "Ava <ava@acme.example>" } }],
+    ["as a link", { lead: { email: "mailto:ava@acme.example" } }],
+    ["with a dot behind it", { lead: { email: "ava@acme.example." } }],
+    ["beside the lead", { email: "ava@acme.example" }],
     ["as the recipient", { to: "ava@acme.example" }],
+    ["as a lead that is text", { lead: "ava@acme.example" }],
+    ["in a list of leads", { leads: [{ email: "bo@b.example" }, { email: "ava@acme.example" }] }],
     ["in brackets alone", { lead: { email: "<AVA@Acme.Example>" } }],
     ["with a name that has a comma", { cc: '"Chen, Ava" <ava@acme.example>' }],
     [
@@ -117,6 +128,33 @@ describe("a person is erased however the address is written", () => {
     expect(await erased.json()).toMatchObject({ erased: 1, next: null, queued: false });
     expect(await payloadOf(id)).toContain('"payload":null');
   });
+
+  it.each([
+    ["zo\u00eb@acme.example", "zoe\u0308@acme.example"],
+    ["zoe\u0308@acme.example", "zo\u00eb@acme.example"],
+    ["ava@b\u00fccher.example", "ava@xn--bcher-kva.example"],
+    ["ava@xn--bcher-kva.example", "ava@B\u00dcCHER.example"],
+    ["AVA@B\u00fccher.example.", "mailto:ava@xn--bcher-kva.example"],
+  ])("whatever the letters are made of: %j for %j", async (written, email) => {
+    const id = await arrive(lead({ lead: { email: written } }));
+    expect(await found(email)).toEqual([id]);
+    const queues = { EVENTS: queue, DEAD_LETTERS: queue };
+    const erased = await api("POST", "/v1/events/erase", { email }, queues);
+    expect(await erased.json()).toMatchObject({ erased: 1, next: null });
+    expect(await payloadOf(id)).toContain('"payload":null');
+  });
+
+  it.each(["ava@acme.example ", "Ava <ava@acme.example>", "mailto:AVA@acme.example"])(
+    "in a dead letter too: %j",
+    async (email) => {
+      await arrive(lead({ lead: { email } }), {}, "leadterra-dead-letters");
+      const letters = async () =>
+        (await (await api("GET", "/v1/dead-letters")).json<{ data: unknown[] }>()).data.length;
+      expect(await letters()).toBe(1);
+      await api("POST", "/v1/events/erase", { email: "ava@acme.example" });
+      expect(await letters()).toBe(0);
+    },
+  );
 
   it("and nobody else is", async () => {
     const id = await arrive(
@@ -422,6 +460,23 @@ describe("a client that hangs up in the middle of a body", () => {
     const answer = await ask(path, { method: "POST", headers, body: broken });
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ code: "incomplete_body" });
+    expect(errors).toEqual([]);
+  });
+
+  it.each([
+    "/dashboard/sign-in",
+    "/dashboard/webhooks",
+    `/dashboard/events/evt_${"0".repeat(26)}/erase`,
+  ])("is answered on a page too: %s", async (path) => {
+    const form = new URLSearchParams({ key: KEY });
+    const own = { origin: ORIGIN, "sec-fetch-site": "same-origin" };
+    const type = "application/x-www-form-urlencoded";
+    const signIn = await ask("/dashboard/sign-in", { method: "POST", headers: own, body: form });
+    const cookie = signIn.headers.get("set-cookie")?.split(";")[0] ?? "";
+    const broken = body((controller) => controller.error(new Error("Network connection lost.")));
+    const headers = { ...own, cookie, "content-type": type };
+    const answer = await ask(path, { method: "POST", headers, body: broken });
+    expect(answer.status).toBe(400);
     expect(errors).toEqual([]);
   });
 });

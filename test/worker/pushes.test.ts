@@ -14,7 +14,7 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, gate, holding, it, MINUTE, service } from "../rig/worker/fixture";
+import { clock, gate, holding, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
 import { tablesOf, withBindings } from "../rig/worker/objects";
 import { api, type Problem } from "../rig/worker/requests";
 
@@ -124,6 +124,19 @@ describe("a change whose push fails", () => {
     await accept(id, await newEvents(1));
     await deliverAll(id, clock);
     expect(service.requests.at(-1)?.url).toBe("https://crm.example.com/new");
+  });
+
+  it("is repeated in its time, however often others are changed meanwhile", async () => {
+    const [late, busy] = [await register(), await register()];
+    const pushing = await breakPushes();
+    await expectNotYetInForce(await patch(late.id, { url: "https://crm.example.com/new" }));
+    const dueAtMs = await alarmAt(registry());
+    pushing.broken = false;
+    for (let seconds = 0; seconds < 5; seconds++) {
+      clock.advance(SECOND);
+      expect((await patch(busy.id, { description: `${seconds}` })).status).toBe(200);
+    }
+    expect(await alarmAt(registry())).toBe(dueAtMs);
   });
 
   it("is the last of several that is in force in the end", async () => {

@@ -4,6 +4,7 @@ import {
   accept,
   alarmAt,
   deliverAll,
+  deliveryOf,
   newEvent,
   newEvents,
   type Owed,
@@ -109,6 +110,25 @@ describe("an event that is erased while its attempt is in flight", () => {
     const delivery = await subscriber(id).delivery(event.id);
     expect(delivery).toMatchObject({ status: "cancelled", lastError: "erased", attempts: 1 });
     expect(JSON.stringify(delivery)).not.toContain("ava@acmecorp.com");
+  });
+});
+
+describe("an answer that no secret can be taken out of", () => {
+  it("is kept without its text, and its status counts all the same", async () => {
+    // The longest header that there is, of characters that have many spellings: too much for one pattern.
+    const token = `${"<".repeat(4_095)}A`;
+    const { id } = await register({ headers: { "x-token": token } });
+    service.answer = ({ headers }) =>
+      new Response(`${headers.get("x-token")} is too long`, { status: 410 });
+    const event = await newEvent();
+    await accept(id, [event]);
+    await deliverAll(id, clock);
+    expect((await deliveryOf(id, event.id)).attemptLog).toMatchObject([
+      { statusCode: 410, error: "status", responseBody: null },
+    ]);
+    expect(await (await api("GET", `/v1/webhooks/${id}`)).json()).toMatchObject({
+      webhook: { status: "disabled", statusReason: "gone" },
+    });
   });
 });
 
