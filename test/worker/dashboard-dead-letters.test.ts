@@ -4,9 +4,20 @@ import { describe, expect } from "vitest";
 import type { WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
 import type { DeadLetter } from "../../src/storage/dead-letter-store";
-import { lastAudited, leadsTo, signedIn } from "../rig/worker/dashboard";
-import { deliveryOf, newEvent, register } from "../rig/worker/engine";
-import { it } from "../rig/worker/fixture";
+import {
+  goingOn,
+  it,
+  lastAudited,
+  leadsTo,
+  rowsOf,
+  signedIn,
+  textOf,
+  touchedBy,
+  visitor,
+} from "../rig/worker/dashboard";
+import { deliveryOf, newEvent, newEvents, type Owed, register } from "../rig/worker/engine";
+import { clock, HOUR } from "../rig/worker/fixture";
+import { consume } from "../rig/worker/queue";
 import { READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const PATH = "/dashboard/dead-letters";
@@ -17,8 +28,8 @@ function store() {
 }
 
 /** A dead letter as the consumer keeps it. */
-async function keep(fields: Partial<DeadLetter> = {}): Promise<DeadLetter> {
-  const event = await newEvent();
+async function keep(fields: Partial<DeadLetter> = {}, given?: Owed): Promise<DeadLetter> {
+  const event = given ?? (await newEvent());
   const letter: DeadLetter = {
     id: "dl_1",
     eventId: event.id,
@@ -92,6 +103,22 @@ describe("redriving", () => {
     });
   });
 
+  it("of one that was never routed leads to where it is received anew", async () => {
+    const [event, before] = await newEvents(2);
+    if (event === undefined || before === undefined) throw new Error("no events");
+    await consume([before]);
+    clock.advance(HOUR);
+    await keep({ reason: "not_consumed" }, event);
+    const answer = await visitor.post(`${PATH}/dl_1/redrive`);
+    await consume([event]);
+    expect(rowsOf(await textOf(touchedBy(answer)))).toEqual([event.id]);
+  });
+
+  it("of what is no event leads nowhere: it comes back", async () => {
+    await keep({ reason: "unreadable", eventId: null, event: null });
+    expect(touchedBy(await visitor.post(`${PATH}/dl_1/redrive`))).toBe("");
+  });
+
   it("answers 404 for one that is not there, and writes nothing down", async () => {
     const { post } = await signedIn();
     for (const id of ["dl_2", "wh_1", "dl_'%20OR%201"]) {
@@ -136,27 +163,58 @@ describe("redriving many", () => {
   it("hands over those of a reason and says how many", async () => {
     await keep({ id: "dl_1", reason: "not_consumed", webhookIds: null });
     await keep({ id: "dl_2", reason: "full", webhookIds: [] });
-    const visitor = await signedIn();
-    expect(await (await visitor.get(PATH)).text()).toContain(`action="${PATH}/redrive"`);
+    expect(await textOf(PATH)).toContain(`action="${PATH}/redrive"`);
     const response = await visitor.post(`${PATH}/redrive`, { reason: "full" });
     expect(leadsTo(response)).toBe(`${PATH}?done=redriven_many&count=1`);
     expect((await store().list(null, 10)).map(({ id }) => id)).toEqual(["dl_1"]);
   });
 
-  it("goes on with those behind the first 1,000, and says how far it is", async () => {
-    const ids = Array.from({ length: 1_002 }, (_, index) => index + 1);
-    await Promise.all(
-      ids.map((index) => keep({ id: `dl_${index}`, webhookIds: [], failedAtMs: index })),
-    );
-    const visitor = await signedIn();
-    const first = await (await visitor.post(`${PATH}/redrive`, { reason: "" })).text();
-    expect(first).toContain("1,000 dead letters redriven so far.");
-    // With the script it goes on by itself.
-    expect(first).toContain("data-goes-on");
-    const [, cursor = ""] = /name="cursor" value="([^"]+)"/.exec(first) ?? [];
-    const form = { reason: "", cursor, so_far: "1000" };
-    const last = await visitor.post(`${PATH}/redrive`, form);
-    expect(leadsTo(last)).toBe(`${PATH}?done=redriven_many&count=1002`);
-    expect((await store().stats()).count).toBe(0);
+  it("leads to what came of it: the deliveries of those that were owed, and of those that are routed only now", async () => {
+    const webhook = await register();
+    const [owed, unrouted, before] = await newEvents(3);
+    if (owed === undefined || unrouted === undefined || before === undefined) throw new Error();
+    await consume([before]);
+    clock.advance(HOUR);
+    await keep({ id: "dl_1", webhookIds: [webhook.id as WebhookId] }, owed);
+    await keep({ id: "dl_2", reason: "journal_unreachable" }, unrouted);
+    const answer = await visitor.post(`${PATH}/redrive`, { reason: "" });
+    await consume([unrouted]);
+    const touched = touchedBy(answer);
+    expect(await textOf(PATH)).toContain(`<a href="${touched}">See what became of it</a>`);
+    const expected = [owed, unrouted].map(({ id }) => `${webhook.id}/${id}`);
+    expect(rowsOf(await textOf(touched)).toSorted()).toEqual(expected.toSorted());
   });
+
+  it("leads nowhere when none could be handed over", async () => {
+    expect(touchedBy(await visitor.post(`${PATH}/redrive`, { reason: "" }))).toBe("");
+  });
+
+  it.each(["", "full"])(
+    "goes on with those behind the first 1,000, and says how far of how many it is: reason “%s”",
+    async (reason) => {
+      const webhook = await register();
+      const events = await newEvents(1_002);
+      const owed = { reason: "full" as const, webhookIds: [webhook.id as WebhookId] };
+      await Promise.all(
+        events.map((event, index) =>
+          keep({ id: `dl_${index}`, failedAtMs: index, ...owed }, event),
+        ),
+      );
+      const { pages, answer } = await goingOn(`${PATH}/redrive`, { reason });
+      expect(pages).toHaveLength(1);
+      expect(pages[0]).toContain("1,000 dead letters redriven so far.");
+      expect(pages[0]).toContain('<progress aria-label="So far" value="1000" max="1002"');
+      expect(pages[0]).toContain("1,000 of 1,002<");
+      expect(leadsTo(answer)).toBe(`${PATH}?done=redriven_many&count=1002`);
+      expect((await store().stats()).count).toBe(0);
+      // Since the first of its pages: the last that were handed over arrived first on the list, and all stand in it.
+      let listed = 0;
+      for (let path: string | undefined = touchedBy(answer); path !== undefined; ) {
+        const list: string = await textOf(path);
+        listed += rowsOf(list).length;
+        path = /rel="next" href="([^"]+)"/.exec(list)?.[1]?.replaceAll("&amp;", "&");
+      }
+      expect(listed).toBe(1_002);
+    },
+  );
 });

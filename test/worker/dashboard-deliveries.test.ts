@@ -158,7 +158,7 @@ describe("those that are selected", () => {
       const delivery = `${id}/${events[2]?.id}`;
       const back = leadsTo(await visitor.post(`${LIST}/retry`, { delivery, back: LIST }));
       expect(back).toContain("done=retried&count=1");
-      const said = /role="status">([^<]+)/.exec(await textOf(LIST))?.[1];
+      const said = /role="status">([^<]+)/.exec(await textOf(LIST))?.[1]?.trim();
       expect(said).toBe(
         "1 delivery retried: each goes out as soon as no hold, order or rate limit keeps it.",
       );

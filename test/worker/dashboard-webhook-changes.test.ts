@@ -1,6 +1,15 @@
 /** What a webhook's page does: hold, release, test, rotate, replay, discard, delete. */
 import { describe, expect } from "vitest";
-import { it, leadsTo, signedIn, textOf, visitor } from "../rig/worker/dashboard";
+import {
+  goingOn,
+  it,
+  leadsTo,
+  rowsOf,
+  signedIn,
+  textOf,
+  touchedBy,
+  visitor,
+} from "../rig/worker/dashboard";
 import {
   accept,
   deliverAll,
@@ -10,7 +19,7 @@ import {
   settingsOf,
   tally,
 } from "../rig/worker/engine";
-import { answering, clock, gate, service } from "../rig/worker/fixture";
+import { answering, clock, gate, HOUR, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
 import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
@@ -233,11 +242,14 @@ describe("sending again", () => {
   it("counts first, then does it", async () => {
     service.answer = answering(500);
     const { id } = await register({ retrySchedule: "1s" });
-    await consume(await newEvents(3));
+    const events = await newEvents(3);
+    await consume(events);
+    const keys = events.map((event) => `${id}/${event.id}`);
     await deliverAll(id, clock);
     clock.advance(5_000);
     await deliverAll(id, clock);
     expect(await tally(id)).toEqual({ undeliverable: 3 });
+    clock.advance(HOUR);
 
     const path = `${PATH}/${id}/replay`;
     const counted = await (
@@ -250,10 +262,11 @@ describe("sending again", () => {
     const fields = fieldsOf(counted, path);
     const done = await visitor.post(path, fields);
     expect(leadsTo(done)).toBe(`${PATH}/${id}?done=replayed&count=3`);
-    const page = await (await visitor.get(`${PATH}/${id}`)).text();
-    expect(page).toContain(
-      `<a href="/dashboard/deliveries?webhook=${id}">See what became of it</a>`,
+    const touched = touchedBy(done);
+    expect(await textOf(`${PATH}/${id}`)).toContain(
+      `<a href="${touched.replaceAll("&", "&amp;")}">See what became of it</a>`,
     );
+    expect(rowsOf(await textOf(touched)).toSorted()).toEqual(keys.toSorted());
     expect(await tally(id)).toEqual({ pending: 3 });
     expect((await deeds())[0]).toMatchObject({
       action: "webhook.replayed",
@@ -263,8 +276,11 @@ describe("sending again", () => {
   });
 
   it("sends what it never had, but nothing that came after the count", async () => {
-    await consume(await newEvents(2));
+    const missed = await newEvents(2);
+    await consume(missed);
     const { id } = await register();
+    await consume(await newEvents(1));
+    clock.advance(1_000);
     const path = `${PATH}/${id}/replay`;
     const counted = await (
       await visitor.post(path, { step: "count", only: "missing", span: "hour" })
@@ -274,8 +290,10 @@ describe("sending again", () => {
     await api("PATCH", `/v1/webhooks/${id}`, { events: ["other"] });
     await consume(await newEvents(1), { atMs: clock.nowMs() });
     await api("PATCH", `/v1/webhooks/${id}`, { events: ["*"] });
-    await visitor.post(path, fieldsOf(counted, path));
-    expect(await tally(id)).toEqual({ pending: 2 });
+    const done = await visitor.post(path, fieldsOf(counted, path));
+    expect(await tally(id)).toEqual({ pending: 3 });
+    const listed = rowsOf(await textOf(touchedBy(done)));
+    expect(listed.toSorted()).toEqual(missed.map((event) => `${id}/${event.id}`).toSorted());
   });
 
   it("goes on page by page, with the progress so far", async () => {
@@ -288,11 +306,11 @@ describe("sending again", () => {
       await visitor.post(path, { step: "count", only: "all", span: "week" })
     ).text();
     expect(counted).toContain("1,200 deliveries would be replayed");
-    const first = await (await visitor.post(path, fieldsOf(counted, path))).text();
-    expect(first).toContain("1,000 deliveries will be replayed so far");
-    expect(first).toContain("Go on");
-    const last = await visitor.post(path, fieldsOf(first, path));
-    expect(leadsTo(last)).toBe(`${PATH}/${id}?done=replayed&count=1200`);
+    const { pages, answer } = await goingOn(path, fieldsOf(counted, path));
+    expect(pages).toHaveLength(1);
+    expect(pages[0]).toContain("1,000 deliveries will be replayed so far");
+    expect(pages[0]).toContain("1,000 of 1,200<");
+    expect(leadsTo(answer)).toBe(`${PATH}/${id}?done=replayed&count=1200`);
     expect((await deeds()).filter(({ action }) => action === "webhook.replayed")).toHaveLength(2);
   });
 
@@ -316,7 +334,8 @@ describe("giving up on what waits", () => {
     const { id } = await register();
     await api("POST", `/v1/webhooks/${id}/pause`);
     await accept(id, await newEvents(2));
-    await accept(id, await newEvents(3, { event: "link.clicked" }));
+    const clicks = await newEvents(3, { event: "link.clicked" });
+    await accept(id, clicks);
     const path = `${PATH}/${id}/discard`;
     const counted = await (
       await visitor.post(path, { step: "count", span: "", event: "link.clicked" })
@@ -325,6 +344,8 @@ describe("giving up on what waits", () => {
     expect(await tally(id)).toEqual({ pending: 5 });
     const done = await visitor.post(path, fieldsOf(counted, path));
     expect(leadsTo(done)).toBe(`${PATH}/${id}?done=discarded&count=3`);
+    const listed = rowsOf(await textOf(touchedBy(done)));
+    expect(listed.toSorted()).toEqual(clicks.map((event) => `${id}/${event.id}`).toSorted());
     expect(await tally(id)).toEqual({ pending: 2, cancelled: 3 });
     expect((await deeds())[0]).toMatchObject({ action: "webhook.discarded", webhookId: id });
     const older = { step: "count", span: "hour" };

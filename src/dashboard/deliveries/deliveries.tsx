@@ -10,18 +10,11 @@ import {
 } from "../../contract/cursor";
 import { deliveryFilters } from "../../contract/deliveries";
 import { DELIVERY_STATUSES, type DeliveryView } from "../../domain/delivery";
-import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
 import { listAllDeliveries, type Place } from "../../operations/all-deliveries";
-import {
-  type DeliveryFilter,
-  listDeliveries,
-  type NotRetried,
-  retryDeliveries,
-} from "../../operations/deliveries";
+import { type DeliveryFilter, listDeliveries } from "../../operations/deliveries";
 import { allWebhooks } from "../../operations/webhooks";
-import { type Outcome, performing } from "../ui/actions";
-import { type Form, text, texts } from "../ui/form";
+import { performing } from "../ui/actions";
 import {
   EventNameField,
   listPage,
@@ -32,15 +25,18 @@ import {
   understood,
 } from "../ui/list";
 import { DELIVERIES_PATH, Empty, Options, webhookName, webhookPath } from "../ui/parts";
-import { callerOf, type PageContext, type PageEnv } from "../ui/session";
+import type { PageContext, PageEnv } from "../ui/session";
 import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
 import { NoWebhooks } from "../webhooks/table";
 import { ERRORS } from "./attempts";
+import { findChosen, MAX_CHOSEN, parseChosen } from "./chosen";
 import { deliveryPage } from "./delivery";
 import { DeliveryRows } from "./delivery-rows";
+import { retrySelected } from "./retry";
 
-const DELIVERIES_PER_PAGE = 50;
+/** All of them may be ticked. */
+const DELIVERIES_PER_PAGE = MAX_CHOSEN;
 /** What a list can be narrowed by, besides the webhook and the time. */
 const FILTERS = ["status", "event", "statusCode", "error", "attempted"] as const;
 
@@ -51,13 +47,21 @@ export const deliveryPages = new Hono<PageEnv>()
       path: DELIVERIES_PATH,
       region: "deliveries",
       json: (query) => {
+        if (chosenIn(query).length > 0) return "/v1/webhooks/{id}/deliveries/{eventId}";
         const path = query.webhook === undefined ? "" : `/webhooks/${query.webhook}`;
         return sameQuery(c, `/v1${path}/deliveries`, { query, fields: FILTERS });
       },
-      fields: ["webhook", ...FILTERS, "within", "since", "until"],
+      fields: ["chosen", "webhook", ...FILTERS, "within", "since", "until"],
       parseCursor: (text): Place | Position | null => parsePlace(text) ?? parsePosition(text),
       find: (query, before) => find(c, query, before),
-      intro: (query, { webhooks }) => <Filters query={query} webhooks={webhooks} />,
+      intro: (query, { webhooks }) =>
+        chosenIn(query).length > 0 ? (
+          <p class="quiet">
+            Only those that were chosen. <a href={DELIVERIES_PATH}>All deliveries</a>
+          </p>
+        ) : (
+          <Filters query={query} webhooks={webhooks} />
+        ),
       show: (found, asked) => <List found={found} {...asked} />,
     }),
   )
@@ -72,8 +76,18 @@ type Found = {
   next: string | null;
 };
 
+function chosenIn(query: Query) {
+  return parseChosen(query.chosen ?? "");
+}
+
 /** @param from of the list of one webhook, or of that of all of them. */
 async function find(c: PageContext, query: Query, from: Place | Position | null): Promise<Found> {
+  const chosen = chosenIn(query);
+  if (chosen.length > 0) {
+    const webhooks = await allWebhooks(c.env);
+    const deliveries = await findChosen(c.env, webhooks, chosen);
+    return { webhooks, webhook: null, deliveries, next: null };
+  }
   const filter = filterOf(c, query);
   const limit = DELIVERIES_PER_PAGE;
   if (query.webhook === undefined) {
@@ -91,42 +105,6 @@ async function find(c: PageContext, query: Query, from: Place | Position | null)
 
 function filterOf(c: PageContext, query: Query): DeliveryFilter {
   return { ...timeRangeOf(c, Date.now()), ...understood(deliveryFilters, query) };
-}
-
-async function retrySelected(c: PageContext, _: null, form: Form): Promise<Outcome> {
-  const at = backOf(text(form, "back"));
-  const selected = selectedIn(texts(form, "delivery"));
-  if (selected.size === 0) return { done: "nothing_selected", at };
-  const webhooks = (await allWebhooks(c.env)).filter(({ id }) => selected.has(id));
-  if (webhooks.length < selected.size) return { failure: { code: "not_found" } };
-  let count = 0;
-  const failed: NotRetried[] = [];
-  for (const webhook of webhooks) {
-    const ids = selected.get(webhook.id) ?? [];
-    const retried = await retryDeliveries(c.env, webhook, { ids, by: callerOf(c) });
-    count += retried.retried.length;
-    failed.push(...retried.failed);
-  }
-  const [first] = failed;
-  if (count === 0 && first !== undefined) return { failure: { code: first.code }, at };
-  return { done: failed.length === 0 ? "retried" : "retried_in_part", count, at };
-}
-
-/** Values of the form `<webhook id>/<event id>`, by webhook; a page's worth at most. */
-function selectedIn(values: readonly string[]): Map<WebhookId, EventId[]> {
-  const pairs = values.slice(0, DELIVERIES_PER_PAGE).flatMap((value) => {
-    const [webhook = "", event = ""] = value.split("/");
-    const webhookId = parseWebhookId(webhook);
-    const eventId = parseEventId(event);
-    return webhookId === null || eventId === null ? [] : [{ webhookId, eventId }];
-  });
-  const byWebhook = Map.groupBy(pairs, ({ webhookId }) => webhookId);
-  return new Map([...byWebhook].map(([id, own]) => [id, own.map(({ eventId }) => eventId)]));
-}
-
-/** The list that the form was sent from; never another page. */
-function backOf(given: string): string {
-  return /^\/dashboard\/deliveries(?:\?[\x21-\x7e]*)?$/.test(given) ? given : DELIVERIES_PATH;
 }
 
 function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {

@@ -1,10 +1,12 @@
 /** /dashboard/dead-letters: what could not be handed over, why, and what to do about it. */
 import { Hono } from "hono";
 import { formatDeadLetterCursor, parseDeadLetterCursor } from "../../contract/cursor";
-import { DEAD_LETTER_REASONS } from "../../domain/dead-letter";
+import { DEAD_LETTER_REASONS, type DeadLetterReason } from "../../domain/dead-letter";
+import { iso, SECOND_MS } from "../../domain/time";
 import { DEAD_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import {
+  countDeadLetters,
   deleteDeadLetter,
   listDeadLetters,
   redriveDeadLetter,
@@ -27,13 +29,17 @@ import {
   Facts,
   Options,
   WebhookOrId,
+  withQuery,
 } from "../ui/parts";
 import { GoOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
+import { formatLocalTime } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
 
 const LETTERS_PER_PAGE = 25;
+/** Of 1,000 dead letters each. */
+const PAGES_COUNTED = 10;
 
 type Letters = { letters: DeadLetter[]; webhooks: Webhook[]; next: string | null };
 
@@ -74,12 +80,15 @@ export const deadLetterPages = new Hono<PageEnv>()
       {
         redrive: {
           act: async (c, id) => {
+            const startedMs = Date.now();
             const redriven = await redriveDeadLetter(c.env, { id, by: callerOf(c) });
             if (!redriven.ok) return redriven;
             const { eventId, webhookIds } = redriven.value;
-            // What was never routed is received anew.
-            const isKnown = eventId !== null && webhookIds !== null;
-            return { done: "redriven", touched: isKnown ? eventPath(eventId) : EVENTS_PATH };
+            // What is no event comes back here.
+            if (eventId === null) return { done: "redriven" };
+            const isRouted = webhookIds !== null;
+            const anew = receivedSince(c, EVENTS_PATH, startedMs);
+            return { done: "redriven", touched: isRouted ? eventPath(eventId) : anew };
           },
         },
         delete: {
@@ -96,24 +105,62 @@ export const deadLetterPages = new Hono<PageEnv>()
 async function redriveMany(c: PageContext, _: null, form: Form): Promise<Outcome> {
   const reason = DEAD_LETTER_REASONS.find((each) => each === text(form, "reason")) ?? null;
   const cursor = parseDeadLetterCursor(text(form, "cursor"));
+  const sinceMs = Date.parse(text(form, "since")) || Date.now();
+  const before = soFarIn(form);
   const given = { reason, dryRun: false, cursor, by: callerOf(c) };
   const { redriven, next } = await redriveDeadLetters(c.env, given);
-  const before = soFarIn(form);
   const done = before.done + redriven;
-  if (next === null) return { done: "redriven_many", count: done, touched: EVENTS_PATH };
+  if (next === null) {
+    const touched = done > 0 && { touched: receivedSince(c, DELIVERIES_PATH, sinceMs) };
+    return { done: "redriven_many", count: done, ...touched };
+  }
+  const isFirst = cursor === null;
+  const left = isFirst ? await countLeft(c, reason, next) : null;
+  const of = left === null ? before.of : done + left;
   const asked = await page(
     c,
     { title: "Redrive many", trail: [["Dead letters", DEAD_LETTERS_PATH]] },
     <GoOn
       action={`${DEAD_LETTERS_PATH}/redrive`}
-      fields={{ reason: reason ?? "", cursor: formatDeadLetterCursor(next) }}
-      soFar={{ done, of: before.of }}
+      fields={{
+        reason: reason ?? "",
+        cursor: formatDeadLetterCursor(next),
+        since: iso(sinceMs),
+      }}
+      soFar={{ done, of }}
       headline={`${count(done, "dead letter")} redriven so far.`}
       tone="primary"
       out={DEAD_LETTERS_PATH}
     />,
   );
   return { asked };
+}
+
+/** Those that are still to come; null where they are too many to be counted. */
+async function countLeft(
+  c: PageContext,
+  reason: DeadLetterReason | null,
+  next: DeadLetterPosition,
+): Promise<number | null> {
+  if (reason === null) return countDeadLetters(c.env);
+  let left = 0;
+  let cursor: DeadLetterPosition | null = next;
+  for (let pages = 0; cursor !== null; pages++) {
+    if (pages === PAGES_COUNTED) return null;
+    const given = { reason, dryRun: true, cursor, by: callerOf(c) };
+    const found = await redriveDeadLetters(c.env, given);
+    left += found.redriven;
+    cursor = found.next;
+  }
+  return left;
+}
+
+/**
+ * What a redrive brings about begins with it: each delivery, and the event itself where it was never routed, for then it
+ * is received anew. A second earlier, for no two clocks are the same.
+ */
+function receivedSince(c: PageContext, path: string, ms: number): string {
+  return withQuery(path, { since: formatLocalTime(ms - SECOND_MS, c.get("zone")) });
 }
 
 async function lettersOf(c: PageContext, before: DeadLetterPosition | null): Promise<Letters> {

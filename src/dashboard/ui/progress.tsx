@@ -1,6 +1,7 @@
 /** Work of many pages, one with each form: how far it is, and the form that goes on; with the script it is sent by itself. */
 import type { Child } from "hono/jsx";
 import { type Form, text } from "./form";
+import { number } from "./format";
 import { type ButtonTone, Hidden, Submit } from "./parts";
 
 /** How far the forms before this one came. */
@@ -32,12 +33,18 @@ type GoOnProps = {
 };
 
 export function GoOn({ action, fields, soFar: { done, of }, headline, tone, out }: GoOnProps) {
+  const isKnown = of !== null && of > done;
   return (
     <section class="panel narrow" aria-label="So far">
       <p class="headline" role="status">
         {headline}
       </p>
-      <progress aria-label="So far" {...(of !== null && of > done && { value: done, max: of })} />
+      <progress aria-label="So far" {...(isKnown && { value: done, max: of })} />
+      {isKnown && (
+        <p class="quiet">
+          {number(done)} of {number(of)}
+        </p>
+      )}
       <form method="post" action={action} data-once="" data-goes-on="">
         <Hidden
           fields={{ ...fields, so_far: String(done), ...(of !== null && { of: String(of) }) }}

@@ -67,16 +67,20 @@ export function parseLocalTime(text: string, zone: string): number | null {
   return right.length > 0 ? Math.min(...right) : (candidates[0] ?? null);
 }
 
-/** How far the clocks of `zone` are ahead of UTC. */
-function zoneOffsetMs(ms: number, zone: string): number {
+/** The second that `ms` is in, as a search has it: what {@link parseLocalTime} reads. */
+export function formatLocalTime(ms: number, zone: string): string {
   // Sweden writes times as ISO 8601 does, but for the T.
   const clock = new Intl.DateTimeFormat("sv", {
     dateStyle: "short",
     timeStyle: "medium",
     timeZone: zone,
   });
-  const local = Date.parse(`${clock.format(ms).replace(" ", "T")}Z`);
-  return local - Math.floor(ms / 1_000) * 1_000;
+  return clock.format(ms).replace(" ", "T");
+}
+
+/** How far the clocks of `zone` are ahead of UTC. */
+function zoneOffsetMs(ms: number, zone: string): number {
+  return Date.parse(`${formatLocalTime(ms, zone)}Z`) - Math.floor(ms / 1_000) * 1_000;
 }
 
 /** The fields `within`, `since` and `until`, filled in with what was asked. */

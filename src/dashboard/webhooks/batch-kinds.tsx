@@ -16,7 +16,7 @@ import { type Form, text } from "../ui/form";
 import type { Done } from "../ui/notice";
 import { deliveriesPath, Options, VERBATIM } from "../ui/parts";
 import { exactTime } from "../ui/time";
-import { WITHIN } from "../ui/time-range";
+import { formatLocalTime, WITHIN } from "../ui/time-range";
 import { check } from "./input";
 
 /** A page of deliveries: how many there were, and where the next one begins. */
@@ -28,8 +28,8 @@ export type BatchRequest = {
   fields: Readonly<Record<string, string>>;
   /** What was chosen, as the beginning of a sentence. */
   words(zone: string): string;
-  /** The list of what it was done to. */
-  touched(webhook: Webhook): string;
+  /** The list of what it was done to, narrowed as far as a list can be. */
+  touched(webhook: Webhook, zone: string): string;
   /** Where the form goes on; null at the beginning. */
   cursor: string | null;
   run(
@@ -161,7 +161,13 @@ function replayRequest(form: Form, nowMs: number): Result<BatchRequest, "invalid
   const { since: sinceMs, until, only, event } = checked.value;
   return ok({
     fields,
-    touched: (webhook) => deliveriesPath(webhook, given(form, "event")),
+    touched: (webhook, zone) => {
+      const end = formatLocalTime(Date.parse(fields.until), zone);
+      const received = { since: formatLocalTime(sinceMs, zone), until: end };
+      // What a webhook never had arrives by the replay.
+      const arrived = only === "missing" ? { since: end } : received;
+      return deliveriesPath(webhook, { ...given(form, "event"), ...arrived });
+    },
     cursor: text(form, "cursor") || null,
     words: (zone) => `${ONLY[only].title}${of(event)}, received since ${exactTime(sinceMs, zone)}`,
     async run(env, webhook, page) {
@@ -191,7 +197,12 @@ function discardRequest(form: Form, nowMs: number): Result<BatchRequest, "invali
   const { until: untilMs, event } = checked.value;
   return ok({
     fields,
-    touched: (webhook) => deliveriesPath(webhook, { status: "cancelled", ...given(form, "event") }),
+    touched: (webhook, zone) =>
+      deliveriesPath(webhook, {
+        status: "cancelled",
+        ...given(form, "event"),
+        until: formatLocalTime(Date.parse(fields.until), zone),
+      }),
     cursor: text(form, "cursor") || null,
     words: (zone) =>
       `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(fields.until), zone)}`,

@@ -60,7 +60,7 @@ async function act(c: PageContext, asked: Asked, before: SoFar): Promise<Outcome
   const total = before.done + found.count;
   const at = webhookPath(webhook.id);
   if (found.next === null) {
-    const touched = total > 0 && { touched: request.touched(webhook) };
+    const touched = total > 0 && { touched: request.touched(webhook, c.get("zone")) };
     return { done: kind.done, count: total, ...touched };
   }
   const soFar = await page(

@@ -306,6 +306,7 @@ export function Help({ watched: { webhook, stats } }: { watched: Watched }) {
         step: "go",
         token: newToken(),
         only: "undeliverable",
+        of: String(undeliverable),
         since: new Date(webhook.createdAtMs).toISOString(),
       }}
     >

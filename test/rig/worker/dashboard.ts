@@ -51,6 +51,33 @@ export function leadsTo(response: Response): string {
   return `${path}${path.includes("?") ? "&" : "?"}${told}`;
 }
 
+/** The list that a notice leads to; empty when it leads to none. */
+export function touchedBy(response: Response): string {
+  return new URLSearchParams(noticeIn(response)?.text ?? "").get("touched") ?? "";
+}
+
+/** A form, and those that go on with it, to the end; `pages` said how far it was. */
+export async function goingOn(
+  path: string,
+  form: Record<string, string | readonly string[]>,
+): Promise<{ pages: string[]; answer: Response }> {
+  const pages: string[] = [];
+  for (let fields = form; ; ) {
+    const answer = await visitor.post(path, fields);
+    if (answer.status !== 200) return { pages, answer };
+    const page = await answer.text();
+    const [, inputs] = /<form [^>]*data-goes-on=""[^>]*>(.*?)<\/form>/s.exec(page) ?? [];
+    if (inputs === undefined) throw new Error(`does not go on: ${page}`);
+    pages.push(page);
+    fields = Object.fromEntries(
+      [...inputs.matchAll(/name="([^"]+)" value="([^"]*)"/g)].map(([, name = "", value = ""]) => [
+        name,
+        value.replaceAll("&amp;", "&"),
+      ]),
+    );
+  }
+}
+
 function noticeIn(response: Response): { pair: string; text: string } | null {
   const cookies = response.headers.getSetCookie().map((cookie) => cookie.split(";")[0] ?? "");
   const pair = cookies.find((cookie) => cookie.startsWith("__Host-leadterra-relay-notice="));
