@@ -244,10 +244,12 @@ addEventListener("pageshow", () => {
   }
 });
 
-/** What is done a page at a time goes on by itself, until somebody stops it by leaving. */
+/** What is done a page at a time goes on by itself, until somebody stops it by leaving, however slowly that goes. */
 function goOn() {
   const form = document.querySelector("form[data-goes-on]");
-  if (form instanceof HTMLFormElement) setTimeout(() => form.requestSubmit(), GOES_ON_MS);
+  if (!(form instanceof HTMLFormElement)) return;
+  const going = setTimeout(() => form.requestSubmit(), GOES_ON_MS);
+  form.querySelector("a")?.addEventListener("click", () => clearTimeout(going));
 }
 const GOES_ON_MS = 600;
 
