@@ -19,7 +19,17 @@ import {
   ring,
   subscriber,
 } from "../rig/worker/engine";
-import { answering, clock, DAY, gate, HOUR, it, MINUTE, service } from "../rig/worker/fixture";
+import {
+  answering,
+  clock,
+  DAY,
+  gate,
+  HOUR,
+  it,
+  MINUTE,
+  SECOND,
+  service,
+} from "../rig/worker/fixture";
 import { diverted, inObject, withVariables } from "../rig/worker/objects";
 import { leavingItToTheAlarm } from "../rig/worker/queue";
 import { api, bytesOf } from "../rig/worker/requests";
@@ -203,13 +213,18 @@ describe("an alert", () => {
     expect(await alerts()).toHaveLength(1);
   });
 
-  it("says that an object does not answer, while the others are looked at", async () => {
+  it.each([
+    ["does not answer", () => Promise.reject(new Error("the object is gone"))],
+    ["never answers", () => new Promise(() => undefined)],
+  ])("says that an object %s, while the others are looked at", async (_, check) => {
     const [dead, late] = [await register(), await register({ retrySchedule: "10d" })];
     service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 500 });
     await accept(late.id, await newEvents(1));
     clock.advance(2 * HOUR);
-    const check = () => Promise.reject(new Error("the object is gone"));
+    // An object that nobody asks for ten seconds is evicted, and its variables with it.
+    const asking = setInterval(() => void registry().all(), SECOND);
     await sweepQuietly({ SUBSCRIBER: diverted(env.SUBSCRIBER, { check }, [dead.id]) });
+    clearInterval(asking);
     expect((await alerts()).sort()).toEqual([
       expect.stringContaining(`Subscriber ${dead.id} does not answer`),
       expect.stringContaining(late.id),

@@ -107,6 +107,17 @@ describe("a Journal past RETENTION", () => {
     expect(await tablesOf(stub)).toEqual([]);
   }, 60_000);
 
+  it("deletes nothing when its name is no day: a later release may have given it", async () => {
+    const stub = env.JOURNAL.getByName("2026-11-23T05");
+    await stub.record({ entries: [entryOf(await newEvent())] }).catch(() => undefined);
+    const kept = await tablesOf(stub);
+    expect(kept).toContain("events");
+    await inObject(stub, ({ storage }) => storage.setAlarm(clock.nowMs() + MINUTE));
+    await ring(stub);
+    expect(await tablesOf(stub)).toEqual(kept);
+    expect(await alarmAt(stub)).not.toBeNull();
+  });
+
   it("deletes itself after a page that was not read to its end", async () => {
     const dayMs = clock.nowMs();
     await consume(await newEvents(20), dayMs);
