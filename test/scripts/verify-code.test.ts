@@ -86,7 +86,9 @@ for body in [${text(BODY)}, ${text(OTHER_BODY)}]:
     print(is_genuine(body.encode(), ${text(leadterra)}))
 `;
     expect(run("python3", "own.py", own).split("\n")).toEqual(["True", "False"]);
-    const late = { ...headers, "webhook-timestamp": "1700000000" };
+    // Genuine, and older than five minutes.
+    const { standard: old } = createSigner([secret])(ID, 1_700_000_000, Buffer.from(BODY));
+    const late = { ...headers, "webhook-timestamp": "1700000000", "webhook-signature": old };
     const standard = `${codeOf("standard", "Python")}
 print(is_genuine(${text(BODY)}.encode(), ${text(headers)}))
 print(is_genuine(${text(OTHER_BODY)}.encode(), ${text(headers)}))

@@ -299,14 +299,17 @@ describe("the audit log", () => {
     ]);
     expect(end).toBeNull();
     const paged: Entry[] = [];
+    const sizes: number[] = [];
     let query = "?limit=2";
     for (;;) {
       const { data, next } = await audit(query);
       paged.push(...data);
+      sizes.push(data.length);
       if (next === null) break;
       query = `?limit=2&cursor=${encodeURIComponent(next)}`;
     }
     expect(paged).toEqual(all);
+    expect(sizes).toEqual([2, 2, 1]);
   });
 
   it("may be read with a key that only reads", async () => {
