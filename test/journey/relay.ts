@@ -1,4 +1,7 @@
-/** The relay of a file of journeys: with every variable set, and webhooks that are gone when their test is. */
+/**
+ * The relay of a file of journeys: with every variable set but DELIVERY_TIMEOUT, whose default one of them waits for,
+ * and webhooks that are gone when their test is.
+ */
 import { inject, onTestFinished } from "vitest";
 import type { RegisteredWebhook } from "../rig/api.ts";
 import { Relay, type RelayOptions } from "../rig/relay.ts";
@@ -10,14 +13,13 @@ export const READ_ONLY_API_KEY = "journey-key-that-only-reads";
 const VARIABLES = {
   READ_ONLY_API_KEYS: READ_ONLY_API_KEY,
   RETRY_SCHEDULE: "1m 5m 30m 2h 8h",
-  DELIVERY_TIMEOUT: "10s",
   IDEMPOTENCY_TTL: "7d",
   RETENTION: "30d",
   ALLOW_PRIVATE_DESTINATIONS: "true",
   ALERT_URL: "",
   SILENCE_ALERT: "",
 };
-export type Variables = Partial<typeof VARIABLES>;
+export type Variables = Partial<Record<keyof typeof VARIABLES | "DELIVERY_TIMEOUT", string>>;
 
 /** The defaults for what is not given. */
 export function relayOptions(variables: Variables = {}): RelayOptions {

@@ -32,6 +32,7 @@ describe("the counters of a webhook", () => {
     await subscriber(id).reopen({ deliveries: [event], by: "retry" });
     await evictDurableObject(subscriber(id));
     expect(await countDelivered(id)).toBe(2);
+    expect((await subscriber(id).stats(0)).pending).toBe(1);
   });
 
   it("counts anew when a release that does not know the count went on without it", async () => {
