@@ -52,6 +52,15 @@ async function hook(fields: Given = {}): Promise<Shown> {
   return (await made.json<{ webhook: Shown }>()).webhook;
 }
 
+const OWN = { origin: ORIGIN, "sec-fetch-site": "same-origin" };
+
+/** The cookie of whoever signed in to the dashboard. */
+async function signedIn(): Promise<string> {
+  const form = new URLSearchParams({ key: KEY });
+  const answer = await ask("/dashboard/sign-in", { method: "POST", headers: OWN, body: form });
+  return answer.headers.get("set-cookie")?.split(";")[0] ?? "";
+}
+
 async function signed(body: Uint8Array | string): Promise<RequestInit & { body: Uint8Array }> {
   const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
   const hash = { name: "HMAC", hash: "SHA-256" };
@@ -412,11 +421,18 @@ describe("an ALERT_URL", () => {
     expect(authorization).toBe(`Basic ${btoa(credentials)}`);
   });
 
-  it.each([404, 301, 500])("that answers %s is told of in the figures", async (status) => {
-    await raise("https://alerts.example/x", () => new Response(null, { status }));
-    const stats = await (await api("GET", "/v1/stats")).json<{ alerts: object }>();
-    expect(stats.alerts).toMatchObject({ statusCode: status });
-  });
+  it.each([404, 301, 500])(
+    "that answers %s is told of in the figures and on the overview",
+    async (status) => {
+      await hook();
+      await raise("https://alerts.example/x", () => new Response(null, { status }));
+      const stats = await (await api("GET", "/v1/stats")).json<{ alerts: object }>();
+      expect.soft(stats.alerts).toMatchObject({ statusCode: status });
+      const cookie = await signedIn();
+      const overview = await ask("/dashboard", { headers: { cookie } });
+      expect(await overview.text()).toContain(`it answered ${status}`);
+    },
+  );
 });
 
 // --- requests ---------------------------------------------------------------------------------------------------
@@ -474,7 +490,7 @@ describe("a client that hangs up in the middle of a body", () => {
     const signIn = await ask("/dashboard/sign-in", { method: "POST", headers: own, body: form });
     const cookie = signIn.headers.get("set-cookie")?.split(";")[0] ?? "";
     const broken = body((controller) => controller.error(new Error("Network connection lost.")));
-    const headers = { ...own, cookie, "content-type": type };
+    const headers = { ...OWN, cookie, "content-type": type };
     const answer = await ask(path, { method: "POST", headers, body: broken });
     expect(answer.status).toBe(400);
     expect(errors).toEqual([]);
