@@ -320,6 +320,20 @@ describe("relay.dead_letter.added", () => {
     ]);
     expect(told()[0]?.data.deadLetter).not.toHaveProperty("email");
   });
+
+  it("is told at most once a minute, with how many there were", async () => {
+    const { watcher } = await watched(["relay.dead_letter.added"]);
+    const seconds = async (count: number) => {
+      clock.advance(count * SECOND);
+      await settle(watcher.id);
+      return told().map(({ data }) => data.count);
+    };
+    for (const name of ["first", "second", "third"]) {
+      await consume([bytesOf("no event")], { name });
+      expect(await seconds(10)).toEqual([1]);
+    }
+    expect(await seconds(60)).toEqual([1, 2]);
+  });
 });
 
 describe("the outbox", () => {
