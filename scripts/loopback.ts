@@ -1,8 +1,13 @@
-/** HTTP servers on 127.0.0.1, for the stand-ins. */
+/** This machine's own addresses, and HTTP servers on one of them for the stand-ins. */
 import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 
 const LOOPBACK = "127.0.0.1";
+
+/** Whether an origin (`http://localhost:8787`) is this machine. */
+export function isLoopback(origin: string): boolean {
+  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(origin).hostname);
+}
 
 /**
  * Starts the server.

@@ -15,7 +15,8 @@ export const STATES: Readonly<Record<HealthState, string>> = {
   unconnected: "held, because no listener is connected",
   probing: "is failing; one delivery a minute is tried until it is back",
   postponed: "its service asked for a pause",
-  failing: "its last attempt failed, and three in a row did or none succeeded for five minutes",
+  failing:
+    "its last attempt failed: at least the third in a row, or none succeeded in the five minutes before it",
   late: "takes deliveries, but slower than they come",
   healthy: "takes deliveries",
 };

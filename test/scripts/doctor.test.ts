@@ -52,18 +52,19 @@ const WELL: Record<string, { status?: number; json: unknown }> = {
   "/v1/dead-letters": { json: { data: [], next: null } },
 };
 
-/** A relay that answers so; its clock stands at NOW_MS. */
-async function relayWith(answers: typeof WELL, nowMs = NOW_MS) {
+/** A relay that answers so; its clock stands at `nowMs`, or is not told. */
+async function relayWith(answers: typeof WELL, nowMs: number | null = NOW_MS) {
   const server = createServer(async (request, response) => {
     await readBody(request);
     const { url = "" } = request;
     const all = { ...WELL, ...answers };
     const { status = 200, json } = all[url] ??
       all[url.replace(/\?.*/, "")] ?? { status: 404, json: {} };
+    response.sendDate = false;
     response
       .writeHead(status, {
         "Content-Type": "application/json",
-        Date: new Date(nowMs).toUTCString(),
+        ...(nowMs === null ? {} : { Date: new Date(nowMs).toUTCString() }),
       })
       .end(JSON.stringify(json));
   });
@@ -399,6 +400,24 @@ describe("the doctor", () => {
   it("names a clock that is off", async () => {
     expect(await wrongAt({}, NOW_MS - 240_000)).toMatchObject([
       { what: "The clock of this machine and the relay's differ by 4 minutes" },
+    ]);
+  });
+
+  it("asks no clock of a relay on this machine, and says so of another that tells no time", async () => {
+    const api = await relayWith({}, null);
+    const here = await examine(api, { now });
+    expect(here).toContainEqual({
+      what: "The relay runs on this machine, by the same clock",
+      remedy: null,
+      isTold: true,
+    });
+    const elsewhere = await examine({ ...api, origin: "https://relay.example.com" }, { now });
+    expect(elsewhere.filter(({ isTold }) => !isTold)).toEqual([
+      {
+        what: "Whether the clocks agree cannot be told: the relay's answers have no Date",
+        remedy: null,
+        isTold: false,
+      },
     ]);
   });
 
