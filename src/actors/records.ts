@@ -1,4 +1,5 @@
 /** What the Registry keeps beside webhooks: who did what, what calls were answered, which events were erased. */
+import { addressOf, mentions } from "../domain/address";
 import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
 import { DAY_MS } from "../domain/time";
@@ -100,9 +101,18 @@ export abstract class Records extends StoredObject {
     this.#calls.end({ caller, key, call }, answer);
   }
 
-  /** Some of what was answered about events goes, since they are erased; where to go on, null at the end. */
-  forgetAnswers(ids: EventId[], after: AnswerKey | null): AnswerKey | null {
-    return this.store.deleteAnswersAbout(ids, after);
+  /**
+   * Some of what was answered about events, or about a person, goes, since they are erased.
+   *
+   * @returns where to go on; null at the end.
+   */
+  forgetAnswers(about: EventId[] | { email: string }, after: AnswerKey | null): AnswerKey | null {
+    if (Array.isArray(about)) {
+      return this.store.deleteAnswersAbout((body) => about.some((id) => body.includes(id)), after);
+    }
+    const address = addressOf(about.email);
+    if (address === null) return null;
+    return this.store.deleteAnswersAbout((body) => mentions(body, address), after);
   }
 
   /** Copies of erased events that still arrive are to go to nobody. @returns how many were not remembered before. */

@@ -171,6 +171,8 @@ export async function erasePerson(
   const ids = page.events.map(({ id }) => id);
   if (ids.length > 0) await eraseEvents(env, ids, among);
   const kept = page.next === null ? await eraseKeptOf(env, email) : 0;
+  // What a service said to a test names no event.
+  if (page.next === null) await forgetAnswers(env, { email });
   const erased = ids.length + letters + kept;
   await addToAudit(env, { by, action: "person.erased", after: { events: erased } });
   return { erased, next: page.next && { ...page.next, queued }, queued };
@@ -214,15 +216,19 @@ async function eraseKeptOf(env: Env, email: string): Promise<number> {
  */
 async function eraseEvents(env: Env, ids: EventId[], days: readonly string[]): Promise<number> {
   const webhooks = await allWebhooks(env);
-  for (let after: AnswerKey | null | undefined; after !== null; ) {
-    after = await registry(env).forgetAnswers(ids, after ?? null);
-  }
+  await forgetAnswers(env, ids);
   const found = await Promise.all([
     ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),
     deadLetters(env).erase({ eventIds: ids }),
   ]);
   const recorded = await eraseFromJournals(env, days, ids);
   return found.reduce((sum, each) => sum + each, recorded);
+}
+
+async function forgetAnswers(env: Env, about: EventId[] | { email: string }): Promise<void> {
+  for (let after: AnswerKey | null | undefined; after !== null; ) {
+    after = await registry(env).forgetAnswers(about, after ?? null);
+  }
 }
 
 /** Where the queues do not tell, something may be. */

@@ -214,21 +214,25 @@ export class RegistryStore {
   }
 
   /**
-   * Answers that speak of these events go: they may hold what a service answered. Some are looked at in each call.
+   * Answers that are about what was erased go: they may hold what a service answered. Some are looked at in each call.
    *
    * @returns where to go on; null at the end.
    */
-  deleteAnswersAbout(ids: readonly EventId[], after: AnswerKey | null): AnswerKey | null {
+  deleteAnswersAbout(
+    isAbout: (body: string) => boolean,
+    after: AnswerKey | null,
+  ): AnswerKey | null {
     if (!this.#exists("answers")) return null;
     const rows = this.#sql
-      .exec<{ caller: string; key: string; is_about: number }>(
-        "SELECT caller, key, EXISTS (SELECT 1 FROM json_each(?) j WHERE instr(body, j.value) > 0) AS is_about FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
-        JSON.stringify(ids),
+      .exec<{ caller: string; key: string; body: string | null }>(
+        "SELECT caller, key, body FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
         ...(after ?? NO_ANSWER),
         LOOKED_AT_ONCE,
       )
       .toArray();
-    for (const row of rows) if (row.is_about === 1) this.deleteAnswer(row.caller, row.key);
+    for (const { caller, key, body } of rows) {
+      if (isAbout(body ?? "")) this.deleteAnswer(caller, key);
+    }
     return nextAnswer(rows);
   }
 

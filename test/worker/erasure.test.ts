@@ -6,7 +6,16 @@ import { type EventId, eventIdOf, type WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME, journalName } from "../../src/domain/placement";
 import worker from "../../src/index";
 import { deliverAll, deliveryOf, register, ring, subscriber } from "../rig/worker/engine";
-import { type Asked, clock, DAY, gate, it, MINUTE, service } from "../rig/worker/fixture";
+import {
+  type Asked,
+  answering,
+  clock,
+  DAY,
+  gate,
+  it,
+  MINUTE,
+  service,
+} from "../rig/worker/fixture";
 import { failStatements, inObject } from "../rig/worker/objects";
 import { leavingItToTheAlarm } from "../rig/worker/queue";
 import { API_KEY, api, bytesOf, call, callWith, leadterraSignature } from "../rig/worker/requests";
@@ -430,6 +439,19 @@ describe("POST /v1/events/erase", () => {
     });
     expect(response.status).toBe(202);
     expect(await found(EMAIL)).toEqual([]);
+  });
+
+  it("leaves nothing of what a service said to a test, nor gives that answer again", async () => {
+    const { id } = await register();
+    service.answer = () => new Response(`known here: ${EMAIL}`, { status: 500 });
+    const headers = { authorization: `Bearer ${API_KEY}`, "idempotency-key": "key-1" };
+    const test = () => call(`/v1/webhooks/${id}/test`, { method: "POST", headers });
+    expect(await (await test()).text()).toContain(EMAIL);
+    expect(await found(EMAIL)).toEqual(["REGISTRY answers"]);
+    service.answer = answering(204);
+    await erase(EMAIL);
+    expect(await found(EMAIL)).toEqual([]);
+    expect(await (await test()).text()).not.toContain(EMAIL);
   });
 
   it.each([
