@@ -241,6 +241,19 @@ describe("the log of an attempt", () => {
   });
 });
 
+describe("the status of an answer", () => {
+  it("counts where a header of it echoes more than secrets can be told apart in", async () => {
+    const long = `${"<".repeat(4_095)}a`;
+    const { id } = await register({ headers: { "x-long": long } });
+    service.answer = () => new Response("gone", { status: 410, headers: { "x-echo": long } });
+    const [event] = (await deliver(id, 1)) as [Owed];
+    const { attemptLog } = await deliveryOf(id, event.id);
+    expect(attemptLog).toMatchObject([{ error: "status", statusCode: 410 }]);
+    expect(JSON.stringify(attemptLog)).not.toContain(long);
+    expect((await healthOf(id)).state).toBe("disabled");
+  });
+});
+
 describe("a list of deliveries", () => {
   it("finds by the last attempt, and what was never tried", async () => {
     const { id } = await register({ retrySchedule: "1h" });

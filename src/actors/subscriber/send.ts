@@ -114,7 +114,8 @@ function headersOf(response: Reply, secrets: readonly string[]): Record<string, 
   let left = MAX_KEPT_HEADERS_BYTES;
   for (const [name, value] of response.headers) {
     if (name === "set-cookie") continue;
-    const clean = redact(value, secrets, false);
+    const clean = shown(value, secrets, false);
+    if (clean === null) continue;
     left -= name.length + clean.length;
     if (left < 0) break;
     kept[name] = clean;
