@@ -51,8 +51,13 @@ function holds(value: unknown, address: Address): boolean {
   );
 }
 
-function standsIn(text: string, { local, domain }: Address): boolean {
-  if (!text.includes("@")) return false;
+/** As it is, or escaped as in the query of a link. */
+function standsIn(text: string, address: Address): boolean {
+  if (text.includes("@") && isIn(text, address)) return true;
+  return text.includes("%") && isIn(unescaped(text), address);
+}
+
+function isIn(text: string, { local, domain }: Address): boolean {
   const plain = plainOf(text);
   const wanted = `${local}@`;
   for (let at = plain.indexOf(wanted); at >= 0; at = plain.indexOf(wanted, at + 1)) {
@@ -61,6 +66,16 @@ function standsIn(text: string, { local, domain }: Address): boolean {
     if (domainOf(run) === domain) return true;
   }
   return false;
+}
+
+function unescaped(text: string): string {
+  return text.replace(/(?:%[\dA-Fa-f]{2})+/g, (escapes) => {
+    try {
+      return decodeURIComponent(escapes);
+    } catch {
+      return escapes;
+    }
+  });
 }
 
 function characterBefore(text: string, at: number): string {

@@ -38,6 +38,9 @@ describe("a body", () => {
     ],
     ["in the middle of a sentence", { note: "Write to ava@acme.example, please." }],
     ["in a query", { link: "https://a.example/?to=ava@acme.example&x=1" }],
+    ["escaped in a query", { link: "https://a.example/?to=Ava%40acme.example&x=1" }],
+    ["escaped whole", { link: "https://a.example/?to=%22Ava%22%20%3Cava%40acme%2Eexample%3E" }],
+    ["behind what is escaped", { link: "https://a.example/?q=to%3Dava@acme.example&x=%ff" }],
     ["as a key", { "ava@acme.example": 1 }],
   ])("is a person's when the address stands %s", (_, data) => {
     expect(finds(data)).toBe(true);
@@ -45,6 +48,7 @@ describe("a body", () => {
 
   it.each<[string, unknown]>([
     ["a longer local part", { email: "java@acme.example" }],
+    ["a longer local part, escaped", { link: "https://a.example/?to=java%40acme.example" }],
     ["a local part with a dot", { email: "x.ava@acme.example" }],
     ["a longer domain", { email: "ava@acme.example.org" }],
     ["a subdomain", { email: "ava@mail.acme.example" }],
