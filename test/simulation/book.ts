@@ -55,11 +55,15 @@ export function isOfLane({ request }: Attempt): boolean {
 export class Book {
   readonly object: SimulatedObject;
   rows = new Map<string, Row>();
+  /** As they were read last; the same list as long as nothing of it is written. */
+  rowsSeen: readonly Row[] = [];
   readonly attempts = new Map<string, Attempt[]>();
   /** Every line of an attempt log that was seen, by number; the stored log forgets old ones. */
   readonly logs = new Map<string, Map<number, AttemptRecord>>();
   /** The attempts that a delivery had when it was last opened again. */
   readonly openedAt = new Map<string, number>();
+  /** When a retention took a delivery. */
+  readonly goneAtMs = new Map<string, number>();
   readonly inFlight = new Set<Attempt>();
   /** Left, and not known to be on disk. */
   unrecorded: Attempt[] = [];
@@ -115,8 +119,9 @@ export class Book {
   }
 
   /** The delivery is past its retention; should the event come again, it is a new one. */
-  forget(eventId: string): void {
+  forget(eventId: string, nowMs: number): void {
     this.keptAll = false;
+    this.goneAtMs.set(eventId, nowMs);
     this.attempts.delete(eventId);
     this.logs.delete(eventId);
     this.openedAt.delete(eventId);

@@ -86,8 +86,14 @@ export class DeliveryRules {
   }
 
   #checkRows(book: Book, look: Look): void {
-    const before = book.rows;
     const rows = look.deliveries();
+    if (rows !== book.rowsSeen) this.#checkChanges(book, rows, look);
+    this.#checkFresh(book, rows, look);
+  }
+
+  #checkChanges(book: Book, rows: readonly Row[], look: Look): void {
+    book.rowsSeen = rows;
+    const before = book.rows;
     book.rows = new Map(rows.map((row) => [row.id, row]));
     this.#evidence.require(
       book.rows.size === rows.length,
@@ -104,10 +110,9 @@ export class DeliveryRules {
         "conservation",
         `${id} is gone from ${book.object.name}`,
       );
-      book.forget(id);
+      book.forget(id, this.#evidence.nowMs);
     }
     for (const row of rows) this.#checkRow(book, before.get(row.id), row);
-    this.#checkFresh(book, rows, look);
   }
 
   #checkRow(book: Book, before: Row | undefined, row: Row): void {
@@ -273,7 +278,7 @@ export class DeliveryRules {
     // A crash takes its socket along.
     if (settings.url === "listener:") return;
     this.#evidence.require(
-      !look.deliveries().some(({ status }) => status === "pending"),
+      !look.hasPending,
       "an alarm on disk while anything is pending",
       `${object.name} would never wake after a crash`,
     );

@@ -180,7 +180,7 @@ function hasSomethingFor({ instance }: SimulatedSocket): boolean {
   const look = Look.at(instance.object.storage, "live");
   const settings = look.settings();
   const isActive = settings !== null && "status" in settings && settings.status === "active";
-  return isActive && look.deliveries().some(({ status }) => status === "pending");
+  return isActive && look.hasPending;
 }
 
 const MOODS = ["good", "good", "bad", "twice", "forgetful", "silent"] as const;

@@ -47,7 +47,7 @@ export type StoredRun = {
   saved?: number;
 };
 
-type JournalEvent = { id: string; webhookIds: string[]; erased: boolean; body: Uint8Array };
+type JournalEvent = { id: string; webhookIds: string[]; erased: boolean };
 
 export type StoredSettings = Webhook | { deletedVersion: number };
 
@@ -73,12 +73,19 @@ export class Look {
   readonly #view: View;
 
   readonly #version: number;
+  readonly #deliveryWrites: number;
   readonly #seen = new Map<string, unknown>();
 
-  private constructor(storage: ObjectStorage, view: View) {
+  /** @param before the last one: what it read of deliveries counts until one is written. */
+  private constructor(storage: ObjectStorage, view: View, before: Look | undefined) {
     this.#storage = storage;
     this.#view = view;
     this.#version = versionOf(storage, view);
+    this.#deliveryWrites = storage.deliveryWrites[view];
+    if (before === undefined || before.#deliveryWrites !== this.#deliveryWrites) return;
+    for (const what of ["deliveries", "by id"]) {
+      if (before.#seen.has(what)) this.#seen.set(what, before.#seen.get(what));
+    }
   }
 
   /** A look at it as it is now; what was read stays read until the object writes. */
@@ -86,7 +93,7 @@ export class Look {
     const looks = view === "live" ? liveLooks : diskLooks;
     let look = looks.get(storage);
     if (look === undefined || look.#version !== versionOf(storage, view)) {
-      look = new Look(storage, view);
+      look = new Look(storage, view, look);
       looks.set(storage, look);
     }
     return look;
@@ -141,6 +148,10 @@ export class Look {
         )
         .sort((a, b) => a.seq - b.seq || a.position - b.position),
     );
+  }
+
+  get hasPending(): boolean {
+    return this.deliveries().some(({ status }) => status === "pending");
   }
 
   /** How many deliveries ever arrived at a Subscriber; null when no table tells it any more. */
@@ -220,14 +231,22 @@ export class Look {
 
   #readEvents(): JournalEvent[] {
     if (!this.#has("events")) return [];
-    return this.#query<{ id: string; webhook_ids: string; erased: number; body: Uint8Array }>(
-      "SELECT e.id, m.webhook_ids, e.erased, substr(b.bodies, e.start + 1, e.size) AS body FROM events e JOIN matches m ON m.number = e.matched JOIN batches b ON b.seq = e.seq",
-    ).map(({ id, webhook_ids, erased, body }) => ({
+    return this.#query<{ id: string; webhook_ids: string; erased: number }>(
+      "SELECT e.id, m.webhook_ids, e.erased FROM events e JOIN matches m ON m.number = e.matched",
+    ).map(({ id, webhook_ids, erased }) => ({
       id,
       webhookIds: JSON.parse(webhook_ids),
       erased: erased === 1,
-      body,
     }));
+  }
+
+  /** Of an event that the Journal has; what an erasure leaves of it. */
+  body(eventId: string): Uint8Array | null {
+    const [row] = this.#query<{ body: Uint8Array }>(
+      "SELECT substr(b.bodies, e.start + 1, e.size) AS body FROM events e JOIN batches b ON b.seq = e.seq WHERE e.id = ?",
+      eventId,
+    );
+    return row?.body ?? null;
   }
 
   deadLetters(): { id: string; event_id: string | null; webhookIds: string[] | null }[] {

@@ -22,6 +22,7 @@ const MAX_BINDINGS = 100;
 const MAX_ROW_BYTES = 2_000_000;
 const READS = /^\s*(select|explain|pragma|with(?![\s\S]*\b(insert|update|delete)\b))/i;
 const DDL = /^\s*(create|drop|alter)\b/i;
+const OF_DELIVERIES = /\bdeliveries_\d/;
 
 /** What one turn came to: rows that the object got and their bytes, and rows that it changed. */
 export type Turn = { step: number; rows: number; bytes: number; changed: number };
@@ -82,6 +83,8 @@ export class ObjectStorage {
   /** Grows with each write; tells who looks at it whether to look again. */
   writes = 0;
   commits = 0;
+  /** The same for those of deliveries alone, as the object sees them and on disk. */
+  readonly deliveryWrites = { live: 0, disk: 0 };
   tablesMade = 0;
   /** The last one in which the object asked for anything. */
   turn: Turn = { step: -1, rows: 0, bytes: 0, changed: 0 };
@@ -125,6 +128,7 @@ export class ObjectStorage {
     this.alarmAtMs = this.alarmOnDiskAtMs;
     this.alarmFiring = false;
     this.writes += 1;
+    this.deliveryWrites.live += 1;
   }
 
   close(): void {
@@ -159,6 +163,7 @@ export class ObjectStorage {
     const changes = rows.length > 0 ? rows.length : this.#live.run(statement);
     this.#count(rows, changes);
     if (changes > 0 || DDL.test(sql)) this.#openBatch().statements.push(statement);
+    if (OF_DELIVERIES.test(sql)) this.deliveryWrites.live += 1;
     return cursorOf(rows, changes);
   }
 
@@ -182,6 +187,7 @@ export class ObjectStorage {
       return value;
     } catch (thrown) {
       this.#live.exec("ROLLBACK TO work; RELEASE work");
+      this.deliveryWrites.live += 1;
       const open = this.#batches.at(-1);
       if (open?.open) open.statements.length = Math.min(kept, open.statements.length);
       throw thrown;
@@ -224,7 +230,10 @@ export class ObjectStorage {
   }
 
   #commit(batch: Batch): void {
-    for (const statement of batch.statements) this.#disk.run(statement);
+    for (const statement of batch.statements) {
+      this.#disk.run(statement);
+      if (OF_DELIVERIES.test(statement.sql)) this.deliveryWrites.disk += 1;
+    }
     this.alarmOnDiskAtMs = batch.alarmAtMs;
     this.#batches.shift();
     this.commits += 1;

@@ -490,9 +490,7 @@ function isMissed({ className, storage, isListenedTo }: SimulatedObject): boolea
   const look = Look.at(storage, "disk");
   const settings = look.settings();
   if (settings === null || !("url" in settings) || settings.url !== "listener:") return false;
-  return (
-    settings.status === "active" && look.deliveries().some(({ status }) => status === "pending")
-  );
+  return settings.status === "active" && look.hasPending;
 }
 
 /** A look reads every row, and wakes the object: in most runs nobody helps so often. */
