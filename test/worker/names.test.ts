@@ -1,5 +1,6 @@
 import { evictDurableObject } from "cloudflare:test";
 import { describe, expect } from "vitest";
+import { signedIn } from "../rig/worker/dashboard";
 import {
   accept,
   newEvents,
@@ -260,7 +261,7 @@ describe("what the relay cannot keep to", () => {
     expect(refused).toEqual({ status: 422, code: "invalid_request", paths: ["signingSecret"] });
   });
 
-  it("is more than 500 webhooks", async () => {
+  it("is more than 500 webhooks, on the page too, which keeps what was typed", async () => {
     const { id } = await shown(await api("POST", "/v1/webhooks", CRM), 201);
     await inObject(registry(), ({ storage }) => {
       for (let n = 1; n < 500; n++) {
@@ -277,6 +278,11 @@ describe("what the relay cannot keep to", () => {
     const many = { status: 409, code: "too_many_webhooks", paths: [] };
     expect(await refusal(await api("POST", "/v1/webhooks", CRM))).toEqual(many);
     expect(await refusal(await api("PUT", "/v1/webhooks/crm", CRM))).toEqual(many);
+    const typed = { url: "https://kept.example/in", events: "*" };
+    const response = await (await signedIn()).post("/dashboard/webhooks", typed);
+    const page = await response.text();
+    expect(page).toContain("There are 500 webhooks, and no more may be: delete one first.");
+    expect(page).toContain('value="https://kept.example/in"');
     await api("DELETE", `/v1/webhooks/${id}`);
     expect((await api("PUT", "/v1/webhooks/crm", CRM)).status).toBe(201);
   });

@@ -1,5 +1,6 @@
 /** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
 import { configOf, serviceBindings } from "../../config";
+import { ANSWERS } from "../../contract/problem";
 import { relayHost } from "../../contract/webhook-settings";
 import type { Failure, FieldError } from "../../domain/failure";
 import { formatSchedule } from "../../domain/schedule";
@@ -83,10 +84,12 @@ const UNCONFIRMED: FieldError = {
     "must be answered, because the URL has another scheme, host or port than before: another service gets a new secret",
 };
 
-/** The mistakes in a form, a name that another webhook has among them; none when it failed for another reason. */
+/** The mistakes in a form, and what another webhook or their number is in the way of; none for another reason. */
 function mistakesOf(failure: Failure): readonly FieldError[] {
   if (failure.code === "name_taken")
     return [{ path: "name", message: "is that of another webhook" }];
+  if (failure.code === "too_many_webhooks")
+    return [{ path: "", message: ANSWERS.too_many_webhooks.detail }];
   return "errors" in failure ? failure.errors : [];
 }
 

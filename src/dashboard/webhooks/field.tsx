@@ -5,12 +5,20 @@ import { Commas } from "../ui/parts";
 
 export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
   if (errors.length === 0) return null;
-  const fields = [...new Set(errors.map(({ path }) => fieldOf(path)))];
+  const fields = [...new Set(errors.map(({ path }) => fieldOf(path)))].filter(Boolean);
+  const ofNoField = errors.filter(({ path }) => path === "");
   return (
     <div class="notice bad" role="alert">
-      Nothing was changed yet. Look at{" "}
-      <Commas of={fields.map((field) => <a href={`#${field}`}>{labelOf(field)}</a>)} />. Header
-      values and secrets have to be typed again.
+      Nothing was changed yet.{" "}
+      {ofNoField.map(({ message }) => (
+        <>{message} </>
+      ))}
+      {fields.length > 0 && (
+        <>
+          Look at <Commas of={fields.map((field) => <a href={`#${field}`}>{labelOf(field)}</a>)} />.{" "}
+        </>
+      )}
+      Header values and secrets have to be typed again.
     </div>
   );
 }
