@@ -46,7 +46,7 @@ export const WAITS: Readonly<Record<WaitingFor, Words>> = {
   probe: {
     short: "after a probe",
     sentence:
-      "The webhook is failing: one delivery at a time is tried, and it is not this one's turn.",
+      "The webhook is probing: one delivery at a time is tried, and it is not this one's turn.",
   },
   schedule: { short: "due", sentence: "It goes out now." },
   retry_after: { short: "postponed", sentence: "The service asked for a pause." },

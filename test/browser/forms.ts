@@ -169,7 +169,7 @@ const ofNote = (term: string) => new RegExp(`^note ${term}$`);
 const CONDITIONS: readonly Form[] = [
   {
     place: /^(p|small)$/,
-    text: /(?:^|Failing |Disabled |Paused )since @(?=[:.]|$)/,
+    text: /(?:^|Failing |Probing |Disabled |Paused )since @(?=[:.]|$)/,
     agrees: at((told) => own(told).health.since),
   },
   {
@@ -328,12 +328,14 @@ const NUMBERS: readonly Form[] = [
 /** Events, deliveries and attempts. */
 const DELIVERIES: readonly Form[] = [
   {
-    place: ofTable("Received"),
+    // Of a delivery, or of an event, which is no webhook's.
+    place: /^(?:td|dd) Received$/,
     text: BARE,
-    agrees: at(
-      ({ account, sentence }) =>
-        account.events.find(({ id }) => id === sentence.eventId)?.receivedAt,
-    ),
+    agrees: at((told) => {
+      const { webhookId, eventId } = told.sentence;
+      if (webhookId !== null) return delivery(told).createdAt;
+      return told.account.events.find(({ id }) => id === eventId)?.receivedAt;
+    }),
   },
   {
     place: ofTable("Goes to"),
@@ -350,8 +352,7 @@ const DELIVERIES: readonly Form[] = [
     text: /^(.+)$/,
     agrees: is((told) => outcome(delivery(told))),
   },
-  { place: /^(?:td|dd) Arrived$/, text: BARE, agrees: at((told) => delivery(told).createdAt) },
-  { place: /^li$/, text: /^Arrived @$/, agrees: at((told) => delivery(told).createdAt) },
+  { place: /^li$/, text: /^Received @$/, agrees: at((told) => delivery(told).createdAt) },
   {
     place: /^td Next or end$|^dd Next attempt$|^dd Ended$/,
     text: BARE,

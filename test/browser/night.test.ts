@@ -52,7 +52,7 @@ const STATES: readonly State[] = [
     answers: 500,
     answer: answering(500, { body: CAUSE }),
     state: "probing",
-    says: /^error Failing since .+: 500 refused, “could not connect to postgres”\. 12 deliveries wait/,
+    says: /^error Probing since .+: 500 refused, “could not connect to postgres”\. 12 deliveries wait/,
   },
   {
     name: "hanging",
@@ -60,14 +60,14 @@ const STATES: readonly State[] = [
     draft: { timeout: "1s" },
     answer: () => {},
     state: "probing",
-    says: /^hanging Failing since .+: no answer in time\. 12 deliveries wait/,
+    says: /^hanging Probing since .+: no answer in time\. 12 deliveries wait/,
   },
   {
     name: "closed",
     answers: null,
     draft: { url: "http://127.0.0.1:1/closed" },
     state: "probing",
-    says: /^closed Failing since .+: not reached\. 12 deliveries wait/,
+    says: /^closed Probing since .+: not reached\. 12 deliveries wait/,
   },
   {
     name: "busy",
@@ -88,7 +88,7 @@ const STATES: readonly State[] = [
     answers: 401,
     answer: answering(401, { body: "bad signature" }),
     state: "probing",
-    says: /^denied Failing since .+: 401 refused, “bad signature”\. 12 deliveries wait/,
+    says: /^denied Probing since .+: 401 refused, “bad signature”\. 12 deliveries wait/,
   },
   {
     name: "paused",
@@ -111,7 +111,7 @@ const STATES: readonly State[] = [
     draft: { retrySchedule: "1s" },
     answer: answering(503),
     state: "probing",
-    says: /^short Failing since .+: 503 refused\..* stopped retrying/,
+    says: /^short Probing since .+: 503 refused\..* stopped retrying/,
   },
 ];
 

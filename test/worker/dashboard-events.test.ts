@@ -87,7 +87,7 @@ describe("the list of events", () => {
     expect(await textOf(LIST)).toContain('<span class="badge warn">no webhook</span>');
     await register();
     await consume([await newEvent()]);
-    expect(await textOf(LIST)).toContain('<td data-label="Goes to">1 webhook</td>');
+    expect(await textOf(LIST)).toContain('data-label="Goes to">1 webhook</td>');
   });
 
   it("tells replies by their classification and bounces by their kind, beside the lead", async () => {

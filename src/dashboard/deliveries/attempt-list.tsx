@@ -35,7 +35,7 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
     find: (_, before) => find(c, webhook, before),
     intro: () => (
       <p class="quiet">
-        Newest first, of {DELIVERIES_PER_PAGE} deliveries a page. Those that arrived earlier are on
+        Newest first, of {DELIVERIES_PER_PAGE} deliveries a page. Those received earlier are on
         later pages, however lately they were tried.
       </p>
     ),

@@ -85,6 +85,7 @@ export function Timeline({ delivery, attempts, timeoutMs }: TimelineProps) {
   const forgotten = delivery.attempts - attempts.length;
   return (
     <>
+      {attempts.length > 1 && <p class="quiet">Newest first.</p>}
       <ol class="timeline" reversed>
         {attempts
           .map((attempt, index) => (
@@ -96,7 +97,7 @@ export function Timeline({ delivery, attempts, timeoutMs }: TimelineProps) {
           ))
           .reverse()}
         <li>
-          <strong>Arrived</strong> <Time ms={delivery.createdAtMs} />
+          <strong>Received</strong> <Time ms={delivery.createdAtMs} />
         </li>
       </ol>
       {forgotten > 0 && (

@@ -129,7 +129,7 @@ function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook
       <Choice
         label="Tried"
         name="attempted"
-        any="Or not"
+        any="Either way"
         of={[
           ["true", "at least once"],
           ["false", "not yet"],

@@ -28,7 +28,7 @@ export function DeliveryRows({ deliveries, webhooks }: DeliveryRowsProps) {
     ...(webhooks === null ? [] : [webhookColumn(webhooks)]),
     { head: "Attempts", cell: ({ attempts }) => attempts, isNumber: true },
     { head: "Last outcome", cell: (delivery) => <LastOutcome delivery={delivery} /> },
-    { head: "Arrived", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
+    { head: "Received", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
     { head: "Next or end", cell: (delivery) => <NextOrEnded delivery={delivery} /> },
   ];
   return <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={keyOf} />;

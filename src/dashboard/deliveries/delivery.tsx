@@ -239,7 +239,7 @@ function DeliveryFacts({ webhook, delivery }: ViewProps) {
         ["Webhook", <WebhookLink webhook={webhook} />],
         ["Attempts", attempts],
         ["Last outcome", <LastOutcome delivery={delivery} />],
-        ["Arrived", <Time ms={createdAtMs} />],
+        ["Received", <Time ms={createdAtMs} />],
         delivery.status === "pending"
           ? ["Next attempt", <NextAttempt delivery={delivery} />]
           : ["Ended", <Time ms={completedAtMs} />],

@@ -21,7 +21,7 @@ export function WaitingSentence({
     <>
       The next attempt is <Time ms={nextAttemptAtMs} isAhead />
       {waitingFor === "retry_after" && ": the service asked for a pause until then"}
-      {waitingFor === "probe" && ": the webhook is failing, and this one is its probe"}
+      {waitingFor === "probe" && ": the webhook is probing, and this one is its probe"}
       {waitingFor === "rate_limit" && ", by the rate limit"}.
     </>
   );

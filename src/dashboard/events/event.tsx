@@ -260,6 +260,7 @@ const SEND: Column<Recipient> = {
         <span class="unseen"> to {webhookName(webhook)}</span>
       </button>
     ),
+  class: "whole",
 };
 
 const COLUMNS: readonly Column<Recipient>[] = [

@@ -135,7 +135,7 @@ function NoSuchId() {
 function EventSearch({ query }: { query: Query }) {
   return (
     <Search label="Search" verb="Search" path={EVENTS_PATH} query={query}>
-      <SearchField label="Id" name="id" query={query} placeholder="evt_…, rpl_…, msg_…" />
+      <SearchField label="Id" name="id" query={query} placeholder="evt_, rpl_, msg_" />
       <EventNameField query={query} />
       <SearchField label="Lead's e-mail" name="email" query={query} />
       <SearchField label="Campaign" name="campaignId" query={query} />

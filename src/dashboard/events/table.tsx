@@ -58,7 +58,7 @@ const COLUMNS: readonly Column<EventRow>[] = [
     ),
   },
   { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
-  { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length) },
+  { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length), class: "whole" },
   {
     head: "Campaign",
     cell: ({ campaignId }) => <SearchLink name="campaignId" value={campaignId} none="–" />,

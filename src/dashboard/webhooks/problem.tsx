@@ -120,7 +120,7 @@ const CAUSES: Record<Kind, Words> = {
 function Failing({ stats: { health } }: Watched) {
   return (
     <>
-      Failing
+      {health.state === "probing" ? "Probing" : "Failing"}
       <Since health={health} />
       <LastCause health={health} />
     </>
