@@ -81,6 +81,28 @@ describe("an alert", () => {
     expect((await alerts())[0]).toMatch(/dead-letters/);
   });
 
+  it("leaves when its batch is acknowledged, not before", async () => {
+    let acked = 0;
+    const ackedByThen: number[] = [];
+    service.answer = () => {
+      ackedByThen.push(acked);
+      return answering(200)();
+    };
+    const messages = ["a", "b", "c"].map((id) => ({
+      ...{ id, timestamp: new Date(clock.nowMs()), attempts: 1 },
+      body: bytesOf(`no JSON ${id}`).buffer,
+      ack: () => {
+        acked += 1;
+      },
+      retry: () => {},
+    }));
+    const context = createExecutionContext();
+    await worker.queue({ queue: "leadterra-events", messages } as never, env, context);
+    await waitOnExecutionContext(context);
+    await registry().sendAlerts();
+    expect(ackedByThen).toEqual([3]);
+  });
+
   it("is told when it begins, daily while it lasts, and when it is over", async () => {
     const unreadable = () => consume([bytesOf(`not JSON ${crypto.randomUUID()}`)]);
     await unreadable();

@@ -163,11 +163,15 @@ const bytes = fc.oneof(
       .map(([open, times]) => new TextEncoder().encode(open.repeat(times))),
   },
 );
+/** What every 422 says, and of which fields. */
+const WITH_ERRORS = {
+  errors: expect.arrayContaining([{ path: expect.any(String), message: expect.any(String) }]),
+};
 const idempotencyKey = fc.option(fc.stringMatching(/^[\x20-\x7e]{0,20}$/), { nil: undefined });
 
 describe("a request body of any shape", () => {
   it.each(WRITING)(
-    "is never answered with a 5xx: $method $path",
+    "is never answered with a 5xx, and a 422 says what is wrong: $method $path",
     async (route) => {
       service.answer = answering(200);
       const webhook = await register({ url: "https://crm.example.com/in" });
@@ -190,6 +194,7 @@ describe("a request body of any shape", () => {
           const text = await response.text();
           expect(response.status, text).toBeLessThan(500);
           if (response.status >= 400) expect(JSON.parse(text)).toHaveProperty("requestId");
+          if (response.status === 422) expect(JSON.parse(text)).toMatchObject(WITH_ERRORS);
         }),
         { numRuns: 60 },
       );

@@ -1,6 +1,7 @@
 import { describe, expect, vi } from "vitest";
-import { register } from "../rig/worker/engine";
+import { register, registry } from "../rig/worker/engine";
 import { clock, DAY, gate, it, log, MINUTE } from "../rig/worker/fixture";
+import { inObject, rowsReadBy } from "../rig/worker/objects";
 import {
   API_KEY,
   api,
@@ -171,6 +172,29 @@ describe("a POST with an Idempotency-Key", () => {
     expect((await send("key-1", { apiKey: READ_ONLY_API_KEY })).status).toBe(403);
     expect((await send("key-1")).status).toBe(201);
     expect(log.text()).not.toContain("key-1");
+  });
+});
+
+describe("the answers that are kept", () => {
+  const old = () =>
+    inObject(
+      registry(),
+      ({ storage: { sql } }) =>
+        sql.exec<{ n: number }>("SELECT count(*) AS n FROM answers WHERE caller = 'old'").one().n,
+    );
+
+  it("go after 24 hours, some with each call, and no call looks through them all", async () => {
+    await send("key-1");
+    await inObject(registry(), ({ storage: { sql } }) => {
+      sql.exec(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO answers (caller, key, call, at, status, type, body) SELECT 'old', i, 'a call', ?, 201, '', '' FROM n",
+        clock.nowMs() - DAY - MINUTE,
+      );
+    });
+    expect(await rowsReadBy(registry(), () => send("key-2"))).toBeLessThan(500);
+    expect(await old()).toBeGreaterThan(2_000);
+    for (let calls = 0; calls < 40; calls++) await registry().beginCall("new", `${calls}`, "call");
+    expect(await old()).toBe(0);
   });
 });
 

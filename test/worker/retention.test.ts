@@ -1,5 +1,7 @@
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect } from "vitest";
+import { sweep } from "../../src/sweep";
 import {
   accept,
   alarmAt,
@@ -9,6 +11,7 @@ import {
   newEvents,
   pause,
   register,
+  registry,
   resume,
   ring,
   subscriber,
@@ -93,6 +96,13 @@ describe("retention that fails", () => {
     expect(service.requests).toHaveLength(3);
     for (let sweeps = 0; sweeps < 3; sweeps++) await subscriber(id).check();
     expect(await subscriber(id).check()).toMatchObject({ cannotRetain: true });
+    await withVariables(registry(), { ALERT_URL: "https://alerts.example.com/hook" });
+    await sweep({ ...env, SILENCE_ALERT: "off" });
+    await registry().sendAlerts();
+    const told = service.requests.filter(({ url }) => url.startsWith("https://alerts."));
+    expect(told.map(({ body }) => new TextDecoder().decode(body))).toEqual([
+      expect.stringContaining("cannot drop what is past RETENTION"),
+    ]);
   });
 });
 
