@@ -187,9 +187,13 @@ export async function findBody(env: Env, id: EventId): Promise<StoredEvent | nul
   });
 }
 
-/** When the last event came in, Unix milliseconds; null when no journal has one. */
+/** When the last event came in, Unix milliseconds, also where its journal has gone; null when none ever came. */
 export async function lastEventAtMs(env: Env): Promise<number | null> {
-  return overDays(env, async (day) => (await journalOf(env, day).stats([])).lastAtMs);
+  const keptAtMs = await overDays(
+    env,
+    async (day) => (await journalOf(env, day).stats([])).lastAtMs,
+  );
+  return keptAtMs ?? (await registry(env).eventTotals([])).others.lastAtMs;
 }
 
 /** What ever came: the days that may still count by their own word, the others by what they handed over. */

@@ -12,6 +12,7 @@ import { sweep } from "../../src/sweep";
 import {
   accept,
   deliverAll,
+  journal,
   newEvent,
   newEvents,
   register,
@@ -410,6 +411,25 @@ describe("SILENCE_ALERT without a webhook", () => {
     expect(await alerts()).toEqual([]);
     clock.advance(DAY + MINUTE);
     await sweep({ ...env, SILENCE_ALERT: "24h" });
+    expect(await alerts()).toEqual([expect.stringMatching(/no event was accepted since/)]);
+  });
+});
+
+describe("SILENCE_ALERT beside a shorter RETENTION", () => {
+  it("counts from the last event, though its day is gone", async () => {
+    clock.setTo(Math.floor(clock.nowMs() / DAY) * DAY + DAY + 23 * HOUR);
+    await register({ events: ["campaign.started"] });
+    await consume([(await newEvent()).body]);
+    const brief = { RETENTION: "12h" };
+    const day = journal(clock.nowMs());
+    await withVariables(day, brief);
+    clock.advance(14 * HOUR);
+    await ring(day);
+    const sweepWith = () => sweep({ ...env, ...brief, SILENCE_ALERT: "24h" });
+    await sweepWith();
+    expect(await alerts()).toEqual([]);
+    clock.advance(10 * HOUR);
+    await sweepWith();
     expect(await alerts()).toEqual([expect.stringMatching(/no event was accepted since/)]);
   });
 });

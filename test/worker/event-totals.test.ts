@@ -146,6 +146,19 @@ describe("the counters of events", () => {
     expect(left).toEqual([]);
   }, 120_000);
 
+  it("go with the time of the last event, which is known when its day is gone", async () => {
+    const dayMs = clock.nowMs();
+    await consume(await newEvents(1));
+    const last = async () =>
+      (await (await api("GET", "/v1/stats")).json<{ lastEventAt: string | null }>()).lastEventAt;
+    const before = await last();
+    expect(before).not.toBeNull();
+    clock.advance(40 * DAY);
+    await ring(journal(dayMs));
+    expect(await inObject(journal(dayMs), ({ storage }) => storage.getAlarm())).toBeNull();
+    expect(await last()).toBe(before);
+  });
+
   it("keep a row for each of 400 days, and the sum of those before", async () => {
     const day = (n: number) => new Date(Date.UTC(2026, 0, 1) + n * DAY).toISOString().slice(0, 10);
     const totals = { events: { "message.sent": 1 }, duplicates: 1, lastAtMs: 1 };
