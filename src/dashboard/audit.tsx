@@ -104,15 +104,17 @@ function isUnset(value: unknown): boolean {
   return UNSET.has(JSON.stringify(value) ?? "");
 }
 
+const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const UNSET: ReadonlySet<string> = new Set(["null", "false", "[]", "{}"]);
 
-/** Webhooks by their names, events as the way to them, lists with commas; what else it is as JSON. */
+/** Webhooks by their names, events as the way to them, times as everywhere, lists with commas; what else it is as JSON. */
 function Value({ of, byId }: { of: unknown; byId: ChangeProps["byId"] }): Child {
   if (Array.isArray(of) && of.length > 0) {
     return <Commas of={of.map((each) => <Value of={each} byId={byId} />)} />;
   }
   if (of === null || Array.isArray(of)) return <span class="quiet">none</span>;
   if (typeof of !== "string") return <code>{visible(JSON.stringify(of))}</code>;
+  if (ISO_TIME.test(of)) return <Time ms={Date.parse(of)} />;
   const webhook = byId.get(of);
   if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
   const eventId = parseEventId(of);

@@ -206,7 +206,7 @@ const CONDITIONS: readonly Form[] = [
   },
   {
     place: /^p$/,
-    text: /^(?:They are probed one at a time|Each is tried again by its schedule|As it asked), next @; [^\d@]+$/,
+    text: /^(?:(?:They are|It is) probed(?: one at a time)?|(?:Each|It) is tried again by its schedule|As it asked), next @; [^\d@]+$/,
     agrees: at((told) => own(told).health.nextAttemptAt, "to come"),
   },
   {

@@ -108,7 +108,7 @@ describe("the overview", () => {
     const soon = await overview();
     expect(soon).toContain('class="notice bad"');
     expect(textOf(soon, "condition")).toMatch(
-      / The CRM Failing since just now \(\d\d:\d\d\) : 503 refused, “ no &lt;b&gt;postgres&lt;\/b&gt; ”. 1 delivery waits. Each is tried again by its schedule, next in (1 minute|\d+ seconds) \(\d\d:\d\d\) ; nothing has to be done here once the service takes them\./,
+      / The CRM Failing since just now \(\d\d:\d\d\) : 503 refused, “ no &lt;b&gt;postgres&lt;\/b&gt; ”. 1 delivery waits. It is tried again by its schedule, next in (1 minute|\d+ seconds) \(\d\d:\d\d\) ; nothing has to be done here once the service takes it\./,
     );
     expect(soon).toContain(`action="/dashboard/webhooks/${failing.id}/try"`);
     expect(soon).not.toContain("All is well");

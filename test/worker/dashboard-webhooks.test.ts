@@ -130,7 +130,9 @@ describe("a webhook's page", () => {
     await accept(id, [await newEvent()]);
     await deliverAll(id, clock);
     const page = await shown(`${PATH}/${id}`);
-    expect(page).toContain("but 2 stopped retrying and did not arrive");
+    expect(page).toMatch(
+      /but 2 stopped retrying and did not arrive: .*<code>503<\/code> refused\./,
+    );
     expect(page).toMatch(/action="[^"]*\/replay".*>Replay 2<\/button>/);
   });
 
@@ -169,17 +171,22 @@ describe("a webhook's page", () => {
 });
 
 describe("the audit log", () => {
-  it("reads as what differs: webhooks by their names, events as the way to them, lists with commas", async () => {
+  it("reads as what differs: webhooks by their names, events as the way to them, times as everywhere, lists with commas", async () => {
     const { id } = await register({ description: "CRM", events: ["message.sent"] });
     await api("PATCH", `/v1/webhooks/${id}`, { events: ["a.b", "c.d"], rateLimit: 2 });
     const event = await newEvent();
     await consume([event]);
     await api("POST", `/v1/events/${event.id}/replay`, { webhookIds: [id] });
+    const since = "2020-01-01T00:00:00Z";
+    await api("POST", `/v1/webhooks/${id}/replay`, { since, only: "all" });
     const page = (await shown("/dashboard/audit")).replaceAll(/<[^>]*>/g, " ").replace(/\s+/g, " ");
     expect(page).toMatch(
       /webhook\.updated CRM events message\.sent → a\.b , c\.d rateLimit none → 2/,
     );
     expect(page).toMatch(new RegExp(`event\\.replayed id ${event.id} webhookIds CRM deliveries 1`));
+    expect(page).toMatch(
+      /webhook\.replayed CRM since [\d,]+ days ago \(1 Jan 2020, 00:00\) until just now/,
+    );
   });
 });
 

@@ -51,7 +51,7 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
               : "Put the signing secret that it answers with into LEADTERRA_SIGNING_SECRETS: without one no event is accepted."}{" "}
             {isLaptop ? (
               <>
-                <code>npm run leadterra -- send</code> signs and sends one.
+                <code>npm run leadterra -- send --url {url}</code> signs and sends one of each kind.
               </>
             ) : (
               <>

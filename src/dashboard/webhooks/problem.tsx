@@ -98,7 +98,7 @@ const CAUSES: Record<Kind, Words> = {
   ),
   undeliverable: ({ stats: { health } }) => (
     <>
-      It takes deliveries, but {number(health.undeliverable)} stopped retrying and did not arrive.
+      It takes deliveries, but {number(health.undeliverable)} stopped retrying and did not arrive
       <LastCause health={health} />
     </>
   ),
@@ -164,20 +164,8 @@ function firstLine(body: string): string {
 const NEXT: Record<Kind, Words> = {
   disabled: Held,
   misconfigured: Held,
-  probing: ({ stats: { health } }) => (
-    <Tried
-      health={health}
-      how="They are probed one at a time,"
-      then="the first success lets the others go."
-    />
-  ),
-  failing: ({ stats: { health } }) => (
-    <Tried
-      health={health}
-      how="Each is tried again by its schedule,"
-      then="nothing has to be done here once the service takes them."
-    />
-  ),
+  probing: Tried,
+  failing: Tried,
   unconnected: Held,
   late: ({ webhook, stats }) => (
     <>
@@ -185,9 +173,7 @@ const NEXT: Record<Kind, Words> = {
     </>
   ),
   undeliverable: Waiting,
-  postponed: ({ stats: { health } }) => (
-    <Tried health={health} how="As it asked," then="then they go out." />
-  ),
+  postponed: Tried,
   paused: Held,
   healthy: Waiting,
 };
@@ -201,8 +187,32 @@ function Held({ stats: { health } }: Watched) {
   return <>{count(health.pending, "delivery is", "deliveries are")} held.</>;
 }
 
-function Tried({ health, how, then }: { health: HealthReport; how: string; then: string }) {
-  const { pending, nextAttemptAtMs } = health;
+/** How one that waits, or several, are tried, and what happens then. */
+const HOW_AND_THEN: { [State in HealthState]?: Record<"one" | "many", readonly [string, string]> } =
+  {
+    probing: {
+      one: ["It is probed,", "a success ends that."],
+      many: ["They are probed one at a time,", "the first success lets the others go."],
+    },
+    failing: {
+      one: [
+        "It is tried again by its schedule,",
+        "nothing has to be done here once the service takes it.",
+      ],
+      many: [
+        "Each is tried again by its schedule,",
+        "nothing has to be done here once the service takes them.",
+      ],
+    },
+    postponed: {
+      one: ["As it asked,", "then it goes out."],
+      many: ["As it asked,", "then they go out."],
+    },
+  };
+
+function Tried({ stats: { health } }: Watched) {
+  const { state, pending, nextAttemptAtMs } = health;
+  const [how, then] = HOW_AND_THEN[state]?.[pending === 1 ? "one" : "many"] ?? [];
   return (
     <>
       {pending === 0 ? (
