@@ -37,6 +37,8 @@ export class Outbox {
   readonly #host: OutboxHost;
   readonly #store: OutboxStore;
   #sending: Promise<void> | null = null;
+  /** As it leaves now. */
+  #underWay: OutboxRow | null = null;
   #triedAgainAtMs = 0;
   readonly #backoff = new Backoff();
 
@@ -69,8 +71,11 @@ export class Outbox {
     if (!this.#isWanted(event, subject)) return false;
     const nowMs = Date.now();
     const known = this.#store.get({ event, subject });
+    const sent = this.#underWay;
+    // What happens while it is sent is told next time, as the first of that.
+    const told = sent?.event === event && sent.subject === subject ? sent.count : 0;
     const row =
-      known === null || known.count === 0
+      known === null || known.count === told
         ? { first, atMs: nowMs, dueAtMs: Math.max(known?.dueAtMs ?? 0, nowMs) }
         : known;
     this.#store.save({ ...row, event, subject, count: (known?.count ?? 0) + count });
@@ -122,11 +127,19 @@ export class Outbox {
     }
     const told = { event, timestamp: iso(atMs), data: { ...first, count } };
     const body = new TextEncoder().encode(JSON.stringify(told));
-    await inTime(this.#host.env().EVENTS.send(body, { contentType: "bytes" }), SEND_TIMEOUT_MS);
+    this.#underWay = row;
+    try {
+      await inTime(this.#host.env().EVENTS.send(body, { contentType: "bytes" }), SEND_TIMEOUT_MS);
+    } catch (thrown) {
+      // It is the first still, of all that happened.
+      const all = this.#store.get(row);
+      if (all !== null && all.count > count) this.#store.save({ ...row, count: all.count });
+      throw thrown;
+    } finally {
+      this.#underWay = null;
+    }
     logInfo("relay_event.sent", { event, webhookId: subject, count });
-    // What happened while it was sent is told next time.
-    const left = (this.#store.get(row)?.count ?? count) - count;
-    const nowMs = Date.now();
-    this.#store.save({ ...row, atMs: nowMs, count: left, dueAtMs: nowMs + MINUTE_MS });
+    const left = this.#store.get(row) ?? row;
+    this.#store.save({ ...left, count: left.count - count, dueAtMs: Date.now() + MINUTE_MS });
   }
 }

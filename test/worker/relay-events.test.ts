@@ -351,6 +351,66 @@ describe("the outbox", () => {
     expect(told().map(({ event }) => event)).toEqual(["relay.webhook.failing"]);
   });
 
+  it("tells what happened while it sent as the first of the next", async () => {
+    const { failing, watcher } = await watched(["relay.delivery.undeliverable"], {
+      giveUpOn: [404],
+    });
+    downIs(404);
+    const slow = gate();
+    sending = async (body) => {
+      await slow.opened;
+      queued.push(body);
+    };
+    const ended: string[] = [];
+    for (const event of await newEvents(3)) {
+      await accept(failing.id, [event]);
+      await deliverAll(failing.id, clock);
+      ended.push(event.id);
+      // Each is told by itself.
+      clock.advance(MINUTE);
+      await deliverAll(failing.id, clock);
+    }
+    slow.open();
+    await settle(watcher.id);
+    clock.advance(2 * MINUTE);
+    await settle(watcher.id);
+    const firsts = told().map(({ data }) => [
+      (data.delivery as { eventId: string }).eventId,
+      data.count,
+    ]);
+    expect(firsts).toEqual([
+      [ended[0], 1],
+      [ended[1], 2],
+    ]);
+  });
+
+  it("tells of the first, when the queue did not take it while more happened", async () => {
+    const { failing, watcher } = await watched(["relay.delivery.undeliverable"], {
+      giveUpOn: [404],
+    });
+    downIs(404);
+    const slow = gate();
+    sending = async () => {
+      await slow.opened;
+      throw new Error("the queue is down");
+    };
+    await fail(failing.id, 1);
+    const [first] = service.ids();
+    clock.advance(MINUTE);
+    await deliverAll(failing.id, clock);
+    await fail(failing.id, 2);
+    clock.advance(MINUTE);
+    await deliverAll(failing.id, clock);
+    slow.open();
+    await ring(registry());
+    sending = async (body) => void queued.push(body);
+    clock.advance(2 * MINUTE);
+    await settle(watcher.id);
+    expect(told().map(({ data }) => [data.delivery, data.count])).toEqual([
+      [expect.objectContaining({ eventId: first }), 3],
+    ]);
+  });
+
   it("keeps nothing that nobody asks for", async () => {
     const { failing, watcher } = await watched(["*"]);
     await fail(failing.id, 10);
