@@ -171,7 +171,10 @@ const step = z
   .object({ at: time, events: count, delivered: count, failedAttempts: count })
   .meta({ id: "StatsStep" });
 const outcomeFields = {
+  pending: count,
   delivered: count,
+  undeliverable: count,
+  cancelled: count,
   successRate: z.number().min(0).max(1).nullable(),
   latencyMs: z
     .object({ p50: z.number().nullable(), p95: z.number().nullable() })
@@ -180,9 +183,6 @@ const outcomeFields = {
 const webhookStats = z
   .object({
     id: webhookId,
-    pending: count,
-    undeliverable: count,
-    cancelled: count,
     ...outcomeFields,
     oldestDueAt: time.nullable(),
     failingSince: time.nullable().meta({
@@ -260,7 +260,14 @@ export const getStats = createRoute("get /v1/stats", {
     200: answer("Counters.", stats, {
       lastEventAt: "2026-11-23T09:14:36.001Z",
       events: 12,
-      all: { delivered: 11, successRate: 0.92, latencyMs: { p50: 120, p95: 480 } },
+      all: {
+        pending: 1,
+        delivered: 11,
+        undeliverable: 0,
+        cancelled: 0,
+        successRate: 0.92,
+        latencyMs: { p50: 120, p95: 480 },
+      },
       webhooks: [
         {
           id: EXAMPLE.webhookId,

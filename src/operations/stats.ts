@@ -20,9 +20,6 @@ import { allWebhooks, findWebhook, type WebhookRef } from "./webhooks";
 
 export type WebhookStats = Outcomes & {
   id: string;
-  pending: number;
-  undeliverable: number;
-  cancelled: number;
   oldestDueAtMs: number | null;
   /** The first failure since the last success or resume; null while all is well. */
   failingSinceMs: number | null;
@@ -35,9 +32,12 @@ export type WebhookStats = Outcomes & {
 export type Backlog = { backlog: number | null; oldestAtMs: number | null };
 export type Queues = { events: Backlog; deadLetters: Backlog };
 
-/** What became of attempts. */
+/** What waits now, and what became of deliveries and attempts. */
 export type Outcomes = {
+  pending: number;
   delivered: number;
+  undeliverable: number;
+  cancelled: number;
   /** Successful attempts as a share of all that had an outcome; null without any. */
   successRate: number | null;
   /** Of successful attempts, from request to answer. */
@@ -168,7 +168,8 @@ async function addDeliveries(
     webhooks.map(({ id }) => addDeliveriesOf(env, id, hours, recent)),
   );
   const counted = found.flatMap((each) => each.hours);
-  return { webhooks: found.map((each) => each.stats), all: outcomesOf(sum(counted)) };
+  const pending = found.reduce((total, each) => total + each.stats.pending, 0);
+  return { webhooks: found.map((each) => each.stats), all: outcomesOf(pending, sum(counted)) };
 }
 
 async function addDeliveriesOf(
@@ -183,19 +184,9 @@ async function addDeliveriesOf(
   const wanted = counted.hours.filter(({ atMs }) => atMs >= sinceMs);
   addHours(wanted, hours);
   addRecent(counted.hours, recent);
-  const summed = sum(wanted);
   const { pending, oldestDueAtMs, failingSinceMs, health, totals } = counted;
-  const stats = {
-    id,
-    pending,
-    undeliverable: summed.undeliverable,
-    cancelled: summed.cancelled,
-    oldestDueAtMs,
-    failingSinceMs,
-    health,
-    totals,
-    ...outcomesOf(summed),
-  };
+  const outcomes = outcomesOf(pending, sum(wanted));
+  const stats = { id, oldestDueAtMs, failingSinceMs, health, totals, ...outcomes };
   return { stats, hours: wanted };
 }
 
@@ -219,10 +210,16 @@ function addRecent(counted: readonly HourCounters[], recent: readonly Step[]): v
   }
 }
 
-function outcomesOf({ delivered, failedAttempts, latency }: Totals): Outcomes {
+function outcomesOf(
+  pending: number,
+  { delivered, undeliverable, cancelled, failedAttempts, latency }: Totals,
+): Outcomes {
   const attempts = delivered + failedAttempts;
   return {
+    pending,
     delivered,
+    undeliverable,
+    cancelled,
     successRate: attempts === 0 ? null : delivered / attempts,
     latencyMs: { p50: percentile(latency, 0.5), p95: percentile(latency, 0.95) },
   };

@@ -33,6 +33,7 @@ type Health = {
   } | null;
 };
 type Stats = {
+  all: Record<string, unknown>;
   webhooks: { id: string; pending: number; undeliverable: number; health: Health }[];
   queues: Record<string, { backlog: number | null; oldestAt: string | null }>;
   alerts: unknown;
@@ -157,6 +158,23 @@ describe("the health of a webhook", () => {
         "# EOF",
       ]),
     );
+  });
+
+  it("adds up to that of all webhooks, in the same figures", async () => {
+    const [fine, poor] = [await register(), await register({ retrySchedule: "1s" })];
+    await deliver(fine.id, 2);
+    service.answer = answering(503);
+    await deliver(poor.id, 1);
+    clock.advance(2 * SECOND);
+    await deliverAll(poor.id, clock);
+    await api("POST", `/v1/webhooks/${poor.id}/pause`);
+    const [cancelled, pending] = (await newEvents(2)) as [Owed, Owed];
+    await accept(poor.id, [cancelled, pending]);
+    await api("POST", `/v1/webhooks/${poor.id}/deliveries/${cancelled.id}/cancel`);
+    const { all, webhooks } = await stats();
+    const figures = { pending: 1, delivered: 2, undeliverable: 1, cancelled: 1 };
+    expect(all).toMatchObject({ ...figures, successRate: 0.5 });
+    expect(webhooks[0]).toMatchObject({ ...figures, delivered: 0, successRate: 0 });
   });
 
   it("is paused, disabled, postponed since it is so", async () => {
