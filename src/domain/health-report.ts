@@ -37,7 +37,7 @@ export type HealthReport = {
 /** What decides about the state. */
 export type Standing = {
   status: WebhookStatus;
-  /** When a person or the relay last changed `status`; null when it never changed, or before that was kept. */
+  /** When `status` became what it is; null for one that was active from the start, and where that was not kept. */
   statusSinceMs: number | null;
   /** A variable that does not parse holds deliveries. */
   misconfigured: boolean;

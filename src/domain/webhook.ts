@@ -36,7 +36,7 @@ export type Webhook = {
   giveUpOn: number[];
   status: WebhookStatus;
   statusReason: StatusReason | null;
-  /** When `status` became what it is; null for what it was at creation, and where that was not kept. */
+  /** When `status` became what it is; null for one that was active from the start, and where that was not kept. */
   statusSinceMs: number | null;
   /** `URL.host` of the request that registered it: deliveries to the relay itself are refused. */
   relayHost: string;
@@ -164,7 +164,7 @@ export function newWebhook(
     version: 1,
     status: draft.status ?? "active",
     statusReason: null,
-    statusSinceMs: null,
+    statusSinceMs: draft.status === "paused" ? nowMs : null,
     secrets: [{ value: secret, expiresAtMs: null }],
     resumedVersion: 0,
     urlVersion: 1,

@@ -197,6 +197,19 @@ describe("the health of a webhook", () => {
     expect(await healthOf(id)).toMatchObject({ state: "disabled", nextAttemptAt: null });
   });
 
+  it("is paused since it was made, where it was made so", async () => {
+    const made = await api("POST", "/v1/webhooks", {
+      url: "https://crm.example.com/in",
+      events: ["*"],
+      status: "paused",
+    });
+    const { webhook } = await made.json<{ webhook: { id: string; createdAt: string } }>();
+    const paused = await healthOf(webhook.id);
+    expect(paused).toMatchObject({ state: "paused", since: webhook.createdAt });
+    await api("POST", `/v1/webhooks/${webhook.id}/resume`);
+    expect((await healthOf(webhook.id)).state).toBe("healthy");
+  });
+
   it("is late when something was due a minute ago and the service answers", async () => {
     const { id } = await register({ rateLimit: 0.001 });
     await accept(id, await newEvents(3));
