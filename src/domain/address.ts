@@ -9,10 +9,14 @@
 /** The two parts in normal form. */
 export type Address = { local: string; domain: string };
 
-const INVISIBLE = /[\p{Cf}\p{Cc}]/gu;
+/** A line end or a tab is seen: it ends what stands before it. */
+const INVISIBLE = /\p{Cf}|(?![\s\u0085])\p{Cc}/gu;
 /** What would make a local part longer; anything else before it begins the address. */
 const OF_LOCAL = /[\p{L}\p{N}._%+-]/u;
-const DOMAIN = /^[\p{L}\p{N}\p{M}.\u3002\uFF0E\uFF61-]+/u;
+const LABEL = "[\\p{L}\\p{N}\\p{M}]+(?:-+[\\p{L}\\p{N}\\p{M}]+)*";
+const DOMAIN = new RegExp(`^${LABEL}(?:[.\u3002\uFF0E\uFF61]${LABEL})*`, "u");
+/** Of JSON. */
+const ESCAPE = /\\(?:u([\dA-Fa-f]{4})|(.))/g;
 
 /** @param text may have a name and brackets, `mailto:`, spaces around it. @returns null when it is no address. */
 export function addressOf(text: string): Address | null {
@@ -33,22 +37,20 @@ export function sameAddress(a: Address | null, b: Address): boolean {
   return a?.local === b.local && a.domain === b.domain;
 }
 
-/** Whether the address stands in any string of a body, keys included; in one that is no JSON, in its text. */
+/**
+ * Whether the address stands in any string of a body, keys included, also of a key that stands twice, also in a string
+ * that is JSON itself; in a body that is no JSON, in its text.
+ */
 export function mentions(body: Uint8Array | string, address: Address): boolean {
   const text = typeof body === "string" ? body : new TextDecoder().decode(body);
-  try {
-    return holds(JSON.parse(text), address);
-  } catch {
-    return standsIn(text, address);
-  }
+  const strings = text.replace(ESCAPE, meaningOf);
+  if (standsIn(strings, address)) return true;
+  return strings.includes("\\") && standsIn(strings.replace(ESCAPE, meaningOf), address);
 }
 
-function holds(value: unknown, address: Address): boolean {
-  if (typeof value === "string") return standsIn(value, address);
-  if (typeof value !== "object" || value === null) return false;
-  return Object.entries(value).some(
-    ([key, each]) => standsIn(key, address) || holds(each, address),
-  );
+function meaningOf(_: string, unit: string | undefined, character: string): string {
+  if (unit !== undefined) return String.fromCharCode(Number.parseInt(unit, 16));
+  return "bfnrt".includes(character) ? "\n" : character;
 }
 
 /** As it is, or escaped as in the query of a link. */

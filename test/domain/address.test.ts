@@ -41,6 +41,13 @@ describe("a body", () => {
     ["escaped in a query", { link: "https://a.example/?to=Ava%40acme.example&x=1" }],
     ["escaped whole", { link: "https://a.example/?to=%22Ava%22%20%3Cava%40acme%2Eexample%3E" }],
     ["behind what is escaped", { link: "https://a.example/?q=to%3Dava@acme.example&x=%ff" }],
+    ["at the beginning of a line", { text: "write to\nava@acme.example" }],
+    ["at the end of a line", { text: "ava@acme.example\r\nThanks" }],
+    ["between tabs", { text: "bo@b.example\tava@acme.example\tx" }],
+    ["before dots", { text: "I am ava@acme.example...and here" }],
+    ["before hyphens", { text: "ava@acme.example-- Ava" }],
+    ["in a quotation", { text: '"ava@acme.example"\\' }],
+    ["in JSON within JSON", { raw: JSON.stringify({ text: "write to\nava@acme.example" }) }],
     ["as a key", { "ava@acme.example": 1 }],
   ])("is a person's when the address stands %s", (_, data) => {
     expect(finds(data)).toBe(true);
@@ -63,7 +70,19 @@ describe("a body", () => {
     expect(finds({ email: "ava@xn--bcher-kva.example" }, "ava@B\u00DCCHER.example")).toBe(true);
   });
 
+  it("is a person's when it stands in the first of two keys of one name", () => {
+    const body = '{"email":"ava@acme.example","email":"bo@b.example"}';
+    expect(mentions(body, ava)).toBe(true);
+  });
+
+  it("is a person's, or not, by what escapes of JSON mean", () => {
+    expect(mentions('{"email":"\\u0061va\\u0040acme.example"}', ava)).toBe(true);
+    expect(mentions('{"email":"ava@acme.example\\u002eorg"}', ava)).toBe(false);
+    expect(mentions('{"email":"j\\u0061va@acme.example"}', ava)).toBe(false);
+  });
+
   it("is searched as text where it is no JSON", () => {
+    expect(mentions("hello\nava@acme.example\nbye", ava)).toBe(true);
     expect(mentions(new TextEncoder().encode('{"to":"Ava@acme.example'), ava)).toBe(true);
   });
 });
