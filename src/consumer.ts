@@ -153,17 +153,19 @@ async function kept({ message, event, body }: Item, keep: Keep, round: Round): P
     if (isFull(thrown)) addAlert(fullLettersAlert(), round);
     return false;
   }
-  for (const alert of alertsOf(keep, receivedAtMs)) addAlert(alert, round);
   round.letters.push(letter);
+  const count = round.letters.filter(({ reason }) => reason === keep.because).length;
+  for (const alert of alertsOf(keep, receivedAtMs, count)) addAlert(alert, round);
   return true;
 }
 
 // --- alerts -------------------------------------------------------------------------------------------------
 
-function alertsOf({ because, owed }: Keep, receivedAtMs: number): AlertText[] {
+/** @param count how many of the batch were kept for this reason. */
+function alertsOf({ because, owed }: Keep, receivedAtMs: number, count: number): AlertText[] {
   if (because === "full") return (owed ?? []).map((id) => fullAlert(`Subscriber ${id}`));
   if (because === "journal_full") return [fullAlert(`Journal ${journalName(receivedAtMs)}`)];
-  return [deadLetterAlert(1, because)];
+  return [deadLetterAlert(count, because)];
 }
 
 /** One batch raises each cause once. */

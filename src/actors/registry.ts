@@ -7,7 +7,7 @@ import { type AlertText, disabledAlert, fullRegistryAlert } from "../domain/aler
 import type { DeadLetterNews } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
 import type { HealthReport } from "../domain/health-report";
-import { type EventId, newWebhookId, type WebhookId } from "../domain/ids";
+import { type EventId, newWebhookId, parseWebhookId, type WebhookId } from "../domain/ids";
 import { newSecret } from "../domain/signature";
 import {
   auditViews,
@@ -295,13 +295,19 @@ export class Registry extends Records {
   /** What the sweep found: what is so, and what is over; and whether there is room here. */
   report({ raised, looked, sinceMs }: Findings): void {
     const full = fullRegistryAlert();
-    const isFull = isNearlyFull(this.ctx.storage.sql);
+    const found = isNearlyFull(this.ctx.storage.sql) ? [...raised, full] : raised;
     this.#alerts.report({
-      raised: isFull ? [...raised, full] : raised,
+      raised: found.filter((alert) => !this.#isOfDeleted(alert)),
       looked: [...looked, full.cause],
       ...(sinceMs !== undefined && { sinceMs }),
     });
     this.ctx.waitUntil(this.#alerts.send());
+  }
+
+  /** Its webhook was deleted while the sweep looked. */
+  #isOfDeleted({ cause }: AlertText): boolean {
+    const id = parseWebhookId(cause.slice(cause.lastIndexOf(" ") + 1));
+    return id !== null && this.settingsOf(id) === null;
   }
 
   /** Since when `ALERT_URL` takes no alerts; null while it does. */

@@ -79,7 +79,7 @@ describe("an alert", () => {
     expect((await env.DEAD_LETTER_STORE.getByName("dead-letters").stats()).count).toBe(5);
     slow.open();
     expect(await alerts()).toHaveLength(1);
-    expect((await alerts())[0]).toMatch(/dead-letters/);
+    expect((await alerts())[0]).toMatch(/5 events could not be handed over .*dead-letters/);
   });
 
   it("leaves when its batch is acknowledged, not before", async () => {
@@ -219,6 +219,17 @@ describe("an alert", () => {
     const [asked] = service.requests;
     expect(asked?.url).toBe("https://alerts.example.com/hook");
     expect(asked?.headers.get("authorization")).toBe(`Basic ${btoa("me:p@ss")}`);
+  });
+
+  it("about a webhook that was deleted while the sweep looked does not come", async () => {
+    const { id } = await register();
+    const check = async () => {
+      const report = await subscriber(id).check();
+      await api("DELETE", `/v1/webhooks/${id}`);
+      return { ...report, undeliverable: 3 };
+    };
+    await sweepQuietly({ SUBSCRIBER: diverted(env.SUBSCRIBER, { check }) });
+    expect(await alerts()).toEqual([]);
   });
 
   it("about a webhook goes with it, also when it is deleted by its name", async () => {
