@@ -78,9 +78,9 @@ export class DeadLetters extends StoredObject {
     return { found, left: [] };
   }
 
-  /** How many there were. */
+  /** They are handed over; what the same message is given up for later is kept again. How many there were. */
   deleteMany(ids: string[]): number {
-    return ids.filter((id) => this.delete(id)).length;
+    return ids.filter((id) => this.#delete(id)).length;
   }
 
   /**
@@ -105,6 +105,10 @@ export class DeadLetters extends StoredObject {
   /** Whether there was one. */
   delete(id: string): boolean {
     this.#gone.add([id]);
+    return this.#delete(id);
+  }
+
+  #delete(id: string): boolean {
     const deleted = this.#store.delete(id);
     if (deleted) logInfo("dead_letter.deleted", { deadLetterId: id });
     return deleted;

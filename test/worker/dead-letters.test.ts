@@ -120,6 +120,23 @@ describe("a redrive", () => {
     expect((await redriven(letter.id)).status).toBe(202);
   });
 
+  it("keeps what the same message is given up for a moment later", async () => {
+    const [crowded, dead] = [await register(), await register()];
+    const event = await newEvent();
+    const full = () => Promise.resolve({ status: "full", added: 0 });
+    const others = diverted(env.SUBSCRIBER, { accept: fail }, [dead.id]);
+    const SUBSCRIBER = diverted(others, { accept: full }, [crowded.id]);
+    await consume([event], { env: { ...env, SUBSCRIBER }, name: event.id });
+    const [letter] = (await page()).data;
+    expect(letter).toMatchObject({ eventId: event.id, webhookIds: [crowded.id] });
+    expect((await redriven(letter?.id ?? "")).status).toBe(202);
+    await consume([event], {
+      ...{ attempts: LAST, name: event.id },
+      env: { ...env, SUBSCRIBER: others },
+    });
+    expect((await page()).data).toMatchObject([{ eventId: event.id, webhookIds: [dead.id] }]);
+  });
+
   it("to a webhook that was deleted owes nothing", async () => {
     const { id } = await register();
     const { letter } = await owedTo(id);
