@@ -3,7 +3,7 @@
  * a relay and services on this machine, a stand-in of Cloudflare's API, one of Leadterra's.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
@@ -123,10 +123,41 @@ it(
       webhook: { filter: { "data.reply.classification": "interested" } },
     });
 
+    expect(await testOfOwnService(key)).toMatchObject({ statusCode: 204 });
+
     const doctor = await run(block("RELAY_API_KEY=", { ...here(), YOUR_KEY: key }));
     expect(doctor).toMatchObject({ exitCode: 0, stderr: "" });
   },
 );
+
+/** What the service that README writes answers to the relay's test, started as README says. */
+async function testOfOwnService(key: string): Promise<unknown> {
+  const own = String(await freePort());
+  const post = async (path: string, body: object) => {
+    const response = await fetch(`http://localhost:${port}/v1/webhooks${path}`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${key}` },
+      body: JSON.stringify(body),
+    });
+    return response.json();
+  };
+  const url = `http://127.0.0.1:${own}/leadterra`;
+  const { webhook } = await post("", { url, events: ["message.sent"] });
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+  writeFileSync(join(project, "server.mjs"), /^```js\n(.*?)^```/ms.exec(readme)?.[1] ?? "");
+  const words = {
+    whsec_YOUR_SECRET: webhook.signingSecret,
+    "node server": `PORT=${own} node server`,
+  };
+  runAside(block("RELAY_SECRET=", words));
+  const isUp = () =>
+    fetch(url).then(
+      () => true,
+      () => false,
+    );
+  await expect.poll(isUp, { timeout: 30_000 }).toBe(true);
+  return post(`/${webhook.id}/test`, {});
+}
 
 it("deploys, and makes the queues keep what they hold", SLOW, async () => {
   const cloudflare = await startCloudflare();
