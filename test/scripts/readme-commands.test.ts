@@ -142,7 +142,7 @@ async function testOfOwnService(key: string): Promise<unknown> {
     return response.json();
   };
   const url = `http://127.0.0.1:${own}/leadterra`;
-  const { webhook } = await post("", { url, events: ["message.sent"] });
+  const { webhook } = Object(await post("", { url, events: ["message.sent"] }));
   const readme = readFileSync(join(ROOT, "README.md"), "utf8");
   writeFileSync(join(project, "server.mjs"), /^```js\n(.*?)^```/ms.exec(readme)?.[1] ?? "");
   const words = {
