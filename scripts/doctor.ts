@@ -283,7 +283,7 @@ function remedyOf(state: string, webhook: Json, lastFailure: unknown): string {
   if (!lastFailure) return answers;
   const { statusCode, error, eventId } = lastFailure as Json;
   const said = statusCode ? `It said ${statusCode}` : `There was no answer (${error})`;
-  return `${said}. When the service is mended: POST ${path}/deliveries/${eventId}/retry, and what waits follows. ${answers}`;
+  return `${said}. When the service is mended: POST ${path}/deliveries/${eventId}/retry sends that one, "Try now" in the dashboard all that waits. ${answers}`;
 }
 
 /** What makes a webhook take more, twice as much of it. */

@@ -185,7 +185,7 @@ describe("the doctor", () => {
         ],
       }),
       "crm (https://crm.example.com/?…): failing",
-      "It said 503. When the service is mended: POST /v1/webhooks/wh_1/deliveries/evt_1/retry",
+      "It said 503. When the service is mended: POST /v1/webhooks/wh_1/deliveries/evt_1/retry sends that one,",
     ],
     [
       "a webhook whose service is not there",
