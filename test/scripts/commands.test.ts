@@ -148,6 +148,8 @@ describe("npm run leadterra -- send", () => {
   });
 });
 
+/** wrangler starts, builds and bundles, twice. */
+const SLOW = { timeout: 300_000 };
 /** A way to switch the proxy on that Node knows beside NODE_USE_ENV_PROXY. */
 const BY_OPTION = { ...PROXY, NODE_USE_ENV_PROXY: "", NODE_OPTIONS: "--use-env-proxy" };
 
@@ -178,7 +180,7 @@ describe.each([
     expect(await sendTo(relay.url, [], proxy)).toMatchObject({ exitCode: 0 });
   });
 
-  it("is asked directly by register, and by the wrangler that it starts", async () => {
+  it("is asked directly by register, and by the wrangler that it starts", SLOW, async () => {
     const cloudflare = await startCloudflare();
     expect(await runScript("deploy", [], { env: { ...cloudflare.env, ...proxy } })).toMatchObject({
       exitCode: 0,

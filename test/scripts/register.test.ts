@@ -302,7 +302,7 @@ async function startCloudflare() {
 }
 
 describe("npm run register with wrangler itself", () => {
-  it("brings the secret to Cloudflare, and shows it nowhere", { timeout: 60_000 }, async () => {
+  it("brings the secret to Cloudflare, and shows it nowhere", { timeout: 300_000 }, async () => {
     const { url, registrations } = await startLeadterra({ field: "secret", place: "webhook" });
     const cloudflare = await startCloudflare();
     const script = join(ROOT, "scripts/register.ts");
