@@ -1,5 +1,5 @@
-/** What is wrong with a wrangler.toml, found before anything is sent to Cloudflare. */
-import { readFileSync } from "node:fs";
+/** What is wrong with a wrangler.toml, or with a file of secrets, found before anything is sent to Cloudflare. */
+import { existsSync, readFileSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { join } from "node:path";
 import { DEV_VARS_EXAMPLE, readVars } from "./dev-vars.ts";
@@ -93,6 +93,25 @@ export async function problemsOfVars(vars: Readonly<Record<string, unknown>>): P
       .filter((name) => !known.includes(name))
       .map((name) => `${name} is not a variable of the relay; is it misspelt?`),
   ];
+}
+
+/** What is wrong with the secrets that are sent along: a sentence each, which shows none of them. */
+export async function problemsOfSecrets(path: string): Promise<string[]> {
+  const { readConfig } = await importConfig();
+  const secrets = secretsIn(path);
+  return readConfig(secrets)
+    .problems.filter(({ name }) => SECRETS.includes(name) && Object.hasOwn(secrets, name))
+    .map(({ message }) => message);
+}
+
+/** As wrangler reads it, JSON or in the form of `.env`; of a file that is not there it says so itself. */
+function secretsIn(path: string): Record<string, unknown> {
+  if (!existsSync(path)) return {};
+  try {
+    return Object(JSON.parse(readFileSync(path, "utf8")));
+  } catch {
+    return readVars(path);
+  }
 }
 
 /** The Worker's own check; its files import each other without `.ts`, which Node has to be told. */

@@ -13,6 +13,7 @@ import { FAILED, runCommand } from "./command.ts";
 import {
   type DeployConfig,
   problemsOfBindings,
+  problemsOfSecrets,
   problemsOfVars,
   REQUIRED_SECRETS,
 } from "./deploy-check.ts";
@@ -189,6 +190,8 @@ const USAGE = `Checks the configuration, deploys, and says what is left to do.
   --env NAME     another environment of wrangler.toml
   --config FILE  another wrangler.toml
   --dry-run      checks and bundles, and sends nothing
+  --secrets-file FILE
+                 secrets that are sent along, as JSON or as in .env; they are checked too
 
 With RELAY_API_KEY in the environment, a key of the relay, it also says what max_batch_timeout 0 and 1 cost at the rate of
 its last day.`;
@@ -201,12 +204,20 @@ async function readDeployConfig(args: readonly string[]): Promise<DeployConfig> 
   return { ...config, path, env };
 }
 
+function tell(file: string, problems: readonly string[]): void {
+  if (problems.length > 0) console.error(styleText("red", `In ${file}:`));
+  for (const problem of problems) console.error(`  ${problem}`);
+}
+
 async function main(args: string[]): Promise<number> {
   const config = await readDeployConfig(args);
   const problems = [...problemsOfBindings(config), ...(await problemsOfVars(config.vars))];
-  if (problems.length > 0) {
-    console.error(styleText("red", `Nothing was sent. In ${basename(config.path)}:`));
-    for (const problem of problems) console.error(`  ${problem}`);
+  const secrets = optionOf(args, ["--secrets-file"]);
+  const wrong = secrets === undefined ? [] : await problemsOfSecrets(resolve(ROOT, secrets));
+  if (problems.length + wrong.length > 0) {
+    console.error(styleText("red", "Nothing was sent."));
+    tell(basename(config.path), problems);
+    tell(basename(secrets ?? ""), wrong);
     return FAILED;
   }
   if (config.vars.ALLOW_PRIVATE_DESTINATIONS === "true") {

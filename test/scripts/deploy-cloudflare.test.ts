@@ -1,5 +1,6 @@
 /** `npm run deploy` from end to end, with wrangler itself, against a stand-in of Cloudflare's API. */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Unstable_Config, unstable_readConfig } from "wrangler";
@@ -241,17 +242,65 @@ describe("the check before a deploy", () => {
     );
   });
 
-  it("stops before anything is sent", SLOW, async () => {
+  it.each<[what: string, toml: string, args: string[], sentence: string]>([
+    [
+      "a bad variable",
+      TOML.replace("[vars]", '[vars]\nRETENTION = "forever"'),
+      [],
+      "RETENTION must be",
+    ],
+    [
+      "an environment without its bindings",
+      `${TOML}\n[env.staging]\nname = "relay-staging"\n`,
+      ["--env", "staging"],
+      "the binding REGISTRY is missing for --env staging",
+    ],
+    [
+      "a binding that is left out",
+      TOML.replace('binding = "DEAD_LETTERS"', 'binding = "OTHERS"'),
+      [],
+      "the binding DEAD_LETTERS is missing",
+    ],
+    [
+      "dead letters whose queue has another name",
+      TOML.replaceAll('"leadterra-dead-letters"', '"staging-dead-letters"'),
+      [],
+      'DEAD_LETTER_QUEUE must be "staging-dead-letters"',
+    ],
+  ])("stops at %s before anything is sent", SLOW, async (_, toml, args, sentence) => {
     const cloudflare = await startCloudflare();
-    const path = writeToml(TOML.replace("[vars]", '[vars]\nRETENTION = "forever"'));
-    const { exitCode, stdout, stderr } = await deploy(cloudflare, "--config", path);
+    const path = writeToml(toml);
+    const { exitCode, stdout, stderr } = await deploy(cloudflare, "--config", path, ...args);
     expect(stderr).toContain("Nothing was sent.");
-    expect(stderr).toContain("RETENTION must be");
+    expect(stderr).toContain(sentence);
     expect({ exitCode, stdout, asked: [...cloudflare.paths] }).toEqual({
       exitCode: 1,
       stdout: "",
       asked: [],
     });
+  });
+
+  it.each([
+    ["as JSON", (secrets: object) => JSON.stringify(secrets)],
+    [
+      "as in .env",
+      (secrets: object) =>
+        Object.entries(secrets)
+          .map(([name, value]) => `${name}=${value}\n`)
+          .join(""),
+    ],
+  ])("stops at secrets that nobody can present, and shows none: %s", async (_, written) => {
+    const cloudflare = await startCloudflare();
+    const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-test-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const file = join(directory, "secrets");
+    const API_KEYS = "Bearer a-key-of-16-characters";
+    writeFileSync(file, written({ API_KEYS, LEADTERRA_SIGNING_SECRETS: "whsec_fine" }));
+    const { exitCode, stdout, stderr } = await deploy(cloudflare, "--secrets-file", file);
+    expect(stderr).toContain("In secrets:\n  API_KEYS: the value does not count");
+    expect(stderr).not.toContain("LEADTERRA_SIGNING_SECRETS");
+    expect(stdout + stderr).not.toContain("a-key-of-16-characters");
+    expect([exitCode, ...cloudflare.paths]).toEqual([1]);
   });
 
   it("finds nothing in the relay's own wrangler.toml", () => {
