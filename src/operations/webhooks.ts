@@ -107,7 +107,9 @@ export async function resumeWebhook(
     const { failingSinceMs, probing } = await subscriberOf(env, before.id).stats(Date.now());
     // An object of the release before does not say whether it probes.
     if (failingSinceMs === null && probing === false) {
-      return ok({ webhook: before, signingSecret: null });
+      // Whether an earlier change has arrived is for the Registry to say. Without a name in it none is taken.
+      const same = await registry(env).update(before.id, {}, by);
+      return same as Result<Changed, ChangeFailure>;
     }
   }
   return registry(env).resume(before.id, by);

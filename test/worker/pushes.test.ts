@@ -93,6 +93,19 @@ describe("a change whose push fails", () => {
     expect((await shown(id)).status).toBe(status);
   });
 
+  it("being a resume answers 503 as often as it is asked for, until it has arrived", async () => {
+    const { id } = await register();
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    const pushing = await breakPushes();
+    const resume = () => api("POST", `/v1/webhooks/${id}/resume`);
+    for (let times = 0; times < 2; times++) await expectNotYetInForce(await resume());
+    pushing.broken = false;
+    expect((await resume()).status).toBe(200);
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(1);
+  });
+
   it("that makes a new secret answers with it: it is shown nowhere else", async () => {
     const { id } = await register();
     const state = await breakPushes();
