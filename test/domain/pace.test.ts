@@ -103,5 +103,6 @@ describe("when an attempt may start", () => {
 
   it("is spaced by the rate limit, fractions too", () => {
     expect([null, 4, 0.5].map(spacingMs)).toEqual([0, 250, 2_000]);
+    expect(spacingMs(3)).toBeCloseTo(1_000 / 3);
   });
 });

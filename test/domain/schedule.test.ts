@@ -176,6 +176,7 @@ describe("Retry-After", () => {
     ["IMF-fixdate, far ahead", "Fri, 31 Dec 9999 23:59:59 GMT", 8 * HOUR],
     ["RFC 850", "Monday, 23-Nov-26 12:30:00 GMT", 30 * MINUTE],
     ["RFC 850, in a year", "Tuesday, 23-Nov-27 12:30:00 GMT", 8 * HOUR],
+    ["RFC 850, in fifty years", "Monday, 23-Nov-76 12:30:00 GMT", 8 * HOUR],
     ["asctime", "Mon Nov 23 12:30:00 2026", 30 * MINUTE],
   ])("as a date postpones: %s", (_, header, ms) => {
     expect(parseRetryAfter(header, NOW)).toBe(NOW + ms);

@@ -40,6 +40,9 @@ describe("what max_batch_timeout costs", () => {
     const bills = [1, 3, 5, 12, 20, 40].map(billOf);
     expect(bills).toEqual(bills.toSorted((a, b) => a - b));
     expect(new Set(bills).size).toBe(bills.length);
+    // Each webhook more costs as much where so many were counted no more.
+    const [at5 = 0, , at20 = 0, at40 = 0] = bills.slice(2);
+    expect((at40 - at20) / 20).toBeGreaterThan(0.9 * ((at20 - at5) / 15));
   });
 });
 

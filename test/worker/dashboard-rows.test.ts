@@ -87,6 +87,8 @@ const PAGES = [
   "/dashboard/deliveries?webhook=ID&within=day",
   `/dashboard/deliveries?webhook=ID&until=${until}`,
   "/dashboard/deliveries",
+  "/dashboard/deliveries?status=pending",
+  "/dashboard/deliveries?status=undeliverable",
   "/dashboard/webhooks/ID",
 ];
 

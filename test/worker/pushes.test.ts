@@ -139,6 +139,16 @@ describe("a change whose push fails", () => {
     expect(service.requests.at(-1)?.url).toBe("https://crm.example.com/new");
   });
 
+  it("is repeated soon after a restart of the Registry", async () => {
+    const { id } = await register();
+    await breakPushes();
+    await expectNotYetInForce(await patch(id, { url: "https://crm.example.com/new" }));
+    expect(await alarmAt(registry())).toBeGreaterThan(clock.nowMs() + SECOND);
+    await abortAllDurableObjects();
+    await shown(id);
+    expect(await alarmAt(registry())).toBeLessThanOrEqual(clock.nowMs() + SECOND);
+  });
+
   it("is repeated in its time, however often others are changed meanwhile", async () => {
     const [late, busy] = [await register(), await register()];
     const pushing = await breakPushes();
