@@ -5,7 +5,7 @@
  * |---|---|---|---|---|
  * | `settings` | 1 | the webhook as the Registry pushed it; of a deleted one only the version | the object's | 1 row |
  * | `run` | 1 | lease, first fresh position, health, rate, the running hour | the object's | 1 row |
- * | `hours` | hour | counters of a finished hour | `RETENTION` | 24 rows a day |
+ * | `hours` | hour | counters of a finished hour | 31 days | 24 rows a day |
  * | `deliveries_T` | event id | one row per delivery, from accept to the end of `RETENTION` | dropped whole | 1 row a delivery |
  * | `arrivals_T` | seq | the ids of one accept in order, and how many deliveries had ever arrived with it: the index by time, and the queue of fresh deliveries; `leased` 1 where they were leased as they were stored | with it | 1 row an accept |
  *
