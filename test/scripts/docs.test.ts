@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { scripts } from "../../package.json";
+import { engines, scripts } from "../../package.json";
 import { components, paths, webhooks } from "../../public/openapi.json";
 import { ROOT } from "../../scripts/wrangler.ts";
 
@@ -65,6 +65,12 @@ describe.each(PAGES)("%s", (page) => {
   it("speaks of the project alone", () => {
     expect(textOf(page)).not.toMatch(/§|\bTODO\b/);
   });
+});
+
+it("says of Node what package.json asks for", () => {
+  for (const page of ["README.md", "CONTRIBUTING.md"]) {
+    expect(named(page, /Node ([\d.]+) or newer/g), page).toEqual([engines.node.replace(">=", "")]);
+  }
 });
 
 describe("docs/contract.md", () => {
