@@ -1,11 +1,24 @@
 /** The faults that the suite must catch, each planted alone. */
 
+export type Project =
+  | "bench"
+  | "browser"
+  | "crash"
+  | "domain"
+  | "journey"
+  | "scripts"
+  | "simulation"
+  | "upgrade"
+  | "worker";
+
 /** A part of the suite, as vitest takes it. */
 export type Tests = {
-  project: "domain" | "upgrade" | "worker" | "simulation" | "journey";
+  project: Project;
   file: string;
   /** Only tests whose names match. */
   name?: string;
+  /** As many runs of the simulation as `npm test` makes. */
+  seeds?: "usual";
 };
 
 /** A rig with a verdict of its own: it ends with 1, and says after WRONG what is. */

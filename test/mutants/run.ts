@@ -5,12 +5,14 @@
  *
  *   npm run test:mutants
  *   npm run test:mutants -- alarm      only those whose name has this in it
+ *   npm run test:mutants -- --each-file   those of `each-file.ts`, one for each test file that no fault above names
  */
 import { spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -20,21 +22,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { styleText } from "node:util";
 import { Misuse, readOptions, runCommand } from "../../scripts/command.ts";
+import { EACH_FILE } from "./each-file.ts";
 import { MUTANTS, type Mutant, type Suite, type Tests } from "./mutants.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-/** What the suite needs; what is not there is left out. */
-const COPIED = [
-  "src",
-  "public",
-  "test",
-  "scripts",
-  "package.json",
-  "tsconfig.json",
-  "vitest.config.ts",
-  "wrangler.toml",
-  ".dev.vars.example",
-];
+/** What is made here, installed, or this machine's alone; the suite needs the rest. */
+const LEFT_OUT = new Set([".git", ".wrangler", ".dev.vars", "dist", "node_modules"]);
 /** Runs of the simulation for each fault: a fault that hides longer is not caught well. */
 const SEEDS = "400";
 /** A fault may make the suite hang; a busy machine makes it slow. */
@@ -77,7 +70,7 @@ function run(
   });
 }
 
-function runTests(directory: string, { project, file, name }: Tests): Verdict {
+function runTests(directory: string, { project, file, name, seeds }: Tests): Verdict {
   const reportFile = join(directory, "report.json");
   rmSync(reportFile, { force: true });
   const vitest = join(directory, "node_modules/vitest/vitest.mjs");
@@ -86,7 +79,7 @@ function runTests(directory: string, { project, file, name }: Tests): Verdict {
   const { error, stderr } = run(
     directory,
     [vitest, "run", file, "--project", project, ...options, ...only],
-    { SEEDS, SEED: undefined },
+    { SEEDS: seeds === "usual" ? undefined : SEEDS, SEED: undefined },
   );
   if (error !== undefined)
     return { colour: "broken", detail: `vitest did not end: ${error.message}` };
@@ -130,12 +123,24 @@ function plant(source: string, { name, file, edits }: Mutant): string {
 
 function copyProject(): string {
   const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-mutants-"));
-  for (const name of COPIED) {
-    if (existsSync(join(ROOT, name)))
-      cpSync(join(ROOT, name), join(directory, name), { recursive: true });
+  for (const name of readdirSync(ROOT).filter((name) => !LEFT_OUT.has(name))) {
+    cpSync(join(ROOT, name), join(directory, name), { recursive: true });
   }
+  makeRepository(directory);
   symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));
   return directory;
+}
+
+/** Some suites ask git which files there are. */
+function makeRepository(directory: string): void {
+  const author = ["-c", "user.name=mutants", "-c", "user.email=mutants@localhost"];
+  for (const args of [
+    ["init", "--quiet"],
+    ["add", "."],
+    [...author, "commit", "--quiet", "--message", "All"],
+  ]) {
+    spawnSync("git", args, { cwd: directory });
+  }
 }
 
 /** @returns what is wrong with the suites without a fault: then they cannot judge one. */
@@ -171,13 +176,21 @@ function print(word: string, good: boolean, title: string, detail: string): void
 
 const USAGE = `Plants faults, one at a time, and shows which the suite catches.
 
-  npm run test:mutants -- [WORD]
+  npm run test:mutants -- [--each-file] [WORD]
 
-  WORD  only those whose name has this in it`;
+  --each-file  one for each test file that the usual ones do not name
+  WORD         only those whose name has this in it`;
 
 async function main(args: string[]): Promise<number> {
-  const [wanted = ""] = readOptions(args, {}, { words: 1 }).positionals;
-  const mutants = MUTANTS.filter(({ name }) => name.includes(wanted));
+  const { values, positionals } = readOptions(
+    args,
+    { "each-file": { type: "boolean", default: false } },
+    { words: 1 },
+  );
+  const [wanted = ""] = positionals;
+  const mutants = (values["each-file"] ? EACH_FILE : MUTANTS).filter(({ name }) =>
+    name.includes(wanted),
+  );
   if (mutants.length === 0) throw new Misuse(`No fault has "${wanted}" in its name.`);
   const directory = copyProject();
   try {
