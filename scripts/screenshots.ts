@@ -183,7 +183,7 @@ export async function picturedPages(
   stage: Stage,
 ): Promise<Record<"pictured" | "others", Record<string, string>>> {
   const [, failing] = stage.webhookIds;
-  const path = `/v1/webhooks/${failing}/deliveries`;
+  const path = `/v1/webhooks/${failing}/deliveries?limit=250`;
   const { data } = await call<{ data: { eventId: string; attempts: number }[] }>(
     stage.relay,
     "GET",
