@@ -130,6 +130,28 @@ describe("what looks at many deliveries", () => {
   });
 });
 
+describe("an object that takes no more", () => {
+  it("does not count for that what it has", async () => {
+    const { id } = await register();
+    await pause(id);
+    for (let batches = 0; batches < 10; batches++) await accept(id, await newEvents(100));
+    const cursors: { rowsRead: number }[] = [];
+    await inObject(subscriber(id), ({ storage: { sql } }) => {
+      const exec = sql.exec.bind(sql);
+      sql.exec = ((query: string, ...bindings: SqlStorageValue[]) => {
+        if (query.startsWith("INSERT INTO deliveries_"))
+          throw new Error("disk is full: SQLITE_FULL");
+        const cursor = exec(query, ...bindings);
+        cursors.push(cursor);
+        return cursor;
+      }) as typeof sql.exec;
+    });
+    const answer = await subscriber(id).accept({ deliveries: await newEvents(1) });
+    expect(answer).toEqual({ status: "full", added: 0 });
+    expect(cursors.reduce((sum, { rowsRead }) => sum + rowsRead, 0)).toBeLessThan(100);
+  });
+});
+
 describe("what has ended unsent", () => {
   it("is passed once: what expires later reads no more for it", async () => {
     const { id } = await register();
