@@ -1,6 +1,6 @@
 /**
- * A fault for each test file that `mutants.ts` does not name: one that breaks what this file promises, and what as few
- * others as can be hold too. What no file catches any more when one is taken away is what that one is for.
+ * A fault for each test file that `mutants.ts` does not name: it breaks what the title of this file promises, and as
+ * little else as can be, so that a file that catches nothing any more shows.
  */
 import { DASHBOARD } from "./each-file/dashboard.ts";
 import { DOMAIN } from "./each-file/domain.ts";
