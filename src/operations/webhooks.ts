@@ -51,8 +51,11 @@ export async function putWebhook(
 ): Promise<
   Result<Changed & { created: boolean }, ChangeFailure | "invalid_request" | "too_many_webhooks">
 > {
+  const before = await findWebhook(env, draft.name);
   const checked = settingsOf(env, draft, draft.relayHost);
   if (!checked.ok) return checked;
+  const rechecked = settingsOf(env, draft, before?.relayHost ?? draft.relayHost);
+  if (!rechecked.ok) return rechecked;
   return registry(env).put(checked.value, { signingSecret: secret, sameService, dryRun }, by);
 }
 

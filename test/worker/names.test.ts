@@ -1,4 +1,5 @@
 import { evictDurableObject } from "cloudflare:test";
+import { exports } from "cloudflare:workers";
 import { describe, expect } from "vitest";
 import { signedIn } from "../rig/worker/dashboard";
 import {
@@ -81,6 +82,17 @@ describe("a name", () => {
 
 describe("PUT of a webhook", () => {
   const put = (body: object, name = "crm") => api("PUT", `/v1/webhooks/${name}`, body);
+
+  it("refuses the relay under the host that the webhook was registered over", async () => {
+    await shown(await put(CRM), 201);
+    const request = new Request("https://other.example/v1/webhooks/crm", {
+      method: "PUT",
+      headers: { authorization: `Bearer ${API_KEY}` },
+      body: JSON.stringify({ ...CRM, url: "https://relay.example/" }),
+    });
+    const wrong = { status: 422, code: "invalid_request", paths: ["url"] };
+    expect(await refusal(await exports.default.fetch(request))).toEqual(wrong);
+  });
 
   it("registers it where there is none, with its secret and the place where it is", async () => {
     const response = await put({ ...CRM, status: "paused" });
