@@ -7,6 +7,7 @@ import {
   type DeadLetter,
   type DeadLetterPosition,
   DeadLetterStore,
+  type HandedOver,
 } from "../storage/dead-letter-store";
 import { ErasedLately } from "./erased-lately";
 import { StoredObject } from "./stored-object";
@@ -20,7 +21,7 @@ export class DeadLetters extends StoredObject {
   }
 
   readonly #store: DeadLetterStore;
-  /** Letters, and events, that somebody wanted gone. */
+  /** Letters of erased persons, and erased events. */
   readonly #gone = new ErasedLately();
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -30,7 +31,6 @@ export class DeadLetters extends StoredObject {
 
   /** Durable when it returns; the message may be acknowledged then. */
   async keep({ letter, body }: { letter: DeadLetter; body: Uint8Array }): Promise<void> {
-    // A redrive that some could not take would bring it back.
     if (this.#gone.has(letter.id) || (letter.eventId && this.#gone.has(letter.eventId))) return;
     this.#store.save(letter, body);
     logError("dead_letter.kept", {
@@ -78,9 +78,22 @@ export class DeadLetters extends StoredObject {
     return { found, left: [] };
   }
 
-  /** They are handed over; what the same message is given up for later is kept again. How many there were. */
-  deleteMany(ids: string[]): number {
-    return ids.filter((id) => this.#delete(id)).length;
+  /**
+   * To all that a letter was owed to, or to some. It stays as it is when its message was given up for others meanwhile.
+   *
+   * @returns how many of them are no longer here.
+   */
+  handedOver(letters: HandedOver[]): number {
+    let gone = 0;
+    for (const { read, owed } of letters) {
+      const kept = this.#store.get(read.id);
+      if (kept !== null && !isSame(kept.letter, read)) continue;
+      if (owed.length === 0) gone += 1;
+      if (kept === null) continue;
+      if (owed.length === 0) this.delete(read.id);
+      else this.#store.save({ ...kept.letter, webhookIds: owed }, kept.body);
+    }
+    return gone;
   }
 
   /**
@@ -104,11 +117,6 @@ export class DeadLetters extends StoredObject {
 
   /** Whether there was one. */
   delete(id: string): boolean {
-    this.#gone.add([id]);
-    return this.#delete(id);
-  }
-
-  #delete(id: string): boolean {
     const deleted = this.#store.delete(id);
     if (deleted) logInfo("dead_letter.deleted", { deadLetterId: id });
     return deleted;
@@ -143,4 +151,8 @@ export class DeadLetters extends StoredObject {
       lastFailedAtMs: this.#store.list(null, 1)[0]?.failedAtMs ?? null,
     };
   }
+}
+
+function isSame(one: DeadLetter, other: DeadLetter): boolean {
+  return one.failedAtMs === other.failedAtMs && one.webhookIds?.join() === other.webhookIds?.join();
 }

@@ -4,7 +4,7 @@ import type { DeadLetterReason } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
 import type { WebhookId } from "../domain/ids";
 import { errorText, logWarning } from "../log";
-import type { DeadLetter, DeadLetterPosition } from "../storage/dead-letter-store";
+import type { DeadLetter, DeadLetterPosition, HandedOver } from "../storage/dead-letter-store";
 import { addToAudit } from "./audit";
 import { deadLetters, subscriberOf } from "./objects";
 
@@ -93,24 +93,18 @@ type KeptLetter = { letter: DeadLetter; body: Uint8Array };
 /** @param kept 1 MB of them at most. @returns how many are handed over to all that they are owed to, and gone. */
 async function redrive(env: Env, kept: readonly KeptLetter[]): Promise<number> {
   const isRouted = ({ letter }: KeptLetter) => letter.webhookIds !== null && letter.event !== null;
-  const done = [
-    ...(await enqueue(
-      env,
-      kept.filter((each) => !isRouted(each)),
-    )),
-    ...(await handOver(env, kept.filter(isRouted))),
-  ];
-  if (done.length > 0) await deadLetters(env).deleteMany(done.map(({ letter }) => letter.id));
-  return done.length;
+  const unrouted = kept.filter((each) => !isRouted(each));
+  const done = [...(await enqueue(env, unrouted)), ...(await handOver(env, kept.filter(isRouted)))];
+  return done.length === 0 ? 0 : deadLetters(env).handedOver(done);
 }
 
 /** Those that the queue took; they are received anew. */
-async function enqueue(env: Env, kept: readonly KeptLetter[]): Promise<KeptLetter[]> {
-  const taken: KeptLetter[] = [];
+async function enqueue(env: Env, kept: readonly KeptLetter[]): Promise<HandedOver[]> {
+  const taken: HandedOver[] = [];
   for (const each of kept) {
     try {
       await env.EVENTS.send(each.body.slice(), { contentType: "bytes" });
-      taken.push(each);
+      taken.push({ read: each.letter, owed: [] });
     } catch (thrown) {
       notRedriven([each], { thrown });
     }
@@ -118,8 +112,8 @@ async function enqueue(env: Env, kept: readonly KeptLetter[]): Promise<KeptLette
   return taken;
 }
 
-/** Those that every webhook took; the others are kept for who did not. */
-async function handOver(env: Env, kept: readonly KeptLetter[]): Promise<KeptLetter[]> {
+/** Those that somebody took. */
+async function handOver(env: Env, kept: readonly KeptLetter[]): Promise<HandedOver[]> {
   const shares = kept.flatMap((each) =>
     (each.letter.webhookIds ?? []).map((webhookId) => ({ each, webhookId })),
   );
@@ -129,11 +123,11 @@ async function handOver(env: Env, kept: readonly KeptLetter[]): Promise<KeptLett
     if (await isTaken(env, webhookId, letters)) continue;
     for (const each of letters) owed.set(each, [...(owed.get(each) ?? []), webhookId]);
   }
-  for (const [{ letter, body }, webhookIds] of owed) {
-    if (webhookIds.length === letter.webhookIds?.length) continue;
-    await deadLetters(env).keep({ letter: { ...letter, webhookIds }, body });
-  }
-  return kept.filter((each) => !owed.has(each));
+  return kept
+    .map((each) => ({ read: each.letter, owed: owed.get(each) ?? [] }))
+    .filter(
+      ({ read, owed: left }) => left.length === 0 || left.length < (read.webhookIds ?? []).length,
+    );
 }
 
 async function isTaken(

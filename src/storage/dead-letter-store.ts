@@ -28,6 +28,9 @@ export type DeadLetter = {
   webhookIds: WebhookId[] | null;
 };
 
+/** A letter as it was read, and whom it is owed to after it was handed over; nobody when all took it. */
+export type HandedOver = { read: DeadLetter; owed: WebhookId[] };
+
 /** Where a list goes on: behind this letter. */
 export type DeadLetterPosition = Pick<DeadLetter, "failedAtMs" | "id">;
 

@@ -137,6 +137,29 @@ describe("a redrive", () => {
     expect((await page()).data).toMatchObject([{ eventId: event.id, webhookIds: [dead.id] }]);
   });
 
+  it("keeps what the same message is given up for while it is under way", async () => {
+    const [slow, dead] = [await register(), await register()];
+    const event = await newEvent();
+    const giveUp = (ids: string[]) => {
+      const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept: fail }, ids);
+      return consume([event], {
+        ...{ attempts: LAST, name: event.id },
+        env: { ...env, SUBSCRIBER },
+      });
+    };
+    await giveUp([slow.id]);
+    const accept = async () => {
+      await giveUp([slow.id, dead.id]);
+      return { status: "accepted", added: 1 };
+    };
+    const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept }, [slow.id]);
+    const id = (await page()).data[0]?.id ?? "";
+    await redriveDeadLetter({ ...env, SUBSCRIBER }, { id, by: BY });
+    const webhookIds = [slow.id, dead.id].sort();
+    const [letter] = (await page()).data;
+    expect({ ...letter, webhookIds: letter?.webhookIds?.toSorted() }).toMatchObject({ webhookIds });
+  });
+
   it("to a webhook that was deleted owes nothing", async () => {
     const { id } = await register();
     const { letter } = await owedTo(id);
@@ -187,6 +210,22 @@ describe("a deleted dead letter", () => {
     expect((await api("DELETE", `/v1/dead-letters/${letter.id}`)).status).toBe(404);
     expect((await redriven(letter.id)).status).toBe(404);
     expect(await tally(id)).toEqual({});
+  });
+
+  it("does not take with it what its message is given up for a moment later", async () => {
+    const [crowded, dead] = [await register(), await register()];
+    const event = await newEvent();
+    const full = () => Promise.resolve({ status: "full", added: 0 });
+    const others = diverted(env.SUBSCRIBER, { accept: fail }, [dead.id]);
+    const SUBSCRIBER = diverted(others, { accept: full }, [crowded.id]);
+    await consume([event], { env: { ...env, SUBSCRIBER }, name: event.id });
+    const id = (await page()).data[0]?.id ?? "";
+    expect((await api("DELETE", `/v1/dead-letters/${id}`)).status).toBe(204);
+    await consume([event], {
+      ...{ attempts: LAST, name: event.id },
+      env: { ...env, SUBSCRIBER: others },
+    });
+    expect((await page()).data).toMatchObject([{ webhookIds: [dead.id] }]);
   });
 });
 
