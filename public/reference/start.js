@@ -7,7 +7,9 @@ const COLOURS = `
     --scalar-color-3: #666; --scalar-color-green: #006b44; --scalar-color-red: #b80000;
     --scalar-color-orange: #a33a00; --scalar-color-yellow: #775a00;
   }
-  .dark-mode { --scalar-color-3: #9a9a9a; --scalar-color-red: #ff7b7b; }`;
+  .dark-mode { --scalar-color-3: #9a9a9a; --scalar-color-red: #ff7b7b; }
+  #way { margin: 1rem; font-family: system-ui; }
+  #way a { color: var(--scalar-color-1); }`;
 
 addEventListener("DOMContentLoaded", () => {
   // Nothing is loaded from, or told to, another host.
