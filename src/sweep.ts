@@ -11,6 +11,7 @@ import {
   expiringLettersAlert,
   failingAlert,
   fullLettersAlert,
+  misconfiguredAlert,
   newerDataAlert,
   overdueAlert,
   retentionAlert,
@@ -55,6 +56,7 @@ export async function sweep(env: Env): Promise<void> {
     ...(await checkDeadLetters(env)),
     ...(await checkOldJournals(env)),
     ...(await checkSilence(webhooks, env)),
+    checkConfig(env),
   );
   await inTime(
     registry(env).report({
@@ -146,6 +148,12 @@ async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<Fin
   const sinceMs = lastAtMs ?? Math.min(...webhooks.map(({ createdAtMs }) => createdAtMs));
   const isSo = sinceMs <= Date.now() - silenceAlertMs;
   return [...findings, { alert: silenceAlert(lastAtMs), isSo }];
+}
+
+function checkConfig(env: Env): Finding {
+  const { problems } = configOf(env);
+  const alert = misconfiguredAlert(problems.map(({ name }) => name));
+  return { alert, isSo: problems.length > 0 };
 }
 
 /** @returns `answer` is null when there is none in time; `findings` say so. */

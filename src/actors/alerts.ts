@@ -53,11 +53,9 @@ export class Alerts {
     }
   }
 
-  /** Forgets what is about a webhook that was deleted. */
-  forget(webhookId: string): void {
-    for (const { cause } of this.#store.all()) {
-      if (cause.endsWith(` ${webhookId}`)) this.#store.forget(cause);
-    }
+  /** Forgets what is not so any more and is no news either. */
+  forget(isMoot: (alert: AlertText) => boolean): void {
+    for (const alert of this.#store.all()) if (isMoot(alert)) this.#store.forget(alert.cause);
   }
 
   /** Since when `ALERT_URL` takes no alerts; null while it does. */

@@ -3,7 +3,7 @@
  * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
  * A push that failed is repeated by alarm until it arrives.
  */
-import { type AlertText, disabledAlert, fullRegistryAlert } from "../domain/alert";
+import { type AlertText, disabledAlert, fullRegistryAlert, isOfSending } from "../domain/alert";
 import type { DeadLetterNews } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
 import type { HealthReport } from "../domain/health-report";
@@ -224,7 +224,7 @@ export class Registry extends Records {
   async remove(id: string, by: Caller): Promise<Result<null, ChangeFailure>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
-    this.#alerts.forget(before.id);
+    this.#alerts.forget(({ cause }) => cause.endsWith(` ${before.id}`));
     const inForce = await this.#commit(before, null, { action: "webhook.deleted", by });
     return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
   }
@@ -233,7 +233,7 @@ export class Registry extends Records {
   async expireListener(id: string, pending: number): Promise<void> {
     const before = this.settingsOf(id);
     if (before === null || !isListener(before)) return;
-    this.#alerts.forget(before.id);
+    this.#alerts.forget(({ cause }) => cause.endsWith(` ${before.id}`));
     const after = { reason: "nobody listened for 24 hours", pending };
     await this.#commit(before, null, { action: "webhook.deleted", by: { key: null }, after });
   }
@@ -296,18 +296,22 @@ export class Registry extends Records {
   report({ raised, looked, sinceMs }: Findings): void {
     const full = fullRegistryAlert();
     const found = isNearlyFull(this.ctx.storage.sql) ? [...raised, full] : raised;
+    const isMoot = (alert: AlertText) => this.#isMoot(alert);
+    this.#alerts.forget(isMoot);
     this.#alerts.report({
-      raised: found.filter((alert) => !this.#isOfDeleted(alert)),
+      raised: found.filter((alert) => !isMoot(alert)),
       looked: [...looked, full.cause],
       ...(sinceMs !== undefined && { sinceMs }),
     });
     this.ctx.waitUntil(this.#alerts.send());
   }
 
-  /** Its webhook was deleted while the sweep looked. */
-  #isOfDeleted({ cause }: AlertText): boolean {
-    const id = parseWebhookId(cause.slice(cause.lastIndexOf(" ") + 1));
-    return id !== null && this.settingsOf(id) === null;
+  /** Its webhook was deleted while the sweep looked; or is held now, which a person did or is told. */
+  #isMoot(alert: AlertText): boolean {
+    const id = parseWebhookId(alert.cause.slice(alert.cause.lastIndexOf(" ") + 1));
+    if (id === null) return false;
+    const webhook = this.settingsOf(id);
+    return webhook === null || (webhook.status !== "active" && isOfSending(alert));
   }
 
   /** Since when `ALERT_URL` takes no alerts; null while it does. */

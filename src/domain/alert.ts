@@ -33,6 +33,20 @@ export function endsByHand({ cause }: AlertText): boolean {
   return /^(disabled|undeliverable|expiring|dead letters)\b/.test(cause);
 }
 
+/** Whether it is about how a webhook sends, which one that is held does not. */
+export function isOfSending({ cause }: AlertText): boolean {
+  return /^(failing|overdue)\b/.test(cause);
+}
+
+/** @param names of variables and bindings. */
+export function misconfiguredAlert(names: readonly string[]): AlertText {
+  const have = names.length === 1 ? "has" : "have";
+  return {
+    cause: "misconfigured",
+    text: `Leadterra Relay: ${names.join(", ")} ${have} no usable value: what depends on it is held or refused. GET /healthz says what to write.`,
+  };
+}
+
 export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText {
   return {
     cause: `disabled ${webhook.id}`,

@@ -399,6 +399,41 @@ describe("a webhook's alert", () => {
   });
 });
 
+describe("an alert about how a webhook sends", () => {
+  it.each(["pause", "DELETE"])("is not over, and not told again, after %s", async (what) => {
+    const { id } = await register({ name: "crm" });
+    service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 500 });
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    clock.advance(16 * MINUTE);
+    await sweepQuietly();
+    expect(await alerts()).toEqual([expect.stringContaining("is failing")]);
+    const path = `/v1/webhooks/${id}`;
+    await (what === "pause" ? api("POST", `${path}/pause`) : api("DELETE", path));
+    for (let sweeps = 0; sweeps < 4; sweeps++) {
+      clock.advance(5 * MINUTE);
+      await sweepQuietly();
+    }
+    expect(await alerts()).toHaveLength(1);
+  });
+});
+
+describe("a variable that does not parse", () => {
+  it("is told, by its name, and told to be over once it does", async () => {
+    await sweep({ ...env, DELIVERY_TIMEOUT: "soon", SILENCE_ALERT: "off" });
+    expect(await alerts()).toEqual([
+      expect.stringMatching(/^Leadterra Relay: DELIVERY_TIMEOUT has no usable value: .*healthz/),
+    ]);
+    for (let sweeps = 0; sweeps < 3; sweeps++) {
+      clock.advance(5 * MINUTE);
+      await sweepQuietly();
+    }
+    expect((await alerts()).slice(1)).toEqual([
+      expect.stringContaining("it is over: DELIVERY_TIMEOUT has no usable value"),
+    ]);
+  });
+});
+
 describe("SILENCE_ALERT", () => {
   const sweepWith = () => sweep({ ...env, SILENCE_ALERT: "24h" });
 
