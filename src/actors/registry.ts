@@ -224,7 +224,6 @@ export class Registry extends Records {
   async remove(id: string, by: Caller): Promise<Result<null, ChangeFailure>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
-    this.#alerts.forget(({ cause }) => cause.endsWith(` ${before.id}`));
     const inForce = await this.#commit(before, null, { action: "webhook.deleted", by });
     return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
   }
@@ -233,7 +232,6 @@ export class Registry extends Records {
   async expireListener(id: string, pending: number): Promise<void> {
     const before = this.settingsOf(id);
     if (before === null || !isListener(before)) return;
-    this.#alerts.forget(({ cause }) => cause.endsWith(` ${before.id}`));
     const after = { reason: "nobody listened for 24 hours", pending };
     await this.#commit(before, null, { action: "webhook.deleted", by: { key: null }, after });
   }
@@ -296,22 +294,19 @@ export class Registry extends Records {
   report({ raised, looked, sinceMs }: Findings): void {
     const full = fullRegistryAlert();
     const found = isNearlyFull(this.ctx.storage.sql) ? [...raised, full] : raised;
-    const isMoot = (alert: AlertText) => this.#isMoot(alert);
-    this.#alerts.forget(isMoot);
     this.#alerts.report({
-      raised: found.filter((alert) => !isMoot(alert)),
+      raised: found.filter((alert) => !this.#isMoot(alert)),
       looked: [...looked, full.cause],
       ...(sinceMs !== undefined && { sinceMs }),
     });
     this.ctx.waitUntil(this.#alerts.send());
   }
 
-  /** Its webhook was deleted while the sweep looked; or is held now, which a person did or is told. */
+  /** Its webhook is deleted; or is held now, which a person did or is told. */
   #isMoot(alert: AlertText): boolean {
     const id = parseWebhookId(alert.cause.slice(alert.cause.lastIndexOf(" ") + 1));
-    if (id === null) return false;
-    const webhook = this.settingsOf(id);
-    return webhook === null || (webhook.status !== "active" && isOfSending(alert));
+    const status = id && (this.settingsOf(id)?.status ?? "deleted");
+    return status === "deleted" || (status !== "active" && isOfSending(alert));
   }
 
   /** Since when `ALERT_URL` takes no alerts; null while it does. */
@@ -387,6 +382,7 @@ export class Registry extends Records {
     });
     this.#registrations.set(id, registration);
     this.#routes = null;
+    if (after?.status !== "active") this.#alerts.forget((alert) => this.#isMoot(alert));
     logInfo(action, { webhookId: id, changed: Object.keys(views.after ?? {}) });
     return registration;
   }
