@@ -16,7 +16,9 @@ import {
   duesOf,
   newEvents,
   register,
+  ring,
   settingsOf,
+  subscriber,
   tally,
 } from "../rig/worker/engine";
 import { answering, clock, gate, HOUR, service } from "../rig/worker/fixture";
@@ -61,7 +63,7 @@ describe("pausing and resuming", () => {
     expect((await visitor.post(`${PATH}/wh_00000000000000000000000000/pause`)).status).toBe(404);
   });
 
-  it("says what a resume lets go: what is due, one after a disable, nothing while a listener is away", async () => {
+  it("says what a resume lets go: what is due, one after a disable, nothing while a listener is away or a service asked for a pause", async () => {
     const resumed = async (id: string) => {
       const answer = await visitor.post(`${PATH}/${id}/resume`);
       return /role="status">([^<]+)/.exec(await textOf(leadsTo(answer).split("?")[0] ?? ""))?.[1];
@@ -70,6 +72,12 @@ describe("pausing and resuming", () => {
     expect(await resumed(paused.id)).toBe("Resumed: what is due goes out now.");
     const absent = await register({ url: "listener:", status: "paused" });
     expect(await resumed(absent.id)).toContain("nothing goes out yet");
+    service.answer = answering(503, { headers: { "retry-after": "600" } });
+    const busy = await register({ url: "https://busy.example.com/in" });
+    await accept(busy.id, await newEvents(1));
+    await ring(subscriber(busy.id));
+    await api("POST", `/v1/webhooks/${busy.id}/pause`);
+    expect(await resumed(busy.id)).toContain("nothing goes out yet");
     service.answer = answering(410);
     const { id } = await register({ url: "https://gone.example.com/in" });
     await accept(id, await newEvents(1));

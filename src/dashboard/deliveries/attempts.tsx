@@ -180,7 +180,7 @@ function Answer({ attempt, isOpen }: { attempt: AttemptRecord; isOpen: boolean }
           {responseTruncated && <p class="quiet">It goes on; only its beginning is kept.</p>}
         </details>
       ) : (
-        <p class="quiet">It had no body.</p>
+        <p class="quiet">No body is kept of it.</p>
       )}
     </>
   );

@@ -154,7 +154,7 @@ type ViewProps = { webhook: Webhook; delivery: DeliveryView };
 
 /** The one sentence that says where it stands. */
 function Situation({ webhook, delivery }: ViewProps) {
-  const { status, completedAtMs, lastError } = delivery;
+  const { status, completedAtMs, lastError, waitingFor } = delivery;
   const ended = <Time ms={completedAtMs} />;
   if (status === "delivered") return <>The service has it, since {ended}.</>;
   if (status === "undeliverable") return <>Every attempt failed; undeliverable since {ended}.</>;
@@ -165,6 +165,7 @@ function Situation({ webhook, delivery }: ViewProps) {
       return <>The event was erased, and with it this delivery, {ended}.</>;
     return <>Somebody cancelled it {ended}.</>;
   }
+  if (waitingFor === "attempt") return <WaitingSentence delivery={delivery} />;
   if (webhook.status === "paused") return <>It waits: the webhook is paused.</>;
   if (webhook.status === "disabled") return <>It waits: the webhook is disabled.</>;
   return <WaitingSentence delivery={delivery} />;
@@ -196,7 +197,7 @@ function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }
   const order = webhook.ordered
     ? " This webhook is sent its events in order: those behind wait for this one, and cancelling it lets them go."
     : "";
-  if (attempts === 0) return <>Nothing to do.{order}</>;
+  if (attempts === 0) return <>It goes out by itself.{order}</>;
   return <>It is retried by itself. Once the service is right, a retry need not wait.{order}</>;
 }
 

@@ -34,7 +34,7 @@ const DONE = {
   cancelled: (count) => `${deliveries(count)} cancelled.`,
   replayed: (count) =>
     count === 0
-      ? "Nothing was replayed: the payloads are gone."
+      ? "Nothing was replayed: what was asked for is on its way, has been sent meanwhile, or has no payload any more."
       : `${deliveries(count)} will be replayed.`,
   discarded: (count) => `${deliveries(count)} discarded.`,
   erased: () => "The payload is erased; the record of what was delivered when stays.",

@@ -56,7 +56,7 @@ export type Batch = {
 };
 
 const ONLY = {
-  undeliverable: { title: "Undeliverable ones", words: "those whose retries were used up" },
+  undeliverable: { title: "Undeliverable ones", words: "those that stopped retrying" },
   missing: {
     title: "Events it never had",
     words:

@@ -63,4 +63,5 @@ const RESUMED: { [State in HealthState]?: Done } = {
   probing: "resumed_probing",
   misconfigured: "resumed_held",
   unconnected: "resumed_held",
+  postponed: "resumed_held",
 };

@@ -38,7 +38,7 @@ export function Health({ condition }: { condition: Condition }) {
           </p>
         )}
         <Leaving condition={condition} />
-        {recent.length === 0 && <p>Nothing has come for it yet: a test shows how it answers.</p>}
+        {recent.length === 0 && <p>Nothing is kept for it: a test shows how it answers.</p>}
         <HealthActions condition={condition} />
       </div>
       {answer !== null && (

@@ -150,7 +150,7 @@ function Latest({ deliveries }: { deliveries: readonly DeliveryView[] }) {
   if (deliveries.length === 0) {
     return (
       <Empty>
-        <p>No delivery yet: no event came that it asks for.</p>
+        <p>No delivery is kept: no event came lately that it asks for.</p>
         <p>
           <a href="/dashboard/events">Look at the events</a> that came: each says why it did not
           match.
