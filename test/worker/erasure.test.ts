@@ -441,6 +441,22 @@ describe("POST /v1/events/erase", () => {
     expect(await found(EMAIL)).toEqual([]);
   });
 
+  it("leaves nothing of what a service said to a retry, nor gives that answer again", async () => {
+    const { id } = await register();
+    service.answer = () => new Response(`known here: ${EMAIL}`, { status: 500 });
+    const [eventId] = await arrive([reply()]);
+    await ring(subscriber(id));
+    const headers = { authorization: `Bearer ${API_KEY}`, "idempotency-key": "key-2" };
+    const body = '{"wait":true}';
+    const path = `/v1/webhooks/${id}/deliveries/${eventId}/retry`;
+    const retry = () => call(path, { method: "POST", headers, body });
+    expect(await (await retry()).text()).toContain(EMAIL);
+    expect(await found(EMAIL)).toContain("REGISTRY answers");
+    await erase(EMAIL);
+    expect(await found(EMAIL)).toEqual([]);
+    expect(await (await retry()).text()).not.toContain(EMAIL);
+  });
+
   it("leaves nothing of what a service said to a test, nor gives that answer again", async () => {
     const { id } = await register();
     service.answer = () => new Response(`known here: ${EMAIL}`, { status: 500 });

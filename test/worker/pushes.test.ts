@@ -107,11 +107,13 @@ describe("a change whose push fails", () => {
   });
 
   it("that makes a new secret answers with it: it is shown nowhere else", async () => {
-    const { id } = await register();
+    const { id } = await register({ name: "crm" });
     const state = await breakPushes();
+    const put = { url: "https://again.example.com/in", events: ["*"] };
     for (const asked of [
       () => api("POST", `/v1/webhooks/${id}/rotate-secret`, { gracePeriodSeconds: 0 }),
       () => patch(id, { url: "https://elsewhere.example.com/in" }),
+      () => api("PUT", "/v1/webhooks/crm", put),
     ]) {
       const response = await asked();
       expect(response.status).toBe(503);
