@@ -1,9 +1,10 @@
-/** What a request waits when it needs a new isolate, beside the same for an empty Worker; and the size of the bundle. */
+/** What a request waits when it needs a new isolate, beside the same for an empty Worker and for 0.1.0; and the size of the bundle. */
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { type Build, modulesOf } from "../test/rig/workerd.ts";
 import { atMost, type Benchmark, figureOf, interleave, summary } from "./figure.ts";
 import { Connection, mustSucceed, wire } from "./load.ts";
+import { buildReleased } from "./released.ts";
 import { build, type Running, Stage } from "./stage.ts";
 
 const STARTS = 15;
@@ -22,7 +23,11 @@ export const cold: Benchmark = {
   async run({ progress }) {
     await using stage = new Stage();
     const loader = await stage.start("loader");
-    const bundles = { relay: await build("relay"), empty: await build("empty") };
+    const bundles = {
+      relay: await build("relay"),
+      released: await buildReleased(),
+      empty: await build("empty"),
+    };
     const connection = await Connection.open(loader.url);
     try {
       for (const [name, bundle] of Object.entries(bundles)) {
@@ -31,10 +36,14 @@ export const cold: Benchmark = {
       }
       const start = (side: string) => startOnce(connection, side);
       for (let time = 0; time < WARM_UP_STARTS; time++) await start("relay");
-      const found = await interleave(["relay", "empty"], STARTS, start);
+      const found = await interleave(["relay", "released", "empty"], STARTS, start);
       const over = found.relay.map((ms, index) => ms - (found.empty[index] ?? Number.NaN));
       progress(`cold: ${summary(found.relay).median} ms, empty ${summary(found.empty).median} ms`);
-      const details = { relayMs: summary(found.relay), emptyMs: summary(found.empty) };
+      const details = {
+        relayMs: summary(found.relay),
+        releasedMs: summary(found.released),
+        emptyMs: summary(found.empty),
+      };
       return [
         figureOf(
           {
