@@ -120,23 +120,6 @@ describe("a redrive", () => {
     expect((await redriven(letter.id)).status).toBe(202);
   });
 
-  it("keeps what the same message is given up for a moment later", async () => {
-    const [crowded, dead] = [await register(), await register()];
-    const event = await newEvent();
-    const full = () => Promise.resolve({ status: "full", added: 0 });
-    const others = diverted(env.SUBSCRIBER, { accept: fail }, [dead.id]);
-    const SUBSCRIBER = diverted(others, { accept: full }, [crowded.id]);
-    await consume([event], { env: { ...env, SUBSCRIBER }, name: event.id });
-    const [letter] = (await page()).data;
-    expect(letter).toMatchObject({ eventId: event.id, webhookIds: [crowded.id] });
-    expect((await redriven(letter?.id ?? "")).status).toBe(202);
-    await consume([event], {
-      ...{ attempts: LAST, name: event.id },
-      env: { ...env, SUBSCRIBER: others },
-    });
-    expect((await page()).data).toMatchObject([{ eventId: event.id, webhookIds: [dead.id] }]);
-  });
-
   it("keeps what the same message is given up for while it is under way", async () => {
     const [slow, dead] = [await register(), await register()];
     const event = await newEvent();
@@ -211,22 +194,31 @@ describe("a deleted dead letter", () => {
     expect((await redriven(letter.id)).status).toBe(404);
     expect(await tally(id)).toEqual({});
   });
+});
 
-  it("does not take with it what its message is given up for a moment later", async () => {
-    const [crowded, dead] = [await register(), await register()];
-    const event = await newEvent();
-    const full = () => Promise.resolve({ status: "full", added: 0 });
-    const others = diverted(env.SUBSCRIBER, { accept: fail }, [dead.id]);
-    const SUBSCRIBER = diverted(others, { accept: full }, [crowded.id]);
-    await consume([event], { env: { ...env, SUBSCRIBER }, name: event.id });
-    const id = (await page()).data[0]?.id ?? "";
-    expect((await api("DELETE", `/v1/dead-letters/${id}`)).status).toBe(204);
-    await consume([event], {
-      ...{ attempts: LAST, name: event.id },
-      env: { ...env, SUBSCRIBER: others },
-    });
-    expect((await page()).data).toMatchObject([{ webhookIds: [dead.id] }]);
-  });
+describe("a dead letter that goes", () => {
+  it.each([
+    ["redriven", "POST", "/redrive", 202],
+    ["deleted", "DELETE", "", 204],
+  ])(
+    "does not take with it, when it is %s, what its message is given up for a moment later",
+    async (_, method, call, status) => {
+      const [crowded, dead] = [await register(), await register()];
+      const event = await newEvent();
+      const full = () => Promise.resolve({ status: "full", added: 0 });
+      const others = diverted(env.SUBSCRIBER, { accept: fail }, [dead.id]);
+      const SUBSCRIBER = diverted(others, { accept: full }, [crowded.id]);
+      await consume([event], { env: { ...env, SUBSCRIBER }, name: event.id });
+      const [letter] = (await page()).data;
+      expect(letter).toMatchObject({ eventId: event.id, webhookIds: [crowded.id] });
+      expect((await api(method, `/v1/dead-letters/${letter?.id}${call}`)).status).toBe(status);
+      await consume([event], {
+        ...{ attempts: LAST, name: event.id },
+        env: { ...env, SUBSCRIBER: others },
+      });
+      expect((await page()).data).toMatchObject([{ eventId: event.id, webhookIds: [dead.id] }]);
+    },
+  );
 });
 
 describe("the list of dead letters", () => {
