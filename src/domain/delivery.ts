@@ -105,7 +105,7 @@ export type Policy = {
 
 /** Whether the service said that it does not want this event: it lives, and nothing is tried again. */
 export function isGivenUp(
-  { statusCode }: Outcome,
+  { statusCode }: Pick<Outcome, "statusCode">,
   { giveUpOn }: Pick<Policy, "giveUpOn">,
 ): boolean {
   return statusCode !== null && giveUpOn.includes(statusCode);

@@ -136,6 +136,39 @@ describe("a webhook's page", () => {
     expect(page).toMatch(/action="[^"]*\/replay".*>Replay 2<\/button>/);
   });
 
+  it("says which answer ended what its settings give up on, and what to do, whatever failed before", async () => {
+    service.answer = answering(503);
+    const { id } = await register({ giveUpOn: [422] });
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    service.answer = answering(204);
+    clock.advance(600_000);
+    await deliverAll(id, clock);
+    service.answer = () => new Response("no such lead", { status: 422 });
+    await accept(id, await newEvents(2));
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}`);
+    expect(page).toMatch(
+      /but 2 stopped retrying and did not arrive: .*422.* refused, “<bdi>no such lead<\/bdi>”\./,
+    );
+    expect(page).toContain("By its settings it gives up on 422 at once. Replay them");
+    expect(page).toContain("How the newest that stopped retrying ended");
+    expect(page).toContain("It answered 422");
+    expect(page).toContain(">Replay 2</button>");
+    // Where nobody looked, nothing is said that may be wrong.
+    expect(await shown("/dashboard")).toContain("2 stopped retrying and did not arrive.</strong>");
+  });
+
+  it("calls the last failure by its name", async () => {
+    service.answer = answering(503);
+    const { id } = await register();
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}`);
+    expect(page).toContain("The last failure</h2>");
+    expect(page).not.toContain("The last answer");
+  });
+
   it("says why it is disabled, what is held and what to do", async () => {
     service.answer = answering(410);
     const { id } = await register();

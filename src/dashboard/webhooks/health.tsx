@@ -12,7 +12,7 @@ import { Help, Standing, toneOf, type Watched } from "./problem";
 
 export type Condition = Watched & {
   hours: readonly Step[];
-  /** The answer that its page begins with: of what was just tried, else of the last failure; null for neither. */
+  /** What its page begins with: of what was just tried, else of the last failure or of what stopped retrying; or none. */
   answer: { title: string; eventId: EventId; attempt: AttemptRecord } | null;
   /** Newest first. */
   recent: readonly DeliveryView[];

@@ -3,6 +3,7 @@
  * here it comes from the one object that says so, its health.
  */
 import type { Child } from "hono/jsx";
+import { type AttemptRecord, isGivenUp } from "../../domain/delivery";
 import type { HealthReport, HealthState } from "../../domain/health-report";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
@@ -15,8 +16,15 @@ import { Action, Badge, type Tone, webhookPath } from "../ui/parts";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 
+type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
+
 /** A webhook and how it is doing. */
-export type Watched = { webhook: Webhook; stats: WebhookStats };
+export type Watched = {
+  webhook: Webhook;
+  stats: WebhookStats;
+  /** What ended the newest that stopped retrying; undefined where nobody looked for it. */
+  ended?: Failure | null;
+};
 
 /** What a webhook has on top of its health: deliveries that stopped retrying are a problem of one that is well, too. */
 type Kind = HealthState | "undeliverable";
@@ -47,6 +55,11 @@ export function hasProblem(watched: Watched): boolean {
   const { pending, undeliverable } = watched.stats.health;
   const kind = kindOf(watched);
   return kind !== "healthy" && (kind !== "paused" || pending + undeliverable > 0);
+}
+
+/** The service refuses what it is sent now, and is tried again. */
+export function isFailing(state: HealthState): boolean {
+  return state === "probing" || state === "failing" || state === "postponed";
 }
 
 /** Those that need somebody first; the rest in the order that they came in. */
@@ -96,16 +109,17 @@ const CAUSES: Record<Kind, Words> = {
       <Since health={health} />: the oldest delivery was due <Time ms={health.oldestDueAtMs} />.
     </>
   ),
-  undeliverable: ({ stats: { health } }) => (
+  undeliverable: (watched) => (
     <>
-      It takes deliveries, but {number(health.undeliverable)} stopped retrying and did not arrive
-      <LastCause health={health} />
+      It takes deliveries, but {number(watched.stats.health.undeliverable)} stopped retrying and did
+      not arrive
+      <Cause of={endedBy(watched)} />
     </>
   ),
   postponed: ({ stats: { health } }) => (
     <>
       The service asked for a pause
-      <LastCause health={health} />
+      <Cause of={health.lastFailure} />
     </>
   ),
   paused: ({ stats }) => (
@@ -122,7 +136,7 @@ function Failing({ stats: { health } }: Watched) {
     <>
       {health.state === "probing" ? "Probing" : "Failing"}
       <Since health={health} />
-      <LastCause health={health} />
+      <Cause of={health.lastFailure} />
     </>
   );
 }
@@ -136,10 +150,16 @@ function Since({ health: { sinceMs } }: { health: HealthReport }) {
   );
 }
 
+/** An answer of `giveUpOn` is no failure of the webhook: only where it has none is the last failure what ended them. */
+function endedBy({ webhook, stats, ended }: Watched): Failure | null {
+  if (ended !== undefined) return ended;
+  return webhook.giveUpOn.length === 0 ? stats.health.lastFailure : null;
+}
+
 /** `: 500 refused, “could not connect to postgres”`. */
-function LastCause({ health: { lastFailure } }: { health: HealthReport }) {
-  if (lastFailure === null) return <>.</>;
-  const { statusCode, error, responseBody } = lastFailure;
+function Cause({ of }: { of: Failure | null }) {
+  if (of === null) return <>.</>;
+  const { statusCode, error, responseBody } = of;
   const said = firstLine(responseBody ?? "");
   return (
     <>
@@ -172,7 +192,12 @@ const NEXT: Record<Kind, Words> = {
       {waiting(stats.health.pending)}. <Remedy webhook={webhook} stats={stats} />
     </>
   ),
-  undeliverable: Waiting,
+  undeliverable: (watched) => (
+    <>
+      <Waiting {...watched} />
+      <GivenUp {...watched} />
+    </>
+  ),
   postponed: Tried,
   paused: Held,
   healthy: Waiting,
@@ -180,6 +205,18 @@ const NEXT: Record<Kind, Words> = {
 
 function Waiting({ stats: { health } }: Watched) {
   return <>{health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`}</>;
+}
+
+/** Of what the service did not want, what there is to do. */
+function GivenUp({ webhook, ended }: Watched) {
+  if (ended == null || !isGivenUp(ended, webhook)) return null;
+  return (
+    <>
+      {" "}
+      By its settings it gives up on {ended.statusCode} at once. Replay them once the service takes
+      them, or take that status out of the settings.
+    </>
+  );
 }
 
 function Held({ stats: { health } }: Watched) {
@@ -291,8 +328,7 @@ export function Help({ watched: { webhook, stats } }: { watched: Watched }) {
       </Action>
     );
   }
-  const isFailing = state === "probing" || state === "failing" || state === "postponed";
-  if (isFailing && (pending > 0 || undeliverable === 0)) {
+  if (isFailing(state) && (pending > 0 || undeliverable === 0)) {
     return (
       <Action action={`${path}/try`} tone="primary" isOnce>
         Try now

@@ -2,8 +2,8 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
-import type { DeliveryView } from "../../domain/delivery";
-import { parseEventId } from "../../domain/ids";
+import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
+import { type EventId, parseEventId } from "../../domain/ids";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
 import { HOUR_MS } from "../../domain/time";
@@ -30,7 +30,7 @@ import { useViewer } from "../ui/viewer";
 import { AsConfiguration } from "./configuration";
 import { type Condition, Health, Numbers } from "./health";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
-import { byUrgency, hasProblem, type Watched } from "./problem";
+import { byUrgency, hasProblem, isFailing, type Watched } from "./problem";
 import { WebhookTable } from "./table";
 import { TestForm } from "./test";
 
@@ -93,28 +93,56 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
     webhookStats(c.env, webhook.id, Date.now() - LOOK_BACK_MS),
     listDeliveries(c.env, webhook, {}, { before: null, limit: DELIVERIES_SHOWN }),
   ]);
+  const ended = stats.health.undeliverable === 0 ? null : await newestEnded(c.env, webhook);
+  const watched = { webhook, stats, ended: ended?.attempt ?? null };
   return {
-    webhook,
-    stats,
+    ...watched,
     hours,
-    answer: await lastAnswer(c, { webhook, stats }),
+    answer: (await triedAnswer(c, webhook)) ?? (await lastFailure(c.env, watched)) ?? ended,
     recent: deliveries,
     timeoutMs: timeoutMsOf(webhook, delivery?.timeoutMs ?? null),
     ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
   };
 }
 
-/** Of what was just tried, whatever came of it; else of the last failure, while there is a problem. */
-async function lastAnswer(c: PageContext, watched: Watched): Promise<Condition["answer"]> {
-  const { webhook, stats } = watched;
+type Answer = NonNullable<Condition["answer"]>;
+
+/** Of what was just tried, whatever came of it. */
+async function triedAnswer(c: PageContext, webhook: Webhook): Promise<Answer | null> {
   const tried = parseEventId(c.req.query("tried") ?? "");
-  const failed = hasProblem(watched) ? (stats.health.lastFailure?.eventId ?? null) : null;
-  const eventId = tried ?? failed;
-  const delivery = eventId === null ? null : await findDelivery(c.env, webhook, eventId);
-  const attempt = delivery?.attemptLog.findLast(({ error }) => tried !== null || error !== null);
-  if (eventId === null || attempt === undefined) return null;
-  const title = tried === null ? "The last answer" : "The last answer to this delivery";
-  return { title, eventId, attempt };
+  const attempt = tried && (await attemptsOf(c.env, webhook, tried)).at(-1);
+  return attempt ? { title: "The last answer to this delivery", eventId: tried, attempt } : null;
+}
+
+/** While there is a problem; of one that does not fail now, only where nothing stopped retrying. */
+async function lastFailure(env: Env, watched: Watched): Promise<Answer | null> {
+  const { state, lastFailure: last } = watched.stats.health;
+  if (last === null || !hasProblem(watched)) return null;
+  if (watched.ended != null && !isFailing(state) && state !== "disabled") return null;
+  return failureOf(env, watched.webhook, { eventId: last.eventId, title: "The last failure" });
+}
+
+async function newestEnded(env: Env, webhook: Webhook): Promise<Answer | null> {
+  const asked = { status: "undeliverable" } as const;
+  const { deliveries } = await listDeliveries(env, webhook, asked, { before: null, limit: 1 });
+  const eventId = parseEventId(deliveries[0]?.eventId ?? "");
+  const title = "How the newest that stopped retrying ended";
+  return eventId && failureOf(env, webhook, { eventId, title });
+}
+
+async function failureOf(
+  env: Env,
+  webhook: Webhook,
+  { eventId, title }: Pick<Answer, "eventId" | "title">,
+): Promise<Answer | null> {
+  const attempt = (await attemptsOf(env, webhook, eventId)).findLast(
+    ({ error }) => error !== null && error !== "interrupted",
+  );
+  return attempt === undefined ? null : { title, eventId, attempt };
+}
+
+async function attemptsOf(env: Env, webhook: Webhook, id: EventId): Promise<AttemptRecord[]> {
+  return (await findDelivery(env, webhook, id))?.attemptLog ?? [];
 }
 
 function Whole({ condition }: { condition: Condition }) {
