@@ -29,17 +29,18 @@ export function parsePlace(text: string): Place | null {
   return { atMs: Number(atMs), eventId, webhookId };
 }
 
-/** `day~seq.index`. */
-export function formatEventCursor({ day, position }: EventCursor): string {
-  return `${day}~${position === null ? "" : formatPosition(position)}`;
+/** `day~seq.index`, and `~ahead`. */
+export function formatEventCursor({ day, position, isAhead }: EventCursor): string {
+  return `${day}~${position === null ? "" : formatPosition(position)}${isAhead ? "~ahead" : ""}`;
 }
 
 export function parseEventCursor(text: string): EventCursor | null {
-  const match = /^(\d{4}-\d{2}-\d{2})~([\d.]*)$/.exec(text);
+  const match = /^(\d{4}-\d{2}-\d{2})~([\d.]*)(~ahead)?$/.exec(text);
   if (match === null) return null;
-  const [, day = "", rest = ""] = match;
+  const [, day = "", rest = "", ahead] = match;
   const position = rest === "" ? null : parsePosition(rest);
-  return position === null && rest !== "" ? null : { day, position };
+  if (position === null && rest !== "") return null;
+  return { day, position, ...(ahead !== undefined && { isAhead: true }) };
 }
 
 /** `day~seq.index`, and `~queued`. */

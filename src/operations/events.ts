@@ -7,6 +7,7 @@ import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
 import { JsonText } from "../domain/json-text";
 import { explain, type Why } from "../domain/match";
+import { journalName } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
 import type { KeptPlace } from "../storage/delivery-lists";
 import type { JournalEvent } from "../storage/journal-store";
@@ -61,24 +62,40 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
 }
 
 /**
- * Events by Leadterra's own id of their reply or message, newest first: the first page begins with those whose own id
- * says so; what else has it, such as a bounce of no known type, is looked for day by day.
+ * Events by Leadterra's own id of their reply or message, newest first. Where the first page ends before the journals
+ * do, those whose own id says so come ahead, on that page, and not again.
  */
 export async function findEventsByKey(
   env: Env,
   { key, ...filter }: EventFilter & { key: string },
   { cursor, limit }: { cursor: EventCursor | null; limit: number },
 ): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
-  const ids = new Set(await idsOfKey(key));
-  // A page may be too small for all of them: then each comes where it stands.
-  if (limit <= ids.size) return listEvents(env, { ...filter, key }, { cursor, limit });
-  const asked = cursor === null ? [...ids] : [];
-  const found = await Promise.all(asked.map((id) => findAmong(env, id, filter)));
-  const named = found.filter((each) => each !== null);
-  const room = limit - named.length;
-  const page = await listEvents(env, { ...filter, key }, { cursor, limit: room });
-  const events = [...named, ...page.events.filter(({ id }) => !ids.has(id))];
-  return { events: events.sort((a, b) => b.receivedAtMs - a.receivedAtMs), next: page.next };
+  const { events, next } = await listEvents(env, { ...filter, key }, { cursor, limit });
+  if (cursor?.isAhead) {
+    const ids = await idsOfKey(key);
+    const others = events.filter(({ id }) => !ids.includes(id));
+    return { events: others, next: next && { ...next, isAhead: true } };
+  }
+  const room = limit - events.length;
+  if (cursor !== null || next === null || room === 0) return { events, next };
+  const named = await Promise.all((await idsOfKey(key)).map((id) => findAmong(env, id, filter)));
+  const ahead = named
+    .filter((each) => each !== null)
+    .filter((each) => isBehind(each, next))
+    .sort((a, b) => b.receivedAtMs - a.receivedAtMs);
+  if (ahead.length === 0 || ahead.length > room) return { events, next };
+  return { events: [...events, ...ahead], next: { ...next, isAhead: true } };
+}
+
+/** Whether a list that goes on at `next` still comes to it. */
+function isBehind(
+  { receivedAtMs, position }: JournalEvent,
+  { day, ...next }: EventCursor,
+): boolean {
+  const itsDay = journalName(receivedAtMs);
+  if (itsDay !== day || next.position === null) return itsDay <= day;
+  const { seq, index } = next.position;
+  return position.seq < seq || (position.seq === seq && position.index < index);
 }
 
 /** The event, where a list by this filter has it. */

@@ -28,8 +28,8 @@ export type EventFilter = {
   key?: string;
 };
 
-/** Where a list of events goes on. */
-export type EventCursor = { day: string; position: JournalPosition | null };
+/** Where a list of events goes on. `isAhead`: what has the sought id by its own has come already. */
+export type EventCursor = { day: string; position: JournalPosition | null; isAhead?: boolean };
 
 export type StoredEvent = { id: EventId; event: string; body: Uint8Array };
 
