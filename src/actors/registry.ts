@@ -38,7 +38,7 @@ import { type Caller, Records } from "./records";
 /** The routing table and every push-alarm go over all of them. */
 const MAX_WEBHOOKS = 500;
 
-/** What the audit log says of a change. */
+/** What the audit log says of a change. @property after beside what differs. */
 type Audited = { action: string; by: Caller; after?: Record<string, unknown> };
 
 export class Registry extends Records {
@@ -217,7 +217,8 @@ export class Registry extends Records {
       return fail({ code: "too_many_secrets" });
     }
     const rotate = (before: Webhook) => rotateSecret(before, rotation) ?? before;
-    const rotated = await this.#change(id, rotate, { action: "webhook.secret_rotated", by });
+    const after = { gracePeriodSeconds: graceMs / 1_000 };
+    const rotated = await this.#change(id, rotate, { action: "webhook.secret_rotated", by, after });
     return withSecret(rotated, secret);
   }
 
@@ -364,7 +365,7 @@ export class Registry extends Records {
   #remember(
     before: Webhook | null,
     after: Webhook | null,
-    { action, by, ...said }: Audited,
+    { action, by, after: asked }: Audited,
   ): Registration {
     const id = (after ?? before)?.id as WebhookId;
     const version = after?.version ?? (before?.version ?? 0) + 1;
@@ -372,14 +373,8 @@ export class Registry extends Records {
     const registration = { id, version, acknowledgedVersion, webhook: after };
     this.store.save(registration);
     const views = auditViews(before, after);
-    this.store.addToAudit({
-      atMs: Date.now(),
-      key: by.key,
-      action,
-      webhookId: id,
-      ...views,
-      ...said,
-    });
+    const said = { ...views, ...(asked && { after: { ...views.after, ...asked } }) };
+    this.store.addToAudit({ atMs: Date.now(), key: by.key, action, webhookId: id, ...said });
     this.#registrations.set(id, registration);
     this.#routes = null;
     if (after?.status !== "active") this.#alerts.forget((alert) => this.#isMoot(alert));

@@ -33,19 +33,24 @@ export function countEvents(
   before: EventTotals,
   { fresh, duplicates }: { fresh: readonly Counted[]; duplicates: number },
 ): EventTotals {
-  const after = { ...before, events: { ...before.events } };
+  const events = countsOf(before);
+  let { lastAtMs } = before;
   for (const { as, receivedAtMs } of fresh) {
     if (as === null) continue;
-    after.events[as] = countOf(after, as) + 1;
-    after.lastAtMs = Math.max(after.lastAtMs ?? 0, receivedAtMs);
+    events.set(as, (events.get(as) ?? 0) + 1);
+    lastAtMs = Math.max(lastAtMs ?? 0, receivedAtMs);
   }
-  after.duplicates += duplicates;
-  return after;
+  return {
+    ...before,
+    events: Object.fromEntries(events),
+    duplicates: before.duplicates + duplicates,
+    lastAtMs,
+  };
 }
 
-/** An event may be called `constructor`. */
-function countOf({ events }: EventTotals, name: string): number {
-  return Object.hasOwn(events, name) ? (events[name] ?? 0) : 0;
+/** An event may be called `constructor`, or `__proto__`. */
+function countsOf({ events }: EventTotals): Map<string, number> {
+  return new Map(Object.entries(events));
 }
 
 export function addTotals(all: readonly EventTotals[]): EventTotals {
@@ -59,12 +64,11 @@ export function furthest(all: readonly EventTotals[]): EventTotals {
 
 function merged(all: readonly EventTotals[], put: (a: number, b: number) => number): EventTotals {
   const into = noEvents();
-  for (const { events, duplicates, lastAtMs } of all) {
-    for (const [name, count] of Object.entries(events)) {
-      into.events[name] = put(countOf(into, name), count);
-    }
-    into.duplicates = put(into.duplicates, duplicates);
-    into.lastAtMs = Math.max(into.lastAtMs ?? 0, lastAtMs ?? 0) || null;
+  const counts = countsOf(into);
+  for (const each of all) {
+    for (const [name, count] of countsOf(each)) counts.set(name, put(counts.get(name) ?? 0, count));
+    into.duplicates = put(into.duplicates, each.duplicates);
+    into.lastAtMs = Math.max(into.lastAtMs ?? 0, each.lastAtMs ?? 0) || null;
   }
-  return into;
+  return { ...into, events: Object.fromEntries(counts) };
 }

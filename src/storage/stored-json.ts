@@ -27,10 +27,10 @@ function list<T>(element: z.ZodType<T>) {
     .transform((given) => given.flatMap((each) => readable(element, each)));
 }
 
-/** The same of an object's values. */
+/** The same of an object's values, also of one that is called `__proto__`, which zod leaves out. */
 function record<T>(value: z.ZodType<T>) {
   return z
-    .record(z.string(), z.unknown())
+    .custom<object>((given) => typeof given === "object" && given !== null && !Array.isArray(given))
     .transform((given) =>
       Object.fromEntries(
         Object.entries(given).flatMap(([key, each]) =>

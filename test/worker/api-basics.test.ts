@@ -850,6 +850,8 @@ describe("GET /v1/webhooks", () => {
     ["Limit=5", "Limit"],
     ["__proto__=1", "__proto__"],
     ["toString=1", "toString"],
+    ["=1", ""],
+    ["limit=5&=", ""],
   ])("answers 422 to ?%s", async (query, path) => {
     expect(await mistakesOf(await api("GET", `/v1/webhooks?${query}`))).toEqual([path]);
   });

@@ -116,7 +116,8 @@ describe("the audit log", () => {
     const moved = await done("PATCH", path, { url: `${url}?token=2` });
     expect([moved.before, moved.after]).toEqual([shown, shown]);
     const rotated = await done("POST", `${path}/rotate-secret`, { gracePeriodSeconds: 0 });
-    expect([rotated.before, rotated.after]).toEqual([{ signingSecrets: 1 }, { signingSecrets: 1 }]);
+    expect(rotated.before).toEqual({ signingSecrets: 1 });
+    expect(rotated.after).toEqual({ signingSecrets: 1, gracePeriodSeconds: 0 });
   });
 
   it("has every way to hold, release, rotate and delete", async () => {
@@ -135,6 +136,7 @@ describe("the audit log", () => {
     expect(await done("POST", `${path}/rotate-secret`, {})).toMatchObject({
       action: "webhook.secret_rotated",
       webhookId: id,
+      after: { signingSecrets: 2, gracePeriodSeconds: 86_400 },
     });
     expect(await done("DELETE", path)).toMatchObject({
       action: "webhook.deleted",

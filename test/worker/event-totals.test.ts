@@ -61,12 +61,20 @@ describe("the counters of events", () => {
   });
 
   it("count an event by whatever name it is asked for", async () => {
-    const names = ["constructor", "toString", "hasOwnProperty"];
+    const names = ["constructor", "toString", "hasOwnProperty", "__proto__"];
     await register({ events: names });
     for (const n of [1, 2]) {
       await consume(await Promise.all(names.map((name) => named(name, n))));
     }
-    expect(await counted()).toEqual({ ...NONE, ...Object.fromEntries(names.map((n) => [n, 2])) });
+    const expected = { ...NONE, ...Object.fromEntries(names.map((n) => [n, 2])) };
+    expect(await counted()).toEqual(expected);
+    await evictDurableObject(journal(clock.nowMs()));
+    expect(await counted()).toEqual(expected);
+    const day = clock.nowMs();
+    clock.advance(DAY + HOUR);
+    await ring(journal(day));
+    clock.advance(3 * DAY);
+    expect(await counted()).toEqual(expected);
   });
 
   it("count copies that reach a Journal, and not what the queue hands over once more", async () => {

@@ -77,13 +77,13 @@ function parse(schema: z.ZodType | undefined, given: unknown, errors: FieldError
   return parsed.data;
 }
 
-/** The query parameters; one that is given twice is a mistake. */
-function queryOf(c: ApiContext, errors: FieldError[]): Record<string, string | undefined> {
-  const given = Object.entries(c.req.queries());
-  for (const [path, values] of given) {
-    if (values.length > 1) errors.push({ path, message: "must be given once" });
+/** The query parameters, also one without a name, which Hono passes over; one that is given twice is a mistake. */
+function queryOf(c: ApiContext, errors: FieldError[]): Record<string, string> {
+  const given = [...new URL(c.req.url).searchParams];
+  for (const [path, { length }] of Map.groupBy(given, ([name]) => name)) {
+    if (length > 1) errors.push({ path, message: "must be given once" });
   }
-  return Object.fromEntries(given.map(([name, [value]]) => [name, value]));
+  return Object.fromEntries(given);
 }
 
 /** One JSON document in UTF-8, whatever Content-Type says. */
