@@ -105,7 +105,7 @@ export async function findDelivery(
   return subscriberOf(env, webhook.id).delivery(id);
 }
 
-/** Of what waits, the one that goes next; null when nothing does, or an attempt of it is under way. */
+/** Of what waits, the one that goes next, or is under way where no other goes; null when nothing waits or all are held. */
 export async function nextToAttempt(env: Env, webhook: Webhook): Promise<EventId | null> {
   return subscriberOf(env, webhook.id).nextToAttempt();
 }
@@ -164,6 +164,18 @@ export async function retryDelivery(
   await addToAudit(env, { by, action: "delivery.retried", webhookId: webhook.id, after });
   const attempted = wait ? await subscriber.attemptOf(id, (before?.attempts ?? 0) + 1) : null;
   return ok(attempted ?? { delivery, attempt: null });
+}
+
+/** The attempt of it that is under way, once that has ended; null when none is. */
+export async function attemptUnderWay(
+  env: Env,
+  webhook: Webhook,
+  { eventId, attempts, waitingFor }: DeliveryView,
+): Promise<AttemptRecord | null> {
+  if (waitingFor !== "attempt") return null;
+  const subscriber = subscriberOf(env, webhook.id);
+  const ended = await subscriber.attemptOf(eventId as EventId, attempts + 1);
+  return ended?.attempt ?? null;
 }
 
 export async function cancelDelivery(

@@ -135,6 +135,11 @@ export async function removeWebhook(
   return registry(env).remove(id, by);
 }
 
+/** The event of a test, where none is named: the first that the webhook asks for. */
+export function testEventOf({ events: [first = ALL_EVENTS] }: Pick<Webhook, "events">): string {
+  return first === ALL_EVENTS ? DEFAULT_TEST_EVENT : first;
+}
+
 /** @param event null for the first that the webhook asks for. */
 export async function testWebhook(
   env: Env,
@@ -143,8 +148,7 @@ export async function testWebhook(
 ): Promise<Result<AttemptRecord, "not_found">> {
   const webhook = await findWebhook(env, id);
   if (webhook === null) return fail({ code: "not_found" });
-  const [first = ALL_EVENTS] = webhook.events;
-  const name = event ?? (first === ALL_EVENTS ? DEFAULT_TEST_EVENT : first);
+  const name = event ?? testEventOf(webhook);
   const body = new TextEncoder().encode(JSON.stringify(exampleEvent(name, Date.now())));
   const attempt = await subscriberOf(env, webhook.id).sendTest({ event: name, body });
   return attempt === null ? fail({ code: "not_found" }) : ok(attempt);

@@ -1,6 +1,7 @@
 /** /dashboard/deliveries and the page of one delivery. */
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, vi } from "vitest";
+import { Subscriber } from "../../src/actors/subscriber/subscriber";
 import { configOf } from "../../src/config";
 import { parseLocalTime } from "../../src/dashboard/ui/time-range";
 import {
@@ -24,7 +25,7 @@ import {
   type ShownWebhook,
   subscriber,
 } from "../rig/worker/engine";
-import { answering, clock, DAY, gate, HOUR, MINUTE, service } from "../rig/worker/fixture";
+import { answering, clock, DAY, HOUR, holding, MINUTE, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
 import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
@@ -384,18 +385,21 @@ describe("the page of a delivery", () => {
     expect(page).toMatch(/The next attempt is <time [^>]*data-ahead[^>]*>now \(\d\d:\d\d\)/);
   });
 
-  it("does not retry one whose attempt is on its way", async () => {
+  it("waits for the attempt that is on its way, and retries nothing", async () => {
     const webhook = await register();
     const event = await newEvent();
-    const { opened, open } = gate();
-    service.answer = () => opened.then(answering(204));
+    const late = holding();
+    using waiting = vi.spyOn(Subscriber.prototype, "attemptOf");
     await consume([event]);
     const running = ring(subscriber(webhook.id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(1));
-    const answer = await visitor.post(`${pathOf(webhook, event)}/retry`);
-    open();
+    const answer = visitor.post(`${pathOf(webhook, event)}/retry`);
+    await vi.waitFor(() => expect(waiting).toHaveBeenCalled());
+    late.open();
     await running;
-    expect(leadsTo(answer)).toBe(`${pathOf(webhook, event)}?failed=in_flight`);
+    expect(leadsTo(await answer)).toBe(`${pathOf(webhook, event)}?done=attempt_worked&count=0`);
+    expect(service.requests).toHaveLength(1);
+    expect(await lastAudited()).toMatchObject({ action: "webhook.created" });
   });
 
   it("is 404 for what is not there", async () => {

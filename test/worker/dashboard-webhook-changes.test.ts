@@ -1,5 +1,6 @@
 /** What a webhook's page does: hold, release, test, rotate, replay, discard, delete. */
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
+import { Subscriber } from "../../src/actors/subscriber/subscriber";
 import {
   goingOn,
   it,
@@ -21,7 +22,7 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { answering, clock, gate, HOUR, service } from "../rig/worker/fixture";
+import { answering, clock, gate, HOUR, holding, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
 import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
@@ -167,10 +168,37 @@ describe("trying now", () => {
     expect((await deeds())[0]).toMatchObject({ action: "webhook.replayed", webhookId: id, after });
   });
 
-  it("sends a test where nothing waits", async () => {
-    const { id } = await register();
+  it.for([{ ordered: false }, { ordered: true }])(
+    "waits for the attempt that is under way where no other is to come: %j",
+    async (draft) => {
+      service.answer = answering(500);
+      const { id } = await register(draft);
+      await accept(id, await newEvents(1));
+      await deliverAll(id, clock);
+      const late = holding();
+      using waiting = vi.spyOn(Subscriber.prototype, "attemptOf");
+      clock.advance(HOUR);
+      const rung = ring(subscriber(id));
+      await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+      const tried = visitor.post(`${PATH}/${id}/try`);
+      await vi.waitFor(() => expect(waiting).toHaveBeenCalled());
+      late.open();
+      await rung;
+      expect(leadsTo(await tried)).toMatch(/\?tried=evt_\w{26}&done=attempt_worked&count=0$/);
+      expect(service.requests).toHaveLength(2);
+      expect(await textOf((await tried).headers.get("location") ?? "")).toContain(
+        "It answered 204",
+      );
+      expect((await deeds()).map(({ action }) => action)).toEqual(["webhook.created"]);
+    },
+  );
+
+  it("sends a test where nothing waits, and says so with the event's name", async () => {
+    const { id } = await register({ events: ["link.clicked"] });
     const page = await (await visitor.post(`${PATH}/${id}/try`)).text();
     expect(page).toContain("The test arrived");
+    expect(page).toContain("No delivery waits to be tried, so a test was sent.");
+    expect(page).toContain("<code>link.clicked</code> to crm.example.com/in");
   });
 });
 

@@ -284,7 +284,7 @@ export class Deliveries {
     return "opened";
   }
 
-  /** The pending delivery that goes next; null when none does. */
+  /** The pending delivery that goes next, or one that is under way where no other does; null when none is. */
   next(): EventId | null {
     return this.#outlook.next();
   }

@@ -36,6 +36,11 @@ export class Leases {
     return this.#all.get(id);
   }
 
+  /** The first that is so; null when none is. */
+  find(isSo: (id: EventId) => boolean): EventId | null {
+    return [...this.#all.keys()].find(isSo) ?? null;
+  }
+
   /** What is to be passed over among fresh deliveries. */
   get amongFresh(): ReadonlyMap<EventId, Leased> | undefined {
     return this.#isMixed ? this.#all : undefined;

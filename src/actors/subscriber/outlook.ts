@@ -112,11 +112,11 @@ export class Outlook {
     return Math.min(dueAtMs, this.#store.waiting(1, { asked: true })[0]?.dueAtMs ?? dueAtMs);
   }
 
-  /** The pending delivery that goes next; null when none does: none waits, all are held, or it is under way. */
+  /** The pending delivery that goes next, or the one under way that others wait for; null when none does, or all are held. */
   next(): EventId | null {
     const situation = this.#host.situation();
-    const next = situation && this.#next(situation);
-    return next !== null && this.#host.isInFlight(next) ? null : next;
+    if (situation === null) return null;
+    return this.#next(situation) ?? this.#ledger.leases.find(this.#host.isInFlight);
   }
 
   health(counted: Pick<HealthReport, "pending" | "undeliverable">): HealthReport {

@@ -250,7 +250,7 @@ export class Subscriber extends StoredObject {
     return this.#changing(ids, () => this.#engine.deliveries.reopen(deliveries, by), nothing);
   }
 
-  /** The pending delivery that goes next; null when none does. */
+  /** The pending delivery that goes next, or one that is under way where no other does; null when none is. */
   nextToAttempt(): EventId | null {
     this.#wake();
     return this.#engine.deliveries.next();

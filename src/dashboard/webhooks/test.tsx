@@ -5,9 +5,9 @@ import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
-import { hastenDeliveries, nextToAttempt } from "../../operations/deliveries";
-import { testWebhook } from "../../operations/webhooks";
-import { attemptNow } from "../deliveries/attempt-now";
+import { findDelivery, hastenDeliveries, nextToAttempt } from "../../operations/deliveries";
+import { testEventOf, testWebhook } from "../../operations/webhooks";
+import { attemptNow, toldOf } from "../deliveries/attempt-now";
 import { Attempted } from "../deliveries/attempts";
 import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
@@ -17,30 +17,45 @@ import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 
 export const testing: Action<Webhook> = {
-  act: (c, webhook, form) => sendTest(c, webhook, text(form, "event").trim()),
+  act: (c, webhook, form) =>
+    sendTest(c, webhook, { event: text(form, "event").trim(), isForWant: false }),
 };
 
-/** The delivery that is to go next; where nothing waits, a test shows how the service answers. */
+/** The delivery that is to go next, or is under way; where nothing waits, a test shows how the service answers. */
 export const trying: Action<Webhook> = {
   act: async (c, webhook) => {
     const id = await nextToAttempt(c.env, webhook);
-    if (id === null) return sendTest(c, webhook, "");
+    const next = id && (await findDelivery(c.env, webhook, id));
+    if (!id || !next) return sendTest(c, webhook, { event: "", isForWant: true });
     const at = withQuery(webhookPath(webhook.id), { tried: id });
-    const tried = await attemptNow(c, webhook, { id, at });
+    const last = next.attemptLog.at(-1);
+    const hasEnded = next.status !== "pending" && last !== undefined;
+    const tried = hasEnded ? toldOf(last, at) : await attemptNow(c, webhook, { id, at });
     if (!("done" in tried) || tried.done !== "attempt_worked") return tried;
     // The service is back: what waits for a retry need not wait any more.
     return { ...tried, count: await hastenDeliveries(c.env, webhook, { by: callerOf(c) }) };
   },
 };
 
-/** @param event empty for the first that the webhook asks for. */
-async function sendTest(c: PageContext, webhook: Webhook, event: string): Promise<Outcome> {
+type Asked = {
+  /** Empty for the first that the webhook asks for. */
+  event: string;
+  /** Nobody asked for a test: there was no delivery to try. */
+  isForWant: boolean;
+};
+
+async function sendTest(
+  c: PageContext,
+  webhook: Webhook,
+  { event, isForWant }: Asked,
+): Promise<Outcome> {
   const given = testSchema.safeParse(event === "" ? {} : { event });
   if (!given.success) {
     const errors = [{ path: "event", message: "must be the name of an event" }];
     return fail({ code: "invalid_request", errors });
   }
-  const tested = await testWebhook(c.env, webhook.id, given.data.event ?? null);
+  const name = given.data.event ?? testEventOf(webhook);
+  const tested = await testWebhook(c.env, webhook.id, name);
   if (!tested.ok) return tested;
   const shown = await page(
     c,
@@ -48,12 +63,19 @@ async function sendTest(c: PageContext, webhook: Webhook, event: string): Promis
       title: tested.value.error === null ? "The test arrived" : "The test failed",
       trail: trailOf(webhook),
     },
-    <Tested
-      webhook={webhook}
-      event={event}
-      attempt={tested.value}
-      timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
-    />,
+    <>
+      {isForWant && (
+        <p class="notice warn" role="status">
+          No delivery waits to be tried, so a test was sent. It is no event, and nothing is counted.
+        </p>
+      )}
+      <Tested
+        webhook={webhook}
+        event={name}
+        attempt={tested.value}
+        timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
+      />
+    </>,
   );
   return { shown, at: webhookPath(webhook.id) };
 }
@@ -67,10 +89,7 @@ export function TestForm({ webhook, event }: { webhook: Webhook; event?: string 
       <label>
         Event
         <select name="event">
-          <Options
-            of={names.map((name) => [name, name])}
-            chosen={event ?? asked[0] ?? "reply.received"}
-          />
+          <Options of={names.map((name) => [name, name])} chosen={event ?? testEventOf(webhook)} />
         </select>
       </label>
       <button type="submit">Send a test</button>
