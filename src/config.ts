@@ -61,6 +61,13 @@ export type ConfigVariable =
   | "ACCESS_TEAM"
   | "ACCESS_AUDIENCE";
 
+/** While one of these has no usable value, deliveries are held. */
+const HOLDING: ReadonlySet<string> = new Set([
+  "RETRY_SCHEDULE",
+  "DELIVERY_TIMEOUT",
+  "ALLOW_PRIVATE_DESTINATIONS",
+] satisfies ConfigVariable[]);
+
 /** Left empty too: a relay that hears nothing for a day is worth a word. */
 const DEFAULT_SILENCE = "24h";
 
@@ -91,6 +98,10 @@ const DURATION_FORM = 'a whole number and s, m, h or d, such as "10s" or "7d"';
 const SCHEDULE_FORM = '1 to 20 durations with one space between, such as "1m 5m 30m 2h 8h"';
 
 const configs = new WeakMap<object, Config>();
+
+export function holdsDeliveries({ name }: ConfigProblem): boolean {
+  return HOLDING.has(name);
+}
 
 /** The configuration of this environment, read once per isolate. */
 export function configOf(env: object): Config {
@@ -151,12 +162,14 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
     `${DURATION_FORM}, longer than RETRY_SCHEDULE in all and at most 365d`,
   );
   const deadLetterQueue = parse("DEAD_LETTER_QUEUE", parseQueueName, "the name of a queue");
-  const holds = retryScheduleMs === null || timeoutMs === null || allowPrivate === null;
   return {
     signingSecrets,
     apiKeys,
     readOnlyApiKeys,
-    delivery: holds ? null : { retryScheduleMs, timeoutMs },
+    delivery:
+      retryScheduleMs === null || timeoutMs === null || problems.some(holdsDeliveries)
+        ? null
+        : { retryScheduleMs, timeoutMs },
     allowPrivateDestinations: allowPrivate ?? false,
     idempotencyTtlSeconds: idempotencyTtl === null ? null : idempotencyTtl / 1_000 || null,
     retentionMs,

@@ -3,8 +3,18 @@
  * They leave from the Registry; nobody who raises one waits for it to be sent.
  */
 import { configOf } from "../config";
-import { type AlertText, endsByHand, isOver, overAlert } from "../domain/alert";
+import {
+  type AlertText,
+  endsByHand,
+  isOfSending,
+  isOver,
+  type OpenAlert,
+  overAlert,
+  toldText,
+  webhookOf,
+} from "../domain/alert";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../domain/time";
+import type { Webhook } from "../domain/webhook";
 import { errorText, logError } from "../log";
 import { type Alert, AlertStore } from "../storage/alert-store";
 import type { Tables } from "../storage/tables";
@@ -25,23 +35,25 @@ export type Findings = { raised: AlertText[]; looked: string[]; sinceMs?: number
 export class Alerts {
   readonly #env: () => Env;
   readonly #store: AlertStore;
+  readonly #webhooks: () => Webhook[];
   #sending: Promise<void> | null = null;
 
-  constructor(env: () => Env, tables: Tables) {
+  /** @param webhooks in the order of their registration. */
+  constructor(env: () => Env, tables: Tables, webhooks: () => Webhook[]) {
     this.#env = env;
+    this.#webhooks = webhooks;
     this.#store = new AlertStore(tables);
   }
 
-  /** Keeps it; `send` tells it. Without an `ALERT_URL` nothing is kept. */
+  /** Keeps it, for the overview too; `send` tells it. */
   raise(alert: AlertText): void {
-    if (this.#url === null) return;
     this.#store.forget(overAlert(alert).cause);
     this.#store.raise(alert, Date.now());
   }
 
   /** Keeps what was found, and ends what was looked for and is not so any more. */
   report({ raised, looked, sinceMs = Date.now() - GONE_AFTER_MS }: Findings): void {
-    for (const alert of raised) this.raise(alert);
+    for (const alert of raised) if (!this.#isMoot(alert)) this.raise(alert);
     const nowMs = Date.now();
     for (const alert of this.#store.all()) {
       const absentMs = nowMs - alert.raisedAtMs;
@@ -54,8 +66,27 @@ export class Alerts {
   }
 
   /** Forgets what is not so any more and is no news either. */
-  forget(isMoot: (alert: AlertText) => boolean): void {
-    for (const alert of this.#store.all()) if (isMoot(alert)) this.#store.forget(alert.cause);
+  forgetMoot(): void {
+    for (const alert of this.#store.all()) {
+      if (this.#isMoot(alert)) this.#store.forget(alert.cause);
+    }
+  }
+
+  /** Its webhook is deleted; or is held now, which a person did or is told. */
+  #isMoot(alert: AlertText): boolean {
+    const id = webhookOf(alert);
+    if (id === null) return false;
+    const webhook = this.#webhooks().find((each) => each.id === id);
+    return webhook === undefined || (webhook.status !== "active" && isOfSending(alert));
+  }
+
+  /** What is so, as far as was found, and when that was. */
+  open(): OpenAlert[] {
+    const sinceMs = Date.now() - QUIET_AFTER_MS;
+    return this.#store
+      .all()
+      .filter((alert) => !isOver(alert) && alert.raisedAtMs > sinceMs)
+      .map(({ cause, text, raisedAtMs: foundAtMs }) => ({ cause, text, foundAtMs }));
   }
 
   /** Since when `ALERT_URL` takes no alerts; null while it does. */
@@ -90,7 +121,7 @@ export class Alerts {
     if ((this.#store.refusals(mark)?.askAgainAtMs ?? 0) > Date.now()) return false;
     const alert = this.#store.firstDue(Date.now());
     if (alert === null) return false;
-    const { taken, statusCode } = await post(url, alert.text);
+    const { taken, statusCode } = await post(url, toldText(alert, this.#webhooks()));
     if (!taken) {
       this.#refused(mark, statusCode);
       return false;

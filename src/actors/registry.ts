@@ -3,11 +3,11 @@
  * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
  * A push that failed is repeated by alarm until it arrives.
  */
-import { type AlertText, disabledAlert, fullRegistryAlert, isOfSending } from "../domain/alert";
+import { type AlertText, disabledAlert, fullRegistryAlert } from "../domain/alert";
 import type { DeadLetterNews } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
 import type { HealthReport } from "../domain/health-report";
-import { type EventId, newWebhookId, parseWebhookId, type WebhookId } from "../domain/ids";
+import { type EventId, newWebhookId, type WebhookId } from "../domain/ids";
 import { newSecret } from "../domain/signature";
 import {
   auditViews,
@@ -55,7 +55,11 @@ export class Registry extends Records {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#alerts = new Alerts(() => this.env, this.tables);
+    this.#alerts = new Alerts(
+      () => this.env,
+      this.tables,
+      () => this.#webhooks(),
+    );
     this.#alarm = new AlarmClock(ctx.storage);
     this.#pushes = new Pushes({
       ...{ store: this.store, alarm: this.#alarm, registrations: this.#registrations },
@@ -294,20 +298,17 @@ export class Registry extends Records {
   /** What the sweep found: what is so, and what is over; and whether there is room here. */
   report({ raised, looked, sinceMs }: Findings): void {
     const full = fullRegistryAlert();
-    const found = isNearlyFull(this.ctx.storage.sql) ? [...raised, full] : raised;
     this.#alerts.report({
-      raised: found.filter((alert) => !this.#isMoot(alert)),
+      raised: isNearlyFull(this.ctx.storage.sql) ? [...raised, full] : raised,
       looked: [...looked, full.cause],
       ...(sinceMs !== undefined && { sinceMs }),
     });
     this.ctx.waitUntil(this.#alerts.send());
   }
 
-  /** Its webhook is deleted; or is held now, which a person did or is told. */
-  #isMoot(alert: AlertText): boolean {
-    const id = parseWebhookId(alert.cause.slice(alert.cause.lastIndexOf(" ") + 1));
-    const status = id && (this.settingsOf(id)?.status ?? "deleted");
-    return status === "deleted" || (status !== "active" && isOfSending(alert));
+  /** What was found and is not over, told or not. */
+  openAlerts(): ReturnType<Alerts["open"]> {
+    return this.#alerts.open();
   }
 
   /** Since when `ALERT_URL` takes no alerts; null while it does. */
@@ -377,7 +378,7 @@ export class Registry extends Records {
     this.store.addToAudit({ atMs: Date.now(), key: by.key, action, webhookId: id, ...said });
     this.#registrations.set(id, registration);
     this.#routes = null;
-    if (after?.status !== "active") this.#alerts.forget((alert) => this.#isMoot(alert));
+    if (after?.status !== "active") this.#alerts.forgetMoot();
     logInfo(action, { webhookId: id, changed: Object.keys(views.after ?? {}) });
     return registration;
   }

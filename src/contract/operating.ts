@@ -1,5 +1,6 @@
 /** /v1/dead-letters, /v1/audit, /v1/stats: what those who run the relay look at. */
 import * as z from "zod";
+import type { OpenAlert } from "../domain/alert";
 import { DEAD_LETTER_REASONS } from "../domain/dead-letter";
 import { shownHealth } from "../domain/health-report";
 import { DAY_MS, shown } from "../domain/time";
@@ -202,6 +203,14 @@ const alerts = z
   .object({ refusedSince: time, statusCode: z.int().nullable() })
   .meta({ id: "AlertsRefused", description: "Since when ALERT_URL does not take alerts." });
 
+const openAlert = z
+  .object({
+    cause: text.meta({ description: "What it is about; it ends with a webhook's id, if any." }),
+    text,
+    foundAt: time.meta({ description: "When it was last found to be so." }),
+  } satisfies Fields<OpenAlert>)
+  .meta({ id: "OpenAlert" });
+
 const stats = z
   .object({
     lastEventAt: time.nullable(),
@@ -214,10 +223,13 @@ const stats = z
       id: "Queues",
     }),
     alerts: alerts.nullable().meta({ description: "null while they are taken, or go nowhere." }),
+    openAlerts: z
+      .array(openAlert)
+      .meta({ description: "What is not over, whether ALERT_URL was told of it or not." }),
   } satisfies Fields<Stats>)
   .meta({ id: "Stats" });
 
-export function shownStats({ webhooks, queues, alerts: refused, ...told }: Stats) {
+export function shownStats({ webhooks, queues, alerts: refused, openAlerts, ...told }: Stats) {
   return {
     ...shown(told),
     webhooks: webhooks.map(({ health, totals: _, ...each }) => ({
@@ -228,6 +240,7 @@ export function shownStats({ webhooks, queues, alerts: refused, ...told }: Stats
     recent: told.recent.map(shown),
     queues: { events: shown(queues.events), deadLetters: shown(queues.deadLetters) },
     alerts: refused && shown(refused),
+    openAlerts: openAlerts.map(shown),
   };
 }
 
@@ -289,6 +302,7 @@ export const getStats = createRoute("get /v1/stats", {
         deadLetters: { backlog: 0, oldestAt: null },
       },
       alerts: null,
+      openAlerts: [],
     }),
   },
 });

@@ -1,6 +1,6 @@
 /** What a person is told, and what to do about it. No secrets: of a URL only its host. */
 import type { DeadLetterReason } from "./dead-letter";
-import type { WebhookId } from "./ids";
+import { parseWebhookId, type WebhookId } from "./ids";
 import { iso } from "./time";
 import { DISABLED_BECAUSE } from "./vocabulary";
 import type { Webhook } from "./webhook";
@@ -10,9 +10,12 @@ import type { StatusReason } from "./webhook-status";
  * Something that a person should know: told when it begins, daily while it lasts, and when it is over.
  *
  * @property cause what it is about. One about a webhook ends with a space and the webhook's id.
- * @property text a sentence that says what is so, and what to do about it.
+ * @property text sentences that say what is so, and what to do about it; where it is seen is added when it is told.
  */
 export type AlertText = { cause: string; text: string };
+
+/** @property foundAtMs when it was last found to be so. */
+export type OpenAlert = AlertText & { foundAtMs: number };
 
 const DEAD_LETTERS = "dead letters";
 const NAME = "Leadterra Relay: ";
@@ -26,6 +29,33 @@ export function overAlert({ cause, text }: AlertText): AlertText {
 
 export function isOver({ cause }: AlertText): boolean {
   return cause.startsWith(OVER);
+}
+
+/** Where the dashboard shows it. */
+export function pageOf({ cause }: AlertText): string {
+  const id = webhookOf({ cause });
+  if (id !== null) return `/dashboard/webhooks/${id}`;
+  return /dead letters|DeadLetters/.test(cause) ? "/dashboard/dead-letters" : "/dashboard";
+}
+
+/** The webhook that it is about; null for one about something else. */
+export function webhookOf({ cause }: Pick<AlertText, "cause">): WebhookId | null {
+  return parseWebhookId(cause.slice(cause.lastIndexOf(" ") + 1));
+}
+
+/**
+ * As it is sent: with its page, at the address by which its webhook was registered, else the newest one.
+ *
+ * @param webhooks in the order of their registration.
+ */
+export function toldText(alert: AlertText, webhooks: readonly Webhook[]): string {
+  const id = webhookOf(alert);
+  if (isOver(alert)) return alert.text;
+  const about = webhooks.find((webhook) => webhook.id === id) ?? webhooks.at(-1);
+  if (about === undefined) return `${alert.text} ${pageOf(alert)}`;
+  const { relayHost } = about;
+  const isLocal = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(relayHost);
+  return `${alert.text} ${isLocal ? "http" : "https"}://${relayHost}${pageOf(alert)}`;
 }
 
 /** Whether nothing but what a person does ends it: it does not come and go. */
@@ -50,7 +80,7 @@ export function misconfiguredAlert(names: readonly string[]): AlertText {
 export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText {
   return {
     cause: `disabled ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${DISABLED_BECAUSE[reason]}. Its events are held. When the service is back, resume it: ${pageOf(webhook)}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${DISABLED_BECAUSE[reason]}. Its events are held. When the service is back, resume it.`,
   };
 }
 
@@ -72,14 +102,14 @@ export function unwrittenAlert(webhook: Webhook, count: number): AlertText {
 export function overdueAlert(webhook: Webhook, sinceMs: number): AlertText {
   return {
     cause: `overdue ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} has a delivery that was due at ${iso(sinceMs)} and has not gone out. Why, and what helps: ${pageOf(webhook)}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} has a delivery that was due at ${iso(sinceMs)} and has not gone out. Its page says why, and what helps.`,
   };
 }
 
 export function failingAlert(webhook: Webhook, sinceMs: number): AlertText {
   return {
     cause: `failing ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. What failed last, and with which answer: ${pageOf(webhook)}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. Its page has the last answer.`,
   };
 }
 
@@ -87,35 +117,35 @@ export function undeliverableAlert(webhook: Webhook, count: number): AlertText {
   const what = count === 1 ? "an undeliverable delivery" : `${count} undeliverable deliveries`;
   return {
     cause: `undeliverable ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} has ${what}: every attempt failed. When the service takes them again, replay them: ${pageOf(webhook)}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} has ${what}: every attempt failed. When the service takes them again, replay them.`,
   };
 }
 
 export function expiringAlert(webhook: Webhook, expiresAtMs: number): AlertText {
   return {
     cause: `expiring ${webhook.id}`,
-    text: `Leadterra Relay: deliveries held for webhook ${nameOf(webhook)} expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them: ${pageOf(webhook)}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} has deliveries that are held and expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them.`,
   };
 }
 
 export function deadLetterAlert(count: number, reason: DeadLetterReason): AlertText {
   return {
     cause: DEAD_LETTERS,
-    text: `Leadterra Relay: ${count === 1 ? "an event" : `${count} events`} could not be handed over (${reason}). Look at GET /v1/dead-letters and redrive them.`,
+    text: `Leadterra Relay: ${count === 1 ? "an event" : `${count} events`} could not be handed over (${reason}). Redrive them.`,
   };
 }
 
 export function waitingLettersAlert(count: number): AlertText {
   return {
     cause: DEAD_LETTERS,
-    text: `Leadterra Relay: ${count === 1 ? "a dead letter waits" : `${count} dead letters wait`} for somebody to redrive or delete them. Look at GET /v1/dead-letters.`,
+    text: `Leadterra Relay: ${count === 1 ? "a dead letter waits" : `${count} dead letters wait`} for somebody to redrive or delete them.`,
   };
 }
 
 export function expiringLettersAlert(expiresAtMs: number): AlertText {
   return {
     cause: "expiring dead letters",
-    text: `Leadterra Relay: dead letters expire from ${iso(expiresAtMs)} on. Redrive them, or raise RETENTION, to keep them: POST /v1/dead-letters/redrive.`,
+    text: `Leadterra Relay: dead letters expire from ${iso(expiresAtMs)} on. Redrive them, or raise RETENTION, to keep them.`,
   };
 }
 
@@ -123,7 +153,7 @@ export function expiringLettersAlert(expiresAtMs: number): AlertText {
 export function fullLettersAlert(): AlertText {
   return {
     cause: "full DeadLetters",
-    text: "Leadterra Relay: there are too many dead letters (100,000, or 5 GB): what would be one stays in the queue, until the queue's retention ends. Redrive or delete some: POST /v1/dead-letters/redrive.",
+    text: "Leadterra Relay: there are too many dead letters (100,000, or 5 GB): what would be one stays in the queue, until the queue's retention ends. Redrive or delete some.",
   };
 }
 
@@ -159,7 +189,7 @@ export function newerDataAlert(object: string): AlertText {
 export function brokenRouteAlert(webhookId: WebhookId): AlertText {
   return {
     cause: `filter ${webhookId}`,
-    text: `Leadterra Relay: the filter of webhook ${webhookId} is not understood by this release: the events that it may want wait in the queue, for 20 hours. Set its filter anew: PATCH /v1/webhooks/${webhookId}.`,
+    text: `Leadterra Relay: the filter of webhook ${webhookId} is not understood by this release: the events that it may want wait in the queue, for 20 hours. Set its filter anew.`,
   };
 }
 
@@ -171,14 +201,8 @@ export function silenceAlert(lastEventAtMs: number | null): AlertText {
   };
 }
 
-/** Where a person sees the cause, and does something about it: at the address by which the webhook was registered. */
-function pageOf({ id, relayHost }: Webhook): string {
-  const isLocal = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(relayHost);
-  return `${isLocal ? "http" : "https"}://${relayHost}/dashboard/webhooks/${id}`;
-}
-
 /** By its name where it has one: `crm (crm.example.com)`. */
-function nameOf({ id, name, url, description }: Webhook): string {
+export function nameOf({ id, name, url, description }: Webhook): string {
   const host = url.startsWith("service:") ? url.split("/")[0] : (URL.parse(url)?.host ?? "");
   return `${name ?? id} (${description === null ? host : `${host}, ${description}`})`;
 }

@@ -1,4 +1,6 @@
 /** How the relay is doing: counters of journals and Subscribers, put together. */
+
+import type { OpenAlert } from "../domain/alert";
 import {
   type HourCounters,
   percentile,
@@ -59,6 +61,8 @@ export type Stats = {
   queues: Queues;
   /** Since when `ALERT_URL` takes no alerts; null while it does. */
   alerts: { refusedSinceMs: number; statusCode: number | null } | null;
+  /** What was found that a person should know, and is not over. */
+  openAlerts: OpenAlert[];
 };
 
 /**
@@ -74,16 +78,18 @@ export async function stats(
   const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
   const recent = stepsBetween(nowMs - HOUR_MS + STEP_MS, nowMs, STEP_MS);
   const webhooks = known ?? (await allWebhooks(env));
-  const [lastAtMs, queues, alerts, outgoing] = await Promise.all([
+  const [lastAtMs, queues, alerts, openAlerts, outgoing] = await Promise.all([
     lastEventAtMs(env),
     queuesOf(env),
     registry(env).alertsRefused(),
+    registry(env).openAlerts(),
     addDeliveries(env, webhooks, hours, recent),
     addEvents(env, hours, HOUR_MS),
     addEvents(env, recent, STEP_MS),
   ]);
   const events = hours.reduce((total, hour) => total + hour.events, 0);
-  return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent, queues, alerts };
+  const told = { queues, alerts, openAlerts };
+  return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent, ...told };
 }
 
 async function queuesOf(env: Env): Promise<Queues> {

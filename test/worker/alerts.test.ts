@@ -8,6 +8,17 @@ import {
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect } from "vitest";
 import worker from "../../src";
+import {
+  type AlertText,
+  deadLetterAlert,
+  expiringLettersAlert,
+  fullLettersAlert,
+  fullRegistryAlert,
+  misconfiguredAlert,
+  silenceAlert,
+  unreachableAlert,
+  waitingLettersAlert,
+} from "../../src/domain/alert";
 import { sweep } from "../../src/sweep";
 import {
   accept,
@@ -279,6 +290,24 @@ describe("an alert", () => {
     expect(await alerts()).toHaveLength(2);
   });
 
+  it.each<[AlertText, string]>([
+    [waitingLettersAlert(2), "/dashboard/dead-letters"],
+    [deadLetterAlert(2, "unreadable"), "/dashboard/dead-letters"],
+    [expiringLettersAlert(0), "/dashboard/dead-letters"],
+    [fullLettersAlert(), "/dashboard/dead-letters"],
+    [misconfiguredAlert(["RETENTION"]), "/dashboard"],
+    [silenceAlert(null), "/dashboard"],
+    [fullRegistryAlert(), "/dashboard"],
+    [unreachableAlert("Journal 2026-11-29"), "/dashboard"],
+  ])("leads to the page that shows it: %o to %s", async (alert, page) => {
+    await registry().raise(alert);
+    expect(await alerts()).toEqual([`${alert.text} ${page}`]);
+    await register();
+    clock.advance(DAY);
+    await registry().raise(alert);
+    expect((await alerts()).at(-1)).toBe(`${alert.text} https://relay.example${page}`);
+  });
+
   it("says that a webhook is disabled, once, with the way to its page, and keeps its query to itself", async () => {
     const { id } = await register({ url: "https://crm.example.com/in?token=hidden" });
     service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 410 });
@@ -287,7 +316,9 @@ describe("an alert", () => {
     await ring(subscriber(id));
     await sweepQuietly();
     expect(await alerts()).toEqual([
-      expect.stringContaining(`https://relay.example/dashboard/webhooks/${id}`),
+      expect.stringMatching(
+        new RegExp(` resume it\\. https://relay\\.example/dashboard/webhooks/${id}$`),
+      ),
     ]);
     expect((await alerts())[0]).not.toContain("hidden");
   });

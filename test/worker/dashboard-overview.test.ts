@@ -1,7 +1,28 @@
 /** /dashboard: whether everything is all right, and what is not, the most urgent first. */
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
+import {
+  type AlertText,
+  brokenRouteAlert,
+  disabledAlert,
+  expiringAlert,
+  expiringLettersAlert,
+  failingAlert,
+  fullAlert,
+  fullLettersAlert,
+  fullRegistryAlert,
+  misconfiguredAlert,
+  newerDataAlert,
+  overdueAlert,
+  retentionAlert,
+  silenceAlert,
+  undeliverableAlert,
+  unreachableAlert,
+  unwrittenAlert,
+  waitingLettersAlert,
+} from "../../src/domain/alert";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
+import { sweep } from "../../src/sweep";
 import { signedIn } from "../rig/worker/dashboard";
 import {
   accept,
@@ -10,8 +31,11 @@ import {
   newEvent,
   newRoutingVersion,
   register,
+  registry,
+  subscriber,
 } from "../rig/worker/engine";
-import { answering, clock, DAY, HOUR, it, MINUTE, service } from "../rig/worker/fixture";
+import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { diverted } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
@@ -68,6 +92,135 @@ describe("the overview of a new relay", () => {
   it("offers a key that only reads no way to register", async () => {
     const page = await (await (await signedIn(READ_ONLY_API_KEY)).get("/dashboard")).text();
     expect(page).not.toContain('href="/dashboard/webhooks/new"');
+  });
+});
+
+describe("an alert", () => {
+  /** A relay that is well. */
+  async function well() {
+    const webhook = await register({ name: "crm" });
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    expect(await overview()).toContain("All is well");
+    const registered = await registry().get(webhook.id);
+    return registered as NonNullable<typeof registered>;
+  }
+
+  it("is a line of the overview until it is over, with its time and its webhook's page", async () => {
+    const webhook = await well();
+    const { id } = webhook;
+    const soonMs = clock.nowMs() + 3 * HOUR;
+    const said: [AlertText, string][] = [
+      [unwrittenAlert(webhook, 2), "It cannot write down what came of 2 attempts."],
+      [retentionAlert(webhook), "It cannot drop what is past RETENTION."],
+      [
+        expiringAlert(webhook, soonMs),
+        "It has deliveries that are held and expire from in 2 hours",
+      ],
+      [brokenRouteAlert(id), `the filter of webhook ${id} is not understood`],
+      [unreachableAlert(`Subscriber ${id}`), `Subscriber ${id} does not answer.`],
+      [unreachableAlert("DeadLetters dead-letters"), "DeadLetters dead-letters does not answer."],
+      [unreachableAlert("Journal 2026-10-29"), "Journal 2026-10-29 does not answer."],
+      [fullAlert(`Subscriber ${id}`), `Subscriber ${id} is full`],
+      [fullAlert("Journal 2026-11-29"), "Journal 2026-11-29 is full"],
+      [fullRegistryAlert(), "the Registry is nearly full"],
+      [newerDataAlert("Journal 2026-11-29"), "holds data of a newer release"],
+    ];
+    for (const [alert, text] of said) {
+      await registry().report({ raised: [alert], looked: [], sinceMs: clock.nowMs() });
+      const page = await overview();
+      expect(textOf(page, "condition"), alert.cause).toContain(text);
+      expect(textOf(page, "condition"), alert.cause).toMatch(/Found (just now|\d+ seconds? ago) /);
+      expect(page, alert.cause).not.toContain("All is well");
+      if (alert.cause.endsWith(id)) {
+        const [, line] = page.split('aria-label="What needs somebody, worst first"');
+        expect(line?.split("</ul>")[0], alert.cause).toContain(`"/dashboard/webhooks/${id}"`);
+      }
+      const stats = await (await api("GET", "/v1/stats")).json();
+      expect(stats, alert.cause).toMatchObject({
+        openAlerts: [{ ...alert, foundAt: expect.stringMatching(/Z$/) }],
+      });
+      clock.advance(11 * MINUTE);
+      await registry().report({ raised: [], looked: [alert.cause], sinceMs: clock.nowMs() });
+      expect(await overview(), alert.cause).toContain("All is well");
+    }
+  });
+
+  it("that the page knows better of this moment is no line", async () => {
+    const webhook = await well();
+    const raised = [
+      disabledAlert(webhook, "gone"),
+      failingAlert(webhook, clock.nowMs()),
+      overdueAlert(webhook, clock.nowMs()),
+      undeliverableAlert(webhook, 2),
+      waitingLettersAlert(1),
+      expiringLettersAlert(clock.nowMs()),
+      fullLettersAlert(),
+      misconfiguredAlert(["RETENTION"]),
+      silenceAlert(clock.nowMs()),
+    ];
+    await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
+    expect(await overview()).toContain("All is well");
+  });
+
+  it("of a failure that is no state yet is a line: with waits of its own it is the first of its kind for long", async () => {
+    const webhook = await register({ name: "slow", retrySchedule: "5h" });
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    service.answer = answering(500);
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    clock.advance(16 * MINUTE);
+    await sweep(env);
+    const said = textOf(await overview(), "condition");
+    expect(said).toMatch(/ slow It is failing: its first failure was at 1[56] minutes ago/);
+  });
+
+  it("about dead letters that expire stands with them", async () => {
+    await well();
+    await consume([{ ...(await newEvent()), body: new TextEncoder().encode("no JSON") }], {
+      atMs: clock.nowMs(),
+    });
+    const raised = [expiringLettersAlert(clock.nowMs() + HOUR)];
+    await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
+    expect(textOf(await overview(), "condition")).toMatch(
+      / 1 dead letter could not be handed over: redrive or delete it\. dead letters expire from /,
+    );
+  });
+});
+
+describe("a queue", () => {
+  it("in which messages stay is a line, one through which they pass is none", async () => {
+    const webhook = await register();
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    const queued = (oldestMs: number) => ({
+      EVENTS: {
+        metrics: async () => ({ backlogCount: 7, oldestMessageTimestamp: new Date(oldestMs) }),
+      },
+    });
+    expect(await overview("", queued(clock.nowMs() - SECOND))).toContain("All is well");
+    const page = await overview("", queued(clock.nowMs() - 3 * MINUTE));
+    expect(textOf(page, "condition")).toMatch(
+      / 7 messages wait in the queue of events, the oldest since 3 minutes ago/,
+    );
+    expect(textOf(page, "tiles")).toContain("7 in the queue");
+  });
+});
+
+describe("a variable without a usable value", () => {
+  it("is a line that says how many deliveries it holds", async () => {
+    const webhook = await register({ description: "The CRM" });
+    await accept(webhook.id, [await newEvent(), await newEvent()]);
+    const stats = async (sinceMs: number) => {
+      const said = await subscriber(webhook.id).stats(sinceMs);
+      return { ...said, health: { ...said.health, state: "misconfigured" } };
+    };
+    const bad = { RETRY_SCHEDULE: "whenever", SILENCE_ALERT: "soon" };
+    const page = await overview("", { ...bad, SUBSCRIBER: diverted(env.SUBSCRIBER, { stats }) });
+    expect(textOf(page, "condition")).toMatch(
+      /Configuration: RETRY_SCHEDULE must be [^.]*\. 2 deliveries of 1 webhook are held until then, and go out by themselves\. Configuration: SILENCE_ALERT must be [^.]*\. In and out/,
+    );
   });
 });
 

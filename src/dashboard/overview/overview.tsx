@@ -175,6 +175,7 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   const last = (
     <>
       last: <Time ms={stats.lastEventAtMs} none="never" />
+      <Queued backlog={stats.queues.events.backlog} />
     </>
   );
   return (
@@ -197,11 +198,20 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
           name: "Dead letters",
           value: number(deadLetters),
           tone: stuck ? "bad" : "",
-          note: stuck ? <a href={DEAD_LETTERS_PATH}>look at them</a> : "nothing got stuck",
+          note: (
+            <>
+              {stuck ? <a href={DEAD_LETTERS_PATH}>look at them</a> : "nothing got stuck"}
+              <Queued backlog={stats.queues.deadLetters.backlog} />
+            </>
+          ),
         },
       ]}
     />
   );
+}
+
+function Queued({ backlog }: { backlog: number | null }) {
+  return backlog ? <>; {number(backlog)} in the queue</> : null;
 }
 
 function OldestDue({ watched }: { watched: readonly Watched[] }) {

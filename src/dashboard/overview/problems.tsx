@@ -1,16 +1,21 @@
 /** What is wrong, worst first: a line for what is wrong with the relay, and one for each webhook that has a problem. */
 import type { Child } from "hono/jsx";
-import type { ConfigProblem } from "../../config";
+import { type ConfigProblem, holdsDeliveries } from "../../config";
+import { nameOf, type OpenAlert, pageOf, webhookOf } from "../../domain/alert";
+import { LATE_AFTER_MS } from "../../domain/health";
+import type { Webhook } from "../../domain/webhook";
 import type { Stats } from "../../operations/stats";
-import { count } from "../ui/format";
+import { Foreign } from "../ui/foreign";
+import { count, deliveries } from "../ui/format";
 import { DEAD_LETTERS_PATH, type Tone, WEBHOOKS_PATH, WebhookLink } from "../ui/parts";
 import { Time } from "../ui/time";
 import { byUrgency, Help, hasProblem, Standing, toneOf, type Watched } from "../webhooks/problem";
 
-/** Unless `SILENCE_ALERT` says when silence is worth a word. */
-const DEFAULT_SILENCE_MS = 86_400_000;
 /** Webhooks named one by one. */
 const MAX_NAMED = 20;
+/** Alerts whose matter is said, or not so any more, by what the page knows of this moment. */
+const KNOWN_NOW = /^(disabled|undeliverable|dead letters|misconfigured|silence)\b/;
+const INSTANT = /(\d{4}-\d\d-\d\dT[\d:.]+Z)/;
 
 export type Problem = { tone: Tone; text: Child; help?: Child };
 
@@ -25,15 +30,19 @@ export type Situation = {
 
 /** Worst first; empty when all is well. */
 export function problemsOf(situation: Situation): Problem[] {
-  const ofWebhooks = byUrgency(situation.watched)
-    // What holds all of them is said once, by its variable.
-    .filter((each) => hasProblem(each) && each.stats.health.state !== "misconfigured");
+  const { watched, stats, deadLetters } = situation;
+  const alerts = stats.openAlerts.filter((alert) => isNews(alert, watched));
+  const ofWebhooks = byUrgency(watched).flatMap((each) => webhookLine(each, alerts, situation));
+  const others = alerts.filter((alert) => webhookOf(alert) === null);
+  const ofLetters = others.filter((alert) => pageOf(alert) === DEAD_LETTERS_PATH);
   const found = [
-    ...situation.problems.map(
-      ({ message }): Problem => ({ tone: "bad", text: <>Configuration: {message}</> }),
-    ),
-    ...ofWebhooks.slice(0, MAX_NAMED).map(problemOf),
-    ...deadLettersOf(situation),
+    ...situation.problems.map((problem) => configLine(problem, watched)),
+    ...ofWebhooks.slice(0, MAX_NAMED),
+    ...(deadLetters > 0 ? [deadLettersLine(deadLetters, ofLetters)] : []),
+    ...others
+      .filter((alert) => !ofLetters.includes(alert) || isUnreachable(alert))
+      .map((alert): Problem => ({ tone: "bad", text: <Told alerts={[alert]} /> })),
+    ...queuesOf(situation),
     ...silenceOf(situation),
     ...alertsOf(situation),
     ...moreOf(ofWebhooks.length - MAX_NAMED),
@@ -54,16 +63,84 @@ export function Problems({ problems }: { problems: readonly Problem[] }) {
   );
 }
 
-function problemOf(watched: Watched): Problem {
-  return {
-    tone: toneOf(watched),
-    text: (
-      <>
-        <WebhookLink webhook={watched.webhook} /> <Standing watched={watched} />
-      </>
-    ),
-    help: <Help watched={watched} />,
-  };
+/** Whether it says more than what the page knows of this moment, and is not gainsaid by it. */
+function isNews(alert: OpenAlert, watched: readonly Watched[]): boolean {
+  if (KNOWN_NOW.test(alert.cause)) return false;
+  const [what] = alert.cause.split(" ");
+  if (what !== "failing" && what !== "overdue") return true;
+  const about = watched.find(({ webhook }) => webhook.id === webhookOf(alert))?.stats;
+  if (about?.health.state !== "healthy") return false;
+  return (what === "failing" ? about.failingSinceMs : about.oldestDueAtMs) !== null;
+}
+
+function isUnreachable({ cause }: OpenAlert): boolean {
+  return /^(unreachable|newer data)\b/.test(cause);
+}
+
+/** A webhook's one line, by its state and what else was found; none where it is well. */
+function webhookLine(
+  watched: Watched,
+  alerts: readonly OpenAlert[],
+  { problems }: Situation,
+): Problem[] {
+  const { webhook, stats } = watched;
+  const own = alerts.filter((alert) => webhookOf(alert) === webhook.id);
+  // What holds all of them is said once, by its variable.
+  const isSaid = stats.health.state === "misconfigured" && problems.some(holdsDeliveries);
+  const isShown = hasProblem(watched) && !isSaid;
+  if (!isShown && own.length === 0) return [];
+  const text = (
+    <>
+      <WebhookLink webhook={webhook} /> {isShown && <Standing watched={watched} />}{" "}
+      <Told alerts={own} webhook={webhook} />
+    </>
+  );
+  return [
+    {
+      tone: own.length > 0 ? "bad" : toneOf(watched),
+      text,
+      help: isShown && <Help watched={watched} />,
+    },
+  ];
+}
+
+/** What alerts say, each with when it was found. @param webhook whose name stands before it already. */
+function Told({ alerts, webhook }: { alerts: readonly OpenAlert[]; webhook?: Webhook }) {
+  return (
+    <>
+      {alerts.map((alert) => {
+        const text = alert.text.replace("Leadterra Relay: ", "");
+        const said =
+          webhook === undefined ? text : text.replace(`webhook ${nameOf(webhook)} `, "It ");
+        return (
+          <>
+            {said
+              .split(INSTANT)
+              .map((part, index) =>
+                index % 2 === 0 ? <Foreign text={part} /> : <Time ms={Date.parse(part)} />,
+              )}{" "}
+            <small class="quiet">
+              Found <Time ms={alert.foundAtMs} />.
+            </small>{" "}
+          </>
+        );
+      })}
+    </>
+  );
+}
+
+function configLine(problem: ConfigProblem, watched: readonly Watched[]): Problem {
+  const held = watched.filter(({ stats }) => stats.health.state === "misconfigured");
+  const pending = held.reduce((sum, { stats }) => sum + stats.health.pending, 0);
+  const text = (
+    <>
+      Configuration: {problem.message}
+      {holdsDeliveries(problem) &&
+        pending > 0 &&
+        ` ${deliveries(pending)} of ${count(held.length, "webhook")} ${pending === 1 ? "is held until then, and goes" : "are held until then, and go"} out by ${pending === 1 ? "itself" : "themselves"}.`}
+    </>
+  );
+  return { tone: "bad", text };
 }
 
 function moreOf(rest: number): Problem[] {
@@ -76,21 +153,40 @@ function moreOf(rest: number): Problem[] {
   return [{ tone: "warn", text }];
 }
 
-function deadLettersOf({ deadLetters }: Situation): Problem[] {
-  if (deadLetters === 0) return [];
+function deadLettersLine(deadLetters: number, alerts: readonly OpenAlert[]): Problem {
   const text = (
     <>
       <a href={DEAD_LETTERS_PATH}>{count(deadLetters, "dead letter")}</a> could not be handed over:
-      redrive or delete {deadLetters === 1 ? "it" : "them"}.
+      redrive or delete {deadLetters === 1 ? "it" : "them"}.{" "}
+      <Told alerts={alerts.filter((alert) => !isUnreachable(alert))} />
     </>
   );
-  return [{ tone: "bad", text }];
+  return { tone: "bad", text };
+}
+
+/** What passes through a queue is no problem; what stays in it is. */
+function queuesOf({ nowMs, stats: { queues } }: Situation): Problem[] {
+  const named = [
+    [queues.events, "of events"],
+    [queues.deadLetters, "of dead letters"],
+  ] as const;
+  return named.flatMap(([{ backlog, oldestAtMs }, ofWhat]) => {
+    if (!backlog || oldestAtMs === null || oldestAtMs > nowMs - LATE_AFTER_MS) return [];
+    const text = (
+      <>
+        {count(backlog, "message waits", "messages wait")} in the queue {ofWhat}, the oldest since{" "}
+        <Time ms={oldestAtMs} />: the relay takes each as soon as what is in its way has gone. The
+        log's lines <code>consumer.…</code> say what that is.
+      </>
+    );
+    return [{ tone: "warn" as const, text }];
+  });
 }
 
 function silenceOf({ nowMs, silenceAlertMs, stats }: Situation): Problem[] {
   const { lastEventAtMs } = stats;
-  const longMs = silenceAlertMs ?? DEFAULT_SILENCE_MS;
-  if (lastEventAtMs === null || lastEventAtMs > nowMs - longMs) return [];
+  if (silenceAlertMs === null || lastEventAtMs === null) return [];
+  if (lastEventAtMs > nowMs - silenceAlertMs) return [];
   const text = (
     <>
       No event was accepted for long; the last came <Time ms={lastEventAtMs} />. Is the signing
