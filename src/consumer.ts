@@ -66,7 +66,7 @@ export async function consume(
   };
   const readable = items.filter(isReadable);
   if (batch.queue === configOf(env).deadLetterQueue) {
-    await keepUnerased(readable, round);
+    await keepGivenUp(readable, round);
   } else if (readable.length > 0) {
     await route(readable, round);
   }
@@ -74,17 +74,20 @@ export async function consume(
   if (round.alerts.size > 0) context.waitUntil(tell(round));
 }
 
-/** What the platform gave up is kept, but for what was erased by its id meanwhile: that goes to nobody. */
-async function keepUnerased(items: readonly Readable[], round: Round): Promise<void> {
-  const asked = items.length === 0 ? null : routingOf(items, round.env);
-  const erased = await asked?.then((routing) => routing.erased).catch(() => null);
-  for (const item of items) {
-    const isErased = erased?.has(item.event.id) ?? false;
-    round.fates.set(
-      item,
-      isErased ? { kind: "routed", owed: [], full: [] } : { kind: "not_consumed" },
-    );
+/** What the platform gave up is kept; but not before it is known that it was not erased by its id meanwhile. */
+async function keepGivenUp(items: readonly Readable[], round: Round): Promise<void> {
+  let mayBeErased = false;
+  try {
+    if (items.length > 0) round.erased = (await routingOf(items, round.env)).erased;
+  } catch (thrown) {
+    mayBeErased = true;
+    logWarning("consumer.registry_unreachable", {
+      messages: items.length,
+      error: errorText(thrown),
+    });
+    alertNewerData(thrown, round);
   }
+  for (const item of items) round.fates.set(item, { kind: "not_consumed", mayBeErased });
 }
 
 async function readMessage(message: QueueMessage): Promise<Item> {
@@ -120,7 +123,9 @@ async function settle(item: Item, round: Round): Promise<void> {
   const { message } = item;
   const fate = round.fates.get(item) ?? { kind: "unreadable" };
   const { keep, retryAfter } = verdictOn(fate, message.attempts);
-  if (keep !== null && !(await kept(item, keep, round))) {
+  // Nothing is kept of what was erased, and nobody is owed it.
+  const isErased = item.event !== null && round.erased.has(item.event.id);
+  if (keep !== null && !isErased && !(await kept(item, keep, round))) {
     message.retry({ delaySeconds: KEEP_AGAIN_SECONDS });
   } else if (retryAfter !== null) {
     message.retry({ delaySeconds: retryAfter });

@@ -15,13 +15,18 @@ const MAX_RETRY_SECONDS = 900;
  * https://developers.cloudflare.com/queues/platform/limits/
  */
 export const KEEP_AGAIN_SECONDS = 12_600;
+/**
+ * So often a message of the dead-letter queue waits for the word whether it was erased, each time so long: 17.5 hours,
+ * within the shortest retention of a queue.
+ */
+const MAX_ASKED = 5;
 
 /** What happened to a message. */
 export type Fate =
   /** Its body is no event. */
   | { kind: "unreadable" }
   /** The platform gave it up before the relay could look at it. */
-  | { kind: "not_consumed" }
+  | { kind: "not_consumed"; mayBeErased: boolean }
   /** Whom it goes to is not settled. */
   | {
       kind: "not_routed";
@@ -47,7 +52,11 @@ export function verdictOn(fate: Fate, attempts: number): Verdict {
   const again = attempts > MAX_RETRIES ? null : retrySeconds(attempts);
   switch (fate.kind) {
     case "unreadable":
+      return kept(fate.kind, null);
     case "not_consumed":
+      if (fate.mayBeErased && attempts <= MAX_ASKED) {
+        return { keep: null, retryAfter: KEEP_AGAIN_SECONDS };
+      }
       return kept(fate.kind, null);
     case "not_routed":
       if (fate.reason === "journal_full" || again === null) return kept(fate.reason, null);

@@ -51,8 +51,20 @@ describe("the verdict on a message", () => {
     ],
     [
       "that the platform gave up",
-      { kind: "not_consumed" },
+      { kind: "not_consumed", mayBeErased: false },
       1,
+      { keep: { because: "not_consumed", owed: null }, retryAfter: null },
+    ],
+    [
+      "that the platform gave up, and perhaps erased",
+      { kind: "not_consumed", mayBeErased: true },
+      5,
+      { keep: null, retryAfter: KEEP_AGAIN_SECONDS },
+    ],
+    [
+      "that the platform gave up, and perhaps erased, for too long",
+      { kind: "not_consumed", mayBeErased: true },
+      6,
       { keep: { because: "not_consumed", owed: null }, retryAfter: null },
     ],
     [

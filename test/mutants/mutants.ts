@@ -487,8 +487,8 @@ const LANES: readonly Mutant[] = [
     file: "src/consumer.ts",
     edits: [
       [
-        '      isErased ? { kind: "routed", owed: [], full: [] } : { kind: "not_consumed" },',
-        '      { kind: "routed", owed: [], full: [] },',
+        'round.fates.set(item, { kind: "not_consumed", mayBeErased })',
+        'round.fates.set(item, { kind: "routed", owed: [], full: [] })',
       ],
     ],
     suite: simulation,

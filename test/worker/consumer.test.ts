@@ -345,6 +345,21 @@ describe("the platform's dead-letter queue", () => {
     expect(await letters()).toMatchObject([{ eventId: other.id, reason: "not_consumed" }]);
   });
 
+  it("waits while it cannot be known what was erased, for 17.5 hours, and is kept then", async () => {
+    const [erased, other] = [await newEvent(), await newEvent()];
+    expect((await api("DELETE", `/v1/events/${erased.id}`)).status).toBe(204);
+    const early = await consume([erased, other], { queue, env: withoutRegistry() });
+    expect(early).toMatchObject({ acked: [], retried: { m0: 12_600, m1: 12_600 } });
+    expect(await letters()).toEqual([]);
+    expect((await consume([erased, other], { queue, attempts: 2 })).acked).toEqual(["m0", "m1"]);
+    expect(await letters()).toMatchObject([{ eventId: other.id, reason: "not_consumed" }]);
+    const again = { queue, name: "x", env: withoutRegistry() };
+    const late = await newEvent();
+    expect((await consume([late], { ...again, attempts: 5 })).acked).toEqual([]);
+    expect((await consume([late], { ...again, attempts: 6 })).acked).toEqual(["x0"]);
+    expect(await letters()).toHaveLength(2);
+  });
+
   it("keeps what cannot be written", async () => {
     const { acked, retried } = await consume([await newEvent()], { queue, env: withoutLetters() });
     expect([acked, retried]).toEqual([[], { m0: 12_600 }]);
@@ -424,6 +439,19 @@ describe("an object that is full", () => {
     expect(await tally(id)).toEqual({ pending: 1 });
     expect(await alerts()).toEqual([expect.stringMatching(/Journal.*full/)]);
   });
+
+  it.each(["full", "unreachable"])(
+    "being a Journal (%s): no dead letter of an erased event",
+    async (how) => {
+      const event = await newEvent();
+      expect((await api("DELETE", `/v1/events/${event.id}`)).status).toBe(204);
+      clock.advance(DAY);
+      const record = how === "full" ? async () => ({ webhookIds: null }) : fail;
+      const faulty = { ...env, JOURNAL: diverted(env.JOURNAL, { record }) };
+      expect((await consume([event], { attempts: LAST, env: faulty })).acked).toEqual(["m0"]);
+      expect(await letters()).toEqual([]);
+    },
+  );
 
   it("beside one that does not answer: both are owed in the end", async () => {
     const [full, dead] = [await register(), await register()];
