@@ -1,6 +1,7 @@
 /** /dashboard/audit: who changed what. */
 import { Hono } from "hono";
 import type { Child } from "hono/jsx";
+import { formatAuditId, parseAuditId } from "../contract/cursor";
 import { parseEventId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import { listAudit } from "../operations/audit";
@@ -28,14 +29,14 @@ export const auditPages = new Hono<PageEnv>().get("/", (c) =>
     title: "Audit",
     path: "/dashboard/audit",
     region: "entries",
-    json: "/v1/audit",
-    parseCursor: (text) => (/^\d{1,15}$/.test(text) ? Number(text) : null),
+    json: () => ["/v1/audit"],
+    parseCursor: parseAuditId,
     find: async (_, before) => {
       const [{ entries, next }, webhooks] = await Promise.all([
         listAudit(c.env, before, ENTRIES_PER_PAGE),
         allWebhooks(c.env),
       ]);
-      return { entries, webhooks, next: next === null ? null : String(next) };
+      return { entries, webhooks, next: next === null ? null : formatAuditId(next) };
     },
     show: ({ entries, webhooks }) =>
       entries.length === 0 ? (

@@ -482,9 +482,12 @@ const FRAME: readonly Form[] = [
   },
   {
     place: /^footer$/,
-    text: /^Leadterra Relay (\S+) · API · as JSON: GET \/v1\/\S+ · /,
+    text: /^Leadterra Relay (\S+) · API · (?:as JSON: (?:GET \/v1\/\S+ )+· )?/,
     agrees: is(({ version }) => version),
   },
+  // What they answer is held against the page in test/worker/dashboard-json.test.ts.
+  { place: /^summary$/, text: /^As JSON: \d+ calls$/, agrees: () => {} },
+  { place: /^li$/, text: /^GET \/v1\/\S+$/, agrees: () => {} },
   // What can be chosen, and how many a page takes: no statements about what happened.
   { place: /^option$/, text: /^The last \d+ (?:hours|days)$/, agrees: () => {} },
   { place: /^p$/, text: /^Newest first, of 20 deliveries a page\.$/, agrees: () => {} },

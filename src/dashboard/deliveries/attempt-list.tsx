@@ -8,7 +8,15 @@ import { findDelivery, listDeliveries } from "../../operations/deliveries";
 import { duration } from "../ui/format";
 import { listPage } from "../ui/list";
 import { showFailure } from "../ui/page";
-import { type Column, deliveryPath, Empty, RowLink, Table, webhookPath } from "../ui/parts";
+import {
+  type Column,
+  deliveryCall,
+  deliveryPath,
+  Empty,
+  RowLink,
+  Table,
+  webhookPath,
+} from "../ui/parts";
 import type { PageContext, PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { namedWebhook, trailOf, WEBHOOK } from "../webhooks/named-webhook";
@@ -30,9 +38,12 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
     trail: trailOf(webhook),
     path: `${webhookPath(webhook.id)}/attempts`,
     region: "attempts",
-    json: `/v1/webhooks/${webhook.id}/deliveries?attempted=true`,
     parseCursor: parsePosition,
     find: (_, before) => find(c, webhook, before),
+    json: (_, { deliveries }) => [
+      `/v1/webhooks/${webhook.id}/deliveries?attempted=true&limit=${DELIVERIES_PER_PAGE}`,
+      ...deliveries.map(deliveryCall),
+    ],
     intro: () => (
       <p class="quiet">
         Newest first, of {DELIVERIES_PER_PAGE} deliveries a page. Those received earlier are on
@@ -64,7 +75,7 @@ async function find(c: PageContext, webhook: Webhook, before: Position | null) {
       attemptLog.map((attempt): Row => ({ webhookId, eventId, event, attempt })),
     )
     .sort((a, b) => b.attempt.startedAtMs - a.attempt.startedAtMs);
-  return { rows, next: next && formatPosition(next) };
+  return { rows, deliveries, next: next && formatPosition(next) };
 }
 
 function keyOf({ eventId, attempt }: Row): string {

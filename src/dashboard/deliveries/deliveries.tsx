@@ -24,7 +24,14 @@ import {
   SearchField,
   understood,
 } from "../ui/list";
-import { DELIVERIES_PATH, Empty, Options, webhookName, webhookPath } from "../ui/parts";
+import {
+  DELIVERIES_PATH,
+  deliveryCall,
+  Empty,
+  Options,
+  webhookName,
+  webhookPath,
+} from "../ui/parts";
 import type { PageContext, PageEnv } from "../ui/session";
 import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
@@ -46,14 +53,15 @@ export const deliveryPages = new Hono<PageEnv>()
       title: "Deliveries",
       path: DELIVERIES_PATH,
       region: "deliveries",
-      json: (query) => {
-        if (chosenIn(query).length > 0) return "/v1/webhooks/{id}/deliveries/{eventId}";
-        const path = query.webhook === undefined ? "" : `/webhooks/${query.webhook}`;
-        return sameQuery(c, `/v1${path}/deliveries`, { query, fields: FILTERS });
-      },
       fields: ["chosen", "webhook", ...FILTERS, "within", "since", "until"],
       parseCursor: (text): Place | Position | null => parsePlace(text) ?? parsePosition(text),
       find: (query, before) => find(c, query, before),
+      json: (query, { webhook, deliveries }) => {
+        if (chosenIn(query).length > 0) return deliveries.map(deliveryCall);
+        if (query.webhook !== undefined && webhook === null) return [];
+        const path = webhook === null ? "" : `/webhooks/${webhook.id}`;
+        return [sameQuery(c, `/v1${path}/deliveries`, understood(deliveryFilters, query))];
+      },
       intro: (query, { webhooks }) =>
         chosenIn(query).length > 0 ? (
           <p class="quiet">

@@ -13,6 +13,7 @@ import {
   Action,
   DeliveryBadge,
   deliveriesPath,
+  deliveryCall,
   deliveryPath,
   eventPath,
   Facts,
@@ -54,7 +55,7 @@ export const deliveryPage = new Hono<PageEnv>()
         ],
         // A finished delivery does not change by itself.
         live: delivery.status === "pending",
-        json: `/v1/webhooks/${webhook.id}/deliveries/${eventId}`,
+        json: [deliveryCall(delivery), `/v1/events/${eventId}`],
       },
       <Delivery
         webhook={webhook}

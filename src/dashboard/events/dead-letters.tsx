@@ -49,7 +49,7 @@ export const deadLetterPages = new Hono<PageEnv>()
       title: "Dead letters",
       path: DEAD_LETTERS_PATH,
       region: "letters",
-      json: "/v1/dead-letters",
+      json: () => [`/v1/dead-letters?limit=${LETTERS_PER_PAGE}`],
       parseCursor: parseDeadLetterCursor,
       find: (_, before) => lettersOf(c, before),
       intro: (_, { letters }) => (

@@ -50,7 +50,7 @@ export const eventPage = new Hono<PageEnv>()
       deliveries.some(({ status }) => status === "pending");
     return page(
       c,
-      { title: event.event, trail: [EVENTS], live, json: `/v1/events/${event.id}` },
+      { title: event.event, trail: [EVENTS], live, json: [`/v1/events/${event.id}`] },
       <Event whole={whole} />,
     );
   })

@@ -47,9 +47,9 @@ export const eventPages = new Hono<PageEnv>()
       title: "Events",
       path: EVENTS_PATH,
       region: "events",
-      json: ({ id, ...query }) => {
-        const asked = id === undefined ? query : { ...query, key: id };
-        return sameQuery(c, "/v1/events", { query: asked, fields: [...SEARCHED, "key"] });
+      json: (query) => {
+        const key = query.id !== undefined && { key: query.id };
+        return [sameQuery(c, "/v1/events", { ...understood(searchQuery, query), ...key })];
       },
       fields: ["id", ...SEARCHED, "within", "since", "until"],
       parseCursor: parseEventCursor,

@@ -16,6 +16,7 @@ import {
   DELIVERIES_PATH,
   Empty,
   EVENTS_PATH,
+  statsCall,
   Tiles,
   WEBHOOKS_PATH,
   withQuery,
@@ -39,10 +40,15 @@ export const overview = new Hono<PageEnv>().get("/", async (c) => {
   const look = await lookAt(c, over);
   return page(
     c,
-    { title: "Overview", live: true, json: "/v1/stats" },
+    { title: "Overview", live: true, json: callsOf(over) },
     <Overview look={look} over={over} />,
   );
 });
+
+function callsOf(over: Period): string[] {
+  const since = statsCall(firstHourMs(over, Date.now()));
+  return [since, "/v1/webhooks?limit=250", `/v1/events?limit=${NEWEST_EVENTS}`];
+}
 
 /** All that the page is made of. */
 type Look = {

@@ -15,8 +15,8 @@ type ListPage<Cursor, Found extends { next: string | null }> = {
   path: string;
   /** The region that follows what happens, while the first page is looked at. */
   region: string;
-  /** Where the API has it, asked the same. */
-  json: string | ((query: Query) => string);
+  /** The calls of the API that answer the same; the first lists, and goes on with the same cursor. */
+  json: (query: Query, found: Found) => readonly string[];
   /** What the list may be asked with; other parameters are not part of it. */
   fields?: readonly string[];
   /** null for what is no cursor of this list. */
@@ -55,7 +55,7 @@ export async function listPage<Cursor, Found extends { next: string | null }>(
   const address = withQuery(path, isFirstPage ? query : { ...query, cursor });
   return page(
     c,
-    { title, trail, live: isFirstPage, json: typeof json === "string" ? json : json(query) },
+    { title, trail, live: isFirstPage, json: goingOn(json(query, found), cursor) },
     <>
       {intro?.(query, found)}
       <div id={region} data-live>
@@ -64,6 +64,14 @@ export async function listPage<Cursor, Found extends { next: string | null }>(
       </div>
     </>,
   );
+}
+
+function goingOn([list, ...more]: readonly string[], cursor: string | undefined): string[] {
+  if (list === undefined) return [];
+  if (cursor === undefined) return [list, ...more];
+  const [path = "", query] = list.split("?");
+  const asked = Object.fromEntries(new URLSearchParams(query));
+  return [withQuery(path, { ...asked, cursor }), ...more];
 }
 
 /** What of a query the API understands, by its own schema; the rest counts as not asked. */

@@ -6,6 +6,7 @@ import { ANSWERS, newerDataDetail } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
 import { VERSION } from "../../version";
 import { takeNotice } from "./notice";
+import { Commas } from "./parts";
 import { mayChange, type PageEnv, type Session } from "./session";
 import { Viewing } from "./viewer";
 
@@ -28,8 +29,8 @@ export type PageOptions = {
   status?: ContentfulStatusCode;
   /** Regions marked with `data-live` and an id follow what happens, while somebody looks. */
   live?: boolean;
-  /** Where the API has what the page shows. */
-  json?: string;
+  /** The calls of the API that answer with what the page shows. */
+  json?: readonly string[];
   /** `<meta http-equiv="refresh">`. */
   refresh?: string;
 };
@@ -40,7 +41,7 @@ export async function page(
   options: PageOptions,
   content: Child,
 ): Promise<Response> {
-  const { title, trail = [], status = 200, live = false, refresh, json } = options;
+  const { title, trail = [], status = 200, live = false, refresh, json = [] } = options;
   const session = c.get("session") ?? null;
   const viewer = { zone: c.get("zone") ?? "UTC", mayChange: mayChange(c), nowMs: Date.now() };
   const notice = await takeNotice(c);
@@ -80,19 +81,36 @@ export async function page(
         </main>
         <footer class="quiet">
           Leadterra Relay {VERSION} · <a href="/docs">API</a>
-          {json !== undefined && (
+          {json.length > 0 && json.length <= CALLS_BESIDE && (
             <>
               {" "}
-              · as JSON: <code>GET {json}</code>
+              · as JSON: <Commas of={json.map(callOf)} />
             </>
           )}
           {session !== null && ` · Times are those of ${viewer.zone}`}
+          {json.length > CALLS_BESIDE && (
+            <details>
+              <summary>As JSON: {json.length} calls</summary>
+              <ul class="plain">
+                {json.map((path) => (
+                  <li>{callOf(path)}</li>
+                ))}
+              </ul>
+            </details>
+          )}
         </footer>
       </body>
     </html>
   );
   const text = <Viewing.Provider value={viewer}>{document}</Viewing.Provider>;
   return c.html(`<!DOCTYPE html>${text}`, status);
+}
+
+/** More than these fold. */
+const CALLS_BESIDE = 4;
+
+function callOf(path: string) {
+  return <code>GET {path}</code>;
 }
 
 /** The page for a failure: what happened, and the way back. */

@@ -2,6 +2,7 @@
 import type { Child } from "hono/jsx";
 import type { DeliveryStatus } from "../../domain/delivery";
 import { maskQuery } from "../../domain/target";
+import { iso } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { beginning, visible } from "./foreign";
 
@@ -52,6 +53,17 @@ export function deliveryPath(webhookId: string, eventId: string): string {
   return `${webhookPath(webhookId)}/deliveries/${eventId}`;
 }
 
+/** The call of the API that answers with a delivery and its attempts. */
+export function deliveryCall({
+  webhookId,
+  eventId,
+}: {
+  webhookId: string;
+  eventId: string;
+}): string {
+  return `/v1/webhooks/${webhookId}/deliveries/${eventId}`;
+}
+
 export function eventPath(eventId: string): string {
   return `${EVENTS_PATH}/${eventId}`;
 }
@@ -59,6 +71,11 @@ export function eventPath(eventId: string): string {
 export function withQuery(path: string, query: Readonly<Record<string, string>>): string {
   const search = new URLSearchParams(query).toString();
   return search === "" ? path : `${path}?${search}`;
+}
+
+/** The call of the API that answers with the figures since then. */
+export function statsCall(sinceMs: number): string {
+  return withQuery("/v1/stats", { since: iso(sinceMs) });
 }
 
 /** The list of a webhook's deliveries. */

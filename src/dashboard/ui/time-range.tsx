@@ -30,15 +30,15 @@ export function timeRangeOf(c: PageContext, nowMs: number): TimeRange {
   };
 }
 
-/** A list of the API, asked as this page is. @param fields of the query that both call the same */
+/** A list of the API, asked as this page is. @param asked by the names that the API has, without times */
 export function sameQuery(
   c: PageContext,
   path: string,
-  { query, fields }: { query: Query; fields: readonly string[] },
+  asked: Readonly<Record<string, string | number | boolean>>,
 ): string {
   const { sinceMs, untilMs } = timeRangeOf(c, Date.now());
   return withQuery(path, {
-    ...Object.fromEntries(Object.entries(query).filter(([name]) => fields.includes(name))),
+    ...Object.fromEntries(Object.entries(asked).map(([name, value]) => [name, String(value)])),
     ...(sinceMs !== undefined && { since: iso(sinceMs) }),
     ...(untilMs !== undefined && { until: iso(untilMs) }),
   });

@@ -17,9 +17,11 @@ import { page, showFailure } from "../ui/page";
 import {
   Code,
   deliveriesPath,
+  deliveryCall,
   Empty,
   Facts,
   Panel,
+  statsCall,
   WEBHOOKS_PATH,
   webhookName,
   webhookPath,
@@ -38,12 +40,14 @@ import { TestForm } from "./test";
 const LOOK_BACK_MS = 23 * HOUR_MS;
 const DELIVERIES_SHOWN = 10;
 
+const lookBackMs = () => Date.now() - LOOK_BACK_MS;
+
 export const webhookPages = new Hono<PageEnv>()
   .get("/", async (c) => {
     const watched = await watchAll(c);
     return page(
       c,
-      { title: "Webhooks", live: true, json: "/v1/webhooks" },
+      { title: "Webhooks", live: true, json: ["/v1/webhooks?limit=250", statsCall(lookBackMs())] },
       <>
         {mayChange(c) && (
           <p class="actions">
@@ -68,19 +72,28 @@ export const webhookPages = new Hono<PageEnv>()
         title: webhookName(webhook),
         trail: [["Webhooks", WEBHOOKS_PATH]],
         live: true,
-        json: `/v1/webhooks/${webhook.id}`,
+        json: callsOf(condition),
       },
       <Whole condition={condition} />,
     );
   });
 
+function callsOf({ webhook, answer }: Condition): string[] {
+  const call = `/v1/webhooks/${webhook.id}`;
+  return [
+    call,
+    statsCall(lookBackMs()),
+    `${call}/deliveries?limit=${DELIVERIES_SHOWN}`,
+    ...(answer === null ? [] : [deliveryCall({ webhookId: webhook.id, eventId: answer.eventId })]),
+  ];
+}
+
 /** Those that need attention first, then the newest. One call to each webhook's object. */
 async function watchAll(c: PageContext): Promise<Watched[]> {
-  const nowMs = Date.now();
   const webhooks = await allWebhooks(c.env);
   const watched = await Promise.all(
     webhooks.map(async (webhook) => {
-      const { stats } = await webhookStats(c.env, webhook.id, nowMs - LOOK_BACK_MS);
+      const { stats } = await webhookStats(c.env, webhook.id, lookBackMs());
       return { webhook, stats };
     }),
   );
@@ -90,7 +103,7 @@ async function watchAll(c: PageContext): Promise<Watched[]> {
 async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition> {
   const { delivery } = configOf(c.env);
   const [{ stats, hours }, { deliveries }] = await Promise.all([
-    webhookStats(c.env, webhook.id, Date.now() - LOOK_BACK_MS),
+    webhookStats(c.env, webhook.id, lookBackMs()),
     listDeliveries(c.env, webhook, {}, { before: null, limit: DELIVERIES_SHOWN }),
   ]);
   const ended = stats.health.undeliverable === 0 ? null : await newestEnded(c.env, webhook);

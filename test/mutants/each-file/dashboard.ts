@@ -31,6 +31,12 @@ export const DASHBOARD: readonly Mutant[] = [
     ["return n === 0 ? <Badge", "return n < 0 ? <Badge"],
   ),
   fault(
+    "worker/dashboard-json",
+    "the call that a later page of a list names answers with the first",
+    "src/dashboard/ui/list.tsx",
+    ["  return [withQuery(path, { ...asked, cursor }), ...more];", "  return [list, ...more];"],
+  ),
+  fault(
     "worker/dashboard-overview",
     "a week in bars of six hours",
     "src/dashboard/overview/period.ts",
