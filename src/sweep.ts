@@ -6,6 +6,7 @@ import { configOf } from "./config";
 import { inTime } from "./deadline";
 import {
   type AlertText,
+  cutOffAlert,
   disabledAlert,
   expiringAlert,
   expiringLettersAlert,
@@ -28,6 +29,7 @@ import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
 import { lastEventAtMs } from "./operations/journal";
 import { deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
+import { outlastsRetention } from "./operations/webhooks";
 
 const OVERDUE_AFTER_MS = HOUR_MS;
 const FAILING_AFTER_MS = 15 * MINUTE_MS;
@@ -71,12 +73,15 @@ export async function sweep(env: Env): Promise<void> {
 
 async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   const { status, statusReason } = webhook;
-  const disabled = {
-    alert: disabledAlert(webhook, statusReason ?? "failing"),
-    isSo: status === "disabled",
-  };
+  const decided = [
+    {
+      alert: disabledAlert(webhook, statusReason ?? "failing"),
+      isSo: status === "disabled",
+    },
+    { alert: cutOffAlert(webhook), isSo: outlastsRetention(env, webhook.retrySchedule) },
+  ];
   const found = await ask(`Subscriber ${webhook.id}`, subscriberOf(env, webhook.id).check());
-  if (found.answer === null) return [disabled, ...found.findings];
+  if (found.answer === null) return [...decided, ...found.findings];
   // An object of the release before does not say the last four.
   const { overdueSinceMs, expiresAtMs, cannotRetain = false, unwritten = 0 } = found.answer;
   const { undeliverable = 0, failingSinceMs = null } = found.answer;
@@ -87,7 +92,7 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
     return (await ask(`Subscriber ${webhook.id}`, expired)).findings;
   }
   return [
-    disabled,
+    ...decided,
     ...found.findings,
     {
       alert: failingAlert(webhook, failingSinceMs ?? nowMs),
@@ -100,7 +105,7 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
     },
     {
       alert: expiringAlert(webhook, expiresAtMs ?? nowMs),
-      isSo: expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS,
+      isSo: isExpiring(expiresAtMs, env),
     },
     { alert: retentionAlert(webhook), isSo: cannotRetain },
     { alert: unwrittenAlert(webhook, unwritten), isSo: unwritten > 0 },
@@ -132,9 +137,16 @@ async function checkDeadLetters(env: Env): Promise<Finding[]> {
     { alert: fullLettersAlert(), isSo: isFull },
     {
       alert: expiringLettersAlert(expiresAtMs ?? nowMs),
-      isSo: expiresAtMs !== null && expiresAtMs < nowMs + DAY_MS,
+      isSo: isExpiring(expiresAtMs, env),
     },
   ];
+}
+
+/** A day before it goes, or half of a `RETENTION` before that is shorter than two. */
+function isExpiring(expiresAtMs: number | null, env: Env): boolean {
+  const { retentionMs } = configOf(env);
+  const aheadMs = Math.min(DAY_MS, (retentionMs ?? Number.POSITIVE_INFINITY) / 2);
+  return expiresAtMs !== null && expiresAtMs < Date.now() + aheadMs;
 }
 
 /** A secret that changed at Leadterra looks like silence from here. A relay without webhooks and events is not silent. */

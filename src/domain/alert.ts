@@ -60,7 +60,7 @@ export function toldText(alert: AlertText, webhooks: readonly Webhook[]): string
 
 /** Whether nothing but what a person does ends it: it does not come and go. */
 export function endsByHand({ cause }: AlertText): boolean {
-  return /^(disabled|undeliverable|expiring|dead letters)\b/.test(cause);
+  return /^(disabled|undeliverable|expiring|cut off|dead letters)\b/.test(cause);
 }
 
 /** Whether it is about how a webhook sends, which one that is held does not. */
@@ -81,6 +81,13 @@ export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText
   return {
     cause: `disabled ${webhook.id}`,
     text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${DISABLED_BECAUSE[reason]}. Its events are held. When the service is back, resume it.`,
+  };
+}
+
+export function cutOffAlert(webhook: Webhook): AlertText {
+  return {
+    cause: `cut off ${webhook.id}`,
+    text: `Leadterra Relay: webhook ${nameOf(webhook)} has a retry schedule that is not shorter than RETENTION: deliveries expire before its last attempts. Shorten it, or raise RETENTION.`,
   };
 }
 

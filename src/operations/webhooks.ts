@@ -211,8 +211,8 @@ function checkedUrl(env: Env, given: string, relayHost: string): TargetCheck {
 }
 
 /** Whether a delivery would expire before its last attempt: the rule that `RETRY_SCHEDULE` has. */
-function outlastsRetention(env: Env, retrySchedule: string): boolean {
+export function outlastsRetention(env: Env, retrySchedule: string | null): boolean {
   const { retentionMs } = configOf(env);
-  const waitsMs = parseSchedule(retrySchedule) ?? [];
+  const waitsMs = parseSchedule(retrySchedule ?? "") ?? [];
   return retentionMs !== null && waitsMs.reduce((sum, wait) => sum + wait, 0) >= retentionMs;
 }

@@ -367,6 +367,42 @@ describe("an alert", () => {
     await sweepQuietly();
     expect(await alerts()).toEqual([expect.stringMatching(/expire/)]);
   });
+
+  it("warns of what expires at half of a RETENTION that is shorter than two days", async () => {
+    const { id } = await register();
+    const expiresAtMs = clock.nowMs() + DAY;
+    const check = async () => ({ overdueSinceMs: null, expiresAtMs });
+    const letters = env.DEAD_LETTER_STORE.getByName("dead-letters");
+    await withVariables(letters, { RETENTION: "1d" });
+    const letter = { eventId: null, event: null, email: null, receivedAtMs: 0, webhookIds: null };
+    const failed = { id: "dl_1", reason: "unreadable" as const, failedAtMs: clock.nowMs() };
+    await letters.keep({ letter: { ...letter, ...failed }, body: new Uint8Array() });
+    const expiring = async () => (await alerts()).filter((text) => text.includes("expire from"));
+    const SUBSCRIBER = diverted(env.SUBSCRIBER, { check });
+    for (const waited of [0, 6 * HOUR]) {
+      clock.advance(waited);
+      await sweepQuietly({ RETENTION: "1d", SUBSCRIBER });
+      expect(await expiring()).toEqual([]);
+    }
+    clock.advance(7 * HOUR);
+    await sweepQuietly({ RETENTION: "1d", SUBSCRIBER });
+    expect((await expiring()).sort()).toEqual([
+      expect.stringContaining("dead letters expire"),
+      expect.stringContaining(id),
+    ]);
+  });
+
+  it("names a retry schedule of its own that a RETENTION made shorter cuts off", async () => {
+    const { id } = await register({ retrySchedule: "1h 2d" });
+    await register({ retrySchedule: "1h 1d" });
+    await sweepQuietly();
+    expect(await alerts()).toEqual([]);
+    await sweepQuietly({ RETENTION: "2d" });
+    expect(await alerts()).toEqual([expect.stringMatching(`${id}.*retry schedule.*RETENTION`)]);
+    clock.advance(5 * MINUTE);
+    await sweepQuietly({ RETENTION: "3d" });
+    expect((await alerts()).slice(1)).toEqual([expect.stringContaining("it is over: webhook")]);
+  });
 });
 
 describe("a webhook's alert", () => {
