@@ -169,7 +169,7 @@ const ofNote = (term: string) => new RegExp(`^note ${term}$`);
 const CONDITIONS: readonly Form[] = [
   {
     place: /^(p|small)$/,
-    text: /(?:^|Failing |Probing |Disabled |Paused )since @(?=[:.]|$)/,
+    text: /(?:^|Failing |Probing |Disabled |Paused |Postponed |Unconnected )since @(?=[:.,]|$)/,
     agrees: at((told) => own(told).health.since),
   },
   {
@@ -191,7 +191,7 @@ const CONDITIONS: readonly Form[] = [
   },
   {
     place: /^p$/,
-    text: /^([\d,]+) deliver(?:y|ies) stopped retrying\.$/,
+    text: /^(?:Healthy, but )?([\d,]+) undeliverable(?:: (?:it|they) stopped retrying\.$|(?:, the last since @)?[:.])/,
     agrees: is((told) => own(told).health.undeliverable),
   },
   {
@@ -206,7 +206,7 @@ const CONDITIONS: readonly Form[] = [
   },
   {
     place: /^p$/,
-    text: /^(?:(?:They are|It is) probed(?: one at a time)?|(?:Each|It) is tried again by its schedule|As it asked), next @; [^\d@]+$/,
+    text: /^(?:(?:They are|It is) probed(?: one at a time)?|(?:Each|It) (?:is tried again|goes out) by its schedule|As it asked|It goes out in its turn|They go out in turn), next @; [^\d@]+$/,
     agrees: at((told) => own(told).health.nextAttemptAt, "to come"),
   },
   {

@@ -74,7 +74,7 @@ const STATES: readonly State[] = [
     answers: 429,
     answer: answering(429, { headers: { "retry-after": "600" }, body: "later" }),
     state: "postponed",
-    says: /^busy The service asked for a pause: 429 refused, “later”\. 12 deliveries wait/,
+    says: /^busy Postponed since .+, because the service asked for a pause: 429 refused, “later”\. 12 deliveries wait/,
   },
   {
     name: "gone",

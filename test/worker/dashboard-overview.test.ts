@@ -318,18 +318,61 @@ describe("the overview", () => {
     await deliverAll(webhook.id, clock);
     clock.advance(2 * MINUTE);
     await deliverAll(webhook.id, clock);
-    expect(textOf(await overview(), "condition")).toContain("1 delivery stopped retrying");
+    expect(textOf(await overview(), "condition")).toContain("1 undeliverable: it stopped retrying");
     service.answer = answering(200);
     await accept(webhook.id, [await newEvent()]);
     await deliverAll(webhook.id, clock);
     await accept(webhook.id, [await newEvent()]);
     clock.advance(6 * MINUTE);
     expect(textOf(await overview(), "condition")).toMatch(
-      /Late since [^:]*:\d\d\) : the oldest delivery was due 6 minutes ago \(\d\d:\d\d\) ./,
+      /Late since [^:]*:\d\d\) : the oldest delivery was due 6 minutes ago \(\d\d:\d\d\) . 1 delivery waits. It goes out in its turn, now; what comes meanwhile goes behind it. /,
     );
     await api("POST", `/v1/webhooks/${webhook.id}/pause`);
     expect(textOf(await overview(), "condition")).toMatch(
-      /The CRM Paused since just now \(\d\d:\d\d\) . 1 delivery is held. 1 delivery stopped retrying. Resume/,
+      /The CRM Paused since just now \(\d\d:\d\d\) . 1 delivery is held. 1 undeliverable: it stopped retrying. Resume/,
+    );
+  });
+
+  it.each([
+    [{ rateLimit: 0.0004 }, "rateLimit", "lets less than 0.001 a second through"],
+    [{ ordered: true }, "ordered", "or giving up the order"],
+    [{}, "concurrency", "Raise “at once” above 6"],
+  ])("leads from a late webhook to what makes it so: %o", async (settings, field, said) => {
+    const webhook = await register(settings);
+    await accept(webhook.id, [await newEvent()]);
+    clock.advance(6 * MINUTE);
+    const page = await overview();
+    expect(textOf(page, "condition")).toContain(said);
+    const way = page.match(/href="([^"]*)">Change its pace/)?.[1] ?? "";
+    expect(way).toMatch(new RegExp(`#${field}$`));
+    const { get } = await signedIn();
+    const form = await (await get(way.split("#")[0] as string)).text();
+    const details = form.split(/<details/).find((part) => part.includes(`id="${field}"`));
+    expect(details).toMatch(/^ open=""/);
+    const plain = await (await get(`/dashboard/webhooks/${webhook.id}/edit`)).text();
+    if (field === "concurrency") expect(plain).not.toContain("<details open");
+  });
+
+  it("says since when it is postponed, and of what is undeliverable when and why the last ended, and when what waits goes out", async () => {
+    const webhook = await register({ name: "crm", giveUpOn: [422], retrySchedule: "1h" });
+    service.answer = answering(204);
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    service.answer = answering(500);
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    service.answer = () => new Response("no such lead", { status: 422 });
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    expect(textOf(await overview(), "condition")).toMatch(
+      / crm Healthy, but 1 undeliverable, the last since [^:]*:\d\d\) : 422 refused, “ no such lead ”. 1 delivery waits. It goes out by its schedule, next in [^;]* ; what stopped retrying waits for a replay. By its settings it gives up on 422/,
+    );
+    service.answer = () =>
+      new Response("later", { status: 429, headers: { "retry-after": "600" } });
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    expect(textOf(await overview(), "condition")).toMatch(
+      / crm Postponed since [^:]*:\d\d\) , because the service asked for a pause: 429 refused, “ later ”. 2 deliveries wait. As it asked, next in /,
     );
   });
 

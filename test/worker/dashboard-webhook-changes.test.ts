@@ -214,7 +214,7 @@ describe("what stopped retrying", () => {
     for (const path of ["/dashboard", `${PATH}/${id}`]) {
       const page = await textOf(path);
       expect(page, path).toContain(">Replay 1</button>");
-      expect(page, path).toContain("1 delivery stopped retrying.");
+      expect(page, path).toContain("1 undeliverable: it stopped retrying.");
       expect(page, path).not.toContain("All is well");
     }
   });

@@ -131,7 +131,7 @@ describe("a webhook's page", () => {
     await deliverAll(id, clock);
     const page = await shown(`${PATH}/${id}`);
     expect(page).toMatch(
-      /but 2 stopped retrying and did not arrive: .*<code>503<\/code> refused\./,
+      /Healthy, but 2 undeliverable, the last since <time[^>]*>[^<]*<\/time>: .*<code>503<\/code> refused\./,
     );
     expect(page).toMatch(/action="[^"]*\/replay".*>Replay 2<\/button>/);
   });
@@ -149,14 +149,15 @@ describe("a webhook's page", () => {
     await deliverAll(id, clock);
     const page = await shown(`${PATH}/${id}`);
     expect(page).toMatch(
-      /but 2 stopped retrying and did not arrive: .*422.* refused, “<bdi>no such lead<\/bdi>”\./,
+      /Healthy, but 2 undeliverable, the last since .*: .*422.* refused, “<bdi>no such lead<\/bdi>”\./,
     );
     expect(page).toContain("By its settings it gives up on 422 at once. Replay them");
     expect(page).toContain("How the newest that stopped retrying ended");
     expect(page).toContain("It answered 422");
     expect(page).toContain(">Replay 2</button>");
-    // Where nobody looked, nothing is said that may be wrong.
-    expect(await shown("/dashboard")).toContain("2 stopped retrying and did not arrive.</strong>");
+    expect(await shown("/dashboard")).toMatch(
+      /2 undeliverable, the last since .* refused, “<bdi>no such lead/,
+    );
   });
 
   it("calls the last failure by its name", async () => {

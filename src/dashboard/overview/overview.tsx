@@ -24,11 +24,12 @@ import {
 import type { PageContext, PageEnv } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
-import { byUrgency, type Watched } from "../webhooks/problem";
+import { newestEnded } from "../webhooks/ended";
+import { byUrgency, isUndeliverable, type Watched } from "../webhooks/problem";
 import { NoWebhooks, WebhookTable } from "../webhooks/table";
 import { FirstSteps, type Progress, progressOf } from "./first-steps";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
-import { type Problem, Problems, problemsOf } from "./problems";
+import { MAX_NAMED, type Problem, Problems, problemsOf } from "./problems";
 
 const NEWEST_EVENTS = 8;
 const WEBHOOKS_SHOWN = 10;
@@ -76,16 +77,28 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
     const own = stats.webhooks.find(({ id }) => id === webhook.id);
     return own === undefined ? [] : [{ webhook, stats: own }];
   });
+  const told = await withEnds(c.env, watched);
   const progress = progressOf(c, { webhooks, hasEvent: lastEventAtMs !== null });
   return {
     nowMs,
     stats,
     watched,
     deadLetters,
-    problems: problemsOf({ nowMs, problems, silenceAlertMs, watched, stats, deadLetters }),
+    problems: problemsOf({ nowMs, problems, silenceAlertMs, watched: told, stats, deadLetters }),
     events: lastEventAtMs === null ? [] : await newestEvents(c.env, lastEventAtMs),
     progress: progress.hasWebhook && progress.hasEvent ? null : progress,
   };
+}
+
+/** Of those that are named with what stopped retrying, how it ended. */
+async function withEnds(env: Env, watched: readonly Watched[]): Promise<Watched[]> {
+  const named = new Set(byUrgency(watched).filter(isUndeliverable).slice(0, MAX_NAMED));
+  return Promise.all(
+    watched.map(async (each) => {
+      if (!named.has(each)) return each;
+      return { ...each, ended: (await newestEnded(env, each.webhook))?.attempt ?? null };
+    }),
+  );
 }
 
 /** From the day of the last event and the one before it: two journals at most. */

@@ -12,7 +12,7 @@ import { Time } from "../ui/time";
 import { byUrgency, Help, hasProblem, Standing, toneOf, type Watched } from "../webhooks/problem";
 
 /** Webhooks named one by one. */
-const MAX_NAMED = 20;
+export const MAX_NAMED = 20;
 /** Alerts whose matter is said, or not so any more, by what the page knows of this moment. */
 const KNOWN_NOW = /^(disabled|undeliverable|dead letters|misconfigured|silence)\b/;
 const INSTANT = /(\d{4}-\d\d-\d\dT[\d:.]+Z)/;

@@ -36,6 +36,11 @@ export function waiting(n: number): string {
   return count(n, "delivery waits", "deliveries wait");
 }
 
+/** `3.5 a second`; what would be written as 0 is less than the least that would not. */
+export function perSecond(rate: number): string {
+  return rate < 0.0005 ? "less than 0.001 a second" : `${number(rate)} a second`;
+}
+
 /** `99.2 %`. @param value from 0 to 1; null for none. */
 export function share(value: number | null): string {
   return value === null ? NONE : PERCENT.format(value).replace("%", " %");

@@ -145,6 +145,7 @@ function showForm(c: PageContext, given: Shown): Promise<Response> {
       allowPrivate={allowPrivateDestinations}
       retrySchedule={delivery === null ? null : formatSchedule(delivery.retryScheduleMs)}
       timeout={delivery === null ? null : formatSchedule([delivery.timeoutMs])}
+      isOpen={c.req.query("pace") !== undefined}
     />,
   );
 }

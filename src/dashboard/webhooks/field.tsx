@@ -103,6 +103,7 @@ export function Tick({ name, checked, hint, children }: TickProps) {
       <label class="inline">
         <input
           type="checkbox"
+          id={name}
           value="yes"
           {...{ name, checked }}
           aria-describedby={`${name}-hint`}

@@ -1,6 +1,5 @@
 /** A webhook's page from its top: how it is doing and what to do, the last answer, its numbers of the last day. */
-import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
-import type { EventId } from "../../domain/ids";
+import type { DeliveryView } from "../../domain/delivery";
 import type { Step, WebhookStats } from "../../operations/stats";
 import { Attempted } from "../deliveries/attempts";
 import { Chart } from "../ui/chart";
@@ -8,12 +7,13 @@ import { count, duration, number, share } from "../ui/format";
 import { Action, deliveriesPath, deliveryPath, Panel, Tiles, webhookPath } from "../ui/parts";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
+import type { Answer } from "./ended";
 import { Help, Standing, toneOf, type Watched } from "./problem";
 
 export type Condition = Watched & {
   hours: readonly Step[];
   /** What its page begins with: of what was just tried, else of the last failure or of what stopped retrying; or none. */
-  answer: { title: string; eventId: EventId; attempt: AttemptRecord } | null;
+  answer: Answer | null;
   /** Newest first. */
   recent: readonly DeliveryView[];
   /** How long a service has to answer; null where that is not configured. */

@@ -40,13 +40,15 @@ export type PaceProps = {
   retrySchedule: string | null;
   /** The relay's own, as a duration. */
   timeout: string | null;
+  /** Whoever comes is led to one of these fields. */
+  isOpen: boolean;
 };
 
-export function Pace({ typed, errors, ...own }: PaceProps) {
+export function Pace({ typed, errors, isOpen, ...own }: PaceProps) {
   const isWrong = errors.some(({ path }) => FIELDS.some((field) => field === fieldOf(path)));
   const isSet = FIELDS.some((field) => typed[field] !== NOTHING_TYPED[field]);
   return (
-    <details open={isWrong || isSet}>
+    <details open={isOpen || isWrong || isSet}>
       <summary>Order, pace and retries</summary>
       <Tick
         name="ordered"

@@ -10,11 +10,12 @@ import type { Webhook } from "../../domain/webhook";
 import type { WebhookStats } from "../../operations/stats";
 import { LastOutcome } from "../deliveries/attempts";
 import { beginning, Foreign } from "../ui/foreign";
-import { count, deliveries, duration, number, waiting } from "../ui/format";
+import { count, number, waiting } from "../ui/format";
 import { newToken } from "../ui/once";
 import { Action, Badge, type Tone, webhookPath } from "../ui/parts";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
+import { boundOf, Remedy } from "./late";
 
 type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
 
@@ -23,7 +24,7 @@ export type Watched = {
   webhook: Webhook;
   stats: WebhookStats;
   /** What ended the newest that stopped retrying; undefined where nobody looked for it. */
-  ended?: Failure | null;
+  ended?: AttemptRecord | null;
 };
 
 /** What a webhook has on top of its health: deliveries that stopped retrying are a problem of one that is well, too. */
@@ -48,6 +49,11 @@ const URGENCY = Object.keys(TONES);
 
 function kindOf({ stats: { health } }: Watched): Kind {
   return health.state === "healthy" && health.undeliverable > 0 ? "undeliverable" : health.state;
+}
+
+/** Whether it takes deliveries, and has some that stopped retrying. */
+export function isUndeliverable(watched: Watched): boolean {
+  return kindOf(watched) === "undeliverable";
 }
 
 /** A pause with nothing waiting is what somebody wanted; what stopped retrying nobody did. */
@@ -94,13 +100,15 @@ const CAUSES: Record<Kind, Words> = {
       <Since health={stats.health} />: {DISABLED_BECAUSE[webhook.statusReason ?? "failing"]}.
     </>
   ),
-  misconfigured: () => <>Held: a variable of the relay's configuration has no usable value.</>,
+  misconfigured: () => (
+    <>Misconfigured: a variable of the relay's configuration has no usable value.</>
+  ),
   probing: Failing,
   failing: Failing,
   unconnected: ({ stats }) => (
     <>
-      No listener is connected
-      <Since health={stats.health} />.
+      Unconnected
+      <Since health={stats.health} />: no listener is connected.
     </>
   ),
   late: ({ stats: { health } }) => (
@@ -111,14 +119,19 @@ const CAUSES: Record<Kind, Words> = {
   ),
   undeliverable: (watched) => (
     <>
-      It takes deliveries, but {number(watched.stats.health.undeliverable)} stopped retrying and did
-      not arrive
+      Healthy, but {number(watched.stats.health.undeliverable)} undeliverable
+      {watched.ended && (
+        <>
+          , the last since <Time ms={watched.ended.startedAtMs + watched.ended.durationMs} />
+        </>
+      )}
       <Cause of={endedBy(watched)} />
     </>
   ),
   postponed: ({ stats: { health } }) => (
     <>
-      The service asked for a pause
+      Postponed
+      <Since health={health} />, because the service asked for a pause
       <Cause of={health.lastFailure} />
     </>
   ),
@@ -187,14 +200,18 @@ const NEXT: Record<Kind, Words> = {
   probing: Tried,
   failing: Tried,
   unconnected: Held,
-  late: ({ webhook, stats }) => (
+  late: (watched) => (
     <>
-      {waiting(stats.health.pending)}. <Remedy webhook={webhook} stats={stats} />
+      <Tried {...watched} /> <Remedy {...watched} />
     </>
   ),
   undeliverable: (watched) => (
     <>
-      <Waiting {...watched} />
+      {watched.stats.health.pending === 0 ? (
+        "What stopped retrying is tried again by a replay only; nothing else waits."
+      ) : (
+        <Tried {...watched} />
+      )}
       <GivenUp {...watched} />
     </>
   ),
@@ -245,6 +262,14 @@ const HOW_AND_THEN: { [State in HealthState]?: Record<"one" | "many", readonly [
       one: ["As it asked,", "then it goes out."],
       many: ["As it asked,", "then they go out."],
     },
+    late: {
+      one: ["It goes out in its turn,", "what comes meanwhile goes behind it."],
+      many: ["They go out in turn,", "what comes meanwhile goes behind them."],
+    },
+    healthy: {
+      one: ["It goes out by its schedule,", "what stopped retrying waits for a replay."],
+      many: ["Each goes out by its schedule,", "what stopped retrying waits for a replay."],
+    },
   };
 
 function Tried({ stats: { health } }: Watched) {
@@ -271,36 +296,6 @@ function Tried({ stats: { health } }: Watched) {
   );
 }
 
-/** What makes a late webhook faster, with the number that says so. */
-function Remedy({ webhook, stats }: Watched) {
-  const { rateLimit, ordered } = webhook;
-  const { p50 } = stats.latencyMs;
-  const atOnce = ordered ? 1 : webhook.concurrency;
-  const capacity = p50 === null ? null : (atOnce * 1_000) / Math.max(1, p50);
-  if (rateLimit !== null && (capacity === null || rateLimit <= capacity)) {
-    return (
-      <>
-        Its rate limit lets {number(rateLimit)} a second through,{" "}
-        <InAll pending={stats.health.pending} aSecond={rateLimit} />: raise the limit.
-      </>
-    );
-  }
-  const help = ordered
-    ? "It is ordered, so only faster answers help."
-    : `Raise “at once” above ${atOnce}, or have it answer faster.`;
-  if (capacity === null) return <>{help}</>;
-  return (
-    <>
-      Its response time is {duration(p50)} (p50), {number(atOnce)} at once: {number(capacity)} a
-      second, <InAll pending={stats.health.pending} aSecond={capacity} />. {help}
-    </>
-  );
-}
-
-function InAll({ pending, aSecond }: { pending: number; aSecond: number }) {
-  return <>which takes {duration((pending / aSecond) * 1_000)} for what waits</>;
-}
-
 /** What is so, why, and what comes next. */
 export function Standing({ watched }: { watched: Watched }) {
   const kind = kindOf(watched);
@@ -309,13 +304,15 @@ export function Standing({ watched }: { watched: Watched }) {
   return (
     <>
       <strong>{CAUSES[kind](watched)}</strong> {NEXT[kind](watched)}
-      {!isSaid && ` ${deliveries(undeliverable)} stopped retrying.`}
+      {!isSaid &&
+        ` ${number(undeliverable)} undeliverable: ${undeliverable === 1 ? "it" : "they"} stopped retrying.`}
     </>
   );
 }
 
 /** The one button that helps; nothing where none does, or for whoever may only look. */
-export function Help({ watched: { webhook, stats } }: { watched: Watched }) {
+export function Help({ watched }: { watched: Watched }) {
+  const { webhook, stats } = watched;
   if (!useViewer().mayChange) return null;
   const path = webhookPath(webhook.id);
   const { state, pending, undeliverable } = stats.health;
@@ -337,7 +334,7 @@ export function Help({ watched: { webhook, stats } }: { watched: Watched }) {
   }
   if (state === "late") {
     return (
-      <a class="button" href={`${path}/edit#concurrency`}>
+      <a class="button" href={`${path}/edit?pace#${boundOf(watched).field}`}>
         Change its pace
       </a>
     );

@@ -2,17 +2,18 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
-import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
-import { type EventId, parseEventId } from "../../domain/ids";
+import type { DeliveryView } from "../../domain/delivery";
+import { parseEventId } from "../../domain/ids";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
 import { HOUR_MS } from "../../domain/time";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
-import { findDelivery, listDeliveries } from "../../operations/deliveries";
+import { listDeliveries } from "../../operations/deliveries";
 import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { DeliveryRows } from "../deliveries/delivery-rows";
 import { Foreign } from "../ui/foreign";
+import { perSecond } from "../ui/format";
 import { page, showFailure } from "../ui/page";
 import {
   Code,
@@ -30,6 +31,7 @@ import { mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { AsConfiguration } from "./configuration";
+import { type Answer, attemptsOf, failureOf, newestEnded } from "./ended";
 import { type Condition, Health, Numbers } from "./health";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
 import { byUrgency, hasProblem, isFailing, type Watched } from "./problem";
@@ -118,8 +120,6 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
   };
 }
 
-type Answer = NonNullable<Condition["answer"]>;
-
 /** Of what was just tried, whatever came of it. */
 async function triedAnswer(c: PageContext, webhook: Webhook): Promise<Answer | null> {
   const tried = parseEventId(c.req.query("tried") ?? "");
@@ -133,29 +133,6 @@ async function lastFailure(env: Env, watched: Watched): Promise<Answer | null> {
   if (last === null || !hasProblem(watched)) return null;
   if (watched.ended != null && !isFailing(state) && state !== "disabled") return null;
   return failureOf(env, watched.webhook, { eventId: last.eventId, title: "The last failure" });
-}
-
-async function newestEnded(env: Env, webhook: Webhook): Promise<Answer | null> {
-  const asked = { status: "undeliverable" } as const;
-  const { deliveries } = await listDeliveries(env, webhook, asked, { before: null, limit: 1 });
-  const eventId = parseEventId(deliveries[0]?.eventId ?? "");
-  const title = "How the newest that stopped retrying ended";
-  return eventId && failureOf(env, webhook, { eventId, title });
-}
-
-async function failureOf(
-  env: Env,
-  webhook: Webhook,
-  { eventId, title }: Pick<Answer, "eventId" | "title">,
-): Promise<Answer | null> {
-  const attempt = (await attemptsOf(env, webhook, eventId)).findLast(
-    ({ error }) => error !== null && error !== "interrupted",
-  );
-  return attempt === undefined ? null : { title, eventId, attempt };
-}
-
-async function attemptsOf(env: Env, webhook: Webhook, id: EventId): Promise<AttemptRecord[]> {
-  return (await findDelivery(env, webhook, id))?.attemptLog ?? [];
 }
 
 function Whole({ condition }: { condition: Condition }) {
@@ -238,7 +215,7 @@ function Settings({ condition: { webhook, ownWaits, timeoutMs } }: { condition: 
             ),
           ],
           ["Order", ordered ? "one at a time, in the order of arrival" : "as fast as it answers"],
-          ["Rate limit", rateLimit === null ? none("none") : `${rateLimit} a second`],
+          ["Rate limit", rateLimit === null ? none("none") : perSecond(rateLimit)],
           ["At once", ordered ? "1" : webhook.concurrency],
           [
             "Time to answer",

@@ -1,0 +1,35 @@
+/** What failed, as a webhook's page and the overview show it. */
+import type { AttemptRecord } from "../../domain/delivery";
+import { type EventId, parseEventId } from "../../domain/ids";
+import type { Webhook } from "../../domain/webhook";
+import { findDelivery, listDeliveries } from "../../operations/deliveries";
+
+export type Answer = { title: string; eventId: EventId; attempt: AttemptRecord };
+
+/** How the newest that stopped retrying ended; null for none. */
+export async function newestEnded(env: Env, webhook: Webhook): Promise<Answer | null> {
+  const asked = { status: "undeliverable" } as const;
+  const { deliveries } = await listDeliveries(env, webhook, asked, { before: null, limit: 1 });
+  const eventId = parseEventId(deliveries[0]?.eventId ?? "");
+  const title = "How the newest that stopped retrying ended";
+  return eventId && failureOf(env, webhook, { eventId, title });
+}
+
+export async function failureOf(
+  env: Env,
+  webhook: Webhook,
+  { eventId, title }: Pick<Answer, "eventId" | "title">,
+): Promise<Answer | null> {
+  const attempt = (await attemptsOf(env, webhook, eventId)).findLast(
+    ({ error }) => error !== null && error !== "interrupted",
+  );
+  return attempt === undefined ? null : { title, eventId, attempt };
+}
+
+export async function attemptsOf(
+  env: Env,
+  webhook: Webhook,
+  id: EventId,
+): Promise<AttemptRecord[]> {
+  return (await findDelivery(env, webhook, id))?.attemptLog ?? [];
+}
