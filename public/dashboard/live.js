@@ -24,9 +24,20 @@ function relative(ms, nowMs) {
   return ms < nowMs ? `${amount} ago` : `in ${amount}`;
 }
 
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+/** Of the whole page, as the relay knew it when it was asked for. */
+const timeZone = document.documentElement.dataset.zone;
+const exact = new Intl.DateTimeFormat(undefined, {
+  dateStyle: "full",
+  timeStyle: "long",
+  timeZone,
+});
+const day = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+  timeZone,
+});
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone });
 
 /** The rule of `clockTime` in src/dashboard/ui/time.tsx. @param {number} ms @param {number} nowMs */
 function clockTime(ms, nowMs) {
@@ -35,17 +46,18 @@ function clockTime(ms, nowMs) {
 }
 
 const ZONE_COOKIE = "leadterra-relay-zone";
+const ZONE_HEADER = "leadterra-relay-zone";
 const A_YEAR_SECONDS = 31_536_000;
 
 /** The next page is told in the browser's zone from the start. */
 function tellZone() {
-  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  const { timeZone: own } = new Intl.DateTimeFormat().resolvedOptions();
   const secure = location.protocol === "https:" ? "; Secure" : "";
   // biome-ignore lint/suspicious/noDocumentCookie: every browser has it, and nothing here is secret.
-  document.cookie = `${ZONE_COOKIE}=${encodeURIComponent(timeZone)}; Path=/dashboard; Max-Age=${A_YEAR_SECONDS}; SameSite=Strict${secure}`;
+  document.cookie = `${ZONE_COOKIE}=${encodeURIComponent(own)}; Path=/dashboard; Max-Age=${A_YEAR_SECONDS}; SameSite=Strict${secure}`;
 }
 
-/** Puts times into the browser's zone, and tells them anew. */
+/** Tells times anew. */
 function tellTimes() {
   for (const time of document.querySelectorAll("time[datetime]")) {
     const ms = Date.parse(time.getAttribute("datetime") ?? "");
@@ -98,7 +110,8 @@ async function follow() {
 
 /** Whoever is not signed in is led away, by the relay or by what stands before it: to another host perhaps. @param {string} address @param {RequestInit} init */
 function ask(address, init) {
-  return fetch(address, { ...init, redirect: "manual" });
+  const headers = { ...init.headers, ...(timeZone !== undefined && { [ZONE_HEADER]: timeZone }) };
+  return fetch(address, { ...init, headers, redirect: "manual" });
 }
 
 /** Why an answer shows nothing new, as an attribute; null when it does. @param {Response} response */

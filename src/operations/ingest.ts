@@ -10,6 +10,8 @@ import { lookUpSeen, rememberSeen } from "../storage/seen";
 /** Leadterra's own first retry comes after a minute; this is for whoever listens. */
 const RETRY_AFTER_SECONDS = 30;
 const SAMPLE = "reply.received";
+/** Leadterra's id of a sample's reply begins so. */
+const SAMPLE_ID = "rpl_sample_";
 
 const NOT_OURS = { path: "event", message: "must not begin with relay., as the relay's own do" };
 
@@ -39,22 +41,22 @@ export async function takeIn(env: Env, { body, signature }: Signed, after: After
 
 /**
  * A made-up reply takes the whole way, as if Leadterra had sent it: signed, through the queue, to every webhook that
- * wants it.
- *
- * @param id unlike any other reply's.
+ * wants it. No two are alike.
  */
-export async function takeInSample(
-  env: Env,
-  { id, nowMs }: { id: string; nowMs: number },
-  after: After,
-) {
+export async function takeInSample(env: Env, nowMs: number, after: After) {
   const [secret] = configOf(env).signingSecrets;
   if (secret === undefined) return fail({ code: "not_configured" });
   const example = exampleEvent(SAMPLE, nowMs);
+  const id = `${SAMPLE_ID}${crypto.randomUUID()}`;
   const data = example.data as Record<string, object>;
   const sample = { ...example, data: { ...data, reply: { ...data.reply, id } } };
   const body = new TextEncoder().encode(JSON.stringify(sample));
   return takeIn(env, { body, signature: signLeadterra(secret, body) }, after);
+}
+
+/** @param key Leadterra's own id. */
+export function isSample({ key }: { key: string | null }): boolean {
+  return key?.startsWith(SAMPLE_ID) ?? false;
 }
 
 const keysOfConfig = new WeakMap<Config, Promise<CryptoKey[]>>();

@@ -112,6 +112,23 @@ describeInBrowser("signing in", (rig) => {
     await page.getByText("Times are those of Europe/Berlin").waitFor();
   });
 
+  it("tells all times of a page in one zone, also where it is the first", async () => {
+    const page = await rig.signedIn({ timezoneId: "Europe/Berlin" });
+    await rig.relay.accept({ event: "custom.zoned", data: {} });
+    await page.context().clearCookies({ name: "leadterra-relay-zone" });
+    await page.goto("/dashboard/events");
+    await page.getByText("Times are those of UTC").waitFor();
+    const row = page.getByRole("row", { name: "custom.zoned" });
+    const words = async () => (await row.locator("time").textContent()) ?? "";
+    const datetime = (await row.locator("time").getAttribute("datetime")) ?? "";
+    const utc = datetime.slice(11, 16);
+    await expect.poll(words, { timeout: 20_000 }).toMatch(/^\d+ seconds? ago/);
+    expect(await words()).toContain(`(${utc})`);
+    await page.reload();
+    await page.getByText("Times are those of Europe/Berlin").waitFor();
+    expect(await words()).not.toContain(`(${utc})`);
+  });
+
   it("shows a key that only reads no form that changes anything", async () => {
     const webhook = await rig.register({ description: "CRM" });
     const eventId = await rig.relay.accept({ event: "custom.seen", data: {} });

@@ -1,5 +1,5 @@
 /** /dashboard: whether everything is all right, and what is not, the most urgent first. */
-import { env } from "cloudflare:workers";
+import { env, exports } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import {
   type AlertText,
@@ -28,16 +28,18 @@ import {
   accept,
   deliverAll,
   eventOf,
+  journal,
   newEvent,
   newRoutingVersion,
   register,
   registry,
+  ring,
   subscriber,
 } from "../rig/worker/engine";
 import { answering, clock, DAY, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
-import { diverted } from "../rig/worker/objects";
+import { diverted, withVariables } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
-import { api, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
+import { API_KEY, api, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 const MARKUP = '"><svg onload=alert(1)>';
 
@@ -81,6 +83,39 @@ describe("the overview of a new relay", () => {
     expect((await overview()).match(/badge good">done/g)).toHaveLength(1);
     await arrive();
     expect(await overview()).not.toContain("To the first event");
+  });
+
+  it("does not take a sample for an event of Leadterra's", async () => {
+    const sent: Uint8Array[] = [];
+    vi.spyOn(env.EVENTS, "send").mockImplementation(async (body) => {
+      sent.push((body as Uint8Array).slice());
+      return { metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } };
+    });
+    const visitor = await signedIn();
+    await visitor.post("/dashboard/events/sample");
+    await register();
+    await consume(sent);
+    const steps = textOf(await overview(), "first-steps");
+    expect(steps).toMatch(/Connect Leadterra At Leadterra/);
+    expect(steps).toMatch(/See the first event arrive done/);
+    await arrive();
+    expect(await overview()).not.toContain("To the first event");
+  });
+
+  it("says on a laptop what is so there", async () => {
+    const origin = "http://127.0.0.1:8787";
+    const ask = (path: string, init: RequestInit) =>
+      exports.default.fetch(new Request(`${origin}${path}`, { redirect: "manual", ...init }));
+    const body = new URLSearchParams({ key: API_KEY });
+    const answer = await ask("/dashboard/sign-in", { method: "POST", headers: { origin }, body });
+    const cookie = (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
+    const page = await (await ask("/dashboard", { headers: { cookie } })).text();
+    const steps = textOf(page, "first-steps");
+    expect(steps).toContain("LEADTERRA_SIGNING_SECRETS in .dev.vars");
+    expect(steps).toMatch(/npm start prints request failed /);
+    for (const not of ["Leadterra answered", "Connect Leadterra", "request.failed"]) {
+      expect(steps).not.toContain(not);
+    }
   });
 
   it("says that the signing secret is missing", async () => {
@@ -387,6 +422,36 @@ describe("the overview", () => {
     expect(await overview()).toContain("No event was accepted for long");
     expect((await api("DELETE", `/v1/webhooks/${webhook.id}`)).status).toBe(204);
     expect(await overview()).toContain("No event was accepted for long");
+  });
+
+  it("says that events came where none is kept any more", async () => {
+    clock.setTo(Math.floor(clock.nowMs() / DAY) * DAY + DAY + 23 * HOUR);
+    await register();
+    const brief = { RETENTION: "12h", SILENCE_ALERT: "off" };
+    await arrive();
+    const day = journal(clock.nowMs());
+    await withVariables(day, brief);
+    clock.advance(3 * DAY);
+    await ring(day);
+    const { cookie } = await signedIn();
+    for (const path of ["/dashboard", "/dashboard/events"]) {
+      const page = await (await callWith(brief, path, { headers: { cookie } })).text();
+      expect(page, path).toContain("No event is kept any more: the last came <time");
+      expect(page, path).not.toContain("No event yet");
+      expect(page, path).not.toContain("To the first event");
+    }
+  });
+
+  it("is of one time zone: that of the page, for what becomes a part of it too", async () => {
+    await register();
+    const { cookie } = await signedIn();
+    const zoned = async (headers: Record<string, string>) =>
+      (await callWith({}, "/dashboard", { headers: { cookie, ...headers } })).text();
+    const berlin = { cookie: `${cookie}; leadterra-relay-zone=Europe%2FBerlin` };
+    expect(await zoned({})).toContain('data-zone="UTC"');
+    expect(await zoned(berlin)).toContain('data-zone="Europe/Berlin"');
+    const part = await zoned({ ...berlin, "leadterra-relay-zone": "UTC" });
+    expect(part).toContain("Times are those of UTC");
   });
 
   it("shows what strangers wrote as text, and no query of a URL", async () => {

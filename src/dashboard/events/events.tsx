@@ -7,7 +7,7 @@ import { parseEventId } from "../../domain/ids";
 import { addToAudit } from "../../operations/audit";
 import { findEventsByKey } from "../../operations/events";
 import { takeInSample } from "../../operations/ingest";
-import { type EventFilter, listEvents } from "../../operations/journal";
+import { type EventFilter, lastEventAtMs, listEvents } from "../../operations/journal";
 import { allWebhooks } from "../../operations/webhooks";
 import { FirstSteps, type Progress, progressOf } from "../overview/first-steps";
 import { type Outcome, performing } from "../ui/actions";
@@ -25,7 +25,7 @@ import { EVENTS_PATH, eventPath } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
-import { type EventRow, EventTable, eventRows } from "./table";
+import { type EventRow, EventTable, eventRows, NoneKept } from "./table";
 
 const EVENTS_PER_PAGE = 50;
 /** What the API calls the same. */
@@ -36,6 +36,8 @@ type Found = {
   next: string | null;
   /** Of a relay that never had an event. */
   progress: Progress | null;
+  /** When the last event came, where none is kept any more. */
+  lastGoneAtMs: number | null;
 };
 
 export const eventPages = new Hono<PageEnv>()
@@ -55,16 +57,18 @@ export const eventPages = new Hono<PageEnv>()
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
       intro: (query) => <EventSearch query={query} />,
-      show: ({ events, next, progress }) =>
-        progress === null ? <List events={events} next={next} /> : <FirstSteps {...progress} />,
+      show: ({ events, next, progress, lastGoneAtMs }) => {
+        if (progress !== null) return <FirstSteps {...progress} />;
+        if (lastGoneAtMs !== null) return <NoneKept lastAtMs={lastGoneAtMs} />;
+        return <List events={events} next={next} />;
+      },
     });
   })
   .post("/sample", performing(EVENTS_PATH, { act: sendSample }))
   .route("/", eventPage);
 
 async function sendSample(c: PageContext): Promise<Outcome> {
-  const sample = { id: `rpl_sample_${crypto.randomUUID()}`, nowMs: Date.now() };
-  const taken = await takeInSample(c.env, sample, (work) => c.executionCtx.waitUntil(work));
+  const taken = await takeInSample(c.env, Date.now(), (work) => c.executionCtx.waitUntil(work));
   if (!taken.ok) return { failure: taken.failure, at: EVENTS_PATH };
   const after = { id: taken.value.id };
   await addToAudit(c.env, { by: callerOf(c), action: "event.sampled", after });
@@ -82,14 +86,17 @@ async function find(
     ? listEvents(c.env, filter, from)
     : findEventsByKey(c.env, { ...filter, key: query.id }, from));
   const isEmpty = events.length === 0 && next === null && cursor === null;
+  const isAll = isEmpty && Object.keys(query).length === 0;
+  const lastGoneAtMs = isAll ? await lastEventAtMs(c.env) : null;
   const progress =
-    isEmpty && Object.keys(query).length === 0
-      ? progressOf(c, { webhooks: await allWebhooks(c.env), hasEvent: false })
+    isAll && lastGoneAtMs === null
+      ? progressOf(c, { webhooks: await allWebhooks(c.env), hasEvent: false, events })
       : null;
   return {
     events: await eventRows(c.env, events),
     next: next && formatEventCursor(next),
     progress,
+    lastGoneAtMs,
   };
 }
 

@@ -5,7 +5,7 @@ import { readEvents } from "../../operations/journal";
 import type { JournalEvent } from "../../storage/journal-store";
 import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
-import { Badge, type Column, eventPath, RowLink, Table } from "../ui/parts";
+import { Badge, type Column, Empty, eventPath, RowLink, Table } from "../ui/parts";
 import { Time } from "../ui/time";
 import { noneOf, SearchLink } from "./event-parts";
 
@@ -28,6 +28,16 @@ const KINDS: ReadonlyMap<string, string> = new Map([
   ["reply.received", "data.reply.classification"],
   ["message.bounced", "data.bounceType"],
 ]);
+
+/** Where events came, and none is left. */
+export function NoneKept({ lastAtMs }: { lastAtMs: number }) {
+  return (
+    <Empty>
+      No event is kept any more: the last came <Time ms={lastAtMs} />, and <code>RETENTION</code>{" "}
+      has passed. The next one shows up here by itself.
+    </Empty>
+  );
+}
 
 /** Newest first. */
 export function EventTable({ label, events }: { label: string; events: readonly EventRow[] }) {

@@ -1,6 +1,7 @@
 /** What leads a new relay to its first event. */
 import type { Child } from "hono/jsx";
 import { configOf } from "../../config";
+import { isSample } from "../../operations/ingest";
 import { Action, Copy, EVENTS_PATH } from "../ui/parts";
 import type { PageContext } from "../ui/session";
 import { useViewer } from "../ui/viewer";
@@ -13,22 +14,30 @@ export type Progress = {
   hasSecret: boolean;
   hasWebhook: boolean;
   hasEvent: boolean;
+  /** An event came that was no sample. */
+  isConnected: boolean;
 };
 
 export function progressOf(
   c: PageContext,
-  { webhooks, hasEvent }: { webhooks: readonly unknown[]; hasEvent: boolean },
+  seen: {
+    webhooks: readonly unknown[];
+    hasEvent: boolean;
+    /** The newest. */
+    events: readonly { key: string | null }[];
+  },
 ): Progress {
   return {
     origin: new URL(c.req.url).origin,
     hasSecret: configOf(c.env).signingSecrets.length > 0,
-    hasWebhook: webhooks.length > 0,
-    hasEvent,
+    hasWebhook: seen.webhooks.length > 0,
+    hasEvent: seen.hasEvent,
+    isConnected: seen.hasEvent && (seen.events.length === 0 || !seen.events.every(isSample)),
   };
 }
 
 /** Three steps; those that are done are ticked. */
-export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress) {
+export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, isConnected }: Progress) {
   const { mayChange } = useViewer();
   const url = origin + INGEST_PATH;
   const isLaptop = !origin.startsWith("https:");
@@ -36,7 +45,7 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
     <section class="panel steps" aria-labelledby="first-steps-title">
       <h2 id="first-steps-title">To the first event</h2>
       <ol>
-        <Step title="Connect Leadterra" isDone={hasEvent}>
+        <Step title={isLaptop ? "Send an event by hand" : "Connect Leadterra"} isDone={isConnected}>
           <p>
             {isLaptop
               ? "Leadterra reaches an address on the internet only: on this machine events are sent by hand, to this address."
@@ -46,9 +55,7 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
             <code>{url}</code> <Copy text={url}>Copy the address</Copy>
           </p>
           <p class="quiet">
-            {hasSecret
-              ? "A signing secret is configured; it must be the one that Leadterra answered with."
-              : "Put the signing secret that it answers with into LEADTERRA_SIGNING_SECRETS: without one no event is accepted."}{" "}
+            {SECRET[isLaptop ? "laptop" : "deployed"][hasSecret ? "set" : "missing"]}{" "}
             {isLaptop ? (
               <>
                 <code>npm run leadterra -- send --url {url}</code> signs and sends one of each kind.
@@ -61,8 +68,17 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
           </p>
           <p class="quiet">
             An event that is answered 401 <code>invalid_signature</code> was signed with another
-            secret: the sender's log has the answer, and the relay's log the line{" "}
-            <code>request.failed</code>. Nothing of it shows up here.
+            secret: the sender {isLaptop ? "prints" : "logs"} the answer, and{" "}
+            {isLaptop ? (
+              <>
+                <code>npm start</code> prints <code>request failed</code>
+              </>
+            ) : (
+              <>
+                the relay's log has the line <code>request.failed</code>
+              </>
+            )}
+            . Nothing of it shows up here.
           </p>
         </Step>
         <Step title="Register a webhook" isDone={hasWebhook}>
@@ -92,8 +108,10 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
                   <p class="quiet">
                     A made-up reply takes the whole way: signed with the secret that is configured
                     here, through the queue, to every webhook that asks for it. That it arrives says
-                    that all is well from here on; whether Leadterra signs with the same secret,
-                    only an event of its own can say.
+                    that all is well from here on
+                    {!isLaptop &&
+                      "; whether Leadterra signs with the same secret, only an event of its own can say"}
+                    .
                   </p>
                 </>
               )}
@@ -104,6 +122,20 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent }: Progress
     </section>
   );
 }
+
+/** What there is to say of the signing secret. */
+const SECRET = {
+  deployed: {
+    set: "A signing secret is configured; it must be the one that Leadterra answered with.",
+    missing:
+      "Put the signing secret that it answers with into LEADTERRA_SIGNING_SECRETS: without one no event is accepted.",
+  },
+  laptop: {
+    set: "A signing secret is configured, LEADTERRA_SIGNING_SECRETS in .dev.vars, which the first start made.",
+    missing:
+      "Put a signing secret of your own into LEADTERRA_SIGNING_SECRETS in .dev.vars: without one no event is accepted.",
+  },
+} as const;
 
 function Step({ title, isDone, children }: { title: string; isDone: boolean; children?: Child }) {
   return (

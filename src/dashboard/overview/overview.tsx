@@ -7,7 +7,7 @@ import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
 import { type Stats, type Step, stats as statsSince } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
-import { type EventRow, EventTable, eventRows } from "../events/table";
+import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table";
 import { Chart } from "../ui/chart";
 import { count, deliveries, duration, number, share } from "../ui/format";
 import { page } from "../ui/page";
@@ -59,7 +59,7 @@ type Look = {
   problems: readonly Problem[];
   events: readonly EventRow[];
   deadLetters: number;
-  /** null once the relay has a webhook and had an event. */
+  /** null once the relay has a webhook and had an event of Leadterra's. */
   progress: Progress | null;
 };
 
@@ -78,15 +78,16 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
     return own === undefined ? [] : [{ webhook, stats: own }];
   });
   const told = await withEnds(c.env, watched);
-  const progress = progressOf(c, { webhooks, hasEvent: lastEventAtMs !== null });
+  const events = lastEventAtMs === null ? [] : await newestEvents(c.env, lastEventAtMs);
+  const progress = progressOf(c, { webhooks, hasEvent: lastEventAtMs !== null, events });
   return {
     nowMs,
     stats,
     watched,
     deadLetters,
     problems: problemsOf({ nowMs, problems, silenceAlertMs, watched: told, stats, deadLetters }),
-    events: lastEventAtMs === null ? [] : await newestEvents(c.env, lastEventAtMs),
-    progress: progress.hasWebhook && progress.hasEvent ? null : progress,
+    events,
+    progress: progress.hasWebhook && progress.isConnected ? null : progress,
   };
 }
 
@@ -259,7 +260,10 @@ function Webhooks({ look: { watched, nowMs, stats } }: { look: Look }) {
   );
 }
 
-function Events({ look: { events } }: { look: Look }) {
+function Events({ look: { events, stats } }: { look: Look }) {
+  if (events.length === 0 && stats.lastEventAtMs !== null) {
+    return <NoneKept lastAtMs={stats.lastEventAtMs} />;
+  }
   if (events.length === 0) {
     return <Empty>No event yet. The first one shows up here by itself.</Empty>;
   }

@@ -46,7 +46,7 @@ export async function page(
   const viewer = { zone: c.get("zone") ?? "UTC", mayChange: mayChange(c), nowMs: Date.now() };
   const notice = await takeNotice(c);
   const document = (
-    <html lang="en">
+    <html lang="en" data-zone={viewer.zone}>
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />

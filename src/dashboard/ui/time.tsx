@@ -13,12 +13,13 @@ const UNITS = [
 ] as const;
 const JUST_NOW_MS = 2_000;
 
-/** Set by the script (public/dashboard/live.js). */
+/** Set by the script (public/dashboard/live.js), the header for what becomes a part of a page that is there already. */
 const ZONE_COOKIE = "leadterra-relay-zone";
+const ZONE_HEADER = "leadterra-relay-zone";
 
 /** The browser's own zone, as its script says; UTC until it has. */
 export function zoneOf(c: Context): string {
-  const zone = getCookie(c, ZONE_COOKIE);
+  const zone = c.req.header(ZONE_HEADER) ?? getCookie(c, ZONE_COOKIE);
   if (zone === undefined) return "UTC";
   try {
     new Intl.DateTimeFormat("en", { timeZone: zone });
