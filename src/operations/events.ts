@@ -191,7 +191,8 @@ export async function erasePerson(
   // What a service said to a test names no event.
   if (page.next === null) await forgetAnswers(env, { email });
   const erased = ids.length + letters + kept;
-  await addToAudit(env, { by, action: "person.erased", after: { events: erased } });
+  const after = { events: erased };
+  if (erased > 0) await addToAudit(env, { by, action: "person.erased", after });
   return { erased, next: page.next && { ...page.next, queued }, queued };
 }
 

@@ -150,6 +150,7 @@ describe("the audit log", () => {
     service.answer = answering(500);
     const { id } = await register();
     const { id: eventId } = await recorded(id);
+    await recorded(id);
     await deliverAll(id, clock);
     const path = `/v1/webhooks/${id}`;
     const since = "2020-01-01T00:00:00Z";
@@ -168,6 +169,24 @@ describe("the audit log", () => {
       if (target.includes(eventId)) expect(JSON.stringify(entry.after)).toContain(eventId);
     }
     expect(JSON.stringify(await audit())).not.toContain("zoe@example.com");
+  });
+
+  it("has no line for an erasure that found nothing, nor for one that is repeated", async () => {
+    const { id } = await register();
+    const event = await recorded(id);
+    const erasures = async () => {
+      const { data } = await audit();
+      return data.filter(({ action }) => action.endsWith("erased")).map(({ after }) => after);
+    };
+    const erase = async (email: string) =>
+      expect((await api("POST", "/v1/events/erase", { email })).status).toBe(202);
+    await erase("nobody@example.com");
+    expect(await erasures()).toEqual([]);
+    await erase("zoe@example.com");
+    await erase("zoe@example.com");
+    await api("DELETE", `/v1/events/${event.id}`);
+    await api("DELETE", `/v1/events/${event.id}`);
+    expect(await erasures()).toEqual([{ id: event.id }, { events: 1 }]);
   });
 
   it("says what a replay and a discard were asked for, and what they came to", async () => {
