@@ -18,6 +18,10 @@ const DOMAIN = new RegExp(`^${LABEL}(?:[.\u3002\uFF0E\uFF61]${LABEL})*`, "u");
 /** Of JSON. */
 const ESCAPE = /\\(?:u([\dA-Fa-f]{4})|(.))/g;
 
+const ENTITY = /&(?:#(\d{1,7});?|#[xX]([\da-fA-F]{1,6});|(commat|period|shy|zwnj|zwj);)/g;
+/** What is invisible goes: it keeps an address from becoming a link. */
+const ENTITIES: Readonly<Record<string, string>> = { commat: "@", period: "." };
+
 /** @param text may have a name and brackets, `mailto:`, spaces around it. @returns null when it is no address. */
 export function addressOf(text: string): Address | null {
   const plain = plainOf(text).trim();
@@ -53,10 +57,35 @@ function meaningOf(_: string, unit: string | undefined, character: string): stri
   return "bfnrt".includes(character) ? "\n" : character;
 }
 
-/** As it is, or escaped as in the query of a link. */
+/** As it is, or as a mail has it. */
 function standsIn(text: string, address: Address): boolean {
+  if (isInOrEscaped(text, address)) return true;
+  const read = ofHtml(ofQuotedPrintable(text));
+  return read !== text && isInOrEscaped(read, address);
+}
+
+/** As it is, or escaped as in the query of a link, or of a link that a link leads to. */
+function isInOrEscaped(text: string, address: Address): boolean {
   if (text.includes("@") && isIn(text, address)) return true;
-  return text.includes("%") && isIn(unescaped(text), address);
+  if (!text.includes("%")) return false;
+  const once = unescaped(text);
+  return isIn(once, address) || (once.includes("%") && isIn(unescaped(once), address));
+}
+
+/** Where nothing but an `=` and digits speaks for it, it is a query: `?n=20ava@…` is another's address. */
+function ofQuotedPrintable(text: string): string {
+  if (!/=(?:3[CDE]|40|[C-F][\dA-F]=[89AB]|[ \t]*\r?\n)/.test(text)) return text;
+  const joined = text.replace(/=[ \t]*(?:\r?\n){1,2}/g, "");
+  return unescaped(joined.replace(/=(?=[\dA-F]{2})/g, "%"));
+}
+
+function ofHtml(text: string): string {
+  if (!text.includes("&")) return text;
+  return text.replace(ENTITY, (whole, decimal?: string, hex?: string, name?: string) => {
+    if (name !== undefined) return ENTITIES[name] ?? "";
+    const code = decimal === undefined ? Number.parseInt(hex ?? "", 16) : Number(decimal);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+  });
 }
 
 function isIn(text: string, { local, domain }: Address): boolean {

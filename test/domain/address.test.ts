@@ -49,6 +49,22 @@ describe("a body", () => {
     ["in a quotation", { text: '"ava@acme.example"\\' }],
     ["in JSON within JSON", { raw: JSON.stringify({ text: "write to\nava@acme.example" }) }],
     ["as a key", { "ava@acme.example": 1 }],
+    [
+      "in the link of a link",
+      { link: "https://a.example/?u=https%3A%2F%2Fb.example%2F%3Fto%3Dava%2540acme.example" },
+    ],
+    ["in HTML", { text: "Hi ava&#64;acme.example, bye" }],
+    ["in HTML, in hexadecimal", { text: "<p>ava&#x40;acme&#x2E;example</p>" }],
+    ["in HTML, by names", { text: "Ava &lt;ava&commat;acme&period;example&gt;" }],
+    ["in HTML, letter by letter", { text: "&#97;&#118;&#97;&#64;&#97;cme.example" }],
+    ["in HTML that keeps it from being a link", { text: "ava&zwnj;@acme&#8203;.example" }],
+    ["in quoted-printable", { text: "ava=40acme.example" }],
+    ["in quoted-printable, broken", { text: "Please write to ava@acm=\r\ne.example" }],
+    ["in quoted-printable, in brackets", { text: "From: Ava =3Cava@acme.example=3E" }],
+    ["in quoted-printable, behind a space", { text: "Gr=C3=BC=C3=9Fe=20ava@acme.example" }],
+    ["in quoted-printable, after a letter", { text: "to=3Dava@acme.example" }],
+    ["in HTML in quoted-printable", { text: '<a class=3D"x">ava&#6=\r\n4;acme.example</a>' }],
+    ["in an encoded word", { from: "=?UTF-8?Q?Ava_=3Cava=40acme.example=3E?=" }],
   ])("is a person's when the address stands %s", (_, data) => {
     expect(finds(data)).toBe(true);
   });
@@ -60,6 +76,12 @@ describe("a body", () => {
     ["a longer domain", { email: "ava@acme.example.org" }],
     ["a subdomain", { email: "ava@mail.acme.example" }],
     ["a letter outside the BMP before it", { email: "\u{1D44E}ava@acme.example" }],
+    ["digits before it in a query", { link: "https://a.example/?to=20ava@acme.example" }],
+    ["a longer local part in HTML", { text: "j&#97;va&#64;acme.example" }],
+    ["a longer local part in quoted-printable", { text: "java=40acme.example" }],
+    ["a longer domain in HTML", { text: "ava&#64;acme.example&#46;org" }],
+    ["a longer domain in quoted-printable", { text: "ava=40acme.example=2Eorg" }],
+    ["a number that is no letter", { text: "ava&#9999999;acme.example" }],
   ])("is not when it has %s", (_, data) => {
     expect(finds(data)).toBe(false);
   });
