@@ -143,6 +143,8 @@ function tellCurrent(why) {
 /** Takes over the regions that differ, but for one that somebody is working in. @param {string} html */
 function adopt(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
+  /** @type {(() => void)[]} */
+  const kept = [];
   let changed = false;
   for (const region of document.querySelectorAll("[data-live][id]")) {
     const successor = fresh.getElementById(region.id);
@@ -152,11 +154,58 @@ function adopt(html) {
     if (before === after) continue;
     successor.setAttribute("data-was", after);
     markFresh(region, successor);
+    kept.push(keep(region, successor));
     region.replaceWith(document.adoptNode(successor));
     changed = true;
   }
   if (changed) enhance();
+  for (const each of kept) each();
   return changed;
+}
+
+/**
+ * What somebody opened or closed stays so, and the focus where it is.
+ *
+ * @param {Element} before
+ * @param {Element} after
+ * @returns what is left to do once `after` is in its place.
+ */
+function keep(before, after) {
+  for (const turned of before.querySelectorAll("details[data-turned]")) {
+    const heir = heirOf(turned, before, after);
+    heir?.toggleAttribute("open", turned.hasAttribute("open"));
+    heir?.setAttribute("data-turned", "");
+  }
+  const active = before.contains(document.activeElement) ? document.activeElement : null;
+  const focused = active && heirOf(active, before, after);
+  const top = active?.getBoundingClientRect().top ?? 0;
+  return () => {
+    if (!(focused instanceof HTMLElement)) return;
+    focused.focus({ preventScroll: true });
+    // What came in above moves nothing away from under the pointer.
+    scrollBy(0, focused.getBoundingClientRect().top - top);
+  };
+}
+
+/** Its like in the region's successor: in the same row, by the same name. @param {Element} element @param {Element} before @param {Element} after */
+function heirOf(element, before, after) {
+  /** @param {Element} region */
+  const likes = (region) =>
+    [...region.querySelectorAll(element.localName)].filter(
+      (each) => nameOf(each) === nameOf(element),
+    );
+  return likes(after)[likes(before).indexOf(element)] ?? null;
+}
+
+/** @param {Element} element */
+function nameOf(element) {
+  const row = element.closest("[data-row]")?.getAttribute("data-row");
+  const name =
+    element.getAttribute("aria-label") ??
+    element.getAttribute("href") ??
+    element.closest("form.action")?.getAttribute("action") ??
+    (element.querySelector("summary") ?? element).textContent;
+  return `${row} ${name}`;
 }
 
 /** What a region says, without how long ago it was. @param {Element} region */
@@ -185,16 +234,35 @@ function rowOf(element) {
   return element.getAttribute("data-row");
 }
 
-/** Somebody has the focus in it, ticked something or selected text. @param {Element} region */
+/** Somebody types in it, ticked something, selected text, or waits for the answer to a form. @param {Element} region */
 function isBusy(region) {
-  if (region.contains(document.activeElement) && document.activeElement !== region) return true;
+  if (isPressed || region.querySelector("form[data-once=sent]") !== null) return true;
+  if (region.contains(document.activeElement?.closest(TYPED_IN) ?? null)) return true;
   for (const input of region.querySelectorAll("input")) {
     if (input.checked !== input.defaultChecked || input.value !== input.defaultValue) return true;
   }
-  if (region.querySelector("details[open]:not([data-open])") !== null) return true;
   const selection = getSelection();
   return selection !== null && !selection.isCollapsed && selection.containsNode(region, true);
 }
+
+const TYPED_IN = "select, textarea, input:not([type=checkbox])";
+
+/** A button or a key is down: what is under it stays until it is let go, or that would be no click. */
+let isPressed = false;
+for (const [state, signs] of /** @type {const} */ ([
+  [true, ["pointerdown", "keydown"]],
+  [false, ["pointerup", "pointercancel", "contextmenu", "keyup", "blur"]],
+])) {
+  for (const sign of signs) {
+    addEventListener(sign, () => (isPressed = state), { passive: true });
+  }
+}
+
+/** What somebody opens or closes. */
+document.addEventListener("click", ({ target }) => {
+  const summary = target instanceof Element ? target.closest("summary") : null;
+  summary?.parentElement?.setAttribute("data-turned", "");
+});
 
 /** What only works with this script. */
 const SCRIPTED = "[data-copy], [data-repeat], [data-select-all], [data-find]";

@@ -171,6 +171,43 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     expect(attempts).toBe(2);
   });
 
+  it("reads on in an answer while the page goes on: what is open stays open, the focus where it is", async () => {
+    const answer = (words: string) => answering(503, { headers: { "x-node": "7" }, body: words });
+    rig.service.answer = answer("The first answer.");
+    const webhook = await rig.register({ url: `${rig.service.url}/followed` });
+    const eventId = await rig.relay.accept({ event: "custom.followed", data: {} });
+    await rig.relay.attempted(webhook.id, eventId);
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/webhooks/${webhook.id}`);
+    await mark(page);
+    const health = page.locator("#health");
+    const headers = health.locator("details", { hasText: "Its headers" });
+    const body = health.locator("details", { hasText: "Its body" });
+    await body.locator("summary").click();
+    await headers.locator("summary").focus();
+    await page.keyboard.press("Enter");
+    await headers.getByText("x-node: 7").waitFor();
+
+    rig.service.answer = answer("The second answer.");
+    await rig.relay.call(`/webhooks/${webhook.id}/deliveries/${eventId}/retry`, {});
+    await health.getByText("“The second answer.”").waitFor();
+    await headers.getByText("x-node: 7").waitFor();
+    expect(await body.getAttribute("open")).toBeNull();
+    expect(await headers.locator("summary").and(page.locator(":focus")).count()).toBe(1);
+    expect(await isMarked(page)).toBe(true);
+
+    // A click that has begun is one, whatever the page learns meanwhile.
+    const pause = health.getByRole("button", { name: "Pause" });
+    await pause.hover();
+    await page.mouse.down();
+    rig.service.answer = answer("The third answer.");
+    await rig.relay.call(`/webhooks/${webhook.id}/deliveries/${eventId}/retry`, {});
+    const learnt = async () => (await (await page.waitForResponse(/webhooks/)).text()) ?? "";
+    await expect.poll(learnt, { timeout: 30_000 }).toContain("“<bdi>The third answer.");
+    await page.mouse.up();
+    await page.getByRole("status").getByText("Paused").waitFor();
+  });
+
   it("replays what was delivered, with the same id", async () => {
     const webhook = await rig.register({ url: `${rig.service.url}/replayed` });
     const eventId = await rig.relay.accept({ event: "custom.replayed", data: {} });

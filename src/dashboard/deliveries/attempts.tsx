@@ -174,7 +174,7 @@ function Answer({ attempt, isOpen }: { attempt: AttemptRecord; isOpen: boolean }
         </details>
       )}
       {responseBody ? (
-        <details open={isOpen} data-open="">
+        <details open={isOpen}>
           <summary>Its body</summary>
           <Code label={`The answer to attempt ${number}`} text={responseBody} />
           {responseTruncated && <p class="quiet">It goes on; only its beginning is kept.</p>}

@@ -132,7 +132,7 @@ function Lines({ of }: { of: readonly string[] }): Child {
       continue;
     }
     shown.push(
-      <details open data-open="">
+      <details open>
         <summary class="line">{line}</summary>
         <Lines of={of.slice(index + 1, end)} />
         <div class="line">{of[end]}</div>
