@@ -242,7 +242,7 @@ export class Registry extends Records {
   }
 
   /**
-   * A Subscriber has seen that its service is gone or failing.
+   * A Subscriber has seen that its service is gone or failing; what is told of it is in one commit with the change.
    *
    * @param report `version`: the settings that it went by.
    * @returns the webhook as it is now in force, which the Subscriber follows; null when it is deleted.
@@ -257,9 +257,9 @@ export class Registry extends Records {
     if (webhook !== before) {
       this.#remember(before, webhook, { action: "webhook.disabled", by: { key: null } });
       this.#pushes.arm();
-      await this.raise(disabledAlert(webhook, report.reason));
       const disabled = { event: "relay.webhook.disabled", count: 1, delivery: null } as const;
       this.happened({ webhookId: webhook.id, health: report.health ?? null, told: [disabled] });
+      await this.raise(disabledAlert(webhook, report.reason));
     }
     return webhook;
   }

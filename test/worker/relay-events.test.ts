@@ -1,7 +1,8 @@
 /** The relay's own events: what happens to webhooks, deliveries and dead letters, told to whoever asks for it. */
-import { evictDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
+import type { Registry } from "../../src/actors/registry";
 import { RELAY_EVENTS } from "../../src/domain/relay-events";
 import {
   accept,
@@ -182,6 +183,23 @@ describe("relay.webhook.failing and recovered", () => {
     }
     expect(service.requests.filter(({ url }) => url === WATCHER).length).toBeGreaterThan(1);
     expect(sent).toBe(1);
+  });
+});
+
+describe("relay.webhook.disabled", () => {
+  it("is kept with the change that it tells of, before anything is waited for", async () => {
+    const { failing } = await watched(["relay.webhook.disabled"]);
+    const { version } = await settingsOf(failing.id);
+    await runInDurableObject(registry() as DurableObjectStub, async (instance, { storage }) => {
+      const { reportDisabled } = instance as unknown as Pick<Registry, "reportDisabled">;
+      const answer = reportDisabled.call(instance as never, failing.id, {
+        reason: "gone",
+        version,
+      });
+      const kept = storage.sql.exec("SELECT event, subject FROM outbox").toArray();
+      expect(kept).toEqual([{ event: "relay.webhook.disabled", subject: failing.id }]);
+      await answer;
+    });
   });
 });
 
