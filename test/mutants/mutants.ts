@@ -724,4 +724,44 @@ const STORED: readonly Mutant[] = [
   },
 ];
 
-export const MUTANTS: readonly Mutant[] = [...PROMISED, ...MORE, ...LANES, ...STORED];
+/** Of the relay's own events. */
+const OWN: readonly Mutant[] = [
+  {
+    name: "own events: one goes to the webhook that it is about",
+    file: "src/domain/webhook.ts",
+    edits: [[" && !isAbout(event, id)", ""]],
+    suite: simulation,
+  },
+  {
+    name: "own events: one is sent twice, under two ids",
+    file: "src/actors/outbox.ts",
+    edits: [
+      [
+        '    logInfo("relay_event.sent",',
+        `    const more = JSON.stringify({ ...told, timestamp: iso(atMs + 1) });
+    await this.#host.env().EVENTS.send(new TextEncoder().encode(more));
+    logInfo("relay_event.sent",`,
+      ],
+    ],
+    suite: simulation,
+  },
+  {
+    name: "own events: the Subscriber forgets what the Registry has not answered to",
+    file: "src/actors/subscriber/tally.ts",
+    edits: [["return this.#run.told;", "return this.#run.told.splice(0);"]],
+    suite: simulation,
+  },
+  {
+    name: "own events: the Registry forgets one before the queue has it",
+    file: "src/actors/outbox.ts",
+    edits: [
+      [
+        "    this.#underWay = row;\n    try {",
+        "    this.#underWay = row;\n    this.#store.save({ ...row, count: 0 });\n    try {",
+      ],
+    ],
+    suite: simulation,
+  },
+];
+
+export const MUTANTS: readonly Mutant[] = [...PROMISED, ...MORE, ...LANES, ...OWN, ...STORED];

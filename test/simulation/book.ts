@@ -9,6 +9,8 @@ export type Attempt = {
   readonly eventId: string;
   readonly number: number;
   readonly isTest: boolean;
+  /** It is of one of the relay's own events. */
+  readonly isOwn: boolean;
   readonly rateLimit: number | null;
   /** The version that brought the URL that it went to. */
   readonly urlVersion: number;
@@ -33,6 +35,8 @@ export type Reckoning = {
   postponedUntilMs: number | null;
   /** When a service last asked for a pause. */
   pauseAskedAtMs: number | null;
+  /** What was told of this probing: that it began, or nothing because a person brought it about. */
+  told: "failing" | "resumed" | null;
   gone: boolean;
 };
 
@@ -45,6 +49,7 @@ export const FRESH_RECKONING: Reckoning = {
   lastProbeEndedAtMs: null,
   postponedUntilMs: null,
   pauseAskedAtMs: null,
+  told: null,
   gone: false,
 };
 

@@ -1,7 +1,8 @@
 /** What must hold of the deliveries that a Subscriber has stored, and of the alarm that sees to them. */
 import type { Webhook } from "../../src/domain/webhook";
 import type { Book } from "./book";
-import { type Evidence, isSuccess, MAX_PROBE_GAP_MS } from "./evidence";
+import { aboutOf } from "./events";
+import { type Evidence, isSuccess, keyOf, MAX_PROBE_GAP_MS } from "./evidence";
 import { LogRules } from "./log-rules";
 import { Look, type Row } from "./look";
 import type { SimulatedObject } from "./objects";
@@ -15,6 +16,7 @@ const SENDING_MS = 10_000;
 const UNLEASED_MS = 1_000;
 const RECALLED_WITHIN_MS = 3_000;
 const MAX_TIE_MS = 60_000;
+const UNDELIVERABLE = "relay.delivery.undeliverable";
 
 export class DeliveryRules {
   readonly #evidence: Evidence;
@@ -136,6 +138,12 @@ export class DeliveryRules {
 
   #checkArrival(book: Book, row: Row): void {
     const { name } = book.object;
+    const event = this.#evidence.world.accepted.get(row.id)?.event;
+    this.#evidence.require(
+      event === undefined || aboutOf(event) !== name,
+      "no own event goes to the webhook that it is about",
+      `${row.id} is about ${name}`,
+    );
     this.#evidence.require(
       row.attempts === 0,
       "conservation",
@@ -165,6 +173,9 @@ export class DeliveryRules {
         `${name} goes from ${before.status} to ${row.status}`,
       );
       book.openedAt.set(row.id, row.attempts);
+      if (row.attempts > before.attempts) {
+        this.#evidence.uncounted.add(keyOf(UNDELIVERABLE, book.object.name));
+      }
       this.#evidence.require(
         row.failures === 0,
         "a fresh schedule",
@@ -173,11 +184,18 @@ export class DeliveryRules {
       return;
     }
     if (before.status === row.status) return;
+    if (row.status === "undeliverable") this.#noteUndeliverable(book, row);
     if (row.status !== "cancelled") return;
     const keptForMs = this.#evidence.nowMs - (before.kept_from ?? before.created_at);
     const asked = methods.some((method) => /^(cancel|discard|erase.*)$/.test(method));
     const expired = row.last_error === "expired" && keptForMs >= this.#evidence.world.retentionMs;
     this.#evidence.require(asked || expired, "nothing is dropped", `${name} is cancelled`);
+  }
+
+  #noteUndeliverable({ object }: Book, { id, attempts }: Row): void {
+    if (this.#evidence.isOwnEvent(id)) return;
+    const isLeft = (look: Look) => (look.delivery(id)?.attempts ?? 0) >= attempts;
+    this.#evidence.happened(UNDELIVERABLE, object.name, { object, isLeft });
   }
 
   /** Fresh deliveries are found from the head on, or are leased: else they would wait for ever. */

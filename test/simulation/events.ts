@@ -1,4 +1,4 @@
-/** The source's events, and which of them a webhook wants: written anew, as the judge of the code's own matching. */
+/** The source's events and the relay's own, and which of them a webhook wants: written anew, as the judge of the code's own matching. */
 import { createHash } from "node:crypto";
 import type { Filter } from "../../src/domain/filter";
 import type { Chance } from "./chance";
@@ -29,15 +29,52 @@ export const FILTERS: { filter: Filter | null; matches: (envelope: Envelope) => 
 ];
 
 export function wants(
-  webhook: { events: string[]; filter: Filter | null },
-  { name, envelope }: SourceEvent,
+  webhook: { id: string; events: string[]; filter: Filter | null },
+  event: SourceEvent,
 ): boolean {
-  if (!webhook.events.includes("*") && !webhook.events.includes(name)) return false;
+  if (!asksFor(webhook, event.name) || aboutOf(event) === webhook.id) return false;
   const known = FILTERS.find(
     ({ filter }) => JSON.stringify(filter) === JSON.stringify(webhook.filter),
   );
   if (known === undefined) throw new Error("the simulation does not know this filter");
-  return known.matches(envelope);
+  return known.matches(event.envelope);
+}
+
+/** `*` means Leadterra's events. */
+export function asksFor({ events }: { events: string[] }, name: string): boolean {
+  return events.includes(name) || (events.includes("*") && !isOwn({ name }));
+}
+
+// --- the relay's own events -----------------------------------------------------------------------------------
+
+export const OWN_EVENTS = [
+  "relay.webhook.failing",
+  "relay.webhook.recovered",
+  "relay.webhook.disabled",
+  "relay.delivery.undeliverable",
+  "relay.dead_letter.added",
+] as const;
+
+export function isOwn({ name }: { name: string }): boolean {
+  return name.startsWith("relay.");
+}
+
+/** The webhook that one of the relay's own events is about; null of a dead letter, and of Leadterra's events. */
+export function aboutOf({ name, envelope }: SourceEvent): string | null {
+  return isOwn({ name }) ? ((envelope.data.id as string | undefined) ?? null) : null;
+}
+
+/** What the relay gives to the queue. */
+export function ownEventOf(body: Uint8Array): SourceEvent {
+  const envelope: Envelope = JSON.parse(new TextDecoder().decode(body));
+  const { event: name, data } = envelope;
+  return { id: eventIdOf(name, data, body), name, envelope, body };
+}
+
+/** What a webhook asks for that is to hear of others: with all of Leadterra's, with one of them, or alone. */
+export function someOwnEvents(chance: Chance): string[] {
+  const own = chance.happens(0.8) ? [...OWN_EVENTS] : [chance.pick(OWN_EVENTS)];
+  return [...chance.pick([["*"], [chance.pick(EVENT_NAMES)], []]), ...own];
 }
 
 /** An event of its own; `variant` changes the bytes and not the event. */

@@ -2,7 +2,7 @@
 import type { AttemptRecord } from "../../src/domain/delivery";
 import type { Webhook } from "../../src/domain/webhook";
 import { Book, FRESH_RECKONING } from "./book";
-import type { SourceEvent } from "./events";
+import { isOwn, type SourceEvent } from "./events";
 import { attemptLog, type Look, type Row } from "./look";
 import type { Ending } from "./network";
 import type { SimulatedObject } from "./objects";
@@ -19,6 +19,19 @@ export class Violation extends Error {
 
 /** One event as the source gave it, with every body that was accepted for it. */
 export type AcceptedEvent = { event: SourceEvent; bodies: Uint8Array[]; atMs: number };
+
+/** What one of the relay's own events is to tell. */
+export type Happening = {
+  event: string;
+  /** The webhook that it is about. */
+  subject: string;
+  /** Where it happened. */
+  object: SimulatedObject;
+  /** The routing table of then, an index of `routings`. */
+  routing: number;
+  /** Whether a crash has left it on disk. */
+  isLeft: (look: Look) => boolean;
+};
 
 export type World = {
   scheduler: Scheduler;
@@ -59,6 +72,11 @@ export class Evidence {
   /** How many calls that bring bodies to objects are under way. */
   handingOver = 0;
   readonly secrets = new Set<string>();
+  /** All that one of the relay's own events is to tell, but for what a crash undid. */
+  readonly happenings: Happening[] = [];
+  /** Event and webhook of all that ever happened; and of what only the code knows how often it did. */
+  readonly everHappened = new Set<string>();
+  readonly uncounted = new Set<string>();
 
   constructor(world: World) {
     this.world = world;
@@ -72,6 +90,18 @@ export class Evidence {
     if (!holds && this.violation === null) {
       this.violated(invariant, typeof detail === "string" ? detail : detail());
     }
+  }
+
+  /** Something happened that one of the relay's own events tells. */
+  happened(event: string, subject: string, of: Pick<Happening, "object" | "isLeft">): void {
+    const routing = Math.max(0, this.routings.length - 1);
+    this.happenings.push({ event, subject, routing, ...of });
+    this.everHappened.add(keyOf(event, subject));
+  }
+
+  isOwnEvent(eventId: string): boolean {
+    const accepted = this.world.accepted.get(eventId);
+    return accepted !== undefined && isOwn(accepted.event);
   }
 
   get nowMs(): number {
@@ -147,6 +177,7 @@ export class Evidence {
             lastProbeEndedAtMs: health.lastProbeEndedAtMs,
             postponedUntilMs: health.postponedUntilMs,
             pauseAskedAtMs: health.pauseAskedAtMs,
+            told: health.told ?? null,
             gone: health.disabled === "gone",
           };
   }
@@ -167,6 +198,11 @@ export class Evidence {
     }
     return { counted };
   }
+}
+
+/** Of one of the relay's own events; `subject` null of a dead letter. */
+export function keyOf(event: string, subject: string | null): string {
+  return `${event} ${subject ?? ""}`;
 }
 
 export function isSuccess({ status }: Ending): boolean {

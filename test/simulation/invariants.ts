@@ -9,6 +9,7 @@ import { DeliveryRules } from "./delivery-rules";
 import { type AcceptedEvent, Evidence, type Violation, type World } from "./evidence";
 import { Look } from "./look";
 import type { Instance, SimulatedObject } from "./objects";
+import { OwnEventRules } from "./own-event-rules";
 import type { Enqueued } from "./queue";
 import { RequestRules } from "./request-rules";
 import { RestRules } from "./rest-rules";
@@ -36,6 +37,7 @@ export class Invariants {
   /** Looks at every request. */
   readonly requests: RequestRules;
   readonly counters: CounterRules;
+  readonly ownEvents: OwnEventRules;
   readonly #routing: RoutingRules;
   readonly #deliveries: DeliveryRules;
   readonly #truth: TruthRules;
@@ -44,6 +46,7 @@ export class Invariants {
     this.#evidence = new Evidence(world);
     this.requests = new RequestRules(this.#evidence);
     this.counters = new CounterRules(this.#evidence);
+    this.ownEvents = new OwnEventRules(this.#evidence);
     this.#routing = new RoutingRules(this.#evidence);
     this.#deliveries = new DeliveryRules(this.#evidence);
     this.#truth = new TruthRules(this.#evidence);
@@ -60,6 +63,7 @@ export class Invariants {
       this.#checkTurn(object);
       this.#checkNewer(object);
       this.#routing.check(object);
+      this.ownEvents.check(object);
       if (object.className === "Subscriber") this.#deliveries.check(this.#evidence.book(object));
     }
   }
@@ -88,6 +92,7 @@ export class Invariants {
 
   checkAtRest(): void {
     new RestRules(this.#evidence).check();
+    this.ownEvents.checkAtRest();
   }
 
   /** Somebody looks at the webhooks in a step of their own: what their objects say is held against what is so. */
@@ -141,8 +146,8 @@ export class Invariants {
     const { nowMs: beganMs, world } = this.#evidence;
     const { accepted, retentionMs } = world;
     const isTheirs = ({ event }: AcceptedEvent) => {
-      const { lead } = event.envelope.data as { lead: { email: string } };
-      return lead.email === email;
+      const { lead } = event.envelope.data as { lead?: { email: string } };
+      return lead?.email === email;
     };
     for (const [id, each] of accepted) if (isTheirs(each)) this.#evidence.erased.add(id);
     return () => {
@@ -207,6 +212,8 @@ export class Invariants {
   crashed(object: SimulatedObject): void {
     if (object.className === "Lane") this.#laneCrashed(object);
     if (object.className === "Subscriber") this.#subscriberCrashed(object);
+    this.#routing.crashed(object);
+    this.ownEvents.crashed(object);
   }
 
   #subscriberCrashed(object: SimulatedObject): void {
@@ -252,6 +259,7 @@ export class Invariants {
         }
       }
     }
+    if (object.className === "Registry") this.ownEvents.called(method, args);
     if (/^(erase|rememberErased$)/.test(method)) this.#erases(args as [Erased]);
   }
 

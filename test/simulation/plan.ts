@@ -59,13 +59,27 @@ export type Plan = {
   rollout: RolloutPlan;
   /** To today's code, from a release after it. */
   rollback: RollbackPlan | null;
+  /** Webhooks that ask for the relay's own events. */
+  ownEvents: boolean;
 };
 
 export function planOf(seed: number): Plan {
   const chance = new Chance(seed ^ 0x40c0);
   const plan = withOutage(usualPlanOf(seed), new Chance(seed ^ 0x0a7a));
-  return chance.happens(1 / 300) ? hoarding(plan) : plan;
+  if (chance.happens(1 / 300)) return hoarding(plan);
+  return withOwnEvents(plan, new Chance(seed ^ 0x0e7e));
 }
+
+/** None is told to the webhook that it is about: there is one more. They tell of trouble: there is some, mostly. */
+function withOwnEvents(plan: Plan, chance: Chance): Plan {
+  if (!chance.happens(1 / 3)) return plan;
+  const own = { ownEvents: true, webhooks: plan.webhooks + 1 };
+  if (plan.outage !== null || chance.happens(0.3)) return { ...plan, ...own };
+  const tempers = [chance.pick(TEMPERS), ...TROUBLED];
+  return { ...plan, ...own, tempers, events: Math.max(plan.events, chance.between(3, 10)) };
+}
+
+const TROUBLED: Temper[] = ["dead", "dead", "dead", "late", "flaky", "leaving"];
 
 /** Every write of the object is judged with all its rows: nothing else goes on beside it. */
 function hoarding(plan: Plan): Plan {
@@ -141,6 +155,7 @@ function watchedPlanOf(seed: number): Plan {
     outage: null,
     hoards: false,
     rollback: null,
+    ownEvents: false,
     people,
   };
 }
@@ -153,7 +168,10 @@ function withListeners(plan: Plan, chance: Chance): Plan {
 
 function basicPlanOf(
   seed: number,
-): Omit<Plan, "looksAlways" | "scrapes" | "upkeep" | "outage" | "hoards" | "rollback"> {
+): Omit<
+  Plan,
+  "looksAlways" | "scrapes" | "upkeep" | "outage" | "hoards" | "rollback" | "ownEvents"
+> {
   const chance = new Chance(seed ^ 0x5eed);
   const faults = !chance.happens(0.2);
   const burst = chance.happens(0.04);

@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import type { LaneReport } from "../../src/actors/lane";
 import type { Webhook } from "../../src/domain/webhook";
 import { type Attempt, type Book, FRESH_RECKONING, isOfLane, type Reckoning } from "./book";
-import { type Evidence, isSuccess, MAX_PROBE_GAP_MS, MAX_UNRECORDED } from "./evidence";
+import { type Evidence, isSuccess, keyOf, MAX_PROBE_GAP_MS, MAX_UNRECORDED } from "./evidence";
 import { isBefore, Look, type Row } from "./look";
 import type { Ending, Request, Witness } from "./network";
 
@@ -43,6 +43,7 @@ export class RequestRules implements Witness {
       eventId,
       number,
       isTest,
+      isOwn: this.#evidence.isOwnEvent(eventId),
       rateLimit: used?.rateLimit ?? null,
       urlVersion: used?.urlVersion ?? 0,
       startedWhileProbing: book.reckoning.probing,
@@ -415,9 +416,25 @@ export class RequestRules implements Witness {
     const givesUp = ending.status !== null && settings.giveUpOn.includes(ending.status);
     if (givesUp && !book.object.isReleased) return;
     const endedAtMs = attempt.endedAtMs ?? this.#evidence.nowMs;
-    book.reckoning = reckoned(book.reckoning, attempt, ending, endedAtMs);
+    const before = book.reckoning;
+    book.reckoning = reckoned(before, attempt, ending, endedAtMs);
     const { succeededAtMs, failedAtMs } = book.reckoning;
     if (succeededAtMs !== null && succeededAtMs === failedAtMs) book.tiedAtMs = succeededAtMs;
+    this.#noteNews(book, before);
+  }
+
+  /** Told is that probing began, by failures of Leadterra's events, and that this is over. */
+  #noteNews({ object, reckoning, isUnsure }: Book, before: Reckoning): void {
+    if (isUnsure) {
+      for (const news of ["failing", "recovered"]) {
+        this.#evidence.uncounted.add(keyOf(`relay.webhook.${news}`, object.name));
+      }
+    }
+    if (reckoning.told === before.told || (before.told ?? reckoning.told) !== "failing") return;
+    const saved = Look.at(object.storage, "live").run()?.saved ?? 0;
+    const isLeft = (look: Look) => (look.run()?.saved ?? 0) > saved;
+    const event = `relay.webhook.${before.told === null ? "failing" : "recovered"}`;
+    this.#evidence.happened(event, object.name, { object, isLeft });
   }
 }
 
@@ -449,10 +466,16 @@ function reckoned(before: Reckoning, attempt: Attempt, ending: Ending, nowMs: nu
     succeededAtMs: before.succeededAtMs,
     failedAtMs: nowMs,
     lastProbeEndedAtMs: probing ? nowMs : null,
+    told: toldOf(before, probing, attempt),
     postponedUntilMs: Math.max(before.postponedUntilMs ?? 0, ending.retryAfterMs ?? 0) || null,
     pauseAskedAtMs: ending.retryAfterMs === null ? pauseAskedAtMs : nowMs,
     gone: before.gone || ending.status === 410,
   };
+}
+
+/** That the relay's own events fail is not told, or there would be no end of it. */
+function toldOf(before: Reckoning, probing: boolean, { isOwn }: Attempt): Reckoning["told"] {
+  return before.told ?? (probing && !isOwn ? "failing" : null);
 }
 
 function latest(knownMs: number | null, atMs: number): number {

@@ -1,6 +1,6 @@
 /** What must hold on the way to the Subscribers: matching, the Journal, and when a message is acknowledged. */
 import type { Webhook } from "../../src/domain/webhook";
-import { wants } from "./events";
+import { isOwn, wants } from "./events";
 import type { Evidence } from "./evidence";
 import { Look } from "./look";
 import type { SimulatedObject } from "./objects";
@@ -10,6 +10,7 @@ const DAY_MS = 86_400_000;
 
 export class RoutingRules {
   readonly #evidence: Evidence;
+  #statuses = new Map<string, Webhook["status"]>();
   #registryWrites = -1;
   readonly #journals = new Map<string, { writes: number; lists: Map<string, string> }>();
 
@@ -22,7 +23,8 @@ export class RoutingRules {
     if (object.className === "Journal") this.#checkJournal(object);
   }
 
-  #checkRegistry({ storage }: SimulatedObject): void {
+  #checkRegistry(object: SimulatedObject): void {
+    const { storage } = object;
     if (storage.writes === this.#registryWrites) return;
     this.#registryWrites = storage.writes;
     const stored = Look.at(storage, "live").webhooks();
@@ -45,6 +47,22 @@ export class RoutingRules {
       for (const value of Object.values(webhook.headers)) this.#evidence.secrets.add(value);
     }
     this.#evidence.routings.push(webhooks);
+    for (const webhook of webhooks) this.#noteDisabled(object, webhook);
+    this.#statuses = statusesOf(webhooks);
+  }
+
+  /** Call it when the instance is gone and the storage is what was on disk. */
+  crashed({ className, storage }: SimulatedObject): void {
+    if (className !== "Registry") return;
+    const stored = Look.at(storage, "live").webhooks();
+    this.#statuses = statusesOf(stored.flatMap(({ webhook }) => webhook ?? []));
+  }
+
+  #noteDisabled(object: SimulatedObject, { id, status, version }: Webhook): void {
+    if (status !== "disabled" || this.#statuses.get(id) === status) return;
+    const isLeft = (look: Look) =>
+      look.webhooks().some((each) => each.id === id && each.version >= version);
+    this.#evidence.happened("relay.webhook.disabled", id, { object, isLeft });
   }
 
   /** Who gets an event is who matched at some moment; and once recorded it stays so. */
@@ -79,7 +97,14 @@ export class RoutingRules {
       const ids = webhooks.filter((webhook) => wants(webhook, accepted.event)).map(({ id }) => id);
       return ids.sort().join(" ") === list;
     });
-    this.#evidence.require(matched || list === "", "matching", `${eventId} is for ${list}`);
+    // Of what was erased before it came, or goes to nobody, nobody has a list; an own event is sent for somebody.
+    const isForNobody = list === "" && !isOwn(accepted.event);
+    const isGone = list === "" && this.#evidence.erased.has(eventId);
+    this.#evidence.require(
+      matched || isForNobody || isGone,
+      "matching",
+      `${eventId} is for ${list}`,
+    );
   }
 
   /** The queue was told that a message is done. */
@@ -123,4 +148,8 @@ export class RoutingRules {
     if (Look.at(subscriber.storage, "disk").delivery(eventId) !== null) return true;
     return atMs <= (this.#evidence.book(subscriber).goneAtMs.get(eventId) ?? atMs - 1);
   }
+}
+
+function statusesOf(webhooks: readonly Webhook[]): Map<string, Webhook["status"]> {
+  return new Map(webhooks.map(({ id, status }) => [id, status]));
 }

@@ -11,9 +11,10 @@ import { Invariants } from "./invariants";
 import { Listeners } from "./listeners";
 import { Look } from "./look";
 import { Network } from "./network";
-import { namespaceOf, SimulatedObject } from "./objects";
+import { Instance, namespaceOf, SimulatedObject } from "./objects";
 import { People } from "./people";
 import { MAX_STEPS, type OutagePlan, type Plan, planOf, rollbackPlanOf, usualPlanOf } from "./plan";
+import { Producer } from "./producer";
 import { type Enqueued, SimulatedQueue } from "./queue";
 import type { Release } from "./releases";
 import { Rollback } from "./rollback";
@@ -56,6 +57,8 @@ class Run {
   readonly #listeners: Listeners;
   readonly #queue: SimulatedQueue;
   readonly #deadLetterQueue: SimulatedQueue;
+  /** How the relay sends events of its own. */
+  readonly #producer: Producer;
   readonly #outage: OutagePlan | null;
   #outageEndsAtMs: number | null = null;
   readonly #people: People;
@@ -110,6 +113,12 @@ class Run {
     };
     this.#deadLetterQueue = new SimulatedQueue("leadterra-dead-letters", queues);
     this.#queue = new SimulatedQueue("leadterra-events", queues, this.#deadLetterQueue);
+    this.#producer = new Producer({
+      ...{ scheduler, breaks, chance: new Chance(seed ^ 0x5e4d) },
+      leaves: (event) => this.#invariants.ownEvents.leaves(event),
+      taken: (event) => this.#acceptOwn(event),
+      heard: (event) => this.#invariants.ownEvents.heard(event),
+    });
     this.#env = this.#environment();
     this.#people = new People({
       scheduler,
@@ -123,6 +132,7 @@ class Run {
       upkeep: plan.upkeep && before === null ? new Chance(seed ^ 0xca4e) : null,
       // 0.1.0 knows no listeners.
       listeners: plan.listeners && before === null ? this.#listeners : null,
+      ownEvents: plan.ownEvents ? new Chance(seed ^ 0x0a5c) : null,
     });
   }
 
@@ -146,7 +156,11 @@ class Run {
       JOURNAL: namespace("Journal"),
       DEAD_LETTER_STORE: namespace("DeadLetters"),
       EVENTS: {
-        send: async (body: Uint8Array) => void this.#queue.send(body),
+        send: async (body: Uint8Array) => {
+          const { current } = this.#scheduler;
+          if (current instanceof Instance) await this.#producer.send(current, body);
+          else this.#queue.send(body);
+        },
         metrics: async () => ({ backlogCount: this.#queue.backlog, backlogBytes: 0 }),
       },
       DEAD_LETTERS: {
@@ -254,6 +268,11 @@ class Run {
     this.#eventIds.set(text, (this.#eventIds.get(text) ?? new Set()).add(event.id));
     this.#invariants.sentAnew(event.id);
     this.#queue.send(event.body);
+  }
+
+  #acceptOwn(event: SourceEvent): void {
+    this.#invariants.ownEvents.taken(event);
+    this.#accept(event);
   }
 
   // --- faults -----------------------------------------------------------------------------------------------
