@@ -1,5 +1,6 @@
 /** How the relay is doing: counters of journals and Subscribers, put together. */
 
+import { inTime } from "../deadline";
 import type { OpenAlert } from "../domain/alert";
 import {
   type HourCounters,
@@ -9,8 +10,10 @@ import {
   sum,
   type Totals,
 } from "../domain/counters";
+import type { Failure } from "../domain/failure";
 import type { HealthReport } from "../domain/health-report";
 import type { WebhookId } from "../domain/ids";
+import { failureOf } from "../domain/newer-data";
 import { journalName } from "../domain/placement";
 import { HOUR_MS, hourOf } from "../domain/time";
 import type { Totals as EverTotals } from "../domain/totals";
@@ -46,6 +49,10 @@ export type Outcomes = {
   latencyMs: { p50: number | null; p95: number | null };
 };
 
+type OnSilent = (id: WebhookId, failure: Failure) => void;
+/** After so long an object counts as one that does not answer. */
+export const CALL_TIMEOUT_MS = 10_000;
+
 /** What came in and went out within a step of time that begins at `atMs`. */
 export type Step = { atMs: number; events: number; delivered: number; failedAttempts: number };
 
@@ -68,11 +75,13 @@ export type Stats = {
 /**
  * @param sinceMs from the start of its hour on.
  * @param known all webhooks, where the caller has them already.
+ * @param onSilent is told of each whose object does not answer, which is left out then; without it nothing is answered.
  */
 export async function stats(
   env: Env,
   sinceMs: number,
   known?: readonly Pick<Webhook, "id">[],
+  onSilent?: OnSilent,
 ): Promise<Stats> {
   const nowMs = Date.now();
   const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
@@ -83,7 +92,7 @@ export async function stats(
     queuesOf(env),
     registry(env).alertsRefused(),
     registry(env).openAlerts(),
-    addDeliveries(env, webhooks, hours, recent),
+    addDeliveries(env, webhooks, { hours, recent, onSilent }),
     addEvents(env, hours, HOUR_MS),
     addEvents(env, recent, STEP_MS),
   ]);
@@ -167,12 +176,23 @@ async function addEvents(env: Env, steps: readonly Step[], stepMs: number): Prom
 async function addDeliveries(
   env: Env,
   webhooks: readonly Pick<Webhook, "id">[],
-  hours: readonly Step[],
-  recent: readonly Step[],
+  to: { hours: readonly Step[]; recent: readonly Step[]; onSilent: OnSilent | undefined },
 ): Promise<{ webhooks: WebhookStats[]; all: Outcomes }> {
-  const found = await Promise.all(
-    webhooks.map(({ id }) => addDeliveriesOf(env, id, hours, recent)),
+  const { hours, recent, onSilent } = to;
+  const answers = await Promise.all(
+    webhooks.map(async ({ id }) => {
+      const asked = addDeliveriesOf(env, id, hours, recent);
+      if (onSilent === undefined) return asked;
+      try {
+        return await inTime(asked, CALL_TIMEOUT_MS);
+      } catch (thrown) {
+        logWarning("object.not_asked", { webhookId: id, error: errorText(thrown) });
+        onSilent(id, failureOf(thrown));
+        return null;
+      }
+    }),
   );
+  const found = answers.filter((each) => each !== null);
   const counted = found.flatMap((each) => each.hours);
   const pending = found.reduce((total, each) => total + each.stats.pending, 0);
   return { webhooks: found.map((each) => each.stats), all: outcomesOf(pending, sum(counted)) };

@@ -224,6 +224,38 @@ describe("an alert", () => {
   });
 });
 
+describe("an object that does not answer", () => {
+  it("is a line, while all the others are shown", async () => {
+    await register({ name: "good" });
+    const { id } = await register({ name: "dead" });
+    const newer = await register({ name: "newer" });
+    await arrive();
+    const said = { failure: { code: "newer_data", object: `Subscriber ${newer.id}` } };
+    const dead = diverted(env.SUBSCRIBER, { stats: () => Promise.reject(new Error("gone")) }, [id]);
+    const page = await overview("", {
+      SUBSCRIBER: diverted(dead, { stats: () => said }, [newer.id]),
+    });
+    expect(textOf(page, "condition")).toMatch(/ dead The object does not answer\. See /);
+    expect(textOf(page, "condition")).toContain(
+      `newer Subscriber ${newer.id} holds data of a newer release`,
+    );
+    expect(page).not.toContain("All is well");
+    expect(textOf(page, "webhooks")).toContain("good");
+  });
+
+  it("is a line where it is that of the dead letters", async () => {
+    const webhook = await register();
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    const count = () => Promise.reject(new Error("gone"));
+    const page = await overview("", {
+      DEAD_LETTER_STORE: diverted(env.DEAD_LETTER_STORE, { stats: count }),
+    });
+    expect(textOf(page, "condition")).toMatch(/ Dead letters : The object does not answer\. See /);
+    expect(textOf(page, "tiles")).toMatch(/Dead letters – look at them/);
+  });
+});
+
 describe("a queue", () => {
   it("in which messages stay is a line, one through which they pass is none", async () => {
     const webhook = await register();

@@ -2,10 +2,18 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
+import { inTime } from "../../deadline";
+import type { Failure } from "../../domain/failure";
+import { failureOf } from "../../domain/newer-data";
 import { DAY_MS } from "../../domain/time";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
-import { type Stats, type Step, stats as statsSince } from "../../operations/stats";
+import {
+  CALL_TIMEOUT_MS,
+  type Stats,
+  type Step,
+  stats as statsSince,
+} from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table";
 import { Chart } from "../ui/chart";
@@ -29,7 +37,7 @@ import { byUrgency, isUndeliverable, type Watched } from "../webhooks/problem";
 import { NoWebhooks, WebhookTable } from "../webhooks/table";
 import { FirstSteps, type Progress, progressOf } from "./first-steps";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
-import { MAX_NAMED, type Problem, Problems, problemsOf } from "./problems";
+import { MAX_NAMED, type Problem, Problems, problemsOf, type Silent } from "./problems";
 
 const NEWEST_EVENTS = 8;
 const WEBHOOKS_SHOWN = 10;
@@ -58,7 +66,7 @@ type Look = {
   watched: readonly Watched[];
   problems: readonly Problem[];
   events: readonly EventRow[];
-  deadLetters: number;
+  deadLetters: number | Failure;
   /** null once the relay has a webhook and had an event of Leadterra's. */
   progress: Progress | null;
 };
@@ -68,9 +76,15 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const nowMs = Date.now();
   const { problems, silenceAlertMs } = configOf(c.env);
   const webhooks = await allWebhooks(c.env);
+  const silent: Silent[] = [];
   const [stats, deadLetters] = await Promise.all([
-    statsSince(c.env, firstHourMs(over, nowMs), webhooks),
-    countDeadLetters(c.env),
+    statsSince(c.env, firstHourMs(over, nowMs), webhooks, (id, failure) => {
+      silent.push(
+        ...webhooks.filter((each) => each.id === id).map((webhook) => ({ webhook, failure })),
+      );
+    }),
+    // That it does not answer is said in their place.
+    inTime(countDeadLetters(c.env), CALL_TIMEOUT_MS).catch(failureOf),
   ]);
   const { lastEventAtMs } = stats;
   const watched = webhooks.flatMap((webhook) => {
@@ -85,7 +99,15 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
     stats,
     watched,
     deadLetters,
-    problems: problemsOf({ nowMs, problems, silenceAlertMs, watched: told, stats, deadLetters }),
+    problems: problemsOf({
+      nowMs,
+      problems,
+      silenceAlertMs,
+      watched: told,
+      silent,
+      stats,
+      deadLetters,
+    }),
     events,
     progress: progress.hasWebhook && progress.isConnected ? null : progress,
   };
@@ -191,7 +213,8 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   const attempts = delivered + failed;
   const pending = watched.reduce((sum, each) => sum + each.stats.health.pending, 0);
   const { p50, p95 } = stats.all.latencyMs;
-  const stuck = deadLetters > 0;
+  const counted = typeof deadLetters === "number" ? deadLetters : null;
+  const stuck = counted !== 0;
   const last = (
     <>
       last: <Time ms={stats.lastEventAtMs} none="never" />
@@ -216,7 +239,7 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
         },
         {
           name: "Dead letters",
-          value: number(deadLetters),
+          value: counted === null ? "–" : number(counted),
           tone: stuck ? "bad" : "",
           note: (
             <>

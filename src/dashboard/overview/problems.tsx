@@ -1,7 +1,9 @@
 /** What is wrong, worst first: a line for what is wrong with the relay, and one for each webhook that has a problem. */
 import type { Child } from "hono/jsx";
 import { type ConfigProblem, holdsDeliveries } from "../../config";
+import { newerDataDetail } from "../../contract/problem";
 import { nameOf, type OpenAlert, pageOf, webhookOf } from "../../domain/alert";
+import type { Failure } from "../../domain/failure";
 import { LATE_AFTER_MS } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
 import type { Stats } from "../../operations/stats";
@@ -19,13 +21,18 @@ const INSTANT = /(\d{4}-\d\d-\d\dT[\d:.]+Z)/;
 
 export type Problem = { tone: Tone; text: Child; help?: Child };
 
+/** A webhook whose object does not answer. */
+export type Silent = { webhook: Webhook; failure: Failure };
+
 export type Situation = {
   nowMs: number;
   problems: readonly ConfigProblem[];
   silenceAlertMs: number | null;
   watched: readonly Watched[];
+  silent: readonly Silent[];
   stats: Stats;
-  deadLetters: number;
+  /** How many there are; or why nobody knows. */
+  deadLetters: number | Failure;
 };
 
 /** Worst first; empty when all is well. */
@@ -34,18 +41,22 @@ export function problemsOf(situation: Situation): Problem[] {
   const alerts = stats.openAlerts.filter((alert) => isNews(alert, watched));
   const ofWebhooks = byUrgency(watched).flatMap((each) => webhookLine(each, alerts, situation));
   const others = alerts.filter((alert) => webhookOf(alert) === null);
+  const isCounted = typeof deadLetters === "number";
   const ofLetters = others.filter((alert) => pageOf(alert) === DEAD_LETTERS_PATH);
   const found = [
     ...situation.problems.map((problem) => configLine(problem, watched)),
+    ...situation.silent.slice(0, MAX_NAMED).map(silentLine),
     ...ofWebhooks.slice(0, MAX_NAMED),
-    ...(deadLetters > 0 ? [deadLettersLine(deadLetters, ofLetters)] : []),
+    ...(deadLetters === 0 ? [] : [deadLettersLine(deadLetters, ofLetters)]),
     ...others
-      .filter((alert) => !ofLetters.includes(alert) || isUnreachable(alert))
+      .filter((alert) => !ofLetters.includes(alert) || (isUnreachable(alert) && isCounted))
       .map((alert): Problem => ({ tone: "bad", text: <Told alerts={[alert]} /> })),
     ...queuesOf(situation),
     ...silenceOf(situation),
     ...alertsOf(situation),
-    ...moreOf(ofWebhooks.length - MAX_NAMED),
+    ...moreOf(
+      Math.max(0, situation.silent.length - MAX_NAMED) + Math.max(0, ofWebhooks.length - MAX_NAMED),
+    ),
   ];
   return found.toSorted((a, b) => Number(b.tone === "bad") - Number(a.tone === "bad"));
 }
@@ -75,6 +86,22 @@ function isNews(alert: OpenAlert, watched: readonly Watched[]): boolean {
 
 function isUnreachable({ cause }: OpenAlert): boolean {
   return /^(unreachable|newer data)\b/.test(cause);
+}
+
+/** Why an object does not answer. */
+function silence(failure: Failure): string {
+  if (failure.code === "newer_data") return newerDataDetail(failure.object);
+  return "The object does not answer. See whether Cloudflare reports trouble with Durable Objects.";
+}
+
+function silentLine({ webhook, failure }: Silent): Problem {
+  const text = (
+    <>
+      <WebhookLink webhook={webhook} /> <strong>{silence(failure)}</strong> What is for it waits in
+      the queue for 20 hours, then goes to the dead letters.
+    </>
+  );
+  return { tone: "bad", text };
 }
 
 /** A webhook's one line, by its state and what else was found; none where it is well. */
@@ -153,7 +180,15 @@ function moreOf(rest: number): Problem[] {
   return [{ tone: "warn", text }];
 }
 
-function deadLettersLine(deadLetters: number, alerts: readonly OpenAlert[]): Problem {
+function deadLettersLine(deadLetters: number | Failure, alerts: readonly OpenAlert[]): Problem {
+  if (typeof deadLetters !== "number") {
+    const text = (
+      <>
+        <a href={DEAD_LETTERS_PATH}>Dead letters</a>: {silence(deadLetters)}
+      </>
+    );
+    return { tone: "bad", text };
+  }
   const text = (
     <>
       <a href={DEAD_LETTERS_PATH}>{count(deadLetters, "dead letter")}</a> could not be handed over:
