@@ -67,6 +67,7 @@ function columnsFor(webhooks: readonly Webhook[]): readonly Column<AuditEntry>[]
     {
       head: "Webhook",
       cell: ({ webhookId: id }) => id && <WebhookOrId id={id} webhook={byId.get(id)} />,
+      class: "breaks",
     },
     { head: "Change", cell: (entry) => <Change entry={entry} byId={byId} /> },
   ];

@@ -8,6 +8,8 @@ import { COLOURS, STANDARDS, violationsOf } from "./axe.ts";
 import { describeInBrowser, type Rig, signIn } from "./rig.ts";
 
 const PHONE = { width: 360, height: 740 } as const;
+/** A small phone, a usual one, a laptop, a desk. */
+const WIDTHS = [PHONE.width, 390, 1_280, 1_440] as const;
 /** No page has more to tab through than this. */
 const MOST_TABS = 120;
 const LONG = "a-rather-long-name-that-nobody-breaks-".repeat(4);
@@ -18,10 +20,23 @@ async function expectAccessible(page: Page, name: string): Promise<void> {
   await page.emulateMedia({ colorScheme: "dark" });
   // Only colours differ.
   expect.soft(await violationsOf(page, COLOURS), `${name}, in the dark`).toEqual([]);
+  await expectFits(page, name);
+}
+
+/** Nothing makes the page scroll sideways, and each table fits its box. */
+async function expectFits(page: Page, name: string): Promise<void> {
   const before = page.viewportSize() ?? PHONE;
-  await page.setViewportSize(PHONE);
-  const width = await page.evaluate("document.documentElement.scrollWidth");
-  expect.soft(width, `${name}, on a phone`).toBeLessThanOrEqual(PHONE.width);
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ ...PHONE, width });
+    const [whole, tables] = await page.evaluate<[number, string[]]>(`[
+      document.documentElement.scrollWidth,
+      [...document.querySelectorAll("section.scroll")]
+        .filter((box) => box.scrollWidth > box.clientWidth)
+        .map((box) => box.ariaLabel + ": " + box.scrollWidth + " in " + box.clientWidth),
+    ]`);
+    expect.soft(whole, `${name}, ${width} px`).toBeLessThanOrEqual(width);
+    expect.soft(tables, `${name}, ${width} px`).toEqual([]);
+  }
   await page.setViewportSize(before);
 }
 
@@ -30,7 +45,19 @@ async function stage(rig: Rig): Promise<Record<string, string>> {
   rig.service.answer = ({ request, response }) => {
     response.writeHead(request.path.startsWith("/bad") ? 503 : 200).end("The answer of a service.");
   };
-  const failing = await rig.register({ url: `${rig.service.url}/bad/${LONG}`, description: LONG });
+  const failing = await rig.register({
+    url: `${rig.service.url}/bad/${LONG}`,
+    description: LONG,
+    events: ["*"],
+    filter: { "data.campaignId": LONG },
+  });
+  await rig.register({
+    url: `${rig.service.url}/named/${LONG.replaceAll("-", "")}`,
+    description: LONG.replaceAll("-", ""),
+    events: Array.from({ length: 5 }, (_, index) =>
+      `${index}.${LONG.replaceAll("-", ".")}`.slice(0, 128),
+    ),
+  });
   const other = await rig.register({ description: "CRM", headers: { "x-team": "sales" } });
   await rig.relay.request("POST", `/v1/webhooks/${other.id}/pause`);
   const eventId = await rig.relay.accept({
@@ -152,7 +179,7 @@ describeInBrowser("the dashboard", (rig) => {
     await expectAccessible(page, "not up to date");
   });
 
-  it("has no page that axe finds serious faults with, in light and dark, or that is wider than a phone", async () => {
+  it("has no page that axe finds serious faults with, in light and dark, that is wider than its window, or whose table is wider than its box", async () => {
     const pages = await stage(rig);
     const page = await rig.open();
     await page.goto("/dashboard/sign-in");
@@ -163,6 +190,36 @@ describeInBrowser("the dashboard", (rig) => {
       await page.goto(path);
       await expectAccessible(page, name);
     }
+  });
+
+  it("breaks nothing that is read as one, and covers nothing: a URL in the audit log, a time that was taken, the first card", async () => {
+    rig.service.answer = answering(503);
+    const port = new URL(rig.service.url).port;
+    const url = `http://127.0.0.1:${port}/`.padEnd(40, "webhooks/");
+    const { id } = await rig.register({ url });
+    const eventId = await rig.relay.accept({ event: "custom.whole", data: {} });
+    await rig.relay.attempted(id, eventId);
+    const lines = (text: Locator) =>
+      text.evaluate((element) => {
+        const range = element.ownerDocument.createRange();
+        range.selectNodeContents(element);
+        return new Set([...range.getClientRects()].map(({ top }) => top)).size;
+      });
+    const page = await rig.signedIn({ viewport: { width: 1_280, height: 800 } });
+    await page.goto("/dashboard/audit");
+    expect(await lines(page.getByText(url).first())).toBe(1);
+
+    await page.setViewportSize({ width: 390, height: 740 });
+    await page.goto(`/dashboard/webhooks/${id}/deliveries/${eventId}`);
+    // However little room there is for it.
+    const took = page.locator("#delivery").getByText(/^[\d.]+ m?s$/);
+    await took.evaluate(({ parentElement }) => parentElement?.style.setProperty("width", "1ch"));
+    expect(await lines(took)).toBe(1);
+    await page.goto(`/dashboard/events/${eventId}`);
+    const card = page.locator("tbody tr").first();
+    await card.evaluate((element) => element.scrollIntoView({ block: "end" }));
+    const [box, bar] = [await card.boundingBox(), await page.locator(".chosen").boundingBox()];
+    expect(bar?.y).toBeGreaterThanOrEqual((box?.y ?? 0) + (box?.height ?? 0) - 1);
   });
 
   it("is worked by the keyboard alone: signing in, registering, retrying", async () => {

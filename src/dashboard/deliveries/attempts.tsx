@@ -152,7 +152,7 @@ export function AttemptBadge({ attempt }: { attempt: AttemptRecord }) {
 function When({ attempt: { startedAtMs, durationMs } }: { attempt: AttemptRecord }) {
   return (
     <>
-      <Time ms={startedAtMs} />, took {duration(durationMs)}
+      <Time ms={startedAtMs} />, took <span class="whole">{duration(durationMs)}</span>
     </>
   );
 }

@@ -192,7 +192,7 @@ function Retry({ back, children }: { back: string; children?: Child }) {
     <form method="post" action={`${DELIVERIES_PATH}/retry`}>
       <input type="hidden" name="back" value={back} />
       {children}
-      <div class="actions chosen">
+      <div class="actions chosen stays">
         <button type="submit">Retry the selected</button>
       </div>
     </form>

@@ -289,7 +289,7 @@ const COLUMNS: readonly Column<Recipient>[] = [
         </>
       ),
   },
-  { head: "Why", cell: ({ why }) => <Foreign text={why} /> },
+  { head: "Why", cell: ({ why }) => <Foreign text={why} />, class: "breaks" },
 ];
 
 function ConfirmErasure({ event }: { event: JournalEvent }) {

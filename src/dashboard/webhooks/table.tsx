@@ -80,6 +80,7 @@ const COLUMNS: readonly Column<Watched>[] = [
         {filter !== null && <small class="quiet below">filtered</small>}
       </>
     ),
+    class: "breaks",
   },
 ];
 
