@@ -137,11 +137,19 @@ export class DeadLetters extends StoredObject {
     return erased;
   }
 
-  /** Some of the letters that belong to a person; `next` is where to go on, null at the end. */
-  erasePerson(email: string, after: string | null): { erased: number; next: string | null } {
-    const { ids, next } = this.#store.erasePerson(email, after);
-    this.#gone.add(ids);
-    return { erased: ids.length, next };
+  /**
+   * Some of the letters that belong to a person; `next` is where to go on, null at the end.
+   *
+   * @param isDry only says of which events they are.
+   */
+  erasePerson(
+    email: string,
+    after: string | null,
+    isDry = false,
+  ): { erased: number; next: string | null; eventIds?: EventId[] } {
+    const { ids, eventIds, next } = this.#store.erasePerson(email, after, isDry);
+    if (!isDry) this.#gone.add(ids);
+    return { erased: ids.length, next, eventIds };
   }
 
   /** How many there are, and when the last one came. */

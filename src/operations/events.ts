@@ -196,17 +196,26 @@ export async function erasePerson(
   return { erased, next: page.next && { ...page.next, queued }, queued };
 }
 
+/** A letter may be all that knows of an event which some webhooks have: it goes after what they have. */
 async function eraseLettersOf(env: Env, email: string): Promise<number> {
   let erased = 0;
-  for (let after: string | null | undefined; after !== null; ) {
-    const page: { erased: number; next: string | null } = await deadLetters(env).erasePerson(
-      email,
-      after ?? null,
-    );
-    erased += page.erased;
+  for (let after: string | null = null, isLast = false; !isLast; ) {
+    // An object of the release before erases at once, and does not say which.
+    const { erased: found, eventIds = [] } = await deadLetters(env).erasePerson(email, after, true);
+    if (eventIds.length > 0) await eraseFromWebhooks(env, eventIds);
+    const page = await deadLetters(env).erasePerson(email, after);
+    erased += Math.max(found, page.erased);
+    isLast = page.next === null;
     after = page.next;
   }
   return erased;
+}
+
+/** @returns how many were found, over all objects. */
+async function eraseFromWebhooks(env: Env, ids: EventId[]): Promise<number> {
+  const webhooks = await allWebhooks(env);
+  const erased = webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids));
+  return (await Promise.all(erased)).reduce((sum, each) => sum + each, 0);
 }
 
 /** Deliveries that were opened again or backfilled outlive the journal of their event. */
@@ -233,10 +242,9 @@ async function eraseKeptOf(env: Env, email: string): Promise<number> {
  * @returns how many were found, over all objects.
  */
 async function eraseEvents(env: Env, ids: EventId[], days: readonly string[]): Promise<number> {
-  const webhooks = await allWebhooks(env);
   await forgetAnswers(env, ids);
   const found = await Promise.all([
-    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),
+    eraseFromWebhooks(env, ids),
     deadLetters(env).erase({ eventIds: ids }),
   ]);
   const recorded = await eraseFromJournals(env, days, ids);

@@ -193,27 +193,37 @@ export class DeadLetterStore {
    * Deletes what belongs to a person, by the address anywhere in the body, which need be no event.
    *
    * @param after looks behind this letter; null from the first on.
-   * @returns which went, and where to go on: some bytes of bodies are read in one call. null at the end.
+   * @param isDry only says which would go.
+   * @returns which went, with their events, and where to go on: some bytes of bodies are read in one call. null at the
+   *   end.
    */
-  erasePerson(email: string, after: string | null): { ids: string[]; next: string | null } {
+  erasePerson(
+    email: string,
+    after: string | null,
+    isDry: boolean,
+  ): { ids: string[]; eventIds: EventId[]; next: string | null } {
     const address = addressOf(email);
     const ids: string[] = [];
-    if (address === null || !this.#exists()) return { ids, next: null };
+    const eventIds: EventId[] = [];
+    if (address === null || !this.#exists()) return { ids, eventIds, next: null };
     let bytes = 0;
     for (let last = after ?? ""; bytes < MAX_BYTES_LOOKED_AT; ) {
       const [letter] = this.#sql
-        .exec<{ id: string; body: ArrayBuffer }>(
-          "SELECT id, body FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1",
+        .exec<{ id: string; event_id: string | null; body: ArrayBuffer }>(
+          "SELECT id, event_id, body FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1",
           last,
         )
         .toArray();
-      if (letter === undefined) return { ids, next: null };
+      if (letter === undefined) return { ids, eventIds, next: null };
       last = letter.id;
       bytes += letter.body.byteLength;
-      if (mentions(new Uint8Array(letter.body), address) && this.delete(last)) ids.push(last);
-      if (bytes >= MAX_BYTES_LOOKED_AT) return { ids, next: last };
+      if (mentions(new Uint8Array(letter.body), address) && (isDry || this.delete(last))) {
+        ids.push(last);
+        if (letter.event_id !== null) eventIds.push(letter.event_id as EventId);
+      }
+      if (bytes >= MAX_BYTES_LOOKED_AT) return { ids, eventIds, next: last };
     }
-    return { ids, next: null };
+    return { ids, eventIds, next: null };
   }
 
   #indexWhatIsOld(): void {

@@ -465,8 +465,8 @@ const LANES: readonly Mutant[] = [
     file: "src/operations/events.ts",
     edits: [
       [
-        "  const found = await Promise.all([\n    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),",
-        "  await eraseFromJournals(env, days, ids);\n  const found = await Promise.all([\n    ...webhooks.map((webhook) => subscriberOf(env, webhook.id).eraseMany(ids)),",
+        "  const found = await Promise.all([\n    eraseFromWebhooks(env, ids),",
+        "  await eraseFromJournals(env, days, ids);\n  const found = await Promise.all([\n    eraseFromWebhooks(env, ids),",
       ],
     ],
     suite: { project: "worker", file: "test/worker/erasure.test.ts" },

@@ -519,6 +519,18 @@ describe("a route that this release does not understand", () => {
     expect(await tally(later.id)).toEqual({});
   });
 
+  it("keeps nothing of a person who is erased, with those neither whose routes were understood", async () => {
+    const [later, other] = [await register(), await register({ status: "paused" })];
+    const event = await newEvent({ data: { lead: { email: "zoe@prospect.example" } } });
+    await consume([event], { env: laterRelease(later.id), attempts: LAST });
+    expect(await letters()).toHaveLength(1);
+    const erased = await api("POST", "/v1/events/erase", { email: "zoe@prospect.example" });
+    expect(await erased.json()).toMatchObject({ erased: 1, next: null });
+    expect(await letters()).toEqual([]);
+    const expected = { status: "cancelled", lastError: "erased" };
+    expect(await deliveryOf(other.id, event.id)).toMatchObject(expected);
+  });
+
   it("ends as a dead letter that is routed anew when it is redriven", async () => {
     const later = await register();
     const event = await newEvent();
