@@ -12,6 +12,9 @@ import { deadLetters, subscriberOf } from "./objects";
 const MAX_REDRIVEN = 1_000;
 /** Bodies in one call to an object. */
 const MAX_CALL_BYTES = 1024 * 1024;
+/** https://developers.cloudflare.com/queues/platform/limits/, less what a message weighs beside its body. */
+const MAX_QUEUED_TOGETHER = 100;
+const MAX_QUEUED_BYTES = 200 * 1024;
 
 /** Newest first. @param reason null for all of them. */
 export async function listDeadLetters(
@@ -98,18 +101,36 @@ async function redrive(env: Env, kept: readonly KeptLetter[]): Promise<number> {
   return done.length === 0 ? 0 : deadLetters(env).handedOver(done);
 }
 
-/** Those that the queue took; they are received anew. */
+/** Those that the queue took; they are received anew. A call for many of them: an invocation may make 50 on Free. */
 async function enqueue(env: Env, kept: readonly KeptLetter[]): Promise<HandedOver[]> {
   const taken: HandedOver[] = [];
-  for (const each of kept) {
+  for (const together of batchesOf(kept)) {
     try {
-      await env.EVENTS.send(each.body.slice(), { contentType: "bytes" });
-      taken.push({ read: each.letter, owed: [] });
+      await env.EVENTS.sendBatch(
+        together.map(({ body }) => ({ body: body.slice(), contentType: "bytes" })),
+      );
+      taken.push(...together.map(({ letter }) => ({ read: letter, owed: [] })));
     } catch (thrown) {
-      notRedriven([each], { thrown });
+      notRedriven(together, { thrown });
     }
   }
   return taken;
+}
+
+function batchesOf(kept: readonly KeptLetter[]): KeptLetter[][] {
+  const batches: KeptLetter[][] = [];
+  let room = 0;
+  for (const each of kept) {
+    const last = batches.at(-1);
+    room -= each.body.byteLength;
+    if (last !== undefined && last.length < MAX_QUEUED_TOGETHER && room >= 0) {
+      last.push(each);
+    } else {
+      batches.push([each]);
+      room = MAX_QUEUED_BYTES - each.body.byteLength;
+    }
+  }
+  return batches;
 }
 
 /** Those that somebody took. */

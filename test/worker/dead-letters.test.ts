@@ -62,6 +62,16 @@ async function owedTo(...only: string[]) {
 }
 
 const BY = { key: "0123abcd" };
+
+/** One that shows what it took: the local one would hand it on. */
+function queue() {
+  const batches: MessageSendRequest<Uint8Array>[][] = [];
+  const sendBatch = async (batch: MessageSendRequest<Uint8Array>[]) => {
+    batches.push(batch);
+  };
+  return { batches, EVENTS: { sendBatch } as never };
+}
+
 const redriven = (id: string) => api("POST", `/v1/dead-letters/${id}/redrive`);
 
 describe("a redrive", () => {
@@ -155,16 +165,11 @@ describe("a redrive", () => {
     const event = await newEvent();
     const JOURNAL = diverted(env.JOURNAL, { record: fail });
     await consume([event], { attempts: LAST, env: { ...env, JOURNAL } });
-    const sent: { body: Uint8Array; options: unknown }[] = [];
-    const send = async (body: Uint8Array, options: unknown) => {
-      sent.push({ body, options });
-    };
-    expect(
-      await redriveDeadLetter({ ...env, EVENTS: { send } as never }, { id: "dl_m0", by: BY }),
-    ).toMatchObject({
+    const { batches, EVENTS } = queue();
+    expect(await redriveDeadLetter({ ...env, EVENTS }, { id: "dl_m0", by: BY })).toMatchObject({
       ok: true,
     });
-    expect(sent).toEqual([{ body: event.body, options: { contentType: "bytes" } }]);
+    expect(batches).toEqual([[{ body: event.body, contentType: "bytes" }]]);
     expect((await page()).data).toEqual([]);
   });
 
@@ -172,7 +177,7 @@ describe("a redrive", () => {
     const event = await newEvent();
     const JOURNAL = diverted(env.JOURNAL, { record: fail });
     await consume([event], { attempts: LAST, env: { ...env, JOURNAL } });
-    const faulty = { ...env, EVENTS: { send: fail } as never };
+    const faulty = { ...env, EVENTS: { sendBatch: fail } as never };
     const answer = await redriveDeadLetter(faulty, { id: "dl_m0", by: BY }).catch(
       (thrown: unknown) => ({
         ok: false,
@@ -301,6 +306,27 @@ describe("a redrive of many", () => {
       action: "dead_letter.redriven",
       after: { reason: "subscriber_unreachable", deadLetters: 2 },
     });
+  });
+
+  it("needs few calls of the queue, each with what it takes at once", async () => {
+    await consume([
+      bytesOf("no event"),
+      bytesOf("n".repeat(120_000)),
+      bytesOf("o".repeat(120_000)),
+    ]);
+    await manyLetters(230);
+    const { batches, EVENTS } = queue();
+    const all = { reason: null, dryRun: false, cursor: null, by: BY };
+    expect(await redriveDeadLetters({ ...env, EVENTS }, all)).toMatchObject({ redriven: 233 });
+    expect(batches.length).toBeLessThan(6);
+    expect(batches.flat()).toHaveLength(233);
+    for (const batch of batches) {
+      // https://developers.cloudflare.com/queues/platform/limits/
+      expect(batch.length).toBeLessThanOrEqual(100);
+      const bytes = batch.reduce((total, { body }) => total + body.byteLength, 0);
+      expect(bytes).toBeLessThan(256_000 - 100 * 100);
+    }
+    expect((await page()).data).toEqual([]);
   });
 
   it("that some cannot take keeps each letter for those", async () => {
