@@ -182,7 +182,8 @@ describe("the tables of a Subscriber", () => {
   it("keep what is younger than a RETENTION that was made shorter", async () => {
     const { id } = await register();
     await pause(id);
-    await accept(id, await newEvents(1));
+    const old = await newEvent();
+    await accept(id, [old]);
     clock.advance(4 * DAY);
     const event = await newEvent();
     await accept(id, [event]);
@@ -190,6 +191,8 @@ describe("the tables of a Subscriber", () => {
     await withVariables(subscriber(id), { RETENTION: "6d" });
     await subscriber(id).check();
     await ring(subscriber(id));
+    // It is in force: what is older has ended.
+    expect(await deliveryOf(id, old.id)).not.toMatchObject({ status: "pending" });
     expect(await deliveryOf(id, event.id)).toMatchObject({ status: "pending" });
   });
 

@@ -29,7 +29,8 @@ export type Engine = {
 };
 
 type EngineHost = {
-  env: Env;
+  /** Asked each time: the bindings may be other ones. */
+  env(): Env;
   webhookId: string;
   tables: Tables;
   runs: RunStore;
@@ -58,7 +59,7 @@ export function startEngine(host: EngineHost): Engine {
     {
       webhook: () => inForce.webhook,
       timeoutMs: () => inForce.timeoutMs(),
-      lane: (number) => env.LANE.getByName(laneName(webhookId, number)),
+      lane: (number) => env().LANE.getByName(laneName(webhookId, number)),
       changed: () => pump.wake(),
     },
     ledger,
@@ -90,7 +91,7 @@ export function startEngine(host: EngineHost): Engine {
   );
   const parts = {
     ...{ tables, store, runs, ledger, outlook, webhookId },
-    retentionMs: () => configOf(env).retentionMs,
+    retentionMs: () => configOf(env()).retentionMs,
   };
   const deliveries = new Deliveries(parts);
   if (!recovery.isCounted) deliveries.recount();

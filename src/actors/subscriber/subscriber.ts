@@ -76,7 +76,7 @@ export class Subscriber extends StoredObject {
 
   #begin(): Engine {
     return startEngine({
-      ...{ env: this.env, webhookId: this.#id, tables: this.tables, runs: this.#runs },
+      ...{ env: () => this.env, webhookId: this.#id, tables: this.tables, runs: this.#runs },
       ...{ inForce: this.#inForce, attempts: this.#attempts, slots: this.#slots },
       sync: () => this.ctx.storage.sync(),
       transaction: (work) => this.ctx.storage.transactionSync(work),
