@@ -39,11 +39,22 @@ describeInBrowser("the page of the API", (rig) => {
     ["light", 390],
     ["dark", 1_400],
     ["dark", 390],
-  ] as const)("has no serious faults that axe finds: %s, %i px", async (colorScheme, width) => {
-    const page = await rig.open({ colorScheme, viewport: { width, height: 900 } });
-    await page.goto("/docs");
+  ] as const)(
+    "has no serious faults that axe finds, Scalar's own part included: %s, %i px",
+    async (colorScheme, width) => {
+      const page = await rig.open({ colorScheme, viewport: { width, height: 900 } });
+      await page.goto("/docs");
+      await drawn(page);
+      expect(await violationsOf(page, STANDARDS)).toEqual([]);
+    },
+  );
+
+  it.each([1_400, 390])("is led to by the dashboard, and leads back: %i px", async (width) => {
+    const page = await rig.signedIn({ viewport: { width, height: 900 } });
+    await page.getByRole("contentinfo").getByRole("link", { name: "API" }).click();
     await drawn(page);
-    expect(await violationsOf(page, STANDARDS)).toEqual([]);
+    await page.getByRole("link", { name: "To the dashboard" }).click();
+    await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
   });
 
   it("makes a call to the relay itself", async () => {
