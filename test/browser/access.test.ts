@@ -134,6 +134,10 @@ describeInBrowser("the dashboard", (rig) => {
     await save();
     await page.getByText("must be answered").waitFor();
     await expectAccessible(page, "another origin");
+    await page.getByLabel("It now leads to another service").check();
+    await save();
+    await page.getByRole("heading", { name: "The webhook leads to another service" }).waitFor();
+    await expectAccessible(page, "the secret of another service");
 
     await page.goto(`${path}/edit`);
     await rig.relay.change(id, { description: "Theirs" });
@@ -155,6 +159,50 @@ describeInBrowser("the dashboard", (rig) => {
     await page.getByText("1 delivery would be discarded.").waitFor();
     await expectAccessible(page, "what would be discarded");
   });
+
+  it("has no such fault in what goes on by itself, or in what a webhook's page begins with: disabled, unconnected, late", async () => {
+    const draft = (event: string) => ({ events: [`custom.${event}`], description: event });
+    // Late in a minute.
+    const slow = await rig.register({ ...draft("slow"), rateLimit: 0.001 });
+    for (const number of [1, 2]) await rig.relay.accept({ event: "custom.slow", data: { number } });
+    const held = await rig.register({ ...draft("held"), status: "paused" });
+    for (let number = 0; number < 11; number++) {
+      const id = await rig.relay.accept({ event: "custom.held", data: { number } });
+      await rig.relay.deliveryOnce(held.id, id, ({ waitingFor }) => waitingFor === "hold");
+    }
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/deliveries?webhook=${held.id}`);
+    await page.getByLabel("Select all shown").check();
+    await expectAccessible(page, "what is ticked");
+    // The form that goes on is on its way for as long as somebody looks.
+    await page.route("**/deliveries/retry", (route) =>
+      route.request().postData()?.includes("so_far=") ? undefined : route.continue(),
+    );
+    await page.getByRole("button", { name: "Retry the selected" }).click();
+    await page.getByText("10 of 11", { exact: true }).waitFor();
+    await expectAccessible(page, "going on");
+
+    rig.service.answer = ({ request, response }) => {
+      response.writeHead(request.path === "/gone" ? 410 : 204).end();
+    };
+    const gone = await rig.register({ ...draft("gone"), url: `${rig.service.url}/gone` });
+    const absent = await rig.register({ ...draft("absent"), url: "listener:" });
+    for (const event of ["gone", "absent"]) {
+      await rig.relay.accept({ event: `custom.${event}`, data: { at: performance.now() } });
+    }
+    for (const [{ id }, state] of [
+      [gone, "disabled"],
+      [absent, "unconnected"],
+      [slow, "late"],
+    ] as const) {
+      const health = () => rig.relay.call<{ state: string }>(`/webhooks/${id}/health`);
+      await expect.poll(async () => (await health()).state, { timeout: 120_000 }).toBe(state);
+      await page.goto(`/dashboard/webhooks/${id}`);
+      await expectAccessible(page, state);
+    }
+    await page.goto("/dashboard");
+    await expectAccessible(page, "the overview of them");
+  }, 300_000);
 
   it("has no such fault when the session has ended: under a form that was filled in, and on an open page", async () => {
     const page = await rig.signedIn();
