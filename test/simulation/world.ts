@@ -161,6 +161,9 @@ class Run {
           if (current instanceof Instance) await this.#producer.send(current, body);
           else this.#queue.send(body);
         },
+        sendBatch: async (messages: readonly { body: Uint8Array }[]) => {
+          for (const { body } of messages) this.#queue.send(body);
+        },
         metrics: async () => ({ backlogCount: this.#queue.backlog, backlogBytes: 0 }),
       },
       DEAD_LETTERS: {
