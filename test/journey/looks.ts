@@ -13,9 +13,16 @@ export const SLACK_MS = 2_000;
 /** A look is taken anew when something happened meanwhile, so often. */
 const MAX_TRIES = 40;
 
+/** A wait is so much longer at most than the schedule says. */
+const MOST_JITTER = 1.1;
+/** Durations are counted in buckets, each so much longer than the one before: what is told is its middle. */
+const BUCKET_GROWTH = 1.15;
+
 export type Health = {
   state: string;
+  since: string | null;
   nextAttemptAt: string | null;
+  oldestDueAt: string | null;
   pending: number;
   undeliverable: number;
   lastSuccessAt: string | null;
@@ -32,6 +39,7 @@ type WebhookStats = {
   delivered: number;
   undeliverable: number;
   cancelled: number;
+  latencyMs: { p50: number | null; p95: number | null };
   health: Health;
 };
 
@@ -47,6 +55,14 @@ export type Watched = {
   stateBy(answers: readonly Answered[], atMs: number): string;
   /** What a delivery of it may wait for. */
   waits: readonly string[];
+  /** Between which times it was registered. */
+  registeredMs: readonly [number, number];
+  /** When each of its events was sent. */
+  sentAtMs: ReadonlyMap<string, number>;
+  /** Its retry schedule. */
+  scheduleMs: readonly number[];
+  /** Until when the service asked for a pause, at the latest; null where it never did. */
+  pausedUntilMs?: () => number | null;
 };
 
 /** One request as the service saw it. */
@@ -275,7 +291,11 @@ function expectHealth(watched: Watched, own: Own, sight: Sight): void {
   const pending = deliveries.filter(({ status }) => status === "pending");
   const times = pending.flatMap(({ nextAttemptAt }) => nextAttemptAt ?? []).sort();
   const isMoving = pending.some(({ waitingFor }) => ["attempt", "turn"].includes(`${waitingFor}`));
-  if (!isMoving) expect(health.nextAttemptAt, name).toBe(times[0] ?? null);
+  if (!isMoving) {
+    expect(health.nextAttemptAt, name).toBe(times[0] ?? null);
+    expectDue(watched, { health, pending, account: own.account }, sight);
+  }
+  expectHeldSince(watched, health, answers);
 
   expectLast(health.lastSuccessAt, answers.filter(isSuccess), sight);
   const failures = answers.filter((answer) => !isSuccess(answer));
@@ -295,6 +315,74 @@ function expectHealth(watched: Watched, own: Own, sight: Sight): void {
 }
 
 const isNear = (atMs: number, said: string) => Math.abs(atMs - Date.parse(said)) <= SLACK_MS;
+
+/** What has been due longest, by what the service saw of each that waits: a wait after its last answer, or since it was sent. */
+function expectDue(
+  { name, sentAtMs, scheduleMs, pausedUntilMs }: Watched,
+  { health, pending, account }: { health: Health; pending: Delivery[]; account: Answered[] },
+  { answeredAtMs }: Sight,
+): void {
+  const { state, oldestDueAt } = health;
+  if (pending.length === 0 || state === "paused" || state === "disabled") {
+    expect(oldestDueAt, name).toBeNull();
+    return;
+  }
+  const dues = pending.map(({ eventId }) => {
+    const answers = account.filter((each) => each.eventId === eventId);
+    const [last] = answers.toSorted((a, b) => b.number - a.number);
+    if (last === undefined) return [sentAtMs.get(eventId) ?? Number.NaN, answeredAtMs] as const;
+    const waitMs = scheduleMs[answers.length - 1] ?? Number.NaN;
+    return [last.atMs + waitMs, last.atMs + waitMs * MOST_JITTER] as const;
+  });
+  const pausedMs = pausedUntilMs?.() ?? 0;
+  const earliestMs = Math.max(pausedMs, Math.min(...dues.map(([fromMs]) => fromMs)));
+  const latestMs = Math.max(pausedMs, Math.min(...dues.map(([, untilMs]) => untilMs)));
+  const toldMs = Date.parse(String(oldestDueAt));
+  const what = `${name} ${JSON.stringify({ health, dues })}`;
+  expect(toldMs, what).toBeGreaterThanOrEqual(earliestMs - SLACK_MS);
+  expect(toldMs, what).toBeLessThanOrEqual(latestMs + SLACK_MS);
+}
+
+/** A pause began when it was asked for; a disable with the first answer that brought it about. */
+function expectHeldSince(
+  { name, registeredMs: [fromMs, untilMs] }: Watched,
+  { state, since }: Health,
+  answers: readonly Answered[],
+): void {
+  const sinceMs = Date.parse(String(since));
+  if (state === "paused") {
+    expect(sinceMs, name).toBeGreaterThanOrEqual(fromMs);
+    expect(sinceMs, name).toBeLessThanOrEqual(untilMs);
+  }
+  if (state !== "disabled") return;
+  const atMs = answers.find(({ status }) => status === 410)?.atMs ?? Number.NaN;
+  expect(Math.abs(sinceMs - atMs), name).toBeLessThanOrEqual(SLACK_MS);
+}
+
+/** What the service itself took for its successes is in what the relay says they took. */
+function expectLatency(
+  { name }: Watched,
+  { account, stats }: { account: readonly Answered[]; stats: WebhookStats | undefined },
+  { askedAtMs, answeredAtMs }: Sight,
+): void {
+  const successes = account.filter((each) => isSuccess(each) && each.atMs <= answeredAtMs);
+  if (successes.some(({ atMs }) => atMs >= askedAtMs - SLACK_MS)) return;
+  const tookMs = successes.map((each) => each.atMs - each.askedAtMs).sort((a, b) => a - b);
+  for (const [share, told] of [
+    [0.5, stats?.latencyMs.p50],
+    [0.95, stats?.latencyMs.p95],
+  ] as const) {
+    const ownMs = tookMs[Math.ceil(tookMs.length * share) - 1];
+    if (ownMs === undefined) {
+      expect(told, name).toBeNull();
+      continue;
+    }
+    const what = `${name}, ${share}: of ${tookMs.join(", ")}`;
+    const halfBucket = Math.sqrt(BUCKET_GROWTH);
+    expect(told, what).toBeGreaterThanOrEqual((ownMs + 1) / halfBucket - 2);
+    expect(told, what).toBeLessThanOrEqual((ownMs + SLACK_MS + 1) * halfBucket);
+  }
+}
 
 /** The last of these is the one that is told; one that has just come may not be known yet. */
 function expectLast(told: string | null, answers: readonly Answered[], sight: Sight): void {
@@ -336,6 +424,7 @@ function expectSameCounts(watched: Watched, own: Own, sight: Sight): void {
     pending: now.pending,
     health: { ...now, state: health.state },
   });
+  if (receiver !== null) expectLatency(watched, { account, stats }, sight);
   const label = { webhook: name };
   const metric = (sample: string, labels = {}) =>
     sampleOf(sight.metrics, sample, { ...label, ...labels });

@@ -8,6 +8,7 @@ import {
   type Answer,
   answering,
   GENUINE,
+  inTurn,
   silence,
   startReceiver,
   verdicts,
@@ -18,6 +19,9 @@ import { type JourneyRelay, startRelay } from "./relay.ts";
 /** Of the service that never answers; the others have the usual time. */
 const HANGING = { timeout: "2s", timeoutMs: 2_000 };
 const VARIABLES = { RETRY_SCHEDULE: "12s 1h" };
+const SCHEDULE_MS = [12_000, 3_600_000];
+/** One answer of a service that is well takes so long, the others no time. */
+const SLOWLY_MS = 4_000;
 /** No connection is left to end just when the next attempt comes. */
 const CLOSING = { headers: { connection: "close" } };
 /** Here, and only here, a time is held to a clock. */
@@ -52,7 +56,12 @@ type Service = {
   settings?: Record<string, unknown>;
   stateBy: Watched["stateBy"];
   waits: string[];
+  /** Where it is not the relay's own. */
+  scheduleMs?: readonly number[];
+  pausedUntilMs?: () => number | null;
 };
+
+const sentAtMs = new Map<string, number>();
 
 /** By the last answer: nothing was refused yet, it was, or it went well. */
 const byLast: Watched["stateBy"] = (answers) => {
@@ -78,12 +87,22 @@ function busyService(): Service {
         ? "postponed"
         : byLast(answers, atMs),
     waits: ["retry_after"],
+    pausedUntilMs: () => pauses.at(-1)?.untilMs ?? null,
   };
+}
+
+/** The first request is answered slowly. */
+function slowOnce(): Answer {
+  const slowly: Answer = async (exchange) => {
+    await sleep(SLOWLY_MS);
+    return answering(200)(exchange);
+  };
+  return inTurn(slowly, answering(200));
 }
 
 /** Anew for each run: the busy one remembers. */
 const tenServices = (): Service[] => [
-  { name: "good", answer: answering(200), stateBy: byLast, waits: [] },
+  { name: "good", answer: slowOnce(), stateBy: byLast, waits: [] },
   { name: "broken", answer: answering(500), stateBy: byLast, waits: ["schedule"] },
   {
     name: "hanging",
@@ -119,6 +138,7 @@ const tenServices = (): Service[] => [
     name: "short",
     answer: answering(500),
     settings: { retrySchedule: "1s" },
+    scheduleMs: [1_000],
     stateBy: byLast,
     waits: ["schedule"],
   },
@@ -126,18 +146,26 @@ const tenServices = (): Service[] => [
 
 /** @param event its name, which the webhook alone asks for. */
 async function start(service: Service, event: string): Promise<Watched> {
-  const { name, answer, settings, stateBy, waits } = service;
+  const { name, answer, settings, ...own } = service;
   const receiver = answer === null ? null : await startReceiver(answer);
   const url = receiver?.url ?? (await closedPort());
+  const fromMs = Date.now();
   const webhook = await relay.register({ url, name, events: [event], ...settings });
-  return { name, webhook, receiver, stateBy, waits, timeoutMs: HANGING.timeoutMs };
+  return {
+    ...{ name, webhook, receiver, sentAtMs, scheduleMs: SCHEDULE_MS, ...own },
+    timeoutMs: HANGING.timeoutMs,
+    registeredMs: [fromMs, Date.now()],
+  };
 }
 
 async function accept(event: string, count: number): Promise<string[]> {
   const ids: string[] = [];
   const run = Date.now();
   for (let n = 0; n < count; n++) {
-    ids.push(await relay.accept({ event, timestamp: "", data: { run, n } }));
+    const atMs = Date.now();
+    const id = await relay.accept({ event, timestamp: "", data: { run, n } });
+    sentAtMs.set(id, atMs);
+    ids.push(id);
   }
   return ids;
 }
@@ -222,6 +250,7 @@ describe("ten services in ten states", () => {
       answer: answering(500, CLOSING),
       // One at a time, so that exactly ten fail before the first probe.
       settings: { concurrency: 1, retrySchedule: "6s 1h" },
+      scheduleMs: [6_000, 3_600_000],
       stateBy: (answers) => (answers.length < 10 ? byLast(answers, 0) : "probing"),
       waits: ["probe"],
     };
