@@ -77,8 +77,8 @@ const SERVICES: readonly Service[] = [
 
 export type Stage = { relay: Relay; webhookIds: string[]; close: () => Promise<void> };
 
-/** Starts the relay and the services, and registers them. */
-export async function setStage(): Promise<Stage> {
+/** Starts the relay and the services, and registers them. @param before of a relay that has nothing yet */
+async function setStage(before: (empty: Stage) => Promise<void>): Promise<Stage> {
   const receivers: Receiver[] = [];
   const relay = await startRelay({
     vars: {
@@ -93,6 +93,7 @@ export async function setStage(): Promise<Stage> {
     await relay.stop();
   };
   const webhookIds: string[] = [];
+  await before({ relay, webhookIds, close });
   for (const { name, path, events, filter, behaviour } of SERVICES) {
     const receiver = await startReceiver({ behaviour });
     receivers.push(receiver);
@@ -214,21 +215,108 @@ async function takePictured(browser: Browser, stage: Stage): Promise<void> {
   }
 }
 
-/** Every page in light and dark, from a wide screen to a phone, to be looked at. */
-async function takeAll(browser: Browser, stage: Stage, folder: string): Promise<void> {
-  const { pictured, others } = await picturedPages(stage);
-  const pages = Object.entries({ ...others, ...pictured });
+/** What somebody does on a page to be shown something else. */
+type Doing = { path: string; act: (page: Page) => Promise<void> };
+
+const press = (page: Page, name: string | RegExp) => page.getByRole("button", { name }).click();
+
+/** What stands at no address: a form, filled in and sent, shows it. */
+function doingsOf([, failing = "", paused = ""]: readonly string[]): Record<string, Doing> {
+  const webhook = `/dashboard/webhooks/${failing}`;
+  return {
+    "refused form": {
+      path: "/dashboard/webhooks/new",
+      act: async (page) => {
+        await page.getByLabel("URL", { exact: true }).fill("ftp://nowhere");
+        await press(page, "Register the webhook");
+        await page.getByRole("alert").first().waitFor();
+      },
+    },
+    "secret, shown once": {
+      path: `/dashboard/webhooks/${paused}/rotate`,
+      act: async (page) => {
+        await press(page, "Rotate the secret");
+        await page.getByRole("heading", { name: "The new signing secret" }).waitFor();
+      },
+    },
+    "answer to a test": {
+      path: webhook,
+      act: async (page) => {
+        await press(page, "Send a test");
+        await page.getByRole("heading", { name: /^The test/ }).waitFor();
+      },
+    },
+    "replay, counted": {
+      path: `${webhook}/replay`,
+      act: async (page) => {
+        await page.getByLabel(/^All of them/).check();
+        await press(page, "Count them first");
+        await page.getByText("would be replayed").waitFor();
+      },
+    },
+    progress: {
+      path: "/dashboard/deliveries",
+      act: async (page) => {
+        // The form that goes on stays on its way.
+        await page.route("**/deliveries/retry", (route) =>
+          route.request().postData()?.includes("so_far=") ? undefined : route.continue(),
+        );
+        for (const box of await page.getByLabel(/^Select \w+\./).all()) await box.check();
+        await press(page, "Retry the selected");
+        await page.getByRole("progressbar").waitFor();
+      },
+    },
+    api: {
+      path: "/docs",
+      act: async (page) => page.getByRole("heading", { name: "Leadterra Relay" }).waitFor(),
+    },
+    // Last: nothing is seen without a session.
+    "signing in": {
+      path: "/dashboard",
+      act: async (page) => {
+        await press(page, "Sign out");
+        await page.getByLabel("API key").waitFor();
+      },
+    },
+  };
+}
+
+const EMPTY = {
+  "first steps": "/dashboard",
+  "no webhooks": "/dashboard/webhooks",
+  "no deliveries": "/dashboard/deliveries",
+  "no events": "/dashboard/events",
+  "no dead letters": "/dashboard/dead-letters",
+  "no audit": "/dashboard/audit",
+};
+
+/** These pages in light and dark, from a wide screen to a phone, to be looked at. */
+async function takeAll(
+  browser: Browser,
+  stage: Stage,
+  { pages, doings, folder }: { pages: object; doings: Record<string, Doing>; folder: string },
+): Promise<void> {
+  const looks = Object.entries(pages).map(([name, path]) => [name, { path, act: null }] as const);
+  const all = [...looks, ...Object.entries(doings)];
   for (const colorScheme of ["light", "dark"] as const) {
     for (const width of WIDTHS) {
       const page = await signedIn(browser, stage, { width, colorScheme });
-      for (const [name, path] of pages) {
+      for (const [name, { path, act }] of all) {
         await page.goto(stage.relay.url + path);
+        await act?.(page);
         await take(page, join(folder, `${name}-${width}-${colorScheme}.png`), LONGEST);
       }
       await page.close();
     }
   }
-  console.log(`${folder}  ${2 * WIDTHS.length * pages.length} pictures`);
+  console.log(`${folder}  ${2 * WIDTHS.length * all.length} pictures`);
+}
+
+/** Every page of a relay that has something, and what somebody does on them is answered with. */
+async function takeWhole(browser: Browser, stage: Stage, folder: string): Promise<void> {
+  const { pictured, others } = await picturedPages(stage);
+  const doings = doingsOf(stage.webhookIds);
+  await takeAll(browser, stage, { pages: { ...others, ...pictured }, doings, folder });
 }
 
 const USAGE = `Takes the pictures of the dashboard in docs/screenshots, with the Chromium of this machine.
@@ -236,7 +324,7 @@ const USAGE = `Takes the pictures of the dashboard in docs/screenshots, with the
   npm run screenshots -- [--minutes N] [--all FOLDER]
 
   --minutes N   how long events are sent before; default ${DEFAULT_MINUTES}
-  --all FOLDER  every page instead, in light and dark at ${WIDTHS.join(", ")} px, to be looked at`;
+  --all FOLDER  every page instead, empty and full, in light and dark at ${WIDTHS.join(", ")} px, to be looked at`;
 
 async function main(args: string[]): Promise<number> {
   const { values } = readOptions(args, {
@@ -247,7 +335,12 @@ async function main(args: string[]): Promise<number> {
   const executable = findChromium();
   if (executable === null) throw new Error("There is no Chromium here; name one with CHROMIUM.");
   console.log("Starting the relay …");
-  const stage = await setStage();
+  const browser = await launchChromium(executable);
+  const folder = values.all;
+  const stage = await setStage(async (empty) => {
+    if (folder === undefined) return;
+    await takeAll(browser, empty, { pages: EMPTY, doings: {}, folder });
+  });
   onInterrupt(async () => {
     await stage.close();
     return INTERRUPTED;
@@ -255,12 +348,11 @@ async function main(args: string[]): Promise<number> {
   try {
     console.log(`Sending events for ${minutes} minutes …`);
     await play(stage, minutes);
-    const browser = await launchChromium(executable);
-    if (values.all === undefined) await takePictured(browser, stage);
-    else await takeAll(browser, stage, values.all);
-    await browser.close();
+    if (folder === undefined) await takePictured(browser, stage);
+    else await takeWhole(browser, stage, folder);
     return 0;
   } finally {
+    await browser.close();
     await stage.close();
   }
 }
