@@ -160,6 +160,38 @@ describe("what people do while 12 are in flight", () => {
     expect(await tally(id)).toEqual({ delivered: 12, pending: 28 });
   });
 
+  it("a pause holds a share that is on its way, though its Lane forgets that it was recalled", async () => {
+    const { take, recall } = Lane.prototype;
+    let [isRecalled, hasCome] = [false, false];
+    vi.spyOn(Lane.prototype, "take").mockImplementation(async function (this: Lane, share) {
+      while (!isRecalled) await scheduler.wait(20);
+      const isTaken = await take.call(this, share);
+      hasCome = true;
+      return isTaken;
+    });
+    // As of a life of the Lane that ends with it.
+    const forgotten = vi.spyOn(Lane.prototype, "recall").mockImplementationOnce(() => {
+      isRecalled = true;
+      return { isKnown: false, unsent: [] };
+    });
+    forgotten.mockImplementation(function (this: Lane, share) {
+      return recall.call(this, share);
+    });
+    const late = holding();
+    const { id } = await register({ concurrency: 12 });
+    await consume(await newEvents(12));
+    const running = ring(subscriber(id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await pause(id);
+    const asked = service.requests.length;
+    await vi.waitFor(() => expect(hasCome).toBe(true));
+    late.open();
+    await ring(lane(id, 0));
+    await running;
+    expect(service.requests).toHaveLength(asked);
+    expect(await tally(id)).toEqual({ delivered: asked, pending: 12 - asked });
+  });
+
   it("a cancelled delivery that a Lane had not started is not sent", async () => {
     const late = holding();
     const { id, ids, running } = await busy(12, 20);

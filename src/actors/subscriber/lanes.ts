@@ -370,11 +370,12 @@ export class Lanes {
       try {
         const recalled = await inTime(this.#host.lane(share.lane).recall(share.id), leftMs);
         this.#learn(share, recalled);
-        return;
+        // Where it is on its way still, a Lane that starts anew before it comes would not know that it was recalled.
+        if (recalled.isKnown || recalled.isOver || known.isTaken) return;
       } catch (thrown) {
         logWarning("lane.not_recalled", { lane: share.lane, error: errorText(thrown) });
-        await new Promise((resolve) => setTimeout(resolve, Math.min(RECALL_AGAIN_MS, leftMs)));
       }
+      await new Promise((resolve) => setTimeout(resolve, Math.min(RECALL_AGAIN_MS, leftMs)));
     }
     known.isStopped = true;
   }
