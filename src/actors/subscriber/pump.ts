@@ -157,7 +157,9 @@ export class Pump {
 
   /** When there is something to send again, Unix milliseconds; null when nothing is pending or all is held. */
   nextAtMs(): number | null {
-    const situation = this.#open;
+    const open = this.#open;
+    // What the disk does not take leaves room for no start: `recordAtMs` is when it is written again.
+    const situation = open !== null && this.#ledger.unwritten < windowOf(open) ? open : null;
     if (situation !== null && !this.#plan.isEmpty) return Date.now();
     const next = situation && this.#agenda.nextAtMs(situation);
     const lanes = this.#lanes.nextAtMs();
