@@ -11,6 +11,7 @@ import { journalName } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
 import type { KeptPlace } from "../storage/delivery-lists";
 import type { JournalEvent } from "../storage/journal-store";
+import { isBefore } from "../storage/position";
 import type { AnswerKey } from "../storage/registry-store";
 import { addToAudit } from "./audit";
 import {
@@ -94,8 +95,7 @@ function isBehind(
 ): boolean {
   const itsDay = journalName(receivedAtMs);
   if (itsDay !== day || next.position === null) return itsDay <= day;
-  const { seq, index } = next.position;
-  return position.seq < seq || (position.seq === seq && position.index < index);
+  return isBefore(position, next.position);
 }
 
 /** The event, where a list by this filter has it. */
