@@ -8,6 +8,7 @@ import {
   duesOf,
   newEvents,
   type Owed,
+  patch,
   register,
   retry,
   ring,
@@ -670,6 +671,40 @@ describe("an ordered webhook", () => {
     await deliverAll(id, clock);
     expect(service.ids()).toEqual([ids[0], ids[1], ids[1], ids[2]]);
     expect(await tally(id)).toEqual({ cancelled: 1, undeliverable: 1, delivered: 1 });
+  });
+});
+
+describe("a clock that stepped back between arrivals", () => {
+  /** One that came before, two that came after by another clock. */
+  async function owingThree(
+    fields: Record<string, unknown>,
+  ): Promise<{ id: string; ids: string[] }> {
+    const { id, ids } = await owing(1, fields);
+    clock.advance(-2 * SECOND);
+    const events = await newEvents(2);
+    await accept(id, events);
+    clock.advance(2 * SECOND);
+    return { id, ids: [...ids, ...events.map((event) => event.id)] };
+  }
+
+  it("changes nothing about the order of an ordered webhook", async () => {
+    const { id, ids } = await owingThree({ ordered: true });
+    await deliverAll(id, clock);
+    expect(service.ids()).toEqual(ids);
+  });
+
+  it("sends no delivery a second time while it is in flight", async () => {
+    const { id, ids } = await owingThree({ concurrency: 1 });
+    const late = holding();
+    const running = ring(subscriber(id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    // What was planned behind it is given back, and planned anew.
+    expect((await patch(id, { concurrency: 3 })).status).toBe(200);
+    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    late.open();
+    await running;
+    await deliverAll(id, clock);
+    expect(service.ids()).toEqual(ids);
   });
 });
 

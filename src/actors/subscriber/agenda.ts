@@ -90,10 +90,7 @@ export class Agenda {
   /** The first of what waited and what is fresh, by when it became due; moves the head past what it takes. */
   #withFresh(waiting: DueDelivery[], limit: number): DueDelivery[] {
     const fresh = this.#ledger.fresh(limit, MAX_PLANNED_BYTES);
-    const chosen = [...waiting, ...fresh.deliveries]
-      .sort((a, b) => (a.dueAtMs ?? a.createdAtMs) - (b.dueAtMs ?? b.createdAtMs))
-      .slice(0, limit)
-      .filter(withinBytes());
+    const chosen = merged(waiting, fresh.deliveries).slice(0, limit).filter(withinBytes());
     const left = fresh.deliveries.find((delivery) => !chosen.includes(delivery));
     this.#ledger.moveHead(left?.position ?? fresh.head);
     return chosen;
@@ -115,6 +112,19 @@ export class Agenda {
 function earliest(a: number | null, b: number | null): number | null {
   if (a === null || b === null) return a ?? b;
   return Math.min(a, b);
+}
+
+/**
+ * Two lists as one, by when each became due. What is fresh keeps the order in which it arrived, also where the clock
+ * stepped back meanwhile: the head passes it in no other.
+ */
+function merged(waiting: readonly DueDelivery[], fresh: readonly DueDelivery[]): DueDelivery[] {
+  const left = [...fresh];
+  const all = waiting.flatMap((each) => {
+    const end = left.findIndex(({ createdAtMs }) => createdAtMs >= (each.dueAtMs ?? 0));
+    return [...left.splice(0, end < 0 ? left.length : end), each];
+  });
+  return [...all, ...left];
 }
 
 /** Keeps deliveries as long as their bodies fit into a plan, and the first in any case. */
