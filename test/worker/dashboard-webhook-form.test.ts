@@ -204,6 +204,21 @@ describe("registering a webhook", () => {
     expect(await webhooks()).toEqual([]);
   });
 
+  it("spells out what cannot be seen in what it refuses", async () => {
+    const response = await visitor.post(PATH, {
+      url: "https://crm.example.com/in",
+      names: "reply.received\u200b",
+      filter: "x\u202e",
+      headerName: "x-a\u2066",
+      headerValue: "1",
+    });
+    const page = (await response.text()).replaceAll(/ value="[^"]*"|<textarea[^<]*</g, "");
+    expect(page).toContain("<code>reply.received\\u200b</code> must be");
+    expect(page).toMatch(/is not JSON yet \([^)]*x\\u202e/);
+    expect(page).toContain("<code>x-a\\u2066</code> must be");
+    expect(page).not.toMatch(/[\u200b\u202e\u2066]/);
+  });
+
   it("says why a URL is refused", async () => {
     const page = await (await visitor.post(PATH, { ...DRAFT, url: "ftp://a.example" })).text();
     expect(page).toMatch(/id="url-wrong"><li>URL must use https:/);
@@ -386,6 +401,9 @@ describe("trying a filter", () => {
   it("tells the mistakes of a filter with their paths", async () => {
     const answer = await tried({ events: "*", filter: '{"data.x": {"$foo": 1}}' });
     expect(answer).toContain("<code>data.x.$foo</code> is not an operator");
+    const hidden = await tried({ events: "*", filter: '{"data.x\u200b": {"$foo\u202e": 1}}' });
+    expect(hidden).toContain("<code>data.x\\u200b.$foo\\u202e</code> is not an operator");
+    expect(await tried({ events: "*", filter: "x\u202e" })).toContain("x\\u202e");
     expect(await tried({ events: "*", filter: "{" })).toContain("The filter is not JSON yet");
   });
 

@@ -1,6 +1,7 @@
 /** A field of a form, with its hint and its mistakes, and the list of all mistakes above. */
 import type { Child } from "hono/jsx";
 import type { FieldError } from "../../domain/failure";
+import { visible } from "../ui/foreign";
 import { Commas } from "../ui/parts";
 
 export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
@@ -57,7 +58,8 @@ export function Wrong({ field, errors }: { field: string; errors: readonly Field
     <ul class="wrong" id={`${field}-wrong`}>
       {own.map(({ path, message }) => (
         <li>
-          {path === field ? LABELS[field] : <code>{path.slice(field.length + 1)}</code>} {message}
+          {path === field ? LABELS[field] : <code>{visible(path.slice(field.length + 1))}</code>}{" "}
+          {visible(message)}
         </li>
       ))}
     </ul>

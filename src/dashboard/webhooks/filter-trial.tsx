@@ -55,7 +55,8 @@ function Mistakes({ errors }: { errors: readonly FieldError[] }) {
       <ul class="wrong">
         {errors.map(({ path, message }) => (
           <li>
-            {path === "" || path === "filter" ? "The filter" : <code>{path}</code>} {message}
+            {path === "" || path === "filter" ? "The filter" : <code>{visible(path)}</code>}{" "}
+            {visible(message)}
           </li>
         ))}
       </ul>
