@@ -346,10 +346,11 @@ async function accepted(
   part: readonly Share[],
   round: Round,
 ): Promise<"accepted" | "owed" | "full"> {
-  const deliveries = part.map(({ item: { event, body } }) => ({
+  const deliveries = part.map(({ item: { event, message, body } }) => ({
     id: event.id,
     event: event.name,
     body,
+    receivedAtMs: message.timestamp.getTime(),
   }));
   try {
     const accepting = subscriberOf(round.env, id).accept({ deliveries, sendNow: true });

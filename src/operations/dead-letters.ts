@@ -156,8 +156,8 @@ async function isTaken(
   webhookId: WebhookId,
   letters: readonly KeptLetter[],
 ): Promise<boolean> {
-  const deliveries = letters.flatMap(({ letter: { eventId, event }, body }) =>
-    eventId === null || event === null ? [] : [{ id: eventId, event, body }],
+  const deliveries = letters.flatMap(({ letter: { eventId, event, receivedAtMs }, body }) =>
+    eventId === null || event === null ? [] : [{ id: eventId, event, body, receivedAtMs }],
   );
   try {
     const { status } = await subscriberOf(env, webhookId).accept({ deliveries });

@@ -1,5 +1,6 @@
 /** Deliveries of a Subscriber: arrival, what is to be sent next, and what came of it (`delivery-tables.ts`). */
 import type { EventId } from "../domain/ids";
+import { journalName } from "../domain/placement";
 import { encodeLog } from "./attempt-log";
 import {
   type Arrival,
@@ -101,12 +102,14 @@ export class DeliveryStore {
     const isLeased = mayLease && this.#tables.canLease(period);
     const arrival = { period, atMs: nowMs, ids, added: ids.length, isLeased };
     const added: DueDelivery[] = [];
-    const keptFromMs = isBackfill ? nowMs : null;
+    const today = journalName(nowMs);
     const asked = isBackfill ? ASKED.byReplay : ASKED.bySchedule;
     this.#tables.atomically(() => {
       const seq = this.#tables.insertArrival(arrival, behind);
       const insert = `INSERT INTO deliveries_${period} (id, seq, position, event, status, created_at, kept_from, asked, attempts, failures, interruptions, body) VALUES (?, ?, ?, ?, ${statusNumber("pending")}, ?, ?, ${asked}, 0, 0, 0, ?)`;
-      for (const [index, { id, event, body }] of [...fresh.values()].entries()) {
+      for (const [index, { id, event, body, receivedAtMs }] of [...fresh.values()].entries()) {
+        const isLate = receivedAtMs !== undefined && journalName(receivedAtMs) < today;
+        const keptFromMs = isBackfill || isLate ? nowMs : null;
         this.#sql.exec(insert, id, seq, index, event, nowMs, keptFromMs, body);
         const position = { seq, index };
         const state = { createdAtMs: nowMs, keptFromMs, asked };

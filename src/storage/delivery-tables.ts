@@ -56,7 +56,10 @@ export type ListedDelivery = Progress & {
   position: Position;
   event: string;
   createdAtMs: number;
-  /** `RETENTION` counts from here, when it was opened again, expired or backfilled; null for from `createdAtMs`. */
+  /**
+   * `RETENTION` counts from here, when it was opened again, expired or backfilled, or came on a later day than its event,
+   * whose Journal goes before it; null for from `createdAtMs`.
+   */
   keptFromMs: number | null;
   asked: Asked;
 };
@@ -100,7 +103,8 @@ type NewArrival = {
   seq?: number;
 };
 
-export type Arrival = { id: EventId; event: string; body: Uint8Array };
+/** `receivedAtMs`: when its event came, in Unix milliseconds; release 0.2.0 does not say it. */
+export type Arrival = { id: EventId; event: string; body: Uint8Array; receivedAtMs?: number };
 
 export type DeliveryRow = {
   id: string;

@@ -12,11 +12,12 @@ import {
   clock,
   DAY,
   gate,
+  HOUR,
   it,
   MINUTE,
   service,
 } from "../rig/worker/fixture";
-import { failStatements, inObject } from "../rig/worker/objects";
+import { diverted, failStatements, inObject } from "../rig/worker/objects";
 import { leavingItToTheAlarm } from "../rig/worker/queue";
 import { API_KEY, api, bytesOf, call, callWith, leadterraSignature } from "../rig/worker/requests";
 
@@ -52,13 +53,16 @@ function reply(email = EMAIL) {
 }
 
 /** Events as Leadterra posts them and the queue hands them over, at once. @returns their ids. */
-async function arrive(events: object[], atMs = clock.nowMs()): Promise<EventId[]> {
+async function arrive(
+  events: object[],
+  { atMs = clock.nowMs(), attempts = 1, SUBSCRIBER = env.SUBSCRIBER } = {},
+): Promise<EventId[]> {
   const ids: EventId[] = [];
   const messages: { id: string; timestamp: Date; attempts: number; body: ArrayBuffer }[] = [];
   const queue = {
     send: async ({ buffer }: Uint8Array<ArrayBuffer>) => {
       const timestamp = new Date(atMs);
-      messages.push({ id: crypto.randomUUID(), timestamp, attempts: 1, body: buffer });
+      messages.push({ id: crypto.randomUUID(), timestamp, attempts, body: buffer });
     },
   };
   for (const event of events) {
@@ -71,7 +75,7 @@ async function arrive(events: object[], atMs = clock.nowMs()): Promise<EventId[]
   }
   await worker.queue(
     createMessageBatch<ArrayBuffer>("leadterra-events", messages),
-    leavingItToTheAlarm(env),
+    leavingItToTheAlarm({ ...env, SUBSCRIBER }),
     createExecutionContext(),
   );
   return ids;
@@ -365,6 +369,34 @@ describe("what outlives the journal of its event", () => {
     expect(attemptLog).toMatchObject([{ statusCode: 200, responseBody: null }]);
   });
 
+  it("is erased where a dead letter was redriven late", async () => {
+    service.answer = echo(200);
+    const { id: webhookId } = await register();
+    const arrivedAtMs = clock.nowMs();
+    const unreachable = diverted(env.SUBSCRIBER, { accept: () => Promise.reject(new Error()) });
+    const [id] = await arrive([reply(), reply(OTHER)], { attempts: 91, SUBSCRIBER: unreachable });
+    clock.advance(28 * DAY);
+    const redriven = await api("POST", "/v1/dead-letters/redrive");
+    expect(await redriven.json()).toMatchObject({ redriven: 2 });
+    await deliverAll(webhookId, clock);
+    await letJournalGo(arrivedAtMs);
+    await eraseThem();
+    const { attemptLog } = await deliveryOf(webhookId, String(id));
+    expect(attemptLog).toMatchObject([{ statusCode: 200, responseBody: null }]);
+  });
+
+  it("is erased where its webhook was given it after midnight", async () => {
+    const { id: webhookId } = await register();
+    await api("POST", `/v1/webhooks/${webhookId}/pause`);
+    const midnightMs = Math.ceil(clock.nowMs() / DAY) * DAY;
+    clock.setTo(midnightMs + 10 * HOUR);
+    const [id] = await arrive([reply(), reply(OTHER)], { atMs: midnightMs - MINUTE });
+    clock.setTo(midnightMs + 26 * DAY + HOUR);
+    await letJournalGo(midnightMs - MINUTE);
+    await eraseThem();
+    expect(await deliveryOf(webhookId, String(id))).toMatchObject({ lastError: "erased" });
+  });
+
   it("goes by itself after RETENTION from what the last failure answered", async () => {
     const { id: webhookId } = await register({ retrySchedule: "1m" });
     await arrive([reply()]);
@@ -401,7 +433,7 @@ describe("POST /v1/events/erase", () => {
   it("erases all of one person's events, on every day, however the address is written", async () => {
     const failing = await register();
     const other = "someone.else@prospect.example";
-    await arrive([reply(), reply(EMAIL.toUpperCase())], clock.nowMs() - DAY);
+    await arrive([reply(), reply(EMAIL.toUpperCase())], { atMs: clock.nowMs() - DAY });
     const [, kept] = await arrive([reply(), reply(other)]);
     if (kept === undefined) throw new Error("there is no event");
     await deliverAll(failing.id, clock);
