@@ -1,13 +1,11 @@
 /** The ticked deliveries again: some with each form, so that whoever waits sees how far it is and may stop. */
-import type { NotRetried } from "../../operations/deliveries";
-import { retryDeliveries } from "../../operations/deliveries";
+import { type NotRetried, retryDeliveries } from "../../operations/deliveries";
 import { allWebhooks } from "../../operations/webhooks";
 import type { Outcome } from "../ui/actions";
 import { type Form, text, texts } from "../ui/form";
 import { deliveries } from "../ui/format";
-import { page } from "../ui/page";
 import { DELIVERIES_PATH } from "../ui/parts";
-import { GoOn, soFarIn } from "../ui/progress";
+import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext } from "../ui/session";
 import { type Chosen, chosenPath, formatChosen, parseChosen, parseTicked } from "./chosen";
 
@@ -19,38 +17,23 @@ export async function retrySelected(c: PageContext, _: null, form: Form): Promis
   const rest = text(form, "rest");
   const selected = rest === "" ? parseTicked(texts(form, "delivery")) : parseChosen(rest);
   if (selected.length === 0) return { done: "nothing_selected", at: back };
-  const { done, of } = soFarIn(form);
-  const { retried, failed } = await retry(c, selected.slice(0, RETRIED_AT_ONCE));
-  const soFar = {
-    retried: [...parseChosen(text(form, "retried")), ...retried],
-    left: selected.slice(RETRIED_AT_ONCE),
-    of: of ?? selected.length,
-    done: done + retried.length + failed.length,
-  };
-  return soFar.left.length > 0
-    ? { asked: await goOn(c, { ...soFar, back }) }
-    : outcomeOf({ ...soFar, back, failed });
-}
-
-type SoFar = { retried: Chosen[]; left: Chosen[]; of: number; done: number; back: string };
-
-function goOn(c: PageContext, { retried, left, of, done, back }: SoFar): Promise<Response> {
-  return page(
-    c,
-    { title: "Retry the selected", trail: [["Deliveries", back]] },
-    <GoOn
-      action={`${DELIVERIES_PATH}/retry`}
-      fields={{ back, retried: formatChosen(retried), rest: formatChosen(left) }}
-      soFar={{ done, of }}
-      headline={`${deliveries(retried.length)} retried so far.`}
-      tone="primary"
-      out={back}
-    />,
-  );
-}
-
-function outcomeOf({ retried, of, back, failed }: SoFar & { failed: NotRetried[] }): Outcome {
-  const [first] = failed;
+  const before = soFarIn(form);
+  const some = await retry(c, selected.slice(0, RETRIED_AT_ONCE));
+  const left = selected.slice(RETRIED_AT_ONCE);
+  const retried = [...parseChosen(text(form, "retried")), ...some.retried];
+  const of = before.of ?? selected.length;
+  if (left.length > 0) {
+    const title = { title: "Retry the selected", trail: [["Deliveries", back]] } as const;
+    return goOn(c, title, {
+      action: `${DELIVERIES_PATH}/retry`,
+      fields: { back, retried: formatChosen(retried), rest: formatChosen(left) },
+      done: before.done + some.retried.length + some.failed.length,
+      of,
+      headline: `${deliveries(retried.length)} retried so far.`,
+      out: back,
+    });
+  }
+  const [first] = some.failed;
   if (retried.length === 0 && first !== undefined) {
     const { code } = first;
     return code === "not_found" ? { failure: { code } } : { failure: { code }, at: back };

@@ -18,7 +18,6 @@ import { actions, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { count } from "../ui/format";
 import { listPage } from "../ui/list";
-import { page } from "../ui/page";
 import {
   Action,
   DEAD_LETTERS_PATH,
@@ -31,7 +30,7 @@ import {
   WebhookOrId,
   withQuery,
 } from "../ui/parts";
-import { GoOn, soFarIn } from "../ui/progress";
+import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { formatLocalTime } from "../ui/time-range";
@@ -114,26 +113,16 @@ async function redriveMany(c: PageContext, _: null, form: Form): Promise<Outcome
     const touched = done > 0 && { touched: receivedSince(c, DELIVERIES_PATH, sinceMs) };
     return { done: "redriven_many", count: done, ...touched };
   }
-  const isFirst = cursor === null;
-  const left = isFirst ? await countLeft(c, reason, next) : null;
-  const of = left === null ? before.of : done + left;
-  const asked = await page(
-    c,
-    { title: "Redrive many", trail: [["Dead letters", DEAD_LETTERS_PATH]] },
-    <GoOn
-      action={`${DEAD_LETTERS_PATH}/redrive`}
-      fields={{
-        reason: reason ?? "",
-        cursor: formatDeadLetterCursor(next),
-        since: iso(sinceMs),
-      }}
-      soFar={{ done, of }}
-      headline={`${count(done, "dead letter")} redriven so far.`}
-      tone="primary"
-      out={DEAD_LETTERS_PATH}
-    />,
-  );
-  return { asked };
+  const left = cursor === null ? await countLeft(c, reason, next) : null;
+  const title = { title: "Redrive many", trail: [["Dead letters", DEAD_LETTERS_PATH]] } as const;
+  return goOn(c, title, {
+    action: `${DEAD_LETTERS_PATH}/redrive`,
+    fields: { reason: reason ?? "", cursor: formatDeadLetterCursor(next), since: iso(sinceMs) },
+    done,
+    of: left === null ? before.of : done + left,
+    headline: `${count(done, "dead letter")} redriven so far.`,
+    out: DEAD_LETTERS_PATH,
+  });
 }
 
 /** Those that are still to come; null where they are too many to be counted. */

@@ -1,8 +1,10 @@
 /** Work of many pages, one with each form: how far it is, and the form that goes on; with the script it is sent by itself. */
-import type { Child } from "hono/jsx";
+import type { Outcome } from "./actions";
 import { type Form, text } from "./form";
 import { number } from "./format";
+import { type PageOptions, page } from "./page";
 import { type ButtonTone, Hidden, Submit } from "./parts";
+import type { PageContext } from "./session";
 
 /** How far the forms before this one came. */
 export type SoFar = {
@@ -21,18 +23,26 @@ export function soFarIn(form: Form): SoFar {
   };
 }
 
-type GoOnProps = {
+type Progress = SoFar & {
   action: string;
   fields: Readonly<Record<string, string>>;
-  soFar: SoFar;
   /** What was done so far. */
-  headline: Child;
-  tone: ButtonTone;
+  headline: string;
+  tone?: ButtonTone;
   /** Where one who stops is led. */
   out: string;
 };
 
-export function GoOn({ action, fields, soFar: { done, of }, headline, tone, out }: GoOnProps) {
+/** Answers with how far it is, and the form that goes on. */
+export async function goOn(
+  c: PageContext,
+  options: PageOptions,
+  progress: Progress,
+): Promise<Outcome> {
+  return { asked: await page(c, options, <GoOn {...progress} />) };
+}
+
+function GoOn({ action, fields, done, of, headline, tone = "primary", out }: Progress) {
   const isKnown = of !== null && of > done;
   return (
     <section class="panel narrow" aria-label="So far">

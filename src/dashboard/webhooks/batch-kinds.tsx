@@ -1,43 +1,28 @@
 /** Which deliveries are replayed or discarded: what can be chosen, and the API's calls that do it. */
 import type { Child } from "hono/jsx";
 import type { Caller } from "../../access";
-import {
-  formatPosition,
-  formatReplayCursor,
-  parsePosition,
-  parseReplayCursor,
-} from "../../contract/cursor";
+import { formatPosition, formatReplayCursor } from "../../contract/cursor";
 import { discardSchema, replaySchema } from "../../contract/deliveries";
 import { ok, type Result } from "../../domain/failure";
 import { iso } from "../../domain/time";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
 import { type Form, text } from "../ui/form";
+import type { Query } from "../ui/list";
 import type { Done } from "../ui/notice";
-import { deliveriesPath, Options, VERBATIM } from "../ui/parts";
+import { Options, VERBATIM } from "../ui/parts";
 import { exactTime } from "../ui/time";
 import { formatLocalTime, WITHIN } from "../ui/time-range";
 import { check } from "./input";
 
-/** A page of deliveries: how many there were, and where the next one begins. */
-type Page = { count: number; next: string | null };
+/** The API's own fields: they go along from form to form, so that what is done is what was counted. */
+export type Chosen = { only?: string; since?: string; until: string; event?: string };
 
-/** What was chosen, ready to be counted or done. */
-export type BatchRequest = {
-  /** The API's own fields: they go along from form to form, so that what is done is what was counted. */
-  fields: Readonly<Record<string, string>>;
-  /** What was chosen, as the beginning of a sentence. */
-  words(zone: string): string;
-  /** The list of what it was done to, narrowed as far as a list can be. */
-  touched(webhook: Webhook, zone: string): string;
-  /** Where the form goes on; null at the beginning. */
-  cursor: string | null;
-  run(
-    env: Env,
-    webhook: Webhook,
-    page: { cursor: string | null; dryRun: boolean; by: Caller },
-  ): Promise<Page>;
-};
+/** What the API's call is given, and by whom. */
+type Asked = { given: Chosen & { cursor?: string; dryRun: boolean }; by: Caller };
+
+/** How many there were on a page, and where the next one begins. */
+type Page = Result<{ count: number; next: string | null }, "invalid_request">;
 
 /** What differs between a replay and a discard. */
 export type Batch = {
@@ -51,8 +36,14 @@ export type Batch = {
   /** `1,000 deliveries will be replayed` so far. */
   were: string;
   nothing: string;
-  request: (form: Form, nowMs: number) => Result<BatchRequest, "invalid_request">;
   choices: (webhook: Webhook) => Child;
+  chosenIn: (form: Form, nowMs: number) => Chosen;
+  /** A page of it; on a dry run only counted. */
+  run: (env: Env, webhook: Webhook, asked: Asked) => Promise<Page>;
+  /** What was chosen, as the beginning of a sentence; once `run` has found it right. */
+  words: (chosen: Chosen, zone: string) => string;
+  /** The list of what it was done to, narrowed as far as a list can be. */
+  touched: (chosen: Chosen, zone: string) => Query;
 };
 
 const ONLY = {
@@ -75,7 +66,6 @@ export const REPLAY: Batch = {
   were: "will be replayed",
   nothing:
     "There is nothing of this kind to replay. Look further back, or choose other deliveries.",
-  request: replayRequest,
   choices: (webhook) => (
     <>
       <fieldset>
@@ -98,6 +88,31 @@ export const REPLAY: Batch = {
       <EventChoice webhook={webhook} />
     </>
   ),
+  chosenIn: (form, nowMs) => ({
+    only: text(form, "only"),
+    since: text(form, "since") || spanStart(form, nowMs),
+    // What arrives after the count is not replayed.
+    until: text(form, "until") || iso(nowMs),
+    ...eventIn(form),
+  }),
+  async run(env, webhook, { given, by }) {
+    const checked = check(replaySchema, given);
+    if (!checked.ok) return checked;
+    const { since: sinceMs, until = Date.now(), only, event, dryRun, cursor } = checked.value;
+    const untilMs = cursor?.untilMs ?? until;
+    const wanted = { sinceMs, untilMs, only, dryRun, ...(event !== undefined && { event }) };
+    const from = { cursor: cursor?.cursor ?? null, by };
+    const { replayed, next } = await replay(env, webhook, { ...wanted, ...from });
+    return ok({ count: replayed, next: next && formatReplayCursor(untilMs, next) });
+  },
+  words: ({ only, event, since = "" }, zone) =>
+    `${ONLY[only as keyof typeof ONLY].title}${of(event)}, received since ${exactTime(Date.parse(since), zone)}`,
+  touched: ({ only, event, since = "", until }, zone) => ({
+    ...(event !== undefined && { event }),
+    // What a webhook never had arrives by the replay.
+    ...(only !== "missing" && { since: localTime(since, zone), until: localTime(until, zone) }),
+    ...(only === "missing" && { since: localTime(until, zone) }),
+  }),
 };
 
 export const DISCARD: Batch = {
@@ -109,7 +124,6 @@ export const DISCARD: Batch = {
   would: "would be discarded",
   were: "were discarded",
   nothing: "Nothing of this kind waits.",
-  request: discardRequest,
   choices: (webhook) => (
     <>
       <p>
@@ -126,6 +140,25 @@ export const DISCARD: Batch = {
       <EventChoice webhook={webhook} />
     </>
   ),
+  chosenIn: (form, nowMs) => ({
+    until: text(form, "until") || spanStart(form, nowMs),
+    ...eventIn(form),
+  }),
+  async run(env, webhook, { given, by }) {
+    const checked = check(discardSchema, given);
+    if (!checked.ok) return checked;
+    const { until: untilMs = Date.now(), event, dryRun, cursor = null } = checked.value;
+    const wanted = { untilMs, dryRun, cursor, by, ...(event !== undefined && { event }) };
+    const { discarded, next } = await discardDeliveries(env, webhook, wanted);
+    return ok({ count: discarded, next: next && formatPosition(next) });
+  },
+  words: ({ event, until }, zone) =>
+    `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(until), zone)}`,
+  touched: ({ event, until }, zone) => ({
+    status: "cancelled",
+    ...(event !== undefined && { event }),
+    until: localTime(until, zone),
+  }),
 };
 
 function spans(before: string): [value: string, text: string][] {
@@ -148,81 +181,14 @@ function EventChoice({ webhook }: { webhook: Webhook }) {
   );
 }
 
-function replayRequest(form: Form, nowMs: number): Result<BatchRequest, "invalid_request"> {
-  const fields = {
-    only: text(form, "only"),
-    since: text(form, "since") || spanStart(form, nowMs),
-    // What arrives after the count is not replayed.
-    until: text(form, "until") || iso(nowMs),
-    ...given(form, "event"),
-  };
-  const checked = check(replaySchema, { ...fields, ...given(form, "cursor") });
-  if (!checked.ok) return checked;
-  const { since: sinceMs, until, only, event } = checked.value;
-  return ok({
-    fields,
-    touched: (webhook, zone) => {
-      const end = formatLocalTime(Date.parse(fields.until), zone);
-      const received = { since: formatLocalTime(sinceMs, zone), until: end };
-      // What a webhook never had arrives by the replay.
-      const arrived = only === "missing" ? { since: end } : received;
-      return deliveriesPath(webhook, { ...given(form, "event"), ...arrived });
-    },
-    cursor: text(form, "cursor") || null,
-    words: (zone) => `${ONLY[only].title}${of(event)}, received since ${exactTime(sinceMs, zone)}`,
-    async run(env, webhook, page) {
-      const from = page.cursor === null ? null : parseReplayCursor(page.cursor);
-      const untilMs = from?.untilMs ?? until ?? nowMs;
-      const { replayed, next } = await replay(env, webhook, {
-        sinceMs,
-        untilMs,
-        only,
-        ...(event !== undefined && { event }),
-        dryRun: page.dryRun,
-        by: page.by,
-        cursor: from?.cursor ?? null,
-      });
-      return { count: replayed, next: next && formatReplayCursor(untilMs, next) };
-    },
-  });
+/** It counts as left out where it is empty. */
+function eventIn(form: Form): { event?: string } {
+  const event = text(form, "event").trim();
+  return event === "" ? {} : { event };
 }
 
-function discardRequest(form: Form, nowMs: number): Result<BatchRequest, "invalid_request"> {
-  const fields = {
-    until: text(form, "until") || spanStart(form, nowMs),
-    ...given(form, "event"),
-  };
-  const checked = check(discardSchema, { ...fields, ...given(form, "cursor") });
-  if (!checked.ok) return checked;
-  const { until: untilMs, event } = checked.value;
-  return ok({
-    fields,
-    touched: (webhook, zone) =>
-      deliveriesPath(webhook, {
-        status: "cancelled",
-        ...given(form, "event"),
-        until: formatLocalTime(Date.parse(fields.until), zone),
-      }),
-    cursor: text(form, "cursor") || null,
-    words: (zone) =>
-      `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(fields.until), zone)}`,
-    async run(env, webhook, page) {
-      const { discarded, next } = await discardDeliveries(env, webhook, {
-        ...(untilMs !== undefined && { untilMs }),
-        ...(event !== undefined && { event }),
-        dryRun: page.dryRun,
-        by: page.by,
-        cursor: page.cursor === null ? null : parsePosition(page.cursor),
-      });
-      return { count: discarded, next: next && formatPosition(next) };
-    },
-  });
-}
-
-/** A field that counts as left out where it is empty. */
-function given<Name extends string>(form: Form, name: Name): { [Key in Name]?: string } {
-  const value = text(form, name).trim();
-  return (value === "" ? {} : { [name]: value }) as { [Key in Name]?: string };
+function localTime(instant: string, zone: string): string {
+  return formatLocalTime(Date.parse(instant), zone);
 }
 
 function of(event: string | undefined): string {

@@ -2,83 +2,80 @@
  * Many deliveries of a webhook at once: replayed, or discarded. First they are counted, then it is done, a page of
  * 1,000 with each form, so that no request runs for long and one can stop in between.
  */
+import { ok } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
 import type { Action, Outcome } from "../ui/actions";
-import { text } from "../ui/form";
+import { type Form, text } from "../ui/form";
 import { deliveries } from "../ui/format";
-import { page } from "../ui/page";
-import { Hidden, Submit, webhookName, webhookPath } from "../ui/parts";
-import { GoOn, type SoFar, soFarIn } from "../ui/progress";
+import { type PageOptions, page } from "../ui/page";
+import { deliveriesPath, Hidden, Submit, webhookName, webhookPath } from "../ui/parts";
+import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext } from "../ui/session";
 import { useViewer } from "../ui/viewer";
-import type { Batch, BatchRequest } from "./batch-kinds";
+import type { Batch, Chosen } from "./batch-kinds";
 import { trailOf } from "./named-webhook";
 
 /** Of 1,000 deliveries each; what is behind them is told as "or more". */
 const PAGES_COUNTED = 10;
 
-type Asked = { kind: Batch; webhook: Webhook; request: BatchRequest };
+type Asked = { kind: Batch; webhook: Webhook; chosen: Chosen };
 
 export function batch(kind: Batch): Action<Webhook> {
-  const { title } = kind;
   return {
-    ask: (c, webhook) =>
-      page(c, { title, trail: trailOf(webhook) }, <Ask kind={kind} webhook={webhook} />),
+    ask: (c, webhook) => page(c, titleOf(kind, webhook), <Ask kind={kind} webhook={webhook} />),
     act: async (c, webhook, form) => {
-      const given = kind.request(form, Date.now());
-      if (!given.ok) return given;
-      const asked = { kind, webhook, request: given.value };
-      if (text(form, "step") === "go") return act(c, asked, soFarIn(form));
+      const asked = { kind, webhook, chosen: kind.chosenIn(form, Date.now()) };
+      if (text(form, "step") === "go") return act(c, asked, form);
       const counted = await countFirst(c, asked);
-      return {
-        asked: await page(
-          c,
-          { title, trail: trailOf(webhook) },
-          <Counted {...asked} {...counted} />,
-        ),
-      };
+      if (!counted.ok) return counted;
+      const content = <Counted {...asked} {...counted.value} />;
+      return { asked: await page(c, titleOf(kind, webhook), content) };
     },
   };
 }
 
-async function countFirst(c: PageContext, { webhook, request }: Asked) {
+function titleOf({ title }: Batch, webhook: Webhook): PageOptions {
+  return { title, trail: trailOf(webhook) };
+}
+
+async function countFirst(c: PageContext, { kind, webhook, chosen }: Asked) {
   let total = 0;
   let cursor: string | null = null;
   for (let pages = 0; pages < PAGES_COUNTED; pages++) {
-    const found = await request.run(c.env, webhook, { cursor, dryRun: true, by: callerOf(c) });
-    total += found.count;
-    cursor = found.next;
+    const given = { ...chosen, ...(cursor !== null && { cursor }), dryRun: true };
+    const found = await kind.run(c.env, webhook, { given, by: callerOf(c) });
+    if (!found.ok) return found;
+    total += found.value.count;
+    cursor = found.value.next;
     if (cursor === null) break;
   }
-  return { total, more: cursor !== null };
+  return ok({ total, more: cursor !== null });
 }
 
-async function act(c: PageContext, asked: Asked, before: SoFar): Promise<Outcome> {
-  const { kind, webhook, request } = asked;
-  const { cursor } = request;
-  const found = await request.run(c.env, webhook, { cursor, dryRun: false, by: callerOf(c) });
-  const total = before.done + found.count;
-  const at = webhookPath(webhook.id);
-  if (found.next === null) {
-    const touched = total > 0 && { touched: request.touched(webhook, c.get("zone")) };
-    return { done: kind.done, count: total, ...touched };
+async function act(c: PageContext, { kind, webhook, chosen }: Asked, form: Form): Promise<Outcome> {
+  const before = soFarIn(form);
+  const cursor = text(form, "cursor");
+  const given = { ...chosen, ...(cursor !== "" && { cursor }), dryRun: false };
+  const found = await kind.run(c.env, webhook, { given, by: callerOf(c) });
+  if (!found.ok) return found;
+  const { count, next } = found.value;
+  const done = before.done + count;
+  if (next === null) {
+    const list = deliveriesPath(webhook, kind.touched(chosen, c.get("zone")));
+    return { done: kind.done, count: done, ...(done > 0 && { touched: list }) };
   }
-  const soFar = await page(
-    c,
-    { title: kind.title, trail: trailOf(webhook) },
-    <GoOn
-      action={pathOf(kind, webhook)}
-      fields={{ ...request.fields, step: "go", cursor: found.next }}
-      soFar={{ done: total, of: before.of }}
-      headline={`${deliveries(total)} ${kind.were} so far.`}
-      tone={kind.tone}
-      out={at}
-    />,
-  );
-  return { asked: soFar };
+  return goOn(c, titleOf(kind, webhook), {
+    action: pathOf(kind, webhook),
+    fields: { ...chosen, step: "go", cursor: next },
+    done,
+    of: before.of,
+    headline: `${deliveries(done)} ${kind.were} so far.`,
+    tone: kind.tone,
+    out: webhookPath(webhook.id),
+  });
 }
 
-function Ask({ kind, webhook }: Omit<Asked, "request">) {
+function Ask({ kind, webhook }: Omit<Asked, "chosen">) {
   return (
     <form method="post" action={pathOf(kind, webhook)} class="panel narrow">
       <input type="hidden" name="step" value="count" />
@@ -91,7 +88,7 @@ function Ask({ kind, webhook }: Omit<Asked, "request">) {
 type CountedProps = Asked & { total: number; more: boolean };
 
 function Counted({ total, more, ...asked }: CountedProps) {
-  const { kind, webhook, request } = asked;
+  const { kind, webhook, chosen } = asked;
   const { zone } = useViewer();
   return (
     <section class="panel narrow" aria-label="Counted">
@@ -113,7 +110,7 @@ function Counted({ total, more, ...asked }: CountedProps) {
             {deliveries(total)}
             {more && " or more"} {kind.would}.
           </p>
-          <p class="quiet">{request.words(zone)}. Nothing was done yet.</p>
+          <p class="quiet">{kind.words(chosen, zone)}. Nothing was done yet.</p>
           <Confirm {...asked} total={more ? null : total} />
         </>
       )}
@@ -121,8 +118,8 @@ function Counted({ total, more, ...asked }: CountedProps) {
   );
 }
 
-function Confirm({ kind, webhook, request, total }: Asked & { total: number | null }) {
-  const fields = { ...request.fields, step: "go", ...(total !== null && { of: String(total) }) };
+function Confirm({ kind, webhook, chosen, total }: Asked & { total: number | null }) {
+  const fields = { ...chosen, step: "go", ...(total !== null && { of: String(total) }) };
   return (
     <form method="post" action={pathOf(kind, webhook)} data-once="">
       <Hidden fields={fields} />
