@@ -8,8 +8,7 @@ import { sameOrigin } from "../../domain/target";
 import type { Webhook, WebhookChanges } from "../../domain/webhook";
 import { registerWebhook, updateWebhook } from "../../operations/webhooks";
 import type { Action, Outcome } from "../ui/actions";
-import type { Form } from "../ui/form";
-import { text } from "../ui/form";
+import { type Form, text } from "../ui/form";
 import { newToken } from "../ui/once";
 import { page } from "../ui/page";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/parts";
@@ -32,12 +31,9 @@ export const registration: Action<null> = {
       return mistakes.length > 0 ? askAgain(c, form, null, mistakes) : created;
     }
     const { webhook, signingSecret } = created.value;
-    const at = webhookPath(webhook.id);
-    if (signingSecret === null) return { done: "created", at };
-    return {
-      shown: await showSecret(c, { webhook, secret: signingSecret, occasion: "created" }),
-      at,
-    };
+    return signingSecret === null
+      ? { done: "created", at: webhookPath(webhook.id) }
+      : showSecret(c, { webhook, secret: signingSecret, occasion: "created" });
   },
 };
 
@@ -57,7 +53,6 @@ export const editing: Action<Webhook> = {
     const changes = moved(form, webhook, given.value);
     if (changes === null) return askAgain(c, form, webhook, [UNCONFIRMED]);
     const changed = await updateWebhook(c.env, webhook.id, { changes, by: callerOf(c) });
-    const at = webhookPath(webhook.id);
     if (!changed.ok) {
       const { failure } = changed;
       const mistakes = mistakesOf(failure);
@@ -66,7 +61,7 @@ export const editing: Action<Webhook> = {
     }
     const { webhook: after, signingSecret: secret } = changed.value;
     if (secret === null) return { done: "changed" };
-    return { shown: await showSecret(c, { webhook: after, secret, occasion: "moved" }), at };
+    return showSecret(c, { webhook: after, secret, occasion: "moved" });
   },
 };
 

@@ -1,5 +1,4 @@
 /** Giving a webhook a new signing secret. */
-
 import { rotationSchema } from "../../contract/webhook-settings";
 import type { FieldError } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
@@ -40,26 +39,18 @@ export const rotation: Action<Webhook> = {
       signingSecret,
       by: callerOf(c),
     });
-    const at = webhookPath(webhook.id);
-    if (!rotated.ok)
-      return showLateSecret(c, { webhook, failure: rotated.failure, occasion: "rotated" });
+    const occasion = "rotated";
+    if (!rotated.ok) return showLateSecret(c, { webhook, failure: rotated.failure, occasion });
     const { webhook: after, signingSecret: secret } = rotated.value;
-    return {
-      shown: await showSecret(c, { webhook: after, secret: secret ?? "", occasion: "rotated" }),
-      at,
-    };
+    return showSecret(c, { webhook: after, secret: secret ?? "", occasion });
   },
 };
 
 function showForm(c: PageContext, webhook: Webhook, errors: readonly FieldError[]) {
-  const isWrong = errors.length > 0;
+  const status = errors.length > 0 ? 422 : 200;
   return page(
     c,
-    {
-      title: "Rotate the signing secret",
-      trail: trailOf(webhook),
-      status: isWrong ? 422 : 200,
-    },
+    { title: "Rotate the signing secret", trail: trailOf(webhook), status },
     <form
       method="post"
       action={`${webhookPath(webhook.id)}/rotate`}

@@ -4,10 +4,10 @@ import type { Failure } from "../../domain/failure";
 import type { Webhook } from "../../domain/webhook";
 import type { Outcome } from "../ui/actions";
 import { page } from "../ui/page";
-import { Code, Copy, Panel, webhookName, webhookPath } from "../ui/parts";
+import { Code, Copy, Panel, webhookPath } from "../ui/parts";
 import type { PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
-import { TestForm } from "./test";
+import { TestForm, ToWebhook } from "./test";
 import { SAMPLES, type Sample } from "./verify-code";
 
 /** What is to be done with it depends on where it came from. */
@@ -19,17 +19,13 @@ const TITLES: Record<SecretOccasion, string> = {
   moved: "The webhook leads to another service",
 };
 
-export function showSecret(
+type New = { webhook: Webhook; secret: string; occasion: SecretOccasion; isLate?: boolean };
+
+export async function showSecret(
   c: PageContext,
-  {
-    webhook,
-    secret,
-    occasion,
-    isLate = false,
-  }: { webhook: Webhook; secret: string; occasion: SecretOccasion; isLate?: boolean },
-): Promise<Response> {
-  const name = webhookName(webhook);
-  return page(
+  { webhook, secret, occasion, isLate = false }: New,
+): Promise<Outcome> {
+  const shown = await page(
     c,
     { title: TITLES[occasion], trail: trailOf(webhook) },
     <>
@@ -54,11 +50,7 @@ export function showSecret(
           delivery: nothing is counted or retried.
         </p>
         <TestForm webhook={webhook} />
-        <p>
-          <a href={webhookPath(webhook.id)}>
-            To the page of <bdi>{name}</bdi>
-          </a>
-        </p>
+        <ToWebhook webhook={webhook} />
       </Panel>
       <section aria-labelledby="verify">
         <h2 id="verify">Verify a delivery</h2>
@@ -73,6 +65,7 @@ export function showSecret(
       </section>
     </>,
   );
+  return { shown, at: webhookPath(webhook.id) };
 }
 
 /** A change that is stored and not in force yet brings its secret with the failure. */
@@ -80,10 +73,9 @@ export async function showLateSecret(
   c: PageContext,
   { failure, ...made }: { webhook: Webhook; failure: Failure; occasion: SecretOccasion },
 ): Promise<Outcome> {
-  const at = webhookPath(made.webhook.id);
   const secret = "signingSecret" in failure ? failure.signingSecret : undefined;
-  if (secret === undefined) return { failure, at };
-  return { shown: await showSecret(c, { ...made, secret, isLate: true }), at };
+  if (secret === undefined) return { failure, at: webhookPath(made.webhook.id) };
+  return showSecret(c, { ...made, secret, isLate: true });
 }
 
 function Next({ webhook, occasion }: { webhook: Webhook; occasion: SecretOccasion }) {
@@ -96,10 +88,9 @@ function Next({ webhook, occasion }: { webhook: Webhook; occasion: SecretOccasio
       </p>
     );
   }
-  const signing = webhook.secrets.length;
   return (
     <p>
-      {signing > 1
+      {webhook.secrets.length > 1
         ? "Until the grace period ends, X-Leadterra-Signature is still that of the oldest secret, and webhook-signature carries them all: the service should accept both, then drop the old one."
         : "It signs from now on, alone."}
     </p>

@@ -1,7 +1,6 @@
 /** Asking a service: with a delivery that waits, else with a test; the test's form, and the page with what came of it. */
 import { configOf } from "../../config";
 import { testSchema } from "../../contract/webhook-settings";
-import type { AttemptRecord } from "../../domain/delivery";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
@@ -69,12 +68,19 @@ async function sendTest(
           No delivery waits to be tried, so a test was sent. It is no event, and nothing is counted.
         </p>
       )}
-      <Tested
-        webhook={webhook}
-        event={name}
-        attempt={tested.value}
-        timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
-      />
+      <section class="panel" aria-label="What came of it">
+        <p>
+          <code>{name}</code> to {shortUrl(webhook.url)}
+        </p>
+        <Attempted
+          attempt={tested.value}
+          timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
+        />
+      </section>
+      <section class="panel" aria-label="Again">
+        <TestForm webhook={webhook} event={name} />
+        <ToWebhook webhook={webhook} />
+      </section>
     </>,
   );
   return { shown, at: webhookPath(webhook.id) };
@@ -97,30 +103,12 @@ export function TestForm({ webhook, event }: { webhook: Webhook; event?: string 
   );
 }
 
-type TestedProps = {
-  webhook: Webhook;
-  event: string;
-  attempt: AttemptRecord;
-  timeoutMs: number | null;
-};
-
-function Tested({ webhook, event, attempt, timeoutMs }: TestedProps) {
+export function ToWebhook({ webhook }: { webhook: Webhook }) {
   return (
-    <>
-      <section class="panel" aria-label="What came of it">
-        <p>
-          <code>{event}</code> to {shortUrl(webhook.url)}
-        </p>
-        <Attempted attempt={attempt} timeoutMs={timeoutMs} />
-      </section>
-      <section class="panel" aria-label="Again">
-        <TestForm webhook={webhook} event={event} />
-        <p>
-          <a href={webhookPath(webhook.id)}>
-            To the page of <bdi>{webhookName(webhook)}</bdi>
-          </a>
-        </p>
-      </section>
-    </>
+    <p>
+      <a href={webhookPath(webhook.id)}>
+        To the page of <bdi>{webhookName(webhook)}</bdi>
+      </a>
+    </p>
   );
 }
