@@ -34,7 +34,10 @@ export const signIn = new Hono<PageEnv>()
     const form = await c.req.parseBody();
     const next = ownPath(form.next);
     const key = typeof form.key === "string" ? form.key.trim() : "";
-    if (!isSecure(c)) return page(c, { title: "Sign in", status: 403 }, <NeedsHttps />);
+    if (!isSecure(c)) {
+      const refusal = <p class="notice bad">Sign in over https, or on http://localhost.</p>;
+      return page(c, { title: "Sign in", status: 403 }, refusal);
+    }
     if ((await openSession(c, key)) !== null) return c.redirect(next, 303);
     return page(c, { title: "Sign in", status: 401 }, <SignInThen next={next} wrong />);
   })
@@ -113,10 +116,6 @@ function ownPath(given: unknown): string {
   if (typeof given !== "string" || !/^\/dashboard(?:[/?][\x21-\x7e]*)?$/.test(given)) return HOME;
   const { origin, pathname, search } = new URL(given, "https://relay.invalid");
   return origin === "https://relay.invalid" && pathname.startsWith(HOME) ? pathname + search : HOME;
-}
-
-function NeedsHttps() {
-  return <p class="notice bad">Sign in over https, or on http://localhost.</p>;
 }
 
 /** A browser keeps the cookie on https only, and on http://localhost. */

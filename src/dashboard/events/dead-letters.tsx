@@ -40,8 +40,6 @@ const LETTERS_PER_PAGE = 25;
 /** Of 1,000 dead letters each. */
 const PAGES_COUNTED = 10;
 
-type Letters = { letters: DeadLetter[]; webhooks: Webhook[]; next: string | null };
-
 export const deadLetterPages = new Hono<PageEnv>()
   .get("/", (c) =>
     listPage(c, {
@@ -152,7 +150,7 @@ function receivedSince(c: PageContext, path: string, ms: number): string {
   return withQuery(path, { since: formatLocalTime(ms - SECOND_MS, c.get("zone")) });
 }
 
-async function lettersOf(c: PageContext, before: DeadLetterPosition | null): Promise<Letters> {
+async function lettersOf(c: PageContext, before: DeadLetterPosition | null) {
   const { letters, next } = await listDeadLetters(c.env, {
     before,
     limit: LETTERS_PER_PAGE,

@@ -1,6 +1,6 @@
 /** What an event is like, as lists and its own page say it. */
 import { Foreign } from "../ui/foreign";
-import { Badge, EVENTS_PATH, withQuery } from "../ui/parts";
+import { EVENTS_PATH, withQuery } from "../ui/parts";
 import { Time } from "../ui/time";
 
 /** A time that a stranger gave: as one if it is one, else as it is. */
@@ -13,10 +13,6 @@ export function GivenTime({ text }: { text: string | null }) {
       </code>
     );
   return <Time ms={text === null ? null : ms} none="missing" />;
-}
-
-export function Conformity({ conforms }: { conforms: boolean }) {
-  return conforms ? <>yes</> : <Badge tone="warn">no</Badge>;
 }
 
 type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; none: string };

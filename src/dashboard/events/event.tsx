@@ -15,6 +15,7 @@ import { texts } from "../ui/form";
 import { count, sizeOf } from "../ui/format";
 import { page } from "../ui/page";
 import {
+  Badge,
   type Column,
   Copy,
   DEAD_LETTERS_PATH,
@@ -33,7 +34,7 @@ import {
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
-import { Conformity, GivenTime, noneOf, SearchLink } from "./event-parts";
+import { GivenTime, noneOf, SearchLink } from "./event-parts";
 
 const EVENTS = ["Events", EVENTS_PATH] as const;
 /** Its deliveries come within seconds of it. */
@@ -165,7 +166,7 @@ function EventFacts({ event }: { event: JournalEvent }) {
         [
           SCHEMA.fits,
           <>
-            <Conformity conforms={conforms} />
+            {conforms ? "yes" : <Badge tone="warn">no</Badge>}
             {!conforms && " – it differs from Leadterra's page, and is delivered all the same"}
           </>,
         ],

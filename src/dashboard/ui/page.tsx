@@ -168,9 +168,7 @@ const CROSS_ORIGIN = {
   status: 403,
 } as const satisfies { title: string; detail: string; status: ContentfulStatusCode };
 
-type HeaderProps = { path: string; session: Session | null };
-
-function Header({ path, session }: HeaderProps) {
+function Header({ path, session }: { path: string; session: Session | null }) {
   return (
     <header class="top">
       <a class="brand" href="/dashboard">

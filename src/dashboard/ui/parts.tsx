@@ -290,7 +290,7 @@ export function Copy({ text, children }: { text: string; children?: Child }) {
   );
 }
 
-export type ButtonTone = "normal" | "primary" | "danger";
+export type SubmitTone = "primary" | "danger";
 
 /** A form that is one button. */
 export function Action({
@@ -301,7 +301,7 @@ export function Action({
   children,
 }: {
   action: string;
-  tone?: ButtonTone;
+  tone?: SubmitTone | "normal";
   /** A second click, while the answer to the first is on its way, counts as none. */
   isOnce?: boolean;
   fields?: Readonly<Record<string, string>>;
@@ -333,14 +333,14 @@ export function Submit({
   out,
   children,
 }: {
-  tone?: ButtonTone;
+  tone?: SubmitTone;
   /** Where the way out leads, and what it says. */
   out: readonly [href: string, text: Child];
   children?: Child;
 }) {
   return (
     <p class="actions">
-      <button type="submit" {...(tone === "normal" ? {} : { class: tone })}>
+      <button type="submit" class={tone}>
         {children}
       </button>
       <a href={out[0]}>{out[1]}</a>

@@ -3,7 +3,7 @@ import type { Outcome } from "./actions";
 import { type Form, text } from "./form";
 import { number } from "./format";
 import { type PageOptions, page } from "./page";
-import { type ButtonTone, Hidden, Submit } from "./parts";
+import { Hidden, Submit, type SubmitTone } from "./parts";
 import type { PageContext } from "./session";
 
 /** How far the forms before this one came. */
@@ -28,7 +28,7 @@ type Progress = SoFar & {
   fields: Readonly<Record<string, string>>;
   /** What was done so far. */
   headline: string;
-  tone?: ButtonTone;
+  tone?: SubmitTone;
   /** Where one who stops is led. */
   out: string;
 };

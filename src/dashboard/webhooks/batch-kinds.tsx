@@ -10,7 +10,7 @@ import { discardDeliveries, replay } from "../../operations/deliveries";
 import { type Form, text } from "../ui/form";
 import type { Query } from "../ui/list";
 import type { Done } from "../ui/notice";
-import { Options, VERBATIM } from "../ui/parts";
+import { Options, type SubmitTone, VERBATIM } from "../ui/parts";
 import { exactTime } from "../ui/time";
 import { formatLocalTime, WITHIN } from "../ui/time-range";
 import { check } from "./input";
@@ -30,7 +30,7 @@ export type Batch = {
   title: string;
   done: Done;
   button: string;
-  tone: "primary" | "danger";
+  tone: SubmitTone;
   /** `3 deliveries would be replayed`. */
   would: string;
   /** `1,000 deliveries will be replayed` so far. */

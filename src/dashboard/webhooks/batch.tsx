@@ -87,8 +87,7 @@ function Ask({ kind, webhook }: Omit<Asked, "chosen">) {
 
 type CountedProps = Asked & { total: number; more: boolean };
 
-function Counted({ total, more, ...asked }: CountedProps) {
-  const { kind, webhook, chosen } = asked;
+function Counted({ kind, webhook, chosen, total, more }: CountedProps) {
   const { zone } = useViewer();
   return (
     <section class="panel narrow" aria-label="Counted">
@@ -111,22 +110,15 @@ function Counted({ total, more, ...asked }: CountedProps) {
             {more && " or more"} {kind.would}.
           </p>
           <p class="quiet">{kind.words(chosen, zone)}. Nothing was done yet.</p>
-          <Confirm {...asked} total={more ? null : total} />
+          <form method="post" action={pathOf(kind, webhook)} data-once="">
+            <Hidden fields={{ ...chosen, step: "go", ...(!more && { of: String(total) }) }} />
+            <Submit tone={kind.tone} out={[webhookPath(webhook.id), "Cancel"]}>
+              {kind.button}
+            </Submit>
+          </form>
         </>
       )}
     </section>
-  );
-}
-
-function Confirm({ kind, webhook, chosen, total }: Asked & { total: number | null }) {
-  const fields = { ...chosen, step: "go", ...(total !== null && { of: String(total) }) };
-  return (
-    <form method="post" action={pathOf(kind, webhook)} data-once="">
-      <Hidden fields={fields} />
-      <Submit tone={kind.tone} out={[webhookPath(webhook.id), "Cancel"]}>
-        {kind.button}
-      </Submit>
-    </form>
   );
 }
 

@@ -1,5 +1,6 @@
 /** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
 import { configOf, serviceBindings } from "../../config";
+import type { Setting } from "../../contract/configured";
 import { ANSWERS } from "../../contract/problem";
 import { relayHost } from "../../contract/webhook-settings";
 import type { Failure, FieldError } from "../../domain/failure";
@@ -17,7 +18,7 @@ import { WebhookForm } from "./form";
 import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from "./input";
 import { trailOf } from "./named-webhook";
 import { showLateSecret, showSecret } from "./secret";
-import { compare, type Field, merged, shownIn, type Written, writtenOf } from "./versions";
+import { compare, merged, shownIn, type Written, writtenOf } from "./versions";
 
 export const registration: Action<null> = {
   onceThen: "created_before",
@@ -115,7 +116,7 @@ type Shown = {
   webhook: Webhook | null;
   /** What the form showed at first, where it is shown again. */
   shown?: Written;
-  overtaken?: readonly Field[];
+  overtaken?: readonly Setting[];
 };
 
 function showForm(c: PageContext, given: Shown): Promise<Response> {

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { filterSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES, exampleEvent, type JsonObject } from "../../domain/event";
-import type { FieldError, Result } from "../../domain/failure";
+import type { FieldError } from "../../domain/failure";
 import { type Filter, valuesOf } from "../../domain/filter";
 import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
@@ -26,7 +26,8 @@ const NO_ID = "" as WebhookId;
 
 export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) => {
   const form: Form = await c.req.parseBody({ all: true });
-  const filter = checkedFilter(form);
+  const given = filterIn(form);
+  const filter = given.ok ? check(filterSchema.nullable(), given.value) : given;
   const latest = filter.ok ? await latestEvents(c.env, EVENTS_TRIED) : [];
   return page(
     c,
@@ -43,11 +44,6 @@ export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) =
     </div>,
   );
 });
-
-function checkedFilter(form: Form): Result<Filter | null, "invalid_request"> {
-  const given = filterIn(form);
-  return given.ok ? check(filterSchema.nullable(), given.value) : given;
-}
 
 function Mistakes({ errors }: { errors: readonly FieldError[] }) {
   return (

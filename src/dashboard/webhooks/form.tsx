@@ -1,4 +1,5 @@
 /** The form that registers and changes a webhook. It works without the script; with it, the filter is tried at once. */
+import type { Setting } from "../../contract/configured";
 import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
@@ -17,7 +18,7 @@ import {
 } from "./field";
 import { TRIAL_ID, TRIAL_PATH } from "./filter-trial";
 import { Pace, type PaceProps } from "./pace";
-import type { Field as VersionField, Written } from "./versions";
+import type { Written } from "./versions";
 
 /** Without the script; with it, there is a button for more. */
 const EMPTY_HEADER_ROWS = 2;
@@ -26,7 +27,7 @@ const FILTER_EXAMPLE = '{"data.reply.classification": "interested"}';
 type FormProps = PaceProps & {
   action: string;
   /** What somebody else changed, while it was changed here too. */
-  overtaken: readonly VersionField[];
+  overtaken: readonly Setting[];
   /** What the form shows of the webhook that it changes; null for a new one. */
   shown: Written | null;
   /** Guards against a double click. */

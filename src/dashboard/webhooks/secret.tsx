@@ -11,13 +11,12 @@ import { TestForm, ToWebhook } from "./test";
 import { SAMPLES, type Sample } from "./verify-code";
 
 /** What is to be done with it depends on where it came from. */
-type SecretOccasion = "created" | "rotated" | "moved";
-
-const TITLES: Record<SecretOccasion, string> = {
+const TITLES = {
   created: "The webhook is registered",
   rotated: "The new signing secret",
   moved: "The webhook leads to another service",
-};
+} as const;
+type SecretOccasion = keyof typeof TITLES;
 
 type New = { webhook: Webhook; secret: string; occasion: SecretOccasion; isLate?: boolean };
 

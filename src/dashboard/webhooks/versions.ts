@@ -7,11 +7,8 @@ import type { Webhook } from "../../domain/webhook";
 import { type Form, text } from "../ui/form";
 import { eventsOf, type Typed, typedIn, typedOf, wordsOf } from "./input";
 
-/** Each setting of the API has its field. */
-export type Field = Setting;
-
-/** Each field in one writing: what is written alike is no change. */
-export type Written = Readonly<Record<Field, string>>;
+/** Each setting of the API has its field, in one writing: what is written alike is no change. */
+export type Written = Readonly<Record<Setting, string>>;
 
 /** What the form of this webhook shows. */
 export function writtenOf(webhook: Webhook): Written {
@@ -32,9 +29,9 @@ export function shownIn(form: Form): Written | null {
 
 type Comparison = {
   /** What was changed in the form. */
-  changed: ReadonlySet<Field>;
+  changed: ReadonlySet<Setting>;
   /** Of those, what somebody else has changed too, to something else. */
-  overtaken: readonly Field[];
+  overtaken: readonly Setting[];
 };
 
 /** The form against what it showed, and against the webhook as it is now. */
@@ -44,7 +41,7 @@ export function compare(form: Form, webhook: Webhook): Comparison {
   const typed = typedIn(form);
   const own = written(typed);
   const replacesHeaders = typed.removesHeaders || typed.headerNames.some((name) => name !== "");
-  const isChanged = (field: Field) =>
+  const isChanged = (field: Setting) =>
     field === "headers" ? replacesHeaders : own[field] !== shown[field];
   const changed = SETTINGS.filter(isChanged);
   const overtaken = changed.filter(
