@@ -17,7 +17,7 @@ import {
   Facts,
   Table,
   WebhookLink,
-  WebhookOrId,
+  webhookAmong,
 } from "./ui/parts";
 import type { PageEnv } from "./ui/session";
 import { Time } from "./ui/time";
@@ -55,7 +55,6 @@ export const auditPages = new Hono<PageEnv>().get("/", (c) =>
 );
 
 function columnsFor(webhooks: readonly Webhook[]): readonly Column<AuditEntry>[] {
-  const byId = new Map<string, Webhook>(webhooks.map((webhook) => [webhook.id, webhook]));
   return [
     { head: "When", cell: ({ atMs }) => <Time ms={atMs} /> },
     {
@@ -64,24 +63,21 @@ function columnsFor(webhooks: readonly Webhook[]): readonly Column<AuditEntry>[]
         key === null ? <span class="quiet">the relay</span> : <code>{visible(key)}</code>,
     },
     { head: "What", cell: ({ action }) => action },
-    {
-      head: "Webhook",
-      cell: ({ webhookId: id }) => id && <WebhookOrId id={id} webhook={byId.get(id)} />,
-      class: "breaks",
-    },
-    { head: "Change", cell: (entry) => <Change entry={entry} byId={byId} /> },
+    webhookAmong(webhooks),
+    { head: "Change", cell: (entry) => <Change entry={entry} webhooks={webhooks} /> },
   ];
 }
 
-type ChangeProps = { entry: AuditEntry; byId: ReadonlyMap<string, Webhook> };
+type ChangeProps = { entry: AuditEntry; webhooks: readonly Webhook[] };
 
 /** What differs, each field with what it was and what it became. */
-function Change({ entry: { before, after }, byId }: ChangeProps) {
+function Change({ entry: { before, after }, webhooks }: ChangeProps) {
   const names = Object.keys({ ...before, ...after });
   const facts = names.flatMap((name): [string, Child][] => {
     const [was, is] = [before?.[name], after?.[name]];
+    const json = JSON.stringify(is);
     // What is not set of something new is no news.
-    if (JSON.stringify(was) === JSON.stringify(is) || (before === null && isUnset(is))) return [];
+    if (json === JSON.stringify(was) || (before === null && UNSET.has(json))) return [];
     return [
       [
         name,
@@ -89,12 +85,12 @@ function Change({ entry: { before, after }, byId }: ChangeProps) {
           {was !== undefined && (
             <>
               <del>
-                <Value of={was} byId={byId} />
+                <Value of={was} webhooks={webhooks} />
               </del>
               {is !== undefined && " → "}
             </>
           )}
-          {is !== undefined && <Value of={is} byId={byId} />}
+          {is !== undefined && <Value of={is} webhooks={webhooks} />}
         </>,
       ],
     ];
@@ -102,22 +98,18 @@ function Change({ entry: { before, after }, byId }: ChangeProps) {
   return facts.length === 0 ? <span class="quiet">–</span> : <Facts of={facts} />;
 }
 
-function isUnset(value: unknown): boolean {
-  return UNSET.has(JSON.stringify(value) ?? "");
-}
-
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const UNSET: ReadonlySet<string> = new Set(["null", "false", "[]", "{}"]);
 
 /** Webhooks by their names, events as the way to them, times as everywhere, lists with commas; what else it is as JSON. */
-function Value({ of, byId }: { of: unknown; byId: ChangeProps["byId"] }): Child {
+function Value({ of, webhooks }: { of: unknown; webhooks: readonly Webhook[] }): Child {
   if (Array.isArray(of) && of.length > 0) {
-    return <Commas of={of.map((each) => <Value of={each} byId={byId} />)} />;
+    return <Commas of={of.map((each) => <Value of={each} webhooks={webhooks} />)} />;
   }
   if (of === null || Array.isArray(of)) return <span class="quiet">none</span>;
   if (typeof of !== "string") return <code>{visible(JSON.stringify(of))}</code>;
   if (ISO_TIME.test(of)) return <Time ms={Date.parse(of)} />;
-  const webhook = byId.get(of);
+  const webhook = webhooks.find(({ id }) => id === of);
   if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
   const eventId = parseEventId(of);
   if (eventId === null) return <Foreign text={of} />;

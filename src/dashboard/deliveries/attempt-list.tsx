@@ -8,19 +8,12 @@ import { findDelivery, listDeliveries } from "../../operations/deliveries";
 import { duration } from "../ui/format";
 import { listPage } from "../ui/list";
 import { showFailure } from "../ui/page";
-import {
-  type Column,
-  deliveryCall,
-  deliveryPath,
-  Empty,
-  RowLink,
-  Table,
-  webhookPath,
-} from "../ui/parts";
+import { type Column, deliveryCall, Empty, Table, webhookPath } from "../ui/parts";
 import type { PageContext, PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { namedWebhook, trailOf, WEBHOOK } from "../webhooks/named-webhook";
 import { AttemptBadge } from "./attempts";
+import { EVENT } from "./delivery-rows";
 
 /**
  * Each is a call to the webhook's object, for its log. Attempts stand in the rows of their deliveries, which are in
@@ -54,7 +47,12 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
       rows.length === 0 ? (
         <Empty>Nothing was tried yet.</Empty>
       ) : (
-        <Table label="Attempts" columns={COLUMNS} rows={rows} keyOf={keyOf} />
+        <Table
+          label="Attempts"
+          columns={COLUMNS}
+          rows={rows}
+          keyOf={({ eventId, attempt }) => `${eventId}/${attempt.number}`}
+        />
       ),
   });
 });
@@ -78,10 +76,6 @@ async function find(c: PageContext, webhook: Webhook, before: Position | null) {
   return { rows, deliveries, next: next && formatPosition(next) };
 }
 
-function keyOf({ eventId, attempt }: Row): string {
-  return `${eventId}/${attempt.number}`;
-}
-
 const COLUMNS: readonly Column<Row>[] = [
   { head: "Started", cell: ({ attempt }) => <Time ms={attempt.startedAtMs} /> },
   { head: "Answer", cell: ({ attempt }) => <AttemptBadge attempt={attempt} /> },
@@ -95,10 +89,5 @@ const COLUMNS: readonly Column<Row>[] = [
       </>
     ),
   },
-  {
-    head: "Event",
-    cell: ({ webhookId, eventId, event }) => (
-      <RowLink href={deliveryPath(webhookId, eventId)} event={event} id={eventId} />
-    ),
-  },
+  EVENT,
 ];

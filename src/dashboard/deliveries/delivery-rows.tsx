@@ -1,11 +1,27 @@
 /** Deliveries as the rows of a table. */
 import type { DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
-import { type Column, DeliveryBadge, deliveryPath, RowLink, Table, WebhookOrId } from "../ui/parts";
+import {
+  type Column,
+  DeliveryBadge,
+  deliveryPath,
+  RowLink,
+  Table,
+  webhookAmong,
+} from "../ui/parts";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { LastOutcome } from "./attempts";
 import { NextAttempt } from "./waiting";
+
+type Named = Pick<DeliveryView, "webhookId" | "eventId" | "event">;
+
+export const EVENT: Column<Named> = {
+  head: "Event",
+  cell: ({ webhookId, eventId, event }) => (
+    <RowLink href={deliveryPath(webhookId, eventId)} event={event} id={eventId} />
+  ),
+};
 
 type DeliveryRowsProps = {
   deliveries: readonly DeliveryView[];
@@ -18,29 +34,23 @@ export function DeliveryRows({ deliveries, webhooks }: DeliveryRowsProps) {
   const { mayChange } = useViewer();
   const columns: readonly Column<DeliveryView>[] = [
     ...(mayChange && webhooks !== null ? [SELECT] : []),
-    {
-      head: "Event",
-      cell: ({ webhookId, eventId, event }) => (
-        <RowLink href={deliveryPath(webhookId, eventId)} event={event} id={eventId} />
-      ),
-    },
+    EVENT,
     { head: "Status", cell: ({ status }) => <DeliveryBadge status={status} /> },
-    ...(webhooks === null ? [] : [webhookColumn(webhooks)]),
+    ...(webhooks === null ? [] : [webhookAmong(webhooks)]),
     { head: "Attempts", cell: ({ attempts }) => attempts, isNumber: true },
     { head: "Last outcome", cell: (delivery) => <LastOutcome delivery={delivery} /> },
     { head: "Received", cell: ({ createdAtMs }) => <Time ms={createdAtMs} /> },
-    { head: "Next or end", cell: (delivery) => <NextOrEnded delivery={delivery} /> },
+    {
+      head: "Next or end",
+      cell: (delivery) =>
+        delivery.status === "pending" ? (
+          <NextAttempt delivery={delivery} />
+        ) : (
+          <Time ms={delivery.completedAtMs} />
+        ),
+    },
   ];
   return <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={keyOf} />;
-}
-
-function webhookColumn(webhooks: readonly Webhook[]): Column<DeliveryView> {
-  const byId = new Map<string, Webhook>(webhooks.map((webhook) => [webhook.id, webhook]));
-  return {
-    head: "Webhook",
-    cell: ({ webhookId }) => <WebhookOrId id={webhookId} webhook={byId.get(webhookId)} />,
-    class: "breaks",
-  };
 }
 
 function keyOf({ webhookId, eventId }: DeliveryView): string {
@@ -63,8 +73,3 @@ const SELECT: Column<DeliveryView> = {
     />
   ),
 };
-
-function NextOrEnded({ delivery }: { delivery: DeliveryView }) {
-  const { status, completedAtMs } = delivery;
-  return status === "pending" ? <NextAttempt delivery={delivery} /> : <Time ms={completedAtMs} />;
-}

@@ -40,6 +40,32 @@ const EVENTS = ["Events", EVENTS_PATH] as const;
 /** Its deliveries come within seconds of it. */
 const FRESH_MS = 60_000;
 
+const replaying: Action<EventId> = {
+  act: async (c, id, form) => {
+    // The button of a row sends to that one, whatever is ticked.
+    const named = texts(form, "only");
+    const webhookIds = (named.length > 0 ? named : texts(form, "webhook"))
+      .map(parseWebhookId)
+      .filter((webhookId) => webhookId !== null);
+    if (webhookIds.length === 0) return { done: "nothing_selected" };
+    const replayed = await replayEvent(c.env, { id, webhookIds, by: callerOf(c) });
+    return replayed.ok ? { done: "replayed", count: replayed.value } : replayed;
+  },
+};
+
+const erasing: Action<EventId> = {
+  ask: async (c, id) => {
+    const event = await findEvent(c.env, id);
+    if (event === null) return noSuchEvent(c);
+    const trail = [EVENTS, [event.event, eventPath(event.id)]] as const;
+    return page(c, { title: "Erase this event?", trail }, <ConfirmErasure event={event} />);
+  },
+  act: async (c, id) => {
+    const erased = await eraseEvent(c.env, { id, by: callerOf(c) });
+    return erased ? { done: "erased" } : { asked: await noSuchEvent(c) };
+  },
+};
+
 export const eventPage = new Hono<PageEnv>()
   .get("/:id", async (c) => {
     const id = await find(c);
@@ -60,42 +86,12 @@ export const eventPage = new Hono<PageEnv>()
     actions(
       "/:id",
       { find, pathOf: eventPath, missing: noSuchEvent },
-      { replay: replaying(), erase: erasing() },
+      { replay: replaying, erase: erasing },
     ),
   );
 
 async function find(c: PageContext): Promise<EventId | null> {
   return parseEventId(c.req.param("id") ?? "");
-}
-
-function replaying(): Action<EventId> {
-  return {
-    act: async (c, id, form) => {
-      // The button of a row sends to that one, whatever is ticked.
-      const named = texts(form, "only");
-      const webhookIds = (named.length > 0 ? named : texts(form, "webhook"))
-        .map(parseWebhookId)
-        .filter((webhookId) => webhookId !== null);
-      if (webhookIds.length === 0) return { done: "nothing_selected" };
-      const replayed = await replayEvent(c.env, { id, webhookIds, by: callerOf(c) });
-      return replayed.ok ? { done: "replayed", count: replayed.value } : replayed;
-    },
-  };
-}
-
-function erasing(): Action<EventId> {
-  return {
-    ask: async (c, id) => {
-      const event = await findEvent(c.env, id);
-      if (event === null) return noSuchEvent(c);
-      const trail = [EVENTS, [event.event, eventPath(event.id)]] as const;
-      return page(c, { title: "Erase this event?", trail }, <ConfirmErasure event={event} />);
-    },
-    act: async (c, id) => {
-      const erased = await eraseEvent(c.env, { id, by: callerOf(c) });
-      return erased ? { done: "erased" } : { asked: await noSuchEvent(c) };
-    },
-  };
 }
 
 function noSuchEvent(c: PageContext): Promise<Response> {

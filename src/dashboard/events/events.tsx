@@ -29,7 +29,7 @@ import { type EventRow, EventTable, eventRows, NoneKept } from "./table";
 
 const EVENTS_PER_PAGE = 50;
 /** What the API calls the same. */
-const SEARCHED = ["event", "email", "campaignId"];
+const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
 
 type Found = {
   events: EventRow[];
@@ -53,7 +53,7 @@ export const eventPages = new Hono<PageEnv>()
         const key = query.id !== undefined && { key: query.id };
         return [sameQuery(c, "/v1/events", { ...understood(searchQuery, query), ...key })];
       },
-      fields: ["id", ...SEARCHED, "within", "since", "until"],
+      fields: ["id", ...Object.keys(searchQuery.shape), "within", "since", "until"],
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
       intro: (query) => <EventSearch query={query} />,
@@ -99,8 +99,6 @@ async function find(
     lastGoneAtMs,
   };
 }
-
-const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
 
 function filterOf(c: PageContext, query: Query): EventFilter {
   return { ...timeRangeOf(c, Date.now()), ...understood(searchQuery, query) };

@@ -53,14 +53,10 @@ export function deliveryPath(webhookId: string, eventId: string): string {
   return `${webhookPath(webhookId)}/deliveries/${eventId}`;
 }
 
+type Named = { webhookId: string; eventId: string };
+
 /** The call of the API that answers with a delivery and its attempts. */
-export function deliveryCall({
-  webhookId,
-  eventId,
-}: {
-  webhookId: string;
-  eventId: string;
-}): string {
+export function deliveryCall({ webhookId, eventId }: Named): string {
   return `/v1/webhooks/${webhookId}/deliveries/${eventId}`;
 }
 
@@ -143,12 +139,22 @@ export type Column<Row> = {
   head: Child;
   cell: (row: Row) => Child;
   /** Of the cell. */
-  class?: string | ((row: Row) => string);
+  class?: string;
   /** The cell names its row. */
   isHeader?: boolean;
   /** Set to the right, with its heading. */
   isNumber?: boolean;
 };
+
+/** What names the webhook of a row, of those that there are; a row may be about none. */
+export function webhookAmong(webhooks: readonly Webhook[]): Column<{ webhookId: string | null }> {
+  const byId = new Map<string, Webhook>(webhooks.map((webhook) => [webhook.id, webhook]));
+  return {
+    head: "Webhook",
+    cell: ({ webhookId: id }) => id && <WebhookOrId id={id} webhook={byId.get(id)} />,
+    class: "breaks",
+  };
+}
 
 type TableProps<Row> = {
   label: string;
@@ -188,8 +194,7 @@ export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
 
 function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {
   const { head, cell, isHeader = false } = column;
-  const given = typeof column.class === "function" ? column.class(row) : column.class;
-  const name = [column.isNumber && "number", given].filter(Boolean).join(" ");
+  const name = [column.isNumber && "number", column.class].filter(Boolean).join(" ");
   const attributes = {
     ...(name !== "" && { class: name }),
     // On a narrow screen a row is a card, and each cell says what it is.

@@ -95,27 +95,18 @@ type Words = (watched: Watched) => Child;
 /** What is so, and why. */
 const CAUSES: Record<Kind, Words> = {
   disabled: ({ webhook, stats }) => (
-    <>
-      Disabled
-      <Since health={stats.health} />: {DISABLED_BECAUSE[webhook.statusReason ?? "failing"]}.
-    </>
+    <Became health={stats.health}>: {DISABLED_BECAUSE[webhook.statusReason ?? "failing"]}.</Became>
   ),
   misconfigured: () => (
     <>Misconfigured: a variable of the relay's configuration has no usable value.</>
   ),
   probing: Failing,
   failing: Failing,
-  unconnected: ({ stats }) => (
-    <>
-      Unconnected
-      <Since health={stats.health} />: no listener is connected.
-    </>
-  ),
+  unconnected: ({ stats }) => <Became health={stats.health}>: no listener is connected.</Became>,
   late: ({ stats: { health } }) => (
-    <>
-      Late
-      <Since health={health} />: the oldest delivery was due <Time ms={health.oldestDueAtMs} />.
-    </>
+    <Became health={health}>
+      : the oldest delivery was due <Time ms={health.oldestDueAtMs} />.
+    </Became>
   ),
   undeliverable: (watched) => (
     <>
@@ -129,36 +120,37 @@ const CAUSES: Record<Kind, Words> = {
     </>
   ),
   postponed: ({ stats: { health } }) => (
-    <>
-      Postponed
-      <Since health={health} />, because the service asked for a pause
+    <Became health={health}>
+      , because the service asked for a pause
       <Cause of={health.lastFailure} />
-    </>
+    </Became>
   ),
-  paused: ({ stats }) => (
-    <>
-      Paused
-      <Since health={stats.health} />.
-    </>
-  ),
+  paused: ({ stats }) => <Became health={stats.health}>.</Became>,
   healthy: () => <>All is well.</>,
 };
 
 function Failing({ stats: { health } }: Watched) {
   return (
-    <>
-      {health.state === "probing" ? "Probing" : "Failing"}
-      <Since health={health} />
+    <Became health={health}>
       <Cause of={health.lastFailure} />
-    </>
+    </Became>
   );
 }
 
-function Since({ health: { sinceMs } }: { health: HealthReport }) {
-  return sinceMs === null ? null : (
+type BecameProps = { health: HealthReport; children?: Child };
+
+/** `Late since 21:14`, and what there is to say of it. */
+function Became({ health: { state, sinceMs }, children }: BecameProps) {
+  return (
     <>
-      {" "}
-      since <Time ms={sinceMs} />
+      {state.charAt(0).toUpperCase() + state.slice(1)}
+      {sinceMs !== null && (
+        <>
+          {" "}
+          since <Time ms={sinceMs} />
+        </>
+      )}
+      {children}
     </>
   );
 }
@@ -217,12 +209,9 @@ const NEXT: Record<Kind, Words> = {
   ),
   postponed: Tried,
   paused: Held,
-  healthy: Waiting,
+  healthy: ({ stats: { health } }) =>
+    health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`,
 };
-
-function Waiting({ stats: { health } }: Watched) {
-  return <>{health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`}</>;
-}
 
 /** Of what the service did not want, what there is to do. */
 function GivenUp({ webhook, ended }: Watched) {
