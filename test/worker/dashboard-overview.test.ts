@@ -420,6 +420,18 @@ describe("the overview", () => {
     if (field === "concurrency") expect(plain).not.toContain("<details open");
   });
 
+  it("asks nobody to change the pace of a late webhook whose backlog is gone within the minute", async () => {
+    const webhook = await register();
+    service.answer = answering(200);
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    await accept(webhook.id, [await newEvent()]);
+    clock.advance(6 * MINUTE);
+    const said = textOf(await overview(), "condition");
+    expect(said).toMatch(/Late since .* what comes meanwhile goes behind it\./);
+    expect(said).not.toMatch(/response time|Raise|Change its pace/);
+  });
+
   it("says since when it is postponed, and of what is undeliverable when and why the last ended, and when what waits goes out", async () => {
     const webhook = await register({ name: "crm", giveUpOn: [422], retrySchedule: "1h" });
     service.answer = answering(204);

@@ -18,6 +18,15 @@ export function boundOf({ webhook, stats }: Late) {
   return { field, aSecond: capacity, p50, atOnce };
 }
 
+/**
+ * Whether all that waits goes out by itself before anybody has changed a thing: what it is late with waited for its
+ * service to come back, and not for its pace.
+ */
+export function isSoonOver(watched: Late): boolean {
+  const { aSecond } = boundOf(watched);
+  return aSecond !== null && watched.stats.health.pending / aSecond < 60;
+}
+
 /** What makes a late webhook faster, with the number that says so. */
 export function Remedy(watched: Late) {
   const { pending } = watched.stats.health;

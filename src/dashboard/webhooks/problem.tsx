@@ -15,7 +15,7 @@ import { newToken } from "../ui/once";
 import { Action, Badge, type Tone, webhookPath } from "../ui/parts";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
-import { boundOf, Remedy } from "./late";
+import { boundOf, isSoonOver, Remedy } from "./late";
 
 type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
 
@@ -194,7 +194,7 @@ const NEXT: Record<Kind, Words> = {
   unconnected: Held,
   late: (watched) => (
     <>
-      <Tried {...watched} /> <Remedy {...watched} />
+      <Tried {...watched} /> {isSoonOver(watched) ? null : <Remedy {...watched} />}
     </>
   ),
   undeliverable: (watched) => (
@@ -321,7 +321,7 @@ export function Help({ watched }: { watched: Watched }) {
       </Action>
     );
   }
-  if (state === "late") {
+  if (state === "late" && !isSoonOver(watched)) {
     return (
       <a class="button" href={`${path}/edit?pace#${boundOf(watched).field}`}>
         Change its pace
