@@ -256,21 +256,20 @@ function webhookFinding(webhook: Json, figures: Json | undefined): Finding {
   const state = String(
     known.state ?? (status !== "active" ? status : failingSince ? "failing" : "healthy"),
   );
-  const reason = statusReason ? ` (${statusReason})` : "";
-  const told = `${who}: ${state}${reason}${since ? ` since ${since}` : ""}, ${pending} waiting, ${undeliverable} undeliverable`;
-  if (!RESTFUL.includes(state)) {
-    const meaning = STATES[state as keyof typeof STATES];
-    return wrong(`${told}; ${meaning}`, remedyOf(state, webhook, known.lastFailure));
-  }
-  if (!(Number(undeliverable) > 0)) return well(told);
+  const told = `${who}: ${state}${statusReason ? ` (${statusReason})` : ""}${since ? ` since ${since}` : ""}, ${pending} waiting, ${undeliverable} undeliverable`;
   const body = `{"since": "${webhook.createdAt}", "only": "undeliverable"}`;
   const again = Number(undeliverable) > MAX_REPLAYED ? `, again with its "next" as "cursor"` : "";
   const call = `POST /v1/webhooks/${id}/replay ${body}${again}`;
-  return wrong(told, `When the service is mended: ${call}`);
+  const replay = Number(undeliverable) > 0 ? call : null;
+  if (!RESTFUL.includes(state)) {
+    const remedy = remedyOf(state, webhook, known.lastFailure, pending === 0 ? replay : null);
+    return wrong(`${told}; ${STATES[state as keyof typeof STATES]}`, remedy);
+  }
+  return replay === null ? well(told) : wrong(told, `When the service is mended: ${replay}`);
 }
 
-/** What to do about a webhook in a state in which it needs somebody. */
-function remedyOf(state: string, webhook: Json, lastFailure: unknown): string {
+/** What to do about a webhook that needs somebody. `replay` is null unless nothing else brings what it lacks. */
+function remedyOf(state: string, webhook: Json, lastFailure: unknown, replay: string | null) {
   const path = `/v1/webhooks/${webhook.id}`;
   if (state === "disabled") {
     return `When the service is mended: POST ${path}/resume. What was held goes out.`;
@@ -283,7 +282,8 @@ function remedyOf(state: string, webhook: Json, lastFailure: unknown): string {
   if (!lastFailure) return answers;
   const { statusCode, error, eventId } = lastFailure as Json;
   const said = statusCode ? `It said ${statusCode}` : `There was no answer (${error})`;
-  return `${said}. When the service is mended: POST ${path}/deliveries/${eventId}/retry sends that one, "Try now" in the dashboard all that waits. ${answers}`;
+  const retry = `POST ${path}/deliveries/${eventId}/retry sends that one, "Try now" in the dashboard all that waits`;
+  return `${said}. When the service is mended: ${replay ?? retry}. ${answers}`;
 }
 
 /** What makes a webhook take more, twice as much of it. */

@@ -13,7 +13,7 @@ export const STATES: Readonly<Record<HealthState, string>> = {
   paused: "held, because somebody paused it",
   misconfigured: "held, because a variable of the relay has no usable value",
   unconnected: "held, because no listener is connected",
-  probing: "is failing; one delivery a minute is tried until it is back",
+  probing: "is failing; one delivery at a time is tried until it is back",
   postponed: "its service asked for a pause",
   failing:
     "its last attempt failed: at least the third in a row, or none succeeded in the five minutes before it",

@@ -267,6 +267,24 @@ describe("the doctor", () => {
       '/v1/webhooks/wh_1/replay {"since": "2026-11-01T12:00:00.000Z", "only": "undeliverable"}',
     ],
     [
+      "undeliverable ones of a failing webhook for which nothing waits any more",
+      stats({
+        webhooks: [
+          {
+            ...FIGURES,
+            health: {
+              state: "probing",
+              pending: 0,
+              undeliverable: 13,
+              lastFailure: { statusCode: 500, eventId: "evt_1" },
+            },
+          },
+        ],
+      }),
+      "one delivery at a time is tried",
+      'It said 500. When the service is mended: POST /v1/webhooks/wh_1/replay {"since": "2026-11-01T12:00:00.000Z", "only": "undeliverable"}.',
+    ],
+    [
       "no webhook",
       { "/v1/webhooks": { json: { data: [] } } },
       "No webhook is registered",
