@@ -305,7 +305,11 @@ async function exportTo(api: RelayApi, path: string, dryRun: boolean): Promise<n
   const [is, are] = dryRun ? ["would be", "would be"] : ["is", "are"];
   told(`${counted(webhooks.length, is, are)} in ${path}.`);
   for (const { id, name, url } of all.filter((each) => !named.includes(each))) {
-    told(`Left out: ${name ?? id} (${url}), ${name === null ? "without a name" : "a listener"}.`);
+    const why =
+      name === null
+        ? `without a name; PATCH /v1/webhooks/${id} {"name": "…"} gives it one`
+        : "a listener";
+    told(`Left out: ${name ?? id} (${url}), ${why}.`);
   }
   return 0;
 }
@@ -316,7 +320,7 @@ function writeNew(path: string, text: string): void {
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException;
     throw new Error(
-      `${path} ${code === "EEXIST" ? "is there already" : `cannot be written: ${code}`}.`,
+      `${path} ${code === "EEXIST" ? "is there already: remove it, or give another name; --dry-run prints without writing" : `cannot be written: ${code}`}.`,
     );
   }
 }

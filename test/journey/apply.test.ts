@@ -243,7 +243,7 @@ describe("npm run apply", () => {
     expect(exported).toMatchObject({ exitCode: 0, stderr: "" });
     expect(exported.stdout).toMatch(/2 webhooks are in/);
     expect(exported.stdout).toMatch(
-      /Left out: wh_\S+ \(https:\/\/x\.example\.com\/\), without a name/,
+      /Left out: (wh_\S+) \(https:\/\/x\.example\.com\/\), without a name; PATCH \/v1\/webhooks\/\1 \{"name"/,
     );
     expect(exported.stdout).toMatch(/Left out: anna/);
     const { webhooks: written } = JSON.parse(readFileSync(file(), "utf8"));
@@ -255,7 +255,9 @@ describe("npm run apply", () => {
     const again = await apply([], ENV);
     expect(again.stdout).toContain("2 webhooks are as");
     expect(await audited()).toBe(lines);
-    expect((await apply(["--export"])).stderr).toMatch(/is there already/);
+    expect((await apply(["--export"])).stderr).toMatch(
+      /is there already: remove it, or give another name/,
+    );
   });
 
   it("says in a sentence that the key only reads, is unknown, or that no relay is there", async () => {
