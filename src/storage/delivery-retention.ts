@@ -193,7 +193,7 @@ export class DeliveryRetention {
     return { from, to, seq, atMs: nowMs };
   }
 
-  /** The head stays: what waits is found by when it is due, wherever it stands. */
+  /** All of it, or nothing where the disk is full. The head stays: what waits is found by when it is due. */
   #move(
     rows: readonly KeptRow[],
     { from, to, seq: end, atMs }: Moving,
@@ -207,20 +207,22 @@ export class DeliveryRetention {
         end,
       )
       .one();
-    this.#tables.insertArrival({ period: to, atMs, ids, added: 0, seq }, behind);
     const undeliverable: Retained["undeliverable"] = [];
-    for (const [index, row] of rows.entries()) {
-      this.#sql.exec(
-        `INSERT INTO deliveries_${to} (id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body) SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,
-        seq,
-        index,
-        row.id,
-      );
-      this.#sql.exec(`DELETE FROM deliveries_${from} WHERE id = ?`, row.id);
-      if (row.status !== UNDELIVERABLE) continue;
-      const was = { period: from, seq: row.seq, index: row.position };
-      undeliverable.push({ from: was, to: { period: to, seq, index } });
-    }
+    this.#tables.atomically(() => {
+      this.#tables.insertArrival({ period: to, atMs, ids, added: 0, seq }, behind);
+      for (const [index, row] of rows.entries()) {
+        this.#sql.exec(
+          `INSERT INTO deliveries_${to} (id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body) SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,
+          seq,
+          index,
+          row.id,
+        );
+        this.#sql.exec(`DELETE FROM deliveries_${from} WHERE id = ?`, row.id);
+        if (row.status !== UNDELIVERABLE) continue;
+        const was = { period: from, seq: row.seq, index: row.position };
+        undeliverable.push({ from: was, to: { period: to, seq, index } });
+      }
+    });
     return { moved: rows.length, undeliverable };
   }
 }

@@ -26,11 +26,19 @@ export class Tables {
     return this.#names.has(name);
   }
 
-  /** Makes a table, with its indexes, unless it is there. */
+  /** Makes a table, with its indexes, unless it is there; whole or not at all. */
   make(name: string, ...statements: string[]): void {
     if (this.#names.has(name)) return;
     if (!this.#names.has(VERSION_TABLE)) this.#writeVersion();
-    for (const statement of statements) this.sql.exec(statement);
+    for (const [index, statement] of statements.entries()) {
+      try {
+        this.sql.exec(statement);
+      } catch (thrown) {
+        // Without the indexes by which it is read it would be in the way of the next try.
+        if (index > 0) this.sql.exec(`DROP TABLE "${name}"`);
+        throw thrown;
+      }
+    }
     this.#names.add(name);
   }
 

@@ -106,6 +106,38 @@ describe("retention that fails", () => {
   });
 });
 
+describe("retention of an object that is full in the middle of it", () => {
+  it("moves all that it should, and counts it once", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    await stage(id, 20, { status: 2, keptFromMs: clock.nowMs() + 20 * DAY });
+    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 20 });
+    clock.advance(RETENTION + PERIOD);
+    await accept(id, await newEvents(1));
+    await inObject(subscriber(id), ({ storage: { sql } }) => {
+      const [table] = sql
+        .exec<{ name: string }>(
+          "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'deliveries_*' ORDER BY name DESC",
+        )
+        .toArray();
+      sql.exec(
+        `CREATE TRIGGER full BEFORE INSERT ON ${table?.name} WHEN new.position = 9 BEGIN SELECT raise(FAIL, 'database or disk is full'); END`,
+      );
+    });
+    await subscriber(id).check();
+    await inObject(subscriber(id), ({ storage: { sql } }) => void sql.exec("DROP TRIGGER full"));
+    for (let turns = 0; turns < 3; turns++) {
+      clock.advance(MINUTE);
+      await subscriber(id).check();
+    }
+    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 20 });
+    expect(await tally(id)).toEqual({ undeliverable: 20, pending: 1 });
+    // What was delivered has gone with its table.
+    expect(await rowsOf(id)).toHaveLength(21);
+  });
+});
+
 describe("a pending delivery past RETENTION", () => {
   it("ends as expired, keeps its record and loses its body", async () => {
     const { id } = await register();

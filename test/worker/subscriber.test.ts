@@ -11,6 +11,7 @@ import {
   register,
   ring,
   subscriber,
+  tally,
 } from "../rig/worker/engine";
 import { clock, gate, it, MINUTE, service } from "../rig/worker/fixture";
 import { failStatements, inObject, tablesOf } from "../rig/worker/objects";
@@ -162,5 +163,21 @@ describe("a full Subscriber", () => {
     }
     expect(await subscriber(id).delivery(event.id)).toMatchObject({ status: "delivered" });
     expect(service.requests).toHaveLength(1);
+  });
+
+  it("takes deliveries again when there is some, though it was full in the middle of a new table", async () => {
+    const { id } = await register();
+    const events = await newEvents(2);
+    await failStatements(subscriber(id), {
+      start: "CREATE INDEX waiting_",
+      message: "database or disk is full: SQLITE_FULL",
+      times: 1,
+    });
+    expect(await subscriber(id).accept({ deliveries: events })).toMatchObject({ status: "full" });
+    await accept(id, events.slice(0, 1));
+    await evictDurableObject(subscriber(id));
+    await accept(id, events.slice(1));
+    await deliverAll(id, clock);
+    expect(await tally(id)).toEqual({ delivered: 2 });
   });
 });
