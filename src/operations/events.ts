@@ -9,7 +9,7 @@ import { JsonText } from "../domain/json-text";
 import { explain, type Why } from "../domain/match";
 import { journalName } from "../domain/placement";
 import type { Webhook } from "../domain/webhook";
-import type { KeptPlace } from "../storage/delivery-lists";
+import type { KeptPlace } from "../storage/delivery-persons";
 import type { JournalEvent } from "../storage/journal-store";
 import { isBefore } from "../storage/position";
 import type { AnswerKey } from "../storage/registry-store";

@@ -1,5 +1,4 @@
 /** Lists of deliveries, newest first, and how many are pending (`delivery-tables.ts`). */
-import { type Address, mentions } from "../domain/address";
 import type { DeliveryStatus } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import {
@@ -39,14 +38,7 @@ export type ListedByTime = {
 /** Arrivals of one moment: what came with them, and where each is. */
 type Group = { atMs: number; of: Map<string, { period: number; seq: number }> };
 
-/** Where a look at what is kept for longer goes on. */
-export type KeptPlace = { period: number; keptFromMs: number; id: EventId };
-type KeptRow = { id: string; kept_from: number; log: string | null; body: ArrayBuffer | null };
-
 const ROWS_AT_ONCE = 100;
-/** Rows, and bytes of bodies and attempts, that one such look reads. */
-const MAX_LOOKED_AT = 1_000;
-const MAX_BYTES_LOOKED_AT = 8 * 1024 * 1024;
 /** What is in an index of its own, by status. */
 const INDEXED = {
   pending: { index: "waiting", where: "due_at IS NOT NULL" },
@@ -304,54 +296,6 @@ export class DeliveryLists {
       for (const row of rows) found.push({ period, seq: row.seq, index: row.position });
     }
     return found;
-  }
-
-  /**
-   * Deliveries that name a person, of events that no Journal need have any more: those that are kept for longer than
-   * from when they came, and those whose events came before them. Some are looked at.
-   *
-   * @param sinceMs what came later is in a Journal.
-   * @returns `next`: where to go on, null at the end.
-   */
-  outliving({
-    address,
-    sinceMs,
-    after,
-  }: {
-    address: Address;
-    sinceMs: number;
-    after: KeptPlace | null;
-  }): {
-    ids: EventId[];
-    next: KeptPlace | null;
-  } {
-    const ids: EventId[] = [];
-    let looked = 0;
-    let bytes = 0;
-    for (const { place, texts } of this.#kept(sinceMs, after)) {
-      if (texts.some((text) => mentions(text, address))) ids.push(place.id);
-      looked += 1;
-      bytes += texts.reduce((sum, { length }) => sum + length, 0);
-      if (looked >= MAX_LOOKED_AT || bytes >= MAX_BYTES_LOOKED_AT) return { ids, next: place };
-    }
-    return { ids, next: null };
-  }
-
-  /** With attempts and body, where they may outlive a Journal. */
-  *#kept(
-    sinceMs: number,
-    after: KeptPlace | null,
-  ): Generator<{ place: KeptPlace; texts: (string | Uint8Array)[] }> {
-    const isOut = "created_at <= ?1 OR created_at = kept_from";
-    for (const period of this.#tables.periods) {
-      if (after !== null && period < after.period) continue;
-      const { keptFromMs, id } = after?.period === period ? after : { keptFromMs: 0, id: "" };
-      const query = `SELECT id, kept_from, CASE WHEN ${isOut} THEN log END AS log, CASE WHEN ${isOut} THEN body END AS body FROM deliveries_${period} INDEXED BY kept_${period} WHERE kept_from IS NOT NULL AND (kept_from, id) > (?2, ?3) ORDER BY kept_from, id`;
-      for (const row of this.#sql.exec<KeptRow>(query, sinceMs, keptFromMs, id)) {
-        const place = { period, keptFromMs: row.kept_from, id: row.id as EventId };
-        yield { place, texts: [row.log ?? "", new Uint8Array(row.body ?? [])] };
-      }
-    }
   }
 
   /** How many deliveries are pending: those that wait, and those that are fresh from `head` on. */

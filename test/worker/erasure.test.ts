@@ -1,4 +1,9 @@
-import { createExecutionContext, createMessageBatch, listDurableObjectIds } from "cloudflare:test";
+import {
+  createExecutionContext,
+  createMessageBatch,
+  evictDurableObject,
+  listDurableObjectIds,
+} from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
 import type { Journal } from "../../src/actors/journal";
@@ -395,6 +400,49 @@ describe("what outlives the journal of its event", () => {
     await letJournalGo(midnightMs - MINUTE);
     await eraseThem();
     expect(await deliveryOf(webhookId, String(id))).toMatchObject({ lastError: "erased" });
+  });
+
+  /** As if a webhook had delivered so many more, a hundred of them at once, to which nothing was answered. */
+  async function deliverMore(webhookId: string, count: number): Promise<void> {
+    await inObject(subscriber(webhookId), ({ storage: { sql } }) => {
+      const { name } = sql
+        .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name GLOB 'arrivals_*'")
+        .one();
+      const deliveries = name.replace("arrivals", "deliveries");
+      sql.exec(
+        `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ? - 1) INSERT INTO ${deliveries} (id, seq, position, event, status, created_at, asked, attempts, failures, interruptions, log) SELECT printf('evt_%026d', i), 9 + i / 100, i % 100, 'a', 1, ?, 0, 1, 0, 0, '[[1,"scheduled",1,1,204,null,null,0,null]]' FROM n`,
+        count,
+        clock.nowMs(),
+      );
+      sql.exec(
+        `INSERT INTO ${name} (seq, at, total, ids) SELECT seq, max(created_at), 100 * seq, json_group_array(id) FROM ${deliveries} WHERE seq >= 9 GROUP BY seq`,
+      );
+    });
+    await evictDurableObject(subscriber(webhookId));
+  }
+
+  it("is erased of what services answered, as long as its table lasts for what came later", async () => {
+    service.answer = echo(200);
+    const PERIOD = 5 * DAY;
+    clock.setTo((Math.floor(clock.nowMs() / PERIOD) + 1) * PERIOD + HOUR);
+    const { id: webhookId } = await register();
+    const arrivedAtMs = clock.nowMs();
+    await arrive([reply(OTHER)]);
+    await deliverAll(webhookId, clock);
+    // More than one look takes.
+    await deliverMore(webhookId, 21_000);
+    const [id] = await arrive([reply()]);
+    await deliverAll(webhookId, clock);
+    clock.advance(4 * DAY);
+    await arrive([reply(OTHER)]);
+    await deliverAll(webhookId, clock);
+    clock.advance(24 * DAY);
+    await letJournalGo(arrivedAtMs);
+    await subscriber(webhookId).check();
+    expect((await subscriber(webhookId).ofPerson(EMAIL, null)).next).not.toBeNull();
+    await eraseThem();
+    const { attemptLog } = await deliveryOf(webhookId, String(id));
+    expect(attemptLog).toMatchObject([{ statusCode: 200, responseBody: null }]);
   });
 
   it("goes by itself after RETENTION from what the last failure answered", async () => {

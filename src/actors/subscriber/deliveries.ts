@@ -18,11 +18,11 @@ import type { Totals } from "../../domain/totals";
 import { logError, logInfo, logWarning } from "../../log";
 import {
   DeliveryLists,
-  type KeptPlace,
   type ListedByTime,
   type ListOptions,
   type Moment,
 } from "../../storage/delivery-lists";
+import { DeliveryPersons, type KeptPlace } from "../../storage/delivery-persons";
 import type { DeliveryStore, Inserted } from "../../storage/delivery-store";
 import {
   type Arrival,
@@ -355,7 +355,8 @@ export class Deliveries {
     const address = addressOf(email);
     if (address === null) return { ids: [], next: null };
     const retentionMs = this.#parts.retentionMs() ?? Number.POSITIVE_INFINITY;
-    const page = this.#lists.outliving({ address, sinceMs: Date.now() - retentionMs, after });
+    const persons = new DeliveryPersons(this.#parts.tables);
+    const page = persons.outliving({ address, sinceMs: Date.now() - retentionMs, after });
     const { lastFailure } = this.#ledger.health;
     const isNamed = after === null && mentions(lastFailure?.responseBody ?? "", address);
     return lastFailure && isNamed ? { ...page, ids: [...page.ids, lastFailure.eventId] } : page;

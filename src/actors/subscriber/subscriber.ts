@@ -11,7 +11,7 @@ import type { EventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
-import type { KeptPlace } from "../../storage/delivery-lists";
+import type { KeptPlace } from "../../storage/delivery-persons";
 import type { Arrival } from "../../storage/delivery-tables";
 import { isFull } from "../../storage/full";
 import type { Position } from "../../storage/position";
