@@ -235,6 +235,8 @@ function doingsOf([, failing = "", paused = ""]: readonly string[]): Record<stri
     "secret, shown once": {
       path: `/dashboard/webhooks/${paused}/rotate`,
       act: async (page) => {
+        // Without a grace period: only so many secrets sign along.
+        await page.getByLabel(/^none/).check();
         await press(page, "Rotate the secret");
         await page.getByRole("heading", { name: "The new signing secret" }).waitFor();
       },
@@ -304,6 +306,7 @@ async function takeAll(
       for (const [name, { path, act }] of all) {
         await page.goto(stage.relay.url + path);
         await act?.(page);
+        await page.waitForLoadState();
         await take(page, join(folder, `${name}-${width}-${colorScheme}.png`), LONGEST);
       }
       await page.close();

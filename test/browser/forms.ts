@@ -469,7 +469,7 @@ const FRAME: readonly Form[] = [
   },
   {
     place: ofTerm("Registered"),
-    text: /^@, changed @$/,
+    text: /^@(?:, changed @)?$/,
     agrees: (told) => {
       const { createdAt } = own(told).webhook;
       at(() => createdAt as string)(told);

@@ -83,6 +83,16 @@ describe("a webhook's page", () => {
     }
   });
 
+  it("says when it was registered, and of one that was changed since when that was", async () => {
+    const { id } = await register();
+    const registered = async () =>
+      /<dt>Registered<\/dt><dd>(.*?)<\/dd>/.exec(await shown(`${PATH}/${id}`))?.[1];
+    expect(await registered()).toMatch(/^<time[^>]*>[^<]*<\/time>$/);
+    clock.advance(1_000);
+    await api("PATCH", `/v1/webhooks/${id}`, { description: "CRM" });
+    expect(await registered()).toMatch(/<\/time>, changed <time/);
+  });
+
   it("shows who may only read the URL without its query, and no way to change anything", async () => {
     const { id } = await register({ url: "https://crm.example.com/in?token=hush" });
     const page = await shown(`${PATH}/${id}`, READ_ONLY_API_KEY);

@@ -216,7 +216,7 @@ function Webhooks({ whole }: { whole: WholeEvent }) {
   const columns = [
     ...(isOffered ? [tickFor(event)] : []),
     ...COLUMNS,
-    ...(isOffered ? [SEND] : []),
+    ...(isOffered ? [REPLAY] : []),
   ];
   const table = <Table label="Webhooks" columns={columns} rows={rows} keyOf={({ id }) => id} />;
   if (!isOffered) return table;
@@ -248,13 +248,12 @@ function tickFor(event: JournalEvent): Column<Recipient> {
   };
 }
 
-const SEND: Column<Recipient> = {
-  head: <span class="unseen">Send</span>,
-  cell: ({ id, webhook, delivery }) =>
+const REPLAY: Column<Recipient> = {
+  head: <span class="unseen">Replay</span>,
+  cell: ({ id, webhook }) =>
     webhook !== null && (
       <button type="submit" name="only" value={id}>
-        {delivery === undefined ? "Send" : "Send again"}
-        <span class="unseen"> to {webhookName(webhook)}</span>
+        Replay<span class="unseen"> to {webhookName(webhook)}</span>
       </button>
     ),
   class: "whole",

@@ -225,16 +225,20 @@ function Settings({ condition: { webhook, ownWaits, timeoutMs } }: { condition: 
           ["Retries after", retrySchedule ?? none(`${ownWaits ?? "–"}, as the relay's own`)],
           ["Gives up on", giveUpOn.length === 0 ? none("no status at once") : giveUpOn.join(", ")],
           ["Id", <code>{webhook.id}</code>],
-          [
-            "Registered",
-            <>
-              <Time ms={webhook.createdAtMs} />, changed <Time ms={webhook.updatedAtMs} />
-            </>,
-          ],
+          ["Registered", <Dates webhook={webhook} />],
         ]}
       />
       <AsConfiguration webhook={webhook} />
     </Panel>
+  );
+}
+
+function Dates({ webhook: { createdAtMs, updatedAtMs } }: { webhook: Webhook }) {
+  if (updatedAtMs === createdAtMs) return <Time ms={createdAtMs} />;
+  return (
+    <>
+      <Time ms={createdAtMs} />, changed <Time ms={updatedAtMs} />
+    </>
   );
 }
 
