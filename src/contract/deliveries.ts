@@ -17,6 +17,7 @@ import {
   text,
   time,
   timeParam,
+  unanswered,
   webhookId,
   webhookRef,
 } from "./fields";
@@ -152,7 +153,8 @@ export const discardSchema = z
 
 // --- the calls ---
 
-const aPage = answer("A page of deliveries.", page("DeliveryPage", delivery), {
+const more = { unanswered: unanswered.optional() };
+const aPage = answer("A page of deliveries.", page("DeliveryPage", delivery, more), {
   data: [DELIVERY_EXAMPLE],
   next: null,
 });

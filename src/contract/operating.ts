@@ -20,6 +20,7 @@ import {
   text,
   time,
   timeParam,
+  unanswered,
   webhookId,
 } from "./fields";
 import { HEALTH_EXAMPLE, webhookHealth } from "./health";
@@ -168,9 +169,10 @@ export const listAudit = createRoute("get /v1/audit", {
 
 // --- stats ---
 
+const known = count.nullable();
 const step = z
-  .object({ at: time, events: count, delivered: count, failedAttempts: count })
-  .meta({ id: "StatsStep" });
+  .object({ at: time, events: known, delivered: known, failedAttempts: known })
+  .meta({ id: "StatsStep", description: "null where nothing that knows it answers." });
 const outcomeFields = {
   pending: count,
   delivered: count,
@@ -213,9 +215,14 @@ const openAlert = z
 
 const stats = z
   .object({
-    lastEventAt: time.nullable(),
-    events: count,
-    all: z.object(outcomeFields).meta({ id: "Outcomes", description: "Of all webhooks together." }),
+    lastEventAt: time.nullable().meta({
+      description: "null also where a journal that may have it is among `unanswered`.",
+    }),
+    events: known,
+    all: z
+      .object(outcomeFields)
+      .meta({ id: "Outcomes", description: "Of all webhooks together that answer." })
+      .nullable(),
     webhooks: z.array(webhookStats),
     hours: z.array(step),
     recent: z.array(step).meta({ description: "The last hour in steps of five minutes." }),
@@ -226,6 +233,7 @@ const stats = z
     openAlerts: z
       .array(openAlert)
       .meta({ description: "What is not over, whether ALERT_URL was told of it or not." }),
+    unanswered,
   } satisfies Fields<Stats>)
   .meta({ id: "Stats" });
 
@@ -303,6 +311,7 @@ export const getStats = createRoute("get /v1/stats", {
       },
       alerts: null,
       openAlerts: [],
+      unanswered: [],
     }),
   },
 });

@@ -2,9 +2,9 @@
  * Data of a newer release: an object that finds some writes nothing and answers every call with this failure. It
  * crosses RPC as a value; whoever calls an object takes its answers through `answered`.
  */
-import { type Failure, fail } from "./failure";
+import { type FailureOf, fail } from "./failure";
 
-type Refusal = { ok: false; failure: Extract<Failure, { code: "newer_data" }> };
+type Refusal = { ok: false; failure: FailureOf<"newer_data"> };
 
 /** @param object which one, for people: `Subscriber wh_…`. */
 export function newerData(object: string): Refusal {
@@ -29,7 +29,7 @@ export function answered<T>(answer: T): T {
 }
 
 /** What to answer when something was thrown on the way to an answer. */
-export function failureOf(thrown: unknown): Failure {
+export function failureOf(thrown: unknown): FailureOf<"newer_data" | "unavailable"> {
   if (thrown instanceof NewerDataError) return { code: "newer_data", object: thrown.object };
   return { code: "unavailable" };
 }

@@ -3,7 +3,7 @@ import type { DeliveryView } from "../domain/delivery";
 import type { EventId, WebhookId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import type { DeliveryFilter } from "./deliveries";
-import { subscriberOf } from "./objects";
+import { answerOf, subscriberOf, type Unanswered } from "./objects";
 import { allWebhooks } from "./webhooks";
 
 /** Deliveries that one page looks at, over all objects. */
@@ -21,18 +21,26 @@ type Stream = {
   next: Place | null;
 };
 
+type AllDeliveries = {
+  webhooks: Webhook[];
+  deliveries: DeliveryView[];
+  unanswered: Unanswered[];
+  next: Place | null;
+};
+
 /**
  * Deliveries over all webhooks, newest first. A page may be short, or empty, while `next` goes on.
  *
- * @returns `webhooks`: all there are, the newest first.
+ * @returns `webhooks`: all there are, the newest first; `unanswered`: those whose deliveries are left out, see `answerOf`.
  */
 export async function listAllDeliveries(
   env: Env,
   filter: DeliveryFilter,
   { before, limit }: { before: Place | null; limit: number },
-): Promise<{ webhooks: Webhook[]; deliveries: DeliveryView[]; next: Place | null }> {
+): Promise<AllDeliveries> {
   const webhooks = await allWebhooks(env);
   const reader = new Reader(env, filter);
+  const { unanswered } = reader;
   const first = Math.ceil(MAX_LOOKED / 2 / Math.max(webhooks.length, 1));
   const streams = await Promise.all(
     webhooks.map(({ id }) => reader.read(id, before, { limit, maxRows: Math.min(first, limit) })),
@@ -41,8 +49,8 @@ export async function listAllDeliveries(
   for (let last = before; ; ) {
     const stream = furthestAhead(streams);
     const [head] = stream?.ahead ?? [];
-    if (stream === null) return { webhooks, deliveries, next: null };
-    if (deliveries.length === limit) return { webhooks, deliveries, next: last };
+    if (stream === null) return { webhooks, deliveries, unanswered, next: null };
+    if (deliveries.length === limit) return { webhooks, deliveries, unanswered, next: last };
     if (head !== undefined) {
       deliveries.push(head.delivery);
       last = head.place;
@@ -51,7 +59,7 @@ export async function listAllDeliveries(
     }
     last = stream.next;
     const maxRows = Math.min(MAX_LOOKED_AT_ONCE, MAX_LOOKED - reader.looked);
-    if (maxRows <= 0) return { webhooks, deliveries, next: last };
+    if (maxRows <= 0) return { webhooks, deliveries, unanswered, next: last };
     const more = await reader.read(stream.webhookId, last, {
       limit: limit - deliveries.length,
       maxRows,
@@ -63,6 +71,7 @@ export async function listAllDeliveries(
 class Reader {
   readonly #env: Env;
   readonly #filter: DeliveryFilter;
+  readonly unanswered: Unanswered[] = [];
   looked = 0;
 
   constructor(env: Env, filter: DeliveryFilter) {
@@ -80,9 +89,9 @@ class Reader {
     const isBehind = place !== null && webhookId < place.webhookId;
     const before = place && { ...place, eventId: isBehind ? after(place.eventId) : place.eventId };
     const query = { ...this.#filter, before, limit, maxRows };
-    const { found, next, looked } = await subscriberOf(this.#env, webhookId).deliveriesByTime(
-      query,
-    );
+    const ask = () => subscriberOf(this.#env, webhookId).deliveriesByTime(query);
+    const answer = await answerOf(`Subscriber ${webhookId}`, ask, this.unanswered);
+    const { found, next, looked } = answer ?? { found: [], next: null, looked: 0 };
     this.looked += looked;
     const ahead = found.map(({ atMs, delivery }) => ({
       place: { atMs, eventId: delivery.eventId as EventId, webhookId },

@@ -23,7 +23,7 @@ import {
   findEvent,
   listEvents,
 } from "./journal";
-import { deadLetters, registry, subscriberOf } from "./objects";
+import { answerOf, deadLetters, registry, subscriberOf, type Unanswered } from "./objects";
 import { allWebhooks } from "./webhooks";
 
 const MAX_ERASED = 100;
@@ -37,8 +37,9 @@ export type WholeEvent = {
   body: Uint8Array | null;
   /** Every webhook there is. */
   webhooks: Webhook[];
-  /** Of every webhook that has one, backfilled ones too. */
+  /** Of every webhook that has one, backfilled ones too; but for those that are `unanswered`. */
   deliveries: DeliveryView[];
+  unanswered: Unanswered[];
   /** For every webhook, why it got the event or not. */
   reasons: Why[];
 };
@@ -47,8 +48,12 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
   const event = await findEvent(env, id);
   if (event === null) return null;
   const [stored, webhooks] = await Promise.all([bodyOf(env, event), allWebhooks(env)]);
+  const unanswered: Unanswered[] = [];
   const deliveries = await Promise.all(
-    webhooks.map((webhook) => subscriberOf(env, webhook.id).delivery(id)),
+    webhooks.map((webhook) => {
+      const ask = () => subscriberOf(env, webhook.id).delivery(id);
+      return answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
+    }),
   );
   const parsed = stored === null ? null : await parseEvent(stored.body);
   const said = parsed?.ok ? parsed.value : null;
@@ -59,26 +64,32 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
     body: stored?.body ?? null,
     webhooks,
     deliveries: deliveries.filter((delivery) => delivery !== null),
+    unanswered,
   };
 }
 
 /**
  * Events by Leadterra's own id of their reply or message, newest first. Where the first page ends before the journals
  * do, those whose own id says so come ahead, on that page, and not again.
+ *
+ * @param unanswered as for `listEvents`.
  */
 export async function findEventsByKey(
   env: Env,
   { key, ...filter }: EventFilter & { key: string },
   { cursor, limit }: { cursor: EventCursor | null; limit: number },
+  unanswered?: Unanswered[],
 ): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
-  const { events, next } = await listEvents(env, { ...filter, key }, { cursor, limit });
+  const from = { cursor, limit };
+  const { events, next } = await listEvents(env, { ...filter, key }, from, unanswered);
   if (cursor?.isAhead) {
     const ids = await idsOfKey(key);
     const others = events.filter(({ id }) => !ids.includes(id));
     return { events: others, next: next && { ...next, isAhead: true } };
   }
   const room = limit - events.length;
-  if (cursor !== null || next === null || room === 0) return { events, next };
+  const isCut = unanswered !== undefined && unanswered.length > 0;
+  if (cursor !== null || next === null || room === 0 || isCut) return { events, next };
   const named = await Promise.all((await idsOfKey(key)).map((id) => findAmong(env, id, filter)));
   const ahead = named
     .filter((each) => each !== null)

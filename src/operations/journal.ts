@@ -3,10 +3,11 @@ import { configOf } from "../config";
 import { type JsonObject, parseEvent } from "../domain/event";
 import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
+import { NewerDataError } from "../domain/newer-data";
 import { journalName, journalNames } from "../domain/placement";
 import { DAY_MS } from "../domain/time";
 import type { JournalEvent, JournalPosition } from "../storage/journal-store";
-import { journalOf, registry } from "./objects";
+import { answerOf, journalOf, registry, type Unanswered } from "./objects";
 
 /** Without a `RETENTION` that parses nothing is deleted; so far back is looked. */
 const DEFAULT_DAYS = 31;
@@ -69,20 +70,26 @@ export async function eraseFromJournals(
  * Events newest first, over the days. A page may be short, or empty, while `next` goes on.
  *
  * @param from `among`: the days that are looked into; those of `RETENTION` where it is left out.
+ * @param unanswered gets the days that do not answer, which are passed over; see `answerOf`.
  */
 export async function listEvents(
   env: Env,
   filter: EventFilter,
   from: { cursor: EventCursor | null; limit: number; among?: readonly string[] },
+  unanswered?: Unanswered[],
 ): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
   const { cursor, limit, among = journalDays(env, filter) } = from;
   const events: JournalEvent[] = [];
   const days = among.filter((day) => cursor === null || day <= cursor.day);
   for await (const group of sideBySide(env, days)) {
     const room = limit - events.length;
-    const list = (day: string) => {
+    const list = async (
+      day: string,
+    ): Promise<{ events: JournalEvent[]; next: JournalPosition | null }> => {
       const before = cursor !== null && cursor.day === day ? cursor.position : null;
-      return journalOf(env, day).list({ ...filter, limit: room, ...(before && { before }) });
+      const asked = { ...filter, limit: room, ...(before && { before }) };
+      const answer = () => journalOf(env, day).list(asked);
+      return (await answerOf(`Journal ${day}`, answer, unanswered)) ?? { events: [], next: null };
     };
     const pages = await Promise.all(group.map(list));
     for (const [index, page] of pages.entries()) {
@@ -148,12 +155,24 @@ export async function latestEvents(env: Env, count: number): Promise<ReadEvent[]
   );
 }
 
-/** What these events say, in their order; those whose body is gone are left out. */
-export async function readEvents(env: Env, events: readonly JournalEvent[]): Promise<ReadEvent[]> {
+/** What these events say, in their order; those whose body is gone are left out. @param unanswered as for `listEvents`. */
+export async function readEvents(
+  env: Env,
+  events: readonly JournalEvent[],
+  unanswered?: Unanswered[],
+): Promise<ReadEvent[]> {
   const bodies = new Map<EventId, Uint8Array>();
-  const wanted = events.map(({ id, receivedAtMs }) => ({ id, createdAtMs: receivedAtMs }));
-  for await (const found of findBodies(env, wanted)) {
-    for (const { id, body } of found) bodies.set(id, body);
+  for (const [day, some] of Map.groupBy(events, (one) => journalName(one.receivedAtMs))) {
+    const read = async () => {
+      for await (const found of bodiesOfDay(
+        env,
+        day,
+        some.map(({ id }) => id),
+      )) {
+        for (const { id, body } of found) bodies.set(id, body);
+      }
+    };
+    await answerOf(`Journal ${day}`, read, unanswered);
   }
   const read: ReadEvent[] = [];
   for (const event of events) {
@@ -179,21 +198,32 @@ export async function bodyOf(
   return found[0] ?? null;
 }
 
-/** The event's name and raw body; null when they are erased or past their retention. */
-export async function findBody(env: Env, id: EventId): Promise<StoredEvent | null> {
-  return overDays(env, async (day) => {
+/** The event's name and raw body; null when they are erased or past their retention. @param unanswered as for `listEvents`. */
+export async function findBody(
+  env: Env,
+  id: EventId,
+  unanswered?: Unanswered[],
+): Promise<StoredEvent | null> {
+  const look = async (day: string) => {
     const { found } = await journalOf(env, day).bodies([id], MAX_BODIES_BYTES);
     return found[0] ?? null;
-  });
+  };
+  return overDays(env, look, unanswered);
 }
 
-/** When the last event came in, Unix milliseconds, also where its journal has gone; null when none ever came. */
-export async function lastEventAtMs(env: Env): Promise<number | null> {
-  const keptAtMs = await overDays(
-    env,
-    async (day) => (await journalOf(env, day).stats([])).lastAtMs,
-  );
-  return keptAtMs ?? (await registry(env).eventTotals([])).others.lastAtMs;
+/**
+ * When the last event came in, Unix milliseconds, also where its journal has gone; null when none ever came.
+ *
+ * @param unanswered as for `listEvents`; null then also where a day is among them that may have a later one.
+ */
+export async function lastEventAtMs(env: Env, unanswered?: Unanswered[]): Promise<number | null> {
+  const lastOf = async (day: string) => (await journalOf(env, day).stats([])).lastAtMs ?? "none";
+  for await (const group of sideBySide(env, journalDays(env))) {
+    const asked = group.map((day) => answerOf(`Journal ${day}`, () => lastOf(day), unanswered));
+    const lastAtMs = (await Promise.all(asked)).find((each) => each !== "none");
+    if (lastAtMs !== undefined) return lastAtMs;
+  }
+  return (await registry(env).eventTotals([])).others.lastAtMs;
 }
 
 /** What ever came: the days that may still count by their own word, the others by what they handed over. */
@@ -208,12 +238,25 @@ export async function eventTotals(env: Env): Promise<EventTotals> {
   return addTotals([handedOver.others, ...known]);
 }
 
-async function overDays<T>(env: Env, look: (day: string) => Promise<T | null>): Promise<T | null> {
+/**
+ * From the newest day that has it.
+ *
+ * @param unanswered without it, it is an error when none has it of those that answer, and one does not.
+ */
+async function overDays<T>(
+  env: Env,
+  look: (day: string) => Promise<T | null>,
+  unanswered?: Unanswered[],
+): Promise<T | null> {
+  const named = unanswered ?? [];
   for await (const group of sideBySide(env, journalDays(env))) {
-    const found = await Promise.all(group.map(look));
-    const first = found.find((each) => each !== null);
-    if (first !== undefined) return first;
+    const asked = group.map((day) => answerOf(`Journal ${day}`, () => look(day), named));
+    const found = (await Promise.all(asked)).find((each) => each !== null);
+    if (found !== undefined) return found;
   }
+  const [silent] = unanswered === undefined ? named : [];
+  if (silent?.code === "newer_data") throw new NewerDataError(silent.object);
+  if (silent !== undefined) throw new Error(`${silent.object} does not answer`);
   return null;
 }
 

@@ -1,7 +1,10 @@
 /** The objects, by what they are for. Everything that is asked of one from outside `actors` is asked through here. */
+
+import { inTime } from "../deadline";
 import type { WebhookId } from "../domain/ids";
-import { answered } from "../domain/newer-data";
+import { answered, failureOf } from "../domain/newer-data";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../domain/placement";
+import { errorText, logWarning } from "../log";
 
 /** The class behind a namespace. */
 type ObjectOf<Namespace> = Namespace extends DurableObjectNamespace<infer Class> ? Class : never;
@@ -40,6 +43,38 @@ export function journalOf(env: Env, day: string): Remote<ObjectOf<Env["JOURNAL"]
 
 export function deadLetters(env: Env): Remote<ObjectOf<Env["DEAD_LETTER_STORE"]>> {
   return remote(env.DEAD_LETTER_STORE, DEAD_LETTERS_NAME);
+}
+
+/** After so long an object counts as one that does not answer. */
+const CALL_TIMEOUT_MS = 10_000;
+
+/** What people call the object of the dead letters. */
+export const DEAD_LETTERS = `DeadLetters ${DEAD_LETTERS_NAME}`;
+
+/** An object that does not answer, by what people call it: `Subscriber wh_…`, `Journal 2026-11-29`. */
+export type Unanswered = { object: string; code: "newer_data" | "unavailable" };
+
+/**
+ * What an object knows of a whole that several know of. Null where it does not answer in time: then `unanswered` names
+ * it, and it is not asked again.
+ *
+ * @param unanswered without it an object that does not answer is an error.
+ */
+export async function answerOf<T>(
+  object: string,
+  ask: () => Promise<T>,
+  unanswered: Unanswered[] | undefined,
+): Promise<T | null> {
+  if (unanswered === undefined) return ask();
+  const isNamed = () => unanswered.some((each) => each.object === object);
+  if (isNamed()) return null;
+  try {
+    return await inTime(ask(), CALL_TIMEOUT_MS);
+  } catch (thrown) {
+    logWarning("object.not_asked", { object, error: errorText(thrown) });
+    if (!isNamed()) unanswered.push({ object, code: failureOf(thrown).code });
+    return null;
+  }
 }
 
 type Namespace = { getByName(name: string): object };

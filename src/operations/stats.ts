@@ -1,6 +1,5 @@
 /** How the relay is doing: counters of journals and Subscribers, put together. */
 
-import { inTime } from "../deadline";
 import type { OpenAlert } from "../domain/alert";
 import {
   type HourCounters,
@@ -10,17 +9,15 @@ import {
   sum,
   type Totals,
 } from "../domain/counters";
-import type { Failure } from "../domain/failure";
 import type { HealthReport } from "../domain/health-report";
 import type { WebhookId } from "../domain/ids";
-import { failureOf } from "../domain/newer-data";
 import { journalName } from "../domain/placement";
 import { HOUR_MS, hourOf } from "../domain/time";
 import type { Totals as EverTotals } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
 import { errorText, logWarning } from "../log";
 import { lastEventAtMs } from "./journal";
-import { journalOf, registry, subscriberOf } from "./objects";
+import { answerOf, journalOf, registry, subscriberOf, type Unanswered } from "./objects";
 import { allWebhooks, findWebhook, type WebhookRef } from "./webhooks";
 
 export type WebhookStats = Outcomes & {
@@ -49,18 +46,17 @@ export type Outcomes = {
   latencyMs: { p50: number | null; p95: number | null };
 };
 
-type OnSilent = (id: WebhookId, failure: Failure) => void;
-/** After so long an object counts as one that does not answer. */
-export const CALL_TIMEOUT_MS = 10_000;
+/** What came in and went out within a step of time that begins at `atMs`; null is not known. */
+export type Step = { atMs: number } & Record<Counted, number | null>;
+type Counted = "events" | "delivered" | "failedAttempts";
 
-/** What came in and went out within a step of time that begins at `atMs`. */
-export type Step = { atMs: number; events: number; delivered: number; failedAttempts: number };
-
+/** Sums are of what answered; null where nothing did. */
 export type Stats = {
+  /** null when none ever came, and where `unanswered` names a day that may have had a later one. */
   lastEventAtMs: number | null;
-  events: number;
+  events: number | null;
   /** Of all webhooks together. */
-  all: Outcomes;
+  all: Outcomes | null;
   webhooks: WebhookStats[];
   hours: Step[];
   /** The last hour in steps of five minutes. */
@@ -70,34 +66,35 @@ export type Stats = {
   alerts: { refusedSinceMs: number; statusCode: number | null } | null;
   /** What was found that a person should know, and is not over. */
   openAlerts: OpenAlert[];
+  unanswered: Unanswered[];
 };
 
 /**
  * @param sinceMs from the start of its hour on.
  * @param known all webhooks, where the caller has them already.
- * @param onSilent is told of each whose object does not answer, which is left out then; without it nothing is answered.
+ * @param unanswered gets the objects that do not answer, which are left out then; see `answerOf`.
  */
 export async function stats(
   env: Env,
   sinceMs: number,
   known?: readonly Pick<Webhook, "id">[],
-  onSilent?: OnSilent,
+  unanswered: Unanswered[] = [],
 ): Promise<Stats> {
   const nowMs = Date.now();
   const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
   const recent = stepsBetween(nowMs - HOUR_MS + STEP_MS, nowMs, STEP_MS);
   const webhooks = known ?? (await allWebhooks(env));
   const [lastAtMs, queues, alerts, openAlerts, outgoing] = await Promise.all([
-    lastEventAtMs(env),
+    lastEventAtMs(env, unanswered),
     queuesOf(env),
     registry(env).alertsRefused(),
     registry(env).openAlerts(),
-    addDeliveries(env, webhooks, { hours, recent, onSilent }),
-    addEvents(env, hours, HOUR_MS),
-    addEvents(env, recent, STEP_MS),
+    addDeliveries(env, webhooks, { hours, recent, unanswered }),
+    addEvents(env, { steps: hours, stepMs: HOUR_MS, unanswered }),
+    addEvents(env, { steps: recent, stepMs: STEP_MS, unanswered }),
   ]);
-  const events = hours.reduce((total, hour) => total + hour.events, 0);
-  const told = { queues, alerts, openAlerts };
+  const events = sumOf(hours, "events");
+  const told = { queues, alerts, openAlerts, unanswered };
   return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent, ...told };
 }
 
@@ -117,7 +114,7 @@ async function backlogOf(queue: Queue): Promise<Backlog> {
   }
 }
 
-/** One webhook and its hours, in which `events` is 0: what came in is the relay's. @param sinceMs as for `stats`. */
+/** One webhook and its hours, without `events`: what came in is the relay's. @param sinceMs as for `stats`. */
 export async function webhookStats(
   env: Env,
   id: WebhookId,
@@ -157,18 +154,33 @@ function supposed(
 function stepsBetween(sinceMs: number, nowMs: number, stepMs: number): Step[] {
   const steps: Step[] = [];
   for (let atMs = Math.floor(sinceMs / stepMs) * stepMs; atMs <= nowMs; atMs += stepMs) {
-    steps.push({ atMs, events: 0, delivered: 0, failedAttempts: 0 });
+    steps.push({ atMs, events: null, delivered: null, failedAttempts: null });
   }
   return steps;
 }
 
-async function addEvents(env: Env, steps: readonly Step[], stepMs: number): Promise<void> {
+/** What is known of it in all; null where nothing is. */
+export function sumOf(steps: readonly Step[], what: Counted): number | null {
+  const known = steps.flatMap((step) => step[what] ?? []);
+  return known.length === 0 ? null : known.reduce((total, each) => total + each, 0);
+}
+
+async function addEvents(
+  env: Env,
+  {
+    steps,
+    stepMs,
+    unanswered,
+  }: { steps: readonly Step[]; stepMs: number; unanswered: Unanswered[] },
+): Promise<void> {
   const byDay = Map.groupBy(steps, ({ atMs }) => journalName(atMs));
   await Promise.all(
     [...byDay].map(async ([day, ofDay]) => {
       const starts = ofDay.map(({ atMs }) => atMs);
-      const { counts } = await journalOf(env, day).stats(starts, stepMs);
-      for (const [index, step] of ofDay.entries()) step.events = counts[index] ?? 0;
+      const ask = () => journalOf(env, day).stats(starts, stepMs);
+      const answer = await answerOf(`Journal ${day}`, ask, unanswered);
+      if (answer === null) return;
+      for (const [index, step] of ofDay.entries()) step.events = answer.counts[index] ?? 0;
     }),
   );
 }
@@ -176,23 +188,19 @@ async function addEvents(env: Env, steps: readonly Step[], stepMs: number): Prom
 async function addDeliveries(
   env: Env,
   webhooks: readonly Pick<Webhook, "id">[],
-  to: { hours: readonly Step[]; recent: readonly Step[]; onSilent: OnSilent | undefined },
-): Promise<{ webhooks: WebhookStats[]; all: Outcomes }> {
-  const { hours, recent, onSilent } = to;
+  to: { hours: readonly Step[]; recent: readonly Step[]; unanswered: Unanswered[] },
+): Promise<{ webhooks: WebhookStats[]; all: Outcomes | null }> {
+  const { hours, recent, unanswered } = to;
   const answers = await Promise.all(
-    webhooks.map(async ({ id }) => {
-      const asked = addDeliveriesOf(env, id, hours, recent);
-      if (onSilent === undefined) return asked;
-      try {
-        return await inTime(asked, CALL_TIMEOUT_MS);
-      } catch (thrown) {
-        logWarning("object.not_asked", { webhookId: id, error: errorText(thrown) });
-        onSilent(id, failureOf(thrown));
-        return null;
-      }
-    }),
+    webhooks.map(({ id }) =>
+      answerOf(`Subscriber ${id}`, () => addDeliveriesOf(env, id, hours, recent), unanswered),
+    ),
   );
   const found = answers.filter((each) => each !== null);
+  if (found.length === 0 && webhooks.length > 0) return { webhooks: [], all: null };
+  // Where there is no webhook, nothing went out.
+  addHours([], hours);
+  addRecent([], recent);
   const counted = found.flatMap((each) => each.hours);
   const pending = found.reduce((total, each) => total + each.stats.pending, 0);
   return { webhooks: found.map((each) => each.stats), all: outcomesOf(pending, sum(counted)) };
@@ -217,12 +225,10 @@ async function addDeliveriesOf(
 }
 
 function addHours(counted: readonly HourCounters[], hours: readonly Step[]): void {
-  const byStart = new Map(hours.map((hour) => [hour.atMs, hour]));
-  for (const { atMs, delivered, failedAttempts } of counted) {
-    const hour = byStart.get(atMs);
-    if (hour === undefined) continue;
-    hour.delivered += delivered;
-    hour.failedAttempts += failedAttempts;
+  const byStart = new Map(counted.map((hour) => [hour.atMs, hour]));
+  for (const step of hours) {
+    const { delivered = 0, failedAttempts = 0 } = byStart.get(step.atMs) ?? {};
+    addTo(step, delivered, failedAttempts);
   }
 }
 
@@ -231,9 +237,13 @@ function addRecent(counted: readonly HourCounters[], recent: readonly Step[]): v
     const hour = counted.find(({ atMs }) => atMs === hourOf(step.atMs));
     const index = Math.floor((step.atMs - hourOf(step.atMs)) / STEP_MS) % STEPS_PER_HOUR;
     const [delivered, failedAttempts] = hour?.steps?.[index] ?? [0, 0];
-    step.delivered += delivered;
-    step.failedAttempts += failedAttempts;
+    addTo(step, delivered, failedAttempts);
   }
+}
+
+function addTo(step: Step, delivered: number, failedAttempts: number): void {
+  step.delivered = (step.delivered ?? 0) + delivered;
+  step.failedAttempts = (step.failedAttempts ?? 0) + failedAttempts;
 }
 
 function outcomesOf(

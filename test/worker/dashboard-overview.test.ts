@@ -235,9 +235,9 @@ describe("an object that does not answer", () => {
     const page = await overview("", {
       SUBSCRIBER: diverted(dead, { stats: () => said }, [newer.id]),
     });
-    expect(textOf(page, "condition")).toMatch(/ dead The object does not answer\. See /);
+    expect(textOf(page, "condition")).toMatch(/ dead : The object does not answer\. See /);
     expect(textOf(page, "condition")).toContain(
-      `newer Subscriber ${newer.id} holds data of a newer release`,
+      `newer : Subscriber ${newer.id} holds data of a newer release`,
     );
     expect(page).not.toContain("All is well");
     expect(textOf(page, "webhooks")).toContain("good");

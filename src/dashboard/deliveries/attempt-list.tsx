@@ -5,6 +5,7 @@ import type { AttemptRecord } from "../../domain/delivery";
 import type { EventId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
 import { findDelivery, listDeliveries } from "../../operations/deliveries";
+import { answerOf, type Unanswered } from "../../operations/objects";
 import { duration } from "../ui/format";
 import { listPage } from "../ui/list";
 import { showFailure } from "../ui/page";
@@ -32,7 +33,13 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
     path: `${webhookPath(webhook.id)}/attempts`,
     region: "attempts",
     parseCursor: parsePosition,
-    find: (_, before) => find(c, webhook, before),
+    find: async (_, before) => {
+      const unanswered: Unanswered[] = [];
+      const ask = () => find(c, webhook, before);
+      const found = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
+      const told = found ?? { rows: [], deliveries: [], next: null };
+      return { ...told, unanswered, webhooks: [webhook] };
+    },
     json: (_, { deliveries }) => [
       `/v1/webhooks/${webhook.id}/deliveries?attempted=true&limit=${DELIVERIES_PER_PAGE}`,
       ...deliveries.map(deliveryCall),
@@ -43,9 +50,9 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
         later pages, however lately they were tried.
       </p>
     ),
-    show: ({ rows }) =>
+    show: ({ rows, unanswered }) =>
       rows.length === 0 ? (
-        <Empty>Nothing was tried yet.</Empty>
+        unanswered.length === 0 && <Empty>Nothing was tried yet.</Empty>
       ) : (
         <Table
           label="Attempts"

@@ -3,6 +3,7 @@ import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../.
 import type { Webhook } from "../../domain/webhook";
 import type { LoggedDelivery } from "../../operations/deliveries";
 import { findDelivery } from "../../operations/deliveries";
+import { answerOf, type Unanswered } from "../../operations/objects";
 import { DELIVERIES_PATH, withQuery } from "../ui/parts";
 
 /** A page's worth: an address, and the cookie that brings it along, take no more. */
@@ -53,17 +54,25 @@ export function chosenPath(chosen: readonly Chosen[]): string {
   return withQuery(DELIVERIES_PATH, { chosen: formatChosen(chosen) });
 }
 
+type Wanted = {
+  chosen: readonly Chosen[];
+  webhooks: readonly Webhook[];
+  /** See `answerOf`. */
+  unanswered: Unanswered[];
+};
+
 /** Those that there are, newest first. */
 export async function findChosen(
   env: Env,
-  webhooks: readonly Webhook[],
-  chosen: readonly Chosen[],
+  { chosen, webhooks, unanswered }: Wanted,
 ): Promise<LoggedDelivery[]> {
   const byId = new Map(webhooks.map((webhook) => [webhook.id, webhook]));
   const found = await Promise.all(
     chosen.map(({ webhookId, eventId }) => {
       const webhook = byId.get(webhookId);
-      return webhook === undefined ? null : findDelivery(env, webhook, eventId);
+      if (webhook === undefined) return null;
+      const ask = () => findDelivery(env, webhook, eventId);
+      return answerOf(`Subscriber ${webhookId}`, ask, unanswered);
     }),
   );
   return found.filter((each) => each !== null).toSorted((a, b) => b.createdAtMs - a.createdAtMs);

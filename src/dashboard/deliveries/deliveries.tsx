@@ -13,6 +13,7 @@ import { DELIVERY_STATUSES, type DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
 import { listAllDeliveries, type Place } from "../../operations/all-deliveries";
 import { type DeliveryFilter, listDeliveries } from "../../operations/deliveries";
+import { answerOf, type Unanswered } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
 import { performing } from "../ui/actions";
 import {
@@ -82,6 +83,7 @@ type Found = {
   webhook: Webhook | null;
   deliveries: DeliveryView[];
   next: string | null;
+  unanswered: Unanswered[];
 };
 
 function chosenIn(query: Query) {
@@ -91,10 +93,11 @@ function chosenIn(query: Query) {
 /** @param from of the list of one webhook, or of that of all of them. */
 async function find(c: PageContext, query: Query, from: Place | Position | null): Promise<Found> {
   const chosen = chosenIn(query);
+  const unanswered: Unanswered[] = [];
   if (chosen.length > 0) {
     const webhooks = await allWebhooks(c.env);
-    const deliveries = await findChosen(c.env, webhooks, chosen);
-    return { webhooks, webhook: null, deliveries, next: null };
+    const deliveries = await findChosen(c.env, { webhooks, chosen, unanswered });
+    return { webhooks, webhook: null, deliveries, unanswered, next: null };
   }
   const filter = filterOf(c, query);
   const limit = DELIVERIES_PER_PAGE;
@@ -105,10 +108,12 @@ async function find(c: PageContext, query: Query, from: Place | Position | null)
   }
   const webhooks = await allWebhooks(c.env);
   const webhook = webhooks.find(({ id }) => id === query.webhook) ?? null;
-  if (webhook === null) return { webhooks, webhook, deliveries: [], next: null };
+  if (webhook === null) return { webhooks, webhook, deliveries: [], unanswered, next: null };
   const before = from !== null && "seq" in from ? from : null;
-  const { deliveries, next } = await listDeliveries(c.env, webhook, filter, { before, limit });
-  return { webhooks, webhook, deliveries, next: next && formatPosition(next) };
+  const ask = () => listDeliveries(c.env, webhook, filter, { before, limit });
+  const answer = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
+  const { deliveries, next } = answer ?? { deliveries: [], next: null };
+  return { webhooks, webhook, deliveries, unanswered, next: next && formatPosition(next) };
 }
 
 function filterOf(c: PageContext, query: Query): DeliveryFilter {
@@ -201,7 +206,7 @@ function Retry({ back, children }: { back: string; children?: Child }) {
 
 /** Why there is nothing to show, and what to do next. */
 function None({ found, query, isFirstPage }: Omit<ListProps, "address">) {
-  const { webhooks, webhook, next } = found;
+  const { webhooks, webhook, next, unanswered } = found;
   if (webhooks.length === 0) return <NoWebhooks />;
   if (query.webhook !== undefined && webhook === null) {
     return (
@@ -214,11 +219,12 @@ function None({ found, query, isFirstPage }: Omit<ListProps, "address">) {
     );
   }
   const { webhook: _, ...narrowing } = query;
-  if (next === null && isFirstPage && Object.keys(narrowing).length === 0) {
+  const isWhole = next === null && isFirstPage && unanswered.length === 0;
+  if (isWhole && Object.keys(narrowing).length === 0) {
     return <NoDelivery webhook={webhook} />;
   }
   const names = { one: "delivery", many: "deliveries", path: DELIVERIES_PATH };
-  return <NoneFound {...names} isWhole={next === null} />;
+  return <NoneFound {...names} next={next} unanswered={unanswered} />;
 }
 
 function NoDelivery({ webhook }: { webhook: Webhook | null }) {

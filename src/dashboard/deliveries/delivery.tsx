@@ -3,9 +3,11 @@ import { Hono } from "hono";
 import { configOf } from "../../config";
 import type { DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
+import { journalName } from "../../domain/placement";
 import { timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { cancelDelivery, findDelivery, type LoggedDelivery } from "../../operations/deliveries";
-import { findBodies } from "../../operations/journal";
+import { bodyOf, findBody } from "../../operations/journal";
+import { answerOf, type Unanswered } from "../../operations/objects";
 import { findWebhook } from "../../operations/webhooks";
 import { actions } from "../ui/actions";
 import { page, showFailure } from "../ui/page";
@@ -25,6 +27,7 @@ import {
 } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
+import { NotHere } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
 import { attemptNow } from "./attempt-now";
 import { LastOutcome, Timeline } from "./attempts";
@@ -43,7 +46,13 @@ export const deliveryPage = new Hono<PageEnv>()
       named === null ? null : await findDelivery(c.env, named.webhook, named.eventId);
     if (named === null || delivery === null) return showFailure(c, { code: "not_found" });
     const { webhook, eventId } = named;
-    const body = await bodyOf(c.env, eventId, delivery.createdAtMs);
+    const { createdAtMs: receivedAtMs } = delivery;
+    const unanswered: Unanswered[] = [];
+    const ask = () => bodyOf(c.env, { id: eventId, receivedAtMs });
+    const stored =
+      (await answerOf(`Journal ${journalName(receivedAtMs)}`, ask, unanswered)) ??
+      // A backfilled delivery is younger than the day that received its event.
+      (await findBody(c.env, eventId, unanswered));
     return page(
       c,
       {
@@ -60,7 +69,8 @@ export const deliveryPage = new Hono<PageEnv>()
       <Delivery
         webhook={webhook}
         delivery={delivery}
-        body={body}
+        body={stored?.body ?? null}
+        unanswered={unanswered}
         timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
       />,
     );
@@ -92,22 +102,20 @@ async function find(c: PageContext): Promise<Named | null> {
   return webhook === null || eventId === null ? null : { webhook, eventId };
 }
 
-async function bodyOf(env: Env, id: EventId, createdAtMs: number): Promise<Uint8Array | null> {
-  for await (const [found] of findBodies(env, [{ id, createdAtMs }])) return found?.body ?? null;
-  return null;
-}
-
 type DeliveryProps = {
   webhook: Webhook;
   delivery: LoggedDelivery;
   body: Uint8Array | null;
+  /** Where the body may be. */
+  unanswered: readonly Unanswered[];
   timeoutMs: number | null;
 };
 
-function Delivery({ webhook, delivery, body, timeoutMs }: DeliveryProps) {
+function Delivery({ webhook, delivery, body, unanswered, timeoutMs }: DeliveryProps) {
   const { attemptLog, ...view } = delivery;
   const last = attemptLog.at(-1);
-  const isGone = body === null || view.lastError === "expired";
+  const isUnknown = body === null && unanswered.length > 0;
+  const isGone = (body === null && !isUnknown) || view.lastError === "expired";
   return (
     <>
       <div id="delivery" data-live>
@@ -133,6 +141,7 @@ function Delivery({ webhook, delivery, body, timeoutMs }: DeliveryProps) {
         </div>
       </div>
       <Panel id="request-title" title="The request">
+        {isUnknown && <NotHere unanswered={unanswered} webhooks={[]} />}
         <p class="quiet">
           {last === undefined
             ? "As the first attempt will make it, by the webhook's settings of now."
@@ -145,6 +154,7 @@ function Delivery({ webhook, delivery, body, timeoutMs }: DeliveryProps) {
           attempt={last?.number ?? 1}
           startedAtMs={last?.startedAtMs ?? Date.now()}
           body={body}
+          isUnknown={isUnknown}
         />
       </Panel>
     </>

@@ -7,6 +7,7 @@ import type { Webhook } from "../../domain/webhook";
 import { VERSION } from "../../version";
 import { visible } from "../ui/foreign";
 import { Code, Copy } from "../ui/parts";
+import { Unknown } from "../ui/unanswered";
 import { curlOf } from "./curl";
 
 /** Four times what an event may have: laid out in lines it is longer. */
@@ -23,12 +24,13 @@ type RequestProps = {
   /** Of the attempt that is shown. */
   attempt: number;
   startedAtMs: number;
-  /** null when it was erased or is past its retention. */
+  /** null when it was erased or is past its retention, or `isUnknown`. */
   body: Uint8Array | null;
+  isUnknown: boolean;
 };
 
 /** Secrets, values of the webhook's own headers and the URL's query are left out. */
-export function RequestSent({ webhook, body, ...sent }: RequestProps) {
+export function RequestSent({ webhook, body, isUnknown, ...sent }: RequestProps) {
   const url = maskQuery(webhook.url);
   const headers = headersOf(webhook, sent);
   const text = body === null ? null : new TextDecoder().decode(body);
@@ -40,8 +42,9 @@ export function RequestSent({ webhook, body, ...sent }: RequestProps) {
         text={[`POST ${url}`, ...headers.map(([name, value]) => `${name}: ${value}`)].join("\n")}
       />
       <h3>Body</h3>
+      {isUnknown && <Unknown />}
       {text === null ? (
-        <p class="quiet">The event's payload was erased, or is past its retention.</p>
+        !isUnknown && <p class="quiet">The event's payload was erased, or is past its retention.</p>
       ) : (
         <>
           <JsonText label="The body of the request" text={text} />
@@ -63,7 +66,7 @@ function isService(url: string): boolean {
 
 function headersOf(
   webhook: Webhook,
-  { eventId, event, attempt, startedAtMs }: Omit<RequestProps, "webhook" | "body">,
+  { eventId, event, attempt, startedAtMs }: Omit<RequestProps, "webhook" | "body" | "isUnknown">,
 ): [name: string, value: string][] {
   return [
     ...Object.keys(webhook.headers).map((name): [string, string] => [name, SECRET_VALUE]),

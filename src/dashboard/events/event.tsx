@@ -33,6 +33,7 @@ import {
 } from "../ui/parts";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
+import { NotHere } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
 import { GivenTime, noneOf, SearchLink } from "./event-parts";
 
@@ -117,6 +118,7 @@ function Event({ whole }: { whole: WholeEvent }) {
       </section>
       <h2>Webhooks</h2>
       <div id="recipients" data-live>
+        <NotHere unanswered={whole.unanswered} webhooks={whole.webhooks} />
         <Webhooks whole={whole} />
       </div>
       <Panel id="payload-title" title="Payload">
@@ -176,15 +178,19 @@ type Recipient = {
   id: string;
   webhook: Webhook | null;
   delivery: DeliveryView | undefined;
+  /** Whether it has one nobody knows: its object does not answer. */
+  isSilent: boolean;
   why: string;
 };
 
 /** Those that it went to first, then those that it did not go to, and why. */
-function recipientsOf({ event, webhooks, deliveries, reasons }: WholeEvent): Recipient[] {
+function recipientsOf(whole: WholeEvent): Recipient[] {
+  const { event, webhooks, deliveries, reasons, unanswered } = whole;
   const there = webhooks.map((webhook) => ({
     id: webhook.id,
     webhook,
     delivery: deliveries.find(({ webhookId }) => webhookId === webhook.id),
+    isSilent: unanswered.some(({ object }) => object.endsWith(webhook.id)),
     why: reasons.find(({ webhookId }) => webhookId === webhook.id)?.why ?? "",
   }));
   const deleted = event.webhookIds
@@ -193,6 +199,7 @@ function recipientsOf({ event, webhooks, deliveries, reasons }: WholeEvent): Rec
       id,
       webhook: null,
       delivery: undefined,
+      isSilent: false,
       why: "It matched, and was deleted since.",
     }));
   const hasIt = ({ id, delivery }: Recipient) =>
@@ -235,13 +242,15 @@ function Webhooks({ whole }: { whole: WholeEvent }) {
 function tickFor(event: JournalEvent): Column<Recipient> {
   return {
     head: <span class="unseen">Select</span>,
-    cell: ({ id, webhook, delivery }) =>
+    cell: ({ id, webhook, delivery, isSilent }) =>
       webhook !== null && (
         <input
           type="checkbox"
           name="webhook"
           value={id}
-          checked={event.webhookIds.includes(webhook.id) && delivery?.status !== "delivered"}
+          checked={
+            event.webhookIds.includes(webhook.id) && !isSilent && delivery?.status !== "delivered"
+          }
           aria-label={`Select ${webhookName(webhook)}`}
         />
       ),
@@ -268,9 +277,9 @@ const COLUMNS: readonly Column<Recipient>[] = [
   },
   {
     head: "Delivery",
-    cell: ({ delivery }) =>
+    cell: ({ delivery, isSilent }) =>
       delivery === undefined ? (
-        <span class="quiet">none</span>
+        <span class={isSilent ? "wrong" : "quiet"}>{isSilent ? "does not answer" : "none"}</span>
       ) : (
         <>
           <DeliveryBadge status={delivery.status} />{" "}

@@ -8,6 +8,7 @@ import { addToAudit } from "../../operations/audit";
 import { findEventsByKey } from "../../operations/events";
 import { takeInSample } from "../../operations/ingest";
 import { type EventFilter, lastEventAtMs, listEvents } from "../../operations/journal";
+import type { Unanswered } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
 import { FirstSteps, type Progress, progressOf } from "../overview/first-steps";
 import { type Outcome, performing } from "../ui/actions";
@@ -38,6 +39,7 @@ type Found = {
   progress: Progress | null;
   /** When the last event came, where none is kept any more. */
   lastGoneAtMs: number | null;
+  unanswered: Unanswered[];
 };
 
 export const eventPages = new Hono<PageEnv>()
@@ -57,10 +59,10 @@ export const eventPages = new Hono<PageEnv>()
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
       intro: (query) => <EventSearch query={query} />,
-      show: ({ events, next, progress, lastGoneAtMs }) => {
+      show: ({ progress, lastGoneAtMs, ...found }) => {
         if (progress !== null) return <FirstSteps {...progress} />;
         if (lastGoneAtMs !== null) return <NoneKept lastAtMs={lastGoneAtMs} />;
-        return <List events={events} next={next} />;
+        return <List {...found} />;
       },
     });
   })
@@ -82,10 +84,12 @@ async function find(
 ): Promise<Found> {
   const filter = filterOf(c, query);
   const from = { cursor, limit: EVENTS_PER_PAGE };
+  const unanswered: Unanswered[] = [];
   const { events, next } = await (query.id === undefined
-    ? listEvents(c.env, filter, from)
-    : findEventsByKey(c.env, { ...filter, key: query.id }, from));
-  const isEmpty = events.length === 0 && next === null && cursor === null;
+    ? listEvents(c.env, filter, from, unanswered)
+    : findEventsByKey(c.env, { ...filter, key: query.id }, from, unanswered));
+  const isWhole = next === null && cursor === null && unanswered.length === 0;
+  const isEmpty = events.length === 0 && isWhole;
   const isAll = isEmpty && Object.keys(query).length === 0;
   const lastGoneAtMs = isAll ? await lastEventAtMs(c.env) : null;
   const progress =
@@ -93,7 +97,8 @@ async function find(
       ? progressOf(c, { webhooks: await allWebhooks(c.env), hasEvent: false, events })
       : null;
   return {
-    events: await eventRows(c.env, events),
+    events: await eventRows(c.env, events, unanswered),
+    unanswered,
     next: next && formatEventCursor(next),
     progress,
     lastGoneAtMs,
@@ -110,12 +115,14 @@ async function lookUp(c: PageContext, text: string): Promise<Response | null> {
   if (id !== null) return c.redirect(eventPath(id), 303);
   if (c.req.query("cursor") !== undefined) return null;
   const { data: key } = eventQuery.shape.key.safeParse(text);
+  const unanswered: Unanswered[] = [];
+  const from = { cursor: null, limit: EVENTS_PER_PAGE };
   const { events, next } =
     key === undefined
       ? { events: [], next: null }
-      : await findEventsByKey(c.env, { key }, { cursor: null, limit: EVENTS_PER_PAGE });
+      : await findEventsByKey(c.env, { key }, from, unanswered);
   const [only] = events;
-  if (next !== null || events.length > 1) return null;
+  if (next !== null || events.length > 1 || unanswered.length > 0) return null;
   if (only !== undefined) return c.redirect(eventPath(only.id), 303);
   return page(
     c,
@@ -149,7 +156,7 @@ function EventSearch({ query }: { query: Query }) {
   );
 }
 
-function List({ events, next }: Pick<Found, "events" | "next">) {
+function List({ events, ...found }: Pick<Found, "events" | "next" | "unanswered">) {
   if (events.length > 0) return <EventTable label="Events" events={events} />;
-  return <NoneFound one="event" many="events" path={EVENTS_PATH} isWhole={next === null} />;
+  return <NoneFound one="event" many="events" path={EVENTS_PATH} {...found} />;
 }

@@ -2,6 +2,7 @@
 import { valuesOf } from "../../domain/filter";
 import { SCHEMA } from "../../domain/vocabulary";
 import { readEvents } from "../../operations/journal";
+import type { Unanswered } from "../../operations/objects";
 import type { JournalEvent } from "../../storage/journal-store";
 import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
@@ -12,10 +13,15 @@ import { noneOf, SearchLink } from "./event-parts";
 /** An event, and of what it says what tells replies and bounces apart. */
 export type EventRow = JournalEvent & { kind: string | null };
 
-export async function eventRows(env: Env, events: readonly JournalEvent[]): Promise<EventRow[]> {
+/** @param unanswered as for `readEvents`. */
+export async function eventRows(
+  env: Env,
+  events: readonly JournalEvent[],
+  unanswered: Unanswered[],
+): Promise<EventRow[]> {
   const told = events.filter(({ event, erased }) => !erased && KINDS.has(event));
   const read = new Map(
-    (await readEvents(env, told)).map(({ event, envelope }) => [event.id, envelope]),
+    (await readEvents(env, told, unanswered)).map(({ event, envelope }) => [event.id, envelope]),
   );
   return events.map((event) => {
     const [kind] = valuesOf(KINDS.get(event.event) ?? "", read.get(event.id));

@@ -2,18 +2,12 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
-import { inTime } from "../../deadline";
-import type { Failure } from "../../domain/failure";
-import { failureOf } from "../../domain/newer-data";
 import { DAY_MS } from "../../domain/time";
+import type { Webhook } from "../../domain/webhook";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
-import {
-  CALL_TIMEOUT_MS,
-  type Stats,
-  type Step,
-  stats as statsSince,
-} from "../../operations/stats";
+import { answerOf, DEAD_LETTERS, type Unanswered } from "../../operations/objects";
+import { type Stats, type Step, stats as statsSince, sumOf } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table";
 import { Chart } from "../ui/chart";
@@ -31,13 +25,21 @@ import {
 } from "../ui/parts";
 import type { PageContext, PageEnv } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
+import { NotCounted } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
 import { newestEnded } from "../webhooks/ended";
-import { byUrgency, isUndeliverable, type Watched } from "../webhooks/problem";
+import {
+  byUrgency,
+  isUndeliverable,
+  type Listed,
+  listedBy,
+  type Watched,
+  watchedIn,
+} from "../webhooks/problem";
 import { NoWebhooks, WebhookTable } from "../webhooks/table";
 import { FirstSteps, type Progress, progressOf } from "./first-steps";
-import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf, sumOf } from "./period";
-import { MAX_NAMED, type Problem, Problems, problemsOf, type Silent } from "./problems";
+import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf } from "./period";
+import { MAX_NAMED, type Problem, Problems, problemsOf } from "./problems";
 
 const NEWEST_EVENTS = 8;
 const WEBHOOKS_SHOWN = 10;
@@ -63,10 +65,12 @@ function callsOf(over: Period): string[] {
 type Look = {
   nowMs: number;
   stats: Stats;
-  watched: readonly Watched[];
+  webhooks: readonly Webhook[];
+  listed: readonly Listed[];
   problems: readonly Problem[];
   events: readonly EventRow[];
-  deadLetters: number | Failure;
+  /** null where nobody knows. */
+  deadLetters: number | null;
   /** null once the relay has a webhook and had an event of Leadterra's. */
   progress: Progress | null;
 };
@@ -76,59 +80,66 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const nowMs = Date.now();
   const { problems, silenceAlertMs } = configOf(c.env);
   const webhooks = await allWebhooks(c.env);
-  const silent: Silent[] = [];
+  const unanswered: Unanswered[] = [];
   const [stats, deadLetters] = await Promise.all([
-    statsSince(c.env, firstHourMs(over, nowMs), webhooks, (id, failure) => {
-      silent.push(
-        ...webhooks.filter((each) => each.id === id).map((webhook) => ({ webhook, failure })),
-      );
-    }),
-    // That it does not answer is said in their place.
-    inTime(countDeadLetters(c.env), CALL_TIMEOUT_MS).catch(failureOf),
+    statsSince(c.env, firstHourMs(over, nowMs), webhooks, unanswered),
+    answerOf(DEAD_LETTERS, () => countDeadLetters(c.env), unanswered),
   ]);
+  const listed = listedBy(webhooks, stats);
+  const watched = await withEnds(c.env, watchedIn(listed), unanswered);
   const { lastEventAtMs } = stats;
-  const watched = webhooks.flatMap((webhook) => {
-    const own = stats.webhooks.find(({ id }) => id === webhook.id);
-    return own === undefined ? [] : [{ webhook, stats: own }];
-  });
-  const told = await withEnds(c.env, watched);
-  const events = lastEventAtMs === null ? [] : await newestEvents(c.env, lastEventAtMs);
-  const progress = progressOf(c, { webhooks, hasEvent: lastEventAtMs !== null, events });
+  // Where a journal does not answer, it may be that which has the last.
+  const hasEvent = lastEventAtMs !== null || unanswered.some(isJournal);
+  const events = hasEvent ? await newestEvents(c.env, lastEventAtMs, unanswered) : [];
+  const progress = progressOf(c, { webhooks, hasEvent, events });
+  const situation = { nowMs, problems, silenceAlertMs, webhooks, watched, stats, deadLetters };
   return {
-    nowMs,
-    stats,
-    watched,
-    deadLetters,
-    problems: problemsOf({
-      nowMs,
-      problems,
-      silenceAlertMs,
-      watched: told,
-      silent,
-      stats,
-      deadLetters,
-    }),
-    events,
+    ...{ nowMs, stats, webhooks, listed, deadLetters, events },
+    problems: problemsOf(situation),
     progress: progress.hasWebhook && progress.isConnected ? null : progress,
   };
 }
 
+/** Whether the figures are sums of what it says. */
+function isCounted({ object }: Unanswered): boolean {
+  return object !== DEAD_LETTERS;
+}
+
+function isJournal({ object }: Unanswered): boolean {
+  return object.startsWith("Journal ");
+}
+
 /** Of those that are named with what stopped retrying, how it ended. */
-async function withEnds(env: Env, watched: readonly Watched[]): Promise<Watched[]> {
+async function withEnds(
+  env: Env,
+  watched: readonly Watched[],
+  unanswered: Unanswered[],
+): Promise<Watched[]> {
   const named = new Set(byUrgency(watched).filter(isUndeliverable).slice(0, MAX_NAMED));
   return Promise.all(
     watched.map(async (each) => {
       if (!named.has(each)) return each;
-      return { ...each, ended: (await newestEnded(env, each.webhook))?.attempt ?? null };
+      const { webhook } = each;
+      const ask = () => newestEnded(env, webhook);
+      const ended = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
+      return { ...each, ended: ended?.attempt ?? null };
     }),
   );
 }
 
-/** From the day of the last event and the one before it: two journals at most. */
-async function newestEvents(env: Env, lastEventAtMs: number): Promise<EventRow[]> {
-  const around = { sinceMs: lastEventAtMs - DAY_MS, untilMs: lastEventAtMs + SAME_MOMENT_MS };
-  const { events } = await listEvents(env, around, { cursor: null, limit: NEWEST_EVENTS });
-  return eventRows(env, events);
+/** From the day of the last event and the one before it, two journals at most; of the last two days where it is not known. */
+async function newestEvents(
+  env: Env,
+  lastEventAtMs: number | null,
+  unanswered: Unanswered[],
+): Promise<EventRow[]> {
+  const around =
+    lastEventAtMs === null
+      ? { sinceMs: Date.now() - 2 * DAY_MS }
+      : { sinceMs: lastEventAtMs - DAY_MS, untilMs: lastEventAtMs + SAME_MOMENT_MS };
+  const page = { cursor: null, limit: NEWEST_EVENTS };
+  const { events } = await listEvents(env, around, page, unanswered);
+  return eventRows(env, events, unanswered);
 }
 
 function Overview({ look, over }: { look: Look; over: Period }) {
@@ -149,12 +160,16 @@ function Overview({ look, over }: { look: Look; over: Period }) {
         </div>
         <div id="tiles" data-live>
           <Numbers look={look} steps={steps} />
+          <NotCounted
+            unanswered={look.stats.unanswered.filter(isCounted)}
+            webhooks={look.webhooks}
+          />
         </div>
         <div id="chart" data-live>
-          {steps.some(isBusy) ? (
-            <Chart steps={steps} label={`Over ${words}`} />
-          ) : (
+          {steps.every(isIdle) ? (
             <p class="quiet">Nothing came in or went out in {words}.</p>
+          ) : (
+            <Chart steps={steps} label={`Over ${words}`} />
           )}
         </div>
       </section>
@@ -170,15 +185,15 @@ function Overview({ look, over }: { look: Look; over: Period }) {
   );
 }
 
-function isBusy({ events, delivered, failedAttempts }: Step): boolean {
-  return events + delivered + failedAttempts > 0;
+function isIdle({ events, delivered, failedAttempts }: Step): boolean {
+  return events === 0 && delivered === 0 && failedAttempts === 0;
 }
 
 /** What needs somebody, worst first; else that all is well. */
 function Condition({ look, words, steps }: { look: Look; words: string; steps: readonly Step[] }) {
   if (look.problems.length > 0) return <Problems problems={look.problems} />;
   if (look.progress !== null) return null;
-  const delivered = sumOf(steps, "delivered");
+  const delivered = sumOf(steps, "delivered") ?? 0;
   return (
     <div class="notice good">
       <p class="headline">
@@ -206,40 +221,55 @@ function Periods({ over }: { over: Period }) {
   );
 }
 
+/** What is counted; at least that, where it is a part. */
+function least(counted: number | null, isPart: boolean): string {
+  return counted !== null && isPart ? `≥ ${number(counted)}` : number(counted);
+}
+
 function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
-  const { stats, watched, deadLetters } = look;
+  const { stats, listed, deadLetters } = look;
   const delivered = sumOf(steps, "delivered");
   const failed = sumOf(steps, "failedAttempts");
-  const attempts = delivered + failed;
+  const attempts = (delivered ?? 0) + (failed ?? 0);
+  const watched = watchedIn(listed);
   const pending = watched.reduce((sum, each) => sum + each.stats.health.pending, 0);
-  const { p50, p95 } = stats.all.latencyMs;
-  const counted = typeof deadLetters === "number" ? deadLetters : null;
-  const stuck = counted !== 0;
+  const { p50 = null, p95 = null } = stats.all?.latencyMs ?? {};
+  const isPart = watched.length < listed.length;
+  const isPartOfEvents = stats.unanswered.some(isJournal);
+  const stuck = deadLetters !== 0;
   const last = (
     <>
-      last: <Time ms={stats.lastEventAtMs} none="never" />
+      last: <Time ms={stats.lastEventAtMs} none={isPartOfEvents ? "unknown" : "never"} />
       <Queued backlog={stats.queues.events.backlog} />
     </>
   );
   return (
     <Tiles
       of={[
-        { name: "Events in", value: number(sumOf(steps, "events")), note: last },
-        { name: "Delivered", value: number(delivered), note: count(failed, "failed attempt") },
+        { name: "Events in", value: least(sumOf(steps, "events"), isPartOfEvents), note: last },
+        {
+          name: "Delivered",
+          value: least(delivered, isPart),
+          note: failed === null ? "unknown" : count(failed, "failed attempt"),
+        },
         {
           name: "Success rate",
-          value: share(attempts === 0 ? null : delivered / attempts),
+          value: share(delivered === null || attempts === 0 ? null : delivered / attempts),
           note: "of attempts",
         },
         { name: "Response time", value: duration(p50), note: `p95: ${duration(p95)}` },
         {
           name: "Pending",
-          value: <a href={withQuery(DELIVERIES_PATH, { status: "pending" })}>{number(pending)}</a>,
-          note: <OldestDue watched={watched} />,
+          value: (
+            <a href={withQuery(DELIVERIES_PATH, { status: "pending" })}>
+              {least(stats.all && pending, isPart)}
+            </a>
+          ),
+          note: stats.all === null ? "unknown" : <OldestDue watched={watched} />,
         },
         {
           name: "Dead letters",
-          value: counted === null ? "–" : number(counted),
+          value: number(deadLetters),
           tone: stuck ? "bad" : "",
           note: (
             <>
@@ -267,32 +297,31 @@ function OldestDue({ watched }: { watched: readonly Watched[] }) {
   );
 }
 
-function Webhooks({ look: { watched, nowMs, stats } }: { look: Look }) {
+function Webhooks({ look: { listed, nowMs, stats } }: { look: Look }) {
   const { zone } = useViewer();
-  if (watched.length === 0) return <NoWebhooks />;
+  if (listed.length === 0) return <NoWebhooks />;
   return (
     <>
-      <WebhookTable watched={byUrgency(watched).slice(0, WEBHOOKS_SHOWN)} />
+      <WebhookTable listed={byUrgency(listed).slice(0, WEBHOOKS_SHOWN)} />
       <p class="quiet">
         Counted from {exactTime(stats.hours[0]?.atMs ?? nowMs, zone)} on.{" "}
-        {watched.length > WEBHOOKS_SHOWN && (
-          <a href={WEBHOOKS_PATH}>All {watched.length} webhooks</a>
-        )}
+        {listed.length > WEBHOOKS_SHOWN && <a href={WEBHOOKS_PATH}>All {listed.length} webhooks</a>}
       </p>
     </>
   );
 }
 
-function Events({ look: { events, stats } }: { look: Look }) {
-  if (events.length === 0 && stats.lastEventAtMs !== null) {
-    return <NoneKept lastAtMs={stats.lastEventAtMs} />;
-  }
-  if (events.length === 0) {
+function Events({ look: { events, stats, webhooks } }: { look: Look }) {
+  const unanswered = stats.unanswered.filter(isJournal);
+  const isWhole = unanswered.length === 0;
+  if (events.length === 0 && isWhole) {
+    if (stats.lastEventAtMs !== null) return <NoneKept lastAtMs={stats.lastEventAtMs} />;
     return <Empty>No event yet. The first one shows up here by itself.</Empty>;
   }
   return (
     <>
-      <EventTable label="Newest events" events={events} />
+      <NotCounted unanswered={unanswered} webhooks={webhooks} />
+      {events.length > 0 && <EventTable label="Newest events" events={events} />}
       <p>
         <a href={EVENTS_PATH}>All events</a>
       </p>

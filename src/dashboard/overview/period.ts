@@ -1,6 +1,6 @@
 /** What the overview looks back over, and in which steps. */
 import { DAY_MS, HOUR_MS } from "../../domain/time";
-import type { Stats, Step } from "../../operations/stats";
+import { type Stats, type Step, sumOf } from "../../operations/stats";
 
 /** Bars of a week are of so many hours. */
 const HOURS_PER_BAR = 4;
@@ -44,11 +44,4 @@ function inGroups(steps: readonly Step[], size: number): Step[] {
     });
   }
   return groups;
-}
-
-export function sumOf(
-  steps: readonly Step[],
-  what: "events" | "delivered" | "failedAttempts",
-): number {
-  return steps.reduce((sum, step) => sum + step[what], 0);
 }

@@ -1,9 +1,7 @@
 /** What is wrong, worst first: a line for what is wrong with the relay, and one for each webhook that has a problem. */
 import type { Child } from "hono/jsx";
 import { type ConfigProblem, holdsDeliveries } from "../../config";
-import { newerDataDetail } from "../../contract/problem";
 import { nameOf, type OpenAlert, pageOf, webhookOf } from "../../domain/alert";
-import type { Failure } from "../../domain/failure";
 import { LATE_AFTER_MS } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
 import type { Stats } from "../../operations/stats";
@@ -11,51 +9,55 @@ import { Foreign } from "../ui/foreign";
 import { count, deliveries } from "../ui/format";
 import { DEAD_LETTERS_PATH, type Tone, WEBHOOKS_PATH, WebhookLink } from "../ui/parts";
 import { Time } from "../ui/time";
+import { DoesNotAnswer } from "../ui/unanswered";
 import { byUrgency, Help, hasProblem, Standing, toneOf, type Watched } from "../webhooks/problem";
 
 /** Webhooks named one by one. */
 export const MAX_NAMED = 20;
 /** Alerts whose matter is said, or not so any more, by what the page knows of this moment. */
 const KNOWN_NOW = /^(disabled|undeliverable|dead letters|misconfigured|silence)\b/;
+/** Alerts of an object that did not answer, or would not. */
+const SILENT = /^(unreachable|newer data)\b/;
 const INSTANT = /(\d{4}-\d\d-\d\dT[\d:.]+Z)/;
 
 export type Problem = { tone: Tone; text: Child; help?: Child };
-
-/** A webhook whose object does not answer. */
-export type Silent = { webhook: Webhook; failure: Failure };
 
 export type Situation = {
   nowMs: number;
   problems: readonly ConfigProblem[];
   silenceAlertMs: number | null;
+  webhooks: readonly Webhook[];
   watched: readonly Watched[];
-  silent: readonly Silent[];
   stats: Stats;
-  /** How many there are; or why nobody knows. */
-  deadLetters: number | Failure;
+  /** How many there are; null where nobody knows. */
+  deadLetters: number | null;
 };
 
 /** Worst first; empty when all is well. */
 export function problemsOf(situation: Situation): Problem[] {
-  const { watched, stats, deadLetters } = situation;
-  const alerts = stats.openAlerts.filter((alert) => isNews(alert, watched));
+  const { webhooks, watched, stats, deadLetters } = situation;
+  const { unanswered } = stats;
+  const isSaid = ({ cause }: OpenAlert) =>
+    unanswered.some(({ object }) => SILENT.test(cause) && cause.endsWith(object));
+  const alerts = stats.openAlerts.filter((alert) => isNews(alert, watched) && !isSaid(alert));
   const ofWebhooks = byUrgency(watched).flatMap((each) => webhookLine(each, alerts, situation));
   const others = alerts.filter((alert) => webhookOf(alert) === null);
-  const isCounted = typeof deadLetters === "number";
   const ofLetters = others.filter((alert) => pageOf(alert) === DEAD_LETTERS_PATH);
   const found = [
     ...situation.problems.map((problem) => configLine(problem, watched)),
-    ...situation.silent.slice(0, MAX_NAMED).map(silentLine),
+    ...unanswered
+      .slice(0, MAX_NAMED)
+      .map((of): Problem => ({ tone: "bad", text: <DoesNotAnswer of={of} webhooks={webhooks} /> })),
     ...ofWebhooks.slice(0, MAX_NAMED),
-    ...(deadLetters === 0 ? [] : [deadLettersLine(deadLetters, ofLetters)]),
+    ...(deadLetters ? [deadLettersLine(deadLetters, ofLetters)] : []),
     ...others
-      .filter((alert) => !ofLetters.includes(alert) || (isUnreachable(alert) && isCounted))
+      .filter((alert) => !ofLetters.includes(alert) || SILENT.test(alert.cause))
       .map((alert): Problem => ({ tone: "bad", text: <Told alerts={[alert]} /> })),
     ...queuesOf(situation),
     ...silenceOf(situation),
     ...alertsOf(situation),
     ...moreOf(
-      Math.max(0, situation.silent.length - MAX_NAMED) + Math.max(0, ofWebhooks.length - MAX_NAMED),
+      Math.max(0, unanswered.length - MAX_NAMED) + Math.max(0, ofWebhooks.length - MAX_NAMED),
     ),
   ];
   return found.toSorted((a, b) => Number(b.tone === "bad") - Number(a.tone === "bad"));
@@ -82,26 +84,6 @@ function isNews(alert: OpenAlert, watched: readonly Watched[]): boolean {
   const about = watched.find(({ webhook }) => webhook.id === webhookOf(alert))?.stats;
   if (about?.health.state !== "healthy") return false;
   return (what === "failing" ? about.failingSinceMs : about.oldestDueAtMs) !== null;
-}
-
-function isUnreachable({ cause }: OpenAlert): boolean {
-  return /^(unreachable|newer data)\b/.test(cause);
-}
-
-/** Why an object does not answer. */
-function silence(failure: Failure): string {
-  if (failure.code === "newer_data") return newerDataDetail(failure.object);
-  return "The object does not answer. See whether Cloudflare reports trouble with Durable Objects.";
-}
-
-function silentLine({ webhook, failure }: Silent): Problem {
-  const text = (
-    <>
-      <WebhookLink webhook={webhook} /> <strong>{silence(failure)}</strong> What is for it waits in
-      the queue for 20 hours, then goes to the dead letters.
-    </>
-  );
-  return { tone: "bad", text };
 }
 
 /** A webhook's one line, by its state and what else was found; none where it is well. */
@@ -180,20 +162,12 @@ function moreOf(rest: number): Problem[] {
   return [{ tone: "warn", text }];
 }
 
-function deadLettersLine(deadLetters: number | Failure, alerts: readonly OpenAlert[]): Problem {
-  if (typeof deadLetters !== "number") {
-    const text = (
-      <>
-        <a href={DEAD_LETTERS_PATH}>Dead letters</a>: {silence(deadLetters)}
-      </>
-    );
-    return { tone: "bad", text };
-  }
+function deadLettersLine(deadLetters: number, alerts: readonly OpenAlert[]): Problem {
   const text = (
     <>
       <a href={DEAD_LETTERS_PATH}>{count(deadLetters, "dead letter")}</a> could not be handed over:
       redrive or delete {deadLetters === 1 ? "it" : "them"}.{" "}
-      <Told alerts={alerts.filter((alert) => !isUnreachable(alert))} />
+      <Told alerts={alerts.filter(({ cause }) => !SILENT.test(cause))} />
     </>
   );
   return { tone: "bad", text };

@@ -1,5 +1,5 @@
 /** Bars over time as SVG: what came in beside what went out, each step with its numbers on hover. */
-import type { Step } from "../../operations/stats";
+import { type Step, sumOf } from "../../operations/stats";
 import { exactTime } from "./time";
 import { useViewer } from "./viewer";
 
@@ -37,15 +37,13 @@ export function Chart({
   const { zone } = useViewer();
   const bars: readonly (readonly Part[])[] = showsEvents ? [IN, OUT] : [OUT];
   const parts = bars.flat();
-  const most = Math.max(1, ...steps.flatMap((step) => bars.map((bar) => sumOf(step, bar))));
+  const most = Math.max(1, ...steps.flatMap((step) => bars.map((bar) => countIn(step, bar))));
   // Its half is a whole number too.
   const highest = 2 * Math.ceil(most / 2);
   const heightOf = (value: number) => (value / highest) * (FLOOR - 8);
   const width = (WIDTH - LEFT) / Math.max(1, steps.length);
   const barWidth = (width * (1 - GAP)) / bars.length;
-  const total = Object.fromEntries(
-    parts.map(([name]) => [name, steps.reduce((sum, step) => sum + step[name], 0)]),
-  ) as Step;
+  const total = Object.fromEntries(parts.map(([name]) => [name, sumOf(steps, name)])) as Step;
   return (
     <figure class="chart">
       <section class="wide" aria-label={label} tabindex={0}>
@@ -83,9 +81,9 @@ export function Chart({
                     <rect
                       class={name}
                       x={x + (width * GAP) / 2 + place * barWidth}
-                      y={FLOOR - heightOf(sumOf(step, bar.slice(0, above + 1)))}
+                      y={FLOOR - heightOf(countIn(step, bar.slice(0, above + 1)))}
                       width={barWidth}
-                      height={heightOf(step[name])}
+                      height={heightOf(step[name] ?? 0)}
                     />
                   )),
                 )}
@@ -104,14 +102,14 @@ export function Chart({
   );
 }
 
-function sumOf(step: Step, bar: readonly Part[]): number {
-  return bar.reduce((sum, [name]) => sum + step[name], 0);
+function countIn(step: Step, bar: readonly Part[]): number {
+  return bar.reduce((sum, [name]) => sum + (step[name] ?? 0), 0);
 }
 
 /** `12 events in, 11 delivered, 1 failed attempt`. */
 function told(step: Step, parts: readonly Part[]): string {
   return parts
-    .map(([name, many, one]) => `${step[name]} ${step[name] === 1 ? one : many}`)
+    .map(([name, many, one]) => `${step[name] ?? "unknown"} ${step[name] === 1 ? one : many}`)
     .join(", ");
 }
 

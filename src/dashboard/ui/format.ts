@@ -16,9 +16,9 @@ const LONG_UNITS = [
 const KIB = 1_024;
 const NONE = "–";
 
-/** `12,345`. */
-export function number(value: number): string {
-  return NUMBER.format(value);
+/** `12,345`. @param value null for one that nobody knows. */
+export function number(value: number | null): string {
+  return value === null ? NONE : NUMBER.format(value);
 }
 
 /** `1 delivery`, `12,345 deliveries`. */

@@ -3,13 +3,23 @@ import type { Child } from "hono/jsx";
 import type * as z from "zod";
 import { badCursor } from "../../contract/problem";
 import { EVENT_TYPES } from "../../domain/event";
+import type { Webhook } from "../../domain/webhook";
+import type { Unanswered } from "../../operations/objects";
 import { type PageOptions, page, showFailure } from "./page";
 import { Empty, VERBATIM, withQuery } from "./parts";
 import type { PageContext } from "./session";
+import { NotHere } from "./unanswered";
 
 export type Query = Readonly<Record<string, string>>;
 
-type ListPage<Cursor, Found extends { next: string | null }> = {
+/** A page of a list, and whose part of it is not there. */
+type Listed = {
+  next: string | null;
+  webhooks?: readonly Webhook[];
+  unanswered?: readonly Unanswered[];
+};
+
+type ListPage<Cursor, Found extends Listed> = {
   title: string;
   trail?: PageOptions["trail"];
   path: string;
@@ -28,7 +38,7 @@ type ListPage<Cursor, Found extends { next: string | null }> = {
   show: (found: Found, asked: { query: Query; isFirstPage: boolean; address: string }) => Child;
 };
 
-export async function listPage<Cursor, Found extends { next: string | null }>(
+export async function listPage<Cursor, Found extends Listed>(
   c: PageContext,
   {
     title,
@@ -59,6 +69,7 @@ export async function listPage<Cursor, Found extends { next: string | null }>(
     <>
       {intro?.(query, found)}
       <div id={region} data-live>
+        <NotHere unanswered={found.unanswered ?? []} webhooks={found.webhooks ?? []} />
         {show(found, { query, isFirstPage, address })}
         <Pager path={path} query={query} isFirstPage={isFirstPage} next={found.next} />
       </div>
@@ -102,13 +113,14 @@ function Pager({ path, query, isFirstPage, next }: PagerProps) {
   );
 }
 
-type NoneFoundProps = { one: string; many: string; path: string; isWhole: boolean };
+type NoneFoundProps = { one: string; many: string; path: string } & Listed;
 
-/** A search found nothing: among all that there is, or so far. */
-export function NoneFound({ one, many, path, isWhole }: NoneFoundProps) {
-  if (!isWhole) {
+/** A search found nothing: among all that there is, so far, or in what answers. */
+export function NoneFound({ one, many, path, next, unanswered }: NoneFoundProps) {
+  if (next !== null) {
     return <Empty>Nothing among the {many} looked through so far; there are older ones.</Empty>;
   }
+  if (unanswered && unanswered.length > 0) return <Empty>No {one} in what answers.</Empty>;
   return (
     <Empty title={`No ${one} is like that.`}>
       <p>

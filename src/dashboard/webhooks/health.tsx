@@ -1,6 +1,7 @@
 /** A webhook's page from its top: how it is doing and what to do, the last answer, its numbers of the last day. */
 import type { DeliveryView } from "../../domain/delivery";
-import type { Step, WebhookStats } from "../../operations/stats";
+import type { Webhook } from "../../domain/webhook";
+import { type Step, sumOf, type WebhookStats } from "../../operations/stats";
 import { Attempted } from "../deliveries/attempts";
 import { Chart } from "../ui/chart";
 import { count, duration, number, share } from "../ui/format";
@@ -16,15 +17,14 @@ export type Condition = Watched & {
   answer: Answer | null;
   /** Newest first. */
   recent: readonly DeliveryView[];
-  /** How long a service has to answer; null where that is not configured. */
-  timeoutMs: number | null;
-  /** The relay's own retry schedule; null where it is not configured well. */
-  ownWaits: string | null;
 };
 
+/** @property timeoutMs how long a service has to answer; null where that is not configured. */
+type HealthProps = { condition: Condition; timeoutMs: number | null };
+
 /** What is the matter and what to do about it; of one that is well, that it is. */
-export function Health({ condition }: { condition: Condition }) {
-  const { webhook, answer, timeoutMs, recent } = condition;
+export function Health({ condition, timeoutMs }: HealthProps) {
+  const { webhook, answer, recent } = condition;
   const { lastSuccessAtMs } = condition.stats.health;
   return (
     <>
@@ -39,7 +39,7 @@ export function Health({ condition }: { condition: Condition }) {
         )}
         <Leaving condition={condition} />
         {recent.length === 0 && <p>Nothing is kept for it: a test shows how it answers.</p>}
-        <HealthActions condition={condition} />
+        <Controls webhook={webhook} watched={condition} />
       </div>
       {answer !== null && (
         <Panel
@@ -63,13 +63,12 @@ function Leaving({ condition: { stats } }: { condition: Condition }) {
 }
 
 /** The button that helps first, then what else can be done; for those who may change things. */
-function HealthActions({ condition }: { condition: Condition }) {
+export function Controls({ webhook, watched }: { webhook: Webhook; watched: Watched | null }) {
   if (!useViewer().mayChange) return null;
-  const { webhook } = condition;
   const path = webhookPath(webhook.id);
   return (
     <div class="actions">
-      <Help watched={condition} />
+      {watched !== null && <Help watched={watched} />}
       {webhook.status === "active" && <Action action={`${path}/pause`}>Pause</Action>}
       <a class="button" href={`${path}/edit`}>
         Edit
@@ -88,7 +87,7 @@ function HealthActions({ condition }: { condition: Condition }) {
 export function Numbers({ condition }: { condition: Condition }) {
   const { webhook, stats, hours } = condition;
   const { health, successRate, latencyMs } = stats;
-  const failed = hours.reduce((sum, hour) => sum + hour.failedAttempts, 0);
+  const failed = sumOf(hours, "failedAttempts") ?? 0;
   const listed = (status: "pending" | "delivered" | "undeliverable", value: number) => (
     <a href={deliveriesPath(webhook, { status })}>{number(value)}</a>
   );

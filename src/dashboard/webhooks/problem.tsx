@@ -7,7 +7,7 @@ import { type AttemptRecord, isGivenUp } from "../../domain/delivery";
 import type { HealthReport, HealthState } from "../../domain/health-report";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
-import type { WebhookStats } from "../../operations/stats";
+import type { Stats, WebhookStats } from "../../operations/stats";
 import { LastOutcome } from "../deliveries/attempts";
 import { beginning, Foreign } from "../ui/foreign";
 import { count, number, waiting } from "../ui/format";
@@ -19,13 +19,26 @@ import { boundOf, isSoonOver, Remedy } from "./late";
 
 type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
 
-/** A webhook and how it is doing. */
-export type Watched = {
-  webhook: Webhook;
+/** A webhook and how it is doing; null where its object does not answer. */
+export type Listed = { webhook: Webhook; stats: WebhookStats | null };
+
+export type Watched = Listed & {
   stats: WebhookStats;
   /** What ended the newest that stopped retrying; undefined where nobody looked for it. */
   ended?: AttemptRecord | null;
 };
+
+/** Each with its own of the figures. */
+export function listedBy(webhooks: readonly Webhook[], { webhooks: all }: Stats): Listed[] {
+  return webhooks.map((webhook) => ({
+    webhook,
+    stats: all.find(({ id }) => id === webhook.id) ?? null,
+  }));
+}
+
+export function watchedIn(listed: readonly Listed[]): Watched[] {
+  return listed.filter((each): each is Watched => each.stats !== null);
+}
 
 /** What a webhook has on top of its health: deliveries that stopped retrying are a problem of one that is well, too. */
 type Kind = HealthState | "undeliverable";
@@ -68,9 +81,11 @@ export function isFailing(state: HealthState): boolean {
   return state === "probing" || state === "failing" || state === "postponed";
 }
 
-/** Those that need somebody first; the rest in the order that they came in. */
-export function byUrgency(watched: readonly Watched[]): Watched[] {
-  return watched.toSorted((a, b) => URGENCY.indexOf(kindOf(a)) - URGENCY.indexOf(kindOf(b)));
+/** Those that need somebody first, those before all of which nothing is known; the rest in the order that they came in. */
+export function byUrgency<Each extends Listed>(listed: readonly Each[]): Each[] {
+  const place = ({ webhook, stats }: Listed) =>
+    stats === null ? -1 : URGENCY.indexOf(kindOf({ webhook, stats }));
+  return listed.toSorted((a, b) => place(a) - place(b));
 }
 
 export function toneOf(watched: Watched): Tone {

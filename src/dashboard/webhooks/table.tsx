@@ -1,22 +1,31 @@
 /** Webhooks as the rows of a table, with their states and their numbers. */
 import { ALL_EVENTS } from "../../domain/webhook";
+import type { WebhookStats } from "../../operations/stats";
 import { duration, number, share } from "../ui/format";
-import { type Column, Empty, shortUrl, Table, WEBHOOKS_PATH, WebhookLink } from "../ui/parts";
+import {
+  Badge,
+  type Column,
+  Empty,
+  shortUrl,
+  Table,
+  WEBHOOKS_PATH,
+  WebhookLink,
+} from "../ui/parts";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
-import { hasProblem, StateBadge, type Watched } from "./problem";
+import { hasProblem, type Listed, StateBadge } from "./problem";
 
 /** Names of events in a row of the list. */
 const EVENTS_LISTED = 3;
 
-/** @param watched those that need somebody first. */
-export function WebhookTable({ watched }: { watched: readonly Watched[] }) {
-  if (watched.length === 0) return <NoWebhooks />;
+/** @param listed those that need somebody first. */
+export function WebhookTable({ listed }: { listed: readonly Listed[] }) {
+  if (listed.length === 0) return <NoWebhooks />;
   return (
     <Table
       label="Webhooks, those that need attention first"
       columns={COLUMNS}
-      rows={watched}
+      rows={listed}
       keyOf={({ webhook }) => webhook.id}
     />
   );
@@ -37,11 +46,11 @@ export function NoWebhooks() {
   );
 }
 
-function numeric(head: string, cell: Column<Watched>["cell"]): Column<Watched> {
-  return { head, cell, isNumber: true };
+function numeric(head: string, of: (stats: WebhookStats) => string): Column<Listed> {
+  return { head, cell: ({ stats }) => (stats === null ? "–" : of(stats)), isNumber: true };
 }
 
-const COLUMNS: readonly Column<Watched>[] = [
+const COLUMNS: readonly Column<Listed>[] = [
   {
     head: "Webhook",
     cell: ({ webhook }) => (
@@ -57,21 +66,24 @@ const COLUMNS: readonly Column<Watched>[] = [
   },
   {
     head: "State",
-    cell: (watched) => (
-      <>
-        <StateBadge watched={watched} />
-        {hasProblem(watched) && watched.stats.health.sinceMs !== null && (
-          <small class="below">
-            since <Time ms={watched.stats.health.sinceMs} />
-          </small>
-        )}
-      </>
-    ),
+    cell: ({ webhook, stats }) =>
+      stats === null ? (
+        <Badge tone="bad">does not answer</Badge>
+      ) : (
+        <>
+          <StateBadge watched={{ webhook, stats }} />
+          {hasProblem({ webhook, stats }) && stats.health.sinceMs !== null && (
+            <small class="below">
+              since <Time ms={stats.health.sinceMs} />
+            </small>
+          )}
+        </>
+      ),
   },
-  numeric("Pending", ({ stats }) => number(stats.health.pending)),
-  numeric("Delivered", ({ stats }) => number(stats.delivered)),
-  numeric("Success", ({ stats }) => share(stats.successRate)),
-  numeric("p95", ({ stats }) => duration(stats.latencyMs.p95)),
+  numeric("Pending", ({ health }) => number(health.pending)),
+  numeric("Delivered", ({ delivered }) => number(delivered)),
+  numeric("Success", ({ successRate }) => share(successRate)),
+  numeric("p95", ({ latencyMs }) => duration(latencyMs.p95)),
   {
     head: "Events",
     cell: ({ webhook: { events, filter } }) => (

@@ -9,6 +9,7 @@ import { maskQuery } from "../../domain/target";
 import { HOUR_MS } from "../../domain/time";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { listDeliveries } from "../../operations/deliveries";
+import { answerOf, type Unanswered } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { DeliveryRows } from "../deliveries/delivery-rows";
@@ -29,12 +30,13 @@ import {
 } from "../ui/parts";
 import { mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
+import { NotHere, Unknown } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
 import { AsConfiguration } from "./configuration";
 import { type Answer, attemptsOf, failureOf, newestEnded } from "./ended";
-import { type Condition, Health, Numbers } from "./health";
+import { type Condition, Controls, Health, Numbers } from "./health";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
-import { byUrgency, hasProblem, isFailing, type Watched } from "./problem";
+import { byUrgency, hasProblem, isFailing, type Listed, type Watched } from "./problem";
 import { WebhookTable } from "./table";
 import { TestForm } from "./test";
 
@@ -46,7 +48,9 @@ const lookBackMs = () => Date.now() - LOOK_BACK_MS;
 
 export const webhookPages = new Hono<PageEnv>()
   .get("/", async (c) => {
-    const watched = await watchAll(c);
+    const webhooks = await allWebhooks(c.env);
+    const unanswered: Unanswered[] = [];
+    const listed = await listAll(c, webhooks, unanswered);
     return page(
       c,
       { title: "Webhooks", live: true, json: ["/v1/webhooks?limit=250", statsCall(lookBackMs())] },
@@ -59,7 +63,8 @@ export const webhookPages = new Hono<PageEnv>()
           </p>
         )}
         <div id="list" data-live>
-          <WebhookTable watched={watched} />
+          <NotHere unanswered={unanswered} webhooks={webhooks} />
+          <WebhookTable listed={listed} />
         </div>
       </>,
     );
@@ -67,43 +72,59 @@ export const webhookPages = new Hono<PageEnv>()
   .get(WEBHOOK, async (c) => {
     const webhook = await namedWebhook(c);
     if (webhook === null) return showFailure(c, { code: "not_found" });
-    const condition = await conditionOf(c, webhook);
+    const unanswered: Unanswered[] = [];
+    const ask = () => conditionOf(c, webhook);
+    const condition = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
     return page(
       c,
       {
         title: webhookName(webhook),
         trail: [["Webhooks", WEBHOOKS_PATH]],
         live: true,
-        json: callsOf(condition),
+        json: callsOf(webhook, condition?.answer ?? null),
       },
-      <Whole condition={condition} />,
+      <Whole {...{ webhook, condition, unanswered, waits: waitsOf(c, webhook) }} />,
     );
   });
 
-function callsOf({ webhook, answer }: Condition): string[] {
-  const call = `/v1/webhooks/${webhook.id}`;
+type Waits = ReturnType<typeof waitsOf>;
+
+/** How long a service has to answer, and the relay's own retry schedule; null where that is not configured well. */
+function waitsOf(c: PageContext, webhook: Webhook) {
+  const { delivery } = configOf(c.env);
+  return {
+    timeoutMs: timeoutMsOf(webhook, delivery?.timeoutMs ?? null),
+    ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
+  };
+}
+
+function callsOf({ id }: Webhook, answer: Answer | null): string[] {
+  const call = `/v1/webhooks/${id}`;
   return [
     call,
     statsCall(lookBackMs()),
     `${call}/deliveries?limit=${DELIVERIES_SHOWN}`,
-    ...(answer === null ? [] : [deliveryCall({ webhookId: webhook.id, eventId: answer.eventId })]),
+    ...(answer === null ? [] : [deliveryCall({ webhookId: id, eventId: answer.eventId })]),
   ];
 }
 
 /** Those that need attention first, then the newest. One call to each webhook's object. */
-async function watchAll(c: PageContext): Promise<Watched[]> {
-  const webhooks = await allWebhooks(c.env);
-  const watched = await Promise.all(
+async function listAll(
+  c: PageContext,
+  webhooks: readonly Webhook[],
+  unanswered: Unanswered[],
+): Promise<Listed[]> {
+  const listed = await Promise.all(
     webhooks.map(async (webhook) => {
-      const { stats } = await webhookStats(c.env, webhook.id, lookBackMs());
-      return { webhook, stats };
+      const ask = () => webhookStats(c.env, webhook.id, lookBackMs());
+      const answer = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
+      return { webhook, stats: answer?.stats ?? null };
     }),
   );
-  return byUrgency(watched);
+  return byUrgency(listed);
 }
 
 async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition> {
-  const { delivery } = configOf(c.env);
   const [{ stats, hours }, { deliveries }] = await Promise.all([
     webhookStats(c.env, webhook.id, lookBackMs()),
     listDeliveries(c.env, webhook, {}, { before: null, limit: DELIVERIES_SHOWN }),
@@ -115,8 +136,6 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
     hours,
     answer: (await triedAnswer(c, webhook)) ?? (await lastFailure(c.env, watched)) ?? ended,
     recent: deliveries,
-    timeoutMs: timeoutMsOf(webhook, delivery?.timeoutMs ?? null),
-    ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
   };
 }
 
@@ -135,16 +154,28 @@ async function lastFailure(env: Env, watched: Watched): Promise<Answer | null> {
   return failureOf(env, watched.webhook, { eventId: last.eventId, title: "The last failure" });
 }
 
-function Whole({ condition }: { condition: Condition }) {
-  const { webhook } = condition;
+type WholeProps = {
+  webhook: Webhook;
+  waits: Waits;
+  /** null where its object, which then is all that is unanswered, does not say. */
+  condition: Condition | null;
+  unanswered: readonly Unanswered[];
+};
+
+function Whole({ webhook, waits, condition, unanswered }: WholeProps) {
   return (
     <>
       <div id="health" data-live>
-        <Health condition={condition} />
+        <NotHere unanswered={unanswered} webhooks={[webhook]} />
+        {condition === null ? (
+          <Controls webhook={webhook} watched={null} />
+        ) : (
+          <Health condition={condition} timeoutMs={waits.timeoutMs} />
+        )}
       </div>
       <h2>The last day</h2>
       <div id="numbers" data-live>
-        <Numbers condition={condition} />
+        {condition === null ? <Unknown /> : <Numbers condition={condition} />}
       </div>
       <div class="head spaced">
         <h2>Latest deliveries</h2>
@@ -154,10 +185,10 @@ function Whole({ condition }: { condition: Condition }) {
         </span>
       </div>
       <div id="deliveries" data-live>
-        <Latest deliveries={condition.recent} />
+        {condition === null ? <Unknown /> : <Latest deliveries={condition.recent} />}
       </div>
       <div class="columns spaced">
-        <Settings condition={condition} />
+        <Settings webhook={webhook} waits={waits} />
         {useViewer().mayChange && <Tools webhook={webhook} />}
       </div>
     </>
@@ -179,7 +210,8 @@ function Latest({ deliveries }: { deliveries: readonly DeliveryView[] }) {
   return <DeliveryRows deliveries={deliveries} webhooks={null} />;
 }
 
-function Settings({ condition: { webhook, ownWaits, timeoutMs } }: { condition: Condition }) {
+function Settings({ webhook, waits }: { webhook: Webhook; waits: Waits }) {
+  const { ownWaits, timeoutMs } = waits;
   const { mayChange } = useViewer();
   const { url, events, filter, headers, rateLimit, ordered, retrySchedule, giveUpOn } = webhook;
   const names = Object.keys(headers);

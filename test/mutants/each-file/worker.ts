@@ -204,4 +204,13 @@ export const WORKER: readonly Mutant[] = [
       "if (!known.has(arrival.id)) fresh",
     ],
   ),
+  fault(
+    "worker/unanswered",
+    "a day that does not answer counts as one without events",
+    "src/operations/stats.ts",
+    [
+      "      if (answer === null) return;",
+      "      if (answer === null) return void (ofDay[0]!.events = 0);",
+    ],
+  ),
 ];

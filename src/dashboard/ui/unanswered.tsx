@@ -1,0 +1,63 @@
+/** What does not answer, named where its part of the page would stand: what it knows, nobody else does. */
+import { newerDataDetail } from "../../contract/problem";
+import type { Webhook } from "../../domain/webhook";
+import { DEAD_LETTERS, type Unanswered } from "../../operations/objects";
+import { Commas, DEAD_LETTERS_PATH, WebhookLink } from "./parts";
+
+type Named = { of: Unanswered; webhooks: readonly Webhook[] };
+
+/** By its webhook, where it is one's. */
+function Name({ of: { object }, webhooks }: Named) {
+  const webhook = webhooks.find(({ id }) => object.endsWith(id));
+  if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
+  if (object === DEAD_LETTERS) return <a href={DEAD_LETTERS_PATH}>Dead letters</a>;
+  return <strong>{object}</strong>;
+}
+
+/** Which it is, why it does not answer, and what to do. */
+export function DoesNotAnswer({ of, webhooks }: Named) {
+  const { object, code } = of;
+  return (
+    <>
+      <Name of={of} webhooks={webhooks} />:{" "}
+      <strong>
+        {code === "newer_data" ? newerDataDetail(object) : "The object does not answer."}
+      </strong>{" "}
+      {code !== "newer_data" && "See whether Cloudflare reports trouble with Durable Objects."}
+      {object !== DEAD_LETTERS &&
+        " What is for it waits in the queue for 20 hours, then goes to the dead letters."}
+    </>
+  );
+}
+
+type Missing = { unanswered: readonly Unanswered[]; webhooks: readonly Webhook[] };
+
+/** Above what a page could find out without them. */
+export function NotHere({ unanswered, webhooks }: Missing) {
+  if (unanswered.length === 0) return null;
+  return (
+    <div class="notice bad">
+      {unanswered.map((of) => (
+        <p>
+          <DoesNotAnswer of={of} webhooks={webhooks} />
+        </p>
+      ))}
+    </div>
+  );
+}
+
+/** In place of what only an object that does not answer knows; the page has named it. */
+export function Unknown() {
+  return <p class="wrong">Unknown, since its object does not answer.</p>;
+}
+
+/** Below figures that are without them. */
+export function NotCounted({ unanswered, webhooks }: Missing) {
+  if (unanswered.length === 0) return null;
+  return (
+    <p class="wrong">
+      Without what does not answer:{" "}
+      <Commas of={unanswered.map((of) => <Name of={of} webhooks={webhooks} />)} />.
+    </p>
+  );
+}
