@@ -434,6 +434,8 @@ describe("the outbox", () => {
     await fail(failing.id, 10);
     await settle(failing.id, watcher.id);
     await patch(watcher.id, { events: ["*", "relay.webhook.failing"] });
+    await evictDurableObject(subscriber(failing.id));
+    clock.advance(5 * MINUTE);
     await settle(failing.id, watcher.id);
     expect(told()).toEqual([]);
     expect((await settingsOf(watcher.id)).events).toEqual(["*", "relay.webhook.failing"]);

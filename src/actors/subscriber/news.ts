@@ -13,8 +13,7 @@ export type Told = Omit<Happening, "eventId"> & { delivery: DeliveryView | null 
 
 type NewsHost = {
   engine(): Pick<Engine, "ledger" | "deliveries">;
-  /** Whether anybody asks for it. */
-  tell(news: { told: Told[]; health: HealthReport }): Promise<boolean>;
+  tell(news: { told: Told[]; health: HealthReport }): Promise<unknown>;
 };
 
 export class News {
@@ -49,7 +48,8 @@ export class News {
       return { ...each, delivery };
     });
     try {
-      ledger.tally.told(answered(await this.#host.tell({ told, health: deliveries.health() })));
+      answered(await this.#host.tell({ told, health: deliveries.health() }));
+      ledger.tally.told();
       this.#backoff.succeeded();
       this.#countedAgainAtMs = Date.now() + MINUTE_MS;
     } catch (thrown) {

@@ -119,10 +119,10 @@ export class Tally {
     return this.#run.told;
   }
 
-  /** The Registry has it. What nobody asks for costs no row: it is told again when the object starts anew. */
-  told(isAskedFor: boolean): void {
+  /** The Registry has it. That is kept though nobody asks: who asks later would hear of it as of something new. */
+  told(): void {
     this.#run.told = [];
-    if (isAskedFor) this.#host.changed();
+    this.#host.changed();
   }
 
   /** Says how many deliveries have ended: they were counted row by row. */
