@@ -1,9 +1,13 @@
 /** Where a page of a list ends: opaque outside, read strictly when it comes back; null for what no list gave. */
+import * as z from "zod";
 import { parseEventId, parseWebhookId } from "../domain/ids";
 import type { Place } from "../operations/all-deliveries";
 import type { ReplayCursor } from "../operations/deliveries";
 import type { ErasureCursor } from "../operations/events";
 import type { EventCursor } from "../operations/journal";
+
+/** A day that there is: `2026-02-30` is none. */
+const isDay = (text: string) => z.iso.date().safeParse(text).success;
 
 export type Position = { seq: number; index: number };
 
@@ -38,6 +42,7 @@ export function parseEventCursor(text: string): EventCursor | null {
   const match = /^(\d{4}-\d{2}-\d{2})~([\d.]*)(~ahead)?$/.exec(text);
   if (match === null) return null;
   const [, day = "", rest = "", ahead] = match;
+  if (!isDay(day)) return null;
   const position = rest === "" ? null : parsePosition(rest);
   if (position === null && rest !== "") return null;
   return { day, position, ...(ahead !== undefined && { isAhead: true }) };
@@ -66,6 +71,7 @@ export function parseReplayCursor(text: string): ReplayPage | null {
   const match = /^(\d{1,15})~(\d{4}-\d{2}-\d{2})?~([\d.]*)$/.exec(text);
   if (match === null) return null;
   const [, untilMs, day = null, rest = ""] = match;
+  if (day !== null && !isDay(day)) return null;
   const position = rest === "" ? null : parsePosition(rest);
   if (position === null && (rest !== "" || day === null)) return null;
   return { untilMs: Number(untilMs), cursor: { day, position } };

@@ -236,6 +236,7 @@ describe("the list of events", () => {
     "cursor=",
     "cursor=x",
     "cursor=2026-11-01~x",
+    "cursor=2026-02-30~",
     "webhookId=x",
     "limit=5&limit=5",
   ])("answers 422 to ?%s", async (query) => {

@@ -391,6 +391,7 @@ describe("a replay", () => {
     [{ since: "2026-11-01T00:00:00Z" }],
     [{ since: "2026-11-01T00:00:00Z", only: "all", dryRun: "yes" }],
     [{ since: "2026-11-01T00:00:00Z", only: "all", cursor: "x" }],
+    [{ since: "2026-11-01T00:00:00Z", only: "missing", cursor: "1~2026-02-30~1.1" }],
     [{ since: "2026-11-01T00:00:00Z", only: "all", cursor: "1~2026-11-01~1.1" }],
     [{ since: "2026-11-01T00:00:00Z", only: "all", more: 1 }],
   ])("does not take %j", async (body) => {
