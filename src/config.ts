@@ -225,7 +225,7 @@ function usable(
 }
 
 /** A value, or a whole list. */
-const IN_QUOTES = /^["'`].*["'`]$/s;
+const IN_QUOTES = /^["'`“”‘’„«»].*["'`“”‘’„«»]$/s;
 const QUOTED = "there are quotes around it, or around the list";
 
 /** Why nobody can present this, or nobody should. */

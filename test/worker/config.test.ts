@@ -417,6 +417,7 @@ describe("a key that nobody can present, or everybody", () => {
   it.each([
     ["white space inside", "a key of 16 chars"],
     ["quotes around it", '"a-key-of-16-char"'],
+    ["quotes around it that an editor made", "“a-key-of-16-char”"],
     ["a scheme", "Bearer a-key-of-16-char"],
     ["a name", "API_KEYS=a-key-of-16-char"],
     ["a zero-width space", "a-key-of-16-char\u200b"],
