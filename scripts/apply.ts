@@ -96,23 +96,35 @@ async function difference(
   // There may be room once others are gone: that is reckoned when all steps are known.
   if (isFull) return { kind: "create", wanted, lines: linesOf({}, withoutValues(fields)) };
   const now = answerOf(after).webhook as Webhook;
-  if (before.status === 404) return { kind: "create", wanted, lines: linesOf({}, shown(now)) };
+  if (before.status === 404) {
+    const { status } = now;
+    const made = { ...shown(now), ...(status === "paused" && { status }) };
+    return { kind: "create", wanted, lines: linesOf({}, made) };
+  }
   const old = answerOf(before).webhook as Webhook;
   if (old.updatedAt === now.updatedAt) return null;
   const lines = linesOf(shown(old), shown(now));
+  if (old.url !== now.url && withoutQuery(old.url) === withoutQuery(now.url))
+    lines.push("url: another query (queries are never shown)");
   if (lines.length === 0) lines.push("headers: another value (values are never shown)");
   return { kind: "change", wanted, lines };
 }
 
-/** As the file would have it, with headers by name. */
+/** As the file would have it, with headers by name and the URL without its query: a pipeline keeps what is printed. */
 function shown(webhook: Webhook): Record<string, unknown> {
   const { name: _, status: __, ...fields } = configurationOf(webhook);
-  return { ...fields, ...(fields.headers !== undefined && { headers: webhook.headers }) };
+  const url = withoutQuery(webhook.url);
+  return { ...fields, url, ...(fields.headers !== undefined && { headers: webhook.headers }) };
 }
 
 function withoutValues(fields: Record<string, unknown>): Record<string, unknown> {
-  const { status: _, signingSecret: __, headers, ...told } = fields;
-  return { ...told, ...(headers !== undefined && { headers: Object.keys(Object(headers)) }) };
+  const { signingSecret: _, url, headers, ...told } = fields;
+  const names = headers !== undefined && { headers: Object.keys(Object(headers)) };
+  return { url: withoutQuery(String(url)), ...told, ...names };
+}
+
+function withoutQuery(url: string): string {
+  return url.replace(/\?.*/s, "?…");
 }
 
 function linesOf(before: Record<string, unknown>, after: Record<string, unknown>): string[] {
