@@ -29,6 +29,8 @@ import {
 
 /** The binding of the KV namespace, which wrangler makes at the first deploy. */
 const NAMESPACE = "IDEMPOTENCY";
+/** Of REQUIRED_SECRETS, the one that nobody here can make up. */
+const LEADTERRA_SECRET = "LEADTERRA_SIGNING_SECRETS";
 /** Cloudflare's code for a KV namespace that there is already. */
 const TITLE_TAKEN = 10_014;
 /** Options that say which Worker is meant, for `wrangler secret` too. */
@@ -170,6 +172,15 @@ async function printWhatIsLeft(
     for (const name of missing) {
       console.log(`  ${["npx wrangler secret put", name, ...worker].join(" ")}`);
     }
+  }
+  if (missing.includes(LEADTERRA_SECRET)) {
+    const relay = addresses[0] ?? "https://YOUR_RELAY";
+    console.log(
+      `Leadterra makes ${LEADTERRA_SECRET} when the relay is registered there; this does both:`,
+    );
+    console.log(
+      `  ${["LEADTERRA_API_KEY=sk_live_YOUR_KEY npm run register -- --relay", relay, ...worker].join(" ")}`,
+    );
   }
   const health = addresses.map((address) => `${address}/healthz`).join(" or ");
   console.log(

@@ -118,7 +118,9 @@ describe("a first deploy", () => {
       for (const secret of REQUIRED_SECRETS) {
         expect(first.stdout).toContain(`npx wrangler secret put ${secret}`);
       }
-      expect(first.stdout).toContain(`https://${NAME}.${SUBDOMAIN}.workers.dev/healthz`);
+      const address = `https://${NAME}.${SUBDOMAIN}.workers.dev`;
+      expect(first.stdout).toContain(`npm run register -- --relay ${address}\n`);
+      expect(first.stdout).toContain(`${address}/healthz`);
 
       worker.secrets.push(...REQUIRED_SECRETS);
       cloudflare.changes.length = 0;
@@ -127,7 +129,7 @@ describe("a first deploy", () => {
         exitCode: 0,
         unknown: [],
       });
-      expect(second.stdout).not.toContain("secret put");
+      expect(second.stdout).not.toMatch(/secret put|npm run register/);
       const made = cloudflare.changes.map(({ method, path }) => `${method} ${path}`);
       expect(
         made.filter((change) => /POST .*(namespaces|queues|consumers|upload)$/.test(change)),
