@@ -149,16 +149,20 @@ const CAUSES: Readonly<Record<string, string>> = {
   UND_ERR_SOCKET: "the connection was cut",
   ETIMEDOUT: "it does not answer",
   UND_ERR_CONNECT_TIMEOUT: "it does not answer",
+  "bad port": "no fetch goes to this port",
   CERT_HAS_EXPIRED: "its certificate has expired",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
 };
 
 /** Why a fetch failed, in words and with its code; the message of a failed fetch itself may repeat a header. */
 export function causeOf(thrown: unknown): string {
-  const { name, cause } = thrown as { name?: string; cause?: { code?: unknown; errors?: unknown } };
+  type Cause = { code?: unknown; errors?: unknown; message?: string };
+  const { name, cause } = thrown as { name?: string; cause?: Cause };
   if (name === "TimeoutError") return "it does not answer in time";
   const [first] = Array.isArray(cause?.errors) ? (cause.errors as { code?: unknown }[]) : [];
-  const code = String(cause?.code ?? first?.code ?? name ?? thrown);
+  // What fetch itself refuses has no code.
+  const refused = cause?.message === "bad port" ? "bad port" : name;
+  const code = String(cause?.code ?? first?.code ?? refused ?? thrown);
   const words = CAUSES[code];
   return words === undefined ? code : `${words}, ${code}`;
 }
