@@ -1,5 +1,6 @@
-import { abortAllDurableObjects } from "cloudflare:test";
+import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { describe, expect, vi } from "vitest";
+import operations from "../../docs/operations.md?raw";
 import {
   accept,
   alarmAt,
@@ -15,7 +16,7 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { clock, gate, holding, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
-import { tablesOf, withBindings } from "../rig/worker/objects";
+import { inObject, type Stub, tablesOf, withBindings } from "../rig/worker/objects";
 import { api, type Problem } from "../rig/worker/requests";
 
 const fail = () => Promise.reject(new Error("the object is unreachable"));
@@ -319,5 +320,54 @@ describe("an old version", () => {
     await accept(id, await newEvents(1));
     await deliverAll(id, clock);
     expect(service.requests[0]?.url).toBe("https://crm.example.com/newer");
+  });
+});
+
+describe("an object that was taken back to a point in time", () => {
+  /** What docs/operations.md has the object do as it starts with its data of then. */
+  async function startAsOfThen(stub: Stub, table: string): Promise<void> {
+    const [statement] = new RegExp(`UPDATE ${table} [^"]+`).exec(operations) ?? [];
+    await inObject(stub, ({ storage }) => void storage.sql.exec(statement ?? ""));
+    await evictDurableObject(stub as DurableObjectStub);
+  }
+
+  it("holds what is its webhook's until it is resumed, then goes by the settings of now", async () => {
+    const { id } = await register();
+    const { webhook } = await inObject(subscriber(id), ({ storage: { sql } }) =>
+      sql.exec<{ webhook: string }>("SELECT webhook FROM settings").one(),
+    );
+    await patch(id, { url: "https://new.example.com/in" });
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    await accept(id, await newEvents(1));
+    await inObject(subscriber(id), ({ storage: { sql } }) => {
+      sql.exec("UPDATE settings SET version = 1, webhook = ?", webhook);
+    });
+    await startAsOfThen(subscriber(id), "settings");
+    await deliverAll(id, clock);
+    expect(service.requests).toEqual([]);
+    await api("POST", `/v1/webhooks/${id}/resume`);
+    await deliverAll(id, clock);
+    expect(service.requests.map(({ url }) => url)).toEqual(["https://new.example.com/in"]);
+  });
+
+  it("as the Registry has every webhook go by its settings of then", async () => {
+    const { id } = await register();
+    const { data } = await inObject(registry(), ({ storage: { sql } }) =>
+      sql.exec<{ data: string }>("SELECT data FROM webhooks").one(),
+    );
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    await accept(id, await newEvents(1));
+    await inObject(registry(), ({ storage: { sql } }) => {
+      sql.exec("UPDATE webhooks SET version = 1, acknowledged = 1, data = ?", data);
+    });
+    await startAsOfThen(registry(), "webhooks");
+    expect((await shown(id)).status).toBe("active");
+    await ring(registry());
+    await deliverAll(id, clock);
+    expect(await tally(id)).toEqual({ delivered: 1 });
+    expect((await api("POST", `/v1/webhooks/${id}/pause`)).status).toBe(200);
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(await tally(id)).toEqual({ delivered: 1, pending: 1 });
   });
 });
