@@ -140,6 +140,13 @@ function tellCurrent(why) {
   notice.hidden = why === null;
 }
 
+/** Said below a region that somebody is working in, while there is something new for it. */
+const standsStill = document.createElement("p");
+standsStill.className = "quiet";
+standsStill.setAttribute("role", "status");
+standsStill.textContent =
+  "Something new has come. This part stands still while you type, tick or select in it.";
+
 /** Takes over the regions that differ, but for one that somebody is working in. @param {string} html */
 function adopt(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
@@ -148,10 +155,15 @@ function adopt(html) {
   let changed = false;
   for (const region of document.querySelectorAll("[data-live][id]")) {
     const successor = fresh.getElementById(region.id);
-    if (successor === null || isBusy(region)) continue;
+    if (successor === null) continue;
     const before = region.getAttribute("data-was") ?? "";
     const after = withoutTimes(successor);
-    if (before === after) continue;
+    const differs = before !== after;
+    const isHeld = isBusy(region);
+    // A press is over before the line could be read.
+    if (differs && isHeld && !isPressed) region.after(standsStill);
+    else if (region.nextElementSibling === standsStill) standsStill.remove();
+    if (!differs || isHeld) continue;
     successor.setAttribute("data-was", after);
     markFresh(region, successor);
     kept.push(keep(region, successor));
@@ -239,7 +251,9 @@ function isBusy(region) {
   if (isPressed || region.querySelector("form[data-once=sent]") !== null) return true;
   if (region.contains(document.activeElement?.closest(TYPED_IN) ?? null)) return true;
   for (const input of region.querySelectorAll("input")) {
-    if (input.checked !== input.defaultChecked || input.value !== input.defaultValue) return true;
+    if (input.checked !== input.defaultChecked) return true;
+    // A tick of no value says "on" by itself.
+    if (input.matches(TYPED_IN) && input.value !== input.defaultValue) return true;
   }
   const selection = getSelection();
   return selection !== null && !selection.isCollapsed && selection.containsNode(region, true);

@@ -208,6 +208,25 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await page.getByRole("status").getByText("Paused").waitFor();
   });
 
+  it("is told that a list stands still while something in it is ticked, and sees what is new once nothing is", async () => {
+    const webhook = await rig.register({ url: `${rig.service.url}/still` });
+    const accept = (n: number) => rig.relay.accept({ event: "custom.still", data: { n } });
+    const first = await accept(1);
+    await rig.relay.finished(webhook.id, first);
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/deliveries?webhook=${webhook.id}`);
+    const said = page.getByText("This part stands still while you type, tick or select in it.");
+    const tick = page.getByLabel(`Select custom.still ${first}`);
+    await tick.check();
+    expect(await said.isVisible()).toBe(false);
+    const second = await accept(2);
+    await said.waitFor();
+    expect(await page.getByLabel(`Select custom.still ${second}`).isVisible()).toBe(false);
+    await tick.uncheck();
+    await page.getByLabel(`Select custom.still ${second}`).waitFor();
+    expect(await said.isVisible()).toBe(false);
+  });
+
   it("replays what was delivered, with the same id", async () => {
     const webhook = await rig.register({ url: `${rig.service.url}/replayed` });
     const eventId = await rig.relay.accept({ event: "custom.replayed", data: {} });
