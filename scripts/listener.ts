@@ -14,8 +14,11 @@ const SLEPT_MS = 30_000;
 const CLOSES_WITHIN_MS = 60_000;
 const MIN_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 15_000;
-/** The relay's own, unless it or the webhook says otherwise; a little less, so that the answer is there in time. */
-const DEFAULT_TIMEOUT_MS = 10_000;
+/**
+ * What a webhook without a timeout of its own gets: DELIVERY_TIMEOUT is not known here, and an answer that comes after it
+ * would be none. A little less, so that the answer is there in time.
+ */
+const TIMEOUT = "10s";
 const ANSWER_BEFORE_MS = 500;
 /** As much of an answer as counts. */
 const MAX_BODY_BYTES = 16 * 1024;
@@ -67,7 +70,8 @@ async function prepare({ api, name, events, filter, write }: Listening): Promise
   const found = await api.call("GET", path);
   const wanted = { ...(events && { events }), ...(filter !== undefined && { filter }) };
   if (found.status === 404) {
-    const made = await api.call("PUT", path, { url: "listener:", events: ["*"], ...wanted });
+    const draft = { url: "listener:", events: ["*"], timeout: TIMEOUT, ...wanted };
+    const made = await api.call("PUT", path, draft);
     const webhook = webhookOf(made);
     write(`Registered ${name}. Its signing secret, kept for this name and not shown again:`);
     write(`  ${webhook.signingSecret}`);
@@ -77,8 +81,9 @@ async function prepare({ api, name, events, filter, write }: Listening): Promise
   if (webhook.url !== "listener:") {
     throw new Ended(`The webhook ${name} has an address (${webhook.url}): give another --name.`);
   }
-  if (Object.keys(wanted).length === 0) return webhook;
-  return webhookOf(await api.call("PATCH", path, wanted));
+  const changes = { ...wanted, ...(webhook.timeout === null && { timeout: TIMEOUT }) };
+  if (Object.keys(changes).length === 0) return webhook;
+  return webhookOf(await api.call("PATCH", path, changes));
 }
 
 /** @throws Ended for what no other try can mend. */
@@ -175,7 +180,7 @@ async function connection(
   const headers = { authorization: `Bearer ${options.apiKey}` };
   const socket = new HeaderSocket(url, { headers });
   const { promise, resolve } = Promise.withResolvers<number | null>();
-  const timeoutMs = parseDuration(webhook.timeout ?? "") ?? DEFAULT_TIMEOUT_MS;
+  const timeoutMs = Number(parseDuration(webhook.timeout ?? TIMEOUT));
   const { pingEveryMs, pongWithinMs } = options.pace ?? PACE;
   // To open is the answer to the first.
   let pingedAtMs = Date.now();

@@ -193,6 +193,22 @@ describe("npm run listen", () => {
     );
   });
 
+  it("agrees with the relay on how long a handler may take, whatever DELIVERY_TIMEOUT is", async () => {
+    const timeout = async (name: string) =>
+      (await relay.request("GET", `/v1/webhooks/${name}`)).body as { webhook: { timeout: string } };
+    const made = { url: "listener:", events: ["listen.none"] };
+    await relay.request("PUT", "/v1/webhooks/anna-plain", made);
+    await relay.request("PUT", "/v1/webhooks/anna-quick", { ...made, timeout: "2s" });
+    for (const [name, agreed] of [
+      ["anna-new", "10s"],
+      ["anna-plain", "10s"],
+      ["anna-quick", "2s"],
+    ] as const) {
+      await start({ name }).said("Listening");
+      expect(await timeout(name)).toMatchObject({ webhook: { timeout: agreed } });
+    }
+  });
+
   it("keeps its secret and what came meanwhile for a name", async () => {
     const first = start({ name: "anna-again", events: ["listen.again"] });
     await first.said("Listening");
