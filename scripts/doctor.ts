@@ -1,6 +1,8 @@
 /**
  * Looks at a relay from outside, and says for each thing that is wrong what mends it. It changes nothing; `--send`
  * sends one event.
+ *
+ *   RELAY_API_KEY=… npm run doctor -- --relay https://my-relay.workers.dev --send
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -193,13 +195,9 @@ async function statsFindings(api: RelayApi, nowMs: number): Promise<Finding[]> {
   const unlisted = pages.flatMap((page) => unanswered("/v1/webhooks", page) ?? []);
   const unmeasured = unanswered("/v1/stats", stats);
   const { lastEventAt, queues, alerts } = stats.json ?? {};
-  const silent = listOf(stats.json?.unanswered).map(({ object }) =>
-    wrong(`${object} does not answer`, "Does Cloudflare report trouble with Durable Objects?"),
-  );
-  const last = silent.length > 0 && !lastEventAt ? [] : [silenceFinding(lastEventAt, nowMs)];
   const relay = unmeasured
     ? [unmeasured]
-    : [...silent, ...last, ...queueFindings(queues, nowMs), alertFinding(alerts)];
+    : [silenceFinding(lastEventAt, nowMs), ...queueFindings(queues, nowMs), alertFinding(alerts)];
   if (unlisted.length > 0) return [...relay, ...unlisted];
   const figures = new Map(listOf(stats.json?.webhooks).map((each) => [each.id, each]));
   const webhooks = pages.flatMap(({ json }) => listOf(json?.data));
@@ -294,7 +292,9 @@ function fasterThan({ rateLimit, ordered, concurrency }: Json, path: string): st
   if (typeof rateLimit === "number") {
     return `If the service can take more than ${rateLimit} a second: ${change({ rateLimit: 2 * rateLimit })}.`;
   }
-  if (ordered === true) return `If the order does not matter: ${change({ ordered: false })}.`;
+  if (ordered === true) {
+    return `If the order does not matter: ${change({ ordered: false })}.`;
+  }
   const more = Math.min(2 * Number(concurrency ?? 6), MAX_CONCURRENCY);
   return `If the service can take more at once: ${change({ concurrency: more })}.`;
 }

@@ -17,7 +17,6 @@ import {
   text,
   time,
   timeParam,
-  unanswered,
   webhookId,
   webhookRef,
 } from "./fields";
@@ -153,8 +152,7 @@ export const discardSchema = z
 
 // --- the calls ---
 
-const more = { unanswered: unanswered.optional() };
-const aPage = answer("A page of deliveries.", page("DeliveryPage", delivery, more), {
+const aPage = answer("A page of deliveries.", page("DeliveryPage", delivery), {
   data: [DELIVERY_EXAMPLE],
   next: null,
 });

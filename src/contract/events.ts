@@ -25,7 +25,6 @@ import {
   text,
   time,
   timeParam,
-  unanswered,
   webhookId,
 } from "./fields";
 import { answer, body, callsOf, type Fields, optionalBody } from "./route";
@@ -68,7 +67,6 @@ const wholeEvent = z
     webhooks: z.array(why).meta({
       description: "For every webhook that there is, why it got the event or not.",
     }),
-    unanswered,
   })
   .meta({ id: "WholeEvent" });
 
@@ -84,7 +82,6 @@ export function shownWholeEvent(whole: WholeEvent): z.infer<typeof wholeEvent> {
     payload: whole.payload as unknown as z.infer<typeof anyObject> | null,
     deliveries: whole.deliveries.map(shownDelivery),
     webhooks: whole.reasons,
-    unanswered: whole.unanswered,
   };
 }
 
@@ -154,10 +151,9 @@ export const listEvents = createRoute("get /v1/events", {
     "To find an event by its lead, campaign, time or Leadterra's own id. A filtered page may be short or empty while `next` goes on.",
   request: { query: eventQuery },
   responses: {
-    200: answer("A page of events.", page("EventPage", event, { unanswered }), {
+    200: answer("A page of events.", page("EventPage", event), {
       data: [EVENT_EXAMPLE],
       next: null,
-      unanswered: [],
     }),
   },
 });
@@ -170,7 +166,6 @@ export const getEvent = createRoute("get /v1/events/{id}", {
   responses: {
     200: answer("The event as a whole.", wholeEvent, {
       ...EVENT_EXAMPLE,
-      unanswered: [],
       payload: EXAMPLE.reply,
       deliveries: [DELIVERY_EXAMPLE],
       webhooks: [

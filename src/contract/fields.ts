@@ -2,8 +2,7 @@
 import * as z from "zod";
 import { exampleEvent } from "../domain/event";
 import { parseEventId } from "../domain/ids";
-import type { Unanswered } from "../operations/objects";
-import { answer, type Fields } from "./route";
+import { answer } from "./route";
 
 const MAX_PAGE = 250;
 const DEFAULT_PAGE = 50;
@@ -84,28 +83,12 @@ export const eventName = z
   .string()
   .regex(/^[A-Za-z0-9._-]{1,128}$/, "must be 1 to 128 of A-Z a-z 0-9 . _ -");
 
-export const unanswered = z
-  .array(
-    z
-      .object({
-        object: text,
-        code: z.enum(["unavailable", "newer_data"]),
-      } satisfies Fields<Unanswered>)
-      .meta({ id: "Unanswered" }),
-  )
-  .meta({ description: "Objects that did not answer: what they know is not here. Ask again." });
-
-/** A page of a list, under a name of its own. @param more of a list that several objects know a part of. */
-export function page<Item extends z.ZodType, More extends z.ZodRawShape = Record<never, never>>(
-  id: string,
-  item: Item,
-  more = {} as More,
-) {
+/** A page of a list, under a name of its own. */
+export function page<Item extends z.ZodType>(id: string, item: Item) {
   return z
     .object({
       data: z.array(item),
       next: text.nullable().meta({ description: "Give it as `cursor`; null on the last page." }),
-      ...more,
     })
     .meta({ id });
 }

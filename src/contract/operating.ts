@@ -20,7 +20,6 @@ import {
   text,
   time,
   timeParam,
-  unanswered,
   webhookId,
 } from "./fields";
 import { HEALTH_EXAMPLE, webhookHealth } from "./health";
@@ -169,10 +168,9 @@ export const listAudit = createRoute("get /v1/audit", {
 
 // --- stats ---
 
-const known = count.nullable();
 const step = z
-  .object({ at: time, events: known, delivered: known, failedAttempts: known })
-  .meta({ id: "StatsStep", description: "null where nothing that knows it answers." });
+  .object({ at: time, events: count, delivered: count, failedAttempts: count })
+  .meta({ id: "StatsStep" });
 const outcomeFields = {
   pending: count,
   delivered: count,
@@ -215,14 +213,9 @@ const openAlert = z
 
 const stats = z
   .object({
-    lastEventAt: time.nullable().meta({
-      description: "null also where a journal that may have it is among `unanswered`.",
-    }),
-    events: known,
-    all: z
-      .object(outcomeFields)
-      .meta({ id: "Outcomes", description: "Of all webhooks together that answer." })
-      .nullable(),
+    lastEventAt: time.nullable(),
+    events: count,
+    all: z.object(outcomeFields).meta({ id: "Outcomes", description: "Of all webhooks together." }),
     webhooks: z.array(webhookStats),
     hours: z.array(step),
     recent: z.array(step).meta({ description: "The last hour in steps of five minutes." }),
@@ -233,7 +226,6 @@ const stats = z
     openAlerts: z
       .array(openAlert)
       .meta({ description: "What is not over, whether ALERT_URL was told of it or not." }),
-    unanswered,
   } satisfies Fields<Stats>)
   .meta({ id: "Stats" });
 
@@ -311,7 +303,6 @@ export const getStats = createRoute("get /v1/stats", {
       },
       alerts: null,
       openAlerts: [],
-      unanswered: [],
     }),
   },
 });

@@ -21,26 +21,20 @@ type Stream = {
   next: Place | null;
 };
 
-type AllDeliveries = {
-  webhooks: Webhook[];
-  deliveries: DeliveryView[];
-  unanswered: Unanswered[];
-  next: Place | null;
-};
-
 /**
  * Deliveries over all webhooks, newest first. A page may be short, or empty, while `next` goes on.
  *
- * @returns `webhooks`: all there are, the newest first; `unanswered`: those whose deliveries are left out, see `answerOf`.
+ * @param unanswered gets the webhooks' objects that do not answer, whose deliveries are left out then; see `answerOf`.
+ * @returns `webhooks`: all there are, the newest first.
  */
 export async function listAllDeliveries(
   env: Env,
   filter: DeliveryFilter,
   { before, limit }: { before: Place | null; limit: number },
-): Promise<AllDeliveries> {
+  unanswered?: Unanswered[],
+): Promise<{ webhooks: Webhook[]; deliveries: DeliveryView[]; next: Place | null }> {
   const webhooks = await allWebhooks(env);
-  const reader = new Reader(env, filter);
-  const { unanswered } = reader;
+  const reader = new Reader(env, filter, unanswered);
   const first = Math.ceil(MAX_LOOKED / 2 / Math.max(webhooks.length, 1));
   const streams = await Promise.all(
     webhooks.map(({ id }) => reader.read(id, before, { limit, maxRows: Math.min(first, limit) })),
@@ -49,8 +43,8 @@ export async function listAllDeliveries(
   for (let last = before; ; ) {
     const stream = furthestAhead(streams);
     const [head] = stream?.ahead ?? [];
-    if (stream === null) return { webhooks, deliveries, unanswered, next: null };
-    if (deliveries.length === limit) return { webhooks, deliveries, unanswered, next: last };
+    if (stream === null) return { webhooks, deliveries, next: null };
+    if (deliveries.length === limit) return { webhooks, deliveries, next: last };
     if (head !== undefined) {
       deliveries.push(head.delivery);
       last = head.place;
@@ -59,7 +53,7 @@ export async function listAllDeliveries(
     }
     last = stream.next;
     const maxRows = Math.min(MAX_LOOKED_AT_ONCE, MAX_LOOKED - reader.looked);
-    if (maxRows <= 0) return { webhooks, deliveries, unanswered, next: last };
+    if (maxRows <= 0) return { webhooks, deliveries, next: last };
     const more = await reader.read(stream.webhookId, last, {
       limit: limit - deliveries.length,
       maxRows,
@@ -71,12 +65,13 @@ export async function listAllDeliveries(
 class Reader {
   readonly #env: Env;
   readonly #filter: DeliveryFilter;
-  readonly unanswered: Unanswered[] = [];
+  readonly #unanswered: Unanswered[] | undefined;
   looked = 0;
 
-  constructor(env: Env, filter: DeliveryFilter) {
+  constructor(env: Env, filter: DeliveryFilter, unanswered: Unanswered[] | undefined) {
     this.#env = env;
     this.#filter = filter;
+    this.#unanswered = unanswered;
   }
 
   /** What a webhook has behind `place`. */
@@ -90,7 +85,7 @@ class Reader {
     const before = place && { ...place, eventId: isBehind ? after(place.eventId) : place.eventId };
     const query = { ...this.#filter, before, limit, maxRows };
     const ask = () => subscriberOf(this.#env, webhookId).deliveriesByTime(query);
-    const answer = await answerOf(`Subscriber ${webhookId}`, ask, this.unanswered);
+    const answer = await answerOf(`Subscriber ${webhookId}`, ask, this.#unanswered);
     const { found, next, looked } = answer ?? { found: [], next: null, looked: 0 };
     this.looked += looked;
     const ahead = found.map(({ atMs, delivery }) => ({

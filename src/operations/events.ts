@@ -37,18 +37,21 @@ export type WholeEvent = {
   body: Uint8Array | null;
   /** Every webhook there is. */
   webhooks: Webhook[];
-  /** Of every webhook that has one, backfilled ones too; but for those that are `unanswered`. */
+  /** Of every webhook that has one, backfilled ones too. */
   deliveries: DeliveryView[];
-  unanswered: Unanswered[];
   /** For every webhook, why it got the event or not. */
   reasons: Why[];
 };
 
-export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | null> {
+/** @param unanswered gets the webhooks' objects that do not answer, whose deliveries are left out then; see `answerOf`. */
+export async function wholeEvent(
+  env: Env,
+  id: EventId,
+  unanswered?: Unanswered[],
+): Promise<WholeEvent | null> {
   const event = await findEvent(env, id);
   if (event === null) return null;
   const [stored, webhooks] = await Promise.all([bodyOf(env, event), allWebhooks(env)]);
-  const unanswered: Unanswered[] = [];
   const deliveries = await Promise.all(
     webhooks.map((webhook) => {
       const ask = () => subscriberOf(env, webhook.id).delivery(id);
@@ -64,7 +67,6 @@ export async function wholeEvent(env: Env, id: EventId): Promise<WholeEvent | nu
     body: stored?.body ?? null,
     webhooks,
     deliveries: deliveries.filter((delivery) => delivery !== null),
-    unanswered,
   };
 }
 

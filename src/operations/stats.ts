@@ -46,44 +46,57 @@ export type Outcomes = {
   latencyMs: { p50: number | null; p95: number | null };
 };
 
-/** What came in and went out within a step of time that begins at `atMs`; null is not known. */
-export type Step = { atMs: number } & Record<Counted, number | null>;
 type Counted = "events" | "delivered" | "failedAttempts";
 
-/** Sums are of what answered; null where nothing did. */
-export type Stats = {
-  /** null when none ever came, and where `unanswered` names a day that may have had a later one. */
+/** What came in and went out within a step of time that begins at `atMs`. */
+type StepOf<Count> = { atMs: number } & Record<Counted, Count>;
+
+type StatsOf<Unknown> = {
+  /** null when none ever came. */
   lastEventAtMs: number | null;
-  events: number | null;
+  events: number | Unknown;
   /** Of all webhooks together. */
-  all: Outcomes | null;
+  all: Outcomes | Unknown;
   webhooks: WebhookStats[];
-  hours: Step[];
+  hours: StepOf<number | Unknown>[];
   /** The last hour in steps of five minutes. */
-  recent: Step[];
+  recent: StepOf<number | Unknown>[];
   queues: Queues;
   /** Since when `ALERT_URL` takes no alerts; null while it does. */
   alerts: { refusedSinceMs: number; statusCode: number | null } | null;
   /** What was found that a person should know, and is not over. */
   openAlerts: OpenAlert[];
-  unanswered: Unanswered[];
 };
 
+export type Stats = StatsOf<never>;
+
 /**
- * @param sinceMs from the start of its hour on.
- * @param known all webhooks, where the caller has them already.
+ * Of what answers: sums are of that, and null is what nothing that answers knows. `lastEventAtMs` is null also where a day
+ * that does not answer may have had a later one.
+ */
+export type KnownStats = StatsOf<null>;
+export type Step = KnownStats["hours"][number];
+
+/** @param sinceMs from the start of its hour on. */
+export async function stats(env: Env, sinceMs: number): Promise<Stats> {
+  // Nothing is unknown where whatever does not answer is an error.
+  return (await knownStats(env, sinceMs, await allWebhooks(env))) as Stats;
+}
+
+/**
+ * @param sinceMs as for `stats`.
+ * @param webhooks all there are.
  * @param unanswered gets the objects that do not answer, which are left out then; see `answerOf`.
  */
-export async function stats(
+export async function knownStats(
   env: Env,
   sinceMs: number,
-  known?: readonly Pick<Webhook, "id">[],
-  unanswered: Unanswered[] = [],
-): Promise<Stats> {
+  webhooks: readonly Pick<Webhook, "id">[],
+  unanswered?: Unanswered[],
+): Promise<KnownStats> {
   const nowMs = Date.now();
   const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
   const recent = stepsBetween(nowMs - HOUR_MS + STEP_MS, nowMs, STEP_MS);
-  const webhooks = known ?? (await allWebhooks(env));
   const [lastAtMs, queues, alerts, openAlerts, outgoing] = await Promise.all([
     lastEventAtMs(env, unanswered),
     queuesOf(env),
@@ -94,7 +107,7 @@ export async function stats(
     addEvents(env, { steps: recent, stepMs: STEP_MS, unanswered }),
   ]);
   const events = sumOf(hours, "events");
-  const told = { queues, alerts, openAlerts, unanswered };
+  const told = { queues, alerts, openAlerts };
   return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent, ...told };
 }
 
@@ -162,7 +175,8 @@ function stepsBetween(sinceMs: number, nowMs: number, stepMs: number): Step[] {
 /** What is known of it in all; null where nothing is. */
 export function sumOf(steps: readonly Step[], what: Counted): number | null {
   const known = steps.flatMap((step) => step[what] ?? []);
-  return known.length === 0 ? null : known.reduce((total, each) => total + each, 0);
+  const isUnknown = known.length === 0 && steps.length > 0;
+  return isUnknown ? null : known.reduce((total, each) => total + each, 0);
 }
 
 async function addEvents(
@@ -171,7 +185,7 @@ async function addEvents(
     steps,
     stepMs,
     unanswered,
-  }: { steps: readonly Step[]; stepMs: number; unanswered: Unanswered[] },
+  }: { steps: readonly Step[]; stepMs: number; unanswered: Unanswered[] | undefined },
 ): Promise<void> {
   const byDay = Map.groupBy(steps, ({ atMs }) => journalName(atMs));
   await Promise.all(
@@ -188,7 +202,7 @@ async function addEvents(
 async function addDeliveries(
   env: Env,
   webhooks: readonly Pick<Webhook, "id">[],
-  to: { hours: readonly Step[]; recent: readonly Step[]; unanswered: Unanswered[] },
+  to: { hours: readonly Step[]; recent: readonly Step[]; unanswered: Unanswered[] | undefined },
 ): Promise<{ webhooks: WebhookStats[]; all: Outcomes | null }> {
   const { hours, recent, unanswered } = to;
   const answers = await Promise.all(

@@ -40,7 +40,6 @@ export const deliveries = new Hono<ApiEnv>()
       return ok({
         data: page.deliveries.map(shownDelivery),
         next: page.next && formatPlace(page.next),
-        unanswered: page.unanswered,
       });
     }),
   )

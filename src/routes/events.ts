@@ -16,7 +16,6 @@ import {
   wholeEvent,
 } from "../operations/events";
 import { listEvents } from "../operations/journal";
-import type { Unanswered } from "../operations/objects";
 import type { ApiEnv } from "./http/auth";
 import { given, serve } from "./http/serve";
 
@@ -30,13 +29,12 @@ export const events = new Hono<ApiEnv>()
       const { limit, cursor = null, key, since: sinceMs, until: untilMs, ...rest } = query;
       const filter = given({ ...rest, sinceMs, untilMs });
       const from = { cursor, limit };
-      const unanswered: Unanswered[] = [];
       const page =
         key === undefined
-          ? await listEvents(c.env, filter, from, unanswered)
-          : await findEventsByKey(c.env, { ...filter, key }, from, unanswered);
+          ? await listEvents(c.env, filter, from)
+          : await findEventsByKey(c.env, { ...filter, key }, from);
       const next = page.next && formatEventCursor(page.next);
-      return ok({ data: page.events.map(shownEvent), next, unanswered });
+      return ok({ data: page.events.map(shownEvent), next });
     }),
   )
   .on(

@@ -56,12 +56,6 @@ describe("a relay that is asked", () => {
     expect(await batchTimeoutAdvice(await relayWith(200, { events: 0, webhooks: [] }))).toBeNull();
   });
 
-  it("gives no part of its events for all of them", async () => {
-    const unanswered = [{ object: "Journal 2026-11-27", code: "unavailable" }];
-    const relay = await relayWith(200, { events: 250, webhooks: [{}], unanswered });
-    expect(await batchTimeoutAdvice(relay)).toMatch(/did not say how many events/);
-  });
-
   it("is said in one sentence not to have answered", async () => {
     expect(await batchTimeoutAdvice(await relayWith(401, {}))).toMatch(/answered 401\)\.$/);
     const gone = relayApi(`http://127.0.0.1:${await freePort()}`, KEY);

@@ -132,12 +132,6 @@ describe("the doctor", () => {
       "No event has come for 48 hours",
       "npm run register",
     ],
-    [
-      "an object that does not answer, and not that no event came",
-      stats({ lastEventAt: null, unanswered: [{ object: "Journal 2026-11-27" }] }),
-      "Journal 2026-11-27 does not answer",
-      "Durable Objects",
-    ],
     ["no event at all", stats({ lastEventAt: null }), "No event has come yet", "--send"],
     [
       "a queue that stands",

@@ -103,8 +103,9 @@ async function find(c: PageContext, query: Query, from: Place | Position | null)
   const limit = DELIVERIES_PER_PAGE;
   if (query.webhook === undefined) {
     const before = from !== null && "atMs" in from ? from : null;
-    const { next, ...found } = await listAllDeliveries(c.env, filter, { before, limit });
-    return { ...found, webhook: null, next: next && formatPlace(next) };
+    const place = { before, limit };
+    const { next, ...found } = await listAllDeliveries(c.env, filter, place, unanswered);
+    return { ...found, webhook: null, unanswered, next: next && formatPlace(next) };
   }
   const webhooks = await allWebhooks(c.env);
   const webhook = webhooks.find(({ id }) => id === query.webhook) ?? null;

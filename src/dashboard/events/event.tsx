@@ -6,6 +6,7 @@ import { SCHEMA } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import { eraseEvent, replayEvent, type WholeEvent, wholeEvent } from "../../operations/events";
 import { findEvent } from "../../operations/journal";
+import type { Unanswered } from "../../operations/objects";
 import type { JournalEvent } from "../../storage/journal-store";
 import { LastOutcome } from "../deliveries/attempts";
 import { JsonText } from "../deliveries/request-sent";
@@ -70,7 +71,8 @@ const erasing: Action<EventId> = {
 export const eventPage = new Hono<PageEnv>()
   .get("/:id", async (c) => {
     const id = await find(c);
-    const whole = id === null ? null : await wholeEvent(c.env, id);
+    const unanswered: Unanswered[] = [];
+    const whole = id === null ? null : await wholeEvent(c.env, id, unanswered);
     if (whole === null) return noSuchEvent(c);
     const { event, deliveries } = whole;
     const live =
@@ -79,7 +81,7 @@ export const eventPage = new Hono<PageEnv>()
     return page(
       c,
       { title: event.event, trail: [EVENTS], live, json: [`/v1/events/${event.id}`] },
-      <Event whole={whole} />,
+      <Event whole={whole} unanswered={unanswered} />,
     );
   })
   .route(
@@ -107,7 +109,9 @@ function noSuchEvent(c: PageContext): Promise<Response> {
   );
 }
 
-function Event({ whole }: { whole: WholeEvent }) {
+type EventProps = { whole: WholeEvent; unanswered: readonly Unanswered[] };
+
+function Event({ whole, unanswered }: EventProps) {
   const { event, body } = whole;
   const { mayChange } = useViewer();
   const text = body === null ? null : new TextDecoder().decode(body);
@@ -118,8 +122,8 @@ function Event({ whole }: { whole: WholeEvent }) {
       </section>
       <h2>Webhooks</h2>
       <div id="recipients" data-live>
-        <NotHere unanswered={whole.unanswered} webhooks={whole.webhooks} />
-        <Webhooks whole={whole} />
+        <NotHere unanswered={unanswered} webhooks={whole.webhooks} />
+        <Webhooks whole={whole} unanswered={unanswered} />
       </div>
       <Panel id="payload-title" title="Payload">
         {text === null ? (
@@ -184,8 +188,8 @@ type Recipient = {
 };
 
 /** Those that it went to first, then those that it did not go to, and why. */
-function recipientsOf(whole: WholeEvent): Recipient[] {
-  const { event, webhooks, deliveries, reasons, unanswered } = whole;
+function recipientsOf({ whole, unanswered }: EventProps): Recipient[] {
+  const { event, webhooks, deliveries, reasons } = whole;
   const there = webhooks.map((webhook) => ({
     id: webhook.id,
     webhook,
@@ -208,10 +212,10 @@ function recipientsOf(whole: WholeEvent): Recipient[] {
 }
 
 /** Every webhook can be given it: one by its row, or those that are ticked. */
-function Webhooks({ whole }: { whole: WholeEvent }) {
+function Webhooks({ whole, unanswered }: EventProps) {
   const { event, body } = whole;
   const { mayChange } = useViewer();
-  const rows = recipientsOf(whole);
+  const rows = recipientsOf({ whole, unanswered });
   if (rows.length === 0) {
     return (
       <Empty>

@@ -7,7 +7,7 @@ import type { Webhook } from "../../domain/webhook";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
 import { answerOf, DEAD_LETTERS, type Unanswered } from "../../operations/objects";
-import { type Stats, type Step, stats as statsSince, sumOf } from "../../operations/stats";
+import { type KnownStats, knownStats, type Step, sumOf } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table";
 import { Chart } from "../ui/chart";
@@ -64,7 +64,8 @@ function callsOf(over: Period): string[] {
 /** All that the page is made of. */
 type Look = {
   nowMs: number;
-  stats: Stats;
+  stats: KnownStats;
+  unanswered: readonly Unanswered[];
   webhooks: readonly Webhook[];
   listed: readonly Listed[];
   problems: readonly Problem[];
@@ -82,7 +83,7 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const webhooks = await allWebhooks(c.env);
   const unanswered: Unanswered[] = [];
   const [stats, deadLetters] = await Promise.all([
-    statsSince(c.env, firstHourMs(over, nowMs), webhooks, unanswered),
+    knownStats(c.env, firstHourMs(over, nowMs), webhooks, unanswered),
     answerOf(DEAD_LETTERS, () => countDeadLetters(c.env), unanswered),
   ]);
   const listed = listedBy(webhooks, stats);
@@ -92,10 +93,10 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const hasEvent = lastEventAtMs !== null || unanswered.some(isJournal);
   const events = hasEvent ? await newestEvents(c.env, lastEventAtMs, unanswered) : [];
   const progress = progressOf(c, { webhooks, hasEvent, events });
-  const situation = { nowMs, problems, silenceAlertMs, webhooks, watched, stats, deadLetters };
+  const shared = { nowMs, webhooks, stats, unanswered, deadLetters };
   return {
-    ...{ nowMs, stats, webhooks, listed, deadLetters, events },
-    problems: problemsOf(situation),
+    ...{ ...shared, listed, events },
+    problems: problemsOf({ ...shared, problems, silenceAlertMs, watched }),
     progress: progress.hasWebhook && progress.isConnected ? null : progress,
   };
 }
@@ -160,10 +161,7 @@ function Overview({ look, over }: { look: Look; over: Period }) {
         </div>
         <div id="tiles" data-live>
           <Numbers look={look} steps={steps} />
-          <NotCounted
-            unanswered={look.stats.unanswered.filter(isCounted)}
-            webhooks={look.webhooks}
-          />
+          <NotCounted unanswered={look.unanswered.filter(isCounted)} webhooks={look.webhooks} />
         </div>
         <div id="chart" data-live>
           {steps.every(isIdle) ? (
@@ -235,7 +233,7 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   const pending = watched.reduce((sum, each) => sum + each.stats.health.pending, 0);
   const { p50 = null, p95 = null } = stats.all?.latencyMs ?? {};
   const isPart = watched.length < listed.length;
-  const isPartOfEvents = stats.unanswered.some(isJournal);
+  const isPartOfEvents = look.unanswered.some(isJournal);
   const stuck = deadLetters !== 0;
   const last = (
     <>
@@ -311,8 +309,9 @@ function Webhooks({ look: { listed, nowMs, stats } }: { look: Look }) {
   );
 }
 
-function Events({ look: { events, stats, webhooks } }: { look: Look }) {
-  const unanswered = stats.unanswered.filter(isJournal);
+function Events({ look }: { look: Look }) {
+  const { events, stats, webhooks } = look;
+  const unanswered = look.unanswered.filter(isJournal);
   const isWhole = unanswered.length === 0;
   if (events.length === 0 && isWhole) {
     if (stats.lastEventAtMs !== null) return <NoneKept lastAtMs={stats.lastEventAtMs} />;

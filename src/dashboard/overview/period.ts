@@ -1,6 +1,6 @@
 /** What the overview looks back over, and in which steps. */
 import { DAY_MS, HOUR_MS } from "../../domain/time";
-import { type Stats, type Step, sumOf } from "../../operations/stats";
+import { type KnownStats, type Step, sumOf } from "../../operations/stats";
 
 /** Bars of a week are of so many hours. */
 const HOURS_PER_BAR = 4;
@@ -25,7 +25,10 @@ export function firstHourMs(over: Period, nowMs: number): number {
 }
 
 /** The bars of a period, oldest first. */
-export function stepsOf({ hours, recent }: Stats, over: Period): Step[] {
+export function stepsOf(
+  { hours, recent }: Pick<KnownStats, "hours" | "recent">,
+  over: Period,
+): Step[] {
   if (over === "hour") return recent;
   if (over === "day") return hours;
   return inGroups(hours, HOURS_PER_BAR);

@@ -4,7 +4,8 @@ import { type ConfigProblem, holdsDeliveries } from "../../config";
 import { nameOf, type OpenAlert, pageOf, webhookOf } from "../../domain/alert";
 import { LATE_AFTER_MS } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
-import type { Stats } from "../../operations/stats";
+import type { Unanswered } from "../../operations/objects";
+import type { KnownStats } from "../../operations/stats";
 import { Foreign } from "../ui/foreign";
 import { count, deliveries } from "../ui/format";
 import { DEAD_LETTERS_PATH, type Tone, WEBHOOKS_PATH, WebhookLink } from "../ui/parts";
@@ -28,15 +29,15 @@ export type Situation = {
   silenceAlertMs: number | null;
   webhooks: readonly Webhook[];
   watched: readonly Watched[];
-  stats: Stats;
+  stats: KnownStats;
+  unanswered: readonly Unanswered[];
   /** How many there are; null where nobody knows. */
   deadLetters: number | null;
 };
 
 /** Worst first; empty when all is well. */
 export function problemsOf(situation: Situation): Problem[] {
-  const { webhooks, watched, stats, deadLetters } = situation;
-  const { unanswered } = stats;
+  const { webhooks, watched, stats, unanswered, deadLetters } = situation;
   const isSaid = ({ cause }: OpenAlert) =>
     unanswered.some(({ object }) => SILENT.test(cause) && cause.endsWith(object));
   const alerts = stats.openAlerts.filter((alert) => isNews(alert, watched) && !isSaid(alert));

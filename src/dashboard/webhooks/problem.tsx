@@ -7,7 +7,7 @@ import { type AttemptRecord, isGivenUp } from "../../domain/delivery";
 import type { HealthReport, HealthState } from "../../domain/health-report";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
-import type { Stats, WebhookStats } from "../../operations/stats";
+import type { KnownStats, WebhookStats } from "../../operations/stats";
 import { LastOutcome } from "../deliveries/attempts";
 import { beginning, Foreign } from "../ui/foreign";
 import { count, number, waiting } from "../ui/format";
@@ -29,7 +29,7 @@ export type Watched = Listed & {
 };
 
 /** Each with its own of the figures. */
-export function listedBy(webhooks: readonly Webhook[], { webhooks: all }: Stats): Listed[] {
+export function listedBy(webhooks: readonly Webhook[], { webhooks: all }: KnownStats): Listed[] {
   return webhooks.map((webhook) => ({
     webhook,
     stats: all.find(({ id }) => id === webhook.id) ?? null,
