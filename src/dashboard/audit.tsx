@@ -9,16 +9,8 @@ import { allWebhooks } from "../operations/webhooks";
 import type { AuditEntry } from "../storage/registry-store";
 import { Foreign, visible } from "./ui/foreign";
 import { listPage } from "./ui/list";
-import {
-  type Column,
-  Commas,
-  Empty,
-  eventPath,
-  Facts,
-  Table,
-  WebhookLink,
-  webhookAmong,
-} from "./ui/parts";
+import { type Column, Commas, Empty, Facts, Table, WebhookLink, webhookAmong } from "./ui/parts";
+import { eventPath } from "./ui/paths";
 import type { PageEnv } from "./ui/session";
 import { Time } from "./ui/time";
 

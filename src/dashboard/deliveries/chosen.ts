@@ -4,7 +4,7 @@ import type { Webhook } from "../../domain/webhook";
 import type { LoggedDelivery } from "../../operations/deliveries";
 import { findDelivery } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
-import { DELIVERIES_PATH, withQuery } from "../ui/parts";
+import { DELIVERIES_PATH, withQuery } from "../ui/paths";
 
 /** A page's worth: an address, and the cookie that brings it along, take no more. */
 export const MAX_CHOSEN = 50;

@@ -25,14 +25,8 @@ import {
   SearchField,
   understood,
 } from "../ui/list";
-import {
-  DELIVERIES_PATH,
-  deliveryCall,
-  Empty,
-  Options,
-  webhookName,
-  webhookPath,
-} from "../ui/parts";
+import { Empty, Options, webhookName } from "../ui/parts";
+import { DELIVERIES_PATH, deliveryCall, webhookPath } from "../ui/paths";
 import type { PageContext, PageEnv } from "../ui/session";
 import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";

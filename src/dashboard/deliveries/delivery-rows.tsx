@@ -1,14 +1,8 @@
 /** Deliveries as the rows of a table. */
 import type { DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
-import {
-  type Column,
-  DeliveryBadge,
-  deliveryPath,
-  RowLink,
-  Table,
-  webhookAmong,
-} from "../ui/parts";
+import { type Column, DeliveryBadge, RowLink, Table, webhookAmong } from "../ui/parts";
+import { deliveryPath } from "../ui/paths";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { LastOutcome } from "./attempts";

@@ -11,20 +11,15 @@ import { answerOf, type Unanswered } from "../../operations/objects";
 import { findWebhook } from "../../operations/webhooks";
 import { actions } from "../ui/actions";
 import { page, showFailure } from "../ui/page";
+import { Action, DeliveryBadge, Facts, Panel, WebhookLink, webhookName } from "../ui/parts";
 import {
-  Action,
-  DeliveryBadge,
   deliveriesPath,
   deliveryCall,
   deliveryPath,
   eventPath,
-  Facts,
-  Panel,
   WEBHOOKS_PATH,
-  WebhookLink,
-  webhookName,
   webhookPath,
-} from "../ui/parts";
+} from "../ui/paths";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { NotHere } from "../ui/unanswered";

@@ -4,7 +4,7 @@ import { allWebhooks } from "../../operations/webhooks";
 import type { Outcome } from "../ui/actions";
 import { type Form, text, texts } from "../ui/form";
 import { deliveries } from "../ui/format";
-import { DELIVERIES_PATH } from "../ui/parts";
+import { DELIVERIES_PATH } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext } from "../ui/session";
 import { type Chosen, chosenPath, formatChosen, parseChosen, parseTicked } from "./chosen";

@@ -18,18 +18,8 @@ import { actions, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { count } from "../ui/format";
 import { listPage } from "../ui/list";
-import {
-  Action,
-  DEAD_LETTERS_PATH,
-  DELIVERIES_PATH,
-  Empty,
-  EVENTS_PATH,
-  eventPath,
-  Facts,
-  Options,
-  WebhookOrId,
-  withQuery,
-} from "../ui/parts";
+import { Action, Empty, Facts, Options, WebhookOrId } from "../ui/parts";
+import { DEAD_LETTERS_PATH, DELIVERIES_PATH, EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";

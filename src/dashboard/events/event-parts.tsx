@@ -1,6 +1,6 @@
 /** What an event is like, as lists and its own page say it. */
 import { Foreign } from "../ui/foreign";
-import { EVENTS_PATH, withQuery } from "../ui/parts";
+import { EVENTS_PATH, withQuery } from "../ui/paths";
 import { Time } from "../ui/time";
 
 /** A time that a stranger gave: as one if it is one, else as it is. */

@@ -19,12 +19,8 @@ import {
   Badge,
   type Column,
   Copy,
-  DEAD_LETTERS_PATH,
   DeliveryBadge,
-  deliveryPath,
   Empty,
-  EVENTS_PATH,
-  eventPath,
   Facts,
   Panel,
   Submit,
@@ -32,6 +28,7 @@ import {
   WebhookLink,
   webhookName,
 } from "../ui/parts";
+import { DEAD_LETTERS_PATH, deliveryPath, EVENTS_PATH, eventPath } from "../ui/paths";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { NotHere } from "../ui/unanswered";

@@ -22,7 +22,7 @@ import {
   understood,
 } from "../ui/list";
 import { page } from "../ui/page";
-import { EVENTS_PATH, eventPath } from "../ui/parts";
+import { EVENTS_PATH, eventPath } from "../ui/paths";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";

@@ -6,7 +6,8 @@ import type { Unanswered } from "../../operations/objects";
 import type { JournalEvent } from "../../storage/journal-store";
 import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
-import { Badge, type Column, Empty, eventPath, RowLink, Table } from "../ui/parts";
+import { Badge, type Column, Empty, RowLink, Table } from "../ui/parts";
+import { eventPath } from "../ui/paths";
 import { Time } from "../ui/time";
 import { noneOf, SearchLink } from "./event-parts";
 

@@ -2,7 +2,8 @@
 import type { Child } from "hono/jsx";
 import { configOf } from "../../config";
 import { isSample } from "../../operations/ingest";
-import { Action, Copy, EVENTS_PATH } from "../ui/parts";
+import { Action, Copy } from "../ui/parts";
+import { EVENTS_PATH } from "../ui/paths";
 import type { PageContext } from "../ui/session";
 import { useViewer } from "../ui/viewer";
 

@@ -13,16 +13,15 @@ import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table"
 import { Chart } from "../ui/chart";
 import { count, deliveries, duration, number, share } from "../ui/format";
 import { page } from "../ui/page";
+import { Empty, Tiles } from "../ui/parts";
 import {
   DEAD_LETTERS_PATH,
   DELIVERIES_PATH,
-  Empty,
   EVENTS_PATH,
   statsCall,
-  Tiles,
   WEBHOOKS_PATH,
   withQuery,
-} from "../ui/parts";
+} from "../ui/paths";
 import type { PageContext, PageEnv } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
 import { NotCounted } from "../ui/unanswered";

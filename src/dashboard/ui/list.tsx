@@ -6,7 +6,8 @@ import { EVENT_TYPES } from "../../domain/event";
 import type { Webhook } from "../../domain/webhook";
 import type { Unanswered } from "../../operations/objects";
 import { type PageOptions, page, showFailure } from "./page";
-import { Empty, VERBATIM, withQuery } from "./parts";
+import { Empty, VERBATIM } from "./parts";
+import { withQuery } from "./paths";
 import type { PageContext } from "./session";
 import { NotHere } from "./unanswered";
 

@@ -2,9 +2,9 @@
 import type { Child } from "hono/jsx";
 import type { DeliveryStatus } from "../../domain/delivery";
 import { maskQuery } from "../../domain/target";
-import { iso } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { beginning, visible } from "./foreign";
+import { webhookPath } from "./paths";
 
 /** A line of a page, and two of a column. */
 const MAX_NAME_CHARACTERS = 80;
@@ -38,45 +38,6 @@ export function webhookName({
 /** Host and path. */
 export function shortUrl(url: string): string {
   return maskQuery(url).replace(/^https?:\/\//, "");
-}
-
-export const WEBHOOKS_PATH = "/dashboard/webhooks";
-export const DELIVERIES_PATH = "/dashboard/deliveries";
-export const EVENTS_PATH = "/dashboard/events";
-export const DEAD_LETTERS_PATH = "/dashboard/dead-letters";
-
-export function webhookPath(id: string): string {
-  return `${WEBHOOKS_PATH}/${id}`;
-}
-
-export function deliveryPath(webhookId: string, eventId: string): string {
-  return `${webhookPath(webhookId)}/deliveries/${eventId}`;
-}
-
-type Named = { webhookId: string; eventId: string };
-
-/** The call of the API that answers with a delivery and its attempts. */
-export function deliveryCall({ webhookId, eventId }: Named): string {
-  return `/v1/webhooks/${webhookId}/deliveries/${eventId}`;
-}
-
-export function eventPath(eventId: string): string {
-  return `${EVENTS_PATH}/${eventId}`;
-}
-
-export function withQuery(path: string, query: Readonly<Record<string, string>>): string {
-  const search = new URLSearchParams(query).toString();
-  return search === "" ? path : `${path}?${search}`;
-}
-
-/** The call of the API that answers with the figures since then. */
-export function statsCall(sinceMs: number): string {
-  return withQuery("/v1/stats", { since: iso(sinceMs) });
-}
-
-/** The list of a webhook's deliveries. */
-export function deliveriesPath(webhook: Webhook, query: Readonly<Record<string, string>> = {}) {
-  return withQuery(DELIVERIES_PATH, { webhook: webhook.id, ...query });
 }
 
 export function WebhookLink({ webhook }: { webhook: Webhook }) {

@@ -1,7 +1,8 @@
 /** The part of a search that says when: within the last while, or from and to in the visitor's zone. */
 import { DAY_MS, HOUR_MS, iso } from "../../domain/time";
 import type { Query } from "./list";
-import { Options, withQuery } from "./parts";
+import { Options } from "./parts";
+import { withQuery } from "./paths";
 import type { PageContext } from "./session";
 import { useViewer } from "./viewer";
 

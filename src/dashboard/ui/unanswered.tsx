@@ -2,7 +2,8 @@
 import { newerDataDetail } from "../../contract/problem";
 import type { Webhook } from "../../domain/webhook";
 import { DEAD_LETTERS, type Unanswered } from "../../operations/objects";
-import { Commas, DEAD_LETTERS_PATH, WebhookLink } from "./parts";
+import { Commas, WebhookLink } from "./parts";
+import { DEAD_LETTERS_PATH } from "./paths";
 
 type Named = { of: Unanswered; webhooks: readonly Webhook[] };
 

@@ -8,7 +8,7 @@ import { pauseWebhook, resumeWebhook } from "../../operations/webhooks";
 import { type Action, actions, performing } from "../ui/actions";
 import type { Done } from "../ui/notice";
 import { showFailure } from "../ui/page";
-import { WEBHOOKS_PATH, webhookPath } from "../ui/parts";
+import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { callerOf, mayChange, type PageEnv } from "../ui/session";
 import { batch } from "./batch";
 import { DISCARD, REPLAY } from "./batch-kinds";

@@ -4,7 +4,8 @@ import { removeWebhook } from "../../operations/webhooks";
 import type { Action } from "../ui/actions";
 import { text } from "../ui/form";
 import { page } from "../ui/page";
-import { Submit, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
+import { Submit } from "../ui/parts";
+import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 

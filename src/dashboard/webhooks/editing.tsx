@@ -12,7 +12,7 @@ import type { Action, Outcome } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { newToken } from "../ui/once";
 import { page } from "../ui/page";
-import { WEBHOOKS_PATH, webhookPath } from "../ui/parts";
+import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { WebhookForm } from "./form";
 import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from "./input";

@@ -4,7 +4,8 @@ import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { Foreign } from "../ui/foreign";
-import { Commas, Facts, Hidden, Submit, VERBATIM, WEBHOOKS_PATH, webhookPath } from "../ui/parts";
+import { Commas, Facts, Hidden, Submit, VERBATIM } from "../ui/parts";
+import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import {
   Field,
   fieldOf,

@@ -2,7 +2,8 @@
 import { parseWebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
 import { findWebhook } from "../../operations/webhooks";
-import { WEBHOOKS_PATH, webhookName, webhookPath } from "../ui/parts";
+import { webhookName } from "../ui/parts";
+import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import type { PageContext } from "../ui/session";
 
 /** A path that no other page can be taken for: `/new` is one. */

@@ -2,15 +2,8 @@
 import { ALL_EVENTS } from "../../domain/webhook";
 import type { WebhookStats } from "../../operations/stats";
 import { duration, number, share } from "../ui/format";
-import {
-  Badge,
-  type Column,
-  Empty,
-  shortUrl,
-  Table,
-  WEBHOOKS_PATH,
-  WebhookLink,
-} from "../ui/parts";
+import { Badge, type Column, Empty, shortUrl, Table, WebhookLink } from "../ui/parts";
+import { WEBHOOKS_PATH } from "../ui/paths";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { hasProblem, type Listed, StateBadge } from "./problem";

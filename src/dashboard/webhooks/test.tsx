@@ -11,7 +11,8 @@ import { Attempted } from "../deliveries/attempts";
 import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
 import { page } from "../ui/page";
-import { Options, shortUrl, webhookName, webhookPath, withQuery } from "../ui/parts";
+import { Options, shortUrl, webhookName } from "../ui/parts";
+import { webhookPath, withQuery } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 

@@ -16,18 +16,8 @@ import { DeliveryRows } from "../deliveries/delivery-rows";
 import { Foreign } from "../ui/foreign";
 import { perSecond } from "../ui/format";
 import { page, showFailure } from "../ui/page";
-import {
-  Code,
-  deliveriesPath,
-  deliveryCall,
-  Empty,
-  Facts,
-  Panel,
-  statsCall,
-  WEBHOOKS_PATH,
-  webhookName,
-  webhookPath,
-} from "../ui/parts";
+import { Code, Empty, Facts, Panel, webhookName } from "../ui/parts";
+import { deliveriesPath, deliveryCall, statsCall, WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { NotHere, Unknown } from "../ui/unanswered";
