@@ -3,8 +3,8 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { formatErasureCursor, formatEventCursor } from "../contract/cursor";
 import * as contract from "../contract/events";
-import { shownEvent, shownWholeEvent } from "../contract/events";
 import { testFilter } from "../contract/filters";
+import type { Output } from "../contract/route";
 import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import { fail, ok } from "../domain/failure";
 import { matchesFilter } from "../domain/filter";
@@ -17,65 +17,58 @@ import {
 } from "../operations/events";
 import { listEvents } from "../operations/journal";
 import type { ApiEnv } from "./http/auth";
-import { given, serve } from "./http/serve";
+import { given, serving } from "./http/serve";
 
 const NOT_FOUND = fail({ code: "not_found" });
 /** When the examples happened: the time of the example on Leadterra's page. */
 const EXAMPLE_AT_MS = Date.parse("2025-06-11T09:14:35Z");
 
-export const events = new Hono<ApiEnv>()
-  .on(
-    ...serve(contract.listEvents, async ({ query }, c) => {
-      const { limit, cursor = null, key, since: sinceMs, until: untilMs, ...rest } = query;
-      const filter = given({ ...rest, sinceMs, untilMs });
-      const from = { cursor, limit };
-      const page =
-        key === undefined
-          ? await listEvents(c.env, filter, from)
-          : await findEventsByKey(c.env, { ...filter, key }, from);
-      const next = page.next && formatEventCursor(page.next);
-      return ok({ data: page.events.map(shownEvent), next });
-    }),
-  )
-  .on(
-    ...serve(contract.erasePerson, async ({ body }, c) => {
-      const { email, cursor = null } = body;
-      const erasure = { email, cursor, by: c.get("caller") };
-      const { next, ...rest } = await erasePerson(c.env, erasure);
-      return ok({ ...rest, next: next && formatErasureCursor(next) });
-    }),
-  )
-  .on(
-    ...serve(contract.getEvent, async ({ params }, c) => {
-      const whole = await wholeEvent(c.env, params.id);
-      return whole === null ? NOT_FOUND : ok(shownWholeEvent(whole));
-    }),
-  )
-  .on(
-    ...serve(contract.eraseEvent, async ({ params }, c) => {
-      await eraseEvent(c.env, { id: params.id, by: c.get("caller") });
-      return ok(null);
-    }),
-  )
-  .on(
-    ...serve(contract.replayEvent, async ({ params, body }, c) => {
-      const { webhookIds = null } = body;
-      const asked = { id: params.id, webhookIds, by: c.get("caller") };
-      const replayed = await replayEvent(c.env, asked);
-      return replayed.ok ? ok({ replayed: replayed.value }) : replayed;
-    }),
-  )
-  .on(...serve(contract.listEventTypes, async () => ok({ data: eventTypes() })))
-  .on(
-    ...serve(testFilter, async ({ body: { filter, event } }) =>
-      ok({ matches: filter === null || matchesFilter(filter, event) }),
-    ),
-  );
+export const events = new Hono<ApiEnv>();
+const serve = serving(events);
 
-type EventTypes = Extract<
-  Awaited<ReturnType<Parameters<typeof serve<typeof contract.listEventTypes>>[1]>>,
-  { ok: true }
->["value"]["data"];
+serve(contract.listEvents, async ({ query }, c) => {
+  const { limit, cursor = null, key, since: sinceMs, until: untilMs, ...rest } = query;
+  const filter = given({ ...rest, sinceMs, untilMs });
+  const from = { cursor, limit };
+  const page =
+    key === undefined
+      ? await listEvents(c.env, filter, from)
+      : await findEventsByKey(c.env, { ...filter, key }, from);
+  const next = page.next && formatEventCursor(page.next);
+  return ok({ data: page.events.map(contract.shownEvent), next });
+});
+
+serve(contract.erasePerson, async ({ body }, c) => {
+  const { email, cursor = null } = body;
+  const erasure = { email, cursor, by: c.get("caller") };
+  const { next, ...rest } = await erasePerson(c.env, erasure);
+  return ok({ ...rest, next: next && formatErasureCursor(next) });
+});
+
+serve(contract.getEvent, async ({ params }, c) => {
+  const whole = await wholeEvent(c.env, params.id);
+  return whole === null ? NOT_FOUND : ok(contract.shownWholeEvent(whole));
+});
+
+serve(contract.eraseEvent, async ({ params }, c) => {
+  await eraseEvent(c.env, { id: params.id, by: c.get("caller") });
+  return ok(null);
+});
+
+serve(contract.replayEvent, async ({ params, body }, c) => {
+  const { webhookIds = null } = body;
+  const asked = { id: params.id, webhookIds, by: c.get("caller") };
+  const replayed = await replayEvent(c.env, asked);
+  return replayed.ok ? ok({ replayed: replayed.value }) : replayed;
+});
+
+serve(contract.listEventTypes, async () => ok({ data: eventTypes() }));
+
+serve(testFilter, async ({ body: { filter, event } }) =>
+  ok({ matches: filter === null || matchesFilter(filter, event) }),
+);
+
+type EventTypes = Output<typeof contract.listEventTypes>["data"];
 
 let made: EventTypes | null = null;
 

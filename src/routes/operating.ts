@@ -2,7 +2,6 @@
 import { Hono } from "hono";
 import { formatAuditId, formatDeadLetterCursor } from "../contract/cursor";
 import * as contract from "../contract/operating";
-import { shownAudit, shownStats } from "../contract/operating";
 import { shownDeadLetter } from "../domain/dead-letter";
 import { ok } from "../domain/failure";
 import { OPEN_METRICS_TYPE, renderMetrics } from "../domain/open-metrics";
@@ -17,57 +16,48 @@ import {
 import { metrics } from "../operations/metrics";
 import { stats } from "../operations/stats";
 import type { ApiEnv } from "./http/auth";
-import { serve } from "./http/serve";
+import { serving } from "./http/serve";
 
-export const operating = new Hono<ApiEnv>()
-  .on(
-    ...serve(
-      contract.listDeadLetters,
-      async ({ query: { cursor = null, limit, reason = null } }, c) => {
-        const { letters, next } = await listDeadLetters(c.env, { before: cursor, limit, reason });
-        return ok({
-          data: letters.map(shownDeadLetter),
-          next: next && formatDeadLetterCursor(next),
-        });
-      },
-    ),
-  )
-  .on(
-    ...serve(contract.redriveDeadLetter, async ({ params: { id } }, c) => {
-      const redriven = await redriveDeadLetter(c.env, { id, by: c.get("caller") });
-      return redriven.ok ? ok({ id }) : redriven;
-    }),
-  )
-  .on(
-    ...serve(contract.redriveDeadLetters, async ({ body }, c) => {
-      const { reason = null, dryRun, cursor = null } = body;
-      const by = c.get("caller");
-      const { redriven, next } = await redriveDeadLetters(c.env, { reason, dryRun, cursor, by });
-      return ok({ redriven, next: next && formatDeadLetterCursor(next) });
-    }),
-  )
-  .on(
-    ...serve(contract.deleteDeadLetter, async ({ params: { id } }, c) =>
-      deleteDeadLetter(c.env, { id, by: c.get("caller") }),
-    ),
-  )
-  .on(
-    ...serve(contract.listAudit, async ({ query: { cursor = null, limit } }, c) => {
-      const { entries, next } = await listAudit(c.env, cursor, limit);
-      return ok({
-        data: entries.map(shownAudit),
-        next: next === null ? null : formatAuditId(next),
-      });
-    }),
-  )
-  .on(
-    ...serve(contract.getStats, async ({ query: { since = Date.now() - DAY_MS } }, c) =>
-      ok(shownStats(await stats(c.env, since))),
-    ),
-  )
-  .on(
-    ...serve(contract.getMetrics, async (_, c) => {
-      const text = renderMetrics(await metrics(c.env));
-      return ok(c.body(text, { headers: { "content-type": OPEN_METRICS_TYPE } }));
-    }),
-  );
+export const operating = new Hono<ApiEnv>();
+const serve = serving(operating);
+
+serve(contract.listDeadLetters, async ({ query: { cursor = null, limit, reason = null } }, c) => {
+  const { letters, next } = await listDeadLetters(c.env, { before: cursor, limit, reason });
+  return ok({
+    data: letters.map(shownDeadLetter),
+    next: next && formatDeadLetterCursor(next),
+  });
+});
+
+serve(contract.redriveDeadLetter, async ({ params: { id } }, c) => {
+  const redriven = await redriveDeadLetter(c.env, { id, by: c.get("caller") });
+  return redriven.ok ? ok({ id }) : redriven;
+});
+
+serve(contract.redriveDeadLetters, async ({ body }, c) => {
+  const { reason = null, dryRun, cursor = null } = body;
+  const by = c.get("caller");
+  const { redriven, next } = await redriveDeadLetters(c.env, { reason, dryRun, cursor, by });
+  return ok({ redriven, next: next && formatDeadLetterCursor(next) });
+});
+
+serve(contract.deleteDeadLetter, async ({ params: { id } }, c) =>
+  deleteDeadLetter(c.env, { id, by: c.get("caller") }),
+);
+
+serve(contract.listAudit, async ({ query: { cursor = null, limit } }, c) => {
+  const { entries, next } = await listAudit(c.env, cursor, limit);
+  return ok({
+    data: entries.map(contract.shownAudit),
+    next: next === null ? null : formatAuditId(next),
+  });
+});
+
+serve(contract.getStats, async ({ query: { since = Date.now() - DAY_MS } }, c) =>
+  ok(contract.shownStats(await stats(c.env, since))),
+);
+
+serve(contract.getMetrics, async (_, c) => {
+  const text = renderMetrics(await metrics(c.env));
+  return ok(c.body(text, { headers: { "content-type": OPEN_METRICS_TYPE } }));
+});

@@ -4,7 +4,6 @@ import { shownAttempt } from "../contract/attempts";
 import { getWebhookHealth } from "../contract/health";
 import { changesOf, draftOf, relayHost } from "../contract/webhook-settings";
 import * as contract from "../contract/webhooks";
-import { listedWebhook, shownWebhook } from "../contract/webhooks";
 import { type FailureCode, fail, ok, type Result } from "../domain/failure";
 import { shownHealth } from "../domain/health-report";
 import { SECOND_MS } from "../domain/time";
@@ -25,116 +24,99 @@ import {
   updateWebhook,
 } from "../operations/webhooks";
 import type { ApiEnv } from "./http/auth";
-import { type ApiContext, serve } from "./http/serve";
+import { type ApiContext, serving } from "./http/serve";
 
 const NOT_ITS_NAME = fail({
   code: "invalid_request",
   errors: [{ path: "name", message: "must be the name in the path, or be left out" }],
 });
 
-export const webhooks = new Hono<ApiEnv>()
-  .on(
-    ...serve(
-      contract.createWebhook,
-      async ({ body }, c) => {
-        const { signingSecret: secret = null, ...draft } = body;
-        const by = c.get("caller");
-        const created = await registerWebhook(c.env, draftOf(draft, relayHost(c.req.url)), {
-          secret,
-          by,
-        });
-        return shown(created);
-      },
-      mistakes,
-    ),
-  )
-  .on(
-    ...serve(contract.listWebhooks, async ({ query }, c) => {
-      const { webhooks: page, next } = await listWebhooks(c.env, query.cursor ?? null, query.limit);
-      return ok({ data: page.map(listedWebhook), next });
-    }),
-  )
-  .on(
-    ...serve(
-      contract.putWebhook,
-      async ({ params: { id: name }, body }, c) => {
-        const { signingSecret: secret = null, sameService = false, ...rest } = body;
-        const { dryRun = false, ...given } = rest;
-        if (given.name !== undefined && given.name !== name) return NOT_ITS_NAME;
-        const draft = { ...draftOf(given, relayHost(c.req.url)), name };
-        const by = c.get("caller");
-        const put = await putWebhook(c.env, draft, { secret, sameService, dryRun, by });
-        if (put.ok && put.value.created) c.status(201);
-        return shown(put);
-      },
-      mistakes,
-    ),
-  )
-  .on(
-    ...serve(contract.getWebhook, async ({ params }, c) => {
-      const webhook = await findWebhook(c.env, params.id);
-      if (webhook === null) return fail({ code: "not_found" });
-      const show = c.get("scope") === "all" ? shownWebhook : listedWebhook;
-      return ok({ webhook: show(webhook) });
-    }),
-  )
-  .on(
-    ...serve(contract.listenToWebhook, async ({ params }, c) => {
-      // Deliveries are taken from it, so it is no reading.
-      if (c.get("scope") !== "all") return fail({ code: "insufficient_scope" });
-      if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
-        return fail({ code: "upgrade_required" });
-      }
-      const socket = await listenTo(c.env, params.id);
-      if (!socket.ok) return socket;
-      return ok(new Response(null, { status: 101, webSocket: socket.value }));
-    }),
-  )
-  .on(
-    ...serve(getWebhookHealth, async ({ params }, c) => {
-      const health = await webhookHealth(c.env, params.id);
-      return health === null ? fail({ code: "not_found" }) : ok(shownHealth(health));
-    }),
-  )
-  .on(
-    ...serve(
-      contract.changeWebhook,
-      async ({ params, body }, c) =>
-        shown(
-          await updateWebhook(c.env, params.id, { changes: changesOf(body), by: c.get("caller") }),
-        ),
-      mistakes,
-    ),
-  )
-  .on(
-    ...serve(contract.deleteWebhook, async ({ params }, c) =>
-      removeWebhook(c.env, params.id, c.get("caller")),
-    ),
-  )
-  .on(
-    ...serve(contract.pauseWebhook, async ({ params }, c) =>
-      shown(await pauseWebhook(c.env, params.id, c.get("caller"))),
-    ),
-  )
-  .on(
-    ...serve(contract.resumeWebhook, async ({ params }, c) =>
-      shown(await resumeWebhook(c.env, params.id, c.get("caller"))),
-    ),
-  )
-  .on(
-    ...serve(contract.rotateSecret, async ({ params, body }, c) => {
-      const { gracePeriodSeconds, signingSecret = null } = body;
-      const graceMs = gracePeriodSeconds * SECOND_MS;
-      const by = c.get("caller");
-      return shown(await rotateSecret(c.env, params.id, { graceMs, signingSecret, by }));
-    }),
-  )
-  .on(
-    ...serve(contract.testWebhook, async ({ params, body }, c) => {
-      const tested = await testWebhook(c.env, params.id, body.event ?? null);
-      return tested.ok ? ok(shownAttempt(tested.value)) : tested;
-    }),
-  );
+export const webhooks = new Hono<ApiEnv>();
+const serve = serving(webhooks);
+
+serve(
+  contract.createWebhook,
+  async ({ body }, c) => {
+    const { signingSecret: secret = null, ...given } = body;
+    const draft = draftOf(given, relayHost(c.req.url));
+    return shown(await registerWebhook(c.env, draft, { secret, by: c.get("caller") }));
+  },
+  mistakes,
+);
+
+serve(contract.listWebhooks, async ({ query }, c) => {
+  const { webhooks: page, next } = await listWebhooks(c.env, query.cursor ?? null, query.limit);
+  return ok({ data: page.map(contract.listedWebhook), next });
+});
+
+serve(
+  contract.putWebhook,
+  async ({ params: { id: name }, body }, c) => {
+    const { signingSecret: secret = null, sameService = false, ...rest } = body;
+    const { dryRun = false, ...given } = rest;
+    if (given.name !== undefined && given.name !== name) return NOT_ITS_NAME;
+    const draft = { ...draftOf(given, relayHost(c.req.url)), name };
+    const by = c.get("caller");
+    const put = await putWebhook(c.env, draft, { secret, sameService, dryRun, by });
+    if (put.ok && put.value.created) c.status(201);
+    return shown(put);
+  },
+  mistakes,
+);
+
+serve(contract.getWebhook, async ({ params }, c) => {
+  const webhook = await findWebhook(c.env, params.id);
+  if (webhook === null) return fail({ code: "not_found" });
+  const show = c.get("scope") === "all" ? contract.shownWebhook : contract.listedWebhook;
+  return ok({ webhook: show(webhook) });
+});
+
+serve(contract.listenToWebhook, async ({ params }, c) => {
+  // Deliveries are taken from it, so it is no reading.
+  if (c.get("scope") !== "all") return fail({ code: "insufficient_scope" });
+  if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
+    return fail({ code: "upgrade_required" });
+  }
+  const socket = await listenTo(c.env, params.id);
+  if (!socket.ok) return socket;
+  return ok(new Response(null, { status: 101, webSocket: socket.value }));
+});
+
+serve(getWebhookHealth, async ({ params }, c) => {
+  const health = await webhookHealth(c.env, params.id);
+  return health === null ? fail({ code: "not_found" }) : ok(shownHealth(health));
+});
+
+serve(
+  contract.changeWebhook,
+  async ({ params, body }, c) =>
+    shown(await updateWebhook(c.env, params.id, { changes: changesOf(body), by: c.get("caller") })),
+  mistakes,
+);
+
+serve(contract.deleteWebhook, async ({ params }, c) =>
+  removeWebhook(c.env, params.id, c.get("caller")),
+);
+
+serve(contract.pauseWebhook, async ({ params }, c) =>
+  shown(await pauseWebhook(c.env, params.id, c.get("caller"))),
+);
+
+serve(contract.resumeWebhook, async ({ params }, c) =>
+  shown(await resumeWebhook(c.env, params.id, c.get("caller"))),
+);
+
+serve(contract.rotateSecret, async ({ params, body }, c) => {
+  const { gracePeriodSeconds, signingSecret = null } = body;
+  const graceMs = gracePeriodSeconds * SECOND_MS;
+  const by = c.get("caller");
+  return shown(await rotateSecret(c.env, params.id, { graceMs, signingSecret, by }));
+});
+
+serve(contract.testWebhook, async ({ params, body }, c) => {
+  const tested = await testWebhook(c.env, params.id, body.event ?? null);
+  return tested.ok ? ok(shownAttempt(tested.value)) : tested;
+});
 
 function mistakes(body: unknown, c: ApiContext) {
   return mistakesIn(c.env, body, relayHost(c.req.url));
@@ -144,7 +126,6 @@ function mistakes(body: unknown, c: ApiContext) {
 function shown<Code extends FailureCode>(changed: Result<Changed, Code>) {
   if (!changed.ok) return changed;
   const { webhook, signingSecret } = changed.value;
-  return ok({
-    webhook: { ...shownWebhook(webhook), ...(signingSecret === null ? {} : { signingSecret }) },
-  });
+  const secret = signingSecret !== null && { signingSecret };
+  return ok({ webhook: { ...contract.shownWebhook(webhook), ...secret } });
 }

@@ -44,12 +44,9 @@ function mistake(message: string): FieldError[] {
 
 async function hashOf(c: Context): Promise<string> {
   const url = new URL(c.req.url);
-  const head = new TextEncoder().encode(`${c.req.method} ${url.pathname}${url.search}\0`);
-  const body = new Uint8Array(await c.req.arrayBuffer());
-  const call = new Uint8Array(head.length + body.length);
-  call.set(head);
-  call.set(body, head.length);
-  return sha256Hex(call);
+  const head = `${c.req.method} ${url.pathname}${url.search}\0`;
+  const call = new Blob([head, await c.req.arrayBuffer()]);
+  return sha256Hex(new Uint8Array(await call.arrayBuffer()));
 }
 
 /** What is kept of an answer; null for a 5xx, which may be tried again. */

@@ -2,7 +2,7 @@
  * From a call as `contract` describes it to a route: what comes in is read and checked, strictly and all of it before
  * anything is refused; the handler gets values and gives a value; failures become problem details.
  */
-import type { Context } from "hono";
+import type { Context, Hono } from "hono";
 import * as z from "zod";
 import { isSafe } from "../../access";
 import { readBy } from "../../contract/problem";
@@ -29,24 +29,25 @@ type Handler<R extends Route> = (
 /** Finds what no schema can know, in what was given as it came. */
 type Check = (body: unknown, c: ApiContext) => FieldError[];
 
-/** @returns what Hono's `on` takes. */
-export function serve<R extends Route>(route: R, handle: Handler<R>, check: Check = () => []) {
-  const status = Number(Object.keys(route.responses)[0]);
-  const answer = async (c: ApiContext): Promise<Response> => {
-    const params = paramsOf(c, route);
-    if (params === null) return c.notFound();
-    const input = await read(c, route, check);
-    if (!input.ok) return problem(c, input.failure);
-    // A handler may say another one of those that are described.
-    c.status(status as 200);
-    const done = await handle({ ...input.value, params } as Input<R>, c);
-    if (!done.ok) return problem(c, done.failure);
-    if (done.value instanceof Response) return done.value;
-    if (done.value === null) return c.body(null);
-    return c.body(stringify(done.value), { headers: { "content-type": "application/json" } });
+/** @returns what adds a call to `app`, with its handler. */
+export function serving(app: Hono<ApiEnv>) {
+  return <R extends Route>(route: R, handle: Handler<R>, check: Check = () => []): void => {
+    const status = Number(Object.keys(route.responses)[0]);
+    const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
+    app.on(route.method.toUpperCase(), path, async (c) => {
+      const params = paramsOf(c, route);
+      if (params === null) return c.notFound();
+      const input = await read(c, route, check);
+      if (!input.ok) return problem(c, input.failure);
+      // A handler may say another one of those that are described.
+      c.status(status as 200);
+      const done = await handle({ ...input.value, params } as Input<R>, c);
+      if (!done.ok) return problem(c, done.failure);
+      if (done.value instanceof Response) return done.value;
+      if (done.value === null) return c.body(null);
+      return c.body(stringify(done.value), { headers: { "content-type": "application/json" } });
+    });
   };
-  const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
-  return [route.method.toUpperCase(), path, answer] as const;
 }
 
 /** Null when a part of the path cannot be what it stands for: then there is nothing there. */
