@@ -65,7 +65,14 @@ export const deliveryPages = new Hono<PageEnv>()
         ) : (
           <Filters query={query} webhooks={webhooks} />
         ),
-      show: (found, asked) => <List found={found} {...asked} />,
+      show: (found, asked) =>
+        found.deliveries.length === 0 ? (
+          <None found={found} {...asked} />
+        ) : (
+          <Retry back={asked.address}>
+            <DeliveryRows deliveries={found.deliveries} webhooks={found.webhooks} />
+          </Retry>
+        ),
     }),
   )
   .post("/deliveries/retry", performing(DELIVERIES_PATH, { act: retrySelected }))
@@ -117,7 +124,7 @@ function filterOf(c: PageContext, query: Query): DeliveryFilter {
 
 function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {
   return (
-    <Search label="Filter" verb="Filter" path={DELIVERIES_PATH} query={query}>
+    <Search verb="Filter" path={DELIVERIES_PATH} query={query}>
       <Choice
         label="Webhook"
         name="webhook"
@@ -171,20 +178,6 @@ function Choice({ label, name, any, of, query }: ChoiceProps) {
   );
 }
 
-type ListProps = { found: Found; query: Query; isFirstPage: boolean; address: string };
-
-function List({ found, query, isFirstPage, address }: ListProps) {
-  const { deliveries, webhooks } = found;
-  if (deliveries.length === 0) {
-    return <None found={found} query={query} isFirstPage={isFirstPage} />;
-  }
-  return (
-    <Retry back={address}>
-      <DeliveryRows deliveries={deliveries} webhooks={webhooks} />
-    </Retry>
-  );
-}
-
 /** For those who may change things, a form around the rows: those that are ticked are retried. */
 function Retry({ back, children }: { back: string; children?: Child }) {
   if (!useViewer().mayChange) return <>{children}</>;
@@ -199,8 +192,10 @@ function Retry({ back, children }: { back: string; children?: Child }) {
   );
 }
 
+type NoneProps = { found: Found; query: Query; isFirstPage: boolean };
+
 /** Why there is nothing to show, and what to do next. */
-function None({ found, query, isFirstPage }: Omit<ListProps, "address">) {
+function None({ found, query, isFirstPage }: NoneProps) {
   const { webhooks, webhook, next, unanswered } = found;
   if (webhooks.length === 0) return <NoWebhooks />;
   if (query.webhook !== undefined && webhook === null) {

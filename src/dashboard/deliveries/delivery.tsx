@@ -2,28 +2,21 @@
 import { Hono } from "hono";
 import { configOf } from "../../config";
 import type { DeliveryView } from "../../domain/delivery";
-import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
+import { type EventId, parseEventId } from "../../domain/ids";
 import { journalName } from "../../domain/placement";
 import { timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { cancelDelivery, findDelivery, type LoggedDelivery } from "../../operations/deliveries";
 import { bodyOf, findBody } from "../../operations/journal";
 import { answerOf, type Unanswered } from "../../operations/objects";
-import { findWebhook } from "../../operations/webhooks";
 import { actions } from "../ui/actions";
 import { page, showFailure } from "../ui/page";
-import { Action, DeliveryBadge, Facts, Panel, WebhookLink, webhookName } from "../ui/parts";
-import {
-  deliveriesPath,
-  deliveryCall,
-  deliveryPath,
-  eventPath,
-  WEBHOOKS_PATH,
-  webhookPath,
-} from "../ui/paths";
+import { Action, DeliveryBadge, Facts, Panel, WebhookLink } from "../ui/parts";
+import { deliveriesPath, deliveryCall, deliveryPath, eventPath } from "../ui/paths";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { NotHere } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
+import { namedWebhook, trailOf } from "../webhooks/named-webhook";
 import { attemptNow } from "./attempt-now";
 import { LastOutcome, Timeline } from "./attempts";
 import { RequestSent } from "./request-sent";
@@ -37,8 +30,7 @@ type Named = { webhook: Webhook; eventId: EventId };
 export const deliveryPage = new Hono<PageEnv>()
   .get(PATH, async (c) => {
     const named = await find(c);
-    const delivery =
-      named === null ? null : await findDelivery(c.env, named.webhook, named.eventId);
+    const delivery = named && (await findDelivery(c.env, named.webhook, named.eventId));
     if (named === null || delivery === null) return showFailure(c, { code: "not_found" });
     const { webhook, eventId } = named;
     const { createdAtMs: receivedAtMs } = delivery;
@@ -52,11 +44,7 @@ export const deliveryPage = new Hono<PageEnv>()
       c,
       {
         title: `Delivery of ${delivery.event}`,
-        trail: [
-          ["Webhooks", WEBHOOKS_PATH],
-          [webhookName(webhook), webhookPath(webhook.id)],
-          ["Deliveries", deliveriesPath(webhook)],
-        ],
+        trail: [...trailOf(webhook), ["Deliveries", deliveriesPath(webhook)]],
         // A finished delivery does not change by itself.
         live: delivery.status === "pending",
         json: [deliveryCall(delivery), `/v1/events/${eventId}`],
@@ -91,10 +79,9 @@ export const deliveryPage = new Hono<PageEnv>()
   );
 
 async function find(c: PageContext): Promise<Named | null> {
-  const id = parseWebhookId(c.req.param("id") ?? "");
   const eventId = parseEventId(c.req.param("eventId") ?? "");
-  const webhook = id === null || eventId === null ? null : await findWebhook(c.env, id);
-  return webhook === null || eventId === null ? null : { webhook, eventId };
+  const webhook = eventId && (await namedWebhook(c));
+  return eventId && webhook && { webhook, eventId };
 }
 
 type DeliveryProps = {
@@ -171,10 +158,10 @@ function Situation({ webhook, delivery }: ViewProps) {
       return <>The event was erased, and with it this delivery, {ended}.</>;
     return <>Somebody cancelled it {ended}.</>;
   }
-  if (waitingFor === "attempt") return <WaitingSentence delivery={delivery} />;
-  if (webhook.status === "paused") return <>It waits: the webhook is paused.</>;
-  if (webhook.status === "disabled") return <>It waits: the webhook is disabled.</>;
-  return <WaitingSentence delivery={delivery} />;
+  if (waitingFor === "attempt" || webhook.status === "active") {
+    return <WaitingSentence delivery={delivery} />;
+  }
+  return <>It waits: the webhook is {webhook.status}.</>;
 }
 
 /** What a person can do about it. */

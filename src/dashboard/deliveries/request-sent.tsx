@@ -52,16 +52,12 @@ export function RequestSent({ webhook, body, isUnknown, ...sent }: RequestProps)
             Laid out to be read. What is sent, and signed, are the bytes that Leadterra sent.{" "}
             <Copy text={text}>Copy the bytes</Copy>
           </p>
-          {!isService(webhook.url) && <AsCurl url={url} headers={headers} body={text} />}
+          {/* What is reached through a binding has no address that curl could reach. */}
+          {!url.startsWith("service:") && <AsCurl url={url} headers={headers} body={text} />}
         </>
       )}
     </>
   );
-}
-
-/** What is reached through a binding has no address that curl could reach. */
-function isService(url: string): boolean {
-  return url.startsWith("service:");
 }
 
 function headersOf(

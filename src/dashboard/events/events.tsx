@@ -129,24 +129,18 @@ async function lookUp(c: PageContext, text: string): Promise<Response | null> {
     { title: "Events", trail: [["Events", EVENTS_PATH]], status: 404 },
     <>
       <EventSearch query={{ id: text }} />
-      <NoSuchId />
+      <p class="notice bad" role="alert">
+        <strong>There is no event with this id.</strong> An event id is <code>evt_</code> and 26
+        letters and digits; Leadterra's id of a reply (<code>rpl_…</code>) or a message (
+        <code>msg_…</code>) leads to its event too.
+      </p>
     </>,
-  );
-}
-
-function NoSuchId() {
-  return (
-    <p class="notice bad" role="alert">
-      <strong>There is no event with this id.</strong> An event id is <code>evt_</code> and 26
-      letters and digits; Leadterra's id of a reply (<code>rpl_…</code>) or a message (
-      <code>msg_…</code>) leads to its event too.
-    </p>
   );
 }
 
 function EventSearch({ query }: { query: Query }) {
   return (
-    <Search label="Search" verb="Search" path={EVENTS_PATH} query={query}>
+    <Search verb="Search" path={EVENTS_PATH} query={query}>
       <SearchField label="Id" name="id" query={query} placeholder="evt_, rpl_, msg_" />
       <EventNameField query={query} />
       <SearchField label="Lead's e-mail" name="email" query={query} />

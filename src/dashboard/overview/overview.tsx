@@ -27,6 +27,7 @@ import { exactTime, Time } from "../ui/time";
 import { NotCounted } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
 import { newestEnded } from "../webhooks/ended";
+import { FirstDue } from "../webhooks/health";
 import {
   byUrgency,
   isUndeliverable,
@@ -286,12 +287,7 @@ function Queued({ backlog }: { backlog: number | null }) {
 
 function OldestDue({ watched }: { watched: readonly Watched[] }) {
   const dues = watched.flatMap(({ stats }) => stats.health.oldestDueAtMs ?? []);
-  if (dues.length === 0) return <>nothing is due</>;
-  return (
-    <>
-      first due <Time ms={Math.min(...dues)} />
-    </>
-  );
+  return <FirstDue ms={dues.length === 0 ? null : Math.min(...dues)} />;
 }
 
 function Webhooks({ look: { listed, nowMs, stats } }: { look: Look }) {

@@ -41,37 +41,26 @@ type ListPage<Cursor, Found extends Listed> = {
 
 export async function listPage<Cursor, Found extends Listed>(
   c: PageContext,
-  {
-    title,
-    trail = [],
-    path,
-    region,
-    json,
-    fields = [],
-    parseCursor,
-    find,
-    intro,
-    show,
-  }: ListPage<Cursor, Found>,
+  list: ListPage<Cursor, Found>,
 ): Promise<Response> {
-  const given = c.req.query();
+  const { title, trail = [], path, fields = [] } = list;
+  const { cursor, ...given } = c.req.query();
   const query = Object.fromEntries(
     fields.map((name) => [name, (given[name] ?? "").trim()]).filter(([, value]) => value !== ""),
   ) as Query;
-  const { cursor } = given;
-  const from = cursor === undefined ? null : parseCursor(cursor);
-  if (cursor !== undefined && from === null) return showFailure(c, badCursor());
-  const found = await find(query, from);
   const isFirstPage = cursor === undefined;
+  const from = isFirstPage ? null : list.parseCursor(cursor);
+  if (!isFirstPage && from === null) return showFailure(c, badCursor());
+  const found = await list.find(query, from);
   const address = withQuery(path, isFirstPage ? query : { ...query, cursor });
   return page(
     c,
-    { title, trail, live: isFirstPage, json: goingOn(json(query, found), cursor) },
+    { title, trail, live: isFirstPage, json: goingOn(list.json(query, found), cursor) },
     <>
-      {intro?.(query, found)}
-      <div id={region} data-live>
+      {list.intro?.(query, found)}
+      <div id={list.region} data-live>
         <NotHere unanswered={found.unanswered ?? []} webhooks={found.webhooks ?? []} />
-        {show(found, { query, isFirstPage, address })}
+        {list.show(found, { query, isFirstPage, address })}
         <Pager path={path} query={query} isFirstPage={isFirstPage} next={found.next} />
       </div>
     </>,
@@ -131,19 +120,12 @@ export function NoneFound({ one, many, path, next, unanswered }: NoneFoundProps)
   );
 }
 
-type SearchProps = {
-  label: string;
-  /** What the button says. */
-  verb: string;
-  path: string;
-  query: Query;
-  children?: Child;
-};
+type SearchProps = { verb: string; path: string; query: Query; children?: Child };
 
-/** The form above a list; its fields are the children. */
-export function Search({ label, verb, path, query, children }: SearchProps) {
+/** The form above a list; its fields are the children. @param verb what it is called, and what its button says. */
+export function Search({ verb, path, query, children }: SearchProps) {
   return (
-    <form method="get" action={path} class="panel search" aria-label={label}>
+    <form method="get" action={path} class="panel search" aria-label={verb}>
       {children}
       <div class="actions">
         <button type="submit" class="primary">

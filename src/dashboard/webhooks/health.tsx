@@ -1,7 +1,7 @@
 /** A webhook's page from its top: how it is doing and what to do, the last answer, its numbers of the last day. */
 import type { DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
-import { type Step, sumOf, type WebhookStats } from "../../operations/stats";
+import { type Step, sumOf } from "../../operations/stats";
 import { Attempted } from "../deliveries/attempts";
 import { Chart } from "../ui/chart";
 import { count, duration, number, share } from "../ui/format";
@@ -26,7 +26,7 @@ type HealthProps = { condition: Condition; timeoutMs: number | null };
 /** What is the matter and what to do about it; of one that is well, that it is. */
 export function Health({ condition, timeoutMs }: HealthProps) {
   const { webhook, answer, recent } = condition;
-  const { lastSuccessAtMs } = condition.stats.health;
+  const { lastSuccessAtMs, pending } = condition.stats.health;
   return (
     <>
       <div class={`notice ${toneOf(condition)}`}>
@@ -38,7 +38,10 @@ export function Health({ condition, timeoutMs }: HealthProps) {
             The last success was <Time ms={lastSuccessAtMs} />.
           </p>
         )}
-        <Leaving condition={condition} />
+        {/* What waits leaves: the script shows how much has, since the page was opened. */}
+        {pending > 0 && (
+          <progress aria-label="What has left of what waited" data-pending={pending} hidden />
+        )}
         {recent.length === 0 && <p>Nothing is kept for it: a test shows how it answers.</p>}
         <Controls webhook={webhook} watched={condition} />
       </div>
@@ -52,14 +55,6 @@ export function Health({ condition, timeoutMs }: HealthProps) {
         </Panel>
       )}
     </>
-  );
-}
-
-/** What waits leaves: the script shows how much has, since the page was opened. */
-function Leaving({ condition: { stats } }: { condition: Condition }) {
-  const { pending } = stats.health;
-  return pending === 0 ? null : (
-    <progress aria-label="What has left of what waited" data-pending={pending} hidden />
   );
 }
 
@@ -110,7 +105,7 @@ export function Numbers({ condition }: { condition: Condition }) {
           {
             name: "Pending",
             value: listed("pending", health.pending),
-            note: <Due stats={stats} />,
+            note: <FirstDue ms={health.oldestDueAtMs} />,
           },
           {
             name: "Delivered",
@@ -132,11 +127,12 @@ export function Numbers({ condition }: { condition: Condition }) {
   );
 }
 
-function Due({ stats: { health } }: { stats: WebhookStats }) {
-  if (health.oldestDueAtMs === null) return <>nothing is due</>;
+/** Of what waits, when the first was or is due, Unix milliseconds; null where nothing waits for a time. */
+export function FirstDue({ ms }: { ms: number | null }) {
+  if (ms === null) return <>nothing is due</>;
   return (
     <>
-      first due <Time ms={health.oldestDueAtMs} />
+      first due <Time ms={ms} />
     </>
   );
 }
