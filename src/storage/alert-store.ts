@@ -21,15 +21,7 @@ type Refusals = {
   askAgainAtMs: number;
 };
 
-type AlertRow = { cause: string; text: string; raised_at: number; sent_at: number | null };
-type RefusalsRow = {
-  since: number;
-  status_code: number | null;
-  count: number;
-  ask_again_at: number;
-};
-
-const COLUMNS = "cause, text, raised_at, sent_at";
+const COLUMNS = 'cause, text, raised_at AS "raisedAtMs", sent_at AS "sentAtMs"';
 /** What lasts is told again after this time. */
 const REPEAT_MS = DAY_MS;
 
@@ -78,11 +70,9 @@ export class AlertStore {
   /** @param mark of a URL: what another one refused is not its. */
   refusals(mark: number): Refusals | null {
     if (!this.#tables.has("refusals")) return null;
-    const of = "SELECT since, status_code, count, ask_again_at FROM refusals WHERE id = ?";
-    const [row] = this.#tables.sql.exec<RefusalsRow>(of, mark).toArray();
-    if (row === undefined) return null;
-    const { since, status_code, count, ask_again_at } = row;
-    return { sinceMs: since, statusCode: status_code, count, askAgainAtMs: ask_again_at };
+    const of =
+      'SELECT since AS "sinceMs", status_code AS "statusCode", count, ask_again_at AS "askAgainAtMs" FROM refusals WHERE id = ?';
+    return this.#tables.sql.exec<Refusals>(of, mark).toArray()[0] ?? null;
   }
 
   refused(mark: number, { sinceMs, statusCode, count, askAgainAtMs }: Refusals): void {
@@ -106,14 +96,6 @@ export class AlertStore {
   }
 
   #rows(query: string, ...bindings: number[]): Alert[] {
-    return this.#tables.sql
-      .exec<AlertRow>(query, ...bindings)
-      .toArray()
-      .map(({ cause, text, raised_at, sent_at }) => ({
-        cause,
-        text,
-        raisedAtMs: raised_at,
-        sentAtMs: sent_at,
-      }));
+    return this.#tables.sql.exec<Alert>(query, ...bindings).toArray();
   }
 }

@@ -34,15 +34,9 @@ export type HandedOver = { read: DeadLetter; owed: WebhookId[] };
 /** Where a list goes on: behind this letter. */
 export type DeadLetterPosition = Pick<DeadLetter, "failedAtMs" | "id">;
 
-type Row = {
-  id: string;
-  event_id: string | null;
-  event: string | null;
-  email: string | null;
+type Row = Omit<DeadLetter, "reason" | "webhookIds"> & {
   reason: string;
-  received_at: number;
-  failed_at: number;
-  webhook_ids: string | null;
+  webhookIds: string | null;
 };
 
 /**
@@ -59,7 +53,8 @@ const MAX_LETTERS = 100_000;
 const MAX_BYTES = 5 * 1024 ** 3;
 /** Bodies that are searched for an address in one call. */
 const MAX_BYTES_LOOKED_AT = 8 * 1024 * 1024;
-const COLUMNS = "id, event_id, event, email, reason, received_at, failed_at, webhook_ids";
+const COLUMNS =
+  'id, event_id AS "eventId", event, email, reason, received_at AS "receivedAtMs", failed_at AS "failedAtMs", webhook_ids AS "webhookIds"';
 
 export class DeadLetterStore {
   readonly #sql: SqlStorage;
@@ -88,7 +83,7 @@ export class DeadLetterStore {
     const before = this.count();
     if (isNew && this.isFull) throw new Error("database or disk is full: too many dead letters");
     this.#sql.exec(
-      `INSERT OR REPLACE INTO dead_letters (${COLUMNS}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      "INSERT OR REPLACE INTO dead_letters (id, event_id, event, email, reason, received_at, failed_at, webhook_ids, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
       letter.id,
       letter.eventId,
       letter.event,
@@ -110,7 +105,9 @@ export class DeadLetterStore {
         id,
       )
       .toArray();
-    return row === undefined ? null : { letter: letterOf(row), body: new Uint8Array(row.body) };
+    if (row === undefined) return null;
+    const { body, ...letter } = row;
+    return { letter: letterOf(letter), body: new Uint8Array(body) };
   }
 
   /** Newest first. */
@@ -251,13 +248,8 @@ export class DeadLetterStore {
 
 function letterOf(row: Row): DeadLetter {
   return {
-    id: row.id,
-    eventId: row.event_id as EventId | null,
-    event: row.event,
-    email: row.email,
+    ...row,
     reason: deadLetterReason(row.reason),
-    receivedAtMs: row.received_at,
-    failedAtMs: row.failed_at,
-    webhookIds: row.webhook_ids === null ? null : webhookIdsOf(row.webhook_ids),
+    webhookIds: row.webhookIds === null ? null : webhookIdsOf(row.webhookIds),
   };
 }

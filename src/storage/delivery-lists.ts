@@ -220,10 +220,7 @@ export class DeliveryLists {
           .toArray();
         for (const row of rows) yield deliveryOf(row, period);
         const last = rows.at(-1);
-        next =
-          last === undefined || rows.length < ROWS_AT_ONCE
-            ? null
-            : { seq: last.seq, index: last.position };
+        next = last === undefined || rows.length < ROWS_AT_ONCE ? null : last;
       }
     }
   }
@@ -285,15 +282,13 @@ export class DeliveryLists {
     for (const period of this.#tables.periods) {
       if (period < after.period || found.length >= limit) continue;
       const { seq, index } = period === after.period ? after : { seq: 0, index: -1 };
-      const rows = this.#sql
-        .exec<{ seq: number; position: number }>(
-          `SELECT seq, position FROM deliveries_${period} INDEXED BY undeliverable_${period} WHERE status = ${UNDELIVERABLE} AND (seq, position) > (?, ?) ORDER BY seq, position LIMIT ?`,
-          seq,
-          index,
-          limit - found.length,
-        )
-        .toArray();
-      for (const row of rows) found.push({ period, seq: row.seq, index: row.position });
+      const places = this.#sql.exec<Place>(
+        `SELECT seq, position AS "index", ${period} AS period FROM deliveries_${period} INDEXED BY undeliverable_${period} WHERE status = ${UNDELIVERABLE} AND (seq, position) > (?, ?) ORDER BY seq, position LIMIT ?`,
+        seq,
+        index,
+        limit - found.length,
+      );
+      found.push(...places);
     }
     return found;
   }

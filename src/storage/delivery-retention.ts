@@ -66,7 +66,7 @@ export class DeliveryRetention {
       // In a younger table only what was opened again can be so old.
       if (period > beforeMs) continue;
       const first = `${select} waiting_${period} WHERE due_at IS NOT NULL AND kept_from IS NULL ORDER BY seq, position LIMIT ?`;
-      add(period, `SELECT * FROM (${first}) WHERE created_at <= ?`, limit, beforeMs);
+      add(period, `SELECT * FROM (${first}) WHERE "createdAtMs" <= ?`, limit, beforeMs);
     }
     const freshMs = this.#store.freshSinceMs(head);
     if (freshMs !== null && freshMs <= beforeMs) {

@@ -5,10 +5,8 @@ import { encodeLog } from "./attempt-log";
 import {
   type Arrival,
   ASKED,
-  type Asked,
   type Behind,
   COLUMNS,
-  type DeliveryRow,
   type DeliveryTables,
   type DueDelivery,
   type DueRow,
@@ -30,21 +28,15 @@ export type Waiting = Pick<StoredDelivery, "id" | "period" | "position" | "asked
   dueAtMs: number;
   size: number;
 };
-type WaitingRow = Pick<DeliveryRow, "id" | "seq" | "position" | "asked"> & {
-  due_at: number;
-  size: number;
-};
-const WAITING = "id, seq, position, due_at, asked, length(body) AS size";
+type WaitingRow = Omit<Waiting, "period" | "position"> & Position;
+const WAITING = 'id, seq, position AS "index", due_at AS "dueAtMs", asked, length(body) AS size';
 
 /** What an arrival came to. */
 export type Inserted = { added: DueDelivery[]; isLeased: boolean };
 
 /** What is not known of a fresh delivery without reading its row. */
-type FreshRow = Pick<DueDelivery, "id" | "event" | "createdAtMs" | "keptFromMs" | "asked"> & {
-  seq: number;
-  index: number;
-  body: ArrayBuffer;
-};
+type FreshRow = Pick<DueDelivery, "id" | "event" | "createdAtMs" | "keptFromMs" | "asked"> &
+  Position & { body: ArrayBuffer };
 const FRESH_COLUMNS =
   'd.id, event, created_at AS "createdAtMs", kept_from AS "keptFromMs", asked, d.seq, position AS "index", body';
 
@@ -192,14 +184,7 @@ export class DeliveryStore {
 
   #waitingIn(period: number, query: string, bindings: number[]): Waiting[] {
     const rows = this.#sql.exec<WaitingRow>(query, ...bindings).toArray();
-    return rows.map(({ id, seq, position, due_at, asked, size }) => ({
-      id: id as EventId,
-      period,
-      position: { seq, index: position },
-      dueAtMs: due_at,
-      asked: asked as Asked,
-      size,
-    }));
+    return rows.map(({ seq, index, ...row }) => ({ ...row, period, position: { seq, index } }));
   }
 
   /** What they are sent with, as far as the bodies fit into `maxBytes`, and always of the first. */

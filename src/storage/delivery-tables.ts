@@ -20,7 +20,6 @@
 import {
   type AttemptRecord,
   DELIVERY_STATUSES,
-  type DeliveryError,
   type DeliveryStatus,
   type Progress,
 } from "../domain/delivery";
@@ -106,27 +105,12 @@ type NewArrival = {
 /** `receivedAtMs`: when its event came, in Unix milliseconds; release 0.2.0 does not say it. */
 export type Arrival = { id: EventId; event: string; body: Uint8Array; receivedAtMs?: number };
 
-export type DeliveryRow = {
-  id: string;
-  seq: number;
-  position: number;
-  event: string;
-  status: number;
-  created_at: number;
-  kept_from: number | null;
-  due_at: number | null;
-  asked: number;
-  attempts: number;
-  failures: number;
-  interruptions: number;
-  completed_at: number | null;
-  last_status_code: number | null;
-  last_error: string | null;
-};
+export type DeliveryRow = Omit<ListedDelivery, "period" | "position" | "status"> &
+  Position & { status: number };
 
 /** All but attempts and body, of a table called `d`. */
 export const COLUMNS =
-  "d.id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error";
+  'd.id, seq, position AS "index", event, status, created_at AS "createdAtMs", kept_from AS "keptFromMs", due_at AS "dueAtMs", asked, attempts, failures, interruptions, completed_at AS "completedAtMs", last_status_code AS "lastStatusCode", last_error AS "lastError"';
 
 export type Transaction = <T>(work: () => T) => T;
 
@@ -344,22 +328,10 @@ export function loggedOf(row: LoggedRow, period: number): StoredDelivery {
   return { ...deliveryOf(row, period), log: decodeLog(row.log) };
 }
 
-export function deliveryOf(row: DeliveryRow, period: number): ListedDelivery {
-  return {
-    id: row.id as EventId,
-    period,
-    position: { seq: row.seq, index: row.position },
-    event: row.event,
-    status: DELIVERY_STATUSES[row.status] ?? "pending",
-    createdAtMs: row.created_at,
-    keptFromMs: row.kept_from,
-    dueAtMs: row.due_at,
-    asked: row.asked as Asked,
-    attempts: row.attempts,
-    failures: row.failures,
-    interruptions: row.interruptions,
-    completedAtMs: row.completed_at,
-    lastStatusCode: row.last_status_code,
-    lastError: row.last_error as DeliveryError | null,
-  };
+export function deliveryOf(
+  { seq, index, status, ...row }: DeliveryRow,
+  period: number,
+): ListedDelivery {
+  const named = DELIVERY_STATUSES[status] ?? "pending";
+  return { ...row, period, position: { seq, index }, status: named };
 }

@@ -65,28 +65,14 @@ export type JournalEvent = Omit<JournalEntry, "body" | "erased" | "key" | "count
 
 export type JournalPosition = { seq: number; index: number };
 
-type EventRow = {
-  id: string;
-  seq: number;
-  position: number;
-  start: number;
-  size: number;
-  event: string;
-  timestamp: string | null;
-  received_at: number;
-  conforms: number;
-  email: string | null;
-  campaign_id: string | null;
-  webhook_ids: string;
-  erased: number;
-  key: string | null;
-};
+type EventRow = Omit<JournalEvent, "position" | "conforms" | "erased" | "webhookIds"> &
+  JournalPosition & { conforms: number; erased: number; webhookIds: string };
 
 /** `after`: how many of Leadterra's events came up to and with it. */
 type BatchRow = { at: number; after: number };
 
 const EVENT_COLUMNS =
-  "e.id, e.seq, e.position, e.start, e.size, e.event, e.timestamp, e.received_at, e.conforms, e.email, e.campaign_id, e.erased, e.key, m.webhook_ids";
+  'e.id, e.seq, e.position AS "index", e.size, e.event, e.timestamp, e.received_at AS "receivedAtMs", e.conforms, e.email, e.campaign_id AS "campaignId", e.erased, e.key, m.webhook_ids AS "webhookIds"';
 /** What 0.1.0 recorded is Leadterra's alone. */
 const BATCH_COLUMNS = "at, coalesce(after, before + json_array_length(ids)) AS after";
 const EVENT_TABLES = "events e JOIN matches m ON m.number = e.matched";
@@ -382,19 +368,12 @@ export class JournalStore {
   }
 }
 
-function eventOf(row: EventRow): JournalEvent {
+function eventOf({ seq, index, conforms, erased, webhookIds, ...row }: EventRow): JournalEvent {
   return {
-    id: row.id as EventId,
-    event: row.event,
-    timestamp: row.timestamp,
-    receivedAtMs: row.received_at,
-    size: row.size,
-    conforms: row.conforms === 1,
-    email: row.email,
-    campaignId: row.campaign_id,
-    webhookIds: webhookIdsOf(row.webhook_ids),
-    erased: row.erased === 1,
-    key: row.key,
-    position: { seq: row.seq, index: row.position },
+    ...row,
+    conforms: conforms === 1,
+    erased: erased === 1,
+    webhookIds: webhookIdsOf(webhookIds),
+    position: { seq, index },
   };
 }

@@ -66,22 +66,11 @@ export class OutboxStore {
   #rows(where: string, ...bindings: string[]): OutboxRow[] {
     if (!this.#tables.has("outbox")) return [];
     return this.#tables.sql
-      .exec<{
-        event: string;
-        subject: string;
-        first: string;
-        at: number;
-        count: number;
-        due_at: number;
-      }>(`SELECT event, subject, first, at, count, due_at FROM outbox WHERE ${where}`, ...bindings)
+      .exec<Omit<OutboxRow, "first"> & { first: string }>(
+        `SELECT event, subject, first, at AS "atMs", count, due_at AS "dueAtMs" FROM outbox WHERE ${where}`,
+        ...bindings,
+      )
       .toArray()
-      .map(({ event, subject, first, at, count, due_at }) => ({
-        event: event as RelayEventName,
-        subject,
-        first: jsonObjectOf(first),
-        atMs: at,
-        count,
-        dueAtMs: due_at,
-      }));
+      .map((row) => ({ ...row, first: jsonObjectOf(row.first) }));
   }
 }

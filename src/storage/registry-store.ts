@@ -45,15 +45,7 @@ export type AuditEntry = {
   after: Record<string, unknown> | null;
 };
 
-type AuditRow = {
-  number: number;
-  at: number;
-  key: string | null;
-  action: string;
-  webhook_id: string | null;
-  before: string | null;
-  after: string | null;
-};
+type AuditRow = Omit<AuditEntry, "before" | "after"> & Record<"before" | "after", string | null>;
 
 /** An answer of the API, as it is given again. */
 export type StoredAnswer = { status: number; type: string; body: string };
@@ -91,16 +83,11 @@ export class RegistryStore {
   registrations(): Registration[] {
     if (!this.#exists()) return [];
     return this.#sql
-      .exec<{ id: string; version: number; acknowledged: number; data: string | null }>(
-        "SELECT id, version, acknowledged, data FROM webhooks ORDER BY id",
+      .exec<Omit<Registration, "webhook"> & { data: string | null }>(
+        'SELECT id, version, acknowledged AS "acknowledgedVersion", data FROM webhooks ORDER BY id',
       )
       .toArray()
-      .map((row) => ({
-        id: row.id as WebhookId,
-        version: row.version,
-        acknowledgedVersion: row.acknowledged,
-        webhook: row.data === null ? null : webhookOf(row.data),
-      }));
+      .map(({ data, ...row }) => ({ ...row, webhook: data === null ? null : webhookOf(data) }));
   }
 
   /** Writes a registration and gives the routing table its next version, together. */
@@ -163,17 +150,13 @@ export class RegistryStore {
     if (!this.#exists("audit")) return [];
     return this.#sql
       .exec<AuditRow>(
-        "SELECT number, at, key, action, webhook_id, before, after FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?",
+        'SELECT number, at AS "atMs", key, action, webhook_id AS "webhookId", before, after FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?',
         before ?? Number.MAX_SAFE_INTEGER,
         limit,
       )
       .toArray()
       .map((row) => ({
-        number: row.number,
-        atMs: row.at,
-        key: row.key,
-        action: row.action,
-        webhookId: row.webhook_id,
+        ...row,
         before: auditValuesOf(row.before),
         after: auditValuesOf(row.after),
       }));

@@ -520,7 +520,7 @@ const LANES: readonly Mutant[] = [
   {
     name: "a list that reads attempts",
     file: "src/storage/delivery-tables.ts",
-    edits: [['last_status_code, last_error";', 'last_status_code, last_error, length(log)";']],
+    edits: [['last_error AS "lastError"', 'last_error AS "lastError", length(log)']],
     suite: { project: "worker", file: "test/worker/bounded.test.ts" },
   },
   {

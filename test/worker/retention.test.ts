@@ -40,6 +40,10 @@ function rowsOf(id: string): Promise<{ id: string }[]> {
   );
 }
 
+async function healthOf(id: string) {
+  return (await subscriber(id).stats(clock.nowMs())).health;
+}
+
 /** More finished deliveries beside those that the first table has. */
 async function stage(
   id: string,
@@ -258,12 +262,12 @@ describe("the tables of a Subscriber", () => {
     for (let turns = 0; turns < 3; turns++) {
       await subscriber(id).check();
       await abortAllDurableObjects();
-      expect(await subscriber(id).health()).toMatchObject({ undeliverable: 2_100 });
+      expect(await healthOf(id)).toMatchObject({ undeliverable: 2_100 });
       await accept(id, await newEvents(1));
     }
     await deliverAll(id, clock);
     await abortAllDurableObjects();
-    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 2_100, pending: 0 });
+    expect(await healthOf(id)).toMatchObject({ undeliverable: 2_100, pending: 0 });
     const rows = await rowsOf(id);
     expect(rows).toHaveLength(2_103);
     expect(new Set(rows.map((row) => row.id)).size).toBe(2_103);
@@ -300,16 +304,16 @@ describe("the tables of a Subscriber", () => {
     await accept(id, await newEvents(1));
     await deliverAll(id, clock);
     await stage(id, 12_000, { status: 2, keptFromMs: null });
-    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 5_000 });
+    expect(await healthOf(id)).toMatchObject({ undeliverable: 5_000 });
     await deliverAll(id, clock);
-    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 12_000 });
+    expect(await healthOf(id)).toMatchObject({ undeliverable: 12_000 });
     await abortAllDurableObjects();
     await failStatements(subscriber(id), {
-      start: "SELECT seq, position FROM deliveries_",
+      start: 'SELECT seq, position AS "index", ',
       message: "counted again",
       times: 1,
     });
-    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 12_000 });
+    expect(await healthOf(id)).toMatchObject({ undeliverable: 12_000 });
   });
 
   it("take events that still go out after all were dropped", async () => {
