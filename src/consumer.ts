@@ -19,6 +19,7 @@ import { countedAs } from "./domain/event-totals";
 import type { EventId, WebhookId } from "./domain/ids";
 import { NewerDataError } from "./domain/newer-data";
 import { journalName } from "./domain/placement";
+import { portionsOf } from "./domain/portions";
 import { type Fate, KEEP_AGAIN_SECONDS, type Keep, verdictOn } from "./domain/verdict";
 import { type CompiledRoute, compileRoutes } from "./domain/webhook";
 import { errorText, logError, logWarning } from "./log";
@@ -371,16 +372,5 @@ async function accepted(
 
 /** Splits what goes into one call at 1 MB of bodies. */
 function inParts<T extends { item: Item }>(shares: readonly T[]): T[][] {
-  const parts: T[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const share of shares) {
-    const { length } = share.item.body;
-    if (bytes + length > MAX_CALL_BYTES) {
-      parts.push([]);
-      bytes = 0;
-    }
-    parts.at(-1)?.push(share);
-    bytes += length;
-  }
-  return parts;
+  return portionsOf(shares, ({ item }) => item.body.length, { maxBytes: MAX_CALL_BYTES });
 }

@@ -2,6 +2,7 @@
  * Alerts: what a person should know is told once when it begins, once a day while it lasts, and once when it is over.
  * They leave from the Registry; nobody who raises one waits for it to be sent.
  */
+import { Buffer } from "node:buffer";
 import { configOf } from "../config";
 import {
   type AlertText,
@@ -190,11 +191,7 @@ function requestTo(url: string): { target: string; headers: Record<string, strin
   if (username === "" && password === "") return { target: url, headers: {} };
   target.username = "";
   target.password = "";
-  const given = new TextEncoder().encode(
-    `${decodeURIComponent(username)}:${decodeURIComponent(password)}`,
-  );
-  return {
-    target: target.href,
-    headers: { authorization: `Basic ${btoa(String.fromCharCode(...given))}` },
-  };
+  const given = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  const authorization = `Basic ${Buffer.from(given).toString("base64")}`;
+  return { target: target.href, headers: { authorization } };
 }

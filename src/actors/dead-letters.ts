@@ -8,6 +8,7 @@ import {
   type DeadLetterPosition,
   DeadLetterStore,
   type HandedOver,
+  type KeptLetter,
 } from "../storage/dead-letter-store";
 import { ErasedLately } from "./erased-lately";
 import { StoredObject } from "./stored-object";
@@ -30,7 +31,7 @@ export class DeadLetters extends StoredObject {
   }
 
   /** Durable when it returns; the message may be acknowledged then. */
-  async keep({ letter, body }: { letter: DeadLetter; body: Uint8Array }): Promise<void> {
+  async keep({ letter, body }: KeptLetter): Promise<void> {
     if (this.#gone.has(letter.id) || (letter.eventId && this.#gone.has(letter.eventId))) return;
     this.#store.save(letter, body);
     logError("dead_letter.kept", {
@@ -42,7 +43,7 @@ export class DeadLetters extends StoredObject {
     });
   }
 
-  get(id: string): { letter: DeadLetter; body: Uint8Array } | null {
+  get(id: string): KeptLetter | null {
     return this.#store.get(id);
   }
 
@@ -60,11 +61,8 @@ export class DeadLetters extends StoredObject {
    *
    * @param maxBytes of bodies, at least one; what did not fit is in `left`.
    */
-  getMany(
-    ids: string[],
-    maxBytes: number,
-  ): { found: { letter: DeadLetter; body: Uint8Array }[]; left: string[] } {
-    const found: { letter: DeadLetter; body: Uint8Array }[] = [];
+  getMany(ids: string[], maxBytes: number): { found: KeptLetter[]; left: string[] } {
+    const found: KeptLetter[] = [];
     let bytes = 0;
     for (const [index, id] of ids.entries()) {
       const kept = this.#store.get(id);

@@ -4,7 +4,7 @@
  */
 import { configOf } from "../config";
 import { type Address, addressOf, mentions, sameAddress } from "../domain/address";
-import { hasKey } from "../domain/event";
+import { type EventFilter, hasKey } from "../domain/event";
 import type { EventTotals } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
 import { answered } from "../domain/newer-data";
@@ -16,10 +16,11 @@ import { isFull } from "../storage/full";
 import {
   type JournalEntry,
   type JournalEvent,
-  type JournalPosition,
   JournalStore,
   NOTHING_KNOWN,
+  type StoredEvent,
 } from "../storage/journal-store";
+import type { Position } from "../storage/position";
 import { openTables } from "../storage/schema";
 import { ErasedLately } from "./erased-lately";
 import { StoredObject } from "./stored-object";
@@ -32,17 +33,7 @@ const MAX_ROWS_PER_PAGE = 1_000;
 /** A page that looks into bodies reads so many bytes of them. */
 const MAX_BYTES_PER_PAGE = 8 * 1024 * 1024;
 
-type EventQuery = {
-  event?: string;
-  sinceMs?: number;
-  untilMs?: number;
-  email?: string;
-  campaignId?: string;
-  /** Leadterra's own id. */
-  key?: string;
-  before?: JournalPosition;
-  limit: number;
-};
+type EventQuery = EventFilter & { before?: Position; limit: number };
 
 export class Journal extends StoredObject {
   static {
@@ -107,14 +98,14 @@ export class Journal extends StoredObject {
   }
 
   /** Events newest first; `next` is where the following page of this day begins, null when the day ends. */
-  list(query: EventQuery): { events: JournalEvent[]; next: JournalPosition | null } {
+  list(query: EventQuery): { events: JournalEvent[]; next: Position | null } {
     const address = query.email === undefined ? null : addressOf(query.email);
     if (query.email !== undefined && address === null) return { events: [], next: null };
     const events: JournalEvent[] = [];
     let looked = 0;
     let bytes = 0;
     // Of a page that is full: whether there is another is to be seen.
-    let end: JournalPosition | null = null;
+    let end: Position | null = null;
     for (const event of this.#store.newestFirst(query.before ?? null)) {
       if (end !== null) return { events, next: end };
       if (isWanted(event, query) && this.#isOf(address, event)) events.push(event);
@@ -145,11 +136,8 @@ export class Journal extends StoredObject {
    *
    * @param maxBytes at most so much at once; what did not fit is in `left`.
    */
-  bodies(
-    ids: EventId[],
-    maxBytes: number,
-  ): { found: { id: EventId; event: string; body: Uint8Array }[]; left: EventId[] } {
-    const found: { id: EventId; event: string; body: Uint8Array }[] = [];
+  bodies(ids: EventId[], maxBytes: number): { found: StoredEvent[]; left: EventId[] } {
+    const found: StoredEvent[] = [];
     let bytes = 0;
     for (const [index, id] of ids.entries()) {
       if (bytes >= maxBytes) return { found, left: ids.slice(index) };
@@ -179,16 +167,11 @@ export class Journal extends StoredObject {
     return { counts, lastAtMs: this.#store.lastAtMs() };
   }
 
-  /** Erases the payload and what is known of the lead. Whether this day has the event. */
-  erase(id: EventId): boolean {
-    this.#erased.add([id]);
-    this.#store.erase(id);
-    return this.#store.get(id) !== null;
-  }
-
-  /** The same for several. How many this day has. */
+  /** Erases the payloads and what is known of the leads. How many of the events this day has. */
   eraseMany(ids: EventId[]): number {
-    return ids.filter((id) => this.erase(id)).length;
+    this.#erased.add(ids);
+    for (const id of ids) this.#store.erase(id);
+    return ids.filter((id) => this.#store.get(id) !== null).length;
   }
 
   /** Never throws: an alarm that throws seven times is dropped for good, and the day would stay. */

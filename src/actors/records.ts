@@ -2,18 +2,27 @@
 import { addressOf, mentions } from "../domain/address";
 import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
-import { DAY_MS } from "../domain/time";
+import { DAY_MS, MINUTE_MS } from "../domain/time";
 import {
   type AnswerKey,
   type AuditEntry,
   RegistryStore,
   type StoredAnswer,
 } from "../storage/registry-store";
-import { type Begun, Calls } from "./calls";
 import { StoredObject } from "./stored-object";
 
 /** The longest that a queue keeps a message. */
 const ERASED_KEPT_MS = 14 * DAY_MS;
+/** How long a call gets the same answer. */
+const ANSWERS_KEPT_MS = DAY_MS;
+/** A call that runs for longer has died with its Worker. */
+const MAX_CALL_MS = 2 * MINUTE_MS;
+
+/** `begun`: go on, then end it; or the answer it was given before; or why it may not go on. */
+type Begun = {
+  state: "begun" | "running" | "reused" | "answered";
+  answer: StoredAnswer | null;
+};
 
 /** Who asks: a fingerprint of the API key; null for the relay itself. */
 export type Caller = { key: string | null };
@@ -24,7 +33,6 @@ export abstract class Records extends StoredObject {
   }
 
   protected readonly store: RegistryStore;
-  readonly #calls: Calls;
   /** Nothing is stored: no event came before what comes now. */
   readonly #isNew: boolean;
   #firstEventAtMs: number | null | undefined;
@@ -33,7 +41,6 @@ export abstract class Records extends StoredObject {
     super(ctx, env, "registry");
     this.#isNew = this.tables.names.length === 0;
     this.store = new RegistryStore(this.tables);
-    this.#calls = new Calls(this.store);
   }
 
   /** Writes down what somebody did beside changing a webhook. */
@@ -91,14 +98,30 @@ export abstract class Records extends StoredObject {
     return [...this.store.eventTotals().keys()].filter((day) => day !== "");
   }
 
-  /** Begins a call with an `Idempotency-Key`. */
+  /**
+   * Begins a call with an `Idempotency-Key`: the same is made once, and answered as often as it comes.
+   *
+   * @param call a hash of method, path and body.
+   */
   beginCall(caller: string, key: string, call: string): Begun {
-    return this.#calls.begin({ caller, key, call });
+    const nowMs = Date.now();
+    const keptFromMs = nowMs - ANSWERS_KEPT_MS;
+    this.store.deleteAnswersBefore(keptFromMs);
+    const found = this.store.answer(caller, key);
+    const stored = found !== null && found.atMs >= keptFromMs ? found : null;
+    const died = stored?.answer === null && stored.atMs < nowMs - MAX_CALL_MS;
+    if (stored === null || (died && stored.call === call)) {
+      this.store.saveAnswer(caller, key, { call, atMs: nowMs, answer: null });
+      return { state: "begun", answer: null };
+    }
+    if (stored.call !== call) return { state: "reused", answer: null };
+    return { state: stored.answer === null ? "running" : "answered", answer: stored.answer };
   }
 
   /** @param answer null when it is not to be kept: the call may be made again. */
   endCall(caller: string, key: string, call: string, answer: StoredAnswer | null): void {
-    this.#calls.end({ caller, key, call }, answer);
+    if (answer === null) this.store.deleteAnswer(caller, key);
+    else this.store.saveAnswer(caller, key, { call, atMs: Date.now(), answer });
   }
 
   /**

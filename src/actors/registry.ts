@@ -11,6 +11,8 @@ import { type EventId, newWebhookId, type WebhookId } from "../domain/ids";
 import { newSecret } from "../domain/signature";
 import {
   auditViews,
+  type Changed,
+  type ChangeFailure,
   changeWebhook,
   DEFAULTS,
   disableWebhook,
@@ -23,6 +25,7 @@ import {
   type Webhook,
   type WebhookChanges,
   type WebhookDraft,
+  withSecret,
 } from "../domain/webhook";
 import type { StatusReason } from "../domain/webhook-status";
 import { logInfo } from "../log";
@@ -30,7 +33,6 @@ import { isNearlyFull } from "../storage/full";
 import type { Registration } from "../storage/registry-store";
 import { AlarmClock } from "./alarm-clock";
 import { Alerts, type Findings } from "./alerts";
-import { type Changed, type ChangeFailure, withSecret } from "./changed";
 import { Outbox, type WebhookNews } from "./outbox";
 import { Pushes } from "./pushes";
 import { type Caller, Records } from "./records";
@@ -296,12 +298,12 @@ export class Registry extends Records {
   }
 
   /** What the sweep found: what is so, and what is over; and whether there is room here. */
-  report({ raised, looked, sinceMs }: Findings): void {
+  report({ raised, looked, ...said }: Findings): void {
     const full = fullRegistryAlert();
     this.#alerts.report({
+      ...said,
       raised: isNearlyFull(this.ctx.storage.sql) ? [...raised, full] : raised,
       looked: [...looked, full.cause],
-      ...(sinceMs !== undefined && { sinceMs }),
     });
     this.ctx.waitUntil(this.#alerts.send());
   }

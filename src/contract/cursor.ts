@@ -5,11 +5,10 @@ import type { Place } from "../operations/all-deliveries";
 import type { ReplayCursor } from "../operations/deliveries";
 import type { ErasureCursor } from "../operations/events";
 import type { EventCursor } from "../operations/journal";
+import type { Position } from "../storage/position";
 
 /** A day that there is: `2026-02-30` is none. */
 const isDay = (text: string) => z.iso.date().safeParse(text).success;
-
-export type Position = { seq: number; index: number };
 
 /** `seq.index`: a place in the order of arrival. */
 export function parsePosition(text: string): Position | null {
@@ -43,7 +42,7 @@ export function parseEventCursor(text: string): EventCursor | null {
   if (match === null) return null;
   const [, day = "", rest = "", ahead] = match;
   if (!isDay(day)) return null;
-  const position = rest === "" ? null : parsePosition(rest);
+  const position = parsePosition(rest);
   if (position === null && rest !== "") return null;
   return { day, position, ...(ahead !== undefined && { isAhead: true }) };
 }
@@ -72,7 +71,7 @@ export function parseReplayCursor(text: string): ReplayPage | null {
   if (match === null) return null;
   const [, untilMs, day = null, rest = ""] = match;
   if (day !== null && !isDay(day)) return null;
-  const position = rest === "" ? null : parsePosition(rest);
+  const position = parsePosition(rest);
   if (position === null && (rest !== "" || day === null)) return null;
   return { untilMs: Number(untilMs), cursor: { day, position } };
 }

@@ -13,12 +13,12 @@ import {
   eventIdParam,
   eventName,
   limitParam,
+  ofWebhook,
   page,
   text,
   time,
   timeParam,
   webhookId,
-  webhookRef,
 } from "./fields";
 import { answer, body, callsOf, type Fields, optionalBody } from "./route";
 
@@ -76,9 +76,7 @@ export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
 
 // --- what is given ---
 
-const ofWebhook = z.object({ id: webhookRef });
-const ofDelivery = z.object({
-  id: webhookRef,
+const ofDelivery = ofWebhook.extend({
   eventId: eventIdParam.meta({ example: EXAMPLE.eventId }),
 });
 

@@ -1,7 +1,7 @@
 /** Fields that many calls share. What comes in is read strictly, and refused in a sentence. */
 import * as z from "zod";
-import { exampleEvent } from "../domain/event";
-import { parseEventId } from "../domain/ids";
+import { EVENT_NAME, exampleEvent } from "../domain/event";
+import { EVENT_ID, type EventId, WEBHOOK_ID } from "../domain/ids";
 import { answer } from "./route";
 
 const MAX_PAGE = 250;
@@ -19,19 +19,16 @@ export const text = z.string();
 export const time = z.iso.datetime();
 export const count = z.int().nonnegative();
 export const anyObject = z.record(z.string(), z.unknown());
-export const webhookId = z.string().regex(/^wh_[0-9A-HJKMNP-TV-Z]{26}$/, "is not a webhook");
-export const eventId = z.string().regex(/^evt_[0-9A-HJKMNP-TV-Z]{26}$/);
+export const webhookId = z.string().regex(WEBHOOK_ID, "is not a webhook");
+export const eventId = z.string().regex(EVENT_ID);
 
 /** In a path: what is no id is nothing that there is. */
-export const webhookRef = z
+const webhookRef = z
   .string()
   .regex(/^(wh_[0-9A-HJKMNP-TV-Z]{26}|[a-z][a-z0-9-]{0,62})$/)
   .meta({ example: EXAMPLE.webhookId, description: "The webhook's id, or its name." });
-export const eventIdParam = branded(eventId, parseEventId);
-
-function branded<Id extends string>(schema: z.ZodString, parse: (text: string) => Id | null) {
-  return schema.transform((given) => parse(given) as Id);
-}
+export const ofWebhook = z.object({ id: webhookRef });
+export const eventIdParam = eventId.transform((given) => given as EventId);
 
 export const limitParam = z
   .string()
@@ -79,9 +76,7 @@ export const timeParam = z
       "ISO 8601 with `Z` or an offset, to the minute or finer. In a URL the `+` of an offset is written `%2B`.",
   });
 
-export const eventName = z
-  .string()
-  .regex(/^[A-Za-z0-9._-]{1,128}$/, "must be 1 to 128 of A-Z a-z 0-9 . _ -");
+export const eventName = z.string().regex(EVENT_NAME, "must be 1 to 128 of A-Z a-z 0-9 . _ -");
 
 /** A page of a list, under a name of its own. */
 export function page<Item extends z.ZodType>(id: string, item: Item) {

@@ -1,16 +1,13 @@
 /** How a webhook is doing: one object, wherever it is shown. */
 import * as z from "zod";
-import { HEALTH_STATES, type shownHealth } from "../domain/health-report";
+import type { LastFailure } from "../domain/health";
+import { HEALTH_STATES, type HealthReport } from "../domain/health-report";
 import { glossary, STATES } from "../domain/vocabulary";
 import { deliveryError } from "./attempts";
-import { count, EXAMPLE, eventId, text, time, webhookRef } from "./fields";
-import { answer, callsOf } from "./route";
+import { count, EXAMPLE, eventId, ofWebhook, text, time } from "./fields";
+import { answer, callsOf, type Fields } from "./route";
 
 const createRoute = callsOf("Webhooks");
-
-type Shown = ReturnType<typeof shownHealth>;
-/** A schema for each field: none can be forgotten. */
-type Schemas<T> = { [K in keyof T]: z.ZodType };
 
 const lastFailure = z
   .object({
@@ -21,7 +18,7 @@ const lastFailure = z
     responseBody: text.nullable().meta({
       description: "At most 1 KB, with secrets replaced by ***; null once the event was erased.",
     }),
-  } satisfies Schemas<NonNullable<Shown["lastFailure"]>>)
+  } satisfies Fields<LastFailure>)
   .meta({ id: "LastFailure" });
 
 export const webhookHealth = z
@@ -36,7 +33,7 @@ export const webhookHealth = z
     oldestDueAt: time.nullable(),
     lastSuccessAt: time.nullable(),
     lastFailure: lastFailure.nullable(),
-  } satisfies Schemas<Shown>)
+  } satisfies Fields<HealthReport>)
   .meta({ id: "WebhookHealth" });
 
 export const HEALTH_EXAMPLE: z.input<typeof webhookHealth> = {
@@ -61,7 +58,7 @@ export const getWebhookHealth = createRoute("get /v1/webhooks/{id}/health", {
   summary: "See how a webhook is doing now",
   description:
     "The first look when something does not arrive: its state, since when, what failed last and when it is tried next.",
-  request: { params: z.object({ id: webhookRef }) },
+  request: { params: ofWebhook },
   responses: {
     200: answer("How it is doing.", webhookHealth, HEALTH_EXAMPLE),
   },

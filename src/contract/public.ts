@@ -1,6 +1,6 @@
 /** What needs no key: the events that come in, whether all is configured, and what the API is. */
 import * as z from "zod";
-import { MAX_BODY_BYTES } from "../domain/event";
+import { EVENT_NAME, MAX_BODY_BYTES } from "../domain/event";
 import { EXAMPLE, eventId, text } from "./fields";
 import { answer, body, callsOf } from "./route";
 
@@ -9,7 +9,7 @@ const createRoute = callsOf("Public");
 /** As tolerant as the inbound contract: names and data that nobody documented are taken too. */
 const leadterraEvent = z
   .looseObject({
-    event: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+    event: z.string().regex(EVENT_NAME),
     timestamp: z
       .unknown()
       .optional()

@@ -10,11 +10,11 @@ import {
   cursorParam,
   EXAMPLE,
   limitParam,
+  ofWebhook,
   page,
   text,
   time,
   webhookId,
-  webhookRef,
 } from "./fields";
 import { answer, body, callsOf, type Fields, json, optionalBody } from "./route";
 import {
@@ -118,8 +118,6 @@ const oneWithSecret = json(oneWebhook, {
   webhook: { ...WEBHOOK_EXAMPLE, signingSecret: SECRET_EXAMPLE },
 });
 
-const params = z.object({ id: webhookRef });
-
 // --- the calls ---
 
 export const createWebhook = createRoute("post /v1/webhooks", {
@@ -178,7 +176,7 @@ export const getWebhook = createRoute("get /v1/webhooks/{id}", {
   summary: "Read a webhook",
   description:
     "To see its settings as they are in force; a full key sees the URL whole, headers by name only.",
-  request: { params },
+  request: { params: ofWebhook },
   responses: { 200: { description: "The webhook.", content: one } },
 });
 
@@ -188,7 +186,7 @@ export const changeWebhook = createRoute("patch /v1/webhooks/{id}", {
   description:
     "For what is to differ, and nothing else: `null` unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
   request: {
-    params,
+    params: ofWebhook,
     body: optionalBody(changesSchema, { rateLimit: 5, description: null }),
   },
   responses: { 200: { description: "The webhook as it is now.", content: one } },
@@ -200,7 +198,7 @@ export const deleteWebhook = createRoute("delete /v1/webhooks/{id}", {
   summary: "Delete a webhook and its deliveries",
   description:
     "When its service is gone for good; what waits for it goes too. To stop for a while, pause it.",
-  request: { params },
+  request: { params: ofWebhook },
   responses: { 204: { description: "Deleted." } },
   failures: ["not_yet_in_force"],
 });
@@ -211,7 +209,7 @@ export const rotateSecret = createRoute("post /v1/webhooks/{id}/rotate-secret", 
   description:
     "When others may know the old one, or it is old enough. The old ones sign along until the grace period ends.",
   request: {
-    params,
+    params: ofWebhook,
     body: optionalBody(rotationSchema, { gracePeriodSeconds: 3_600 }),
   },
   responses: { 200: { description: "The webhook with its new secret.", content: oneWithSecret } },
@@ -223,7 +221,7 @@ export const pauseWebhook = createRoute("post /v1/webhooks/{id}/pause", {
   summary: "Hold a webhook's deliveries",
   description:
     "While its service is worked on: events are accepted for it and go out when it is resumed.",
-  request: { params },
+  request: { params: ofWebhook },
   responses: {
     200: answer("The webhook, held.", oneWebhook, {
       webhook: { ...WEBHOOK_EXAMPLE, status: "paused" },
@@ -237,7 +235,7 @@ export const resumeWebhook = createRoute("post /v1/webhooks/{id}/resume", {
   summary: "Release a webhook, also one that was disabled",
   description:
     "When its service is back: what was held goes out, after a disable one at a time until the first succeeds.",
-  request: { params },
+  request: { params: ofWebhook },
   responses: { 200: { description: "The webhook, released.", content: one } },
   failures: ["not_yet_in_force"],
 });
@@ -247,7 +245,7 @@ export const listenToWebhook = createRoute("get /v1/webhooks/{id}/listen", {
   summary: "Get the deliveries of a `listener:` webhook over a WebSocket",
   description:
     'Where there is no address that the relay could reach, such as a laptop: `npm run listen` does it. Needs a key that may change things. Each delivery comes as a text frame `{type: "delivery", eventId, attempt, headers, body}` with the body in base64, and is answered with `{type: "outcome", eventId, attempt, statusCode, body?}`, which counts as a service\'s answer would. Send `ping` every 20 seconds: a socket that is silent for 60 is closed.',
-  request: { params },
+  request: { params: ofWebhook },
   responses: { 101: { description: "The socket." } },
   failures: ["insufficient_scope", "upgrade_required", "not_a_listener"],
 });
@@ -257,7 +255,7 @@ export const testWebhook = createRoute("post /v1/webhooks/{id}/test", {
   summary: "Deliver a signed example event now, even while held",
   description: "To see what the service answers, without counting for anything.",
   request: {
-    params,
+    params: ofWebhook,
     body: optionalBody(testSchema, { event: "reply.received" }),
   },
   responses: {

@@ -2,6 +2,7 @@
  * The delivery state machine: `pending → delivered | undeliverable | cancelled`. Pure: the clock and chance come in as
  * arguments. What outcomes mean for the webhook as a whole is in `health.ts`.
  */
+import type { EventId } from "./ids";
 import { retryWaitMs } from "./schedule";
 import { shown } from "./time";
 import type { WaitingFor } from "./waiting";
@@ -46,7 +47,7 @@ export type Outcome = {
 /** A delivery as it is read, with every time in Unix milliseconds. */
 export type DeliveryView = {
   webhookId: string;
-  eventId: string;
+  eventId: EventId;
   event: string;
   status: DeliveryStatus;
   attempts: number;
@@ -58,6 +59,19 @@ export type DeliveryView = {
   completedAtMs: number | null;
   lastStatusCode: number | null;
   lastError: DeliveryError | null;
+};
+
+/** Which deliveries a list shows; times are those of arrival, both ends included. */
+export type DeliveryFilter = {
+  status?: DeliveryStatus;
+  event?: string;
+  sinceMs?: number;
+  untilMs?: number;
+  /** Whether it was ever tried. */
+  attempted?: boolean;
+  /** Of the last attempt. */
+  statusCode?: number;
+  error?: DeliveryError;
 };
 
 /** As it is told outside, and no more than that. An object of the release before does not say what it waits for. */
@@ -72,6 +86,9 @@ export function shownDelivery(view: DeliveryView) {
 
 /** One line of an attempt log. */
 export type AttemptRecord = Omit<Outcome, "retryAfterMs"> & { number: number; trigger: Trigger };
+
+/** With its attempts, oldest first. */
+export type LoggedDelivery = DeliveryView & { attemptLog: AttemptRecord[] };
 
 /** The part of a delivery that an outcome changes. */
 export type Progress = {
@@ -119,12 +136,7 @@ export function isGivenUp(
 export function settle(
   before: Progress,
   outcome: Outcome,
-  {
-    schedule,
-    giveUpOn = [],
-    interruptible = false,
-    random,
-  }: Pick<Policy, "schedule"> & Partial<Policy> & { random: number },
+  { schedule, giveUpOn, interruptible, random }: Policy & { random: number },
 ): Progress {
   const endedAtMs = outcome.startedAtMs + outcome.durationMs;
   const after: Progress = {

@@ -14,7 +14,7 @@ export const MAX_BODY_BYTES = 120_000;
 /** Arrays and objects within each other, the envelope being the first. */
 const MAX_JSON_DEPTH = 32;
 const MAX_KEY_PART_CHARACTERS = 512;
-const EVENT_NAME = /^[A-Za-z0-9._-]{1,128}$/;
+export const EVENT_NAME = /^[A-Za-z0-9._-]{1,128}$/;
 const KEY_SEPARATOR = "\0";
 
 export type JsonObject = { [key: string]: unknown };
@@ -262,6 +262,18 @@ export type EventFacts = {
   campaignId: string | null;
   /** Leadterra's own ids of the reply and the message, with NUL between. */
   key: string | null;
+};
+
+/** Which events a list shows; times are those of receipt, both ends included. */
+export type EventFilter = {
+  event?: string;
+  sinceMs?: number;
+  untilMs?: number;
+  /** Of a person, anywhere in the event. */
+  email?: string;
+  campaignId?: string;
+  /** Leadterra's own id. */
+  key?: string;
 };
 
 /** Whether `id` is one of the ids in `key`. */

@@ -15,6 +15,7 @@
  *
  * Cost. A condition looks at each value in the envelope at most once, and a filter has a bounded number of them.
  */
+import { isObject } from "./event";
 
 type Ordered = string | number;
 type Scalar = Ordered | boolean | null;
@@ -323,10 +324,6 @@ function follow(value: unknown, { name, index }: Segment, found: unknown[]): voi
 
 function field(value: unknown, name: string): unknown {
   return isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isString(value: unknown): value is string {

@@ -3,8 +3,8 @@
  * object that answers, pages, alerts and metrics take it from. Pure: the clock comes in as an argument.
  */
 import type { AttemptError, Outcome } from "./delivery";
-
 import type { EventId } from "./ids";
+import type { StatusReason } from "./webhook-status";
 
 /** What is remembered of the outcomes. Every time in Unix milliseconds; null for what did not happen yet. */
 export type Health = {
@@ -20,7 +20,7 @@ export type Health = {
   lastProbeEndedAtMs: number | null;
   /** A service asked for a pause until then. */
   postponedUntilMs: number | null;
-  disabled: DisabledReason | null;
+  disabled: StatusReason | null;
   lastSuccessAtMs: number | null;
   lastFailure: LastFailure | null;
   /** When each state began: with the end of the attempt that brought it, or a person's doing. */
@@ -36,8 +36,6 @@ export type Health = {
   /** What was told of this probing: that it began, or nothing because a person brought it about. */
   told: "failing" | "resumed" | null;
 };
-
-type DisabledReason = "gone" | "failing";
 
 export type LastFailure = {
   atMs: number;
@@ -255,7 +253,7 @@ function disabledBy(
   statusCode: number | null,
   failingForMs: number,
   failuresSince: number,
-): DisabledReason | null {
+): StatusReason | null {
   if (statusCode === GONE) return "gone";
   return failingForMs >= DISABLE_AFTER_MS && failuresSince >= DISABLE_AFTER_FAILURES
     ? "failing"

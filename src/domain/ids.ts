@@ -11,8 +11,8 @@ export type WebhookId = Branded<"WebhookId">;
 const CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const ID_DIGITS = 26;
 const BITS_PER_DIGIT = 5;
-const EVENT_ID = /^evt_[0-9A-HJKMNP-TV-Z]{26}$/;
-const WEBHOOK_ID = /^wh_[0-9A-HJKMNP-TV-Z]{26}$/;
+export const EVENT_ID = /^evt_[0-9A-HJKMNP-TV-Z]{26}$/;
+export const WEBHOOK_ID = /^wh_[0-9A-HJKMNP-TV-Z]{26}$/;
 /** What people call a webhook; never an id. */
 export const WEBHOOK_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const ULID_TIME_DIGITS = 10;

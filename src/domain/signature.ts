@@ -3,6 +3,7 @@
  * Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
  */
 
+import { Buffer } from "node:buffer";
 import { createHmac, createSecretKey } from "node:crypto";
 
 const HMAC = { name: "HMAC", hash: "SHA-256" };
@@ -31,7 +32,7 @@ export async function verifyLeadterra(
   body: Uint8Array,
 ): Promise<boolean> {
   if (header === null || !SIGNATURE_HEX.test(header)) return false;
-  const signature = bytesOfHex(header);
+  const signature = Buffer.from(header, "hex");
   for (const key of keys) {
     if (await crypto.subtle.verify("HMAC", key, signature, body)) return true;
   }
@@ -89,7 +90,7 @@ export function isSecret(text: string): boolean {
 }
 
 export async function sha256Hex(bytes: Uint8Array): Promise<string> {
-  return hexOf(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+  return Buffer.from(await crypto.subtle.digest("SHA-256", bytes)).toString("hex");
 }
 
 /** Whether two secrets are equal, in a time that does not depend on where they differ. */
@@ -100,26 +101,9 @@ export async function secretsEqual(a: string, b: string): Promise<boolean> {
 }
 
 function secretBytes(secret: string): Uint8Array {
-  const binary = atob(secret.slice(SECRET_PREFIX.length));
-  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+  return Buffer.from(secret.slice(SECRET_PREFIX.length), "base64");
 }
 
 function base64Of(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes));
-}
-
-const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-
-function hexOf(bytes: Uint8Array): string {
-  let hex = "";
-  for (const byte of bytes) hex += HEX_OF_BYTE[byte];
-  return hex;
-}
-
-function bytesOfHex(hex: string): Uint8Array {
-  const bytes = new Uint8Array(hex.length / 2);
-  for (let index = 0; index < bytes.length; index++) {
-    bytes[index] = Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16);
-  }
-  return bytes;
+  return Buffer.from(bytes).toString("base64");
 }

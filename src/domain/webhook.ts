@@ -1,5 +1,6 @@
 /** A webhook: one registration, a URL and the events it wants; and which events it wants. */
 import { isObject, type RelayEvent } from "./event";
+import { fail, ok, type Result } from "./failure";
 import { compileFilter, type Filter } from "./filter";
 import type { WebhookId } from "./ids";
 import { isRelayEvent } from "./relay-events";
@@ -142,6 +143,22 @@ export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost" | "status">>
   /** No setting: the service has moved to another origin, and keeps its secret and its headers. */
   sameService?: boolean;
 };
+
+/** Why a change was not made, or is not in force for everyone yet. */
+export type ChangeFailure = "not_found" | "not_yet_in_force";
+
+/** A webhook after a change, with its secret where that is new: it is shown once. */
+export type Changed = { webhook: Webhook; signingSecret: string | null };
+
+/** The secret goes along also when its push is late: nobody would ever see it else. */
+export function withSecret(
+  changed: Result<Changed, ChangeFailure>,
+  signingSecret: string,
+): Result<Changed, ChangeFailure> {
+  if (changed.ok) return ok({ ...changed.value, signingSecret });
+  const { failure } = changed;
+  return failure.code === "not_yet_in_force" ? fail({ ...failure, signingSecret }) : changed;
+}
 
 type LaterSettings = Pick<Webhook, "name" | "concurrency" | "timeout" | "giveUpOn">;
 

@@ -1,8 +1,7 @@
 /** The deliveries of all webhooks as one list: what each Subscriber has in the same order, merged. */
-import type { DeliveryView } from "../domain/delivery";
+import type { DeliveryFilter, DeliveryView } from "../domain/delivery";
 import type { EventId, WebhookId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
-import type { DeliveryFilter } from "./deliveries";
 import { answerOf, subscriberOf, type Unanswered } from "./objects";
 import { allWebhooks } from "./webhooks";
 
@@ -89,7 +88,7 @@ class Reader {
     const { found, next, looked } = answer ?? { found: [], next: null, looked: 0 };
     this.looked += looked;
     const ahead = found.map(({ atMs, delivery }) => ({
-      place: { atMs, eventId: delivery.eventId as EventId, webhookId },
+      place: { atMs, eventId: delivery.eventId, webhookId },
       delivery,
     }));
     return { webhookId, ahead, next: next && { ...next, webhookId } };

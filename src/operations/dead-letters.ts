@@ -3,8 +3,14 @@ import type { Caller } from "../access";
 import type { DeadLetterReason } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
 import type { WebhookId } from "../domain/ids";
+import { portionsOf } from "../domain/portions";
 import { errorText, logWarning } from "../log";
-import type { DeadLetter, DeadLetterPosition, HandedOver } from "../storage/dead-letter-store";
+import type {
+  DeadLetter,
+  DeadLetterPosition,
+  HandedOver,
+  KeptLetter,
+} from "../storage/dead-letter-store";
 import { addToAudit } from "./audit";
 import { deadLetters, subscriberOf } from "./objects";
 
@@ -91,8 +97,6 @@ export async function deleteDeadLetter(
   return ok(null);
 }
 
-type KeptLetter = { letter: DeadLetter; body: Uint8Array };
-
 /** @param kept 1 MB of them at most. @returns how many are handed over to all that they are owed to, and gone. */
 async function redrive(env: Env, kept: readonly KeptLetter[]): Promise<number> {
   const isRouted = ({ letter }: KeptLetter) => letter.webhookIds !== null && letter.event !== null;
@@ -104,7 +108,8 @@ async function redrive(env: Env, kept: readonly KeptLetter[]): Promise<number> {
 /** Those that the queue took; they are received anew. A call for many of them: an invocation may make 50 on Free. */
 async function enqueue(env: Env, kept: readonly KeptLetter[]): Promise<HandedOver[]> {
   const taken: HandedOver[] = [];
-  for (const together of batchesOf(kept)) {
+  const bounds = { maxBytes: MAX_QUEUED_BYTES, maxCount: MAX_QUEUED_TOGETHER };
+  for (const together of portionsOf(kept, ({ body }) => body.byteLength, bounds)) {
     try {
       await env.EVENTS.sendBatch(
         together.map(({ body }) => ({ body: body.slice(), contentType: "bytes" })),
@@ -115,22 +120,6 @@ async function enqueue(env: Env, kept: readonly KeptLetter[]): Promise<HandedOve
     }
   }
   return taken;
-}
-
-function batchesOf(kept: readonly KeptLetter[]): KeptLetter[][] {
-  const batches: KeptLetter[][] = [];
-  let room = 0;
-  for (const each of kept) {
-    const last = batches.at(-1);
-    room -= each.body.byteLength;
-    if (last !== undefined && last.length < MAX_QUEUED_TOGETHER && room >= 0) {
-      last.push(each);
-    } else {
-      batches.push([each]);
-      room = MAX_QUEUED_BYTES - each.body.byteLength;
-    }
-  }
-  return batches;
 }
 
 /** Those that somebody took. */

@@ -3,25 +3,19 @@ import type { Caller } from "../access";
 import { configOf } from "../config";
 import type {
   AttemptRecord,
-  DeliveryError,
-  DeliveryStatus,
+  DeliveryFilter,
   DeliveryView,
+  LoggedDelivery,
 } from "../domain/delivery";
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId } from "../domain/ids";
 import { iso, MINUTE_MS } from "../domain/time";
 import { compileRoute, type Webhook } from "../domain/webhook";
-import type { JournalPosition } from "../storage/journal-store";
+import type { StoredEvent } from "../storage/journal-store";
+import type { Position } from "../storage/position";
 import { addToAudit } from "./audit";
-import {
-  type EventCursor,
-  findBodies,
-  findBody,
-  listEvents,
-  type StoredEvent,
-  searchBodies,
-} from "./journal";
+import { type EventCursor, findBodies, findBody, listEvents, searchBodies } from "./journal";
 import { subscriberOf } from "./objects";
 
 /** How many deliveries one call looks at. */
@@ -31,29 +25,14 @@ const MAX_CALLS = 10;
 /** How many deliveries one call discards. */
 const MAX_DISCARDED = 1_000;
 
-/** Which deliveries a list shows; times are those of arrival, both ends included. */
-export type DeliveryFilter = {
-  status?: DeliveryStatus;
-  event?: string;
-  sinceMs?: number;
-  untilMs?: number;
-  /** Whether it was ever tried. */
-  attempted?: boolean;
-  /** Of the last attempt. */
-  statusCode?: number;
-  error?: DeliveryError;
-};
-
-export type LoggedDelivery = DeliveryView & { attemptLog: AttemptRecord[] };
-
-export type DeliveryPage = { deliveries: DeliveryView[]; next: JournalPosition | null };
+export type DeliveryPage = { deliveries: DeliveryView[]; next: Position | null };
 
 /** A webhook's deliveries, newest first. A page may be short, or empty, while `next` goes on. */
 export async function listDeliveries(
   env: Env,
   webhook: Webhook,
   filter: DeliveryFilter,
-  { before, limit }: { before: JournalPosition | null; limit: number },
+  { before, limit }: { before: Position | null; limit: number },
 ): Promise<DeliveryPage> {
   const query = { ...filter, limit, ...(before !== null && { before }) };
   return subscriberOf(env, webhook.id).deliveries(query);
@@ -174,7 +153,7 @@ export async function attemptUnderWay(
 ): Promise<AttemptRecord | null> {
   if (waitingFor !== "attempt") return null;
   const subscriber = subscriberOf(env, webhook.id);
-  const ended = await subscriber.attemptOf(eventId as EventId, attempts + 1);
+  const ended = await subscriber.attemptOf(eventId, attempts + 1);
   return ended?.attempt ?? null;
 }
 
@@ -200,7 +179,7 @@ export type Replay = {
 };
 
 /** Where a replay goes on: among the webhook's deliveries, or among the events of a day. */
-export type ReplayCursor = { day: string | null; position: JournalPosition | null };
+export type ReplayCursor = { day: string | null; position: Position | null };
 
 /** @returns how many deliveries were opened, made due or added, or would be. */
 export async function replay(
@@ -212,13 +191,8 @@ export async function replay(
   const done = await page(env, webhook, { ...wanted, cursor });
   if (done.replayed > 0 && !wanted.dryRun) {
     const { sinceMs, untilMs, only, event } = wanted;
-    const after = {
-      since: iso(sinceMs),
-      until: iso(untilMs),
-      only,
-      ...(event !== undefined && { event }),
-      deliveries: done.replayed,
-    };
+    const times = { since: iso(sinceMs), until: iso(untilMs) };
+    const after = { ...times, only, event, deliveries: done.replayed };
     await addToAudit(env, { by, action: "webhook.replayed", webhookId: webhook.id, after });
   }
   return done;
@@ -252,12 +226,9 @@ async function replayDeliveries(
     : await reopen(
         env,
         webhook,
-        pending.map((each) => ({ id: each.eventId as EventId, event: each.event, body: null })),
+        pending.map(({ eventId: id, event: name }) => ({ id, event: name, body: null })),
       );
-  const wanted = finished.map((each) => ({
-    id: each.eventId as EventId,
-    createdAtMs: each.createdAtMs,
-  }));
+  const wanted = finished.map(({ eventId: id, createdAtMs }) => ({ id, createdAtMs }));
   for await (const found of findBodies(env, wanted)) {
     replayed += dryRun ? found.length : await reopen(env, webhook, found);
   }
@@ -270,23 +241,13 @@ export type Discard = { untilMs?: number; event?: string; dryRun: boolean };
 export async function discardDeliveries(
   env: Env,
   webhook: Webhook,
-  { untilMs, event, dryRun, cursor, by }: Discard & { cursor: JournalPosition | null; by: Caller },
-): Promise<{ discarded: number; next: JournalPosition | null }> {
-  const done = await subscriberOf(env, webhook.id).discard(
-    {
-      limit: MAX_DISCARDED,
-      ...(cursor && { before: cursor }),
-      ...(event !== undefined && { event }),
-      ...(untilMs !== undefined && { untilMs }),
-    },
-    dryRun,
-  );
+  { dryRun, cursor, by, ...which }: Discard & { cursor: Position | null; by: Caller },
+): Promise<{ discarded: number; next: Position | null }> {
+  const query = { ...which, limit: MAX_DISCARDED, ...(cursor && { before: cursor }) };
+  const done = await subscriberOf(env, webhook.id).discard(query, dryRun);
   if (done.discarded > 0 && !dryRun) {
-    const after = {
-      ...(untilMs !== undefined && { until: iso(untilMs) }),
-      ...(event !== undefined && { event }),
-      deliveries: done.discarded,
-    };
+    const until = which.untilMs === undefined ? undefined : iso(which.untilMs);
+    const after = { until, event: which.event, deliveries: done.discarded };
     await addToAudit(env, { by, action: "webhook.discarded", webhookId: webhook.id, after });
   }
   return done;

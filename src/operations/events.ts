@@ -2,7 +2,7 @@
 import type { Caller } from "../access";
 import { addressOf, mentions } from "../domain/address";
 import type { DeliveryView } from "../domain/delivery";
-import { idsOfKey, parseEvent } from "../domain/event";
+import { type EventFilter, idsOfKey, parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
 import { JsonText } from "../domain/json-text";
@@ -17,7 +17,6 @@ import { addToAudit } from "./audit";
 import {
   bodyOf,
   type EventCursor,
-  type EventFilter,
   eraseFromJournals,
   everyJournalDay,
   findEvent,

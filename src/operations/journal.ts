@@ -1,12 +1,13 @@
 /** Reading the journals of several days as one. */
 import { configOf } from "../config";
-import { type JsonObject, parseEvent } from "../domain/event";
+import { type EventFilter, type JsonObject, parseEvent } from "../domain/event";
 import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
 import { NewerDataError } from "../domain/newer-data";
 import { journalName, journalNames } from "../domain/placement";
 import { DAY_MS } from "../domain/time";
-import type { JournalEvent, JournalPosition } from "../storage/journal-store";
+import type { JournalEvent, StoredEvent } from "../storage/journal-store";
+import type { Position } from "../storage/position";
 import { answerOf, journalOf, registry, type Unanswered } from "./objects";
 
 /** Without a `RETENTION` that parses nothing is deleted; so far back is looked. */
@@ -19,20 +20,8 @@ const MAX_BODIES_BYTES = 4 * 1024 * 1024;
 /** A relay that got nothing lately has many empty days: looking into each would cost a call. */
 const LATEST_WITHIN_MS = 7 * DAY_MS;
 
-export type EventFilter = {
-  event?: string;
-  sinceMs?: number;
-  untilMs?: number;
-  email?: string;
-  campaignId?: string;
-  /** Leadterra's own id. */
-  key?: string;
-};
-
 /** Where a list of events goes on. `isAhead`: what has the sought id by its own has come already. */
-export type EventCursor = { day: string; position: JournalPosition | null; isAhead?: boolean };
-
-export type StoredEvent = { id: EventId; event: string; body: Uint8Array };
+export type EventCursor = { day: string; position: Position | null; isAhead?: boolean };
 
 /** The days that may have a journal, newest first. */
 export function journalDays(env: Env, { sinceMs, untilMs }: EventFilter = {}): string[] {
@@ -85,7 +74,7 @@ export async function listEvents(
     const room = limit - events.length;
     const list = async (
       day: string,
-    ): Promise<{ events: JournalEvent[]; next: JournalPosition | null }> => {
+    ): Promise<{ events: JournalEvent[]; next: Position | null }> => {
       const before = cursor !== null && cursor.day === day ? cursor.position : null;
       const asked = { ...filter, limit: room, ...(before && { before }) };
       const answer = () => journalOf(env, day).list(asked);
@@ -193,22 +182,21 @@ export async function bodyOf(
   env: Env,
   { id, receivedAtMs }: Pick<JournalEvent, "id" | "receivedAtMs">,
 ): Promise<StoredEvent | null> {
-  const journal = journalOf(env, journalName(receivedAtMs));
-  const { found } = await journal.bodies([id], MAX_BODIES_BYTES);
-  return found[0] ?? null;
+  return bodyIn(env, journalName(receivedAtMs), id);
 }
 
 /** The event's name and raw body; null when they are erased or past their retention. @param unanswered as for `listEvents`. */
-export async function findBody(
+export function findBody(
   env: Env,
   id: EventId,
   unanswered?: Unanswered[],
 ): Promise<StoredEvent | null> {
-  const look = async (day: string) => {
-    const { found } = await journalOf(env, day).bodies([id], MAX_BODIES_BYTES);
-    return found[0] ?? null;
-  };
-  return overDays(env, look, unanswered);
+  return overDays(env, (day) => bodyIn(env, day, id), unanswered);
+}
+
+async function bodyIn(env: Env, day: string, id: EventId): Promise<StoredEvent | null> {
+  const { found } = await journalOf(env, day).bodies([id], MAX_BODIES_BYTES);
+  return found[0] ?? null;
 }
 
 /**

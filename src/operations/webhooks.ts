@@ -9,6 +9,8 @@ import { parseSchedule } from "../domain/schedule";
 import { checkTarget, type TargetCheck } from "../domain/target";
 import {
   ALL_EVENTS,
+  type Changed,
+  type ChangeFailure,
   isListener,
   type Webhook,
   type WebhookChanges,
@@ -16,14 +18,8 @@ import {
 } from "../domain/webhook";
 import { registry, subscriberOf } from "./objects";
 
-/** Why a webhook that there may be was not changed, or not yet for everyone. */
-type ChangeFailure = "not_found" | "not_yet_in_force";
-
 /** What a test sends for a webhook that takes every event. */
 const DEFAULT_TEST_EVENT = "reply.received";
-
-/** A webhook after a change, with its secret where that is new: it is shown once. */
-export type Changed = { webhook: Webhook; signingSecret: string | null };
 
 /** Whom a call is about: an id, or the name of one that has a name. */
 export type WebhookRef = string;

@@ -7,9 +7,9 @@ import * as contract from "../contract/webhooks";
 import { type FailureCode, fail, ok, type Result } from "../domain/failure";
 import { shownHealth } from "../domain/health-report";
 import { SECOND_MS } from "../domain/time";
+import type { Changed } from "../domain/webhook";
 import { webhookHealth } from "../operations/stats";
 import {
-  type Changed,
   findWebhook,
   listenTo,
   listWebhooks,

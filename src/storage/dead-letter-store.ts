@@ -28,6 +28,8 @@ export type DeadLetter = {
   webhookIds: WebhookId[] | null;
 };
 
+export type KeptLetter = { letter: DeadLetter; body: Uint8Array };
+
 /** A letter as it was read, and whom it is owed to after it was handed over; nobody when all took it. */
 export type HandedOver = { read: DeadLetter; owed: WebhookId[] };
 
@@ -97,7 +99,7 @@ export class DeadLetterStore {
     if (isNew) this.#count = before + 1;
   }
 
-  get(id: string): { letter: DeadLetter; body: Uint8Array } | null {
+  get(id: string): KeptLetter | null {
     if (!this.#exists()) return null;
     const [row] = this.#sql
       .exec<Row & { body: ArrayBuffer }>(

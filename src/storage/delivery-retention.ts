@@ -3,6 +3,7 @@
  * here reads or writes more rows than it is told to.
  */
 
+import { firstWithin } from "../domain/portions";
 import type { DeliveryStore } from "./delivery-store";
 import {
   type Behind,
@@ -173,11 +174,7 @@ export class DeliveryRetention {
         : select("kept", "kept_from > ? AND due_at IS NULL").sort(
             (a, b) => a.seq - b.seq || a.position - b.position,
           );
-    let bytes = 0;
-    return rows.filter(({ size }, index) => {
-      bytes += size;
-      return index === 0 || bytes <= MAX_MOVED_BYTES;
-    });
+    return firstWithin(rows, ({ size }) => size, MAX_MOVED_BYTES);
   }
 
   /** An empty arrival marks the end of those that are reserved. */

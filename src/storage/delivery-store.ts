@@ -1,6 +1,7 @@
 /** Deliveries of a Subscriber: arrival, what is to be sent next, and what came of it (`delivery-tables.ts`). */
 import type { EventId } from "../domain/ids";
 import { journalName } from "../domain/placement";
+import { firstWithin } from "../domain/portions";
 import { encodeLog } from "./attempt-log";
 import {
   type Arrival,
@@ -189,12 +190,7 @@ export class DeliveryStore {
 
   /** What they are sent with, as far as the bodies fit into `maxBytes`, and always of the first. */
   withBodies(waiting: readonly Waiting[], maxBytes: number): DueDelivery[] {
-    let bytes = 0;
-    const fitting = waiting.filter(({ size }, index) => {
-      bytes += size;
-      return index === 0 || bytes <= maxBytes;
-    });
-    return fitting.flatMap(({ id, period }) =>
+    return firstWithin(waiting, ({ size }) => size, maxBytes).flatMap(({ id, period }) =>
       this.#sql
         .exec<DueRow>(`SELECT ${COLUMNS}, log, body FROM deliveries_${period} d WHERE id = ?`, id)
         .toArray()

@@ -12,6 +12,8 @@
  */
 import { countEvents, countedAs, type EventTotals, noEvents } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
+import { portionsOf } from "../domain/portions";
+import type { Position } from "./position";
 import { eventIdsOf, eventTotalsOf, webhookIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
@@ -43,6 +45,9 @@ export type JournalEntry = {
   isAgain?: boolean;
 };
 
+/** What is read of an event to send it again. */
+export type StoredEvent = Pick<JournalEntry, "id" | "event" | "body">;
+
 /** What is recorded of an event that was erased before it came, beside that it came. */
 export const NOTHING_KNOWN = {
   email: null,
@@ -60,13 +65,11 @@ export type JournalEvent = Omit<JournalEntry, "body" | "erased" | "key" | "count
   size: number;
   /** Its personal data was erased: there is no payload any more. */
   erased: boolean;
-  position: JournalPosition;
+  position: Position;
 };
 
-export type JournalPosition = { seq: number; index: number };
-
 type EventRow = Omit<JournalEvent, "position" | "conforms" | "erased" | "webhookIds"> &
-  JournalPosition & { conforms: number; erased: number; webhookIds: string };
+  Position & { conforms: number; erased: number; webhookIds: string };
 
 /** `after`: how many of Leadterra's events came up to and with it. */
 type BatchRow = { at: number; after: number };
@@ -125,28 +128,19 @@ export class JournalStore {
   /** Writes entries whose ids are new and differ from one another. */
   insert(entries: readonly JournalEntry[]): void {
     if (!this.exists) this.#create();
-    let batch: JournalEntry[] = [];
-    let bytes = 0;
-    for (const entry of entries) {
-      if (batch.length > 0 && bytes + entry.body.length > MAX_BATCH_BYTES) {
-        this.#insertBatch(batch, bytes);
-        batch = [];
-        bytes = 0;
-      }
-      batch.push(entry);
-      bytes += entry.body.length;
+    for (const batch of portionsOf(entries, bytesOf, { maxBytes: MAX_BATCH_BYTES })) {
+      this.#insertBatch(batch);
     }
-    if (batch.length > 0) this.#insertBatch(batch, bytes);
   }
 
-  #insertBatch(batch: readonly JournalEntry[], bytes: number): void {
+  #insertBatch(batch: readonly JournalEntry[]): void {
     const { seq, before } = this.#next();
     const fresh = batch.map(({ counted, event, receivedAtMs }) => ({
       as: counted === undefined ? countedAs(event, NOBODY) : counted,
       receivedAtMs,
     }));
     const totals = countEvents(this.totals, { fresh, duplicates: 0 });
-    const bodies = new Uint8Array(bytes);
+    const bodies = new Uint8Array(batch.reduce((bytes, entry) => bytes + bytesOf(entry), 0));
     let start = 0;
     for (const { body } of batch) {
       bodies.set(body, start);
@@ -283,7 +277,7 @@ export class JournalStore {
   }
 
   /** Events before `before`, newest first, read in chunks as the caller asks. */
-  *newestFirst(before: JournalPosition | null): Generator<JournalEvent> {
+  *newestFirst(before: Position | null): Generator<JournalEvent> {
     if (!this.exists) return;
     for (let next: number | null = before?.seq ?? Number.MAX_SAFE_INTEGER; next !== null; ) {
       const batches: { seq: number; ids: string }[] = this.#sql
@@ -366,6 +360,10 @@ export class JournalStore {
       .toArray();
     return row ?? null;
   }
+}
+
+function bytesOf({ body }: JournalEntry): number {
+  return body.length;
 }
 
 function eventOf({ seq, index, conforms, erased, webhookIds, ...row }: EventRow): JournalEvent {

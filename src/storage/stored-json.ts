@@ -8,6 +8,7 @@
 import * as z from "zod";
 import type { HourCounters } from "../domain/counters";
 import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/delivery";
+import { isObject } from "../domain/event";
 import type { EventTotals } from "../domain/event-totals";
 import type { Filter } from "../domain/filter";
 import type { Health } from "../domain/health";
@@ -30,7 +31,7 @@ function list<T>(element: z.ZodType<T>) {
 /** The same of an object's values, also of one that is called `__proto__`, which zod leaves out. */
 function record<T>(value: z.ZodType<T>) {
   return z
-    .custom<object>((given) => typeof given === "object" && given !== null && !Array.isArray(given))
+    .custom<object>(isObject)
     .transform((given) =>
       Object.fromEntries(
         Object.entries(given).flatMap(([key, each]) =>
@@ -285,6 +286,15 @@ export function attemptsOf(json: string): AttemptRecord[] {
     .map((tuple) =>
       attempt.parse(Object.fromEntries(ATTEMPT_PLACES.map((name, at) => [name, tuple[at]]))),
     );
+}
+
+/** What `attemptsOf` reads: a line without its field names, which would be most of a delivered row. */
+export function jsonOfAttempts(attempts: readonly AttemptRecord[]): string {
+  const tuples = attempts.map((attempt) => {
+    const line = { ...attempt, responseTruncated: attempt.responseTruncated ? 1 : 0 };
+    return ATTEMPT_PLACES.map((name) => line[name]);
+  });
+  return JSON.stringify(tuples);
 }
 
 /** A place is counted by where it is in the list, so one that cannot be read keeps it. */

@@ -9,7 +9,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const T0 = Date.UTC(2026, 10, 23, 12, 0, 0);
 const SCHEDULE = [MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 8 * HOUR];
-const NO_JITTER = { schedule: SCHEDULE, random: 0 };
+const NO_JITTER = { schedule: SCHEDULE, giveUpOn: [], interruptible: false, random: 0 };
 
 const OPENED: Progress = {
   status: "pending",
@@ -48,11 +48,7 @@ function live(from: Progress, outcomes: Outcome[], { durationMs = 0, random = 0 
   for (const next of outcomes) {
     const startedAtMs = progress.dueAtMs;
     if (startedAtMs === null) throw new Error("the delivery is finished");
-    progress = settle(
-      progress,
-      { ...next, startedAtMs, durationMs },
-      { schedule: SCHEDULE, random },
-    );
+    progress = settle(progress, { ...next, startedAtMs, durationMs }, { ...NO_JITTER, random });
     steps.push(progress);
   }
   return steps;
@@ -149,7 +145,7 @@ describe("a delivery", () => {
   });
 
   it("has as many retries as its schedule has waits", () => {
-    const context = { schedule: [MINUTE], random: 0 };
+    const context = { ...NO_JITTER, schedule: [MINUTE] };
     const once = settle(OPENED, failed(), context);
     expect(once).toMatchObject({ status: "pending", dueAtMs: T0 + MINUTE });
     expect(settle(once, failed(), context)).toMatchObject({ status: "undeliverable", attempts: 2 });
@@ -243,9 +239,7 @@ describe("a delivery", () => {
   it("is postponed by Retry-After where that is later than the schedule", () => {
     const later = failed({ statusCode: 503, retryAfterMs: T0 + 2 * MINUTE });
     expect(settle(OPENED, later, NO_JITTER).dueAtMs).toBe(T0 + 2 * MINUTE);
-    expect(settle(OPENED, later, { schedule: SCHEDULE, random: 0.99 }).dueAtMs).toBe(
-      T0 + 2 * MINUTE,
-    );
+    expect(settle(OPENED, later, { ...NO_JITTER, random: 0.99 }).dueAtMs).toBe(T0 + 2 * MINUTE);
     const earlier = failed({ statusCode: 429, retryAfterMs: T0 + 59 * SECOND });
     expect(settle(OPENED, earlier, NO_JITTER).dueAtMs).toBe(T0 + MINUTE);
   });
@@ -263,7 +257,7 @@ describe("a delivery", () => {
         fc.oneof(fc.nat({ max: 40_000 }).map(String), fc.string(), fc.constant(null)),
         (failures, random, header) => {
           const before = { ...OPENED, attempts: failures, failures };
-          const context = { schedule: SCHEDULE, random };
+          const context = { ...NO_JITTER, random };
           const without = settle(before, failed({ statusCode: 429 }), context);
           const retryAfterMs = parseRetryAfter(header, T0);
           const postponed = settle(before, failed({ statusCode: 429, retryAfterMs }), context);

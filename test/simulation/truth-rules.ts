@@ -12,7 +12,7 @@ import type { SimulatedObject } from "./objects";
 
 /** Of the Subscriber, what is asked here. */
 type Told = {
-  health(): HealthReport;
+  stats(sinceMs: number): { health: HealthReport };
   deliveries(query: { limit: number }): { deliveries: DeliveryView[] };
 };
 
@@ -50,7 +50,7 @@ export class TruthRules {
    * @returns when the next attempt of each delivery starts, as far as it is said.
    */
   check(object: SimulatedObject, told: Told): Map<string, number> {
-    const health = told.health();
+    const { health } = told.stats(0);
     const { deliveries } = told.deliveries({ limit: ALL });
     const look = Look.at(object.storage, "live");
     const rows = look.deliveries();

@@ -225,7 +225,7 @@ describe("the health of a webhook", () => {
     const { id } = await register();
     service.answer = failing("no such lead: ava@acme.example");
     const [event] = (await deliver(id, 1)) as [Owed];
-    await subscriber(id).erase(event.id);
+    await subscriber(id).eraseMany([event.id]);
     expect((await healthOf(id)).lastFailure).toMatchObject({ statusCode: 500, responseBody: null });
   });
 

@@ -116,7 +116,7 @@ describe("retention of an object that is full in the middle of it", () => {
     await accept(id, await newEvents(1));
     await deliverAll(id, clock);
     await stage(id, 20, { status: 2, keptFromMs: clock.nowMs() + 20 * DAY });
-    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 20 });
+    expect(await healthOf(id)).toMatchObject({ undeliverable: 20 });
     clock.advance(RETENTION + PERIOD);
     await accept(id, await newEvents(1));
     await inObject(subscriber(id), ({ storage: { sql } }) => {
@@ -135,7 +135,7 @@ describe("retention of an object that is full in the middle of it", () => {
       clock.advance(MINUTE);
       await subscriber(id).check();
     }
-    expect(await subscriber(id).health()).toMatchObject({ undeliverable: 20 });
+    expect(await healthOf(id)).toMatchObject({ undeliverable: 20 });
     expect(await tally(id)).toEqual({ undeliverable: 20, pending: 1 });
     // What was delivered has gone with its table.
     expect(await rowsOf(id)).toHaveLength(21);

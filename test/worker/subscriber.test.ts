@@ -67,7 +67,7 @@ describe("a deleted webhook", () => {
     expect(await stub.accept({ deliveries: [event] })).toEqual({ status: "deleted", added: 0 });
     expect(await stub.reopen({ deliveries: [event], by: "replay" })).toEqual(["unknown"]);
     await stub.cancel(event.id);
-    await stub.erase(event.id);
+    await stub.eraseMany([event.id]);
     await stub.discard({ limit: 10 }, false);
     await stub.check();
     expect(await tablesOf(stub)).toEqual(["settings"]);
@@ -105,7 +105,7 @@ describe("an event that is erased while its attempt is in flight", () => {
     };
     const running = ring(subscriber(id));
     await vi.waitFor(() => expect(service.requests).toHaveLength(1));
-    expect(await subscriber(id).erase(event.id)).toBe(true);
+    expect(await subscriber(id).eraseMany([event.id])).toBe(1);
     late.open();
     await running;
     const delivery = await subscriber(id).delivery(event.id);

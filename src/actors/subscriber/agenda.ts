@@ -1,5 +1,6 @@
 /** What goes next, and when: of the deliveries that wait, and of those that are fresh. */
 import { leaseLimitOf, opensAtMs, type Situation, troubleEndsAtMs } from "../../domain/pace";
+import { firstWithin } from "../../domain/portions";
 import type { DeliveryStore, Waiting } from "../../storage/delivery-store";
 import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
 import { isBefore } from "../../storage/position";
@@ -90,7 +91,8 @@ export class Agenda {
   /** The first of what waited and what is fresh, by when it became due; moves the head past what it takes. */
   #withFresh(waiting: DueDelivery[], limit: number): DueDelivery[] {
     const fresh = this.#ledger.fresh(limit, MAX_PLANNED_BYTES);
-    const chosen = merged(waiting, fresh.deliveries).slice(0, limit).filter(withinBytes());
+    const first = merged(waiting, fresh.deliveries).slice(0, limit);
+    const chosen = firstWithin(first, ({ body }) => body.byteLength, MAX_PLANNED_BYTES);
     const left = fresh.deliveries.find((delivery) => !chosen.includes(delivery));
     this.#ledger.moveHead(left?.position ?? fresh.head);
     return chosen;
@@ -125,14 +127,4 @@ function merged(waiting: readonly DueDelivery[], fresh: readonly DueDelivery[]):
     return [...left.splice(0, end < 0 ? left.length : end), each];
   });
   return [...all, ...left];
-}
-
-/** Keeps deliveries as long as their bodies fit into a plan, and the first in any case. */
-function withinBytes(): (delivery: DueDelivery) => boolean {
-  let bytes = 0;
-  return ({ body }) => {
-    const isFirst = bytes === 0;
-    bytes += body.byteLength;
-    return isFirst || bytes <= MAX_PLANNED_BYTES;
-  };
 }

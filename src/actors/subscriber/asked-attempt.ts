@@ -1,5 +1,5 @@
 /** An attempt that a person asked for, and waits for. */
-import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
+import type { AttemptRecord, DeliveryView, LoggedDelivery } from "../../domain/delivery";
 
 /** It starts at once, or something keeps it. */
 const MAX_START_MS = 1_000;
@@ -13,7 +13,7 @@ export async function attemptOf(
   number: number,
   of: {
     isInFlight(): boolean;
-    delivery(): (DeliveryView & { attemptLog: AttemptRecord[] }) | null;
+    delivery(): LoggedDelivery | null;
   },
 ): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
   const startsByMs = Date.now() + MAX_START_MS;

@@ -5,10 +5,9 @@
 import { addressOf, mentions } from "../../domain/address";
 import type { HourCounters } from "../../domain/counters";
 import {
-  type AttemptRecord,
-  type DeliveryError,
-  type DeliveryStatus,
+  type DeliveryFilter,
   type DeliveryView,
+  type LoggedDelivery,
   reopen,
 } from "../../domain/delivery";
 import { forgetAnswer } from "../../domain/health";
@@ -44,19 +43,7 @@ const MAX_ROWS_PER_PAGE = 1_000;
 /** Attempts that succeeded share a log line, up to so many: a line costs more than an attempt's row. */
 const MAX_LOGGED_TOGETHER = 50;
 
-export type DeliveryQuery = {
-  status?: DeliveryStatus;
-  event?: string;
-  sinceMs?: number;
-  untilMs?: number;
-  /** Whether it was ever tried. */
-  attempted?: boolean;
-  /** Of the last attempt. */
-  statusCode?: number;
-  error?: DeliveryError;
-  before?: Position;
-  limit: number;
-};
+export type DeliveryQuery = DeliveryFilter & { before?: Position; limit: number };
 
 /** A page in the order that all webhooks share. */
 export type TimeQuery = Omit<DeliveryQuery, "before"> & { before: Moment | null; maxRows: number };
@@ -83,7 +70,7 @@ export type SubscriberStats = {
   totals: Totals;
 };
 
-type Parts = {
+export type Parts = {
   tables: DeliveryTables;
   store: DeliveryStore;
   runs: RunStore;
@@ -205,7 +192,7 @@ export class Deliveries {
     };
   }
 
-  one(id: EventId): (DeliveryView & { attemptLog: AttemptRecord[] }) | null {
+  one(id: EventId): LoggedDelivery | null {
     this.#ledger.record();
     const delivery = this.#store.get(id);
     return delivery === null ? null : { ...this.#view(delivery), attemptLog: delivery.log };

@@ -51,17 +51,8 @@ export function roomsIn(situation: Situation, load: Load): Room[] {
   });
 }
 
-/** How many of the first of `attempts` go into one share, and the bytes of their bodies. */
-export function fitting(attempts: readonly Planned[]): { count: number; bytes: number } {
-  let bytes = 0;
-  let count = 0;
-  for (const { delivery } of attempts) {
-    const more = bytes + delivery.body.byteLength;
-    if (count > 0 && more > MAX_SHARE_BYTES) break;
-    bytes = more;
-    count += 1;
-  }
-  return { count, bytes };
+export function bytesOf({ delivery }: Planned): number {
+  return delivery.body.byteLength;
 }
 
 export function shareOf(

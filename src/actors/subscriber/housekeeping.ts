@@ -7,10 +7,7 @@ import { forgetAnswer } from "../../domain/health";
 import { DAY_MS } from "../../domain/time";
 import { errorText, logError } from "../../log";
 import { DeliveryRetention } from "../../storage/delivery-retention";
-import type { DeliveryStore } from "../../storage/delivery-store";
-import type { DeliveryTables } from "../../storage/delivery-tables";
-import type { Deliveries } from "./deliveries";
-import type { Ledger } from "./ledger";
+import type { Deliveries, Parts as DeliveriesParts } from "./deliveries";
 
 /** How many deliveries expire, or move to another table, in one turn. */
 const MAX_ROWS = 500;
@@ -19,15 +16,7 @@ const EXACT_AHEAD_MS = DAY_MS;
 /** What failed so often in a row does not mend itself. */
 const FAILURES_TOLD = 3;
 
-type Parts = {
-  tables: DeliveryTables;
-  store: DeliveryStore;
-  ledger: Ledger;
-  deliveries: Deliveries;
-  webhookId: string;
-  /** null when retention is off. */
-  retentionMs: () => number | null;
-};
+type Parts = Omit<DeliveriesParts, "runs" | "outlook"> & { deliveries: Deliveries };
 
 export class Housekeeping {
   readonly #parts: Parts;

@@ -7,13 +7,14 @@
 import { inTime } from "../../deadline";
 import type { EventId } from "../../domain/ids";
 import { concurrencyOf, MAX_IN_FLIGHT, type Situation, windowFor } from "../../domain/pace";
+import { firstWithin } from "../../domain/portions";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logWarning } from "../../log";
 import type { Share } from "../../storage/run";
 import type { LaneReport, LaneShare, Recalled } from "../lane";
 import {
   busyOf,
-  fitting,
+  bytesOf,
   givenOf,
   type Handing,
   type Load,
@@ -89,9 +90,7 @@ export class Lanes {
     this.#host = host;
     this.#ledger = ledger;
     // The life before handed them out; what became of them the Lanes know.
-    for (const share of ledger.leases.shares) {
-      this.#known.set(share.id, { ...UNASKED });
-    }
+    for (const { id } of ledger.leases.shares) this.#known.set(id, { ...UNASKED });
   }
 
   /** Whether Lanes hold anything. */
@@ -147,8 +146,8 @@ export class Lanes {
     const nowMs = Date.now();
     this.#nextHandOutAtMs = nowMs + HAND_OUT_EVERY_MS;
     this.#prepared += 1;
-    const { count, bytes } = fitting(attempts);
-    const taken = attempts.slice(0, count);
+    const taken = firstWithin(attempts, bytesOf, MAX_SHARE_BYTES);
+    const bytes = taken.reduce((sum, each) => sum + bytesOf(each), 0);
     const share = shareOf(room, {
       id: `${nowMs}-${this.#prepared}-${taken[0]?.delivery.id}`,
       nowMs,
@@ -157,7 +156,7 @@ export class Lanes {
     });
     const askAtMs = share.lastStartAtMs;
     this.#known.set(share.id, { ...UNASKED, bytes, askAtMs, isHanded: false });
-    return { handing: { share, attempts: taken }, left: attempts.slice(count) };
+    return { handing: { share, attempts: taken }, left: attempts.slice(taken.length) };
   }
 
   /** What was prepared could not be leased. */

@@ -19,7 +19,7 @@ import { isBefore, type Position } from "../../storage/position";
 import { type LeasedAttempt, MAX_ARRIVALS_LEASED, type Run, type Share } from "../../storage/run";
 import type { RunStore } from "../../storage/run-store";
 import { type Leased, Leases } from "./leases";
-import { logNotWritten, recorded, withoutEcho } from "./outcomes";
+import { logNotWritten, recorded, type Unwritten, withoutEcho } from "./outcomes";
 import { Rate } from "./rate";
 import { type Changed, Tally } from "./tally";
 
@@ -42,9 +42,6 @@ type LedgerHost = {
   recorded(written: readonly Written[]): void;
   healthChanged(before: Health, after: Health): void;
 };
-
-/** An attempt that came to an end, and is not on disk. */
-export type Unwritten = { delivery: StoredDelivery; lease: LeasedAttempt; outcome: Outcome };
 
 type Answered = Leased & { outcome: Outcome };
 
@@ -368,7 +365,7 @@ export class Ledger {
   #write(answered: Answered, policy: Policy): Written | null {
     const { delivery, lease, outcome } = answered;
     const said = withoutEcho(outcome, delivery);
-    const after = recorded({ delivery, attempt: lease, outcome: said }, policy);
+    const after = recorded({ delivery, lease, outcome: said }, policy);
     try {
       this.#store.update(after);
     } catch (thrown) {

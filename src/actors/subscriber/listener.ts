@@ -2,6 +2,7 @@
  * The socket of a `listener:` webhook: an attempt is a frame on it, and its outcome is a frame that comes back. The
  * socket hibernates: while nothing happens on it but pings the object costs nothing.
  */
+import { Buffer } from "node:buffer";
 import { parseFrame } from "../../domain/frame";
 
 /** Why the relay closes a socket. From 4000 on the codes are an application's own. */
@@ -110,7 +111,8 @@ export class Listener {
       reject(isAlive ? new Error("no answer in time") : new Interruption("nothing was heard"));
     });
     try {
-      socket.send(JSON.stringify({ type: "delivery", ...frame, body: base64(body) }));
+      const text = Buffer.from(body).toString("base64");
+      socket.send(JSON.stringify({ type: "delivery", ...frame, body: text }));
       return await promise;
     } finally {
       this.#underWay.delete(key);
@@ -147,10 +149,4 @@ export class Listener {
 
 function keyOf({ eventId, attempt }: { eventId: string; attempt: number }): string {
   return `${eventId} ${attempt}`;
-}
-
-function base64(bytes: Uint8Array): string {
-  let binary = "";
-  for (const byte of bytes) binary += String.fromCharCode(byte);
-  return btoa(binary);
 }

@@ -1,19 +1,15 @@
 /** What the Registry is to hear of a webhook, for the relay's own events: told by alarm until it has answered. */
 import { Backoff } from "../../domain/backoff";
-import type { DeliveryView } from "../../domain/delivery";
-import type { HealthReport } from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
-import type { Happening } from "../../domain/relay-events";
 import { MINUTE_MS } from "../../domain/time";
 import { errorText, logWarning } from "../../log";
+import type { WebhookNews } from "../outbox";
 import type { Engine } from "./engine";
-
-export type Told = Omit<Happening, "eventId"> & { delivery: DeliveryView | null };
 
 type NewsHost = {
   engine(): Pick<Engine, "ledger" | "deliveries">;
-  tell(news: { told: Told[]; health: HealthReport }): Promise<unknown>;
+  tell(news: Omit<WebhookNews, "webhookId">): Promise<unknown>;
 };
 
 export class News {

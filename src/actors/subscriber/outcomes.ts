@@ -1,29 +1,21 @@
 /** What an attempt's outcome makes of a delivery: for the pump, and for what recovery closes. */
-import { type Outcome, type Policy, settle, type Trigger } from "../../domain/delivery";
+import { type Outcome, type Policy, settle } from "../../domain/delivery";
 import { errorText, logError } from "../../log";
 import { ASKED, type StoredDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run";
 
+/** An attempt that came to an end, and is not on disk. */
+export type Unwritten = { delivery: StoredDelivery; lease: LeasedAttempt; outcome: Outcome };
+
 /** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */
 export function recorded(
-  {
-    delivery,
-    attempt: { number, trigger },
-    outcome: { retryAfterMs, ...outcome },
-  }: {
-    delivery: StoredDelivery;
-    attempt: { number: number; trigger: Trigger };
-    outcome: Outcome;
-  },
+  { delivery, lease: { number, trigger }, outcome }: Unwritten,
   policy: Policy,
 ): StoredDelivery {
-  const log = [...delivery.log, { ...outcome, number, trigger }];
+  const { retryAfterMs: _, ...said } = outcome;
+  const log = [...delivery.log, { ...said, number, trigger }];
   if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
-  const after = settle(
-    delivery,
-    { ...outcome, retryAfterMs },
-    { ...policy, random: Math.random() },
-  );
+  const after = settle(delivery, outcome, { ...policy, random: Math.random() });
   return { ...delivery, ...after, asked: ASKED.bySchedule, log };
 }
 

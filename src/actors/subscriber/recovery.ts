@@ -7,8 +7,7 @@ import type { DeliveryStore } from "../../storage/delivery-store";
 import type { StoredDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt, Run } from "../../storage/run";
 import type { RunStore } from "../../storage/run-store";
-import type { Unwritten } from "./ledger";
-import { logNotWritten, recorded } from "./outcomes";
+import { logNotWritten, recorded, type Unwritten } from "./outcomes";
 import { unanswered } from "./send";
 import { countChange } from "./tally";
 
@@ -83,8 +82,8 @@ function closed(
   interrupted: Unwritten,
   by: { deliveries: DeliveryStore; policy: Policy; webhookId: string },
 ): Unwritten[] {
-  const { delivery, lease, outcome } = interrupted;
-  const after = recorded({ delivery, attempt: lease, outcome }, by.policy);
+  const { delivery, lease } = interrupted;
+  const after = recorded(interrupted, by.policy);
   const said = { webhookId: by.webhookId, eventId: lease.id, attempt: lease.number };
   try {
     by.deliveries.update(after);

@@ -3,10 +3,9 @@
  * comes from the Registry, each change with a version, and is in force for every attempt that starts after it
  * was acknowledged.
  */
-import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
+import type { AttemptRecord, DeliveryView, LoggedDelivery } from "../../domain/delivery";
 import { fail } from "../../domain/failure";
 import { answeredTest, release, renew } from "../../domain/health";
-import type { HealthReport } from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
@@ -213,7 +212,7 @@ export class Subscriber extends StoredObject {
   }
 
   /** One delivery with its attempts, oldest first; null when this webhook has none of that event. */
-  delivery(id: EventId): (DeliveryView & { attemptLog: AttemptRecord[] }) | null {
+  delivery(id: EventId): LoggedDelivery | null {
     this.#wake();
     return this.#engine.deliveries.one(id);
   }
@@ -227,12 +226,6 @@ export class Subscriber extends StoredObject {
   stats(sinceMs: number): SubscriberStats {
     this.#wake();
     return this.#engine.deliveries.stats(sinceMs);
-  }
-
-  /** How the webhook is doing now. */
-  health(): HealthReport {
-    this.#wake();
-    return this.#engine.deliveries.health();
   }
 
   // --- what people do ---------------------------------------------------------------------------------------
@@ -291,12 +284,11 @@ export class Subscriber extends StoredObject {
     return this.#changing(null, discard, { discarded: 0, next: null });
   }
 
-  /** Erases what is kept of an event's content: pending deliveries end, the record of attempts stays. */
-  async erase(id: EventId): Promise<boolean> {
-    return this.#changing([id], () => this.#engine.deliveries.erase(id), false);
-  }
-
-  /** The same for several. How many there were. */
+  /**
+   * Erases what is kept of the events' content: pending deliveries end, the record of attempts stays.
+   *
+   * @returns how many of them there were.
+   */
   async eraseMany(ids: EventId[]): Promise<number> {
     const erase = () => ids.filter((id) => this.#engine.deliveries.erase(id)).length;
     return this.#changing(ids, erase, 0);

@@ -1,11 +1,11 @@
 /** /dashboard/webhooks/{id}/attempts: what a webhook's service was asked and answered. */
 import { Hono } from "hono";
-import { formatPosition, type Position, parsePosition } from "../../contract/cursor";
-import type { AttemptRecord } from "../../domain/delivery";
-import type { EventId } from "../../domain/ids";
+import { formatPosition, parsePosition } from "../../contract/cursor";
+import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
 import { findDelivery, listDeliveries } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
+import type { Position } from "../../storage/position";
 import { duration } from "../ui/format";
 import { listPage } from "../ui/list";
 import { showFailure } from "../ui/page";
@@ -23,7 +23,7 @@ import { EVENT } from "./delivery-rows";
  */
 const DELIVERIES_PER_PAGE = 20;
 
-type Row = { webhookId: string; eventId: string; event: string; attempt: AttemptRecord };
+type Row = Pick<DeliveryView, "webhookId" | "eventId" | "event"> & { attempt: AttemptRecord };
 
 export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async (c) => {
   const webhook = await namedWebhook(c);
@@ -73,7 +73,7 @@ async function find(c: PageContext, webhook: Webhook, before: Position | null) {
     { before, limit: DELIVERIES_PER_PAGE },
   );
   const logged = await Promise.all(
-    deliveries.map(({ eventId }) => findDelivery(c.env, webhook, eventId as EventId)),
+    deliveries.map(({ eventId }) => findDelivery(c.env, webhook, eventId)),
   );
   const rows = logged
     .filter((each) => each !== null)

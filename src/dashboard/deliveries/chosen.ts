@@ -1,7 +1,9 @@
 /** Some deliveries of any webhooks, by their ids alone: in the address of their list, and from form to form. */
+
+import type { LoggedDelivery } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
-import { findDelivery, type LoggedDelivery } from "../../operations/deliveries";
+import { findDelivery } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
 import { DELIVERIES_PATH, withQuery } from "../ui/paths";
 

@@ -1,20 +1,15 @@
 /** /dashboard/deliveries: what webhooks are owed and got, newest first; those that are selected again. */
 import { Hono } from "hono";
 import type { Child } from "hono/jsx";
-import {
-  formatPlace,
-  formatPosition,
-  type Position,
-  parsePlace,
-  parsePosition,
-} from "../../contract/cursor";
+import { formatPlace, formatPosition, parsePlace, parsePosition } from "../../contract/cursor";
 import { deliveryFilters } from "../../contract/deliveries";
-import { DELIVERY_STATUSES, type DeliveryView } from "../../domain/delivery";
+import { DELIVERY_STATUSES, type DeliveryFilter, type DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
 import { listAllDeliveries, type Place } from "../../operations/all-deliveries";
-import { type DeliveryFilter, listDeliveries } from "../../operations/deliveries";
+import { listDeliveries } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
+import type { Position } from "../../storage/position";
 import { performing } from "../ui/actions";
 import {
   EventNameField,

@@ -1,11 +1,11 @@
 /** One delivery: how it stands and what to do next, its attempts, and the request as it is sent. */
 import { Hono } from "hono";
 import { configOf } from "../../config";
-import type { DeliveryView } from "../../domain/delivery";
+import type { DeliveryView, LoggedDelivery } from "../../domain/delivery";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { journalName } from "../../domain/placement";
 import { timeoutMsOf, type Webhook } from "../../domain/webhook";
-import { cancelDelivery, findDelivery, type LoggedDelivery } from "../../operations/deliveries";
+import { cancelDelivery, findDelivery } from "../../operations/deliveries";
 import { bodyOf, findBody } from "../../operations/journal";
 import { answerOf, type Unanswered } from "../../operations/objects";
 import { actions } from "../ui/actions";

@@ -3,11 +3,12 @@
 import { Hono } from "hono";
 import { formatEventCursor, parseEventCursor } from "../../contract/cursor";
 import { eventQuery } from "../../contract/events";
+import type { EventFilter } from "../../domain/event";
 import { parseEventId } from "../../domain/ids";
 import { addToAudit } from "../../operations/audit";
 import { findEventsByKey } from "../../operations/events";
 import { takeInSample } from "../../operations/ingest";
-import { type EventFilter, lastEventAtMs, listEvents } from "../../operations/journal";
+import { lastEventAtMs, listEvents } from "../../operations/journal";
 import type { Unanswered } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
 import { FirstSteps, type Progress, progressOf } from "../overview/first-steps";

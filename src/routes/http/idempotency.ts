@@ -1,8 +1,8 @@
 /** `Idempotency-Key` on every POST: the same call with the same key from the same API key gets the same answer. */
+import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { FieldError } from "../../domain/failure";
-import { sha256Hex } from "../../domain/signature";
 import { registry } from "../../operations/objects";
 import type { StoredAnswer } from "../../storage/registry-store";
 import type { ApiEnv } from "./auth";
@@ -43,10 +43,9 @@ function mistake(message: string): FieldError[] {
 }
 
 async function hashOf(c: Context): Promise<string> {
-  const url = new URL(c.req.url);
-  const head = `${c.req.method} ${url.pathname}${url.search}\0`;
-  const call = new Blob([head, await c.req.arrayBuffer()]);
-  return sha256Hex(new Uint8Array(await call.arrayBuffer()));
+  const { pathname, search } = new URL(c.req.url);
+  const hash = createHash("sha256").update(`${c.req.method} ${pathname}${search}\0`);
+  return hash.update(new Uint8Array(await c.req.arrayBuffer())).digest("hex");
 }
 
 /** What is kept of an answer; null for a 5xx, which may be tried again. */

@@ -99,7 +99,7 @@ export const WORKER: readonly Mutant[] = [
       "const [asked] = this.#free(1, { asked: true });\n      if (asked !== undefined) return Math.max(asked.dueAtMs, openToAskedMs);\n      const isAsked = waiting.asked === ASKED.byRetry;",
     ],
   ),
-  fault("worker/idempotency", "a call is answered again after two days", "src/actors/calls.ts", [
+  fault("worker/idempotency", "a call is answered again after two days", "src/actors/records.ts", [
     "const ANSWERS_KEPT_MS = DAY_MS;",
     "const ANSWERS_KEPT_MS = 2 * DAY_MS;",
   ]),

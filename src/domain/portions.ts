@@ -1,0 +1,39 @@
+/** What is sent, stored or planned together is bounded by the bytes of its bodies. Pure. */
+
+/**
+ * Splits `all`, in its order, into portions that are within the bounds; what is too large by itself is one of its own.
+ *
+ * @param bounds `maxBytes` and, where it matters, `maxCount` of a portion.
+ */
+export function portionsOf<T>(
+  all: readonly T[],
+  bytesOf: (item: T) => number,
+  { maxBytes, maxCount = Number.POSITIVE_INFINITY }: { maxBytes: number; maxCount?: number },
+): T[][] {
+  const portions: T[][] = [];
+  let room = 0;
+  for (const item of all) {
+    const last = portions.at(-1);
+    room -= bytesOf(item);
+    if (last !== undefined && last.length < maxCount && room >= 0) {
+      last.push(item);
+    } else {
+      portions.push([item]);
+      room = maxBytes - bytesOf(item);
+    }
+  }
+  return portions;
+}
+
+/** As many of the first as come to no more than `maxBytes`, and the very first in any case. */
+export function firstWithin<T>(
+  all: readonly T[],
+  bytesOf: (item: T) => number,
+  maxBytes: number,
+): T[] {
+  let bytes = 0;
+  return all.filter((item, index) => {
+    bytes += bytesOf(item);
+    return index === 0 || bytes <= maxBytes;
+  });
+}
