@@ -4,7 +4,7 @@
  */
 import { configOf } from "../config";
 import { type Address, addressOf, mentions, sameAddress } from "../domain/address";
-import { type EventFilter, hasKey } from "../domain/event";
+import { type EventFilter, isListed } from "../domain/event";
 import type { EventTotals } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
 import { answered } from "../domain/newer-data";
@@ -108,7 +108,7 @@ export class Journal extends StoredObject {
     let end: Position | null = null;
     for (const event of this.#store.newestFirst(query.before ?? null)) {
       if (end !== null) return { events, next: end };
-      if (isWanted(event, query) && this.#isOf(address, event)) events.push(event);
+      if (isListed(event, query) && this.#isOf(address, event)) events.push(event);
       looked += 1;
       if (address !== null) bytes += event.size;
       if (
@@ -241,12 +241,4 @@ export class Journal extends StoredObject {
 /** What the queue hands over once more is no copy, nor does the relay's own count. */
 function isCopy({ event, isAgain = false }: JournalEntry): boolean {
   return !isAgain && !isRelayEvent(event);
-}
-
-function isWanted(event: JournalEvent, query: EventQuery): boolean {
-  if (query.key !== undefined && !hasKey(event.key, query.key)) return false;
-  if (query.event !== undefined && event.event !== query.event) return false;
-  if (query.campaignId !== undefined && event.campaignId !== query.campaignId) return false;
-  if (query.sinceMs !== undefined && event.receivedAtMs < query.sinceMs) return false;
-  return query.untilMs === undefined || event.receivedAtMs <= query.untilMs;
 }

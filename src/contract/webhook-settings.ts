@@ -156,16 +156,16 @@ const concurrency = z.int().min(1).max(MAX_CONCURRENCY).meta({
 });
 
 const settings = {
-  name: name.nullable().optional(),
-  description: description.nullable().optional(),
-  filter: filterSchema.nullable().optional(),
-  headers: headers.nullable().optional(),
-  rateLimit: rateLimit.nullable().optional(),
-  ordered: ordered.nullable().optional(),
-  concurrency: concurrency.nullable().optional(),
-  timeout: timeout.nullable().optional(),
-  retrySchedule: retrySchedule.nullable().optional(),
-  giveUpOn: giveUpOn.nullable().optional(),
+  name: name.nullish(),
+  description: description.nullish(),
+  filter: filterSchema.nullish(),
+  headers: headers.nullish(),
+  rateLimit: rateLimit.nullish(),
+  ordered: ordered.nullish(),
+  concurrency: concurrency.nullish(),
+  timeout: timeout.nullish(),
+  retrySchedule: retrySchedule.nullish(),
+  giveUpOn: giveUpOn.nullish(),
 };
 
 /** What counts when a webhook is made, and no more. */

@@ -1,3 +1,4 @@
+import type { EventId, WebhookId } from "./ids";
 import { shown } from "./time";
 
 /** Why a message could not be handed over. */
@@ -22,13 +23,13 @@ export function deadLetterReason(stored: string): DeadLetterReason {
 export type DeadLetterNews = {
   id: string;
   /** null where the body does not parse. */
-  eventId: string | null;
+  eventId: EventId | null;
   event: string | null;
   reason: DeadLetterReason;
   receivedAtMs: number;
   failedAtMs: number;
   /** Those that are still owed; null where it was never routed. */
-  webhookIds: string[] | null;
+  webhookIds: WebhookId[] | null;
 };
 
 export function shownDeadLetter(letter: DeadLetterNews) {

@@ -276,8 +276,22 @@ export type EventFilter = {
   key?: string;
 };
 
+/** Whether a list by this filter has an event, whosever it is. */
+export function isListed(
+  { event, campaignId, key, receivedAtMs }: Listed,
+  filter: EventFilter,
+): boolean {
+  if (filter.key !== undefined && !hasKey(key, filter.key)) return false;
+  if ((filter.event ?? event) !== event) return false;
+  if ((filter.campaignId ?? campaignId) !== campaignId) return false;
+  const { sinceMs = receivedAtMs, untilMs = receivedAtMs } = filter;
+  return sinceMs <= receivedAtMs && receivedAtMs <= untilMs;
+}
+
+type Listed = Pick<EventFacts, "campaignId" | "key"> & { event: string; receivedAtMs: number };
+
 /** Whether `id` is one of the ids in `key`. */
-export function hasKey(key: string | null, id: string): boolean {
+function hasKey(key: string | null, id: string): boolean {
   return key === id || key?.split(KEY_SEPARATOR).includes(id) === true;
 }
 

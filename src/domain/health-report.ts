@@ -1,7 +1,7 @@
 /** How a webhook is doing, as one object: answers, pages, alerts and metrics all say it from here. Pure. */
 import type { Health, LastFailure } from "./health";
 import { LATE_AFTER_MS } from "./health";
-import { shown } from "./time";
+import { latest, shown } from "./time";
 import type { WebhookStatus } from "./webhook-status";
 
 /** The first that fits, in this order. */
@@ -110,9 +110,7 @@ const RULES: readonly [HealthState, Rule][] = [
 
 /** After the last trouble, pause or postponement. */
 function wellSinceMs({ health, statusSinceMs }: Standing): number | null {
-  const times = [health.wellFromMs, health.postponedUntilMs, statusSinceMs];
-  const known = times.filter((time) => time !== null);
-  return known.length === 0 ? null : Math.max(...known);
+  return latest(health.wellFromMs, health.postponedUntilMs, statusSinceMs);
 }
 
 /** The report as the relay's own events have it: without what services answered. */

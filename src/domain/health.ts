@@ -4,6 +4,7 @@
  */
 import type { AttemptError, Outcome } from "./delivery";
 import type { EventId } from "./ids";
+import { latest } from "./time";
 import type { StatusReason } from "./webhook-status";
 
 /** What is remembered of the outcomes. Every time in Unix milliseconds; null for what did not happen yet. */
@@ -262,9 +263,4 @@ function disabledBy(
 
 function endOf({ startedAtMs, durationMs }: Outcome): number {
   return startedAtMs + durationMs;
-}
-
-function latest(a: number | null, b: number | null): number | null {
-  if (a === null || b === null) return a ?? b;
-  return Math.max(a, b);
 }

@@ -9,6 +9,18 @@ export function hourOf(ms: number): number {
   return Math.floor(ms / HOUR_MS) * HOUR_MS;
 }
 
+/** The first of the times that are known; null when none is. */
+export function earliest(...times: readonly (number | null | undefined)[]): number | null {
+  const known = times.filter((time) => time != null);
+  return known.length === 0 ? null : Math.min(...known);
+}
+
+/** The last of them. */
+export function latest(...times: readonly (number | null)[]): number | null {
+  const known = times.filter((time) => time !== null);
+  return known.length === 0 ? null : Math.max(...known);
+}
+
 export function iso(ms: number): string;
 export function iso(ms: number | null): string | null;
 export function iso(ms: number | null): string | null {

@@ -203,9 +203,8 @@ export function changeWebhook(
   { nowMs, newSecret }: { nowMs: number; newSecret: string },
 ): { webhook: Webhook; secretIsNew: boolean } {
   if (!differs(before, changes)) return { webhook: before, secretIsNew: false };
-  const version = before.version + 1;
-  const webhook = { ...before, ...changes, version, updatedAtMs: nowMs };
-  if (webhook.url !== before.url) webhook.urlVersion = version;
+  const webhook = nextVersion(before, changes, nowMs);
+  if (webhook.url !== before.url) webhook.urlVersion = webhook.version;
   const secretIsNew = !sameService && !sameOrigin(webhook.url, before.url);
   if (secretIsNew) {
     webhook.headers = changes.headers ?? {};
@@ -230,27 +229,18 @@ function textOf(value: unknown): string | undefined {
 /** The webhook held by a person. One that is disabled stays so: only a resume ends that. */
 export function pauseWebhook(before: Webhook, nowMs: number): Webhook {
   if (before.status !== "active") return before;
-  return {
-    ...before,
-    version: before.version + 1,
-    status: "paused",
-    statusSinceMs: nowMs,
-    updatedAtMs: nowMs,
-  };
+  return nextVersion(before, { status: "paused", statusSinceMs: nowMs }, nowMs);
 }
 
 /** The webhook released by a person, also from being disabled; the failure clock starts anew. */
 export function resumeWebhook(before: Webhook, nowMs: number): Webhook {
-  const version = before.version + 1;
-  return {
-    ...before,
-    version,
+  const resumed = {
     status: "active",
     statusReason: null,
     statusSinceMs: before.status === "active" ? before.statusSinceMs : nowMs,
-    resumedVersion: version,
-    updatedAtMs: nowMs,
-  };
+    resumedVersion: before.version + 1,
+  } as const;
+  return nextVersion(before, resumed, nowMs);
 }
 
 /**
@@ -264,14 +254,8 @@ export function disableWebhook(
 ): Webhook {
   if (before.status === "disabled") return before;
   if (before.resumedVersion > report.version || before.urlVersion > report.version) return before;
-  return {
-    ...before,
-    version: before.version + 1,
-    status: "disabled",
-    statusReason: report.reason,
-    statusSinceMs: nowMs,
-    updatedAtMs: nowMs,
-  };
+  const disabled = { status: "disabled", statusReason: report.reason } as const;
+  return nextVersion(before, { ...disabled, statusSinceMs: nowMs }, nowMs);
 }
 
 /** A service is sent a signature for each: more than it can read would be refused for their size. */
@@ -294,12 +278,11 @@ export function rotateSecret(
     }))
     .filter(({ value, expiresAtMs }) => expiresAtMs > nowMs && value !== secret);
   if (old.length >= MAX_LIVE_SECRETS) return null;
-  return {
-    ...before,
-    version: before.version + 1,
-    secrets: [...old, { value: secret, expiresAtMs: null }],
-    updatedAtMs: nowMs,
-  };
+  return nextVersion(before, { secrets: [...old, { value: secret, expiresAtMs: null }] }, nowMs);
+}
+
+function nextVersion(before: Webhook, changes: Partial<Webhook>, nowMs: number): Webhook {
+  return { ...before, ...changes, version: before.version + 1, updatedAtMs: nowMs };
 }
 
 /** What no audit line says of a webhook: the relay's own bookkeeping, and secrets but for their number. */

@@ -125,16 +125,11 @@ export async function retryDelivery(
 > {
   const subscriber = subscriberOf(env, webhook.id);
   const before = wait ? await subscriber.delivery(id) : null;
-  let [opened] = await subscriber.reopen({
-    deliveries: [{ id, event: "", body: null }],
-    by: "retry",
-  });
-  if (opened === "needs_body") {
-    const found = await findBody(env, id);
-    if (found !== null) {
-      [opened] = await subscriber.reopen({ deliveries: [found], by: "retry" });
-    }
-  }
+  const open = (one: { id: EventId; event: string; body: Uint8Array | null }) =>
+    subscriber.reopen({ deliveries: [one], by: "retry" });
+  let [opened] = await open({ id, event: "", body: null });
+  const found = opened === "needs_body" ? await findBody(env, id) : null;
+  if (found !== null) [opened] = await open(found);
   if (opened === "needs_body") return fail({ code: "payload_gone" });
   if (opened === "in_flight") return fail({ code: "in_flight" });
   const delivery = await subscriber.delivery(id);

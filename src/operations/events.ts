@@ -2,7 +2,7 @@
 import type { Caller } from "../access";
 import { addressOf, mentions } from "../domain/address";
 import type { DeliveryView } from "../domain/delivery";
-import { type EventFilter, idsOfKey, parseEvent } from "../domain/event";
+import { type EventFilter, idsOfKey, isListed, parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
 import { JsonText } from "../domain/json-text";
@@ -114,12 +114,10 @@ function isBehind(
 async function findAmong(
   env: Env,
   id: EventId,
-  { event: name, sinceMs = 0, untilMs = Number.POSITIVE_INFINITY, email, campaignId }: EventFilter,
+  { email, ...filter }: EventFilter,
 ): Promise<JournalEvent | null> {
   const event = await findEvent(env, id);
-  if (event === null || event.receivedAtMs < sinceMs || event.receivedAtMs > untilMs) return null;
-  if ((name ?? event.event) !== event.event) return null;
-  if ((campaignId ?? event.campaignId) !== event.campaignId) return null;
+  if (event === null || !isListed(event, filter)) return null;
   if (email === undefined) return event;
   const [address, stored] = [addressOf(email), await bodyOf(env, event)];
   return address !== null && stored !== null && mentions(stored.body, address) ? event : null;

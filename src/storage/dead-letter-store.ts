@@ -8,6 +8,7 @@
 import { addressOf, mentions } from "../domain/address";
 import {
   DEAD_LETTER_REASONS,
+  type DeadLetterNews,
   type DeadLetterReason,
   deadLetterReason,
 } from "../domain/dead-letter";
@@ -15,18 +16,7 @@ import type { EventId, WebhookId } from "../domain/ids";
 import { webhookIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
-export type DeadLetter = {
-  id: string;
-  /** null where the body does not parse. */
-  eventId: EventId | null;
-  event: string | null;
-  email: string | null;
-  reason: DeadLetterReason;
-  receivedAtMs: number;
-  failedAtMs: number;
-  /** The webhooks still owed; null when the event was never routed. */
-  webhookIds: WebhookId[] | null;
-};
+export type DeadLetter = DeadLetterNews & { email: string | null };
 
 export type KeptLetter = { letter: DeadLetter; body: Uint8Array };
 

@@ -4,6 +4,7 @@
  */
 
 import { firstWithin } from "../domain/portions";
+import { earliest } from "../domain/time";
 import type { DeliveryStore } from "./delivery-store";
 import {
   type Behind,
@@ -84,9 +85,7 @@ export class DeliveryRetention {
    * `exactBeforeMs`; for later ones a time that is not later.
    */
   oldestPendingMs(head: Position, exactBeforeMs: number): number | null {
-    const times: number[] = [];
-    const freshMs = this.#store.freshSinceMs(head);
-    if (freshMs !== null) times.push(freshMs);
+    const times = [this.#store.freshSinceMs(head)];
     const add = (query: string, ...bindings: number[]) => {
       const [row] = this.#sql.exec<{ since: number }>(`${query} LIMIT 1`, ...bindings).toArray();
       if (row !== undefined) times.push(row.since);
@@ -106,7 +105,7 @@ export class DeliveryRetention {
       const isExact = add(`${kept} <= ? AND due_at IS NOT NULL ORDER BY kept_from`, exactBeforeMs);
       if (!isExact) add(`${kept} > ? ORDER BY kept_from`, exactBeforeMs);
     }
-    return times.length === 0 ? null : Math.min(...times);
+    return earliest(...times);
   }
 
   /**

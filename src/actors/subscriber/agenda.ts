@@ -1,6 +1,7 @@
 /** What goes next, and when: of the deliveries that wait, and of those that are fresh. */
 import { leaseLimitOf, opensAtMs, type Situation, troubleEndsAtMs } from "../../domain/pace";
 import { firstWithin } from "../../domain/portions";
+import { earliest } from "../../domain/time";
 import type { DeliveryStore, Waiting } from "../../storage/delivery-store";
 import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
 import { isBefore } from "../../storage/position";
@@ -109,11 +110,6 @@ export class Agenda {
   #withBodies(waiting: readonly Waiting[]): DueDelivery[] {
     return this.#store.withBodies(waiting, MAX_PLANNED_BYTES);
   }
-}
-
-function earliest(a: number | null, b: number | null): number | null {
-  if (a === null || b === null) return a ?? b;
-  return Math.min(a, b);
 }
 
 /**

@@ -6,6 +6,7 @@ import { Backoff } from "../../domain/backoff";
 import { parseWebhookId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { REGISTRY_NAME } from "../../domain/placement";
+import { earliest } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logError } from "../../log";
 import type { AlarmClock } from "../alarm-clock";
@@ -172,8 +173,7 @@ export class Clockwork {
     times.push(this.#news.nextAtMs(), this.#host.listener.silentAtMs);
     const mustReport = ledger.health.disabled !== null && webhook.status !== "disabled";
     if (mustReport) times.push(Date.now());
-    const known = times.filter((time) => time !== null);
-    return known.length === 0 ? null : Math.min(...known);
+    return earliest(...times);
   }
 
   /** For the sweep: wakes what should have woken itself. */

@@ -8,6 +8,7 @@ import { inTime } from "../../deadline";
 import type { EventId } from "../../domain/ids";
 import { concurrencyOf, MAX_IN_FLIGHT, type Situation, windowFor } from "../../domain/pace";
 import { firstWithin } from "../../domain/portions";
+import { earliest } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logWarning } from "../../log";
 import type { Share } from "../../storage/run";
@@ -245,7 +246,7 @@ export class Lanes {
     if (this.#waitsToHandOut && this.#nextHandOutAtMs > Date.now()) {
       times.push(this.#nextHandOutAtMs);
     }
-    return times.length === 0 ? null : Math.min(...times);
+    return earliest(...times);
   }
 
   #endDone(): void {

@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { parseFrame } from "../../domain/frame";
+import { earliest } from "../../domain/time";
 
 /** Why the relay closes a socket. From 4000 on the codes are an application's own. */
 const CLOSED = {
@@ -50,8 +51,7 @@ export class Listener {
 
   /** When the socket is to be looked at, Unix milliseconds; null without any. */
   get silentAtMs(): number | null {
-    const times = this.#sockets().map((socket) => this.#heardAtMs(socket) + SILENT_AFTER_MS);
-    return times.length === 0 ? null : Math.min(...times);
+    return earliest(...this.#sockets().map((each) => this.#heardAtMs(each) + SILENT_AFTER_MS));
   }
 
   /** Takes a new socket in place of the one before. */

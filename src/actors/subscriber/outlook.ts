@@ -7,6 +7,7 @@ import {
 } from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
 import { probeOpensAtMs, rateOpensAtMs, type Situation } from "../../domain/pace";
+import { earliest } from "../../domain/time";
 import { NOTHING_TO_WAIT_FOR, type Waiting, waiting } from "../../domain/waiting";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import { ASKED, type ListedDelivery } from "../../storage/delivery-tables";
@@ -105,10 +106,9 @@ export class Outlook {
   oldestDueAtMs(): number | null {
     if (this.#host.situation() === null) return null;
     const [first] = this.#store.waiting(1);
-    const times = [first?.dueAtMs, this.#store.freshSinceMs(this.#ledger.freshFrom)];
-    const known = times.filter((time) => time != null);
-    if (known.length === 0) return null;
-    const dueAtMs = Math.max(Math.min(...known), this.#ledger.health.postponedUntilMs ?? 0);
+    const byItselfMs = earliest(first?.dueAtMs, this.#store.freshSinceMs(this.#ledger.freshFrom));
+    if (byItselfMs === null) return null;
+    const dueAtMs = Math.max(byItselfMs, this.#ledger.health.postponedUntilMs ?? 0);
     return Math.min(dueAtMs, this.#store.waiting(1, { asked: true })[0]?.dueAtMs ?? dueAtMs);
   }
 

@@ -13,6 +13,7 @@ import {
   troubleEndsAtMs,
   windowOf,
 } from "../../domain/pace";
+import { earliest } from "../../domain/time";
 import type { Inserted } from "../../storage/delivery-store";
 import type { DueDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run";
@@ -162,8 +163,7 @@ export class Pump {
     const situation = open !== null && this.#ledger.unwritten < windowOf(open) ? open : null;
     if (situation !== null && !this.#plan.isEmpty) return Date.now();
     const next = situation && this.#agenda.nextAtMs(situation);
-    const lanes = this.#lanes.nextAtMs();
-    return next === null || lanes === null ? (next ?? lanes) : Math.min(next, lanes);
+    return earliest(next, this.#lanes.nextAtMs());
   }
 
   /** Forgets what it holds: the webhook was deleted. */
@@ -325,15 +325,12 @@ export class Pump {
   /** How long to wait for a change, in milliseconds; null when there is nothing worth staying awake for. */
   #waitMs(): number | null {
     const nowMs = Date.now();
-    const times: number[] = [];
+    const times: (number | null)[] = [];
     if (this.#ledger.unrecorded > 0) times.push(this.#ledger.oldestAnswerAtMs + GATHER_MS);
     if (this.#inFlight.size > 0) times.push(nowMs + MAX_AWAKE_WAIT_MS);
-    const lanesAtMs = this.#isSpent(nowMs) ? null : this.#lanes.nextAtMs();
-    if (lanesAtMs !== null) times.push(lanesAtMs);
-    const nextStartAtMs = this.#nextStartAtMs(nowMs);
-    if (nextStartAtMs !== null) times.push(nextStartAtMs);
-    if (times.length === 0) return null;
-    return Math.max(1, Math.min(...times) - nowMs);
+    if (!this.#isSpent(nowMs)) times.push(this.#lanes.nextAtMs());
+    const firstMs = earliest(...times, this.#nextStartAtMs(nowMs));
+    return firstMs === null ? null : Math.max(1, firstMs - nowMs);
   }
 
   /** When a free slot can be used next; null when none is free or only an alarm away. */
