@@ -35,9 +35,5 @@ export function failureOf(thrown: unknown): FailureOf<"newer_data" | "unavailabl
 }
 
 function isRefusal(answer: unknown): answer is Refusal {
-  if (typeof answer !== "object" || answer === null || !("failure" in answer)) return false;
-  const { failure } = answer;
-  return typeof failure === "object" && failure !== null && "code" in failure
-    ? failure.code === "newer_data"
-    : false;
+  return Object(Object(answer).failure).code === "newer_data";
 }

@@ -29,13 +29,8 @@ export function parseTimeout(text: string): number | null {
 export function parseSchedule(text: string): number[] | null {
   const words = text.split(" ");
   if (words.length > MAX_WAITS) return null;
-  const waits: number[] = [];
-  for (const word of words) {
-    const wait = parseDuration(word);
-    if (wait === null) return null;
-    waits.push(wait);
-  }
-  return waits;
+  const waits = words.map(parseDuration);
+  return waits.every((wait) => wait !== null) ? waits : null;
 }
 
 /** The waits as `parseSchedule` reads them: `"1m 5m 30m 2h 8h"`. */

@@ -94,11 +94,8 @@ export function compileRoute({ id, events, filter }: Route): CompiledRoute {
  *
  * @returns `broken`: the routes whose filter does not compile; they want by name alone.
  */
-export function compileRoutes(routes: readonly Route[]): {
-  routes: CompiledRoute[];
-  broken: CompiledRoute[];
-} {
-  const compiled: { routes: CompiledRoute[]; broken: CompiledRoute[] } = { routes: [], broken: [] };
+export function compileRoutes(routes: readonly Route[]) {
+  const compiled: Record<"routes" | "broken", CompiledRoute[]> = { routes: [], broken: [] };
   for (const route of routes) {
     try {
       compiled.routes.push(compileRoute(route));

@@ -1,12 +1,7 @@
 /** Deliveries: reading them; again, one, many, or those that a webhook never had; no more. Bodies come from the journals. */
 import type { Caller } from "../access";
 import { configOf } from "../config";
-import type {
-  AttemptRecord,
-  DeliveryFilter,
-  DeliveryView,
-  LoggedDelivery,
-} from "../domain/delivery";
+import type { AttemptRecord, DeliveryFilter, DeliveryView } from "../domain/delivery";
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId } from "../domain/ids";
@@ -25,15 +20,13 @@ const MAX_CALLS = 10;
 /** How many deliveries one call discards. */
 const MAX_DISCARDED = 1_000;
 
-export type DeliveryPage = { deliveries: DeliveryView[]; next: Position | null };
-
 /** A webhook's deliveries, newest first. A page may be short, or empty, while `next` goes on. */
-export async function listDeliveries(
+export function listDeliveries(
   env: Env,
   webhook: Webhook,
   filter: DeliveryFilter,
   { before, limit }: { before: Position | null; limit: number },
-): Promise<DeliveryPage> {
+) {
   const query = { ...filter, limit, ...(before !== null && { before }) };
   return subscriberOf(env, webhook.id).deliveries(query);
 }
@@ -76,16 +69,12 @@ export async function retryDeliveries(
 }
 
 /** One delivery with its attempts, oldest first; null when the webhook has none of that event. */
-export async function findDelivery(
-  env: Env,
-  webhook: Webhook,
-  id: EventId,
-): Promise<LoggedDelivery | null> {
+export function findDelivery(env: Env, webhook: Webhook, id: EventId) {
   return subscriberOf(env, webhook.id).delivery(id);
 }
 
 /** Of what waits, the one that goes next, or is under way where no other goes; null when nothing waits or all are held. */
-export async function nextToAttempt(env: Env, webhook: Webhook): Promise<EventId | null> {
+export function nextToAttempt(env: Env, webhook: Webhook) {
   return subscriberOf(env, webhook.id).nextToAttempt();
 }
 

@@ -173,7 +173,7 @@ export async function readEvents(
 }
 
 /** The event as the newest day that has it recorded it; null when none has. */
-export async function findEvent(env: Env, id: EventId): Promise<JournalEvent | null> {
+export function findEvent(env: Env, id: EventId): Promise<JournalEvent | null> {
   return overDays(env, (day) => journalOf(env, day).get(id));
 }
 

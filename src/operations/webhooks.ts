@@ -55,7 +55,7 @@ export async function putWebhook(
   return registry(env).put(checked.value, { signingSecret: secret, sameService, dryRun }, by);
 }
 
-export async function findWebhook(env: Env, ref: WebhookRef): Promise<Webhook | null> {
+export function findWebhook(env: Env, ref: WebhookRef) {
   return registry(env).get(ref);
 }
 
@@ -65,11 +65,7 @@ export async function allWebhooks(env: Env): Promise<Webhook[]> {
   return webhooks.sort((a, b) => (a.id < b.id ? 1 : -1));
 }
 
-export async function listWebhooks(
-  env: Env,
-  before: string | null,
-  limit: number,
-): Promise<{ webhooks: Webhook[]; next: string | null }> {
+export function listWebhooks(env: Env, before: string | null, limit: number) {
   return registry(env).list(before, limit);
 }
 
@@ -86,11 +82,7 @@ export async function updateWebhook(
 }
 
 /** Holds its deliveries. */
-export async function pauseWebhook(
-  env: Env,
-  id: string,
-  by: Caller,
-): Promise<Result<Changed, ChangeFailure>> {
+export function pauseWebhook(env: Env, id: string, by: Caller) {
   return registry(env).pause(id, by);
 }
 
@@ -115,19 +107,15 @@ export async function resumeWebhook(
 }
 
 /** @param signingSecret null for a new random one. */
-export async function rotateSecret(
+export function rotateSecret(
   env: Env,
   id: string,
   { graceMs, signingSecret, by }: { graceMs: number; signingSecret: string | null; by: Caller },
-): Promise<Result<Changed, ChangeFailure | "too_many_secrets">> {
+) {
   return registry(env).rotateSecret(id, { graceMs, signingSecret }, by);
 }
 
-export async function removeWebhook(
-  env: Env,
-  id: string,
-  by: Caller,
-): Promise<Result<null, ChangeFailure>> {
+export function removeWebhook(env: Env, id: string, by: Caller) {
   return registry(env).remove(id, by);
 }
 

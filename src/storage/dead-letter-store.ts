@@ -175,7 +175,13 @@ export class DeadLetterStore {
   /** Deletes what belongs to events. How many went. */
   erase(eventIds: readonly EventId[]): number {
     if (!this.#exists()) return 0;
-    return this.#ofEvents(eventIds).filter((id) => this.delete(id)).length;
+    const ids = this.#sql
+      .exec<{ id: string }>(
+        "SELECT id FROM dead_letters WHERE event_id IN (SELECT value FROM json_each(?))",
+        JSON.stringify(eventIds),
+      )
+      .toArray();
+    return ids.filter(({ id }) => this.delete(id)).length;
   }
 
   /**
@@ -195,8 +201,8 @@ export class DeadLetterStore {
     const ids: string[] = [];
     const eventIds: EventId[] = [];
     if (address === null || !this.#exists()) return { ids, eventIds, next: null };
-    let bytes = 0;
-    for (let last = after ?? ""; bytes < MAX_BYTES_LOOKED_AT; ) {
+    let last = after ?? "";
+    for (let bytes = 0; bytes < MAX_BYTES_LOOKED_AT; ) {
       const [letter] = this.#sql
         .exec<{ id: string; event_id: string | null; body: ArrayBuffer }>(
           "SELECT id, event_id, body FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1",
@@ -210,9 +216,8 @@ export class DeadLetterStore {
         ids.push(last);
         if (letter.event_id !== null) eventIds.push(letter.event_id as EventId);
       }
-      if (bytes >= MAX_BYTES_LOOKED_AT) return { ids, eventIds, next: last };
     }
-    return { ids, eventIds, next: null };
+    return { ids, eventIds, next: last };
   }
 
   #indexWhatIsOld(): void {
@@ -221,16 +226,6 @@ export class DeadLetterStore {
     if (this.#isIndexed) return;
     for (const statement of INDEXES) this.#sql.exec(statement);
     this.#isIndexed = true;
-  }
-
-  #ofEvents(eventIds: readonly EventId[]): string[] {
-    return this.#sql
-      .exec<{ id: string }>(
-        "SELECT id FROM dead_letters WHERE event_id IN (SELECT value FROM json_each(?))",
-        JSON.stringify(eventIds),
-      )
-      .toArray()
-      .map(({ id }) => id);
   }
 
   #exists(): boolean {

@@ -118,7 +118,7 @@ export class DeliveryTables {
   readonly sql: SqlStorage;
   readonly #tables: Tables;
   /** First milliseconds of the periods that have tables, oldest first; null until it was read. */
-  #periods: number[] | null = null;
+  #periods: readonly number[] | null = null;
   /** Of the newest arrival; null until it was read. */
   #newest: { seq: number; total: number } | null = null;
   /** By period, as far as it was asked. */
@@ -144,23 +144,26 @@ export class DeliveryTables {
 
   /** Oldest first. */
   get periods(): readonly number[] {
-    return this.#allPeriods();
+    this.#periods ??= this.#tables.names
+      .filter((name) => name.startsWith("deliveries_"))
+      .map((name) => Number(name.slice("deliveries_".length)))
+      .sort((a, b) => a - b);
+    return this.#periods;
   }
 
   get periodsNewestFirst(): number[] {
-    return [...this.#allPeriods()].reverse();
+    return [...this.periods].reverse();
   }
 
   /** The period that takes what arrives now; made if need be. */
   periodFor(nowMs: number, retentionMs: number | null): number {
     const length = periodLength(retentionMs);
     const start = Math.floor(nowMs / length) * length;
-    const periods = this.#allPeriods();
-    const newest = periods.at(-1);
+    const newest = this.periods.at(-1);
     // A clock that stepped back, or a longer RETENTION, may put `start` before the newest table: stay in that.
     if (newest !== undefined && newest >= start) return newest;
     this.#createPeriod(start);
-    periods.push(start);
+    this.#periods = [...this.periods, start];
     return start;
   }
 
@@ -250,7 +253,7 @@ export class DeliveryTables {
   drop(period: number): void {
     this.#tables.drop(`deliveries_${period}`);
     this.#tables.drop(`arrivals_${period}`);
-    this.#periods = this.#allPeriods().filter((start) => start !== period);
+    this.#periods = this.periods.filter((start) => start !== period);
   }
 
   /** Arrivals down from `seq`, newest first. Read in chunks: an open cursor would stand in the way of a DROP TABLE. */
@@ -283,14 +286,6 @@ export class DeliveryTables {
       if (last !== null) return { seq, index: last.ids.length };
     }
     return { seq, index: 0 };
-  }
-
-  #allPeriods(): number[] {
-    this.#periods ??= this.#tables.names
-      .filter((name) => name.startsWith("deliveries_"))
-      .map((name) => Number(name.slice("deliveries_".length)))
-      .sort((a, b) => a - b);
-    return this.#periods;
   }
 }
 

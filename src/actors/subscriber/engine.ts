@@ -80,14 +80,8 @@ export function startEngine(host: EngineHost): Engine {
     { agenda, ledger, lanes, slots: host.slots },
   );
   const outlook = new Outlook(
-    {
-      situation,
-      standing: () => inForce.standing(ledger.unconnectedSinceMs),
-      isInFlight: (id) => pump.isInFlight(id),
-      isBusy: () => pump.standing.isBusy,
-      planned: () => pump.standing.next,
-    },
-    { store, ledger },
+    { situation, standing: () => inForce.standing(ledger.unconnectedSinceMs) },
+    { store, ledger, pump },
   );
   const parts = {
     ...{ tables, store, runs, ledger, outlook, webhookId },

@@ -13,18 +13,16 @@ import type { DeliveryStore } from "../../storage/delivery-store";
 import { ASKED, type ListedDelivery } from "../../storage/delivery-tables";
 import { byArrival } from "../../storage/position";
 import type { Ledger } from "./ledger";
+import type { Pump } from "./pump";
 
 type OutlookHost = {
   /** null while the webhook is held. */
   situation(): Situation | null;
   /** Everything that decides about the state, but for what the ledger knows. */
   standing(): Omit<Standing, "health">;
-  isInFlight(id: EventId): boolean;
-  /** Whether any attempt is. */
-  isBusy(): boolean;
-  /** The leased attempt that starts next, and not before when; null when none is leased. */
-  planned(): { id: EventId; startAtMs: number } | null;
 };
+
+type Parts = { store: DeliveryStore; ledger: Ledger; pump: Pump };
 
 /** What a pending delivery waits for. */
 export type Look = (delivery: ListedDelivery) => Waiting;
@@ -33,11 +31,13 @@ export class Outlook {
   readonly #host: OutlookHost;
   readonly #store: DeliveryStore;
   readonly #ledger: Ledger;
+  readonly #pump: Pump;
 
-  constructor(host: OutlookHost, { store, ledger }: { store: DeliveryStore; ledger: Ledger }) {
+  constructor(host: OutlookHost, { store, ledger, pump }: Parts) {
     this.#host = host;
     this.#store = store;
     this.#ledger = ledger;
+    this.#pump = pump;
   }
 
   /** Looks once which delivery goes next, for as many deliveries as are asked about in this turn. */
@@ -50,12 +50,12 @@ export class Outlook {
   #waitingOf(delivery: ListedDelivery, situation: Situation | null, next: EventId | null): Waiting {
     if (delivery.status !== "pending") return NOTHING_TO_WAIT_FOR;
     const nowMs = Date.now();
-    const planned = this.#host.planned();
+    const planned = this.#pump.standing.next;
     const isNext = delivery.id === next;
     const standing = { ...this.#host.standing(), health: this.#ledger.health };
     const connected = stateOf(standing, null, nowMs).state !== "unconnected";
     const gates = {
-      inFlight: this.#host.isInFlight(delivery.id),
+      inFlight: this.#pump.isInFlight(delivery.id),
       held: situation === null && connected,
       connected,
       behind: situation?.terms.ordered === true && !isNext,
@@ -75,13 +75,13 @@ export class Outlook {
   }
 
   #probeAtMs(situation: Situation): number | null {
-    return this.#host.isBusy() ? null : probeOpensAtMs(situation);
+    return this.#pump.standing.isBusy ? null : probeOpensAtMs(situation);
   }
 
   /** The pending delivery that goes next; null when none waits. */
   #next({ terms }: Situation): EventId | null {
     if (terms.ordered) return this.#firstInOrder();
-    const planned = this.#host.planned();
+    const planned = this.#pump.standing.next;
     if (planned !== null) return planned.id;
     const isFree = ({ id }: { id: EventId }) => !this.#ledger.leases.has(id);
     const most = this.#ledger.leases.size + 1;
@@ -116,7 +116,7 @@ export class Outlook {
   next(): EventId | null {
     const situation = this.#host.situation();
     if (situation === null) return null;
-    return this.#next(situation) ?? this.#ledger.leases.find(this.#host.isInFlight);
+    return this.#next(situation) ?? this.#ledger.leases.find((id) => this.#pump.isInFlight(id));
   }
 
   health(counted: Pick<HealthReport, "pending" | "undeliverable">): HealthReport {
