@@ -365,19 +365,20 @@ export class Registry extends Records {
   }
 
   /** At least one of `before` and `after` is a webhook. */
-  #remember(
-    before: Webhook | null,
-    after: Webhook | null,
-    { action, by, after: asked }: Audited,
-  ): Registration {
+  #remember(before: Webhook | null, after: Webhook | null, what: Audited): Registration {
+    const { action, by, after: asked } = what;
     const id = (after ?? before)?.id as WebhookId;
     const version = after?.version ?? (before?.version ?? 0) + 1;
     const acknowledgedVersion = this.#registrations.get(id)?.acknowledgedVersion ?? 0;
     const registration = { id, version, acknowledgedVersion, webhook: after };
-    this.store.save(registration);
     const views = auditViews(before, after);
     const said = { ...views, ...(asked && { after: { ...views.after, ...asked } }) };
-    this.store.addToAudit({ atMs: Date.now(), key: by.key, action, webhookId: id, ...said });
+    this.store.makeTables();
+    // A change that is refused must not come into force with the next start.
+    this.ctx.storage.transactionSync(() => {
+      this.store.save(registration);
+      this.store.addToAudit({ atMs: Date.now(), key: by.key, action, webhookId: id, ...said });
+    });
     this.#registrations.set(id, registration);
     this.#routes = null;
     if (after?.status !== "active") this.#alerts.forgetMoot();

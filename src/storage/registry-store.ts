@@ -90,9 +90,8 @@ export class RegistryStore {
       .map(({ data, ...row }) => ({ ...row, webhook: data === null ? null : webhookOf(data) }));
   }
 
-  /** Writes a registration and gives the routing table its next version, together. */
+  /** Writes a registration and gives the routing table its next version, together; where the tables are. */
   save({ id, version, acknowledgedVersion, webhook }: Registration): void {
-    this.#create();
     this.#sql.exec(
       "INSERT OR REPLACE INTO webhooks (id, version, acknowledged, data) VALUES (?, ?, ?, ?)",
       id,
@@ -127,10 +126,7 @@ export class RegistryStore {
   // --- audit ------------------------------------------------------------------------------------------------
 
   addToAudit({ atMs, key, action, webhookId, before, after }: Omit<AuditEntry, "number">): void {
-    this.#tables.make(
-      "audit",
-      "CREATE TABLE audit (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, key TEXT, action TEXT NOT NULL, webhook_id TEXT, before TEXT, after TEXT)",
-    );
+    this.#makeAudit();
     const { number } = this.#sql
       .exec<{ number: number }>(
         "INSERT INTO audit (at, key, action, webhook_id, before, after) VALUES (?, ?, ?, ?, ?, ?) RETURNING number",
@@ -143,6 +139,13 @@ export class RegistryStore {
       )
       .one();
     this.#sql.exec("DELETE FROM audit WHERE number <= ?", number - MAX_AUDIT_ENTRIES);
+  }
+
+  #makeAudit(): void {
+    this.#tables.make(
+      "audit",
+      "CREATE TABLE audit (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, key TEXT, action TEXT NOT NULL, webhook_id TEXT, before TEXT, after TEXT)",
+    );
   }
 
   /** Newest first. */
@@ -329,7 +332,9 @@ export class RegistryStore {
     return this.#tables.has(table);
   }
 
-  #create(): void {
+  /** What a change is written into. Call it outside of a transaction: one that is taken back would take them along. */
+  makeTables(): void {
+    this.#makeAudit();
     this.#tables.make(
       "webhooks",
       "CREATE TABLE webhooks (id TEXT PRIMARY KEY, version INTEGER NOT NULL, acknowledged INTEGER NOT NULL, data TEXT) WITHOUT ROWID",

@@ -16,7 +16,7 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { clock, gate, holding, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
-import { inObject, type Stub, tablesOf, withBindings } from "../rig/worker/objects";
+import { failStatements, inObject, type Stub, tablesOf, withBindings } from "../rig/worker/objects";
 import { api, type Problem } from "../rig/worker/requests";
 
 const fail = () => Promise.reject(new Error("the object is unreachable"));
@@ -321,6 +321,22 @@ describe("an old version", () => {
     await deliverAll(id, clock);
     expect(service.requests[0]?.url).toBe("https://crm.example.com/newer");
   });
+});
+
+describe("a change that the disk does not take whole", () => {
+  it.each(["INSERT INTO routing", "INSERT INTO audit"])(
+    "is not made at all, now or after a restart: %s",
+    async (start) => {
+      const { id } = await register();
+      const message = "database or disk is full: SQLITE_FULL";
+      await failStatements(registry(), { start, message, times: 1 });
+      const removed = await api("DELETE", `/v1/webhooks/${id}`);
+      expect(removed.status).toBe(503);
+      await evictDurableObject(registry());
+      expect((await shown(id)).status).toBe("active");
+      expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
+    },
+  );
 });
 
 describe("an object that was taken back to a point in time", () => {
