@@ -10,6 +10,7 @@ import {
   type Owed,
   patch,
   register,
+  resume,
   retry,
   ring,
   type ShownDelivery,
@@ -691,6 +692,15 @@ describe("a clock that stepped back between arrivals", () => {
     const { id, ids } = await owingThree({ ordered: true });
     await deliverAll(id, clock);
     expect(service.ids()).toEqual(ids);
+  });
+
+  it.each([false, true])("keeps nothing waiting that came before: ordered %s", async (ordered) => {
+    const { id } = await register({ ordered, status: "paused" });
+    await accept(id, await newEvents(1));
+    clock.advance(-HOUR / 2);
+    await resume(id);
+    await deliverAll(id, clock);
+    expect(await tally(id)).toEqual({ delivered: 1 });
   });
 
   it("sends no delivery a second time while it is in flight", async () => {

@@ -52,13 +52,13 @@ export class Agenda {
     if (situation.terms.ordered) {
       if (this.#ledger.unwritten > 0) return null;
       const { waiting, fresh } = this.#firstPending();
-      if (waiting === null) return fresh && Math.max(fresh.createdAtMs, openMs);
+      if (waiting === null) return fresh && Math.max(sinceOf(fresh), openMs);
       const isAsked = waiting.asked === ASKED.byRetry;
       return Math.max(waiting.dueAtMs, isAsked ? openToAskedMs : openMs);
     }
     const asked = this.#free(1, { asked: true })[0]?.dueAtMs ?? null;
-    const fresh = this.#ledger.firstFresh()?.createdAtMs ?? null;
-    const pending = earliest(this.#free(1)[0]?.dueAtMs ?? null, fresh);
+    const fresh = this.#ledger.firstFresh();
+    const pending = earliest(this.#free(1)[0]?.dueAtMs ?? null, fresh && sinceOf(fresh));
     return earliest(asked && Math.max(asked, openToAskedMs), pending && Math.max(pending, openMs));
   }
 
@@ -110,6 +110,11 @@ export class Agenda {
   #withBodies(waiting: readonly Waiting[]): DueDelivery[] {
     return this.#store.withBodies(waiting, MAX_PLANNED_BYTES);
   }
+}
+
+/** Since when it is due. It is, whatever the clock said when it arrived. */
+function sinceOf({ createdAtMs }: DueDelivery): number {
+  return Math.min(createdAtMs, Date.now());
 }
 
 /**
