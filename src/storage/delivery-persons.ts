@@ -12,7 +12,7 @@ export type KeptPlace = { period: number; keptFromMs: number; id: EventId; past?
 /** What is looked at together; the look may go on behind its place. */
 type Looked = { place: KeptPlace; rows: number; texts: Map<EventId, (string | Uint8Array)[]> };
 type KeptRow = { id: string; kept_from: number; log: string | null; body: ArrayBuffer | null };
-type AnswersRow = { seq: number; id: string; log: string | null };
+type AnswersRow = { id: string; log: string | null };
 
 /** Rows, and bytes of bodies and attempts, that one such look reads. */
 const MAX_LOOKED_AT = 1_000;
@@ -20,8 +20,10 @@ const MAX_BYTES_LOOKED_AT = 8 * 1024 * 1024;
 /** So many rows whose answers are searched within SQLite count as one that is read. */
 const ROWS_PASSED = 20;
 const ARRIVALS_AT_ONCE = 100;
-/** However an address is written, one of these is in it. */
-const MAY_NAME = "log GLOB '*[@%=&]*' OR log GLOB '*[uU]0040*'";
+/** With bodies, which are held meanwhile. */
+const KEPT_AT_ONCE = 20;
+/** However an address is written, one of these is in it, as itself or as an escape of JSON. */
+const MAY_NAME = "log GLOB '*[@%=&]*' OR log GLOB '*u00[234]*'";
 
 export class DeliveryPersons {
   readonly #sql: SqlStorage;
@@ -66,6 +68,7 @@ export class DeliveryPersons {
     return { ids, next: null };
   }
 
+  /** Each statement is read to its end: a cursor that is left open would stand in the way of a DROP TABLE. */
   *#all(sinceMs: number, after: KeptPlace | null): Generator<Looked> {
     if (after?.past === undefined) yield* this.#kept(sinceMs, after);
     for (const period of this.#tables.periods) {
@@ -81,45 +84,47 @@ export class DeliveryPersons {
     const isOut = "created_at <= ?1 OR created_at = kept_from";
     for (const period of this.#tables.periods) {
       if (after !== null && period < after.period) continue;
-      const { keptFromMs, id } = after?.period === period ? after : { keptFromMs: 0, id: "" };
-      const query = `SELECT id, kept_from, CASE WHEN ${isOut} THEN log END AS log, CASE WHEN ${isOut} THEN body END AS body FROM deliveries_${period} INDEXED BY kept_${period} WHERE kept_from IS NOT NULL AND (kept_from, id) > (?2, ?3) ORDER BY kept_from, id`;
-      for (const row of this.#sql.exec<KeptRow>(query, sinceMs, keptFromMs, id)) {
-        const place = { period, keptFromMs: row.kept_from, id: row.id as EventId };
-        const texts = [row.log ?? "", new Uint8Array(row.body ?? [])];
-        yield { place, rows: 1, texts: new Map([[place.id, texts]]) };
+      const query = `SELECT id, kept_from, CASE WHEN ${isOut} THEN log END AS log, CASE WHEN ${isOut} THEN body END AS body FROM deliveries_${period} INDEXED BY kept_${period} WHERE kept_from IS NOT NULL AND (kept_from, id) > (?2, ?3) ORDER BY kept_from, id LIMIT ${KEPT_AT_ONCE}`;
+      let place: KeptPlace = { period, keptFromMs: 0, id: "" as EventId };
+      if (after?.period === period) place = after;
+      for (let isMore = true; isMore; ) {
+        const { keptFromMs, id } = place;
+        const rows = this.#sql.exec<KeptRow>(query, sinceMs, keptFromMs, id).toArray();
+        for (const row of rows) {
+          place = { period, keptFromMs: row.kept_from, id: row.id as EventId };
+          const texts = [row.log ?? "", new Uint8Array(row.body ?? [])];
+          yield { place, rows: 1, texts: new Map([[place.id, texts]]) };
+        }
+        isMore = rows.length === KEPT_AT_ONCE;
       }
     }
   }
 
   /** What services answered to what arrived until `sinceMs` and is not kept for longer: its table lasts for what came later. */
   *#past(period: number, from: number, sinceMs: number): Generator<Looked> {
-    for (let seq = from; ; ) {
-      const last = this.#lastOf(period, seq, sinceMs);
-      if (last === null) return;
-      const query = `SELECT a.seq, d.id, CASE WHEN kept_from IS NULL AND (${MAY_NAME}) THEN log END AS log FROM arrivals_${period} a CROSS JOIN json_each(a.ids) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE a.seq > ? AND a.seq <= ? ORDER BY a.seq`;
-      const nothing = { period, keptFromMs: 0, id: "" as EventId };
-      let all: Looked = { place: { ...nothing, past: seq }, rows: 0, texts: new Map() };
-      for (const row of this.#sql.exec<AnswersRow>(query, seq, last)) {
-        if (row.seq !== all.place.past) {
-          yield all;
-          all = { place: { ...nothing, past: row.seq }, rows: 0, texts: new Map() };
-        }
-        all.rows += 1 / ROWS_PASSED;
-        if (row.log !== null) all.texts.set(row.id as EventId, [row.log]);
+    const query = `SELECT d.id, CASE WHEN kept_from IS NULL AND (${MAY_NAME}) THEN log END AS log FROM arrivals_${period} a CROSS JOIN json_each(a.ids) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE a.seq = ?`;
+    for (let seqs = this.#behind(period, from, sinceMs); seqs.length > 0; ) {
+      for (const seq of seqs) {
+        const rows = this.#sql.exec<AnswersRow>(query, seq).toArray();
+        const texts = new Map(
+          rows.flatMap(({ id, log }) => (log === null ? [] : [[id as EventId, [log]]])),
+        );
+        const place = { period, keptFromMs: 0, id: "" as EventId, past: seq };
+        yield { place, rows: (1 + rows.length) / ROWS_PASSED, texts };
       }
-      yield { ...all, place: { ...nothing, past: last } };
-      seq = last;
+      seqs = this.#behind(period, seqs.at(-1) ?? from, sinceMs);
     }
   }
 
-  /** The last of the next arrivals that came until `untilMs`; null when none did. */
-  #lastOf(period: number, seq: number, untilMs: number): number | null {
+  /** Of the next arrivals those that came until `untilMs`. */
+  #behind(period: number, seq: number, untilMs: number): number[] {
     return this.#sql
-      .exec<{ seq: number | null }>(
-        `SELECT max(seq) AS seq FROM (SELECT seq, at FROM arrivals_${period} WHERE seq > ? ORDER BY seq LIMIT ${ARRIVALS_AT_ONCE}) WHERE at <= ?`,
+      .exec<{ seq: number }>(
+        `SELECT seq FROM (SELECT seq, at FROM arrivals_${period} WHERE seq > ? ORDER BY seq LIMIT ${ARRIVALS_AT_ONCE}) WHERE at <= ? ORDER BY seq`,
         seq,
         untilMs,
       )
-      .one().seq;
+      .toArray()
+      .map((row) => row.seq);
   }
 }

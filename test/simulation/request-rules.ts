@@ -362,7 +362,10 @@ export class RequestRules implements Witness {
       ({ eventId, number }) => (look.delivery(eventId)?.attempts ?? number) < number,
     );
     book.unrecorded.push(attempt);
-    const own = book.unrecorded.filter(({ request: { instance } }) => instance.object === object);
+    // What a Lane has reported the Subscriber keeps, though its disk may not take it for long: the Lane repeats none of it.
+    const own = book.unrecorded.filter(
+      ({ request: { instance }, heard }) => instance.object === object && !heard,
+    );
     this.#evidence.require(
       own.length <= MAX_UNRECORDED,
       "twelve repeats per crash",

@@ -327,11 +327,11 @@ describe("what outlives the journal of its event", () => {
   const since = "2020-01-01T00:00:00Z";
 
   /** The event's journal goes, while what was done late with it is kept. */
-  async function letJournalGo(arrivedAtMs: number): Promise<void> {
+  async function letJournalGo(arrivedAtMs: number, stored = EMAIL): Promise<void> {
     clock.advance(4 * DAY);
     await ring(env.JOURNAL.getByName(journalName(arrivedAtMs)));
     expect(await found(EMAIL)).toEqual(expect.not.arrayContaining(["JOURNAL events"]));
-    expect(await found(EMAIL)).toContain("SUBSCRIBER deliveries");
+    expect(await found(stored)).toContain("SUBSCRIBER deliveries");
   }
 
   async function eraseThem(): Promise<void> {
@@ -421,29 +421,44 @@ describe("what outlives the journal of its event", () => {
     await evictDurableObject(subscriber(webhookId));
   }
 
-  it("is erased of what services answered, as long as its table lasts for what came later", async () => {
-    service.answer = echo(200);
-    const PERIOD = 5 * DAY;
-    clock.setTo((Math.floor(clock.nowMs() / PERIOD) + 1) * PERIOD + HOUR);
-    const { id: webhookId } = await register();
-    const arrivedAtMs = clock.nowMs();
-    await arrive([reply(OTHER)]);
-    await deliverAll(webhookId, clock);
-    // More than one look takes.
-    await deliverMore(webhookId, 21_000);
-    const [id] = await arrive([reply()]);
-    await deliverAll(webhookId, clock);
-    clock.advance(4 * DAY);
-    await arrive([reply(OTHER)]);
-    await deliverAll(webhookId, clock);
-    clock.advance(24 * DAY);
-    await letJournalGo(arrivedAtMs);
-    await subscriber(webhookId).check();
-    expect((await subscriber(webhookId).ofPerson(EMAIL, null)).next).not.toBeNull();
-    await eraseThem();
-    const { attemptLog } = await deliveryOf(webhookId, String(id));
-    expect(attemptLog).toMatchObject([{ statusCode: 200, responseBody: null }]);
-  });
+  it.each([
+    ["as it is", EMAIL],
+    ["as HTML, escaped as JSON", EMAIL.replace("@", "\\u0026#64;")],
+    ["as a link, escaped as JSON", EMAIL.replace("@", "\\u002540")],
+  ])(
+    "is erased of what services answered, as long as its table lasts for what came later: %s",
+    async (_, said) => {
+      service.answer = async ({ body }) => {
+        const sent = await new Response(body).text();
+        return new Response(sent.replaceAll(EMAIL, said));
+      };
+      const PERIOD = 5 * DAY;
+      clock.setTo((Math.floor(clock.nowMs() / PERIOD) + 1) * PERIOD + HOUR);
+      const { id: webhookId } = await register();
+      const arrivedAtMs = clock.nowMs();
+      await arrive([reply(OTHER)]);
+      await deliverAll(webhookId, clock);
+      // More than one look takes.
+      await deliverMore(webhookId, 21_000);
+      const [id] = await arrive([reply()]);
+      await deliverAll(webhookId, clock);
+      clock.advance(4 * DAY);
+      await arrive([reply(OTHER)]);
+      await deliverAll(webhookId, clock);
+      clock.advance(24 * DAY);
+      await letJournalGo(arrivedAtMs, JSON.stringify(said).slice(1, -1));
+      await subscriber(webhookId).check();
+      expect((await subscriber(webhookId).ofPerson(EMAIL, null)).next).not.toBeNull();
+      // A look that goes on later keeps no table from being dropped.
+      await inObject(subscriber(webhookId), ({ storage: { sql } }) => {
+        sql.exec("CREATE TABLE dropped (id TEXT)");
+        sql.exec("DROP TABLE dropped");
+      });
+      await eraseThem();
+      const { attemptLog } = await deliveryOf(webhookId, String(id));
+      expect(attemptLog).toMatchObject([{ statusCode: 200, responseBody: null }]);
+    },
+  );
 
   it("goes by itself after RETENTION from what the last failure answered", async () => {
     const { id: webhookId } = await register({ retrySchedule: "1m" });
