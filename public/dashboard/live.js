@@ -147,6 +147,14 @@ standsStill.setAttribute("role", "status");
 standsStill.textContent =
   "Something new has come. This part stands still while you type, tick or select in it.";
 
+/** @param {Element} region @param {boolean} isHeldBack there is something new for it */
+function sayWhetherItStands(region, isHeldBack) {
+  const isSaid = region.nextElementSibling === standsStill;
+  // A press is over before the line could be read.
+  if (isHeldBack && !isPressed && !isSaid) region.after(standsStill);
+  if (isSaid && !isHeldBack) standsStill.remove();
+}
+
 /** Takes over the regions that differ, but for one that somebody is working in. @param {string} html */
 function adopt(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html");
@@ -160,9 +168,7 @@ function adopt(html) {
     const after = withoutTimes(successor);
     const differs = before !== after;
     const isHeld = isBusy(region);
-    // A press is over before the line could be read.
-    if (differs && isHeld && !isPressed) region.after(standsStill);
-    else if (region.nextElementSibling === standsStill) standsStill.remove();
+    sayWhetherItStands(region, differs && isHeld);
     if (!differs || isHeld) continue;
     successor.setAttribute("data-was", after);
     markFresh(region, successor);
@@ -229,6 +235,8 @@ function withoutTimes(region) {
     time.removeAttribute("title");
   }
   for (const each of copy.querySelectorAll(SCRIPTED)) each.removeAttribute("hidden");
+  // A form that may be sent once has another one each time.
+  for (const each of copy.querySelectorAll("input[name=token]")) each.removeAttribute("value");
   for (const bar of copy.querySelectorAll("progress[data-pending]")) bar.replaceWith();
   return copy.innerHTML;
 }

@@ -9,7 +9,7 @@ const UNRECORDED_PER_SLOT = 2;
 const MAX_PLANNED = 100;
 /** Under a rate limit no more is leased than starts within this time. */
 const PLAN_AHEAD_MS = 2_000;
-/** A dead service is asked once a minute, and one that is back is found within a minute. */
+/** A dead service is asked at least once a minute, and one that is back is found within a minute. */
 const MAX_PROBE_GAP_MS = 60_000;
 /** What a Lane has ahead it starts in about this time, in half of what it has for it. */
 const AHEAD_MS = 800;

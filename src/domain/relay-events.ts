@@ -45,7 +45,8 @@ const { health: failing, ...crm } = FAILING;
 
 export const RELAY_EVENTS = {
   "relay.webhook.failing": {
-    description: "Ten attempts of a webhook failed in a row: its service is asked once a minute.",
+    description:
+      "Ten attempts of a webhook failed in a row: its service is probed, one attempt at a time.",
     schema: aboutWebhook,
     example: FAILING,
   },

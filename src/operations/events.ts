@@ -91,7 +91,9 @@ export async function findEventsByKey(
   const room = limit - events.length;
   const isCut = unanswered !== undefined && unanswered.length > 0;
   if (cursor !== null || next === null || room === 0 || isCut) return { events, next };
-  const named = await Promise.all((await idsOfKey(key)).map((id) => findAmong(env, id, filter)));
+  const named = await Promise.all(
+    (await idsOfKey(key)).map((id) => findAmong(env, id, filter, unanswered)),
+  );
   const ahead = named
     .filter((each) => each !== null)
     .filter((each) => isBehind(each, next))
@@ -115,8 +117,9 @@ async function findAmong(
   env: Env,
   id: EventId,
   { email, ...filter }: EventFilter,
+  unanswered: Unanswered[] | undefined,
 ): Promise<JournalEvent | null> {
-  const event = await findEvent(env, id);
+  const event = await findEvent(env, id, unanswered);
   if (event === null || !isListed(event, filter)) return null;
   if (email === undefined) return event;
   const [address, stored] = [addressOf(email), await bodyOf(env, event)];

@@ -134,14 +134,17 @@ export type ReadEvent = { event: JournalEvent; envelope: JsonObject };
  * The latest events that were not erased, newest first, of the last week at most: to try a filter on.
  *
  * @param count how many are looked at.
+ * @param unanswered as for `listEvents`.
  */
-export async function latestEvents(env: Env, count: number): Promise<ReadEvent[]> {
+export async function latestEvents(
+  env: Env,
+  count: number,
+  unanswered?: Unanswered[],
+): Promise<ReadEvent[]> {
   const since = { sinceMs: Date.now() - LATEST_WITHIN_MS };
-  const { events } = await listEvents(env, since, { cursor: null, limit: count });
-  return readEvents(
-    env,
-    events.filter(({ erased }) => !erased),
-  );
+  const { events } = await listEvents(env, since, { cursor: null, limit: count }, unanswered);
+  const whole = events.filter(({ erased }) => !erased);
+  return readEvents(env, whole, unanswered);
 }
 
 /** What these events say, in their order; those whose body is gone are left out. @param unanswered as for `listEvents`. */
@@ -172,9 +175,13 @@ export async function readEvents(
   return read;
 }
 
-/** The event as the newest day that has it recorded it; null when none has. */
-export function findEvent(env: Env, id: EventId): Promise<JournalEvent | null> {
-  return overDays(env, (day) => journalOf(env, day).get(id));
+/** The event as the newest day that has it recorded it; null when none has. @param unanswered as for `listEvents`. */
+export function findEvent(
+  env: Env,
+  id: EventId,
+  unanswered?: Unanswered[],
+): Promise<JournalEvent | null> {
+  return overDays(env, (day) => journalOf(env, day).get(id), unanswered);
 }
 
 /** The event's raw body, from the day that `findEvent` found it in; null when it is erased. */

@@ -184,8 +184,10 @@ export class Deliveries {
       limit: query.limit,
       maxRows,
       keep: (delivery) => {
-        // What was opened again may stand behind what came later.
-        if (delivery.createdAtMs < sinceMs) return delivery.keptFromMs === null ? "stop" : false;
+        // What was opened again may stand behind what came later; what is kept from its arrival on stands there.
+        const { createdAtMs, keptFromMs } = delivery;
+        const isInPlace = keptFromMs === null || keptFromMs === createdAtMs;
+        if (createdAtMs < sinceMs) return isInPlace ? "stop" : false;
         if (untilMs !== undefined && delivery.createdAtMs > untilMs) return false;
         return isWanted(delivery, query);
       },

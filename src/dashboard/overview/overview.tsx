@@ -90,8 +90,10 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const watched = await withEnds(c.env, watchedIn(listed), unanswered);
   const { lastEventAtMs } = stats;
   // Where a journal does not answer, it may be that which has the last.
-  const hasEvent = lastEventAtMs !== null || unanswered.some(isJournal);
-  const events = hasEvent ? await newestEvents(c.env, lastEventAtMs, unanswered) : [];
+  const mayHaveEvent = lastEventAtMs !== null || unanswered.some(isJournal);
+  const events = mayHaveEvent ? await newestEvents(c.env, lastEventAtMs, unanswered) : [];
+  // A relay that has a webhook is no new one: what its journals do not say is not asked for.
+  const hasEvent = webhooks.length > 0 ? mayHaveEvent : lastEventAtMs !== null || events.length > 0;
   const progress = progressOf(c, { webhooks, hasEvent, events });
   const shared = { nowMs, webhooks, stats, unanswered, deadLetters };
   return {

@@ -5,6 +5,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { ANSWERS, newerDataDetail } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
 import { VERSION } from "../../version";
+import { visible } from "./foreign";
 import { takeNotice } from "./notice";
 import { Commas } from "./parts";
 import { mayChange, type PageEnv, type Session } from "./session";
@@ -132,7 +133,7 @@ export function showFailure(
         <ul>
           {errors.map(({ path, message }) => (
             <li>
-              <code>{path}</code> {message}
+              <code>{visible(path)}</code> {visible(message)}
             </li>
           ))}
         </ul>

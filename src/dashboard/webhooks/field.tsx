@@ -12,7 +12,7 @@ export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
     <div class="notice bad" role="alert">
       Nothing was changed yet.{" "}
       {ofNoField.map(({ message }) => (
-        <>{message} </>
+        <>{visible(message)} </>
       ))}
       {fields.length > 0 && (
         <>

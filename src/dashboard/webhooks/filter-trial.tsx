@@ -8,6 +8,7 @@ import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
 import type { Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
+import type { Unanswered } from "../../operations/objects";
 import { Foreign, visible } from "../ui/foreign";
 import type { Form } from "../ui/form";
 import { count } from "../ui/format";
@@ -16,6 +17,7 @@ import { Badge, type Column, Commas, Table } from "../ui/parts";
 import { eventPath } from "../ui/paths";
 import type { PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
+import { NotHere } from "../ui/unanswered";
 import { check, eventsOf, filterIn, typedIn } from "./input";
 
 /** The region of the form that shows the answer. */
@@ -29,11 +31,13 @@ export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) =
   const form: Form = await c.req.parseBody({ all: true });
   const given = filterIn(form);
   const filter = given.ok ? check(filterSchema.nullable(), given.value) : given;
-  const latest = filter.ok ? await latestEvents(c.env, EVENTS_TRIED) : [];
+  const unanswered: Unanswered[] = [];
+  const latest = filter.ok ? await latestEvents(c.env, EVENTS_TRIED, unanswered) : [];
   return page(
     c,
     { title: "Filter trial" },
     <div id={TRIAL_ID}>
+      <NotHere unanswered={unanswered} webhooks={[]} />
       {filter.ok ? (
         <Tried
           route={{ id: NO_ID, events: eventsOf(typedIn(form)), filter: filter.value }}
