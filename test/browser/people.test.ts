@@ -217,7 +217,10 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await page.goto(`/dashboard/deliveries?webhook=${webhook.id}`);
     const said = page.getByText("This part stands still while you type, tick or select in it.");
     const tick = page.getByLabel(`Select custom.still ${first}`);
+    const bar = page.locator(".chosen");
+    expect(await bar.isVisible()).toBe(false);
     await tick.check();
+    expect(await bar.isVisible()).toBe(true);
     expect(await said.isVisible()).toBe(false);
     const second = await accept(2);
     await said.waitFor();
@@ -225,6 +228,25 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await tick.uncheck();
     await page.getByLabel(`Select custom.still ${second}`).waitFor();
     expect(await said.isVisible()).toBe(false);
+  });
+
+  it("folds a payload, and finds in it what is folded", async () => {
+    const data = {
+      lead: { email: "zoe@prospect.example" },
+      notes: { inner: { animal: "hedgehog" } },
+    };
+    const id = await rig.relay.accept({ event: "custom.folded", data });
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/events/${id}`);
+    const payload = page.locator("section.json");
+    const line = payload.locator(".line", { hasText: "hedgehog" });
+    expect(await line.isVisible()).toBe(true);
+    await payload.locator("summary", { hasText: "notes" }).click();
+    expect(await line.isVisible()).toBe(false);
+    expect(await payload.locator(".line", { hasText: "zoe@" }).isVisible()).toBe(true);
+    await page.getByRole("searchbox", { name: /^Search/ }).fill("Hedgehog");
+    expect(await line.isVisible()).toBe(true);
+    expect(await payload.locator(".hit").allTextContents()).toEqual([await line.textContent()]);
   });
 
   it("replays what was delivered, with the same id", async () => {
