@@ -111,6 +111,10 @@ export const SCRIPTS: readonly Mutant[] = [
     '{ type: "*/*", limit: "128kb" }',
     '{ type: "*/*" }',
   ]),
+  fault("scripts/signals", "a command goes on when npm is ended", "scripts/command.ts", [
+    "if (stopping) return;",
+    'if (stopping || signal !== "SIGINT") return;',
+  ]),
   fault(
     "scripts/receiver",
     "a signature that is older than five minutes verifies",
