@@ -362,9 +362,10 @@ export class RequestRules implements Witness {
       ({ eventId, number }) => (look.delivery(eventId)?.attempts ?? number) < number,
     );
     book.unrecorded.push(attempt);
-    // What a Lane has reported the Subscriber keeps, though its disk may not take it for long: the Lane repeats none of it.
+    // What a Lane has reported, and a full disk does not take for long, the Subscriber keeps: the Lane repeats none of it.
+    const isKept = ({ heard }: Attempt) => heard && book.refusedWrites > 0;
     const own = book.unrecorded.filter(
-      ({ request: { instance }, heard }) => instance.object === object && !heard,
+      (each) => each.request.instance.object === object && !isKept(each),
     );
     this.#evidence.require(
       own.length <= MAX_UNRECORDED,
