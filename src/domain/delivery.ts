@@ -72,6 +72,9 @@ export type DeliveryFilter = {
   /** Of the last attempt. */
   statusCode?: number;
   error?: DeliveryError;
+  /** Opened again or backfilled since then; an object of the release before does not look at it, nor at the next. */
+  openedSinceMs?: number;
+  endedSinceMs?: number;
 };
 
 /** As it is told outside, and no more than that. An object of the release before does not say what it waits for. */

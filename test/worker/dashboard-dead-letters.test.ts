@@ -180,9 +180,21 @@ describe("redriving many", () => {
     const answer = await visitor.post(`${PATH}/redrive`, { reason: "" });
     await consume([unrouted]);
     const touched = touchedBy(answer);
-    expect(await textOf(PATH)).toContain(`<a href="${touched}">See what became of it</a>`);
+    const link = `<a href="${touched}">See what was received in that time, this among it</a>`;
+    expect(await textOf(PATH)).toContain(link);
     const expected = [owed, unrouted].map(({ id }) => `${webhook.id}/${id}`);
     expect(rowsOf(await textOf(touched)).toSorted()).toEqual(expected.toSorted());
+  });
+
+  it("leads to the deliveries of just those that were owed, whatever came at the same time", async () => {
+    const webhook = await register();
+    const [owed, other] = await newEvents(2);
+    if (owed === undefined || other === undefined) throw new Error();
+    await keep({ id: "dl_1", webhookIds: [webhook.id as WebhookId] }, owed);
+    const answer = await visitor.post(`${PATH}/redrive`, { reason: "" });
+    await consume([other]);
+    expect(rowsOf(await textOf(touchedBy(answer)))).toEqual([`${webhook.id}/${owed.id}`]);
+    expect(await textOf(PATH)).toContain("See what became of it");
   });
 
   it("leads nowhere when none could be handed over", async () => {

@@ -1,7 +1,8 @@
 /** Work on many at once: how far it is, page by page, and the list that what was touched really stands in. */
 import { describe, expect } from "vitest";
-import { goingOn, it, leadsTo, rowsOf, textOf, touchedBy } from "../rig/worker/dashboard";
-import { newEvents, pause, register } from "../rig/worker/engine";
+import { goingOn, it, leadsTo, rowsOf, textOf, touchedBy, visitor } from "../rig/worker/dashboard";
+import { deliverAll, newEvents, patch, pause, register, resume } from "../rig/worker/engine";
+import { answering, clock, MINUTE, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
 import { api } from "../rig/worker/requests";
 
@@ -79,5 +80,73 @@ describe("the selected deliveries", () => {
       const page = await textOf(`${LIST}?chosen=${encodeURIComponent(chosen)}`);
       expect(rowsOf(page).toSorted(), chosen).toEqual(keys.toSorted());
     }
+  });
+});
+
+describe("many at once", () => {
+  /** What a service refused at the first attempt, of 3 that it was sent beside 2 that it took. */
+  async function refused(): Promise<{ id: string; keys: string[] }> {
+    const { id } = await register({ giveUpOn: [422] });
+    const [bad, good] = [await newEvents(3), await newEvents(2)];
+    service.answer = answering(422);
+    await consume(bad);
+    await deliverAll(id, clock);
+    service.answer = answering(200);
+    await consume(good);
+    await deliverAll(id, clock);
+    clock.advance(MINUTE);
+    return { id, keys: bad.map((event) => `${id}/${event.id}`) };
+  }
+
+  const go = (id: string, what: "replay" | "discard", fields: Record<string, string> = {}) =>
+    visitor.post(`/dashboard/webhooks/${id}/${what}`, {
+      step: "go",
+      span: "day",
+      only: "undeliverable",
+      ...fields,
+    });
+
+  it("that are replayed lead to a list of just them, however they end", async () => {
+    const { id, keys } = await refused();
+    const answer = await go(id, "replay");
+    await deliverAll(id, clock);
+    const list = await textOf(touchedBy(answer));
+    expect(rowsOf(list).toSorted()).toEqual(keys.toSorted());
+    expect(list).toContain("Opened again since");
+    // The API has no such list: each of them is a call.
+    for (const key of keys) {
+      expect(list).toContain(`GET /v1/webhooks/${key.replace("/", "/deliveries/")}`);
+    }
+  });
+
+  it("that a webhook never had lead to a list of just them", async () => {
+    const { id } = await refused();
+    await patch(id, { events: ["reply.received"] });
+    const missed = await newEvents(2);
+    await consume(missed);
+    await patch(id, { events: ["*"] });
+    clock.advance(MINUTE);
+    const answer = await go(id, "replay", { only: "missing" });
+    const keys = missed.map((event) => `${id}/${event.id}`);
+    expect(rowsOf(await textOf(touchedBy(answer))).toSorted()).toEqual(keys.toSorted());
+  });
+
+  it("that are replayed with those that wait lead to all of that time, and the link says so", async () => {
+    const { id } = await refused();
+    const answer = await go(id, "replay", { only: "all" });
+    expect(rowsOf(await textOf(touchedBy(answer)))).toHaveLength(5);
+    expect(await textOf(leadsTo(answer).split("?")[0] ?? "")).toContain(
+      "See what was received in that time, this among it",
+    );
+  });
+
+  it("that are discarded lead to a list of just them, not of what was cancelled before", async () => {
+    const { id, keys } = await waiting(3);
+    const [before = "", ...others] = keys;
+    await api("POST", `/v1/webhooks/${id}/deliveries/${before.split("/")[1]}/cancel`);
+    clock.advance(MINUTE);
+    const answer = await go(id, "discard", { span: "" });
+    expect(rowsOf(await textOf(touchedBy(answer))).toSorted()).toEqual(others.toSorted());
+    await resume(id);
   });
 });

@@ -376,14 +376,22 @@ export class Deliveries {
 }
 
 function isWanted(
-  { status, event, attempts, lastStatusCode, lastError }: ListedDelivery,
+  { status, event, attempts, lastStatusCode, lastError, keptFromMs, completedAtMs }: ListedDelivery,
   wanted: DeliveryQuery,
 ): boolean {
+  // What expired is kept from then on, and was not opened.
+  const openedAtMs = lastError === "expired" ? null : keptFromMs;
   return (
     (wanted.status ?? status) === status &&
     (wanted.event ?? event) === event &&
     (wanted.attempted ?? attempts > 0) === attempts > 0 &&
     (wanted.statusCode ?? lastStatusCode) === lastStatusCode &&
-    (wanted.error ?? lastError) === lastError
+    (wanted.error ?? lastError) === lastError &&
+    isSince(wanted.openedSinceMs, openedAtMs) &&
+    isSince(wanted.endedSinceMs, completedAtMs)
   );
+}
+
+function isSince(sinceMs: number | undefined, atMs: number | null): boolean {
+  return sinceMs === undefined || (atMs !== null && atMs >= sinceMs);
 }

@@ -23,7 +23,7 @@ import {
 import { Empty, Options, webhookName } from "../ui/parts";
 import { DELIVERIES_PATH, deliveryCall, webhookPath } from "../ui/paths";
 import type { PageContext, PageEnv } from "../ui/session";
-import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
+import { parseLocalTime, sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
 import { NoWebhooks } from "../webhooks/table";
 import { ERRORS } from "./attempts";
@@ -36,6 +36,8 @@ import { retrySelected } from "./retry";
 const DELIVERIES_PER_PAGE = MAX_CHOSEN;
 /** What a list can be narrowed by, besides the webhook and the time. */
 const FILTERS = ["status", "event", "statusCode", "error", "attempted"] as const;
+/** And by what was done to many of them: the API has no such list, the notice of that leads here. */
+const SINCE = { opened: "Opened again since", ended: "Ended since" } as const;
 
 export const deliveryPages = new Hono<PageEnv>()
   .get("/deliveries", (c) =>
@@ -43,11 +45,12 @@ export const deliveryPages = new Hono<PageEnv>()
       title: "Deliveries",
       path: DELIVERIES_PATH,
       region: "deliveries",
-      fields: ["chosen", "webhook", ...FILTERS, "within", "since", "until"],
+      fields: ["chosen", "webhook", ...FILTERS, ...Object.keys(SINCE), "within", "since", "until"],
       parseCursor: (text): Place | Position | null => parsePlace(text) ?? parsePosition(text),
       find: (query, before) => find(c, query, before),
       json: (query, { webhook, deliveries }) => {
-        if (chosenIn(query).length > 0) return deliveries.map(deliveryCall);
+        const isOfPage = query.opened !== undefined || query.ended !== undefined;
+        if (chosenIn(query).length > 0 || isOfPage) return deliveries.map(deliveryCall);
         if (query.webhook !== undefined && webhook === null) return [];
         const path = webhook === null ? "" : `/webhooks/${webhook.id}`;
         return [sameQuery(c, `/v1${path}/deliveries`, understood(deliveryFilters, query))];
@@ -114,7 +117,15 @@ async function find(c: PageContext, query: Query, from: Place | Position | null)
 }
 
 function filterOf(c: PageContext, query: Query): DeliveryFilter {
-  return { ...timeRangeOf(c, Date.now()), ...understood(deliveryFilters, query) };
+  const { opened = "", ended = "" } = query;
+  const openedSinceMs = parseLocalTime(opened, c.get("zone"));
+  const endedSinceMs = parseLocalTime(ended, c.get("zone"));
+  return {
+    ...timeRangeOf(c, Date.now()),
+    ...understood(deliveryFilters, query),
+    ...(openedSinceMs !== null && { openedSinceMs }),
+    ...(endedSinceMs !== null && { endedSinceMs }),
+  };
 }
 
 function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {
@@ -147,6 +158,15 @@ function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook
         query={query}
       />
       <EventNameField query={query} />
+      {Object.entries(SINCE).map(
+        ([name, label]) =>
+          query[name] !== undefined && (
+            <label>
+              {label}
+              <input type="datetime-local" step="1" name={name} value={query[name]} />
+            </label>
+          ),
+      )}
       <TimeRangeFields query={query} />
     </Search>
   );

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { formatDeadLetterCursor, parseDeadLetterCursor } from "../../contract/cursor";
 import { DEAD_LETTER_REASONS, type DeadLetterReason } from "../../domain/dead-letter";
-import { iso, SECOND_MS } from "../../domain/time";
+import { iso } from "../../domain/time";
 import { DEAD_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import {
@@ -14,6 +14,7 @@ import {
 } from "../../operations/dead-letters";
 import { allWebhooks } from "../../operations/webhooks";
 import type { DeadLetter, DeadLetterPosition } from "../../storage/dead-letter-store";
+import { type Chosen, chosenPath, MAX_CHOSEN } from "../deliveries/chosen";
 import { actions, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { count } from "../ui/format";
@@ -23,7 +24,7 @@ import { DEAD_LETTERS_PATH, DELIVERIES_PATH, EVENTS_PATH, eventPath, withQuery }
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
-import { formatLocalTime } from "../ui/time-range";
+import { sinceStart } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
 
 const LETTERS_PER_PAGE = 25;
@@ -74,8 +75,11 @@ export const deadLetterPages = new Hono<PageEnv>()
             // What is no event comes back here.
             if (eventId === null) return { done: "redriven" };
             const isRouted = webhookIds !== null;
-            const anew = receivedSince(c, EVENTS_PATH, startedMs);
-            return { done: "redriven", touched: isRouted ? eventPath(eventId) : anew };
+            const since = sinceStart(startedMs, c.get("zone"));
+            const anew = withQuery(EVENTS_PATH, { since });
+            return isRouted
+              ? { done: "redriven", touched: eventPath(eventId) }
+              : { done: "redriven", touched: anew, isAmong: true };
           },
         },
         delete: {
@@ -95,11 +99,11 @@ async function redriveMany(c: PageContext, _: null, form: Form): Promise<Outcome
   const sinceMs = Date.parse(text(form, "since")) || Date.now();
   const before = soFarIn(form);
   const given = { reason, dryRun: false, cursor, by: callerOf(c) };
+  const owed = cursor === null ? await owedIn(c, reason) : null;
   const { redriven, next } = await redriveDeadLetters(c.env, given);
   const done = before.done + redriven;
   if (next === null) {
-    const touched = done > 0 && { touched: receivedSince(c, DELIVERIES_PATH, sinceMs) };
-    return { done: "redriven_many", count: done, ...touched };
+    return { done: "redriven_many", count: done, ...(done > 0 && listOf(c, owed, sinceMs)) };
   }
   const left = cursor === null ? await countLeft(c, reason, next) : null;
   const title = { title: "Redrive many", trail: [["Dead letters", DEAD_LETTERS_PATH]] } as const;
@@ -132,12 +136,26 @@ async function countLeft(
   return left;
 }
 
-/**
- * What a redrive brings about begins with it: each delivery, and the event itself where it was never routed, for then it
- * is received anew. A second earlier, for no two clocks are the same.
- */
-function receivedSince(c: PageContext, path: string, ms: number): string {
-  return withQuery(path, { since: formatLocalTime(ms - SECOND_MS, c.get("zone")) });
+/** The deliveries that are to come of a redrive; null where they are not known, or are more than a list names. */
+async function owedIn(c: PageContext, reason: DeadLetterReason | null): Promise<Chosen[] | null> {
+  const asked = { before: null, limit: MAX_CHOSEN, reason };
+  const { letters, next } = await listDeadLetters(c.env, asked);
+  if (next !== null) return null;
+  const owed: Chosen[] = [];
+  for (const { eventId, webhookIds } of letters) {
+    // What is no event brings nothing about; what was never routed is received anew.
+    if (eventId === null) continue;
+    if (webhookIds === null) return null;
+    owed.push(...webhookIds.map((webhookId) => ({ webhookId, eventId })));
+  }
+  return owed.length > MAX_CHOSEN ? null : owed;
+}
+
+/** What a redrive brought about; where only its beginning is known, what was received since then. */
+function listOf(c: PageContext, owed: readonly Chosen[] | null, startedMs: number) {
+  if (owed !== null && owed.length > 0) return { touched: chosenPath(owed) };
+  const since = sinceStart(startedMs, c.get("zone"));
+  return { touched: withQuery(DELIVERIES_PATH, { since }), isAmong: true };
 }
 
 async function lettersOf(c: PageContext, before: DeadLetterPosition | null) {

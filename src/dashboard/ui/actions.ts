@@ -12,8 +12,8 @@ import { mayChange, type PageContext, type PageEnv } from "./session";
 
 /** What came of a form. */
 export type Outcome =
-  /** Done: `at` shows it, where that is not the page of what it was done to; `touched` lists what it was done to. */
-  | { done: Done; count?: number; at?: string; touched?: string }
+  /** Done: `at` shows it, where that is not the page of what it was done to; the rest as `Told`. */
+  | { done: Done; count?: number; at?: string; touched?: string; isAmong?: boolean }
   /** Done, and this answer alone shows it; `at` is where a repeated form leads. */
   | { shown: Response; at: string }
   /** Nothing was done; this answer asks again. */

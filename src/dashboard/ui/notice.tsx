@@ -59,8 +59,10 @@ const NOT_QUITE: ReadonlySet<string> = new Set<Done>([
   "nothing_selected",
 ]);
 
-/** @param touched the path of a list of what it was done to. */
-export type Told = { done: Done; count?: number; touched?: string } | { failed: FailureCode };
+/** @param touched the path of a list of what it was done to; with others of the same time where it `isAmong` them. */
+export type Told =
+  | { done: Done; count?: number; touched?: string; isAmong?: boolean }
+  | { failed: FailureCode };
 
 const COOKIE = "leadterra-relay-notice";
 /** A redirect is followed at once. */
@@ -117,7 +119,11 @@ function Notice({ told }: { told: URLSearchParams }) {
       {touched !== null && (
         <>
           {" "}
-          <a href={touched}>See what became of it</a>
+          <a href={touched}>
+            {told.get("isAmong") === "true"
+              ? "See what was received in that time, this among it"
+              : "See what became of it"}
+          </a>
         </>
       )}
     </p>

@@ -1,5 +1,5 @@
 /** The part of a search that says when: within the last while, or from and to in the visitor's zone. */
-import { DAY_MS, HOUR_MS, iso } from "../../domain/time";
+import { DAY_MS, HOUR_MS, iso, SECOND_MS } from "../../domain/time";
 import type { Query } from "./list";
 import { Options } from "./parts";
 import { withQuery } from "./paths";
@@ -77,6 +77,11 @@ export function formatLocalTime(ms: number, zone: string): string {
     timeZone: zone,
   });
   return clock.format(ms).replace(" ", "T");
+}
+
+/** What something brings about that began then, as {@link formatLocalTime}: a second earlier, for no two clocks are the same. */
+export function sinceStart(ms: number, zone: string): string {
+  return formatLocalTime(ms - SECOND_MS, zone);
 }
 
 /** How far the clocks of `zone` are ahead of UTC. */

@@ -12,11 +12,14 @@ import type { Query } from "../ui/list";
 import type { Done } from "../ui/notice";
 import { Options, type SubmitTone, VERBATIM } from "../ui/parts";
 import { exactTime } from "../ui/time";
-import { formatLocalTime, WITHIN } from "../ui/time-range";
+import { WITHIN } from "../ui/time-range";
 import { check } from "./input";
 
 /** The API's own fields: they go along from form to form, so that what is done is what was counted. */
 export type Chosen = { only?: string; since?: string; until: string; event?: string };
+
+/** The list of what it was done to; `isAmong` where that has others too. */
+export type Touched = { query: Query; isAmong?: boolean };
 
 /** What the API's call is given, and by whom. */
 type Asked = { given: Chosen & { cursor?: string; dryRun: boolean }; by: Caller };
@@ -42,8 +45,8 @@ export type Batch = {
   run: (env: Env, webhook: Webhook, asked: Asked) => Promise<Page>;
   /** What was chosen, as the beginning of a sentence; once `run` has found it right. */
   words: (chosen: Chosen, zone: string) => string;
-  /** The list of what it was done to, narrowed as far as a list can be. */
-  touched: (chosen: Chosen, zone: string) => Query;
+  /** @param from when it began, as the list's fields have times; so is what `at` makes of one. */
+  touched: (chosen: Chosen, from: string, at: (time?: string) => string) => Touched;
 };
 
 const ONLY = {
@@ -107,12 +110,15 @@ export const REPLAY: Batch = {
   },
   words: ({ only, event, since = "" }, zone) =>
     `${ONLY[only as keyof typeof ONLY].title}${of(event)}, received since ${exactTime(Date.parse(since), zone)}`,
-  touched: ({ only, event, since = "", until }, zone) => ({
-    ...(event !== undefined && { event }),
+  touched({ only, event, since, until }, from, at) {
+    const named = event !== undefined && { event };
     // What a webhook never had arrives by the replay.
-    ...(only !== "missing" && { since: localTime(since, zone), until: localTime(until, zone) }),
-    ...(only === "missing" && { since: localTime(until, zone) }),
-  }),
+    if (only === "missing") return { query: { ...named, since: from, opened: from } };
+    const received = { ...named, since: at(since), until: at(until) };
+    // What waited was not opened, only made due.
+    if (only === "all") return { query: received, isAmong: true };
+    return { query: { ...received, opened: from } };
+  },
 };
 
 export const DISCARD: Batch = {
@@ -154,10 +160,13 @@ export const DISCARD: Batch = {
   },
   words: ({ event, until }, zone) =>
     `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(until), zone)}`,
-  touched: ({ event, until }, zone) => ({
-    status: "cancelled",
-    ...(event !== undefined && { event }),
-    until: localTime(until, zone),
+  touched: ({ event, until }, from, at) => ({
+    query: {
+      status: "cancelled",
+      ...(event !== undefined && { event }),
+      until: at(until),
+      ended: from,
+    },
   }),
 };
 
@@ -185,10 +194,6 @@ function EventChoice({ webhook }: { webhook: Webhook }) {
 function eventIn(form: Form): { event?: string } {
   const event = text(form, "event").trim();
   return event === "" ? {} : { event };
-}
-
-function localTime(instant: string, zone: string): string {
-  return formatLocalTime(Date.parse(instant), zone);
 }
 
 function of(event: string | undefined): string {

@@ -12,6 +12,7 @@ import { Hidden, Submit, webhookName } from "../ui/parts";
 import { deliveriesPath, webhookPath } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext } from "../ui/session";
+import { formatLocalTime, sinceStart } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";
 import type { Batch, Chosen } from "./batch-kinds";
 import { trailOf } from "./named-webhook";
@@ -55,6 +56,7 @@ async function countFirst(c: PageContext, { kind, webhook, chosen }: Asked) {
 
 async function act(c: PageContext, { kind, webhook, chosen }: Asked, form: Form): Promise<Outcome> {
   const before = soFarIn(form);
+  const startedMs = Number(text(form, "started")) || Date.now();
   const cursor = text(form, "cursor");
   const given = { ...chosen, ...(cursor !== "" && { cursor }), dryRun: false };
   const found = await kind.run(c.env, webhook, { given, by: callerOf(c) });
@@ -62,12 +64,14 @@ async function act(c: PageContext, { kind, webhook, chosen }: Asked, form: Form)
   const { count, next } = found.value;
   const done = before.done + count;
   if (next === null) {
-    const list = deliveriesPath(webhook, kind.touched(chosen, c.get("zone")));
-    return { done: kind.done, count: done, ...(done > 0 && { touched: list }) };
+    const at = (time = "") => formatLocalTime(Date.parse(time), c.get("zone"));
+    const { query, ...told } = kind.touched(chosen, sinceStart(startedMs, c.get("zone")), at);
+    const list = { touched: deliveriesPath(webhook, query), ...told };
+    return { done: kind.done, count: done, ...(done > 0 && list) };
   }
   return goOn(c, titleOf(kind, webhook), {
     action: pathOf(kind, webhook),
-    fields: { ...chosen, step: "go", cursor: next },
+    fields: { ...chosen, step: "go", cursor: next, started: String(startedMs) },
     done,
     of: before.of,
     headline: `${deliveries(done)} ${kind.were} so far.`,

@@ -46,7 +46,7 @@ export async function signedIn(key: string = API_KEY): Promise<Visitor> {
 export function leadsTo(response: Response): string {
   const path = response.headers.get("location") ?? "";
   const told = new URLSearchParams(noticeIn(response)?.text ?? "");
-  for (const name of ["at", "touched"]) told.delete(name);
+  for (const name of ["at", "touched", "isAmong"]) told.delete(name);
   if (told.size === 0) return path;
   return `${path}${path.includes("?") ? "&" : "?"}${told}`;
 }
