@@ -32,7 +32,8 @@ export type Failure =
   | { code: "too_many_secrets" }
   /** With the new secret where the change made one: it is shown nowhere else. */
   | { code: "not_yet_in_force"; signingSecret?: string }
-  | { code: "unavailable" }
+  /** `object` names one that does not answer, for people, where that is why. */
+  | { code: "unavailable"; object?: string }
   /** The object's data is of a newer release than this code. */
   | { code: "newer_data"; object: string };
 

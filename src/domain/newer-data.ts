@@ -22,6 +22,17 @@ export class NewerDataError extends Error {
   }
 }
 
+/** Thrown where an object does not answer. @param object for people: `Journal 2026-11-29`. */
+export class SilentError extends Error {
+  readonly object: string;
+
+  constructor(object: string, cause = "does not answer") {
+    super(`${object}: ${cause}`);
+    this.name = "SilentError";
+    this.object = object;
+  }
+}
+
 /** The answer of an object. @throws NewerDataError when it is that the object's data is newer than its code. */
 export function answered<T>(answer: T): T {
   if (isRefusal(answer)) throw new NewerDataError(answer.failure.object);
@@ -31,7 +42,10 @@ export function answered<T>(answer: T): T {
 /** What to answer when something was thrown on the way to an answer. */
 export function failureOf(thrown: unknown): FailureOf<"newer_data" | "unavailable"> {
   if (thrown instanceof NewerDataError) return { code: "newer_data", object: thrown.object };
-  return { code: "unavailable" };
+  return {
+    code: "unavailable",
+    ...(thrown instanceof SilentError && { object: thrown.object }),
+  };
 }
 
 function isRefusal(answer: unknown): answer is Refusal {

@@ -3,7 +3,7 @@ import { configOf } from "../config";
 import { type EventFilter, type JsonObject, parseEvent } from "../domain/event";
 import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
-import { NewerDataError } from "../domain/newer-data";
+import { NewerDataError, SilentError } from "../domain/newer-data";
 import { journalName, journalNames } from "../domain/placement";
 import { DAY_MS } from "../domain/time";
 import type { JournalEvent, StoredEvent } from "../storage/journal-store";
@@ -251,7 +251,7 @@ async function overDays<T>(
   }
   const [silent] = unanswered === undefined ? named : [];
   if (silent?.code === "newer_data") throw new NewerDataError(silent.object);
-  if (silent !== undefined) throw new Error(`${silent.object} does not answer`);
+  if (silent !== undefined) throw new SilentError(silent.object);
   return null;
 }
 

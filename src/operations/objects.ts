@@ -2,7 +2,7 @@
 
 import { inTime } from "../deadline";
 import type { WebhookId } from "../domain/ids";
-import { answered, failureOf } from "../domain/newer-data";
+import { answered, failureOf, NewerDataError, SilentError } from "../domain/newer-data";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../domain/placement";
 import { errorText, logWarning } from "../log";
 
@@ -29,20 +29,20 @@ const ONCE: ReadonlySet<string> = new Set([
 ]);
 
 export function registry(env: Env): Remote<ObjectOf<Env["REGISTRY"]>> {
-  return remote(env.REGISTRY, REGISTRY_NAME);
+  return remote(env.REGISTRY, REGISTRY_NAME, "Registry");
 }
 
 export function subscriberOf(env: Env, id: WebhookId): Remote<ObjectOf<Env["SUBSCRIBER"]>> {
-  return remote(env.SUBSCRIBER, id);
+  return remote(env.SUBSCRIBER, id, `Subscriber ${id}`);
 }
 
 /** @param day as `journalName` has it. */
 export function journalOf(env: Env, day: string): Remote<ObjectOf<Env["JOURNAL"]>> {
-  return remote(env.JOURNAL, day);
+  return remote(env.JOURNAL, day, `Journal ${day}`);
 }
 
 export function deadLetters(env: Env): Remote<ObjectOf<Env["DEAD_LETTER_STORE"]>> {
-  return remote(env.DEAD_LETTER_STORE, DEAD_LETTERS_NAME);
+  return remote(env.DEAD_LETTER_STORE, DEAD_LETTERS_NAME, DEAD_LETTERS);
 }
 
 /** After so long an object counts as one that does not answer. */
@@ -80,20 +80,30 @@ export async function answerOf<T>(
 type Namespace = { getByName(name: string): object };
 type Call = (...given: unknown[]) => Promise<unknown>;
 
-/** A stub that has failed once fails for good: each call, and each repetition, takes a new one. */
-function remote<Class>(namespace: Namespace, name: string): Remote<Class> {
+/**
+ * A stub that has failed once fails for good: each call, and each repetition, takes a new one.
+ *
+ * @param object what people call it, as the error says that is thrown where it does not answer.
+ */
+function remote<Class>(namespace: Namespace, name: string, object: string): Remote<Class> {
   const call = async (method: string, given: unknown[]) =>
     answered(await (namespace.getByName(name) as Record<string, Call>)[method]?.(...given));
   const get = (_: object, method: string | symbol) => {
     // Not a promise, wherever it is returned from.
     if (typeof method !== "string" || method === "then") return undefined;
     return async (...given: unknown[]) => {
-      try {
-        return await call(method, given);
-      } catch (thrown) {
+      const once = () => call(method, given);
+      const again = (thrown: unknown) => {
         if (ONCE.has(method) || !wasRestarted(thrown)) throw thrown;
-        return await call(method, given);
-      }
+        return once();
+      };
+      return once()
+        .catch(again)
+        .catch((thrown: unknown) => {
+          throw thrown instanceof NewerDataError
+            ? thrown
+            : new SilentError(object, errorText(thrown));
+        });
     };
   };
   return new Proxy({}, { get }) as Remote<Class>;

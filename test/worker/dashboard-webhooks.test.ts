@@ -205,6 +205,14 @@ describe("a webhook's page", () => {
     );
   });
 
+  it("is found by the webhook's name", async () => {
+    const visitor = await signedIn();
+    const { id } = await register({ name: "crm-2" });
+    const answer = await visitor.get(`${PATH}/crm-2`);
+    expect([answer.status, answer.headers.get("location")]).toEqual([303, `${PATH}/${id}`]);
+    expect((await visitor.get(`${PATH}/new`)).status).toBe(200);
+  });
+
   it("is not found where there is no such webhook", async () => {
     const visitor = await signedIn();
     for (const id of ["wh_00000000000000000000000000", "wh_1", "constructor"]) {

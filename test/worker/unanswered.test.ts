@@ -1,13 +1,13 @@
 /** One object does not answer: what the others know stands there, and it is named where its part would stand. */
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
-import { DEAD_LETTERS_NAME, journalName } from "../../src/domain/placement";
+import { DEAD_LETTERS_NAME, journalName, REGISTRY_NAME } from "../../src/domain/placement";
 import { signedIn } from "../rig/worker/dashboard";
 import { accept, deliverAll, newEvent, register } from "../rig/worker/engine";
 import { clock, DAY, it } from "../rig/worker/fixture";
 import { diverted } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
-import { API_KEY, callWith } from "../rig/worker/requests";
+import { API_KEY, callWith, ORIGIN } from "../rig/worker/requests";
 
 type Namespace = { getByName(name: string): object };
 
@@ -154,6 +154,41 @@ describe("a Subscriber that does not answer", () => {
   });
 });
 
+describe("a page that nobody else knows", () => {
+  const REGISTRY = () => ({ REGISTRY: silenced(env.REGISTRY, [REGISTRY_NAME]) });
+
+  it("names whose it is, says what to do, and is asked for again by a button", async () => {
+    const { dead, event } = await two();
+    const path = `/dashboard/webhooks/${dead.id}/deliveries/${event.id}?a=b`;
+    const subscriber = `<a href="/dashboard/webhooks/${dead.id}">Subscriber ${dead.id}</a>`;
+    for (const [bindings, name] of [
+      [withoutSubscribers(dead.id), subscriber],
+      [REGISTRY(), "<strong>Registry</strong>"],
+    ] as const) {
+      const answer = await page(path, bindings);
+      expect(answer.status).toBe(503);
+      const shown = await answer.text();
+      expect(shown).toContain(name);
+      expect(shown).toContain("The object does not answer.</strong> See whether");
+      expect(shown).toContain(`href="${path}">Try again</a>`);
+      expect(shown).toContain("Sections");
+    }
+  });
+
+  it("is not asked for again where a form was sent: its address may be none to look at", async () => {
+    const { dead } = await two();
+    const { cookie } = await signedIn();
+    const answer = await callWith(REGISTRY(), `/dashboard/webhooks/${dead.id}/pause`, {
+      method: "POST",
+      headers: { cookie, origin: ORIGIN },
+    });
+    expect(answer.status).toBe(503);
+    const shown = await answer.text();
+    expect(shown).toContain("The object does not answer.</strong> See whether");
+    expect(shown).not.toContain("Try again</a>");
+  });
+});
+
 describe("a Journal that does not answer", () => {
   it("is a line of the overview, and what it knows is nowhere a zero", async () => {
     const { today } = await twoDays();
@@ -208,10 +243,15 @@ describe("a Journal that does not answer", () => {
   });
 
   it("keeps no event of another day from being found, and is no reason to say that there is none", async () => {
-    const { old, fresh } = await twoDays();
+    const { old, fresh, today } = await twoDays();
     const bindings = withoutJournal(clock.nowMs());
     expect(await text(`/dashboard/events/${old}`, bindings)).toContain("Payload");
-    expect((await page(`/dashboard/events/${fresh}`, bindings)).status).toBe(503);
+    const answer = await page(`/dashboard/events/${fresh}`, bindings);
+    expect(answer.status).toBe(503);
+    const shown = await answer.text();
+    expect(shown).toContain(`<strong>Journal ${today}</strong>`);
+    expect(shown).toContain("The object does not answer.</strong> See whether");
+    expect(shown).toContain(`href="/dashboard/events/${fresh}">Try again</a>`);
   });
 
   it("leaves a delivery's page all but the body", async () => {

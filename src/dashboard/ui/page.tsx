@@ -2,13 +2,15 @@
 import type { Context } from "hono";
 import type { Child } from "hono/jsx";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { ANSWERS, newerDataDetail } from "../../contract/problem";
+import { ANSWERS } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
+import type { Unanswered } from "../../operations/objects";
 import { VERSION } from "../../version";
 import { visible } from "./foreign";
 import { takeNotice } from "./notice";
 import { Commas } from "./parts";
 import { mayChange, type PageEnv, type Session } from "./session";
+import { NotHere } from "./unanswered";
 import { Viewing } from "./viewer";
 
 const SECTIONS = [
@@ -123,12 +125,14 @@ export function showFailure(
     failure.code === "cross_origin" ? CROSS_ORIGIN : ANSWERS[failure.code];
   const errors = "errors" in failure ? failure.errors : [];
   const isSignedOut = failure.code === "unauthorized";
+  const silent = silentIn(failure);
+  const { pathname, search } = new URL(c.req.url);
   return page(
     c,
     { title, status },
     <>
       <p>{isSignedOut ? "The session has ended. Sign in, then do it again." : detail}</p>
-      {failure.code === "newer_data" && <p>{newerDataDetail(failure.object)}</p>}
+      <NotHere unanswered={silent} webhooks={[]} />
       {errors.length > 0 && (
         <ul>
           {errors.map(({ path, message }) => (
@@ -138,11 +142,23 @@ export function showFailure(
           ))}
         </ul>
       )}
-      <p>
+      <p class="actions">
+        {status === 503 && c.req.method === "GET" && (
+          <a class="button primary" href={pathname + search}>
+            Try again
+          </a>
+        )}
         <a href="/dashboard">To the overview</a>
       </p>
     </>,
   );
+}
+
+/** The object that does not answer, where that is why. */
+function silentIn(failure: Parameters<typeof showFailure>[1]): Unanswered[] {
+  if (failure.code !== "newer_data" && failure.code !== "unavailable") return [];
+  const { code, object } = failure;
+  return object === undefined ? [] : [{ object, code }];
 }
 
 /** Shown by the script when the page could not be asked for anew. */

@@ -1,9 +1,10 @@
 /** What does not answer, named where its part of the page would stand: what it knows, nobody else does. */
 import { newerDataDetail } from "../../contract/problem";
+import { parseWebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
 import { DEAD_LETTERS, type Unanswered } from "../../operations/objects";
 import { Commas, WebhookLink } from "./parts";
-import { DEAD_LETTERS_PATH } from "./paths";
+import { DEAD_LETTERS_PATH, webhookPath } from "./paths";
 
 type Named = { of: Unanswered; webhooks: readonly Webhook[] };
 
@@ -11,6 +12,8 @@ type Named = { of: Unanswered; webhooks: readonly Webhook[] };
 function Name({ of: { object }, webhooks }: Named) {
   const webhook = webhooks.find(({ id }) => object.endsWith(id));
   if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
+  const id = parseWebhookId(object.split(" ")[1] ?? "");
+  if (id !== null) return <a href={webhookPath(id)}>{object}</a>;
   if (object === DEAD_LETTERS) return <a href={DEAD_LETTERS_PATH}>Dead letters</a>;
   return <strong>{object}</strong>;
 }

@@ -11,7 +11,7 @@ import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { listDeliveries } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
-import { allWebhooks } from "../../operations/webhooks";
+import { allWebhooks, findWebhook } from "../../operations/webhooks";
 import { DeliveryRows } from "../deliveries/delivery-rows";
 import { Foreign } from "../ui/foreign";
 import { perSecond } from "../ui/format";
@@ -75,6 +75,12 @@ export const webhookPages = new Hono<PageEnv>()
       },
       <Whole {...{ webhook, condition, unanswered, waits: waitsOf(c, webhook) }} />,
     );
+  })
+  // By its name, as the API knows it too; `new` is another page.
+  .get("/:name{(?!new$)[a-z][a-z0-9-]{0,62}}", async (c) => {
+    const webhook = await findWebhook(c.env, c.req.param("name"));
+    if (webhook === null) return showFailure(c, { code: "not_found" });
+    return c.redirect(webhookPath(webhook.id), 303);
   });
 
 type Waits = ReturnType<typeof waitsOf>;
