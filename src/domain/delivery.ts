@@ -42,6 +42,8 @@ export type Outcome = {
   responseHeaders: Record<string, string> | null;
   /** Unix milliseconds before which the service does not want to be asked again (429 and 503 only). */
   retryAfterMs: number | null;
+  /** Its time was over before anything was answered. */
+  ranOut?: boolean;
 };
 
 /** A delivery as it is read, with every time in Unix milliseconds. */
@@ -88,7 +90,10 @@ export function shownDelivery(view: DeliveryView) {
 }
 
 /** One line of an attempt log. */
-export type AttemptRecord = Omit<Outcome, "retryAfterMs"> & { number: number; trigger: Trigger };
+export type AttemptRecord = Omit<Outcome, "retryAfterMs" | "ranOut"> & {
+  number: number;
+  trigger: Trigger;
+};
 
 /** With its attempts, oldest first. */
 export type LoggedDelivery = DeliveryView & { attemptLog: AttemptRecord[] };
@@ -100,7 +105,7 @@ export type Progress = {
   attempts: number;
   /** Failed attempts that count towards the schedule since the delivery was opened. */
   failures: number;
-  /** Interrupted attempts in a row. */
+  /** Interrupted attempts in a row, without those that a listener which went away left behind. */
   interruptions: number;
   /** When the next attempt is due, Unix milliseconds; null when it is finished. */
   dueAtMs: number | null;
@@ -119,7 +124,7 @@ export type Policy = {
   schedule: readonly number[];
   /** Statuses after which nothing is tried again. */
   giveUpOn: readonly number[];
-  /** However often an attempt is interrupted, it does not count: a listener comes and goes. */
+  /** However often an attempt is cut short, it does not count: a listener comes and goes. One that runs out is not. */
   interruptible: boolean;
 };
 
@@ -142,18 +147,20 @@ export function settle(
   { schedule, giveUpOn, interruptible, random }: Policy & { random: number },
 ): Progress {
   const endedAtMs = outcome.startedAtMs + outcome.durationMs;
+  const isCutShort = interruptible && !outcome.ranOut;
   const after: Progress = {
     ...before,
     attempts: before.attempts + 1,
-    interruptions: outcome.error === "interrupted" ? before.interruptions + 1 : 0,
+    interruptions:
+      outcome.error === "interrupted" ? before.interruptions + (isCutShort ? 0 : 1) : 0,
     lastStatusCode: outcome.statusCode,
     lastError: outcome.error,
   };
   if (outcome.error === null) {
     return { ...after, status: "delivered", dueAtMs: null, completedAtMs: endedAtMs };
   }
-  const free = interruptible ? Number.POSITIVE_INFINITY : MAX_FREE_INTERRUPTIONS;
-  if (isUncounted(outcome, after.interruptions <= free)) return { ...after, dueAtMs: endedAtMs };
+  const isFree = isCutShort || after.interruptions <= MAX_FREE_INTERRUPTIONS;
+  if (isUncounted(outcome, isFree)) return { ...after, dueAtMs: endedAtMs };
   const failures = before.failures + 1;
   const isOver = isGivenUp(outcome, { giveUpOn });
   const wait = isOver ? null : retryWaitMs(schedule, failures, random);

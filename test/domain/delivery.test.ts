@@ -207,6 +207,17 @@ describe("a delivery", () => {
       expect(last(steps)).toMatchObject({ status: "pending", attempts: 7, failures: 1 });
     });
 
+    it("never counts while it is a listener that goes away, and does when its time ran out", () => {
+      const policy = { ...NO_JITTER, interruptible: true };
+      const settled = (outcomes: Outcome[]) =>
+        outcomes.reduce((before, each) => settle(before, each, policy), OPENED);
+      const ranOut = interrupted({ ranOut: true });
+      expect(settled(times(9, interrupted()))).toMatchObject({ attempts: 9, failures: 0 });
+      expect(settled(times(4, ranOut))).toMatchObject({ attempts: 4, failures: 1 });
+      const both = [...times(5, interrupted()), ...times(3, ranOut), interrupted()];
+      expect(settled(both)).toMatchObject({ attempts: 9, failures: 0 });
+    });
+
     it("keeps its place in the schedule", () => {
       const steps = live(OPENED, [failed(), failed(), interrupted(), failed()]);
       const third = steps[2]?.dueAtMs ?? 0;

@@ -427,6 +427,20 @@ describe("a listener that goes", () => {
   });
 });
 
+describe("a listener that is there and answers nothing", () => {
+  it("gets a delivery again at once three times, and then on the schedule", async () => {
+    const { id } = await listener({ timeout: "1s" });
+    const anna = await listen(id, silence);
+    const event = await newEvent();
+    await accept(id, [event]);
+    for (let times = 0; times < 5; times++) await ring(subscriber(id));
+    expect(anna.frames.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4]);
+    expect(await delivery(id, event.id)).toMatchObject({
+      ...{ status: "pending", attempts: 4, lastError: "interrupted", waitingFor: "schedule" },
+    });
+  });
+});
+
 describe("an object with an idle listener", () => {
   it("hibernates: pings are answered without it, and the socket outlives it", async () => {
     startClock(0);

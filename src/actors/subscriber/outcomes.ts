@@ -12,7 +12,7 @@ export function recorded(
   { delivery, lease: { number, trigger }, outcome }: Unwritten,
   policy: Policy,
 ): StoredDelivery {
-  const { retryAfterMs: _, ...said } = outcome;
+  const { retryAfterMs: _, ranOut: __, ...said } = outcome;
   const log = [...delivery.log, { ...said, number, trigger }];
   if (delivery.status !== "pending") return { ...delivery, attempts: delivery.attempts + 1, log };
   const after = settle(delivery, outcome, { ...policy, random: Math.random() });

@@ -61,9 +61,11 @@ export async function send(outgoing: Outgoing, env: object): Promise<Answer> {
   } catch (thrown) {
     const refused = isRefusal(thrown);
     const isInterrupted = refused || thrown instanceof Interruption;
-    const error = deadline.signal.aborted ? "timeout" : "connection";
+    const ranOut = deadline.signal.aborted;
+    const error = ranOut ? "timeout" : "connection";
     return {
       ...unanswered(isInterrupted ? "interrupted" : error, startedAtMs),
+      ranOut,
       durationMs: Date.now() - startedAtMs,
       refused,
     };
