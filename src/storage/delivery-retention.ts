@@ -13,6 +13,7 @@ import {
   type DeliveryTables,
   deliveryOf,
   type ListedDelivery,
+  statusNumber,
   UNDELIVERABLE,
 } from "./delivery-tables";
 import type { Place, Position } from "./position";
@@ -25,6 +26,9 @@ const MAX_MOVED_BYTES = 8 * 1024 * 1024;
 /** So many arrivals are reserved for what a period moves: what arrives meanwhile stands behind all of it. */
 const RESERVED_ARRIVALS = 1_000_000;
 
+/** So many that wait are looked at each time. */
+const FEW = 20;
+
 /** What one turn came to. `undeliverable`: where such deliveries were, and are now; null where they are gone. */
 export type Retained = {
   moving: Moving | null;
@@ -33,7 +37,19 @@ export type Retained = {
   dropped: number | null;
 };
 
+/** Since when what waits is kept, in Unix milliseconds; null where none is. */
+type Oldest = { since: number | null; kept: number | null };
 type KeptRow = { id: string; seq: number; position: number; status: number; size: number };
+
+/** What is kept since it arrived: from the first that waits on, in the order of arrival, none is older. */
+function asArrived(period: number): string {
+  return `(kept_from IS NULL OR (kept_from = created_at AND created_at >= ${period}))`;
+}
+
+/** What else waits and is kept since a time from `?` to `?`. */
+function keptOtherwise(period: number): string {
+  return `kept_from BETWEEN ? AND ? AND due_at IS NOT NULL AND NOT ${asArrived(period)}`;
+}
 
 export class DeliveryRetention {
   readonly #sql: SqlStorage;
@@ -52,6 +68,8 @@ export class DeliveryRetention {
    * @param head where fresh deliveries begin.
    */
   pendingSince(beforeMs: number, head: Position, limit: number): ListedDelivery[] {
+    const oldestMs = this.oldestPendingMs(head, beforeMs);
+    if (oldestMs === null || oldestMs > beforeMs) return [];
     const old: ListedDelivery[] = [];
     const add = (period: number, query: string, ...bindings: number[]) => {
       const rows = this.#sql.exec<DeliveryRow>(query, ...bindings).toArray();
@@ -59,15 +77,11 @@ export class DeliveryRetention {
     };
     for (const period of this.#tables.periods) {
       const select = `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY`;
-      add(
-        period,
-        `${select} kept_${period} WHERE kept_from <= ? AND due_at IS NOT NULL LIMIT ?`,
-        beforeMs,
-        limit,
-      );
+      const kept = `${select} kept_${period} WHERE ${keptOtherwise(period)} LIMIT ?`;
+      add(period, kept, this.#store.noneKeptBeforeMs, beforeMs, limit);
       // In a younger table only what was opened again can be so old.
       if (period > beforeMs) continue;
-      const first = `${select} waiting_${period} WHERE due_at IS NOT NULL AND kept_from IS NULL ORDER BY seq, position LIMIT ?`;
+      const first = `${select} waiting_${period} WHERE due_at IS NOT NULL AND ${asArrived(period)} ORDER BY seq, position LIMIT ?`;
       add(period, `SELECT * FROM (${first}) WHERE "createdAtMs" <= ?`, limit, beforeMs);
     }
     const freshMs = this.#store.freshSinceMs(head);
@@ -85,27 +99,39 @@ export class DeliveryRetention {
    * `exactBeforeMs`; for later ones a time that is not later.
    */
   oldestPendingMs(head: Position, exactBeforeMs: number): number | null {
-    const times = [this.#store.freshSinceMs(head)];
-    const add = (query: string, ...bindings: number[]) => {
-      const [row] = this.#sql.exec<{ since: number }>(`${query} LIMIT 1`, ...bindings).toArray();
-      if (row !== undefined) times.push(row.since);
-      return row !== undefined;
-    };
-    for (const period of this.#store.nothingWaits ? [] : this.#tables.periods) {
-      const from = `FROM deliveries_${period} INDEXED BY`;
-      if (period > exactBeforeMs) {
-        add(`SELECT ${period} AS since ${from} due_${period} WHERE due_at IS NOT NULL`);
-        continue;
-      }
-      add(
-        `SELECT created_at AS since ${from} waiting_${period} WHERE due_at IS NOT NULL AND kept_from IS NULL ORDER BY seq, position`,
-      );
-      // What has expired is kept too, a million rows it may be: looked through is only what is exact.
-      const kept = `SELECT kept_from AS since ${from} kept_${period} WHERE kept_from`;
-      const isExact = add(`${kept} <= ? AND due_at IS NOT NULL ORDER BY kept_from`, exactBeforeMs);
-      if (!isExact) add(`${kept} > ? ORDER BY kept_from`, exactBeforeMs);
-    }
-    return earliest(...times);
+    const periods = this.#store.nothingWaits ? [] : this.#tables.periods;
+    const waiting = periods.map((period) => this.#oldestWaiting(period, exactBeforeMs));
+    const noneMs = earliest(exactBeforeMs + 1, ...waiting.map(({ kept }) => kept)) ?? 0;
+    this.#store.noneKeptBeforeMs = Math.max(this.#store.noneKeptBeforeMs, noneMs);
+    const times = waiting.flatMap(({ since, kept }) => [since, kept]);
+    return earliest(this.#store.freshSinceMs(head), ...times);
+  }
+
+  /** The same of what waits in a table; `kept` of what is kept otherwise than since it arrived. */
+  #oldestWaiting(period: number, exactBeforeMs: number): Oldest {
+    const read = <T extends Record<string, SqlStorageValue>>(query: string, ...to: number[]) =>
+      this.#sql.exec<T>(`${query} LIMIT 1`, ...to).toArray()[0];
+    const from = (index: string) => `FROM deliveries_${period} INDEXED BY ${index}_${period}`;
+    const waits = `${from("waiting")} WHERE due_at IS NOT NULL`;
+    const isYoung = period > exactBeforeMs;
+    const looked = `SELECT created_at AS since, CASE WHEN NOT ${asArrived(period)} THEN kept_from END AS kept ${waits} LIMIT ?`;
+    const first = read<Oldest & { few: number }>(
+      `SELECT count(*) AS few, min(CASE WHEN kept IS NULL THEN since END) AS since, min(kept) AS kept FROM (${looked})`,
+      isYoung ? 1 : FEW + 1,
+    );
+    if (first === undefined || first.few === 0) return { since: null, kept: null };
+    if (!isYoung && first.few <= FEW) return first;
+    const query = `SELECT created_at AS since ${waits} AND ${asArrived(period)} ORDER BY seq, position`;
+    const since = isYoung ? period : (read<{ since: number }>(query)?.since ?? null);
+    const kept = `SELECT kept_from AS kept ${from("kept")} WHERE`;
+    // What has ended is kept too, a million rows it may be: looked through, once, is only what is exact.
+    const exact = read<{ kept: number }>(
+      `${kept} ${keptOtherwise(period)} ORDER BY kept_from`,
+      this.#store.noneKeptBeforeMs,
+      exactBeforeMs,
+    );
+    const later = `${kept} kept_from > ? ORDER BY kept_from`;
+    return { since, kept: (exact ?? read<{ kept: number }>(later, exactBeforeMs))?.kept ?? null };
   }
 
   /**
@@ -219,6 +245,8 @@ export class DeliveryRetention {
         undeliverable.push({ from: was, to: { period: to, seq, index } });
       }
     });
+    const waits = rows.some(({ status }) => status === statusNumber("pending"));
+    if (waits) this.#store.noneKeptBeforeMs = 0;
     return { moved: rows.length, undeliverable };
   }
 }

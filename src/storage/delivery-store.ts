@@ -51,6 +51,8 @@ export class DeliveryStore {
   readonly #tables: DeliveryTables;
   /** Nothing waits that is due before these, Unix milliseconds: so most who ask need not read. */
   readonly #noneBefore = { due: 0, retry: 0 };
+  /** Of what waits, and is not kept since it arrived, nothing is kept since before this, Unix milliseconds. */
+  noneKeptBeforeMs = 0;
   readonly #tail = new FreshTail();
 
   constructor(tables: DeliveryTables) {
@@ -323,6 +325,10 @@ export class DeliveryStore {
     );
     this.#tail.remove(delivery.id);
     if (delivery.dueAtMs === null) return;
+    const { keptFromMs, createdAtMs, period } = delivery;
+    const isAsArrived = keptFromMs === createdAtMs && createdAtMs >= period;
+    if (keptFromMs !== null && !isAsArrived)
+      this.noneKeptBeforeMs = Math.min(this.noneKeptBeforeMs, keptFromMs);
     const by = delivery.asked === ASKED.byRetry ? (["due", "retry"] as const) : (["due"] as const);
     for (const index of by) {
       this.#noneBefore[index] = Math.min(this.#noneBefore[index], delivery.dueAtMs);

@@ -220,3 +220,40 @@ describe("what has ended unsent", () => {
     expect(reads[1]).toBeLessThan(500);
   });
 });
+
+describe("what came after midnight, of events of the day before", () => {
+  it.each([
+    ["delivered, while one waits: not at all", 1, 200],
+    ["delivered, while many wait: once", 300, 1_500],
+    ["waiting: once", 1_000, 1_500],
+  ])("is not looked through again and again in its last days: %s", async (_, pending, most) => {
+    const { id } = await register();
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    await pause(id);
+    const cameMs = clock.nowMs();
+    const receivedAtMs = cameMs - 2 * DAY;
+    const events = (await newEvents(1_000)).map((event) => ({ ...event, receivedAtMs }));
+    await accept(id, events.slice(0, 500));
+    await accept(id, events.slice(500));
+    await inObject(subscriber(id), ({ storage: { sql } }) => {
+      const [table] = sql
+        .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name GLOB 'deliveries_*'")
+        .toArray();
+      const set = `UPDATE ${table?.name} SET attempts = 1,`;
+      sql.exec(`${set} due_at = ? WHERE seq > 1`, cameMs + MINUTE);
+      const waits = `SELECT id FROM ${table?.name} ORDER BY seq DESC, position DESC LIMIT ?`;
+      sql.exec(`${set} due_at = NULL, status = 1 WHERE id NOT IN (${waits})`, pending);
+      sql.exec(`UPDATE run SET state = json_set(state, '$.head', json('{"seq":4,"index":0}'))`);
+    });
+    await evictDurableObject(subscriber(id));
+    clock.advance(29 * DAY + MINUTE);
+    const look = () => subscriber(id).check();
+    expect((await look()).expiresAtMs).toBeGreaterThanOrEqual(cameMs + 30 * DAY);
+    expect(await rowsReadBy(subscriber(id), look)).toBeLessThan(most);
+    clock.advance(DAY);
+    for (let turns = 0; turns < 6; turns++) await look();
+    expect(await tally(id)).toMatchObject({ cancelled: pending });
+    expect(await rowsReadBy(subscriber(id), look)).toBeLessThan(200);
+  });
+});
