@@ -764,4 +764,58 @@ const OWN: readonly Mutant[] = [
   },
 ];
 
-export const MUTANTS: readonly Mutant[] = [...PROMISED, ...MORE, ...LANES, ...OWN, ...STORED];
+const deployTest = (name: string): Suite => ({
+  project: "scripts",
+  file: "test/scripts/deploy-cloudflare.test.ts",
+  name,
+});
+
+/** Of what `npm run deploy` brings to Cloudflare. */
+const DEPLOYS: readonly Mutant[] = [
+  {
+    name: "deploy: a queue is not bound",
+    file: "wrangler.toml",
+    edits: [['binding = "EVENTS"', 'binding = "EVENT"']],
+    suite: deployTest("makes all that the relay needs"),
+  },
+  {
+    name: "deploy: the tag of a migration is edited",
+    file: "wrangler.toml",
+    edits: [['tag = "v1"', 'tag = "v1.0"']],
+    suite: deployTest("keeps its objects"),
+  },
+  {
+    name: "deploy: a secret's name is misspelt where it is told",
+    file: "scripts/deploy.ts",
+    edits: [
+      [
+        'const LEADTERRA_SECRET = "LEADTERRA_SIGNING_SECRETS";',
+        'const LEADTERRA_SECRET = "LEADTERRA_SIGNING_SECRET";',
+      ],
+    ],
+    suite: deployTest("makes all that the relay needs"),
+  },
+  {
+    name: "deploy: a secret's name is misspelt where it is asked for",
+    file: "scripts/deploy-check.ts",
+    edits: [
+      ['["LEADTERRA_SIGNING_SECRETS", "API_KEYS"]', '["LEADTERRA_SIGNING_SECRETS", "API_KEY"]'],
+    ],
+    suite: deployTest("asks for the secrets"),
+  },
+  {
+    name: "deploy: a secret's name is misspelt for the Deploy button",
+    file: "package.json",
+    edits: [['"READ_ONLY_API_KEYS": {', '"READONLY_API_KEYS": {']],
+    suite: deployTest("describes every binding"),
+  },
+];
+
+export const MUTANTS: readonly Mutant[] = [
+  ...PROMISED,
+  ...MORE,
+  ...LANES,
+  ...OWN,
+  ...STORED,
+  ...DEPLOYS,
+];

@@ -55,7 +55,7 @@ export type Cloudflare = {
   changes: Change[];
   unknown: string[];
   deployments: Json[];
-  /** Refuses the next request of this method whose path has this in it, as the platform would: once. */
+  /** Refuses the next request of this method that has this in `PATH BODY`, as the platform would: once. */
   refuse: (method: string, part: string, error?: { code: number; message: string }) => void;
 };
 
@@ -123,8 +123,9 @@ export async function startCloudflare(): Promise<Cloudflare> {
     }
   }
 
-  function refuseIfTold({ method, path }: Request): void {
-    const index = refusals.findIndex((each) => each.method === method && path.includes(each.part));
+  function refuseIfTold({ method, path, body }: Request): void {
+    const asked = `${path} ${body}`;
+    const index = refusals.findIndex((each) => each.method === method && asked.includes(each.part));
     if (index < 0) return;
     const [{ error } = {}] = refusals.splice(index, 1);
     throw new Refusal(400, error?.code ?? 10_000, error?.message ?? "refused by the test");
