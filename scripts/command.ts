@@ -59,9 +59,42 @@ export function readPositive(option: string, text: string): number {
   throw new Misuse(`${option} must be a number greater than 0, not "${text}".`);
 }
 
-/** @throws Misuse when the text is no port; 0 is any free one. */
+/**
+ * No browser goes to these ports, nor does Node's fetch: they belong to other protocols.
+ * https://fetch.spec.whatwg.org/#port-blocking
+ */
+export const BLOCKED_PORTS: ReadonlySet<number> = new Set([
+  ...[1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95],
+  ...[101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179],
+  ...[389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601],
+  ...[636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566],
+  ...[6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080],
+]);
+
+/** @throws Misuse for one of them. */
+export function refuseBlocked(option: string, port: number): void {
+  if (!BLOCKED_PORTS.has(port)) return;
+  throw new Misuse(
+    `${option}: no browser and no fetch goes to port ${port}, which belongs to another protocol; choose another one.`,
+  );
+}
+
+/** @throws Misuse when the text is no port, or one that no browser goes to; 0 is any free one. */
 export function readPort(text: string): number {
-  return readWholeNumber("--port", text, [0, 65_535]);
+  const port = readWholeNumber("--port", text, [0, 65_535]);
+  refuseBlocked("--port", port);
+  return port;
+}
+
+/** @param like an example. @throws Misuse when the text is no address that a fetch goes to. */
+export function readUrl(option: string, text: string, like: string): URL {
+  const url = URL.parse(text);
+  if (url?.protocol !== "http:" && url?.protocol !== "https:") {
+    const what = url === null ? `"${text}" is no URL` : `nothing goes by ${url.protocol}`;
+    throw new Misuse(`${option}: ${what}; it is like ${like}`);
+  }
+  refuseBlocked(option, Number(url.port));
+  return url;
 }
 
 /** @throws Misuse when one of the names, separated by commas, is not known. */
@@ -149,20 +182,17 @@ const CAUSES: Readonly<Record<string, string>> = {
   UND_ERR_SOCKET: "the connection was cut",
   ETIMEDOUT: "it does not answer",
   UND_ERR_CONNECT_TIMEOUT: "it does not answer",
-  "bad port": "no fetch goes to this port",
   CERT_HAS_EXPIRED: "its certificate has expired",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
 };
 
 /** Why a fetch failed, in words and with its code; the message of a failed fetch itself may repeat a header. */
 export function causeOf(thrown: unknown): string {
-  type Cause = { code?: unknown; errors?: unknown; message?: string };
+  type Cause = { code?: unknown; errors?: unknown };
   const { name, cause } = thrown as { name?: string; cause?: Cause };
   if (name === "TimeoutError") return "it does not answer in time";
   const [first] = Array.isArray(cause?.errors) ? (cause.errors as { code?: unknown }[]) : [];
-  // What fetch itself refuses has no code.
-  const refused = cause?.message === "bad port" ? "bad port" : name;
-  const code = String(cause?.code ?? first?.code ?? refused ?? thrown);
+  const code = String(cause?.code ?? first?.code ?? name ?? thrown);
   const words = CAUSES[code];
   return words === undefined ? code : `${words}, ${code}`;
 }

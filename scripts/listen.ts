@@ -6,7 +6,14 @@
  */
 import { userInfo } from "node:os";
 import { parseDuration } from "../src/domain/schedule.ts";
-import { Misuse, onInterrupt, readOptions, readWholeNumber, runCommand } from "./command.ts";
+import {
+  Misuse,
+  onInterrupt,
+  readOptions,
+  readUrl,
+  readWholeNumber,
+  runCommand,
+} from "./command.ts";
 import { DEV_VARS } from "./dev-vars.ts";
 import { LATE, listen, parse, UNREACHABLE } from "./listener.ts";
 import { parseRelay, readApiKey, relayApi } from "./relay-api.ts";
@@ -29,9 +36,8 @@ function readFilter(text: string | undefined): unknown {
 
 function readForward(text: string | undefined): string | null {
   if (text === undefined) return null;
-  const url = URL.parse(text);
-  if (url?.protocol === "http:" || url?.protocol === "https:") return text;
-  throw new Misuse(`--forward must be like http://127.0.0.1:3000/hook, not "${text}".`);
+  readUrl("--forward", text, "http://127.0.0.1:3000/hook");
+  return text;
 }
 
 /** Whose machine this is: two people do not take each other's events. */

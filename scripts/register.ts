@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
-import { causeOf, Misuse, readNames, readOptions, runCommand } from "./command.ts";
+import { causeOf, Misuse, readNames, readOptions, refuseBlocked, runCommand } from "./command.ts";
 import { EVENT_KINDS, type EventKind } from "./leadterra.ts";
 import { type Finished, runWrangler, secretNamesIn } from "./wrangler.ts";
 
@@ -228,6 +228,7 @@ function parseOrigin(option: string, text: string, loopback: boolean): string {
   if (url === null || url.href !== `${url.origin}/`) {
     throw new Misuse(`${option} must be an origin such as ${url?.origin}, and nothing behind it.`);
   }
+  refuseBlocked(option, Number(url.port));
   return url.origin;
 }
 

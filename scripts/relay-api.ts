@@ -1,7 +1,7 @@
 /** A relay as the commands call it: its address and a key of its API. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { causeOf, Misuse } from "./command.ts";
+import { causeOf, Misuse, readUrl } from "./command.ts";
 import { DEV_VARS, firstOf, readVars } from "./dev-vars.ts";
 import { ROOT } from "./wrangler.ts";
 
@@ -24,11 +24,7 @@ export type RelayApi = {
 
 /** @throws Misuse when the text is no address of a relay. */
 export function parseRelay(text: string = DEFAULT_RELAY): string {
-  const url = URL.parse(text);
-  if (url?.protocol !== "http:" && url?.protocol !== "https:") {
-    throw new Misuse(`--relay must be like https://my-relay.workers.dev, not "${text}".`);
-  }
-  return url.origin;
+  return readUrl("--relay", text, "https://my-relay.workers.dev").origin;
 }
 
 /** A key is never an option: other users of the machine would see it. @throws Misuse when there is none. */

@@ -14,6 +14,7 @@ import {
   readNames,
   readOptions,
   readPositive,
+  readUrl,
   readWholeNumber,
   runCommand,
 } from "./command.ts";
@@ -31,12 +32,13 @@ import {
 import { ROOT } from "./wrangler.ts";
 
 const MOST_OF_EACH = 1_000_000;
+const RELAY_URL = "http://127.0.0.1:8787/webhooks/leadterra";
 
 const USAGE = `Sends signed events to the relay, as Leadterra would.
 
   npm run leadterra -- send [options]
 
-  --url URL              where to; default http://127.0.0.1:8787/webhooks/leadterra
+  --url URL              where to; default ${RELAY_URL}
   --secret SECRET        signs; default: the first of LEADTERRA_SIGNING_SECRETS, from the environment or .dev.vars
   --event NAME           ${EVENT_KINDS.join(", ")}, or all (the default)
   --count N              so many of each; default 1
@@ -62,7 +64,7 @@ export function parseCommand(args: readonly string[]): SendCommand {
   const { values, positionals } = readOptions(
     args,
     {
-      url: { type: "string", default: "http://127.0.0.1:8787/webhooks/leadterra" },
+      url: { type: "string", default: RELAY_URL },
       secret: { type: "string" },
       event: { type: "string", default: "all" },
       count: { type: "string", default: "1" },
@@ -83,19 +85,12 @@ export function parseCommand(args: readonly string[]): SendCommand {
     length: readWholeNumber("--count", values.count, [1, MOST_OF_EACH]),
   });
   return {
-    url: parseUrl(values.url),
+    url: readUrl("--url", values.url, RELAY_URL).href,
     secret: parseSecret(values.secret),
     bodies: rounds.flatMap(() => (values.documented ? [DOCUMENTED_REPLY] : kinds.map(make))),
     gapMs: rate === undefined ? null : 1_000 / readPositive("--rate", rate.replace(/\/s$/, "")),
     waitsMs: parseWaits(values.waits),
   };
-}
-
-function parseUrl(text: string): string {
-  const url = URL.parse(text);
-  if (url?.protocol === "http:" || url?.protocol === "https:") return text;
-  const what = url === null ? `"${text}" is no URL` : `${url.protocol} is no way to send an event`;
-  throw new Misuse(`--url: ${what}; it is like http://127.0.0.1:8787/webhooks/leadterra`);
 }
 
 function parseSecret(given: string | undefined): string {

@@ -773,19 +773,19 @@ const deployTest = (name: string): Suite => ({
 /** Of what `npm run deploy` brings to Cloudflare. */
 const DEPLOYS: readonly Mutant[] = [
   {
-    name: "deploy: a queue is not bound",
+    name: "npm run deploy: a queue is not bound",
     file: "wrangler.toml",
     edits: [['binding = "EVENTS"', 'binding = "EVENT"']],
     suite: deployTest("makes all that the relay needs"),
   },
   {
-    name: "deploy: the tag of a migration is edited",
+    name: "npm run deploy: the tag of a migration is edited",
     file: "wrangler.toml",
     edits: [['tag = "v1"', 'tag = "v1.0"']],
     suite: deployTest("keeps its objects"),
   },
   {
-    name: "deploy: a secret's name is misspelt where it is told",
+    name: "npm run deploy: a secret's name is misspelt where it is told",
     file: "scripts/deploy.ts",
     edits: [
       [
@@ -796,7 +796,7 @@ const DEPLOYS: readonly Mutant[] = [
     suite: deployTest("makes all that the relay needs"),
   },
   {
-    name: "deploy: a secret's name is misspelt where it is asked for",
+    name: "npm run deploy: a secret's name is misspelt where it is asked for",
     file: "scripts/deploy-check.ts",
     edits: [
       ['["LEADTERRA_SIGNING_SECRETS", "API_KEYS"]', '["LEADTERRA_SIGNING_SECRETS", "API_KEY"]'],
@@ -804,7 +804,7 @@ const DEPLOYS: readonly Mutant[] = [
     suite: deployTest("asks for the secrets"),
   },
   {
-    name: "deploy: a secret's name is misspelt for the Deploy button",
+    name: "npm run deploy: a secret's name is misspelt for the Deploy button",
     file: "package.json",
     edits: [['"READ_ONLY_API_KEYS": {', '"READONLY_API_KEYS": {']],
     suite: deployTest("describes every binding"),

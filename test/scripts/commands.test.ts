@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { BLOCKED_PORTS } from "../../scripts/command.ts";
 import { startLeadterraApi } from "../../scripts/leadterra-api.ts";
 import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
 import { type Behaviour, parseBehaviour, startReceiver } from "../../scripts/receiver.ts";
@@ -71,6 +72,44 @@ describe("npm run apply", () => {
     const { exitCode, stderr } = await runScript("apply", args, { env });
     expect(stderr).not.toBe("");
     expect(exitCode).toBe(1);
+  });
+});
+
+describe("a port that no browser and no fetch goes to", () => {
+  const isBlocked = (port: number) => {
+    // Nothing is sent: what a fetch refuses it refuses before.
+    const dispatcher = {
+      dispatch: () => {
+        throw new Error("sent");
+      },
+    };
+    return fetch(`http://127.0.0.1:${port}/`, { dispatcher } as unknown as RequestInit).then(
+      () => false,
+      (thrown: Error) => (thrown.cause as Error).message === "bad port",
+    );
+  };
+
+  it("is on the list that Node's fetch goes by", async () => {
+    const blocked: number[] = [];
+    for (let port = 1; port <= 11_000; port++) if (await isBlocked(port)) blocked.push(port);
+    expect(blocked).toEqual([...BLOCKED_PORTS]);
+  });
+
+  it.each([
+    ["start", ["--port", "6000"]],
+    ["receiver", ["--port", "6000"]],
+    ["doctor", ["--relay", "http://127.0.0.1:6000"]],
+    ["apply", ["a.json", "--relay", "https://relay.example:6000"]],
+    ["listen", ["--relay", "http://127.0.0.1:6000"]],
+    ["listen", ["--forward", "http://127.0.0.1:6000/hook"]],
+    ["register", ["--relay", "https://relay.example:6000"]],
+    ["register", ["--relay", "https://relay.example", "--api", "http://127.0.0.1:6000"]],
+    ["leadterra", ["send", "--url", "http://127.0.0.1:6000/webhooks/leadterra"]],
+  ])("is refused at once by npm run %s -- %j", async (name, args) => {
+    const env = { RELAY_API_KEY: "a-key-of-the-relay", LEADTERRA_SIGNING_SECRETS: "whsec_x" };
+    const { exitCode, stdout, stderr } = await runScript(name, args, { env });
+    expect(stderr).toContain(`${args.at(-2)}: no browser and no fetch goes to port 6000`);
+    expect({ exitCode, stdout }).toEqual({ exitCode: name === "apply" ? 1 : 2, stdout: "" });
   });
 });
 
