@@ -44,7 +44,7 @@ export class Components {
   }
 }
 
-/** As generators of clients know it best: fewer bounds and patterns that say nothing, null as a second type. */
+/** As generators of clients know it best: fewer bounds and patterns that say nothing, none that is open, null as a second type. */
 function simplify(schema: JsonSchema): void {
   const [only, none] = Array.isArray(schema.anyOf) ? (schema.anyOf as JsonSchema[]) : [];
   if (
@@ -58,6 +58,10 @@ function simplify(schema: JsonSchema): void {
   delete schema.id;
   // Go's client would have 32 bits otherwise, and could not read every number of JSON.
   if ([schema.type].flat()[0] === "number") schema.format = "double";
+  if (schema.type === "integer" && schema.exclusiveMinimum !== undefined) {
+    schema.minimum = Number(schema.exclusiveMinimum) + 1;
+    delete schema.exclusiveMinimum;
+  }
   if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
   if (FORMATS_ENOUGH.has(String(schema.format))) delete schema.pattern;

@@ -18,4 +18,7 @@ const webhook = putSchema
 
 export const configurationSchema = z
   .strictObject({ $schema: z.string().optional(), webhooks: z.array(webhook) })
-  .meta({ id: "Configuration", title: "Webhooks of a Leadterra Relay" });
+  .meta({ id: "WebhooksFile", title: "Webhooks of a Leadterra Relay" });
+
+/** Its other name, and only that: generated clients for Go and Python have a `Configuration` of their own. */
+export const CONFIGURATION = { Configuration: { $ref: "#/components/schemas/WebhooksFile" } };

@@ -10,7 +10,7 @@ import { isRelayEvent } from "../domain/relay-events";
 import { VERSION as STORED_VERSION } from "../storage/schema";
 import { VERSION } from "../version";
 import { Components } from "./components";
-import { configurationSchema } from "./configuration";
+import { CONFIGURATION, configurationSchema } from "./configuration";
 import * as deliveries from "./deliveries";
 import * as events from "./events";
 import { EXAMPLE } from "./fields";
@@ -107,7 +107,7 @@ export function openApiDocument(): object {
           description: "One of API_KEYS, or one of READ_ONLY_API_KEYS for GET.",
         },
       },
-      schemas: components.schemas,
+      schemas: { ...components.schemas, ...CONFIGURATION },
       responses: answers,
       examples: Object.fromEntries(
         (Object.keys(ANSWERS) as FailureCode[]).map((code) => [
@@ -338,10 +338,10 @@ const ERRORS_WITH: { [Code in FailureCode]?: { path: string; message: string }[]
 export function configurationJsonSchema(): object {
   const components = new Components();
   components.of(configurationSchema);
-  const { Configuration, ...others } = components.schemas;
+  const { WebhooksFile, ...others } = components.schemas;
   const whole = {
     $schema: "https://json-schema.org/draft/2020-12/schema",
-    ...Configuration,
+    ...WebhooksFile,
     $defs: others,
   };
   return JSON.parse(JSON.stringify(whole).replaceAll("#/components/schemas/", "#/$defs/"));

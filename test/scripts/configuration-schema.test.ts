@@ -18,7 +18,7 @@ describe("webhooks.schema.json", () => {
   it("is a component of the OpenAPI document", () => {
     const { components } = openApiDocument() as { components: { schemas: Schemas } };
     expect(Object.keys(stored.properties)).toEqual(
-      Object.keys(components.schemas.Configuration?.properties ?? {}),
+      Object.keys(components.schemas.WebhooksFile?.properties ?? {}),
     );
   });
 
