@@ -245,7 +245,11 @@ async function route(items: readonly Readable[], round: Round): Promise<void> {
     ({ event }) => !round.erased.has(event.id) && broken.some((each) => each.wants(event)),
   );
   const clear = items.filter((item) => !doubtful.includes(item));
-  const halfRouted = doubtful.map((item) => ({ item, webhookIds: wantedBy(routes, item) }));
+  const halfRouted = doubtful.map((item) => ({
+    item,
+    webhookIds: wantedBy(routes, item),
+    isUnrecorded: true,
+  }));
   await handOver([...(await record(clear, routes, round)), ...halfRouted], round);
   // The Journal keeps the list that it gets first: such an event is recorded once all routes are understood.
   for (const item of doubtful) round.fates.set(item, { kind: "half_routed" });
@@ -269,8 +273,8 @@ function notRouted(
 
 // --- Journal ------------------------------------------------------------------------------------------------
 
-/** An event, and who gets it. */
-type Routed = { item: Readable; webhookIds: WebhookId[] };
+/** An event, and who gets it. `isUnrecorded`: no Journal has it, and perhaps none ever will. */
+type Routed = { item: Readable; webhookIds: WebhookId[]; isUnrecorded?: boolean };
 
 /** Settles who gets each event: whoever matched when the Journal first recorded it. */
 async function record(
@@ -321,13 +325,13 @@ async function recordPart(day: string, part: Routed[], round: Round): Promise<Ro
 
 // --- Subscribers --------------------------------------------------------------------------------------------
 
-type Share = { item: Readable; webhookId: WebhookId };
+type Share = { item: Readable; webhookId: WebhookId; isUnrecorded?: boolean };
 
 async function handOver(routed: readonly Routed[], round: Round): Promise<void> {
   const fateOf = new Map<Item, Fate & { kind: "routed" }>();
   for (const { item } of routed) fateOf.set(item, { kind: "routed", owed: [], full: [] });
-  const shares = routed.flatMap(({ item, webhookIds }) =>
-    webhookIds.map((webhookId) => ({ item, webhookId })),
+  const shares = routed.flatMap(({ webhookIds, ...each }) =>
+    webhookIds.map((webhookId) => ({ ...each, webhookId })),
   );
   await Promise.all(
     [...Map.groupBy(shares, ({ webhookId }) => webhookId)].map(async ([id, share]) => {
@@ -347,11 +351,11 @@ async function accepted(
   part: readonly Share[],
   round: Round,
 ): Promise<"accepted" | "owed" | "full"> {
-  const deliveries = part.map(({ item: { event, message, body } }) => ({
+  const deliveries = part.map(({ item: { event, message, body }, isUnrecorded }) => ({
     id: event.id,
     event: event.name,
     body,
-    receivedAtMs: message.timestamp.getTime(),
+    receivedAtMs: isUnrecorded ? 0 : message.timestamp.getTime(),
   }));
   try {
     const accepting = subscriberOf(round.env, id).accept({ deliveries, sendNow: true });

@@ -57,7 +57,7 @@ export type ListedDelivery = Progress & {
   createdAtMs: number;
   /**
    * `RETENTION` counts from here, when it was opened again, expired or backfilled, or came on a later day than its event,
-   * whose Journal goes before it; null for from `createdAtMs`.
+   * whose Journal goes before it, or without a Journal that has its event; null for from `createdAtMs`.
    */
   keptFromMs: number | null;
   asked: Asked;
@@ -102,7 +102,7 @@ type NewArrival = {
   seq?: number;
 };
 
-/** `receivedAtMs`: when its event came, in Unix milliseconds; release 0.2.0 does not say it. */
+/** `receivedAtMs`: when its event came, in Unix milliseconds; 0 where no Journal has it. Release 0.2.0 does not say it. */
 export type Arrival = { id: EventId; event: string; body: Uint8Array; receivedAtMs?: number };
 
 export type DeliveryRow = Omit<ListedDelivery, "period" | "position" | "status"> &

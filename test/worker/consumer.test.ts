@@ -531,6 +531,18 @@ describe("a route that this release does not understand", () => {
     expect(await deliveryOf(other.id, event.id)).toMatchObject(expected);
   });
 
+  it("keeps nothing of such a person, either, where its dead letter was deleted", async () => {
+    const [later, other] = [await register(), await register({ status: "paused" })];
+    const event = await newEvent({ data: { lead: { email: "zoe@prospect.example" } } });
+    await consume([event], { env: laterRelease(later.id), attempts: LAST });
+    const [letter] = await letters();
+    expect((await api("DELETE", `/v1/dead-letters/${letter?.id}`)).status).toBe(204);
+    const erased = await api("POST", "/v1/events/erase", { email: "zoe@prospect.example" });
+    expect(await erased.json()).toMatchObject({ erased: 1, next: null });
+    const expected = { status: "cancelled", lastError: "erased" };
+    expect(await deliveryOf(other.id, event.id)).toMatchObject(expected);
+  });
+
   it("ends as a dead letter that is routed anew when it is redriven", async () => {
     const later = await register();
     const event = await newEvent();
