@@ -1,5 +1,5 @@
 /** Lists of deliveries, newest first, and how many are pending (`delivery-tables.ts`). */
-import type { DeliveryStatus } from "../domain/delivery";
+import type { DeliveryFilter, DeliveryStatus } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import {
   type ArrivalIds,
@@ -304,6 +304,28 @@ export class DeliveryLists {
     }
     return count;
   }
+}
+
+/** Whether a list with this filter shows it, but for when it arrived. */
+export function isWanted(
+  { status, event, attempts, lastStatusCode, lastError, keptFromMs, completedAtMs }: ListedDelivery,
+  wanted: DeliveryFilter,
+): boolean {
+  // What expired is kept from then on, and was not opened.
+  const openedAtMs = lastError === "expired" ? null : keptFromMs;
+  return (
+    (wanted.status ?? status) === status &&
+    (wanted.event ?? event) === event &&
+    (wanted.attempted ?? attempts > 0) === attempts > 0 &&
+    (wanted.statusCode ?? lastStatusCode) === lastStatusCode &&
+    (wanted.error ?? lastError) === lastError &&
+    isSince(wanted.openedSinceMs, openedAtMs) &&
+    isSince(wanted.endedSinceMs, completedAtMs)
+  );
+}
+
+function isSince(sinceMs: number | undefined, atMs: number | null): boolean {
+  return sinceMs === undefined || (atMs !== null && atMs >= sinceMs);
 }
 
 /** Two lists by arrival, newest first, as one. */

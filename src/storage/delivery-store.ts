@@ -272,6 +272,13 @@ export class DeliveryStore {
     }
   }
 
+  /** What was known without reading may be wrong: what was written is not there. */
+  forget(): void {
+    Object.assign(this.#noneBefore, { due: 0, retry: 0 });
+    this.noneKeptBeforeMs = 0;
+    this.#tail.forget();
+  }
+
   /** What retention moved stands before `position`: it waits or has ended, none of it is fresh. */
   moved(position: Position): void {
     this.#tail.endAt(position);

@@ -132,12 +132,13 @@ export class DeliveryTables {
     this.#transaction = transaction;
   }
 
-  /** Writes all of it or, when it throws, nothing. Makes no table. */
+  /** Writes all of it or, when it throws, nothing; makes no table of a period. */
   atomically(write: () => void): void {
     try {
       this.#transaction(write);
     } catch (thrown) {
       this.#newest = null;
+      this.#tables.reread();
       throw thrown;
     }
   }

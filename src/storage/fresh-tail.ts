@@ -17,7 +17,7 @@ export class FreshTail {
 
   /** From `position` on nothing is fresh. */
   startAt(position: Position): void {
-    this.#forget();
+    this.forget();
     this.#from = position;
     this.#end = position;
   }
@@ -31,7 +31,7 @@ export class FreshTail {
       this.#bytes += delivery.body.byteLength;
     }
     this.#end = { seq: last.position.seq, index: last.position.index + 1 };
-    if (this.#bytes > MAX_BYTES) this.#forget();
+    if (this.#bytes > MAX_BYTES) this.forget();
   }
 
   /** Nothing up to `position` is fresh but what is known. */
@@ -57,7 +57,8 @@ export class FreshTail {
     }
   }
 
-  #forget(): void {
+  /** Nothing is known. */
+  forget(): void {
     this.#from = null;
     this.#all.clear();
     this.#bytes = 0;

@@ -42,6 +42,11 @@ export class Tables {
     this.#names.add(name);
   }
 
+  /** Tables that were made may be gone. */
+  reread(): void {
+    this.#names = new Set(tableNames(this.sql));
+  }
+
   /** Whether a table has a column: tables of a period take a new one in new periods only. */
   hasColumn(table: string, column: string): boolean {
     const columns = this.sql.exec<{ name: string }>(`PRAGMA table_info("${table}")`).toArray();

@@ -9,6 +9,7 @@ import {
   newEvents,
   type Owed,
   register,
+  resume,
   ring,
   subscriber,
   tally,
@@ -163,6 +164,42 @@ describe("a full Subscriber", () => {
     }
     expect(await subscriber(id).delivery(event.id)).toMatchObject({ status: "delivered" });
     expect(service.requests).toHaveLength(1);
+  });
+
+  it.each([
+    ["cancel", { cancelled: 1, pending: 1 }],
+    ["discard", { cancelled: 2 }],
+    ["erasure", { cancelled: 1, pending: 1 }],
+    ["retry", { pending: 2 }],
+  ])("makes no %s that it has no room to count", async (what, made) => {
+    const { id } = await register({ status: "paused" });
+    const [one, two] = await newEvents(2);
+    if (one === undefined || two === undefined) throw new Error("there are no events");
+    await accept(id, [one, two]);
+    const stub = () => subscriber(id);
+    if (what === "retry") await stub().cancel(one.id);
+    const doIt = async (): Promise<unknown> => {
+      if (what === "cancel") return stub().cancel(one.id);
+      if (what === "discard") return stub().discard({ limit: 10 }, false);
+      if (what === "erasure") return stub().eraseMany([one.id]);
+      return stub().reopen({ deliveries: [one], by: "retry" });
+    };
+    await failStatements(stub(), {
+      start: "INSERT OR REPLACE INTO run",
+      message: "database or disk is full: SQLITE_FULL",
+      times: 10,
+    });
+    expect(String(await doIt().catch((thrown) => thrown))).toContain("SQLITE_FULL");
+    const before = await tally(id);
+    await evictDurableObject(stub());
+    const pending = async () => (await stub().stats(clock.nowMs())).pending;
+    expect(await pending()).toBe(before.pending);
+    await doIt();
+    expect(await tally(id)).toEqual(made);
+    expect(await pending()).toBe((await tally(id)).pending ?? 0);
+    await resume(id);
+    await deliverAll(id, clock);
+    expect(await pending()).toBe(0);
   });
 
   it("takes deliveries again when there is some, though it was full in the middle of a new table", async () => {

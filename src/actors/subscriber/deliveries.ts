@@ -17,6 +17,7 @@ import type { Totals } from "../../domain/totals";
 import { logError, logInfo, logWarning } from "../../log";
 import {
   DeliveryLists,
+  isWanted,
   type ListedByTime,
   type ListOptions,
   type Moment,
@@ -245,17 +246,37 @@ export class Deliveries {
   /** What came of each, in order. */
   reopen(deliveries: readonly Reopening[], by: "retry" | "replay"): Opened[] {
     const asked = by === "retry" ? ASKED.byRetry : ASKED.byReplay;
-    const opened = deliveries.map(({ id, event, body: given }): Opened => {
-      const delivery = this.#store.get(id);
-      const body = this.#erased.has(id) ? null : given;
-      if (delivery !== null) return this.#open(delivery, asked, body);
-      if (body === null) return "unknown";
+    const opened: (Opened | null)[] = [];
+    this.#together(() => {
+      for (const { id, body } of deliveries) {
+        const delivery = this.#store.get(id);
+        opened.push(delivery && this.#open(delivery, asked, this.#erased.has(id) ? null : body));
+      }
+    });
+    return deliveries.map(({ id, event, body }, index) => {
+      const done = opened[index] ?? null;
+      if (done !== null || body === null) return done ?? "unknown";
       const { added } = this.insert([{ id, event, body }], { isBackfill: true });
       return added.length > 0 ? "added" : "unknown";
     });
-    // Counters are derived from the rows of the last lease, and these rows have just changed.
-    this.#ledger.save();
-    return opened;
+  }
+
+  /**
+   * Changes rows and counts, all of it or nothing: the counts are derived from the rows of the last lease, and one that
+   * was not written with its row would be wrong for good.
+   */
+  #together(change: () => void): void {
+    try {
+      this.#ledger.tally.countedOnlyIf(() =>
+        this.#parts.tables.atomically(() => {
+          change();
+          this.#ledger.save();
+        }),
+      );
+    } catch (thrown) {
+      this.#store.forget();
+      throw thrown;
+    }
   }
 
   #open(delivery: StoredDelivery, asked: StoredDelivery["asked"], body: Uint8Array | null): Opened {
@@ -293,8 +314,7 @@ export class Deliveries {
     const delivery = this.#store.get(id);
     if (delivery === null) return null;
     if (delivery.status !== "pending") return "not_pending";
-    const after = this.#end(delivery, null);
-    this.#ledger.save();
+    const [after = delivery] = this.#end([delivery], null);
     return this.#view(after);
   }
 
@@ -303,17 +323,13 @@ export class Deliveries {
     dryRun: boolean,
   ): { discarded: number; next: Position | null } {
     const page = this.#list({ ...query, status: "pending" });
-    if (!dryRun) {
-      for (const delivery of page.deliveries) this.#end(delivery, null);
-      this.#ledger.passEnded();
-    }
+    if (!dryRun) this.#end(page.deliveries, null);
     return { discarded: page.deliveries.length, next: page.next };
   }
 
   /** They are past `RETENTION`; an alert has warned a day before. */
   expire(deliveries: readonly ListedDelivery[]): void {
-    for (const delivery of deliveries) this.#end(delivery, "expired");
-    if (deliveries.length > 0) this.#ledger.passEnded();
+    this.#end(deliveries, "expired");
   }
 
   /** Whether there was one. */
@@ -329,13 +345,13 @@ export class Deliveries {
     const gone = { responseBody: null, responseHeaders: null };
     const log = delivery.log.map((attempt) => ({ ...attempt, ...gone }));
     if (delivery.status === "pending") {
-      this.#end({ ...delivery, log }, "erased");
+      this.#end([{ ...delivery, log }], "erased");
     } else {
       const after = { ...delivery, log };
       this.#store.update(after);
       this.#ledger.amend(after);
+      this.#ledger.save();
     }
-    this.#ledger.save();
     return true;
   }
 
@@ -351,47 +367,32 @@ export class Deliveries {
     return lastFailure && isNamed ? { ...page, ids: [...page.ids, lastFailure.eventId] } : page;
   }
 
-  /** Ends a pending delivery without an attempt; one that is in flight stays ended whatever comes of it. */
-  #end(delivery: Changed, error: "expired" | "erased" | null): Changed {
+  /** Ends pending deliveries without an attempt; one that is in flight stays ended whatever comes of it. */
+  #end(deliveries: readonly Changed[], error: "expired" | "erased" | null): Changed[] {
+    if (deliveries.length === 0) return [];
     const nowMs = Date.now();
-    const after: Changed = {
+    const ended = deliveries.map((delivery) => ({
       ...delivery,
-      status: "cancelled",
+      status: "cancelled" as const,
       dueAtMs: null,
       asked: ASKED.bySchedule,
       completedAtMs: nowMs,
       lastError: error ?? delivery.lastError,
       keptFromMs: error === "expired" ? nowMs : delivery.keptFromMs,
-    };
-    this.#store.update(after);
-    this.#ledger.amend(after);
-    this.#ledger.tally.count(delivery, after);
-    logInfo("delivery.cancelled", {
-      webhookId: this.#parts.webhookId,
-      eventId: delivery.id,
-      error,
+    }));
+    this.#together(() => {
+      for (const [index, delivery] of deliveries.entries()) {
+        const after = ended[index] ?? delivery;
+        this.#store.update(after);
+        this.#ledger.tally.count(delivery, after);
+      }
+      this.#ledger.firstFresh();
     });
-    return after;
+    for (const after of ended) {
+      this.#ledger.amend(after);
+      const { webhookId } = this.#parts;
+      logInfo("delivery.cancelled", { webhookId, eventId: after.id, error });
+    }
+    return ended;
   }
-}
-
-function isWanted(
-  { status, event, attempts, lastStatusCode, lastError, keptFromMs, completedAtMs }: ListedDelivery,
-  wanted: DeliveryQuery,
-): boolean {
-  // What expired is kept from then on, and was not opened.
-  const openedAtMs = lastError === "expired" ? null : keptFromMs;
-  return (
-    (wanted.status ?? status) === status &&
-    (wanted.event ?? event) === event &&
-    (wanted.attempted ?? attempts > 0) === attempts > 0 &&
-    (wanted.statusCode ?? lastStatusCode) === lastStatusCode &&
-    (wanted.error ?? lastError) === lastError &&
-    isSince(wanted.openedSinceMs, openedAtMs) &&
-    isSince(wanted.endedSinceMs, completedAtMs)
-  );
-}
-
-function isSince(sinceMs: number | undefined, atMs: number | null): boolean {
-  return sinceMs === undefined || (atMs !== null && atMs >= sinceMs);
 }

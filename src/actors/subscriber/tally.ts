@@ -56,6 +56,17 @@ export class Tally {
     if (isOver) this.#host.changed();
   }
 
+  /** What `change` counts does not count where it throws. */
+  countedOnlyIf(change: () => void): void {
+    const before = structuredClone(this.#run);
+    try {
+      change();
+    } catch (thrown) {
+      Object.assign(this.#run, before);
+      throw thrown;
+    }
+  }
+
   #nextHour(nowMs: number): void {
     const { hour } = this.#run;
     try {
