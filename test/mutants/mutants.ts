@@ -152,8 +152,43 @@ const PROMISED: readonly Mutant[] = [
   {
     name: "counting an interrupted attempt",
     file: "src/domain/delivery.ts",
-    edits: [["isUncounted(outcome, after.interruptions <= free)", "isUncounted(outcome, false)"]],
+    edits: [["isUncounted(outcome, isFree)", "isUncounted(outcome, false)"]],
     suite: simulation,
+  },
+  {
+    name: "a listener's attempts that run out never count",
+    file: "src/domain/delivery.ts",
+    edits: [["interruptible && !outcome.ranOut", "interruptible"]],
+    suite: { project: "worker", file: "test/worker/listening.test.ts" },
+  },
+  {
+    name: "deliveries of an event that no Journal has look as if one had it",
+    file: "src/consumer.ts",
+    edits: [
+      ["isUnrecorded ? 0 : message.timestamp.getTime()", "message.timestamp.getTime()"],
+      [
+        "({ item: { event, message, body }, isUnrecorded })",
+        "({ item: { event, message, body } })",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/consumer.test.ts" },
+  },
+  {
+    name: "what people end is written without its count",
+    file: "src/actors/subscriber/deliveries.ts",
+    edits: [
+      [
+        "        this.#parts.tables.atomically(() => {\n          change();\n          this.#ledger.save();\n        }),",
+        "        {\n          change();\n          this.#ledger.save();\n        },",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/subscriber.test.ts" },
+  },
+  {
+    name: "what came after midnight is looked through again and again",
+    file: "src/storage/delivery-retention.ts",
+    edits: [["Math.max(this.#store.noneKeptBeforeMs, noneMs)", "0"]],
+    suite: { project: "worker", file: "test/worker/bounded.test.ts" },
   },
   {
     name: "answering a change of settings before the Subscriber has it",

@@ -11,10 +11,7 @@ export const DOMAIN: readonly Mutant[] = [
     "domain/delivery",
     "interruptions in a row go on over another outcome",
     "src/domain/delivery.ts",
-    [
-      '"interrupted" ? before.interruptions + 1 : 0',
-      '"interrupted" ? before.interruptions + 1 : before.interruptions',
-    ],
+    ["(isCutShort ? 0 : 1) : 0,", "(isCutShort ? 0 : 1) : before.interruptions,"],
   ),
   fault("domain/event", "a key with a lone surrogate counts", "src/domain/event.ts", [
     "return value.isWellFormed() ? value : null;",
