@@ -15,9 +15,8 @@ export class Components {
       io: "input",
       unrepresentable: "any",
       override: ({ zodSchema, jsonSchema }) => {
-        // Left out for a field that is read into something else, though it is what may be given.
-        const { default: standard } = z.globalRegistry.get(zodSchema) ?? {};
-        if (standard !== undefined) Object.assign(jsonSchema, { default: standard });
+        // Of a parameter alone, which says it itself: what has one must be given in a type that is made of a body.
+        jsonSchema.default = z.globalRegistry.get(zodSchema)?.default as never;
         simplify(jsonSchema);
       },
     });

@@ -228,7 +228,14 @@ export function changesOf(given: z.output<typeof changesSchema>): WebhookChanges
 
 export const rotationSchema = z
   .strictObject({
-    gracePeriodSeconds: z.int().min(0).max(MAX_GRACE_SECONDS).default(DEFAULT_GRACE_SECONDS),
+    gracePeriodSeconds: z
+      .int()
+      .min(0)
+      .max(MAX_GRACE_SECONDS)
+      .default(DEFAULT_GRACE_SECONDS)
+      .meta({
+        description: `How long the secrets until now sign beside the new one; ${DEFAULT_GRACE_SECONDS} unless said.`,
+      }),
     signingSecret: signingSecret.optional(),
   })
   .meta({ id: "SecretRotation" });
