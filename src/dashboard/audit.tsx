@@ -30,10 +30,12 @@ export const auditPages = new Hono<PageEnv>().get("/", (c) =>
       ]);
       return { entries, webhooks, next: next === null ? null : formatAuditId(next) };
     },
-    show: ({ entries, webhooks }) =>
+    show: ({ entries, webhooks }, { isFirstPage }) =>
       entries.length === 0 ? (
         <Empty>
-          Nothing was changed yet. Every change of a webhook, retry and replay will stand here.
+          {isFirstPage
+            ? "Nothing was changed yet. Whoever changes a webhook, sends something again, gives up on it or erases it stands here, with what and when."
+            : "There are no older ones."}
         </Empty>
       ) : (
         <Table
@@ -98,7 +100,7 @@ function Value({ of, webhooks }: { of: unknown; webhooks: readonly Webhook[] }):
   if (Array.isArray(of) && of.length > 0) {
     return <Commas of={of.map((each) => <Value of={each} webhooks={webhooks} />)} />;
   }
-  if (of === null || Array.isArray(of)) return <span class="quiet">none</span>;
+  if (of === null || of === "" || Array.isArray(of)) return <span class="quiet">none</span>;
   if (typeof of !== "string") return <code>{visible(JSON.stringify(of))}</code>;
   if (ISO_TIME.test(of)) return <Time ms={Date.parse(of)} />;
   const webhook = webhooks.find(({ id }) => id === of);

@@ -267,6 +267,8 @@ export type EventFacts = {
 /** Which events a list shows; times are those of receipt, both ends included. */
 export type EventFilter = {
   event?: string;
+  /** Any of these names; a Journal of the release before does not look at it. */
+  names?: readonly string[];
   sinceMs?: number;
   untilMs?: number;
   /** Of a person, anywhere in the event. */
@@ -283,6 +285,7 @@ export function isListed(
 ): boolean {
   if (filter.key !== undefined && !hasKey(key, filter.key)) return false;
   if ((filter.event ?? event) !== event) return false;
+  if (filter.names?.includes(event) === false) return false;
   if ((filter.campaignId ?? campaignId) !== campaignId) return false;
   const { sinceMs = receivedAtMs, untilMs = receivedAtMs } = filter;
   return sinceMs <= receivedAtMs && receivedAtMs <= untilMs;

@@ -19,6 +19,8 @@ const LATEST_DAYS = 2;
 const MAX_BODIES_BYTES = 4 * 1024 * 1024;
 /** A relay that got nothing lately has many empty days: looking into each would cost a call. */
 const LATEST_WITHIN_MS = 7 * DAY_MS;
+/** Of a thousand events each: what is rare stands far behind what is not. */
+const LATEST_PAGES = 10;
 
 /** Where a list of events goes on. `isAhead`: what has the sought id by its own has come already. */
 export type EventCursor = { day: string; position: Position | null; isAhead?: boolean };
@@ -133,18 +135,26 @@ export type ReadEvent = { event: JournalEvent; envelope: JsonObject };
 /**
  * The latest events that were not erased, newest first, of the last week at most: to try a filter on.
  *
+ * @param names of which name; null for every one.
  * @param count how many are looked at.
  * @param unanswered as for `listEvents`.
  */
 export async function latestEvents(
   env: Env,
-  count: number,
+  { names, count }: { names: readonly string[] | null; count: number },
   unanswered?: Unanswered[],
 ): Promise<ReadEvent[]> {
-  const since = { sinceMs: Date.now() - LATEST_WITHIN_MS };
-  const { events } = await listEvents(env, since, { cursor: null, limit: count }, unanswered);
-  const whole = events.filter(({ erased }) => !erased);
-  return readEvents(env, whole, unanswered);
+  const filter = { sinceMs: Date.now() - LATEST_WITHIN_MS, ...(names !== null && { names }) };
+  const latest: JournalEvent[] = [];
+  let cursor: EventCursor | null = null;
+  for (let page = 0; page < LATEST_PAGES && latest.length < count; page++) {
+    const from = { cursor, limit: count };
+    const { events, next } = await listEvents(env, filter, from, unanswered);
+    latest.push(...events.filter((each) => !each.erased && names?.includes(each.event) !== false));
+    if (next === null) break;
+    cursor = next;
+  }
+  return readEvents(env, latest.slice(0, count), unanswered);
 }
 
 /** What these events say, in their order; those whose body is gone are left out. @param unanswered as for `listEvents`. */

@@ -1,7 +1,7 @@
 /** Registering and editing a webhook in the dashboard, and trying a filter. */
 import { describe, expect } from "vitest";
 import { it, leadsTo, signedIn, visitor } from "../rig/worker/dashboard";
-import { eventOf, register, registry, settingsOf } from "../rig/worker/engine";
+import { eventOf, newEvents, register, registry, settingsOf } from "../rig/worker/engine";
 import { inObject } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
@@ -391,11 +391,31 @@ describe("trying a filter", () => {
       events: "reply.received",
       filter: '{"data.reply.classification": "interested"}',
     });
-    expect(answer).toContain("Of the latest 3 events it would get <strong>1</strong>");
-    expect(answer).toContain("asks for reply.received, not for message.sent");
+    expect(answer).toContain(
+      "Of the latest 2 reply.received events it would get <strong>1</strong>",
+    );
+    expect(answer).not.toContain("message.sent");
     expect(answer).toContain("data.reply.classification is &quot;&lt;/textarea&gt;");
     expect(answer).toContain("and the filter wants &quot;interested&quot;");
     expect(answer).not.toContain("<script>alert");
+  });
+
+  it("finds the events that it names behind however many others", async () => {
+    await consume([await reply("r1", "interested")]);
+    await consume(await newEvents(1_100));
+    const form = { filter: '{"data.reply.classification": "interested"}' };
+    expect(await tried({ ...form, events: "reply.received" })).toContain(
+      "Of the latest 1 reply.received event it would get <strong>1</strong>",
+    );
+    expect(await tried({ ...form, events: ["reply.received", "message.bounced"] })).toContain(
+      "Of the latest 1 such event it would get <strong>1</strong>",
+    );
+    expect(await tried({ ...form, events: "*" })).toContain(
+      "Of the latest 20 events it would get <strong>0</strong>",
+    );
+    const none = await tried({ ...form, events: "campaign.started" });
+    expect(none).toContain("No campaign.started event is among the latest of the last week.");
+    expect(none).toContain("asks for campaign.started, not for message.sent");
   });
 
   it("tells the mistakes of a filter with their paths", async () => {
@@ -420,7 +440,7 @@ describe("trying a filter", () => {
   });
 
   it("says so when there is nothing to try it on, or nothing asked for", async () => {
-    expect(await tried({ events: "*" })).toContain("No event came in within the last week");
+    expect(await tried({ events: "*" })).toContain("No event is among the latest of the last week");
     expect(await tried({})).toContain("it would get nothing");
   });
 });

@@ -6,7 +6,7 @@ import type { FieldError } from "../../domain/failure";
 import { type Filter, valuesOf } from "../../domain/filter";
 import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
-import type { Route } from "../../domain/webhook";
+import { ALL_EVENTS, type Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
 import type { Unanswered } from "../../operations/objects";
 import { Foreign, visible } from "../ui/foreign";
@@ -32,17 +32,17 @@ export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) =
   const given = filterIn(form);
   const filter = given.ok ? check(filterSchema.nullable(), given.value) : given;
   const unanswered: Unanswered[] = [];
-  const latest = filter.ok ? await latestEvents(c.env, EVENTS_TRIED, unanswered) : [];
+  const events = eventsOf(typedIn(form));
+  const names = events.includes(ALL_EVENTS) ? null : events;
+  const asked = { names, count: EVENTS_TRIED };
+  const latest = filter.ok ? await latestEvents(c.env, asked, unanswered) : [];
   return page(
     c,
     { title: "Filter trial" },
     <div id={TRIAL_ID}>
       <NotHere unanswered={unanswered} webhooks={[]} />
       {filter.ok ? (
-        <Tried
-          route={{ id: NO_ID, events: eventsOf(typedIn(form)), filter: filter.value }}
-          latest={latest}
-        />
+        <Tried route={{ id: NO_ID, events, filter: filter.value }} latest={latest} />
       ) : (
         <Mistakes errors={filter.failure.errors} />
       )}
@@ -77,12 +77,15 @@ function Tried({ route, latest }: TriedProps) {
     miss: explainMiss(route, { name: event.event, envelope }),
   }));
   const got = tried.filter(({ miss }) => miss === null).length;
+  const { events } = route;
+  const named = events.length === 1 ? `${visible(events[0] ?? "")} ` : "such ";
+  const which = events.includes(ALL_EVENTS) ? "" : named;
   return (
     <>
       <p role="status">
         {isTriedOnExamples
-          ? `No event came in within the last week. Of the ${tried.length} documented examples`
-          : `Of the latest ${count(tried.length, "event")}`}{" "}
+          ? `No ${which}event is among the latest of the last week. Of the ${tried.length} documented examples`
+          : `Of the latest ${count(tried.length, `${which}event`)}`}{" "}
         it would get <strong>{got}</strong>.
       </p>
       <UnknownPaths filter={route.filter} latest={latest} />

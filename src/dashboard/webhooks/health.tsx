@@ -115,7 +115,7 @@ export function Numbers({ condition }: { condition: Condition }) {
           {
             name: "Undeliverable",
             value: listed("undeliverable", health.undeliverable),
-            note: "stopped retrying, now",
+            note: "not retried any more",
             tone: health.undeliverable > 0 ? "bad" : "",
           },
         ]}
