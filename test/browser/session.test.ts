@@ -41,7 +41,7 @@ describeInBrowser("signing in", (rig) => {
     await page.waitForURL(target);
   });
 
-  it("ends on an open page with a word on since when it is not up to date, and the way back in", async () => {
+  it("C2: ends on an open page with a word on since when it is not up to date, and the way back in", async () => {
     const page = await rig.signedIn();
     const notice = page.locator("#not-current");
     expect(await notice.isVisible()).toBe(false);
@@ -55,7 +55,7 @@ describeInBrowser("signing in", (rig) => {
     await notice.waitFor({ state: "hidden" });
   });
 
-  it("is not what an open page says has ended when the relay is away, or what it shows is", async () => {
+  it("C2: is not what an open page says has ended when the relay is away, or what it shows is", async () => {
     const webhook = await rig.register({ description: "Gone soon" });
     const page = await rig.signedIn();
     await page.goto(`/dashboard/webhooks/${webhook.id}`);
@@ -69,7 +69,7 @@ describeInBrowser("signing in", (rig) => {
     await notice.getByText("What it shows is not there any more").waitFor();
   });
 
-  it("is said to have ended where whatever stands before the relay leads to another host", async () => {
+  it("C2: is said to have ended where whatever stands before the relay leads to another host", async () => {
     const page = await rig.signedIn();
     const headers = { location: "https://team.cloudflareaccess.com/login" };
     await page.route("/dashboard", (route) => route.fulfill({ status: 302, headers }));
@@ -79,7 +79,7 @@ describeInBrowser("signing in", (rig) => {
       .waitFor();
   });
 
-  it("ends under a filter that is being tried: the answer to another one does not stay", async () => {
+  it("C2: ends under a filter that is being tried: the answer to another one does not stay", async () => {
     const page = await rig.signedIn();
     await page.goto("/dashboard/webhooks/new");
     const trial = page.locator("#trial");
@@ -90,7 +90,7 @@ describeInBrowser("signing in", (rig) => {
     expect(await trial.getByText("it would get").count()).toBe(0);
   });
 
-  it("may end while a form is filled in: the key is asked for on the way, and nothing typed is lost", async () => {
+  it("C3: may end while a form is filled in: the key is asked for on the way, and nothing typed is lost", async () => {
     const page = await rig.signedIn();
     await page.goto("/dashboard/webhooks/new");
     await page.getByLabel("URL", { exact: true }).fill(`${rig.service.url}/kept`);

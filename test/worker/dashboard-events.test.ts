@@ -125,7 +125,7 @@ describe("the list of events", () => {
     expect(await listed(`?event=a%20b&email=${"x".repeat(600)}&since=x&more=x`)).toHaveLength(2);
   });
 
-  it("leads straight to an event by its id or by Leadterra's own", async () => {
+  it("C7: leads straight to an event by its id or by Leadterra's own", async () => {
     const sent = await newEvent({ messageId: "msg_own" });
     const { id } = await eventOf("message.sent", { messageId: "msg_own", sequenceStep: 1 });
     const bounced = await eventOf("message.bounced", { messageId: "msg_own", bounceType: "soft" });
@@ -149,7 +149,7 @@ describe("the list of events", () => {
   });
 });
 
-describe("an event whose own id does not give its name here", () => {
+describe("C7: an event whose own id does not give its name here", () => {
   it.each([
     ["a bounce of no known type", "message.bounced", { bounceType: "blocked" }],
     ["a bounce without a type", "message.bounced", {}],

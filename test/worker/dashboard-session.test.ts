@@ -71,7 +71,7 @@ describe("the dashboard's session", () => {
     expect(late.status).toBe(303);
   });
 
-  it("gives way to plain http on localhost only", async () => {
+  it("C6: gives way to plain http on localhost only, and there has the port in its name", async () => {
     const post = (origin: string) =>
       callWith({}, "/dashboard/sign-in", { method: "POST" }).then(() =>
         fetchAt(origin, { key: API_KEY }),
@@ -85,7 +85,7 @@ describe("the dashboard's session", () => {
   });
 
   it.each(["http://localhost", "http://127.0.0.1", "http://[::1]"])(
-    "is one for each relay of a machine, and so is what it is told: %s",
+    "C6: is one for each relay of a machine, and so is what it is told: %s",
     async (host) => {
       const ports = ["8787", "8788"];
       const [one = "", other = ""] = await Promise.all(
@@ -162,7 +162,7 @@ describe("an address with a slash at its end", () => {
   });
 });
 
-describe("a form that is sent when the session has ended", () => {
+describe("C3: a form that is sent when the session has ended", () => {
   const form = (fields: Record<string, string | string[]>, path = "/dashboard/webhooks") => {
     const body = new URLSearchParams();
     for (const [name, values] of Object.entries(fields)) {
@@ -246,7 +246,7 @@ describe("a form whose body never comes", () => {
   );
 });
 
-describe("what a page says of what was done", () => {
+describe("C8: what a page says of what was done", () => {
   it.each([
     "?done=sampled",
     "/webhooks?done=deleted&name=forged",

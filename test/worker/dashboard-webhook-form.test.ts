@@ -445,7 +445,7 @@ describe("trying a filter", () => {
   });
 });
 
-describe("editing a webhook that somebody else changes meanwhile", () => {
+describe("C1: editing a webhook that somebody else changes meanwhile", () => {
   /** What the form of this webhook sends when nothing is typed into it. */
   async function opened(id: string) {
     const page = await (await visitor.get(`${PATH}/${id}/edit`)).text();
