@@ -206,6 +206,29 @@ describe("a Journal that does not answer", () => {
     );
   });
 
+  it("leaves a relay without a webhook its first steps: what came is not known, what is to be done is", async () => {
+    const bindings = withoutJournal(clock.nowMs());
+    expect(await text("/dashboard", bindings)).toContain("To the first event");
+  });
+
+  it("is named where a filter is tried, which goes by the other days", async () => {
+    const { old, fresh, today } = await twoDays();
+    const { cookie } = await signedIn();
+    const answer = await callWith(
+      withoutJournal(clock.nowMs()),
+      "/dashboard/webhooks/filter-trial",
+      {
+        method: "POST",
+        headers: { cookie, origin: ORIGIN, "content-type": "application/x-www-form-urlencoded" },
+        body: "events=*",
+      },
+    );
+    const shown = await answer.text();
+    expect(shown).toContain(`<strong>Journal ${today}</strong>`);
+    expect(shown).toContain(`/dashboard/events/${old}`);
+    expect(shown).not.toContain(`/dashboard/events/${fresh}`);
+  });
+
   it("leaves the overview the events of the other days", async () => {
     const { old, fresh } = await twoDays();
     const shown = await seen("/dashboard", withoutJournal(clock.nowMs()));
