@@ -5,6 +5,7 @@
  *   npm run screenshots
  *   npm run screenshots -- --minutes 2
  *   npm run screenshots -- --all /somewhere
+ *   npm run screenshots -- --states /somewhere
  */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ import { INTERRUPTED, onInterrupt, readOptions, readPositive, runCommand } from 
 import { type EventKind, exampleEvent, send } from "./leadterra.ts";
 import { type Behaviour, type Receiver, startReceiver } from "./receiver.ts";
 import { type Relay, startRelay } from "./relay.ts";
+import { bringAbout, type Doing, press } from "./screenshot-states.ts";
 import { ROOT } from "./wrangler.ts";
 
 const SIGNING_SECRET = "screenshots-signing-secret";
@@ -77,17 +79,17 @@ const SERVICES: readonly Service[] = [
 
 export type Stage = { relay: Relay; webhookIds: string[]; close: () => Promise<void> };
 
+const VARIABLES = {
+  LEADTERRA_SIGNING_SECRETS: SIGNING_SECRET,
+  API_KEYS: API_KEY,
+  ALLOW_PRIVATE_DESTINATIONS: "true",
+  RETRY_SCHEDULE: "10s 40s 2m 10m 1h",
+};
+
 /** Starts the relay and the services, and registers them. @param before of a relay that has nothing yet */
 async function setStage(before: (empty: Stage) => Promise<void>): Promise<Stage> {
   const receivers: Receiver[] = [];
-  const relay = await startRelay({
-    vars: {
-      LEADTERRA_SIGNING_SECRETS: SIGNING_SECRET,
-      API_KEYS: API_KEY,
-      ALLOW_PRIVATE_DESTINATIONS: "true",
-      RETRY_SCHEDULE: "10s 40s 2m 10m 1h",
-    },
-  });
+  const relay = await startRelay({ vars: VARIABLES });
   const close = async () => {
     for (const receiver of receivers) await receiver.close();
     await relay.stop();
@@ -136,13 +138,13 @@ async function call<T>(relay: Relay, method: string, path: string, body?: unknow
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path} answered ${response.status} ${text}`);
-  return JSON.parse(text) as T;
+  return (text === "" ? null : JSON.parse(text)) as T;
 }
 
 /** Signed in, in a window of this width. */
 export async function signedIn(
   browser: Browser,
-  { relay }: Stage,
+  { relay }: Pick<Stage, "relay">,
   { width, colorScheme }: { width: number; colorScheme: "light" | "dark" },
 ): Promise<Page> {
   const page = await browser.newPage({ viewport: { ...VIEWPORT, width }, colorScheme });
@@ -214,11 +216,6 @@ async function takePictured(browser: Browser, stage: Stage): Promise<void> {
     console.log(`${file}  ${Math.round(statSync(file).size / 1_000)} kB`);
   }
 }
-
-/** What somebody does on a page to be shown something else. */
-type Doing = { path: string; act: (page: Page) => Promise<void> };
-
-const press = (page: Page, name: string | RegExp) => page.getByRole("button", { name }).click();
 
 /** What stands at no address: a form, filled in and sent, shows it. */
 function doingsOf([, failing = "", paused = ""]: readonly string[]): Record<string, Doing> {
@@ -295,7 +292,7 @@ const EMPTY = {
 /** These pages in light and dark, from a wide screen to a phone, to be looked at. */
 async function takeAll(
   browser: Browser,
-  stage: Stage,
+  stage: Pick<Stage, "relay">,
   { pages, doings, folder }: { pages: object; doings: Record<string, Doing>; folder: string },
 ): Promise<void> {
   const looks = Object.entries(pages).map(([name, path]) => [name, { path, act: null }] as const);
@@ -322,23 +319,50 @@ async function takeWhole(browser: Browser, stage: Stage, folder: string): Promis
   await takeAll(browser, stage, { pages: { ...others, ...pictured }, doings, folder });
 }
 
+/** What a relay that runs is not in by itself. Its Worker is that of the browser tests, which can keep a dead letter. */
+async function takeStates(browser: Browser, folder: string): Promise<void> {
+  const relay = await startRelay({
+    vars: VARIABLES,
+    passedOn: ["--script", "test/browser/worker.ts"],
+  });
+  try {
+    const means = {
+      call: <T>(method: string, path: string, body?: unknown) => call<T>(relay, method, path, body),
+      send: async (event: unknown) => {
+        await send(`${relay.url}/webhooks/leadterra`, JSON.stringify(event), SIGNING_SECRET);
+      },
+    };
+    await bringAbout(means, (states) =>
+      takeAll(browser, { relay }, { pages: {}, doings: states, folder }),
+    );
+  } finally {
+    await relay.stop();
+  }
+}
+
 const USAGE = `Takes the pictures of the dashboard in docs/screenshots, with the Chromium of this machine.
 
-  npm run screenshots -- [--minutes N] [--all FOLDER]
+  npm run screenshots -- [--minutes N] [--all FOLDER | --states FOLDER]
 
   --minutes N   how long events are sent before; default ${DEFAULT_MINUTES}
-  --all FOLDER  every page instead, empty and full, in light and dark at ${WIDTHS.join(", ")} px, to be looked at`;
+  --all FOLDER  every page instead, empty and full, in light and dark at ${WIDTHS.join(", ")} px, to be looked at
+  --states FOLDER  the same of what takes some doing: an edit that was overtaken, an erased event, a late webhook …`;
 
 async function main(args: string[]): Promise<number> {
   const { values } = readOptions(args, {
     minutes: { type: "string", default: String(DEFAULT_MINUTES) },
     all: { type: "string" },
+    states: { type: "string" },
   });
   const minutes = readPositive("--minutes", values.minutes);
   const executable = findChromium();
   if (executable === null) throw new Error("There is no Chromium here; name one with CHROMIUM.");
   console.log("Starting the relay …");
   const browser = await launchChromium(executable);
+  if (values.states !== undefined) {
+    await takeStates(browser, values.states).finally(() => browser.close());
+    return 0;
+  }
   const folder = values.all;
   const stage = await setStage(async (empty) => {
     if (folder === undefined) return;

@@ -205,6 +205,16 @@ describe("a webhook's page", () => {
     );
   });
 
+  it("says until when an older secret signs along, and no longer", async () => {
+    const { id } = await register();
+    await api("POST", `/v1/webhooks/${id}/rotate-secret`, { gracePeriodSeconds: 3_600 });
+    expect(await shown(`${PATH}/${id}`)).toMatch(
+      /An older one signs along until the grace period ends: <time[^>]*>in/,
+    );
+    clock.advance(3_600_001);
+    expect(await shown(`${PATH}/${id}`)).toContain("It was shown once, when it was made.");
+  });
+
   it("is found by the webhook's name", async () => {
     const visitor = await signedIn();
     const { id } = await register({ name: "crm-2" });
@@ -242,7 +252,7 @@ describe("the audit log", () => {
   });
 });
 
-describe("what others wrote", () => {
+describe("C4: what others wrote", () => {
   it("is spelled out where it would not be seen, and cannot turn the line around", async () => {
     const hidden = "in\u202evoice\u200b \u0007\ufeff!";
     const { id } = await register({ description: hidden });
@@ -305,8 +315,10 @@ describe("what others wrote", () => {
     }
     expect(await shown(`/dashboard/events/${event.id}`)).toContain(id);
   });
+});
 
-  it("is cut where it is a long URL, in headings, choices and the way to a page", async () => {
+describe("C5: a long description", () => {
+  it("is cut as a long URL is, in headings, choices and the way to a page", async () => {
     const { id } = await register({
       url: `https://crm.example.com/${"a-long-way/".repeat(150)}end`,
     });

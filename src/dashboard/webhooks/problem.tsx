@@ -207,7 +207,12 @@ const NEXT: Record<Kind, Words> = {
   misconfigured: Held,
   probing: Tried,
   failing: Tried,
-  unconnected: Held,
+  unconnected: (watched) => (
+    <>
+      <Held {...watched} /> Whoever has <code>npm run listen</code> starts it again; after 24 hours
+      without a listener the webhook is deleted, with what it holds.
+    </>
+  ),
   late: (watched) => (
     <>
       <Tried {...watched} /> {isSoonOver(watched) ? null : <Remedy {...watched} />}

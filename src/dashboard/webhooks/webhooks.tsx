@@ -277,6 +277,10 @@ function isCut(webhook: Webhook): boolean {
 }
 
 function Tools({ webhook }: { webhook: Webhook }) {
+  const { nowMs } = useViewer();
+  const ends = webhook.secrets.map(({ expiresAtMs }) => expiresAtMs ?? 0);
+  // What has run out stays in the list until the next rotation.
+  const older = ends.filter((ms) => ms > nowMs);
   const path = webhookPath(webhook.id);
   return (
     <div>
@@ -288,9 +292,14 @@ function Tools({ webhook }: { webhook: Webhook }) {
       </Panel>
       <Panel id="secret" title="Signing secret">
         <p class="quiet">
-          {webhook.secrets.length > 1
-            ? "Several sign along until the grace period of the older ones ends."
-            : "It was shown once, when it was made. Who lost it, or fears that others know it, rotates it."}
+          {older.length > 0 ? (
+            <>
+              {older.length === 1 ? "An older one signs" : `${older.length} older ones sign`} along
+              until the grace period ends: <Time ms={Math.max(...older)} isAhead />.
+            </>
+          ) : (
+            "It was shown once, when it was made. Who lost it, or fears that others know it, rotates it."
+          )}
         </p>
         <p class="actions">
           <a class="button" href={`${path}/rotate`}>
