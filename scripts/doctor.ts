@@ -22,6 +22,7 @@ import {
   relayApi,
   webhookPages,
 } from "./relay-api.ts";
+import { remedyOf, replayOf } from "./remedy.ts";
 import { ROOT } from "./wrangler.ts";
 
 /** A signature's time may be off by 5 minutes; a clock that is off by less is no trouble yet. */
@@ -30,12 +31,8 @@ const MAX_QUEUE_AGE_MS = 5 * 60_000;
 const SILENCE_MS = 24 * 3_600_000;
 const ARRIVES_WITHIN_MS = 60_000;
 const POLL_MS = 500;
-/** As a webhook may have. */
-const MAX_CONCURRENCY = 300;
 /** As many dead letters as are looked at. */
 const LETTERS = 250;
-/** As many as one replay sends again. */
-const MAX_REPLAYED = 1_000;
 
 /** What was looked at: it is well, wrong, or cannot be told. `remedy` is null unless it is wrong. */
 export type Finding = { what: string; remedy: string | null; isTold: boolean };
@@ -257,46 +254,14 @@ function webhookFinding(webhook: Json, figures: Json | undefined): Finding {
     known.state ?? (status !== "active" ? status : failingSince ? "failing" : "healthy"),
   );
   const told = `${who}: ${state}${statusReason ? ` (${statusReason})` : ""}${since ? ` since ${since}` : ""}, ${pending} waiting, ${undeliverable} undeliverable`;
-  const body = `{"since": "${webhook.createdAt}", "only": "undeliverable"}`;
-  const again = Number(undeliverable) > MAX_REPLAYED ? `, again with its "next" as "cursor"` : "";
-  const call = `POST /v1/webhooks/${id}/replay ${body}${again}`;
-  const replay = Number(undeliverable) > 0 ? call : null;
+  const replay = replayOf(webhook, Number(undeliverable));
   if (!RESTFUL.includes(state)) {
-    const remedy = remedyOf(state, webhook, known.lastFailure, pending === 0 ? replay : null);
-    return wrong(`${told}; ${STATES[state as keyof typeof STATES]}`, remedy);
+    const figures = { ...known, pending };
+    const remedy = remedyOf(state, webhook, { figures, replay });
+    const why = STATES[state as keyof typeof STATES];
+    if (remedy !== null) return wrong(`${told}; ${why}`, remedy);
   }
   return replay === null ? well(told) : wrong(told, `When the service is mended: ${replay}`);
-}
-
-/** What to do about a webhook that needs somebody. `replay` is null unless nothing else brings what it lacks. */
-function remedyOf(state: string, webhook: Json, lastFailure: unknown, replay: string | null) {
-  const path = `/v1/webhooks/${webhook.id}`;
-  if (state === "disabled") {
-    return `When the service is mended: POST ${path}/resume. What was held goes out.`;
-  }
-  if (state === "misconfigured") {
-    return "Mend the variable that is named above: deliveries are held until then.";
-  }
-  if (state === "late") return `${fasterThan(webhook, path)} Else the service itself is too slow.`;
-  const answers = `Its last answers: GET ${path}/deliveries, or /dashboard/webhooks/${webhook.id}`;
-  if (!lastFailure) return answers;
-  const { statusCode, error, eventId } = lastFailure as Json;
-  const said = statusCode ? `It said ${statusCode}` : `There was no answer (${error})`;
-  const retry = `POST ${path}/deliveries/${eventId}/retry sends that one, "Try now" in the dashboard all that waits`;
-  return `${said}. When the service is mended: ${replay ?? retry}. ${answers}`;
-}
-
-/** What makes a webhook take more, twice as much of it. */
-function fasterThan({ rateLimit, ordered, concurrency }: Json, path: string): string {
-  const change = (field: object) => `PATCH ${path} ${JSON.stringify(field)}`;
-  if (typeof rateLimit === "number") {
-    return `If the service can take more than ${rateLimit} a second: ${change({ rateLimit: 2 * rateLimit })}.`;
-  }
-  if (ordered === true) {
-    return `If the order does not matter: ${change({ ordered: false })}.`;
-  }
-  const more = Math.min(2 * Number(concurrency ?? 6), MAX_CONCURRENCY);
-  return `If the service can take more at once: ${change({ concurrency: more })}.`;
 }
 
 /** One for each reason: what mends them differs. */

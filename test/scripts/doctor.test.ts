@@ -210,6 +210,23 @@ describe("the doctor", () => {
       'PATCH /v1/webhooks/wh_1 {"concurrency":24}',
     ],
     [
+      "a webhook that is late, and answers too slowly for its rate limit to matter",
+      {
+        ...stats({
+          webhooks: [
+            {
+              ...FIGURES,
+              latencyMs: { p50: 30_000 },
+              health: { state: "late", pending: 900 },
+            },
+          ],
+        }),
+        "/v1/webhooks": { json: { data: [{ ...WEBHOOK, rateLimit: 10 }] } },
+      },
+      "late, 900 waiting",
+      'PATCH /v1/webhooks/wh_1 {"concurrency":24}',
+    ],
+    [
       "a webhook that its rate limit makes late",
       {
         ...stats({ webhooks: [{ ...FIGURES, health: { state: "late", pending: 900 } }] }),
@@ -389,6 +406,13 @@ describe("the doctor", () => {
       "npm run deploy does what cannot be told",
     ],
   ];
+  it("does not say to change the pace of a webhook that is late only because its service was away", async () => {
+    const late = { ...FIGURES, latencyMs: { p50: 100 }, health: { state: "late", pending: 900 } };
+    const findings = await examine(await relayWith(stats({ webhooks: [late] })), { now });
+    const finding = findings.find(({ what }) => what.includes("late, 900 waiting"));
+    expect(finding).toMatchObject({ remedy: null, isTold: true });
+  });
+
   it.each(unknown)("does not call well %s", async (_, answers, what) => {
     const findings = await examine(await relayWith(answers), { now });
     const untold = findings.filter(({ isTold }) => !isTold);

@@ -5,6 +5,7 @@
 import type { Child } from "hono/jsx";
 import { type AttemptRecord, isGivenUp } from "../../domain/delivery";
 import type { HealthReport, HealthState } from "../../domain/health-report";
+import { boundOf, isSoonOver } from "../../domain/late";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import type { KnownStats, WebhookStats } from "../../operations/stats";
@@ -16,7 +17,7 @@ import { Action, Badge, type Tone } from "../ui/parts";
 import { webhookPath } from "../ui/paths";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
-import { boundOf, isSoonOver, Remedy } from "./late";
+import { figuresOf, Remedy } from "./late";
 
 type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
 
@@ -215,7 +216,8 @@ const NEXT: Record<Kind, Words> = {
   ),
   late: (watched) => (
     <>
-      <Tried {...watched} /> {isSoonOver(watched) ? null : <Remedy {...watched} />}
+      <Tried {...watched} />{" "}
+      {isSoonOver(watched.webhook, figuresOf(watched.stats)) ? null : <Remedy {...watched} />}
     </>
   ),
   undeliverable: (watched) => (
@@ -342,9 +344,9 @@ export function Help({ watched }: { watched: Watched }) {
       </Action>
     );
   }
-  if (state === "late" && !isSoonOver(watched)) {
+  if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {
     return (
-      <a class="button" href={`${path}/edit?pace#${boundOf(watched).field}`}>
+      <a class="button" href={`${path}/edit?pace#${boundOf(webhook, figuresOf(stats)).field}`}>
         Change its pace
       </a>
     );
