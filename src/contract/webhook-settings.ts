@@ -218,9 +218,11 @@ export function draftOf(
   return { ...UNSET, ...changesOf(given), relayHost: host } as WebhookDraft;
 }
 
-/** Null unsets a field; one that is missing stays as it is. */
+/** Null unsets a field; one that is missing stays as it is. Of statuses each counts once, in whatever order. */
 export function changesOf(given: z.output<typeof changesSchema>): WebhookChanges {
-  const said = Object.entries(given).filter(([, value]) => value !== undefined);
+  const { giveUpOn } = given;
+  const once = giveUpOn && { giveUpOn: [...new Set(giveUpOn)].sort((a, b) => a - b) };
+  const said = Object.entries({ ...given, ...once }).filter(([, value]) => value !== undefined);
   return Object.fromEntries(
     said.map(([field, value]) => [field, value ?? UNSET[field as keyof typeof UNSET]]),
   );

@@ -682,6 +682,7 @@ describe("PATCH of a webhook", () => {
     ["rateLimit", 7.5, 7.5],
     ["ordered", false, false],
     ["retrySchedule", "5s 10s", "5s 10s"],
+    ["giveUpOn", [422, 404, 422], [404, 422]],
     ["url", `${URL_OF_NOBODY}/elsewhere?x=1`, `${URL_OF_NOBODY}/elsewhere?x=1`],
   ])("changes %s to %j and nothing else", async (field, value, shown) => {
     const { signingSecret: _, ...before } = await created(FULL);
