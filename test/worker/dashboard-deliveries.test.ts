@@ -129,6 +129,29 @@ describe("the list of deliveries", () => {
     expect((await visitor.get("/dashboard/webhooks/wh_1/attempts")).status).toBe(404);
   });
 
+  it("leads from the attempts of what was received last to the last failure of what was received before", async () => {
+    const webhook = await register({ retrySchedule: "1h" });
+    const old = await newEvent();
+    service.answer = answering(503);
+    await consume([old]);
+    await ring(subscriber(webhook.id));
+    service.answer = answering(200);
+    await consume(await newEvents(20));
+    await ring(subscriber(webhook.id));
+    const path = `/dashboard/webhooks/${webhook.id}/attempts`;
+    const first = await textOf(path);
+    expect(rowsOf(first)).toHaveLength(20);
+    expect(first).toMatch(
+      new RegExp(
+        `The last failure, <time[^>]*>[^<]*</time>, was of <a href="${pathOf(webhook, old)}"`,
+      ),
+    );
+    const [, next = ""] = /rel="next" href="([^"]+)"/.exec(first) ?? [];
+    const second = await textOf(next.replaceAll("&amp;", "&"));
+    expect(rowsOf(second)).toEqual([`${old.id}/1`]);
+    expect(second).not.toContain("The last failure");
+  });
+
   it("shows nothing of a URL's query, and markup as text", async () => {
     const { webhook } = await undeliverable({
       url: "https://crm.example.com/in?token=very-secret",

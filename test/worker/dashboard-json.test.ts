@@ -74,7 +74,8 @@ describe("the calls that a page names", () => {
       .map(({ path }) => path.replace(/\{.*\}\}/, ""));
     expect(patterns).toEqual(expect.arrayContaining(FORMS));
     for (const pattern of new Set(patterns)) {
-      if (FORMS.includes(pattern)) continue;
+      // By its name a webhook's page is led to, and is none itself.
+      if (FORMS.includes(pattern) || pattern.endsWith("/:name")) continue;
       expect((await look(pathOf(pattern))).answers, pattern).not.toEqual([]);
     }
   });
@@ -113,7 +114,10 @@ describe("the calls that a page names", () => {
       const { page, answers } = await look(path);
       const [list, ...deliveries] = answers;
       const logged = deliveries.flatMap(({ body }) =>
-        (body.attemptLog as { number: number }[]).map(({ number }) => `${body.eventId}/${number}`),
+        // The last call says which failure was the last.
+        ((body.attemptLog ?? []) as { number: number }[]).map(
+          ({ number }) => `${body.eventId}/${number}`,
+        ),
       );
       expect(logged.toSorted()).toEqual(rowsOf(page).toSorted());
       expect(keysOf(list?.body)).toHaveLength(rows);

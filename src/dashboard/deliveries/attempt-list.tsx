@@ -5,12 +5,13 @@ import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
 import { findDelivery, listDeliveries } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
+import { ownStats } from "../../operations/stats";
 import type { Position } from "../../storage/position";
 import { duration } from "../ui/format";
 import { listPage } from "../ui/list";
 import { showFailure } from "../ui/page";
 import { type Column, Empty, Table } from "../ui/parts";
-import { deliveryCall, webhookPath } from "../ui/paths";
+import { deliveryCall, deliveryPath, webhookPath } from "../ui/paths";
 import type { PageContext, PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { namedWebhook, trailOf, WEBHOOK } from "../webhooks/named-webhook";
@@ -38,29 +39,39 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
       const unanswered: Unanswered[] = [];
       const ask = () => find(c, webhook, before);
       const found = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
-      const told = found ?? { rows: [], deliveries: [], next: null };
+      const told = found ?? { rows: [], deliveries: [], last: null, next: null };
       return { ...told, unanswered, webhooks: [webhook] };
     },
     json: (_, { deliveries }) => [
       `/v1/webhooks/${webhook.id}/deliveries?attempted=true&limit=${DELIVERIES_PER_PAGE}`,
       ...deliveries.map(deliveryCall),
+      `/v1/webhooks/${webhook.id}/health`,
     ],
     intro: () => (
       <p class="quiet">
-        Newest first, of {DELIVERIES_PER_PAGE} deliveries a page. Those received earlier are on
-        later pages, however lately they were tried.
+        A page has the attempts at {DELIVERIES_PER_PAGE} deliveries, those received last on the
+        first; within a page the newest attempt stands first. What was received earlier is on a
+        later page, however lately it was tried.
       </p>
     ),
-    show: ({ rows, unanswered }) =>
+    show: ({ rows, last, unanswered }) =>
       rows.length === 0 ? (
         unanswered.length === 0 && <Empty>Nothing was tried yet.</Empty>
       ) : (
-        <Table
-          label="Attempts"
-          columns={COLUMNS}
-          rows={rows}
-          keyOf={({ eventId, attempt }) => `${eventId}/${attempt.number}`}
-        />
+        <>
+          {last !== null && !rows.some(({ eventId }) => eventId === last.eventId) && (
+            <p>
+              The last failure, <Time ms={last.atMs} />, was of{" "}
+              <a href={deliveryPath(webhook.id, last.eventId)}>a delivery</a> on another page.
+            </p>
+          )}
+          <Table
+            label="Attempts"
+            columns={COLUMNS}
+            rows={rows}
+            keyOf={({ eventId, attempt }) => `${eventId}/${attempt.number}`}
+          />
+        </>
       ),
   });
 });
@@ -72,16 +83,17 @@ async function find(c: PageContext, webhook: Webhook, before: Position | null) {
     { attempted: true },
     { before, limit: DELIVERIES_PER_PAGE },
   );
-  const logged = await Promise.all(
-    deliveries.map(({ eventId }) => findDelivery(c.env, webhook, eventId)),
-  );
+  const [{ health }, ...logged] = await Promise.all([
+    ownStats(c.env, webhook.id, Date.now()),
+    ...deliveries.map(({ eventId }) => findDelivery(c.env, webhook, eventId)),
+  ]);
   const rows = logged
     .filter((each) => each !== null)
     .flatMap(({ webhookId, eventId, event, attemptLog }) =>
       attemptLog.map((attempt): Row => ({ webhookId, eventId, event, attempt })),
     )
     .sort((a, b) => b.attempt.startedAtMs - a.attempt.startedAtMs);
-  return { rows, deliveries, next: next && formatPosition(next) };
+  return { rows, deliveries, last: health.lastFailure, next: next && formatPosition(next) };
 }
 
 const COLUMNS: readonly Column<Row>[] = [
