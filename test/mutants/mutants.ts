@@ -162,6 +162,18 @@ const PROMISED: readonly Mutant[] = [
     suite: { project: "worker", file: "test/worker/listening.test.ts" },
   },
   {
+    name: "each Lane has the whole rate limit for itself",
+    file: "src/actors/subscriber/handing.ts",
+    edits: [
+      ["({ delivery, lease, startAtMs }) =>", "({ delivery, lease }, place) =>"],
+      [
+        "isTimed ? startAtMs : null",
+        "isTimed ? Date.now() + (place * 1_000) / (webhook.rateLimit ?? 1) : null",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/lanes.test.ts" },
+  },
+  {
     name: "deliveries of an event that no Journal has look as if one had it",
     file: "src/consumer.ts",
     edits: [

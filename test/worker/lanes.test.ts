@@ -109,6 +109,61 @@ describe("a webhook with a concurrency of 24", () => {
   });
 });
 
+describe("a rate limit of 10 a second, with answers that take longer", () => {
+  /** So late a start may be (`MAX_LATE_MS`), and the next one is not. */
+  const LATE_MS = 250;
+
+  /** Between no two starts there are more than the limit lets start in that time. */
+  function expectPaced(startsMs: readonly number[], rateLimit: number): void {
+    const inOrder = startsMs.toSorted((a, b) => a - b);
+    const early = inOrder.flatMap((toMs, last) =>
+      inOrder
+        .slice(0, last)
+        .map((fromMs, first) => toMs - fromMs + LATE_MS - ((last - first) * SECOND) / rateLimit)
+        .filter((spareMs) => spareMs < 0),
+    );
+    expect(early).toEqual([]);
+  }
+
+  it("holds over all objects together, after a Lane has crashed and when it is changed, too", async () => {
+    service.answer = async () => {
+      await scheduler.wait(1_500);
+      return answering(204)();
+    };
+    const { id } = await register({ concurrency: 24, rateLimit: 10 });
+    await accept(id, await newEvents(200));
+    const lanes = [0, 1, 2].map((number) => lane(id, number));
+    let isOver = false;
+    const ringing = [subscriber(id), ...lanes].map(async (stub) => {
+      while (!isOver) {
+        await ring(stub).catch(() => false);
+        await scheduler.wait(20);
+      }
+    });
+    const starts = () => service.requests.map(({ atMs }) => atMs);
+    const reach = (count: number) =>
+      vi.waitFor(() => expect(service.requests.length).toBeGreaterThanOrEqual(count), 25_000);
+    await reach(30);
+    expect(service.peak).toBeGreaterThan(6);
+    for (const stub of lanes.slice(0, 2)) {
+      await inObject(stub, (state) => state.abort("a crash")).catch(() => null);
+    }
+    await reach(55);
+    expectPaced(starts(), 10);
+    expect((await patch(id, { rateLimit: 5 })).status).toBe(200);
+    const changed = service.requests.length;
+    await reach(changed + 10);
+    expectPaced(starts().slice(changed), 5);
+    expect((await patch(id, { rateLimit: 20 })).status).toBe(200);
+    const raised = service.requests.length;
+    await reach(raised + 30);
+    expectPaced(starts().slice(raised), 20);
+    await pause(id);
+    isOver = true;
+    await Promise.all(ringing);
+  });
+});
+
 describe("a Lane that does not answer, though nothing of its share can be in flight any more", () => {
   /** It is asked twice and silent so often; so many of its deliveries are interrupted then. */
   async function expectInterrupted(expected: number, silences: number): Promise<void> {
