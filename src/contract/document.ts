@@ -184,7 +184,7 @@ const leadterraSignature = z
     example: "a".repeat(64),
   });
 
-const upgrade = z.string().meta({ description: "`websocket`.", example: "websocket" });
+const upgrade = z.string().meta({ pattern: "^websocket$", example: "websocket" });
 
 function headersOf({ method, path, responses }: Route): z.ZodObject | undefined {
   if (101 in responses) return z.object({ Upgrade: upgrade });

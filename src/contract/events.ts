@@ -137,7 +137,9 @@ const queued = z.boolean().meta({
 
 const eraseSchema = z
   .strictObject({
-    email: searchText.refine((given) => addressOf(given) !== null, "must be an e-mail address"),
+    email: searchText
+      .refine((given) => addressOf(given) !== null, "must be an e-mail address")
+      .meta({ description: "The person's e-mail address." }),
     cursor: cursorParam(parseErasureCursor),
   })
   .meta({ id: "PersonErasure" });

@@ -51,7 +51,10 @@ export function cursorParam<T>(parse: (text: string) => T | null) {
       return z.NEVER;
     })
     .optional()
-    .meta({ description: "`next` of the page before; leave it out for the first page." });
+    .meta({
+      minLength: 1,
+      description: "`next` of the page before; leave it out for the first page.",
+    });
 }
 
 const TO_THE_SECOND = z.iso.datetime({ offset: true });

@@ -36,9 +36,9 @@ export const name = z
 const url = z.string().min(1).meta({
   maxLength: 2_048,
   pattern:
-    "^(([Hh][Tt][Tt][Pp][Ss]?://|[Ss][Ee][Rr][Vv][Ii][Cc][Ee]:)[^\\s\\\\#]+|[Ll][Ii][Ss][Tt][Ee][Nn][Ee][Rr]:)$",
+    "^(([Hh][Tt][Tt][Pp][Ss]?://|[Ss][Ee][Rr][Vv][Ii][Cc][Ee]:)[^\\s\\x00-\\x1f\\x7f-\\x9f\\\\#]+|[Ll][Ii][Ss][Tt][Ee][Nn][Ee][Rr]:)$",
   description:
-    "`https://` and a public DNS name of two labels or more, on port 443 or from 1024 up, without credentials, fragment, white space or backslash; or `service:NAME/path` for a service or VPC binding of the Worker; or `listener:` for whoever connects to listen.",
+    "`https://` and a public DNS name of two labels or more, on port 443 or from 1024 up, without credentials, fragment, white space, control characters or backslash; or `service:NAME/path` for a service or VPC binding of the Worker; or `listener:` for whoever connects to listen.",
 });
 const events = z
   .array(

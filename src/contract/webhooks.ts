@@ -141,7 +141,7 @@ export const putWebhook = createRoute("put /v1/webhooks/{id}", {
   operationId: "putWebhook",
   summary: "Make the webhook of a name what the body says",
   description:
-    "For settings that are kept in a file. Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
+    "For settings that are kept in a file. Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `name` is that of the path, or left out. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
   request: {
     params: z.object({ id: name.meta({ example: "crm" }) }),
     body: body(putSchema, {

@@ -7,6 +7,7 @@ import { it } from "../rig/worker/fixture";
 import { api, bytesOf, call, callWith } from "../rig/worker/requests";
 
 type Answer = { content?: Record<string, { example?: unknown; examples?: object }> };
+type Schema = { pattern?: string };
 type Operation = {
   description?: string;
   operationId: string;
@@ -190,6 +191,28 @@ describe("the description, for those who make clients from it", () => {
     );
     expect(fields.length).toBeGreaterThan(100);
     expect(fields.filter(([, field]) => "default" in field)).toEqual([]);
+  });
+
+  it("says what opens a socket, what a cursor and a URL never are, and which name a webhook can be put under", async () => {
+    const { paths, components } = await documented();
+    const asked = (on: string, parameter: string) => {
+      const [method = "", path = ""] = on.split(" ");
+      const { parameters = [] } = paths[path]?.[method.toLowerCase()] ?? {};
+      return parameters.find(({ name }) => name === parameter) as { schema?: Schema } | undefined;
+    };
+    const upgrade = new RegExp(
+      asked("GET /v1/webhooks/{id}/listen", "Upgrade")?.schema?.pattern ?? "",
+    );
+    expect(["websocket", "", "h2c"].map((it) => upgrade.test(it))).toEqual([true, false, false]);
+    expect(asked("GET /v1/audit", "cursor")?.schema).toMatchObject({ minLength: 1 });
+    const { WebhookDraft } = components.schemas as {
+      WebhookDraft: { properties: { url: Schema } };
+    };
+    const url = new RegExp(WebhookDraft.properties.url.pattern ?? "", "u");
+    expect(url.test("https://a.example/in?x=1")).toBe(true);
+    expect(url.test("https://a.example/\u0016")).toBe(false);
+    expect(url.test("service:A/\u0085")).toBe(false);
+    expect(paths["/v1/webhooks/{id}"]?.put?.description).toContain("`name` is that of the path");
   });
 
   it("has no object of a name that generated clients give their own settings", async () => {
