@@ -1,7 +1,7 @@
 /**
  * E-mail addresses as people write them, in one normal form: what erasure and search compare.
  *
- * Both sides are taken NFC, without invisible characters, the local part without regard to case, the domain as
+ * Both sides are taken NFC, without invisible characters, full-width letters as the narrow ones, the local part without regard to case, the domain as
  * punycode in lower case without a dot at the end. An address stands in a text as a whole: `java@a.example` is not
  * `ava@a.example`.
  */
@@ -15,6 +15,9 @@ const INVISIBLE = /\p{Cf}|(?![\s\u0085])\p{Cc}/gu;
 const OF_LOCAL = /[\p{L}\p{N}._%+-]/u;
 const LABEL = "[\\p{L}\\p{N}\\p{M}]+(?:-+[\\p{L}\\p{N}\\p{M}]+)*";
 const DOMAIN = new RegExp(`^${LABEL}(?:[.\u3002\uFF0E\uFF61]${LABEL})*`, "u");
+/** As an input method for Chinese, Japanese or Korean types what is narrow in ASCII. */
+const FULL_WIDTH = /[\uFF01-\uFF5E]/g;
+const WIDER_BY = 0xfee0;
 /** Of JSON. */
 const ESCAPE = /\\(?:u([\dA-Fa-f]{4})|(.))/g;
 
@@ -24,7 +27,7 @@ const ENTITIES: Readonly<Record<string, string>> = { commat: "@", period: "." };
 
 /** @param text may have a name and brackets, `mailto:`, spaces around it. @returns null when it is no address. */
 export function addressOf(text: string): Address | null {
-  const plain = plainOf(text).trim();
+  const plain = narrowOf(plainOf(text)).trim();
   const bare = (/<([^<>]*)>$/.exec(plain)?.[1] ?? plain).trim().replace(/^mailto:/, "");
   const at = bare.lastIndexOf("@");
   const domain = domainOf(bare.slice(at + 1));
@@ -66,7 +69,7 @@ function standsIn(text: string, address: Address): boolean {
 
 /** As it is, or escaped as in the query of a link, or of a link that a link leads to. */
 function isInOrEscaped(text: string, address: Address): boolean {
-  if (text.includes("@") && isIn(text, address)) return true;
+  if (/[@\uFF20]/.test(text) && isIn(text, address)) return true;
   if (!text.includes("%")) return false;
   const once = unescaped(text);
   return isIn(once, address) || (once.includes("%") && isIn(unescaped(once), address));
@@ -88,8 +91,14 @@ function ofHtml(text: string): string {
   });
 }
 
-function isIn(text: string, { local, domain }: Address): boolean {
+function isIn(text: string, address: Address): boolean {
   const plain = plainOf(text);
+  if (isInPlain(plain, address)) return true;
+  const narrow = narrowOf(plain);
+  return narrow !== plain && isInPlain(narrow, address);
+}
+
+function isInPlain(plain: string, { local, domain }: Address): boolean {
   const wanted = `${local}@`;
   for (let at = plain.indexOf(wanted); at >= 0; at = plain.indexOf(wanted, at + 1)) {
     if (at > 0 && OF_LOCAL.test(characterBefore(plain, at))) continue;
@@ -115,6 +124,10 @@ function characterBefore(text: string, at: number): string {
 
 function plainOf(text: string): string {
   return text.normalize("NFC").replaceAll(INVISIBLE, "").toLowerCase();
+}
+
+function narrowOf(text: string): string {
+  return text.replace(FULL_WIDTH, (wide) => String.fromCharCode(wide.charCodeAt(0) - WIDER_BY));
 }
 
 function domainOf(text: string): string | null {

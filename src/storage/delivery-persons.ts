@@ -23,7 +23,7 @@ const ARRIVALS_AT_ONCE = 100;
 /** With bodies, which are held meanwhile. */
 const KEPT_AT_ONCE = 20;
 /** However an address is written, one of these is in it, as itself or as an escape of JSON. */
-const MAY_NAME = "log GLOB '*[@%=&]*' OR log GLOB '*u00[234]*'";
+const MAY_NAME = "log GLOB '*[@\uFF20%=&]*' OR log GLOB '*u00[234]*' OR log GLOB '*u[fF][fF]20*'";
 
 export class DeliveryPersons {
   readonly #sql: SqlStorage;

@@ -58,6 +58,9 @@ describe("a body", () => {
     ["in HTML, by names", { text: "Ava &lt;ava&commat;acme&period;example&gt;" }],
     ["in HTML, letter by letter", { text: "&#97;&#118;&#97;&#64;&#97;cme.example" }],
     ["in HTML that keeps it from being a link", { text: "ava&zwnj;@acme&#8203;.example" }],
+    ["in full-width letters", { email: "\uFF41\uFF56\uFF41\uFF20acme\uFF0Eexample" }],
+    ["in full-width letters, escaped", { link: "?to=ava%EF%BC%A0acme.example" }],
+    ["behind a full-width dash", { text: "\u30E1\u30FC\u30EB\uFF0Dava@acme.example" }],
     ["in quoted-printable", { text: "ava=40acme.example" }],
     ["in quoted-printable, broken", { text: "Please write to ava@acm=\r\ne.example" }],
     ["in quoted-printable, in brackets", { text: "From: Ava =3Cava@acme.example=3E" }],
@@ -84,6 +87,11 @@ describe("a body", () => {
     ["a number that is no letter", { text: "ava&#9999999;acme.example" }],
   ])("is not when it has %s", (_, data) => {
     expect(finds(data)).toBe(false);
+  });
+
+  it("is given in full-width letters, too", () => {
+    expect(finds({ email: "ava@acme.example" }, "\uFF41va\uFF20acme\uFF0Eexample")).toBe(true);
+    expect(finds({ email: "\uFF4Aava\uFF20acme.example" })).toBe(false);
   });
 
   it("takes composed letters, and a domain as its punycode", () => {
