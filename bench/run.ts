@@ -5,14 +5,7 @@
  *   npm run bench -- ingest deliver
  *   npm run bench -- soak --minutes 10
  */
-import {
-  FAILED,
-  INTERRUPTED,
-  Misuse,
-  readOptions,
-  readPositive,
-  runCommand,
-} from "../scripts/command.ts";
+import { FAILED, Misuse, readOptions, readPositive, runCommand } from "../scripts/command.ts";
 import { backlog } from "./backlog.ts";
 import { cold } from "./cold.ts";
 import { cost, retryCost } from "./cost.ts";
@@ -94,7 +87,4 @@ async function main(args: string[]): Promise<number> {
 
 // Everything that must go when this process ends has a listener: directories and processes.
 process.setMaxListeners(0);
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => process.exit(INTERRUPTED));
-}
 await runCommand(USAGE, main);

@@ -2,6 +2,7 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
+import { removesAtExit, temporaryDirectory } from "./temporary.ts";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"] as const;
 /** Nothing but pages: a browser that is driven has no business of its own on the network. */
@@ -25,8 +26,16 @@ export function findChromium(environment: NodeJS.ProcessEnv = process.env): stri
 }
 
 /** @param executablePath as `findChromium` found it. */
-export function launchChromium(executablePath: string): Promise<Browser> {
-  return chromium.launch({ executablePath, headless: true, args: [...FLAGS] });
+export async function launchChromium(executablePath: string): Promise<Browser> {
+  // Signals are the command's to answer, which ends; a browser goes with it.
+  const signals = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
+  const { directory } = temporaryDirectory("chromium");
+  const env = { ...process.env, TMPDIR: directory } as Record<string, string>;
+  const options = { executablePath, headless: true, args: [...FLAGS], env, ...signals };
+  const browser = await chromium.launch(options);
+  // Once more when it has been killed, which comes after what was asked for before it was started.
+  removesAtExit(directory);
+  return browser;
 }
 
 function isExecutable(path: string): boolean {

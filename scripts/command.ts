@@ -1,12 +1,11 @@
 /** What every command of this folder does alike: read its options, show its help, end with a sentence. */
+import { constants } from "node:os";
 import { type ParseArgsConfig, parseArgs, styleText } from "node:util";
 import { whenNpmEnds } from "./processes.ts";
 
 /** Nothing was done: the command was given what it cannot take. */
 export const MISUSED = 2;
 export const FAILED = 1;
-/** As a shell counts a process that a Ctrl-C ended. */
-export const INTERRUPTED = 130;
 
 /** What the person at the terminal has to change before anything can be done: ends the command with `misused`. */
 export class Misuse extends Error {}
@@ -111,7 +110,7 @@ export function readNames<Name extends string>(
 }
 
 /**
- * Runs a command to its end, or to npm's. `--help` shows `usage`; what `main` throws becomes a sentence on standard
+ * Runs a command to its end, to npm's, or until somebody asks this process to end. `--help` shows `usage`; what `main` throws becomes a sentence on standard
  * error.
  * @param main resolves to the exit code.
  * @param misused the exit code of a Misuse; another where `MISUSED` says something else of this command.
@@ -122,6 +121,7 @@ export async function runCommand(
   misused = MISUSED,
 ): Promise<void> {
   keepLoopbackDirect();
+  endOnSignals();
   whenNpmEnds(() => process.kill(process.pid, "SIGHUP"));
   const args = process.argv.slice(2);
   if (args.includes("--help") || args.includes("-h")) {
@@ -152,18 +152,31 @@ export function keepLoopbackDirect(env: NodeJS.ProcessEnv = process.env): void {
   env.NO_PROXY = env.no_proxy;
 }
 
+/** @param counted the exit code by which a shell counts a process that this signal ended. */
+type Stop = (counted: number) => Promise<number>;
+
+let onSignal: Stop = async (counted) => counted;
+
 /**
- * Calls `stop` once when somebody asks this process to end, then ends it.
+ * Has `stop` called, once, when somebody asks this process to end, and then ends it. Without it the process ends at
+ * once: what it started and its temporary directories go with it (`endsWithUs`, `temporaryDirectory`).
  * @param stop resolves to the exit code.
  */
-export function onInterrupt(stop: () => Promise<number>): void {
+export function onInterrupt(stop: Stop): void {
+  onSignal = stop;
+}
+
+/** The number of a signal is added to it, as by every shell. */
+const ENDED_BY_SIGNAL = 128;
+
+function endOnSignals(): void {
   let stopping = false;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
       // A terminal and npm may both pass on one Ctrl-C.
       if (stopping) return;
       stopping = true;
-      stop().then(
+      onSignal(ENDED_BY_SIGNAL + constants.signals[signal]).then(
         (exitCode) => process.exit(exitCode),
         (thrown: unknown) => {
           console.error(thrown);

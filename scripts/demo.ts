@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
 import { accountOf, type ReportedDelivery, type SentEvent, type SideAccount } from "./account.ts";
-import { FAILED, INTERRUPTED, onInterrupt, readOptions, runCommand } from "./command.ts";
+import { FAILED, onInterrupt, readOptions, runCommand } from "./command.ts";
 import { type EventKind, exampleEvent, type LeadterraEvent, send } from "./leadterra.ts";
 import {
   type Behaviour,
@@ -333,10 +333,10 @@ const USAGE = `Shows the whole thing: a relay, a stand-in for Leadterra and thre
 
 async function main(args: string[]): Promise<number> {
   const { values } = readOptions(args, { keep: { type: "boolean", default: false } });
-  let interrupted = INTERRUPTED;
-  onInterrupt(async () => {
+  let ended: number | null = null;
+  onInterrupt(async (counted) => {
     await closeAll();
-    return interrupted;
+    return ended ?? counted;
   });
   try {
     const demo = await setStage();
@@ -346,7 +346,7 @@ async function main(args: string[]): Promise<number> {
     });
     if (!ok) console.error(`\nThe last of the relay's log:\n${demo.relay.output().slice(-2_000)}`);
     if (values.keep) {
-      interrupted = ok ? 0 : FAILED;
+      ended = ok ? 0 : FAILED;
       printInvitation(demo);
       await demo.relay.ended;
     }

@@ -4,8 +4,7 @@
  *   npm run deploy
  *   npm run deploy -- --env staging --dry-run
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { styleText } from "node:util";
 import { batchTimeoutAdvice } from "./batch-timeout.ts";
@@ -18,6 +17,7 @@ import {
   REQUIRED_SECRETS,
 } from "./deploy-check.ts";
 import { relayApi } from "./relay-api.ts";
+import { removesAtExit, temporaryDirectory } from "./temporary.ts";
 import {
   exitCodeOf,
   optionOf,
@@ -25,6 +25,7 @@ import {
   runWrangler,
   secretNamesIn,
   spawnWrangler,
+  TEMPORARY_DIRECTORY,
 } from "./wrangler.ts";
 
 /** The binding of the KV namespace, which wrangler makes at the first deploy. */
@@ -92,16 +93,20 @@ type Outcome = {
 
 /** Runs `wrangler deploy`, which says for itself what it does. */
 async function deploy(args: readonly string[]): Promise<Outcome> {
-  const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-deploy-"));
+  const { directory, remove } = temporaryDirectory("deploy");
   const file = join(directory, "report.ndjson");
   try {
-    const env = { WRANGLER_OUTPUT_FILE_PATH: file };
-    const child = spawnWrangler(["deploy", ...args], { stdio: "inherit", env });
+    // Killed, it goes after this process, and may have made the directory again.
+    const env = { WRANGLER_OUTPUT_FILE_PATH: file, [TEMPORARY_DIRECTORY]: directory };
+    const child = spawnWrangler(["deploy", ...args], {
+      stdio: ["inherit", "inherit", "inherit"],
+      env,
+    });
     const exitCode = await exitCodeOf(child);
     const report = existsSync(file) ? readFileSync(file, "utf8") : "";
     return { exitCode, addresses: addressesIn(report), code: failureCodeIn(report) };
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    remove();
   }
 }
 
@@ -146,10 +151,11 @@ async function withNamespace<T>(
   if (namespace !== undefined) namespace.id = id;
   const copy = join(dirname(path), `wrangler.deploy-${process.pid}.json`);
   writeFileSync(copy, JSON.stringify(rawConfig));
+  const remove = removesAtExit(copy);
   try {
     return await use(copy);
   } finally {
-    rmSync(copy, { force: true });
+    remove();
   }
 }
 

@@ -4,10 +4,10 @@
  *
  *   npm run licences
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readOptions, runCommand } from "./command.ts";
+import { temporaryDirectory } from "./temporary.ts";
 import { folderOfPackage, ROOT, runWrangler } from "./wrangler.ts";
 
 export const LICENCES_FILE = join(ROOT, "LICENCES.md");
@@ -44,7 +44,7 @@ function folderIfThere(name: string, from: string): string | null {
 
 /** What the Worker's bundle is made of. */
 async function workerPackages(): Promise<Package[]> {
-  const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-licences-"));
+  const { directory, remove } = temporaryDirectory("licences");
   try {
     const args = ["deploy", "--dry-run", "--outdir", directory, "--metafile"];
     const { exitCode, stdout, stderr } = await runWrangler(args);
@@ -52,7 +52,7 @@ async function workerPackages(): Promise<Package[]> {
     const { inputs } = JSON.parse(readFileSync(join(directory, "bundle-meta.json"), "utf8"));
     return packagesOf(Object.keys(inputs), ROOT);
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    remove();
   }
 }
 

@@ -85,7 +85,7 @@ async function main(args: string[]): Promise<number> {
   const apiKey = readApiKey();
   const name = readName(values.name ?? ownName());
   const listening = listen({
-    ...{ api: relayApi(parseRelay(values.relay), apiKey), apiKey, name },
+    ...{ api: relayApi(parseRelay(values.relay), apiKey, abort.signal), apiKey, name },
     events: values.events?.split(",").map((event) => event.trim()) ?? null,
     filter: readFilter(values.filter),
     forward: readForward(values.forward),
@@ -95,13 +95,20 @@ async function main(args: string[]): Promise<number> {
     write: (line) => console.log(line),
     signal: abort.signal,
   });
-  onInterrupt(async () => {
+  onInterrupt(async (counted) => {
     abort.abort();
-    await listening;
+    // It had not begun to listen, or something went wrong at that moment.
+    const isWhole = await listening.then(
+      () => true,
+      () => false,
+    );
+    if (!isWhole) return counted;
     console.log(`\n${name} stays for 24 hours, and what comes for it waits.`);
     return 0;
   });
-  await listening;
+  await listening.catch((thrown: unknown) => {
+    if (!abort.signal.aborted) throw thrown;
+  });
   return 0;
 }
 

@@ -266,7 +266,9 @@ export async function listen(options: Listening): Promise<void> {
       const target = options.forward === null ? "" : `, to ${options.forward}`;
       write(styleText("dim", `${isLost ? "Connected again" : `Listening as ${name}`}${target}.`));
       isLost = false;
-      catchesUp().catch((thrown: Error) => write(thrown.message));
+      catchesUp().catch((thrown: Error) => {
+        if (!signal.aborted) write(thrown.message);
+      });
     };
     const code = await connection(options, { webhook, opened });
     if (signal.aborted) break;

@@ -1,5 +1,5 @@
 /** The processes of this machine, as far as the scripts look at others than their own. */
-import { spawnSync } from "node:child_process";
+import { type ChildProcess, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join, resolve, sep } from "node:path";
 
@@ -52,6 +52,26 @@ export function whenNpmEnds(gone: () => void): void {
     gone();
   }, POLL_MS);
   timer.unref();
+}
+
+/** Reaches a process that was started `detached`, and all that it started: they share the group that it leads. */
+export function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Nobody left in the group.
+  }
+}
+
+/** When this process exits, a process that it started `detached` is killed with all its group. */
+export function endsWithUs(child: ChildProcess): void {
+  const kill = () => signalGroup(child, "SIGKILL");
+  // Before the directories that they write into are removed.
+  process.prependOnceListener("exit", kill);
+  child
+    .once("exit", () => process.off("exit", kill))
+    .once("error", () => process.off("exit", kill));
 }
 
 /** The processes, this one left out, that have a file below the directory open. */

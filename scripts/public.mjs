@@ -2,19 +2,9 @@
  * Writes what in public/ is made from something else, and the schema of the configuration file. wrangler runs it before it bundles (wrangler.toml, `[build]`):
  * plain JavaScript, so that the Node of a wrangler that was installed elsewhere can run it too.
  */
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -39,22 +29,16 @@ function copyReference() {
 
 /** What describes the API, by the sources: they name each other without suffix, so they are bundled first. */
 async function describe() {
-  const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-openapi-"));
-  try {
-    const outfile = join(directory, "document.mjs");
-    const entryPoints = [join(ROOT, "src/contract/document.ts")];
-    await build({
-      entryPoints,
-      outfile,
-      bundle: true,
-      format: "esm",
-      platform: "node",
-      logLevel: "error",
-    });
-    return await import(pathToFileURL(outfile).href);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  const { outputFiles } = await build({
+    entryPoints: [join(ROOT, "src/contract/document.ts")],
+    write: false,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    logLevel: "error",
+  });
+  const code = Buffer.from(outputFiles[0].contents).toString("base64");
+  return import(`data:text/javascript;base64,${code}`);
 }
 
 /** A file that is not touched starts no second build while wrangler watches. */

@@ -6,7 +6,15 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
-import { causeOf, Misuse, readNames, readOptions, refuseBlocked, runCommand } from "./command.ts";
+import {
+  causeOf,
+  Misuse,
+  onInterrupt,
+  readNames,
+  readOptions,
+  refuseBlocked,
+  runCommand,
+} from "./command.ts";
 import { EVENT_KINDS, type EventKind } from "./leadterra.ts";
 import { type Finished, runWrangler, secretNamesIn } from "./wrangler.ts";
 
@@ -242,6 +250,12 @@ export function parseApiKey(text: string | undefined): string {
 async function main(args: string[]): Promise<number> {
   const command = parseCommand(args);
   const apiKey = parseApiKey(process.env.LEADTERRA_API_KEY);
+  onInterrupt(async (counted) => {
+    console.error(
+      "\nInterrupted. Is the webhook at Leadterra already, its secret may be lost: delete it there and run this again.",
+    );
+    return counted;
+  });
   await register(command, { apiKey, wrangler: runWrangler, say: (line) => console.log(line) });
   return 0;
 }

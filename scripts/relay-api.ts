@@ -38,7 +38,8 @@ export function readApiKey(env: NodeJS.ProcessEnv = process.env): string {
   return key;
 }
 
-export function relayApi(origin: string, apiKey: string): RelayApi {
+/** @param ended aborts a call that is under way. */
+export function relayApi(origin: string, apiKey: string, ended?: AbortSignal): RelayApi {
   return {
     origin,
     call: async (method, path, body) => {
@@ -47,7 +48,10 @@ export function relayApi(origin: string, apiKey: string): RelayApi {
         headers: { Authorization: `Bearer ${apiKey}`, "Content-Type": "application/json" },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         redirect: "manual",
-        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+        signal: AbortSignal.any([
+          AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+          ...(ended ? [ended] : []),
+        ]),
       }).catch((thrown: unknown) => {
         throw new Error(`${origin} cannot be reached: ${causeOf(thrown)}.`);
       });

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { writeVars } from "./dev-vars.ts";
 import { freePort } from "./loopback.ts";
+import { signalGroup } from "./processes.ts";
 import { lockState } from "./state-lock.ts";
 import { optionOf, QUIET, spawnWrangler, TEMPORARY_DIRECTORY } from "./wrangler.ts";
 
@@ -112,9 +113,7 @@ async function runDev({ args, ip, port, directory, cleanUp }: Run) {
   const child = spawnWrangler(["dev", "--show-interactive-dev-session=false", ...args], {
     // A group of its own, so that workerd can be ended with wrangler, and a Ctrl-C reaches this process first.
     detached: true,
-    // The channel is there for its end: it tells wrangler's processes that this one is gone.
-    stdio: ["ignore", "pipe", "pipe", "ipc"],
-    preload: [import.meta.resolve("./guard.ts")],
+    stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...QUIET,
       // The registry lets the Workers of a machine find each other; two relays must not.
@@ -123,6 +122,8 @@ async function runDev({ args, ip, port, directory, cleanUp }: Run) {
       CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV: "true",
       CLOUDFLARE_INCLUDE_PROCESS_ENV: "false",
       [TEMPORARY_DIRECTORY]: directory,
+      // What wrangler and miniflare put there stays when they are killed; so does the next thing they think of.
+      TMPDIR: directory,
     },
   });
   const relay = relayOf(child, { ip: ANY_IP.includes(ip) ? DEFAULT_IP : ip, port }, cleanUp);
@@ -146,12 +147,8 @@ function relayOf(
   const ended = new Promise<void>((resolveEnded) => {
     child.once("exit", () => resolveEnded()).once("error", () => resolveEnded());
   });
-  // The last resort, for a script that ends without stopping the relay.
-  const onExit = () => {
-    signalGroup(child, "SIGKILL");
-    cleanUp();
-  };
-  process.once("exit", onExit);
+  // For a script that ends without stopping the relay: its processes are gone by then.
+  process.once("exit", cleanUp);
 
   const end = async (signal: NodeJS.Signals) => {
     signalGroup(child, signal);
@@ -159,7 +156,7 @@ function relayOf(
     signalGroup(child, "SIGKILL");
     await ended;
     await whenFree(port, ip);
-    process.off("exit", onExit);
+    process.off("exit", cleanUp);
     cleanUp();
   };
   let ending: Promise<void> | undefined;
@@ -179,16 +176,6 @@ function relayOf(
         throw new Error(`the scheduled handler answered ${response.status} ${outcome}`);
     },
   };
-}
-
-/** Reaches wrangler, its workerd and its esbuild: they share the group that wrangler leads. */
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, signal);
-  } catch {
-    // Nobody left in the group.
-  }
 }
 
 /** Waits, for as long as a killed process may take to let go of a port. */

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, Page } from "playwright-core";
 import { findChromium, launchChromium } from "./chromium.ts";
-import { INTERRUPTED, onInterrupt, readOptions, readPositive, runCommand } from "./command.ts";
+import { readOptions, readPositive, runCommand } from "./command.ts";
 import { type EventKind, exampleEvent, send } from "./leadterra.ts";
 import { type Behaviour, type Receiver, startReceiver } from "./receiver.ts";
 import { type Relay, startRelay } from "./relay.ts";
@@ -367,10 +367,6 @@ async function main(args: string[]): Promise<number> {
   const stage = await setStage(async (empty) => {
     if (folder === undefined) return;
     await takeAll(browser, empty, { pages: EMPTY, doings: {}, folder });
-  });
-  onInterrupt(async () => {
-    await stage.close();
-    return INTERRUPTED;
   });
   try {
     console.log(`Sending events for ${minutes} minutes …`);

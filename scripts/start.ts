@@ -7,7 +7,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs, styleText } from "node:util";
-import { INTERRUPTED, Misuse, onInterrupt, readPort, runCommand } from "./command.ts";
+import { Misuse, onInterrupt, readPort, runCommand } from "./command.ts";
 import { DEV_VARS, DEV_VARS_EXAMPLE, firstOf, makeDevVars, readVars } from "./dev-vars.ts";
 import { readableLog } from "./log-lines.ts";
 import { DEFAULT_IP, type Relay, startRelay } from "./relay.ts";
@@ -133,10 +133,10 @@ async function main(args: string[]): Promise<number> {
   const vars: Record<string, string> = Object.assign({}, ...files.map(readVars));
   let relay: Relay | undefined;
   let interrupted = false;
-  onInterrupt(async () => {
+  onInterrupt(async (counted) => {
     interrupted = true;
     await relay?.stop();
-    return relay === undefined ? INTERRUPTED : 0;
+    return relay === undefined ? counted : 0;
   });
   console.log("Starting the relay …");
   const print = (text: string) => process.stdout.write(text);

@@ -1,8 +1,10 @@
 /** How the scripts run wrangler: the project's own, on the Node that runs the script. */
-import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { endsWithUs } from "./processes.ts";
 
 /** The project. */
 export const ROOT = resolve(import.meta.dirname, "..");
@@ -19,14 +21,22 @@ export const QUIET: Readonly<Record<string, string>> = {
   X_LOCAL_OBSERVABILITY: "false",
 };
 
-/** In the environment of wrangler's processes: a directory with secrets in it, which goes when they end. */
+/** In the environment of wrangler's processes: a directory that goes when this process is gone. */
 export const TEMPORARY_DIRECTORY = "LEADTERRA_RELAY_DIRECTORY";
 
-type WranglerOptions = Pick<SpawnOptions, "stdio" | "detached"> & {
+/** In the environment of wrangler's processes: whether each ends alone, or the whole group that is theirs. */
+export const GUARDED = "LEADTERRA_RELAY_GUARDED";
+/** Likewise: the process that started them, by its id. */
+export const STARTED_BY = "LEADTERRA_RELAY_STARTED_BY";
+
+type Stream = "pipe" | "ignore" | "inherit";
+type WranglerOptions = {
+  /** Standard input, output and error. */
+  stdio: readonly [Stream, Stream, Stream];
+  /** A group of its own. Without it wrangler can ask at the terminal. */
+  detached?: boolean;
   /** Added to this process's environment. */
   env?: Readonly<Record<string, string>>;
-  /** Modules that Node loads before wrangler. */
-  preload?: readonly string[];
 };
 
 /**
@@ -41,25 +51,38 @@ export function folderOfPackage(name: string, from: string = ROOT): string {
   return found;
 }
 
-/** Starts wrangler in the project's root. */
+/** Starts wrangler in the project's root. It ends with this process, however that ends (guard.ts). */
 export function spawnWrangler(
   args: readonly string[],
-  { preload = [], env, ...options }: WranglerOptions,
+  { stdio, detached = false, env }: WranglerOptions,
 ): ChildProcess {
   const entry = join(folderOfPackage("wrangler"), "bin/wrangler.js");
-  const node = preload.flatMap((module) => ["--import", module]);
-  return spawn(process.execPath, [...node, entry, ...args], {
+  const guard = pathToFileURL(join(import.meta.dirname, "guard.ts")).href;
+  const child = spawn(process.execPath, ["--import", guard, entry, ...args], {
     cwd: ROOT,
-    ...options,
-    env: { ...process.env, ...env },
+    detached,
+    // The channel is there for its end: it tells wrangler's processes that this one is gone.
+    stdio: [...stdio, "ipc"],
+    env: {
+      ...process.env,
+      ...env,
+      [GUARDED]: detached ? "group" : "alone",
+      [STARTED_BY]: String(process.pid),
+    },
   });
+  if (detached) endsWithUs(child);
+  return child;
 }
 
 export type Finished = { exitCode: number; stdout: string; stderr: string };
 
 /** Runs wrangler to its end, with `input` as its standard input; what it says is read and not shown. */
 export async function runWrangler(args: readonly string[], input?: string): Promise<Finished> {
-  const child = spawnWrangler(args, { stdio: ["pipe", "pipe", "pipe"], env: QUIET });
+  const child = spawnWrangler(args, {
+    stdio: ["pipe", "pipe", "pipe"],
+    detached: true,
+    env: QUIET,
+  });
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
   // A wrangler that ends without having read its input says why by its exit code.
   child.stdin?.on("error", () => {}).end(input ?? "");

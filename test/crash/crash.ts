@@ -5,7 +5,7 @@
  *   npm run test:crash -- --kills 200 --seed 7 --hang
  */
 import { randomInt } from "node:crypto";
-import { INTERRUPTED, readOptions, readWholeNumber, runCommand } from "../../scripts/command.ts";
+import { readOptions, readWholeNumber, runCommand } from "../../scripts/command.ts";
 import type { SideAccount } from "../rig/account.ts";
 import { type CrashReport, runCrashRig } from "./rig.ts";
 
@@ -130,10 +130,4 @@ async function main(args: string[]): Promise<number> {
   return printReport(report) ? 0 : 1;
 }
 
-if (import.meta.main) {
-  // A signal ends this process like any other end, so that nothing that it started stays.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(signal, () => process.exit(INTERRUPTED));
-  }
-  await runCommand(USAGE, main);
-}
+if (import.meta.main) await runCommand(USAGE, main);

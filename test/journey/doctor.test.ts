@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "v
 import { type ExamineOptions, examine, sendSample } from "../../scripts/doctor.ts";
 import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
 import { relayApi } from "../../scripts/relay-api.ts";
+import { temporaryDirectory } from "../../scripts/temporary.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
 import { Api, PATIENCE_MS } from "../rig/api.ts";
 import { type Answer, answering, Receiver, startReceiver } from "../rig/receiver.ts";
-import { type Build, buildWorker, startWorkerd, temporaryDirectory } from "../rig/workerd.ts";
+import { type Build, buildWorker, startWorkerd } from "../rig/workerd.ts";
 import { runScript } from "../scripts/run.ts";
 import { LATER_VERSION, laterCheckout } from "../upgrade/later.ts";
 import { releasedBuild } from "../upgrade/released.ts";

@@ -7,21 +7,22 @@
  *   npm run test:mutants -- alarm      only those whose name has this in it
  *   npm run test:mutants -- --each-file   those of `each-file.ts`, one for each test file that no fault above names
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { styleText } from "node:util";
 import { Misuse, readOptions, runCommand } from "../../scripts/command.ts";
+import { endsWithUs, signalGroup } from "../../scripts/processes.ts";
+import { type TemporaryDirectory, temporaryDirectory } from "../../scripts/temporary.ts";
+import { collect, exitCodeOf } from "../../scripts/wrangler.ts";
 import { EACH_FILE } from "./each-file.ts";
 import { MUTANTS, type Mutant, type Suite, type Tests } from "./mutants.ts";
 
@@ -44,45 +45,55 @@ type Report = {
   }[];
 };
 
-function runSuite(directory: string, suite: Suite): Verdict {
+async function runSuite(directory: string, suite: Suite): Promise<Verdict> {
   return "rig" in suite ? runRig(directory, suite.rig) : runTests(directory, suite);
 }
 
-function runRig(directory: string, rig: string): Verdict {
-  const { status, stdout, stderr } = run(directory, [rig]);
+async function runRig(directory: string, rig: string): Promise<Verdict> {
+  const { status, stdout, stderr } = await run(directory, [rig]);
   const [, wrong] = stdout.split("WRONG:\n");
   if (wrong !== undefined) return { colour: "red", detail: `${rig}\n${firstLine(wrong)}` };
   if (status !== 0) return { colour: "broken", detail: stderr };
   return { colour: "green", detail: firstLine(stdout) };
 }
 
-function run(
+/** `status` is null when it took too long and was killed, with all that it had started. */
+async function run(
   directory: string,
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>> = {},
 ) {
-  return spawnSync(process.execPath, args, {
+  const child = spawn(process.execPath, args, {
     cwd: directory,
     env: { ...process.env, ...env },
-    encoding: "utf8",
-    timeout: MAX_RUN_MS,
-    killSignal: "SIGKILL",
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
   });
+  endsWithUs(child);
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+  const timer = setTimeout(() => signalGroup(child, "SIGKILL"), MAX_RUN_MS);
+  const exitCode = await exitCodeOf(child).finally(() => clearTimeout(timer));
+  const status = child.signalCode === null ? exitCode : null;
+  return { status, stdout: stdout(), stderr: stderr() };
 }
 
-function runTests(directory: string, { project, file, name, seeds }: Tests): Verdict {
+async function runTests(
+  directory: string,
+  { project, file, name, seeds }: Tests,
+): Promise<Verdict> {
   const reportFile = join(directory, "report.json");
   rmSync(reportFile, { force: true });
   const vitest = join(directory, "node_modules/vitest/vitest.mjs");
   const options = ["--bail=1", "--retry=0", "--reporter=json", `--outputFile=${reportFile}`];
   const only = name === undefined ? [] : ["--testNamePattern", name];
-  const { error, stderr } = run(
+  const { status, stderr } = await run(
     directory,
     [vitest, "run", file, "--project", project, ...options, ...only],
     { SEEDS: seeds === "usual" ? undefined : SEEDS, SEED: undefined },
   );
-  if (error !== undefined)
-    return { colour: "broken", detail: `vitest did not end: ${error.message}` };
+  if (status === null) {
+    return { colour: "broken", detail: `vitest did not end in ${MAX_RUN_MS / 1_000} s` };
+  }
   if (!existsSync(reportFile)) return { colour: "broken", detail: stderr };
   return verdictOf(JSON.parse(readFileSync(reportFile, "utf8")));
 }
@@ -121,14 +132,15 @@ function plant(source: string, { name, file, edits }: Mutant): string {
   return text;
 }
 
-function copyProject(): string {
-  const directory = mkdtempSync(join(tmpdir(), "leadterra-relay-mutants-"));
+function copyProject(): TemporaryDirectory {
+  const copy = temporaryDirectory("mutants");
+  const { directory } = copy;
   for (const name of readdirSync(ROOT).filter((name) => !LEFT_OUT.has(name))) {
     cpSync(join(ROOT, name), join(directory, name), { recursive: true });
   }
   makeRepository(directory);
   symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));
-  return directory;
+  return copy;
 }
 
 /** Some suites ask git which files there are. */
@@ -144,22 +156,24 @@ function makeRepository(directory: string): void {
 }
 
 /** @returns what is wrong with the suites without a fault: then they cannot judge one. */
-function checkUnmutated(directory: string, mutants: readonly Mutant[]): string[] {
+async function checkUnmutated(directory: string, mutants: readonly Mutant[]): Promise<string[]> {
   const suites = new Map(mutants.map(({ suite }) => [JSON.stringify(suite), suite]));
-  return [...suites.values()].flatMap((suite) => {
-    const { colour, detail } = runSuite(directory, suite);
+  const red: string[] = [];
+  for (const suite of suites.values()) {
+    const { colour, detail } = await runSuite(directory, suite);
     const title = titleOf(suite);
     print(colour === "green" ? "  ok   " : "  RED  ", colour === "green", title, detail);
-    return colour === "green" ? [] : [title];
-  });
+    if (colour !== "green") red.push(title);
+  }
+  return red;
 }
 
-function judge(directory: string, mutant: Mutant): boolean {
+async function judge(directory: string, mutant: Mutant): Promise<boolean> {
   const path = join(directory, mutant.file);
   const source = readFileSync(path, "utf8");
   writeFileSync(path, plant(source, mutant));
   const startedAtMs = Date.now();
-  const { colour, detail } = runSuite(directory, mutant.suite);
+  const { colour, detail } = await runSuite(directory, mutant.suite);
   writeFileSync(path, source);
   const caught = colour === "red";
   const word = { red: "  caught   ", green: "  SURVIVED ", broken: "  BROKEN   " }[colour];
@@ -192,20 +206,21 @@ async function main(args: string[]): Promise<number> {
     name.includes(wanted),
   );
   if (mutants.length === 0) throw new Misuse(`No fault has "${wanted}" in its name.`);
-  const directory = copyProject();
+  const { directory, remove } = copyProject();
   try {
     // All of them first: a table that lags behind the code shows before the long part.
     for (const mutant of mutants) plant(readFileSync(join(directory, mutant.file), "utf8"), mutant);
     process.stdout.write("Without a fault:\n");
-    const red = checkUnmutated(directory, mutants);
+    const red = await checkUnmutated(directory, mutants);
     process.stdout.write("With one:\n");
-    const survivors = mutants.filter((mutant) => !judge(directory, mutant));
+    let survivors = 0;
+    for (const mutant of mutants) if (!(await judge(directory, mutant))) survivors++;
     process.stdout.write(
-      `${mutants.length - survivors.length} of ${mutants.length} faults are caught${red.length === 0 ? "" : `, but ${red.length} suites are red without one`}.\n`,
+      `${mutants.length - survivors} of ${mutants.length} faults are caught${red.length === 0 ? "" : `, but ${red.length} suites are red without one`}.\n`,
     );
-    return survivors.length === 0 && red.length === 0 ? 0 : 1;
+    return survivors === 0 && red.length === 0 ? 0 : 1;
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    remove();
   }
 }
 

@@ -2,13 +2,9 @@
  * The whole relay: the Worker as a deploy would bundle it, in a workerd of its own, with KV, queue and objects. What
  * it keeps outlives its workerd, so that it can be killed and started again, by other variables if need be.
  */
+import { type TemporaryDirectory, temporaryDirectory } from "../../scripts/temporary.ts";
 import { Api, type Keys } from "./api.ts";
-import {
-  startWorkerd,
-  type TemporaryDirectory,
-  temporaryDirectory,
-  type Workerd,
-} from "./workerd.ts";
+import { startWorkerd, type Workerd } from "./workerd.ts";
 
 export type Variables = Readonly<Record<string, string>>;
 

@@ -7,10 +7,11 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, parse } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { endsWithUs, signalGroup } from "../../scripts/processes.ts";
+import { type TemporaryDirectory, temporaryDirectory } from "../../scripts/temporary.ts";
 import { QUIET, ROOT, spawnWrangler } from "../../scripts/wrangler.ts";
 
 /** How long a start may take, on a slow machine with other work. */
@@ -23,9 +24,6 @@ export const OPTIONS_FILE = "options.json";
 /** What lies beside the modules that are deployed. */
 const NO_MODULE = /^(options\.json|README\.md|.*\.map)$/;
 const CONFIG = join(ROOT, "wrangler.toml");
-
-/** A directory that is removed when this process ends, if not before. */
-export type TemporaryDirectory = { directory: string; remove(): void };
 
 /** A bundled Worker with its bindings. */
 export type Build = TemporaryDirectory;
@@ -73,16 +71,6 @@ export type WorkerdOptions = {
   onSpawn?: (kill: () => Promise<void>) => void;
 };
 
-export function temporaryDirectory(name: string): TemporaryDirectory {
-  const directory = mkdtempSync(join(tmpdir(), `leadterra-relay-${name}-`));
-  const remove = () => {
-    process.off("exit", remove);
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
-  };
-  process.once("exit", remove);
-  return { directory, remove };
-}
-
 /** Bundles the Worker as it is now; what happens to the sources afterwards changes nothing. */
 export async function buildWorker(options: BuildOptions = {}): Promise<Build> {
   const { config = CONFIG, entry, readable = false } = options;
@@ -94,16 +82,14 @@ export async function buildWorker(options: BuildOptions = {}): Promise<Build> {
     if (readable) args.push("--no-minify");
     const wrangler = spawnWrangler(args, {
       stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
       env: QUIET,
     });
-    const onExit = () => wrangler.kill("SIGKILL");
-    process.prependOnceListener("exit", onExit);
     let errors = "";
     wrangler.stderr?.setEncoding("utf8").on("data", (text: string) => {
       errors += text;
     });
     const [exitCode] = await once(wrangler, "exit");
-    process.off("exit", onExit);
     if (exitCode !== 0) throw new Error(`the Worker could not be bundled\n${errors}`);
     Object.assign(process.env, QUIET);
     const { unstable_getMiniflareWorkerOptions: optionsOf } = await import("wrangler");
@@ -149,12 +135,10 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     child.once("exit", () => resolve()).once("error", () => resolve());
   }).finally(scratch.remove);
   const kill = async () => {
-    killGroup(child);
+    signalGroup(child, "SIGKILL");
     await ended;
   };
-  const onExit = () => killGroup(child);
-  process.prependOnceListener("exit", onExit);
-  void ended.then(() => process.off("exit", onExit));
+  endsWithUs(child);
   options.onSpawn?.(kill);
   const complaints = keepComplaints(child, options.onLine);
   const { build, stateDirectory, vars, onLine, outbound = null } = options;
@@ -180,15 +164,6 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     throw new Error(`workerd did not start\n${complaints.join("\n")}`);
   }
   return { ...up, processId: child.pid, kill, complaints };
-}
-
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, "SIGKILL");
-  } catch {
-    // Nobody left in the group.
-  }
 }
 
 /** The Worker logs one line of JSON per happening; deliveries that went well are not of interest here. */

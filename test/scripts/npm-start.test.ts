@@ -1,6 +1,5 @@
 /** `npm start` as a person runs it: npm, the script, wrangler and workerd, and what ends them. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -138,14 +137,6 @@ describe("npm start", { timeout: 180_000 }, () => {
     process.kill(-Number(anna.pid), "SIGINT");
     await ended;
     npm.kill("SIGTERM");
-    await expectAllGone(url);
-  });
-
-  it.each(["SIGTERM", "SIGHUP", "SIGINT"] as const)("ends with npm on %s", async (signal) => {
-    const { npm, url } = await start();
-    // A terminal sends a Ctrl-C to all that it runs; npm passes that one on to nobody.
-    process.kill(signal === "SIGINT" ? -Number(npm.pid) : Number(npm.pid), signal);
-    await once(npm, "exit");
     await expectAllGone(url);
   });
 

@@ -1,60 +1,198 @@
-/** What a person starts beside `npm start` ends with npm, whatever ends that, and leaves nothing behind. */
+/** Every command that starts something ends with npm, whatever ends that, and leaves nothing behind. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { freePort } from "../../scripts/loopback.ts";
-import { isAlive, processesWithFilesIn } from "../../scripts/processes.ts";
+import { describe, expect, it, type TestContext, vi } from "vitest";
+import { findChromium } from "../../scripts/chromium.ts";
+import { closeServer, listen } from "../../scripts/loopback.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
-import { printed } from "./run.ts";
+import { SCRIPTS } from "./run.ts";
 
 const SIGNALS = ["SIGTERM", "SIGHUP", "SIGINT"] as const;
-const GONE_WITHIN = { timeout: 30_000, interval: 200 };
+type Signal = (typeof SIGNALS)[number];
+const GONE_WITHIN = { timeout: 30_000, interval: 100 };
+const STARTED_WITHIN = { timeout: 120_000, interval: 50 };
+/** In the environment of all that a command starts, however far down. */
+const MARK = "SIGNALS_TEST";
+/** Node's own, for every process to use again. */
+const KEPT = ["node-compile-cache"];
 
-function run(temporary: string, ...args: string[]): ChildProcess {
-  const env = { ...process.env, TMPDIR: temporary };
-  const npm = spawn("npm", ["run", ...args], { cwd: ROOT, env, detached: true });
-  onTestFinished(() => {
-    if (isAlive(Number(npm.pid))) process.kill(-Number(npm.pid), "SIGKILL");
-  });
-  return npm;
+// Two of them start no slower side by side than one after the other; more do, on two cores.
+vi.setConfig({ maxConcurrency: 3 });
+
+type Row = {
+  args?: string[];
+  /** Runs when a process that it started has this in its command, or it has printed this. */
+  runs: { process: RegExp } | { says: string };
+  skip?: boolean;
+};
+
+/** All of package.json that start other processes, or stay until they are ended. */
+const ROWS: Record<string, Row> = {
+  start: { args: ["--port", "0", "--persist-to", "STATE"], runs: { process: /\bworkerd serve/ } },
+  demo: { args: ["--keep"], runs: { says: "retries after" } },
+  receiver: { args: ["--port", "0"], runs: { says: "Ctrl-C" } },
+  listen: { args: ["--relay", "SERVER"], runs: { says: "asked" } },
+  apply: { args: ["FILE", "--relay", "SERVER"], runs: { says: "asked" } },
+  doctor: { args: ["--relay", "SERVER"], runs: { says: "asked" } },
+  leadterra: {
+    args: ["send", "--url", "SERVER", "--secret", "whsec_x"],
+    runs: { says: "asked" },
+  },
+  deploy: { runs: { process: /wrangler.* deploy/ } },
+  register: { args: ["--relay", "https://relay.example"], runs: { process: /wrangler.* secret/ } },
+  licences: { runs: { process: /wrangler.* deploy/ } },
+  screenshots: { runs: { process: /\bworkerd serve/ }, skip: findChromium() === null },
+  bench: { args: ["cold"], runs: { process: /wrangler.* deploy/ } },
+  "test:crash": { runs: { process: /\bworkerd serve/ } },
+  "test:upgrade": { runs: { process: /\bworkerd serve/ } },
+  "test:listen": { runs: { process: /\bworkerd serve/ } },
+  "test:mutants": { args: ["rotating"], runs: { process: /vitest/ } },
+};
+
+/** What they do is done at once, on this machine alone. */
+const SHORT = ["inspect", "figures", "fixture"];
+
+type Started = {
+  child: ChildProcess;
+  /** Commands of what runs of it, itself left out. */
+  running: () => string[];
+  temporary: string;
+};
+
+/** Takes every request and answers none. */
+async function silentServer(test: TestContext, onRequest: () => void): Promise<string> {
+  const server = createServer(onRequest);
+  const port = await listen(server);
+  test.onTestFinished(() => closeServer(server));
+  return `http://127.0.0.1:${port}`;
 }
 
-/** A terminal sends a Ctrl-C to all that it runs; npm passes that one on to nobody. */
-async function end(npm: ChildProcess, signal: (typeof SIGNALS)[number]): Promise<void> {
-  process.kill(signal === "SIGINT" ? -Number(npm.pid) : Number(npm.pid), signal);
-  if (npm.exitCode === null && npm.signalCode === null) await once(npm, "exit");
-}
-
-function ownFolder(): string {
+/** Starts it, and waits until it has started what it starts. */
+async function start(
+  test: TestContext,
+  command: string[],
+  { args = [], runs }: Row,
+): Promise<Started> {
   const folder = mkdtempSync(join(tmpdir(), "signals-"));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
+  const temporary = mkdtempSync(join(folder, "tmp-"));
+  const file = join(folder, "webhooks.json");
+  writeFileSync(file, '{"webhooks":[]}');
+  let said = "";
+  const server = await silentServer(test, () => {
+    said += "asked";
+  });
+  const words: Record<string, string> = {
+    STATE: join(folder, "state"),
+    SERVER: server,
+    FILE: file,
+  };
+  const mark = join(folder, "mark");
+  const [program = "", ...rest] = [...command, ...args.map((word) => words[word] ?? word)];
+  const child = spawn(program, rest, {
+    cwd: ROOT,
+    detached: true,
+    env: {
+      ...process.env,
+      TMPDIR: temporary,
+      [MARK]: mark,
+      RELAY_API_KEY: "a-key-of-the-relay",
+      LEADTERRA_API_KEY: "sk_live_x",
+      // Whom wrangler asks: nobody answers.
+      CLOUDFLARE_API_BASE_URL: server,
+      CLOUDFLARE_API_TOKEN: "token-of-the-test",
+      CLOUDFLARE_ACCOUNT_ID: "account-of-the-test",
+    },
+  });
+  const take = (chunk: Buffer) => {
+    said += chunk.toString();
+  };
+  child.stdout?.on("data", take);
+  child.stderr?.on("data", take);
+  const running = () =>
+    marked(mark)
+      .filter(({ pid }) => pid !== child.pid)
+      .map((each) => each.command);
+  test.onTestFinished(() => {
+    for (const { pid } of marked(mark)) process.kill(pid, "SIGKILL");
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+  const isRunning = () =>
+    "says" in runs ? said.includes(runs.says) : running().some((each) => runs.process.test(each));
+  await test.expect
+    .poll(() => isRunning() || (child.exitCode !== null && said), STARTED_WITHIN)
+    .toBe(true);
+  return { child, running, temporary };
 }
 
-describe.each(SIGNALS)("%s", { timeout: 180_000 }, (signal) => {
-  it("ends npm run receiver", async () => {
-    const port = await freePort();
-    const npm = run(ownFolder(), "receiver", "--", "--port", String(port));
-    await printed(npm, String(port));
-    await end(npm, signal);
-    const answers = () =>
-      fetch(`http://127.0.0.1:${port}`).then(
-        () => true,
-        () => false,
-      );
-    await expect.poll(answers, GONE_WITHIN).toBe(false);
+/** Processes whose environment carries the mark. */
+function marked(mark: string): { pid: number; command: string }[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.flatMap((pid) => {
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, "utf8").includes(`${MARK}=${mark}\0`)) return [];
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      return [{ pid: Number(pid), command }];
+    } catch {
+      // Gone meanwhile, or somebody else's.
+      return [];
+    }
   });
+}
 
-  it("ends npm run demo with all that it started", async () => {
-    const temporary = ownFolder();
-    const npm = run(temporary, "demo", "--", "--keep");
-    await printed(npm, "retries after");
-    await end(npm, signal);
-    await expect.poll(() => processesWithFilesIn(temporary), GONE_WITHIN).toEqual([]);
-    const left = () => readdirSync(temporary).filter((name) => name.startsWith("leadterra-relay-"));
-    await expect.poll(left, GONE_WITHIN).toEqual([]);
+async function exitOf(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  return child.signalCode === null
+    ? child.exitCode
+    : 128 + Number(constants.signals[child.signalCode]);
+}
+
+async function expectNothingLeft(
+  { expect }: TestContext,
+  { running, temporary }: Started,
+): Promise<void> {
+  await expect.poll(running, GONE_WITHIN).toEqual([]);
+  const left = () => readdirSync(temporary).filter((name) => !KEPT.includes(name));
+  await expect.poll(left, GONE_WITHIN).toEqual([]);
+}
+
+const CASES = Object.entries(ROWS).flatMap(([name, row]) =>
+  row.skip ? [] : SIGNALS.map((signal) => [name, signal, row] as const),
+);
+
+// D1 of the cases from the field. Processes are found by their environment, which Linux shows.
+describe.skipIf(process.platform !== "linux")("with npm end", { timeout: 240_000 }, () => {
+  it.concurrent.for(CASES)("npm run %s on %s", async ([name, signal, row], test) => {
+    const started = await start(test, ["npm", "run", name, "--"], row);
+    const { pid } = started.child;
+    // A terminal sends a Ctrl-C to all that it runs; npm passes that one on to nobody.
+    process.kill(signal === "SIGINT" ? -Number(pid) : Number(pid), signal);
+    test.expect(await exitOf(started.child)).toBe(128 + constants.signals[signal]);
+    await expectNothingLeft(test, started);
   });
+});
+
+describe.skipIf(process.platform !== "linux")("by themselves end", { timeout: 240_000 }, () => {
+  const SOME: [string, Signal][] = [
+    ["receiver", "SIGTERM"],
+    ["listen", "SIGHUP"],
+    ["doctor", "SIGINT"],
+    ["bench", "SIGTERM"],
+  ];
+  it.concurrent.for(SOME)("%s on %s, as a shell counts it", async ([name, signal], test) => {
+    const [, ...words] = (SCRIPTS[name] ?? "").split(" ");
+    const row = ROWS[name] as Row;
+    const started = await start(test, [process.execPath, ...words], row);
+    process.kill(Number(started.child.pid), signal);
+    test.expect(await exitOf(started.child)).toBe(128 + constants.signals[signal]);
+    await expectNothingLeft(test, started);
+  });
+});
+
+it("has a row for every command that there is", () => {
+  const own = Object.keys(SCRIPTS).filter((name) => /^node .*\.ts$/.test(SCRIPTS[name] ?? ""));
+  expect([...Object.keys(ROWS), ...SHORT].sort()).toEqual(own.sort());
 });

@@ -10,15 +10,10 @@ import { basename, join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { Misuse, readOptions, runCommand } from "../../scripts/command.ts";
+import { temporaryDirectory } from "../../scripts/temporary.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
 import { Api } from "../rig/api.ts";
-import {
-  type Build,
-  buildWorker,
-  startWorkerd,
-  temporaryDirectory,
-  type Workerd,
-} from "../rig/workerd.ts";
+import { type Build, buildWorker, startWorkerd, type Workerd } from "../rig/workerd.ts";
 import { pack, settleDatabases } from "./pack.ts";
 import { startReceiver } from "./receiver.ts";
 import { type Account, releaseDirectory } from "./released.ts";

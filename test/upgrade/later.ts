@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type TemporaryDirectory, temporaryDirectory } from "../rig/workerd.ts";
+import { type TemporaryDirectory, temporaryDirectory } from "../../scripts/temporary.ts";
 
 /** What it calls itself. */
 export const LATER_VERSION = "99.0.0";

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { type Build, temporaryDirectory } from "../rig/workerd.ts";
+import { temporaryDirectory } from "../../scripts/temporary.ts";
+import type { Build } from "../rig/workerd.ts";
 import { unpack } from "./pack.ts";
 import type { Received } from "./receiver.ts";
 
