@@ -243,6 +243,17 @@ describe("an object that does not answer", () => {
     expect(textOf(page, "webhooks")).toContain("good");
   });
 
+  it("has what its alerts say beside it", async () => {
+    const { id } = await register({ name: "dead" });
+    const webhook = await registry().get(id);
+    if (webhook === null) throw new Error("there is no webhook");
+    const raised = [expiringAlert(webhook, clock.nowMs() + 3 * HOUR)];
+    await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
+    const dead = diverted(env.SUBSCRIBER, { stats: () => Promise.reject(new Error("gone")) }, [id]);
+    const page = await overview("", { SUBSCRIBER: dead });
+    expect(textOf(page, "condition")).toContain("has deliveries that are held and expire from");
+  });
+
   it("is a line where it is that of the dead letters", async () => {
     const webhook = await register();
     await arrive();

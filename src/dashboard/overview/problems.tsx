@@ -43,7 +43,9 @@ export function problemsOf(situation: Situation): Problem[] {
     unanswered.some(({ object }) => SILENT.test(cause) && cause.endsWith(object));
   const alerts = stats.openAlerts.filter((alert) => isNews(alert, watched) && !isSaid(alert));
   const ofWebhooks = byUrgency(watched).flatMap((each) => webhookLine(each, alerts, situation));
-  const others = alerts.filter((alert) => webhookOf(alert) === null);
+  const others = alerts.filter(
+    (alert) => !watched.some(({ webhook }) => webhook.id === webhookOf(alert)),
+  );
   const ofLetters = others.filter((alert) => pageOf(alert) === DEAD_LETTERS_PATH);
   const found = [
     ...situation.problems.map((problem) => configLine(problem, watched)),
@@ -78,12 +80,16 @@ export function Problems({ problems }: { problems: readonly Problem[] }) {
   );
 }
 
-/** Whether it says more than what the page knows of this moment, and is not gainsaid by it. */
+/**
+ * Whether it says more than what the page knows of this moment, and is not gainsaid by it. Of a webhook that does not
+ * answer the page knows nothing.
+ */
 function isNews(alert: OpenAlert, watched: readonly Watched[]): boolean {
+  const about = watched.find(({ webhook }) => webhook.id === webhookOf(alert))?.stats;
+  if (about === undefined && webhookOf(alert) !== null) return true;
   if (KNOWN_NOW.test(alert.cause)) return false;
   const [what] = alert.cause.split(" ");
   if (what !== "failing" && what !== "overdue") return true;
-  const about = watched.find(({ webhook }) => webhook.id === webhookOf(alert))?.stats;
   if (about?.health.state !== "healthy") return false;
   return (what === "failing" ? about.failingSinceMs : about.oldestDueAtMs) !== null;
 }
