@@ -1,16 +1,28 @@
-/** What the documents name is there: links, files, commands, projects, benchmarks. */
+/**
+ * What the documents name is there: links, files, commands, projects, benchmarks. Nobody follows a link to the outside,
+ * since tests have no network: it must be one that can be right, and none that is known to have moved.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { engines, scripts } from "../../package.json";
+import { devDependencies, engines, scripts } from "../../package.json";
 import { components, paths, webhooks } from "../../public/openapi.json";
-import { ROOT } from "../../scripts/wrangler.ts";
+import { folderOfPackage, ROOT } from "../../scripts/wrangler.ts";
 
 const PAGES = ["", "docs"].flatMap((folder) =>
   readdirSync(join(ROOT, folder))
     .filter((name) => name.endsWith(".md"))
     .map((name) => join(folder, name)),
 );
+
+/** Addresses of others that lead elsewhere today. */
+const MOVED = [
+  /developers\.cloudflare\.com\/workers\/(runtime-apis|learning|configuration)\/(durable-objects|using-durable-objects)/,
+  /developers\.cloudflare\.com\/(workers\/)?(queues|kv|durable-objects)\/(learning|reference)\//,
+  /developers\.cloudflare\.com\/workers\/wrangler\/(cli-wrangler|migration\/migrating-from-wrangler-1)/,
+  /github\.com\/cloudflare\/(wrangler|wrangler2|miniflare)\b/,
+  /github\.com\/standard-webhooks\/standard-webhooks\/(blob|tree)\/master/,
+];
 
 const textOf = (page: string) => readFileSync(join(ROOT, page), "utf8");
 
@@ -45,6 +57,16 @@ describe.each(PAGES)("%s", (page) => {
     }
   });
 
+  it("links to the outside by https, and to nothing that is known to have moved", () => {
+    const inText = named(page, /\]\(([a-z]+:[^)\s]*)\)/g);
+    for (const link of [...inText, ...named(page, /<([a-z]+:[^>\s]+)>/g)]) {
+      const url = URL.parse(link);
+      expect(url, link).toMatchObject({ protocol: "https:", username: "", password: "" });
+      expect(url?.hostname, link).toMatch(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/);
+      expect(MOVED.filter((moved) => moved.test(link))).toEqual([]);
+    }
+  });
+
   it("names files that are there", () => {
     const paths = /(?<![\w/.])((?:src|test|docs|scripts|bench|public)\/[\w./-]*\w)/g;
     for (const path of named(page, paths)) expect(existsSync(join(ROOT, path)), path).toBe(true);
@@ -71,6 +93,20 @@ it("says of Node what package.json asks for", () => {
   for (const page of ["README.md", "CONTRIBUTING.md"]) {
     expect(named(page, /Node ([\d.]+) or newer/g), page).toEqual([engines.node.replace(">=", "")]);
   }
+});
+
+it("says why miniflare is a beta: the newest test plugin pins it, and wrangler with it", () => {
+  const pinned: Record<string, string> = JSON.parse(
+    readFileSync(join(folderOfPackage("@cloudflare/vitest-plugin"), "package.json"), "utf8"),
+  ).dependencies;
+  const { miniflare, wrangler } = devDependencies;
+  expect({ miniflare, wrangler }).toEqual({
+    miniflare: pinned.miniflare,
+    wrangler: pinned.wrangler,
+  });
+  const contributing = textOf("CONTRIBUTING.md").replaceAll(/\s+/g, " ");
+  expect(contributing.includes("miniflare is a beta because")).toBe(miniflare.includes("-"));
+  expect(contributing).toContain("`npm ls miniflare`");
 });
 
 describe("docs/contract.md", () => {

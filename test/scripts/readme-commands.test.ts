@@ -1,5 +1,5 @@
 /**
- * Every command that README and docs/leadterra.md print, run as it is printed in a folder of its own; only addresses stand for others:
+ * Every command that README and docs/leadterra.md print, in blocks and within sentences, run as it is printed in a folder of its own; only addresses stand for others:
  * a relay and services on this machine, a stand-in of Cloudflare's API, one of Leadterra's.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -27,6 +27,20 @@ const blocks = ["README.md", "docs/leadterra.md"].flatMap((page) =>
 );
 const taken = new Set<string>();
 
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+/** Commands within README's sentences. */
+const inline = [
+  ...README.replaceAll(/^```.*?^```/gms, "").matchAll(/`((?:npm|npx|node|curl) [^`]+)`/g),
+].map(([, command = ""]) => command.replaceAll(/\s+/g, " "));
+/** Where those are run, or held, that are not run here. */
+const ELSEWHERE: Readonly<Record<string, [file: string, text: string]>> = {
+  "npm test": [".ci/run", "\nnpm test -- "],
+  "npm install express standardwebhooks": [
+    "test/scripts/readme.test.ts",
+    '"npm install express standardwebhooks"',
+  ],
+};
+
 let project: string;
 let port: string;
 beforeAll(async () => {
@@ -50,6 +64,13 @@ function block(begins: string, words: Readonly<Record<string, string>> = {}): st
   taken.add(commands);
   const given = { ...Object.fromEntries(LEFT_OUT.map((left) => [left, ""])), ...words };
   return Object.entries(given).reduce((all, [from, to]) => all.replaceAll(from, to), commands);
+}
+
+/** A command from within a sentence, and what comes behind it so that it means the relay of this test. */
+function within(command: string, options = ""): string {
+  expect(inline, command).toContain(command);
+  taken.add(command);
+  return command + options;
 }
 
 function shell(commands: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
@@ -127,6 +148,13 @@ it(
 
     const doctor = await run(block("RELAY_API_KEY=", { ...here(), YOUR_KEY: key }));
     expect(doctor).toMatchObject({ exitCode: 0, stderr: "" });
+
+    const relay = ` -- --relay http://localhost:${port}`;
+    expect(await run(within("npm run doctor", relay))).toMatchObject({ exitCode: 0, stderr: "" });
+    await printed(runAside(within("npm run listen", relay)), "Listening as listen-");
+    writeFileSync(join(project, "webhooks.json"), '{"webhooks":[]}');
+    const applied = await run(within("npm run apply", `${relay} webhooks.json`));
+    expect(applied).toMatchObject({ exitCode: 0, stderr: "" });
   },
 );
 
@@ -213,4 +241,13 @@ it("registers the relay at Leadterra, by command and by hand", SLOW, async () =>
 
 it("has no command that was not run", () => {
   expect(blocks.filter((commands) => !taken.has(commands))).toEqual([]);
+  const lines = blocks.flatMap((commands) => commands.split("\n"));
+  const isHeld = (command: string) => {
+    const [file, text] = ELSEWHERE[command] ?? [];
+    return file !== undefined && readFileSync(join(ROOT, file), "utf8").includes(String(text));
+  };
+  expect(inline).toContain("npm test");
+  expect(
+    inline.filter((each) => !taken.has(each) && !lines.includes(each) && !isHeld(each)),
+  ).toEqual([]);
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { devDependencies } from "../../package.json";
 import { freePort } from "../../scripts/loopback.ts";
 import { folderOfPackage, ROOT } from "../../scripts/wrangler.ts";
 import { createSigner, newSecret } from "../../src/domain/signature.ts";
@@ -92,6 +93,20 @@ describe("the code that the pages give to services", () => {
       [401, "Unauthorized"],
       [401, "Unauthorized"],
     ]);
+  });
+
+  it("asks for the packages that it imports, and that are installed here as package.json has them", () => {
+    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+    const command = "npm install express standardwebhooks";
+    expect(readme).toContain(`\`${command}\``);
+    const asked = command.split(" ").slice(2);
+    const code = snippet("README.md", "Verify a delivery", "js");
+    expect([...code.matchAll(/ from "([^"]+)"/g)].map(([, name]) => name)).toEqual(asked);
+    const versions = asked.map((name) => {
+      const file = join(folderOfPackage(name), "package.json");
+      return [name, JSON.parse(readFileSync(file, "utf8")).version];
+    });
+    expect(devDependencies).toMatchObject(Object.fromEntries(versions));
   });
 
   it("runs as a Worker", async () => {
