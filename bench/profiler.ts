@@ -2,7 +2,10 @@
 
 /** Between two samples, in microseconds. */
 const SAMPLE_EVERY_US = 500;
-/** What lies longer between two samples was another process's: the function that it happened in did not take it. */
+/**
+ * V8 takes samples while the isolate runs. What lies longer between two of them was the rest of workerd's (disk, sockets,
+ * calls between objects) or another process's: the function that was sampled next did not take it.
+ */
 const MOST_BETWEEN_US = 2 * SAMPLE_EVERY_US;
 
 type Frame = { functionName: string; lineNumber: number };
@@ -84,8 +87,9 @@ function digest({ nodes, samples, timeDeltas }: Profile): Profiled {
   const whole = new Map<string, number>();
   let [allUs, busyUs] = [0, 0];
   for (const [index, id] of samples.entries()) {
-    const tookUs = Math.min(Math.max(0, timeDeltas[index] ?? 0), MOST_BETWEEN_US);
-    allUs += tookUs;
+    const sinceUs = Math.max(0, timeDeltas[index] ?? 0);
+    allUs += sinceUs;
+    const tookUs = Math.min(sinceUs, MOST_BETWEEN_US);
     const leaf = nodeOf.get(id);
     if (leaf === undefined || IDLE.has(leaf.callFrame.functionName)) continue;
     busyUs += tookUs;

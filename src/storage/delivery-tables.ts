@@ -102,7 +102,7 @@ type NewArrival = {
   seq?: number;
 };
 
-/** `receivedAtMs`: when its event came, in Unix milliseconds; 0 where no Journal has it. Release 0.2.0 does not say it. */
+/** `receivedAtMs`: when its event came, in Unix milliseconds; 0 where no Journal has it. Release 0.1.0 does not say it. */
 export type Arrival = { id: EventId; event: string; body: Uint8Array; receivedAtMs?: number };
 
 export type DeliveryRow = Omit<ListedDelivery, "period" | "position" | "status"> &

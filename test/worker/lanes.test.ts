@@ -131,7 +131,7 @@ describe("a rate limit of 10 a second, with answers that take longer", () => {
       return answering(204)();
     };
     const { id } = await register({ concurrency: 24, rateLimit: 10 });
-    await accept(id, await newEvents(200));
+    await accept(id, await newEvents(150));
     const lanes = [0, 1, 2].map((number) => lane(id, number));
     let isOver = false;
     const ringing = [subscriber(id), ...lanes].map(async (stub) => {
@@ -142,26 +142,26 @@ describe("a rate limit of 10 a second, with answers that take longer", () => {
     });
     const starts = () => service.requests.map(({ atMs }) => atMs);
     const reach = (count: number) =>
-      vi.waitFor(() => expect(service.requests.length).toBeGreaterThanOrEqual(count), 25_000);
-    await reach(30);
+      vi.waitFor(() => expect(service.requests.length).toBeGreaterThanOrEqual(count), 60_000);
+    await reach(25);
     expect(service.peak).toBeGreaterThan(6);
     for (const stub of lanes.slice(0, 2)) {
       await inObject(stub, (state) => state.abort("a crash")).catch(() => null);
     }
-    await reach(55);
+    await reach(45);
     expectPaced(starts(), 10);
     expect((await patch(id, { rateLimit: 5 })).status).toBe(200);
     const changed = service.requests.length;
-    await reach(changed + 10);
+    await reach(changed + 8);
     expectPaced(starts().slice(changed), 5);
     expect((await patch(id, { rateLimit: 20 })).status).toBe(200);
     const raised = service.requests.length;
-    await reach(raised + 30);
+    await reach(raised + 20);
     expectPaced(starts().slice(raised), 20);
     await pause(id);
     isOver = true;
     await Promise.all(ringing);
-  });
+  }, 300_000);
 });
 
 describe("a Lane that does not answer, though nothing of its share can be in flight any more", () => {
