@@ -105,6 +105,17 @@ describe("a script of a project that is not whole", () => {
     expect(said).not.toMatch(/\n {4}at /);
   });
 
+  it("looks first, whichever script it is", () => {
+    const scripts: Record<string, string> = JSON.parse(
+      readFileSync(join(ROOT, "package.json"), "utf8"),
+    ).scripts;
+    const looks = (text = "") => /^node (--import \.\/)?scripts\/ready\.mjs/.test(text);
+    const names = Object.keys(scripts);
+    const blind = names.filter((name) => !looks(scripts[name]) && !looks(scripts[`pre${name}`]));
+    expect(names.length).toBeGreaterThan(20);
+    expect(blind).toEqual([]);
+  });
+
   it("looks for packages as Node does: in a workspace they lie above it", () => {
     install(workspace, "hono", "wrangler", "node");
     expect(startOnOldNode(NPM).said).toMatch(/npm rebuild node\n$/);

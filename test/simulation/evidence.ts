@@ -1,7 +1,7 @@
 /** What the judge knows, and the way to say that something does not hold. Shared by all rules. */
 import type { AttemptRecord } from "../../src/domain/delivery";
 import type { Webhook } from "../../src/domain/webhook";
-import { Book, FRESH_RECKONING } from "./book";
+import { type Attempt, Book, FRESH_RECKONING } from "./book";
 import { isOwn, type SourceEvent } from "./events";
 import { attemptLog, type Look, type Row } from "./look";
 import type { Ending } from "./network";
@@ -185,15 +185,17 @@ export class Evidence {
   /** The attempts that count towards the schedule since the delivery was opened. */
   failures(book: Book, row: Row): { counted: number[] } {
     const log = book.logOf(row.id);
+    const isListener = this.isListener(book.object.name);
     const counted: number[] = [];
     let interruptions = 0;
     for (let number = (book.openedAt.get(row.id) ?? 0) + 1; number <= row.attempts; number++) {
       const line = log.get(number);
       if (line === undefined) continue;
-      interruptions = line.error === "interrupted" ? interruptions + 1 : 0;
-      if (line.error === null || line.statusCode === 410) continue;
-      const isFree = interruptions <= FREE_INTERRUPTIONS || this.isListener(book.object.name);
-      if (line.error === "interrupted" && isFree) continue;
+      const isInterrupted = line.error === "interrupted";
+      const isCutShort = isListener && !ranOut(line, book.attempt(row.id, number));
+      interruptions = isInterrupted ? interruptions + (isCutShort ? 0 : 1) : 0;
+      const isFree = isInterrupted && (isCutShort || interruptions <= FREE_INTERRUPTIONS);
+      if (isFree || line.error === null || line.statusCode === 410) continue;
       counted.push(number);
     }
     return { counted };
@@ -207,6 +209,11 @@ export function keyOf(event: string, subject: string | null): string {
 
 export function isSuccess({ status }: Ending): boolean {
   return status !== null && status >= 200 && status <= 299;
+}
+
+/** Whether it is recorded that the attempt's time was over; a lease that a crash left behind is closed as it began. */
+function ranOut(line: AttemptRecord, attempt: Attempt | null): boolean {
+  return attempt?.ending?.ranOut === true && endOf(line) === attempt.endedAtMs;
 }
 
 function endOf({ startedAtMs, durationMs }: AttemptRecord): number {

@@ -1,7 +1,7 @@
 /** People who listen: they come and go, answer well, badly, twice, late and never; and the witness of their frames. */
 import type { Chance } from "./chance";
 import { Look } from "./look";
-import type { Request, Witness } from "./network";
+import type { Ending, Request, Witness } from "./network";
 import { Instance, type SimulatedObject } from "./objects";
 import type { Owner, Scheduler } from "./scheduler";
 import { SimulatedSocket } from "./sockets";
@@ -147,7 +147,8 @@ export class Listeners {
     this.#flights.set(socket, flights.set(flight.key, flight));
     this.#deadline?.addEventListener("abort", () => {
       const isAlive = socket.heardAtMs > flight.sentAtMs;
-      this.#end(socket, flight, null, isAlive ? "timeout" : "refused");
+      const reason = isAlive ? "timeout" : "refused";
+      this.#end(socket, flight, { status: null, reason, ranOut: true });
     });
   }
 
@@ -156,20 +157,24 @@ export class Listeners {
     if (!text.startsWith("{")) return;
     const { eventId, attempt, statusCode } = JSON.parse(text);
     const flight = this.#flights.get(socket)?.get(`${eventId} ${attempt}`);
-    if (flight !== undefined) this.#end(socket, flight, statusCode, "answer");
+    if (flight !== undefined) this.#end(socket, flight, { status: statusCode, reason: "answer" });
   }
 
   #gone(socket: SimulatedSocket): void {
     for (const flight of this.#flights.get(socket)?.values() ?? []) {
-      this.#end(socket, flight, null, "refused");
+      this.#end(socket, flight, { status: null, reason: "refused" });
     }
   }
 
-  #end(socket: SimulatedSocket, { request, key }: Flight, status: number | null, reason: string) {
+  #end(
+    socket: SimulatedSocket,
+    { request, key }: Flight,
+    ending: Omit<Ending, "retryAfterMs">,
+  ): void {
     if (request.ended || !request.instance.alive) return;
     request.ended = true;
     this.#flights.get(socket)?.delete(key);
-    this.#witness.answered(request, { status, reason, retryAfterMs: null });
+    this.#witness.answered(request, { ...ending, retryAfterMs: null });
     this.#witness.ends(request);
   }
 }

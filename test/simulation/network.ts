@@ -24,7 +24,13 @@ export type Request = {
 };
 
 /** What the sender learns. `status` null: no answer. */
-export type Ending = { status: number | null; reason: string; retryAfterMs: number | null };
+export type Ending = {
+  status: number | null;
+  reason: string;
+  retryAfterMs: number | null;
+  /** It was not the other end that went away: the time was over. */
+  ranOut?: boolean;
+};
 
 export type Witness = {
   starts(request: Request): void;
