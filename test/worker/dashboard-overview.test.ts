@@ -443,6 +443,20 @@ describe("the overview", () => {
     expect(said).not.toMatch(/response time|Raise|Change its pace/);
   });
 
+  it("has what stopped retrying above what is late, in its lines and in its table", async () => {
+    const stopped = await register({ name: "stopped", giveUpOn: [422] });
+    service.answer = answering(422);
+    await accept(stopped.id, [await newEvent()]);
+    await deliverAll(stopped.id, clock);
+    const late = await register({ name: "late" });
+    await accept(late.id, [await newEvent()]);
+    clock.advance(6 * MINUTE);
+    const page = await overview();
+    for (const id of ["condition", "webhooks"]) {
+      expect(textOf(page, id), id).toMatch(/ stopped .* late /);
+    }
+  });
+
   it("says since when it is postponed, and of what is undeliverable when and why the last ended, and when what waits goes out", async () => {
     const webhook = await register({ name: "crm", giveUpOn: [422], retrySchedule: "1h" });
     service.answer = answering(204);
