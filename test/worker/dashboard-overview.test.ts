@@ -389,6 +389,19 @@ describe("the overview", () => {
     expect(said).not.toContain("whenever");
   });
 
+  it("gives no reason for a disable of which it has not heard the reason yet", async () => {
+    const webhook = await register({ name: "crm" });
+    await accept(webhook.id, [await newEvent()]);
+    const stats = async (sinceMs: number) => {
+      const said = await subscriber(webhook.id).stats(sinceMs);
+      return { ...said, health: { ...said.health, state: "disabled", sinceMs: clock.nowMs() } };
+    };
+    const page = await overview("", { SUBSCRIBER: diverted(env.SUBSCRIBER, { stats }) });
+    expect(textOf(page, "condition")).toMatch(
+      / crm Disabled since just now \(\d\d:\d\d\) \. 1 delivery is held\./,
+    );
+  });
+
   it("says that deliveries are late, that one stopped retrying, and that a paused webhook holds", async () => {
     const webhook = await register({ description: "The CRM", retrySchedule: "1m" });
     service.answer = answering(500);

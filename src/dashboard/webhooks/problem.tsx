@@ -112,7 +112,9 @@ type Words = (watched: Watched) => Child;
 /** What is so, and why. */
 const CAUSES: Record<Kind, Words> = {
   disabled: ({ webhook, stats }) => (
-    <Became health={stats.health}>: {DISABLED_BECAUSE[webhook.statusReason ?? "failing"]}.</Became>
+    <Became health={stats.health}>
+      {webhook.statusReason !== null && `: ${DISABLED_BECAUSE[webhook.statusReason]}`}.
+    </Became>
   ),
   misconfigured: () => (
     <>Misconfigured: a variable of the relay's configuration has no usable value.</>
