@@ -470,6 +470,23 @@ describe("the overview", () => {
     }
   });
 
+  it("says that an attempt is under way where that is why no time is known for the next", async () => {
+    const webhook = await register({ name: "crm" });
+    service.answer = answering(500);
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    const during = (state: string, oldestDueAtMs: number | null) => async (sinceMs: number) => {
+      const said = await subscriber(webhook.id).stats(sinceMs);
+      return { ...said, health: { ...said.health, state, oldestDueAtMs, nextAttemptAtMs: null } };
+    };
+    for (const stats of [during("probing", clock.nowMs()), during("failing", null)]) {
+      const page = await overview("", { SUBSCRIBER: diverted(env.SUBSCRIBER, { stats }) });
+      expect(textOf(page, "condition")).toMatch(
+        / It is (?:probed|tried again by its schedule), an attempt is under way; /,
+      );
+    }
+  });
+
   it("says since when it is postponed, and of what is undeliverable when and why the last ended, and when what waits goes out", async () => {
     const webhook = await register({ name: "crm", giveUpOn: [422], retrySchedule: "1h" });
     service.answer = answering(204);

@@ -286,7 +286,13 @@ const HOW_AND_THEN: { [State in HealthState]?: Record<"one" | "many", readonly [
     },
   };
 
-function Tried({ stats: { health } }: Watched) {
+/** What is due waits for a slot, and goes as soon as there is one; else what has no time is under way. */
+function untimed({ ordered }: Webhook, { state, oldestDueAtMs }: HealthReport): string {
+  const isUnderWay = ordered || state === "probing" || oldestDueAtMs === null;
+  return isUnderWay ? "an attempt is under way" : "now";
+}
+
+function Tried({ webhook, stats: { health } }: Watched) {
   const { state, pending, nextAttemptAtMs } = health;
   const [how, then] = HOW_AND_THEN[state]?.[pending === 1 ? "one" : "many"] ?? [];
   return (
@@ -297,7 +303,7 @@ function Tried({ stats: { health } }: Watched) {
         <>
           {waiting(pending)}. {how}{" "}
           {nextAttemptAtMs === null ? (
-            "now"
+            untimed(webhook, health)
           ) : (
             <>
               next <Time ms={nextAttemptAtMs} isAhead />
