@@ -510,6 +510,25 @@ describe("the overview", () => {
     );
   });
 
+  it("says of what is undeliverable how that ended which ended last, not what was received last", async () => {
+    const webhook = await register({ name: "crm", giveUpOn: [422], retrySchedule: "1h" });
+    service.answer = () => new Response("down", { status: 500 });
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    service.answer = answering(422);
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    service.answer = () => new Response("down", { status: 500 });
+    clock.advance(2 * HOUR);
+    await deliverAll(webhook.id, clock);
+    service.answer = answering(204);
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    expect(textOf(await overview(), "condition")).toMatch(
+      / crm Healthy, but 2 undeliverable, the last since just now \(\d\d:\d\d\) : 500 refused, “ down ”\. /,
+    );
+  });
+
   it("says that nothing came for long, from when SILENCE_ALERT says so on, else after a day", async () => {
     const webhook = await register();
     await arrive();

@@ -6,11 +6,18 @@ import { findDelivery, listDeliveries } from "../../operations/deliveries";
 
 export type Answer = { title: string; eventId: EventId; attempt: AttemptRecord };
 
-/** How the newest that stopped retrying ended; null for none. */
+/** Of those that stopped retrying, so many that were received last are looked at for the one that ended last. */
+const ENDED_LOOKED_AT = 20;
+
+/** How that ended which stopped retrying last; null for none. */
 export async function newestEnded(env: Env, webhook: Webhook): Promise<Answer | null> {
   const asked = { status: "undeliverable" } as const;
-  const { deliveries } = await listDeliveries(env, webhook, asked, { before: null, limit: 1 });
-  const eventId = parseEventId(deliveries[0]?.eventId ?? "");
+  const { deliveries } = await listDeliveries(env, webhook, asked, {
+    before: null,
+    limit: ENDED_LOOKED_AT,
+  });
+  const [last] = deliveries.toSorted((a, b) => (b.completedAtMs ?? 0) - (a.completedAtMs ?? 0));
+  const eventId = parseEventId(last?.eventId ?? "");
   const title = "How the newest that stopped retrying ended";
   return eventId && failureOf(env, webhook, { eventId, title });
 }
