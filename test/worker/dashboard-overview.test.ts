@@ -211,6 +211,31 @@ describe("an alert", () => {
     expect(said).toMatch(/ slow It is failing: its first failure was at 1[56] minutes ago/);
   });
 
+  it("C5: carries no long description of its webhook, also where that was changed or its object does not answer", async () => {
+    const long = (word: string) => `${`${word} (x) is `.repeat(100)}end`.slice(0, 1_000);
+    const webhook = await register({ description: long("before") });
+    const registered = await registry().get(webhook.id);
+    if (registered === null) throw new Error("there is no webhook");
+    const raised = [expiringAlert(registered, clock.nowMs() + 3 * HOUR)];
+    await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    const dead = diverted(env.SUBSCRIBER, { stats: () => Promise.reject(new Error("gone")) });
+    const change = { description: long("after") };
+    for (const look of [
+      () => overview("", { SUBSCRIBER: dead }),
+      async () => {
+        expect((await api("PATCH", `/v1/webhooks/${webhook.id}`, change)).status).toBe(200);
+        return overview();
+      },
+    ]) {
+      const said = textOf(await look(), "condition");
+      expect(said).toContain("has deliveries that are held and expire from");
+      expect(said).not.toContain("before (x) is ".repeat(8));
+      expect(said).not.toContain("after (x) is ".repeat(8));
+    }
+  });
+
   it("about dead letters that expire stands with them", async () => {
     await well();
     await consume([{ ...(await newEvent()), body: new TextEncoder().encode("no JSON") }], {
@@ -345,6 +370,15 @@ describe("the overview", () => {
     expect(soon).not.toContain("All is well");
     const rows = textOf(soon, "webhooks");
     expect(rows.indexOf("The CRM")).toBeLessThan(rows.indexOf("Another"));
+  });
+
+  it("C5: says of a long answer its beginning, of 160 characters", async () => {
+    const webhook = await register({ name: "crm" });
+    service.answer = () => new Response("x".repeat(5_000), { status: 500 });
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    const [, said = ""] = /“([^”]*)”/.exec(textOf(await overview(), "condition")) ?? [];
+    expect(said.trim()).toBe(`${"x".repeat(159)}…`);
   });
 
   it("is there while an object of the release before answers, which says less of itself", async () => {

@@ -1,12 +1,12 @@
 /** What is wrong, worst first: a line for what is wrong with the relay, and one for each webhook that has a problem. */
 import type { Child } from "hono/jsx";
 import { type ConfigProblem, holdsDeliveries } from "../../config";
-import { nameOf, type OpenAlert, pageOf, webhookOf } from "../../domain/alert";
+import { type OpenAlert, pageOf, webhookOf } from "../../domain/alert";
 import { LATE_AFTER_MS } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
 import type { Unanswered } from "../../operations/objects";
 import type { KnownStats } from "../../operations/stats";
-import { Foreign } from "../ui/foreign";
+import { beginning, Foreign } from "../ui/foreign";
 import { count, deliveries } from "../ui/format";
 import { type Tone, WebhookLink } from "../ui/parts";
 import { DEAD_LETTERS_PATH, WEBHOOKS_PATH } from "../ui/paths";
@@ -20,6 +20,9 @@ export const MAX_NAMED = 20;
 const KNOWN_NOW = /^(disabled|undeliverable|dead letters|misconfigured|silence)\b/;
 /** Alerts of an object that did not answer, or would not. */
 const SILENT = /^(unreachable|newer data)\b/;
+/** What an alert calls its webhook, as it was called then, ends with the last bracket: what is said of it has none. */
+const NAMED = /^webhook (.*\)) /s;
+const MAX_NAME_CHARACTERS = 80;
 const INSTANT = /(\d{4}-\d\d-\d\dT[\d:.]+Z)/;
 
 export type Problem = { tone: Tone; text: Child; help?: Child };
@@ -109,7 +112,7 @@ function webhookLine(
   const text = (
     <>
       <WebhookLink webhook={webhook} /> {isShown && <Standing watched={watched} />}{" "}
-      <Told alerts={own} webhook={webhook} />
+      <Told alerts={own} isNamed />
     </>
   );
   return [
@@ -121,14 +124,16 @@ function webhookLine(
   ];
 }
 
-/** What alerts say, each with when it was found. @param webhook whose name stands before it already. */
-function Told({ alerts, webhook }: { alerts: readonly OpenAlert[]; webhook?: Webhook }) {
+/** What alerts say, each with when it was found. @param isNamed the webhook's name stands before it already. */
+function Told({ alerts, isNamed }: { alerts: readonly OpenAlert[]; isNamed?: boolean }) {
   return (
     <>
       {alerts.map((alert) => {
-        const text = alert.text.replace("Leadterra Relay: ", "");
-        const said =
-          webhook === undefined ? text : text.replace(`webhook ${nameOf(webhook)} `, "It ");
+        const said = alert.text
+          .replace("Leadterra Relay: ", "")
+          .replace(NAMED, (_, name: string) =>
+            isNamed ? "It " : `webhook ${beginning(name, MAX_NAME_CHARACTERS)} `,
+          );
         return (
           <>
             {said
