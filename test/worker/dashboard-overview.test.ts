@@ -279,6 +279,20 @@ describe("an object that does not answer", () => {
     expect(textOf(page, "condition")).toContain("has deliveries that are held and expire from");
   });
 
+  it("is one line with what its webhook's alerts say", async () => {
+    const { id } = await register({ name: "dead" });
+    const webhook = await registry().get(id);
+    if (webhook === null) throw new Error("there is no webhook");
+    const raised = [expiringAlert(webhook, clock.nowMs() + 3 * HOUR)];
+    await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
+    const dead = diverted(env.SUBSCRIBER, { stats: () => Promise.reject(new Error("gone")) }, [id]);
+    const page = await overview("", { SUBSCRIBER: dead });
+    expect(page.match(/<li class="notice/g)).toHaveLength(1);
+    expect(textOf(page, "condition")).toMatch(
+      / dead : The object does not answer\. .* It has deliveries that are held and expire from /,
+    );
+  });
+
   it("is a line where it is that of the dead letters", async () => {
     const webhook = await register();
     await arrive();

@@ -49,15 +49,25 @@ export function problemsOf(situation: Situation): Problem[] {
   const others = alerts.filter(
     (alert) => !watched.some(({ webhook }) => webhook.id === webhookOf(alert)),
   );
+  const silent = unanswered.slice(0, MAX_NAMED).map((of) => ({
+    of,
+    own: others.filter((alert) => of.object.endsWith(webhookOf(alert) ?? " ")),
+  }));
   const ofLetters = others.filter((alert) => pageOf(alert) === DEAD_LETTERS_PATH);
   const found = [
     ...situation.problems.map((problem) => configLine(problem, watched)),
-    ...unanswered
-      .slice(0, MAX_NAMED)
-      .map((of): Problem => ({ tone: "bad", text: <DoesNotAnswer of={of} webhooks={webhooks} /> })),
+    ...silent.map(({ of, own }): Problem => {
+      const text = (
+        <>
+          <DoesNotAnswer of={of} webhooks={webhooks} /> <Told alerts={own} isNamed />
+        </>
+      );
+      return { tone: "bad", text };
+    }),
     ...ofWebhooks.slice(0, MAX_NAMED),
     ...(deadLetters ? [deadLettersLine(deadLetters, ofLetters)] : []),
     ...others
+      .filter((alert) => !silent.some(({ own }) => own.includes(alert)))
       .filter((alert) => !ofLetters.includes(alert) || SILENT.test(alert.cause))
       .map((alert): Problem => ({ tone: "bad", text: <Told alerts={[alert]} /> })),
     ...queuesOf(situation),
