@@ -1,4 +1,5 @@
-/** What bounds the pace of a webhook, and whether what makes it late is over by itself. Pure. */
+/** What makes a webhook late: what bounds its pace, and whether that is over by itself. Pure. */
+import type { HealthReport } from "./health-report";
 
 type Paced = { rateLimit: number | null; ordered: boolean; concurrency: number };
 
@@ -14,6 +15,14 @@ export function boundOf({ rateLimit, ordered, concurrency }: Paced, { p50 }: Fig
   }
   const field = ordered ? ("ordered" as const) : ("concurrency" as const);
   return { field, aSecond: capacity, p50, atOnce };
+}
+
+/** Whether its order waits for one that failed since the last success: until the retry, pace has no part in it. */
+export function waitsForRetry(
+  { ordered }: Pick<Paced, "ordered">,
+  { state, lastFailure, lastSuccessAtMs }: HealthReport,
+): boolean {
+  return ordered && state === "late" && (lastFailure?.atMs ?? 0) > (lastSuccessAtMs ?? 0);
 }
 
 /**

@@ -535,6 +535,23 @@ describe("the overview", () => {
     }
   });
 
+  it("names as what makes an ordered webhook late the refusal of the first in its order, and tries that again", async () => {
+    const webhook = await register({ name: "crm", ordered: true, retrySchedule: "5m" });
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    service.answer = () => new Response("no postgres", { status: 500 });
+    await accept(webhook.id, [await newEvent(), await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    clock.advance(2 * MINUTE);
+    const page = await overview();
+    const said = textOf(page, "condition");
+    expect(said).toMatch(
+      / crm Late since [^:]*:\d\d\) , because the order waits for one that failed: 500 refused, “ no postgres ”. 2 deliveries wait. It is tried again by its schedule, next in [23] minutes \(\d\d:\d\d\) ; the others go out behind it\. /,
+    );
+    expect(said).not.toMatch(/response time|faster answers|Change its pace/);
+    expect(page).toContain(`action="/dashboard/webhooks/${webhook.id}/try"`);
+  });
+
   it("says since when it is postponed, and of what is undeliverable when and why the last ended, and when what waits goes out", async () => {
     const webhook = await register({ name: "crm", giveUpOn: [422], retrySchedule: "1h" });
     service.answer = answering(204);

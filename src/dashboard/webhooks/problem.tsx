@@ -5,7 +5,7 @@
 import type { Child } from "hono/jsx";
 import { type AttemptRecord, isGivenUp } from "../../domain/delivery";
 import type { HealthReport, HealthState } from "../../domain/health-report";
-import { boundOf, isSoonOver } from "../../domain/late";
+import { boundOf, isSoonOver, waitsForRetry } from "../../domain/late";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import type { KnownStats, WebhookStats } from "../../operations/stats";
@@ -79,8 +79,10 @@ export function hasProblem(watched: Watched): boolean {
 }
 
 /** The service refuses what it is sent now, and is tried again. */
-export function isFailing(state: HealthState): boolean {
-  return state === "probing" || state === "failing" || state === "postponed";
+export function isFailing({ webhook, stats: { health } }: Watched): boolean {
+  const { state } = health;
+  const isOne = state === "probing" || state === "failing" || state === "postponed";
+  return isOne || waitsForRetry(webhook, health);
 }
 
 /** Those that need somebody first, those before all of which nothing is known; the rest in the order that they came in. */
@@ -122,11 +124,17 @@ const CAUSES: Record<Kind, Words> = {
   probing: Failing,
   failing: Failing,
   unconnected: ({ stats }) => <Became health={stats.health}>: no listener is connected.</Became>,
-  late: ({ stats: { health } }) => (
-    <Became health={health}>
-      : the oldest delivery was due <Time ms={health.oldestDueAtMs} />.
-    </Became>
-  ),
+  late: ({ webhook, stats: { health } }) =>
+    waitsForRetry(webhook, health) ? (
+      <Became health={health}>
+        , because the order waits for one that failed
+        <Cause of={health.lastFailure} />
+      </Became>
+    ) : (
+      <Became health={health}>
+        : the oldest delivery was due <Time ms={health.oldestDueAtMs} />.
+      </Became>
+    ),
   undeliverable: (watched) => (
     <>
       Healthy, but {number(watched.stats.health.undeliverable)} undeliverable
@@ -219,7 +227,9 @@ const NEXT: Record<Kind, Words> = {
   late: (watched) => (
     <>
       <Tried {...watched} />{" "}
-      {isSoonOver(watched.webhook, figuresOf(watched.stats)) ? null : <Remedy {...watched} />}
+      {!isFailing(watched) && !isSoonOver(watched.webhook, figuresOf(watched.stats)) && (
+        <Remedy {...watched} />
+      )}
     </>
   ),
   undeliverable: (watched) => (
@@ -286,6 +296,11 @@ const HOW_AND_THEN: { [State in HealthState]?: Record<"one" | "many", readonly [
     },
   };
 
+const RETRIED_IN_ORDER = [
+  "It is tried again by its schedule,",
+  "the others go out behind it.",
+] as const;
+
 /** What is due waits for a slot, and goes as soon as there is one; else what has no time is under way. */
 function untimed({ ordered }: Webhook, { state, oldestDueAtMs }: HealthReport): string {
   const isUnderWay = ordered || state === "probing" || oldestDueAtMs === null;
@@ -294,7 +309,9 @@ function untimed({ ordered }: Webhook, { state, oldestDueAtMs }: HealthReport): 
 
 function Tried({ webhook, stats: { health } }: Watched) {
   const { state, pending, nextAttemptAtMs } = health;
-  const [how, then] = HOW_AND_THEN[state]?.[pending === 1 ? "one" : "many"] ?? [];
+  const [how, then] = waitsForRetry(webhook, health)
+    ? RETRIED_IN_ORDER
+    : (HOW_AND_THEN[state]?.[pending === 1 ? "one" : "many"] ?? []);
   return (
     <>
       {pending === 0 ? (
@@ -345,7 +362,7 @@ export function Help({ watched }: { watched: Watched }) {
       </Action>
     );
   }
-  if (isFailing(state) && (pending > 0 || undeliverable === 0)) {
+  if (isFailing(watched) && (pending > 0 || undeliverable === 0)) {
     return (
       <Action action={`${path}/try`} tone="primary" isOnce>
         Try now

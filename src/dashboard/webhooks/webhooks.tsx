@@ -146,7 +146,7 @@ async function triedAnswer(c: PageContext, webhook: Webhook): Promise<Answer | n
 async function lastFailure(env: Env, watched: Watched): Promise<Answer | null> {
   const { state, lastFailure: last } = watched.stats.health;
   if (last === null || !hasProblem(watched)) return null;
-  if (watched.ended != null && !isFailing(state) && state !== "disabled") return null;
+  if (watched.ended != null && !isFailing(watched) && state !== "disabled") return null;
   return failureOf(env, watched.webhook, { eventId: last.eventId, title: "The last failure" });
 }
 
