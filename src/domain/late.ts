@@ -1,5 +1,9 @@
 /** What makes a webhook late: what bounds its pace, and whether that is over by itself. Pure. */
 import type { HealthReport } from "./health-report";
+import { HOUR_MS } from "./time";
+
+/** What its pace is judged over: with the running hour, 24 of them. */
+export const PACED_OVER_MS = 23 * HOUR_MS;
 
 type Paced = { rateLimit: number | null; ordered: boolean; concurrency: number };
 

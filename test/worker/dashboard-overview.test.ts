@@ -552,6 +552,20 @@ describe("the overview", () => {
     expect(page).toContain(`action="/dashboard/webhooks/${webhook.id}/try"`);
   });
 
+  it("goes by the last day for what helps a late webhook, whatever the page looks back over", async () => {
+    const webhook = await register();
+    await accept(webhook.id, [await newEvent()]);
+    await deliverAll(webhook.id, clock);
+    clock.advance(3 * HOUR);
+    await accept(webhook.id, [await newEvent()]);
+    clock.advance(6 * MINUTE);
+    for (const over of ["", "?over=hour", "?over=week"]) {
+      const said = textOf(await overview(over), "condition");
+      expect(said, over).toMatch(/Late since .* what comes meanwhile goes behind it\./);
+      expect(said, over).not.toMatch(/Raise|Change its pace/);
+    }
+  });
+
   it("says since when it is postponed, and of what is undeliverable when and why the last ended, and when what waits goes out", async () => {
     const webhook = await register({ name: "crm", giveUpOn: [422], retrySchedule: "1h" });
     service.answer = answering(204);

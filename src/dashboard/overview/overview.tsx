@@ -2,12 +2,19 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
+import { PACED_OVER_MS } from "../../domain/late";
 import { DAY_MS } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { listEvents } from "../../operations/journal";
 import { answerOf, DEAD_LETTERS, type Unanswered } from "../../operations/objects";
-import { type KnownStats, knownStats, type Step, sumOf } from "../../operations/stats";
+import {
+  type KnownStats,
+  knownStats,
+  type Step,
+  sumOf,
+  webhookStats,
+} from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table";
 import { Chart } from "../ui/chart";
@@ -87,7 +94,7 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
     answerOf(DEAD_LETTERS, () => countDeadLetters(c.env), unanswered),
   ]);
   const listed = listedBy(webhooks, stats);
-  const watched = await withEnds(c.env, watchedIn(listed), unanswered);
+  const watched = await looked(c.env, watchedIn(listed), { over, unanswered });
   const { lastEventAtMs } = stats;
   // Where a journal does not answer, it may be that which has the last.
   const mayHaveEvent = lastEventAtMs !== null || unanswered.some(isJournal);
@@ -112,20 +119,26 @@ function isJournal({ object }: Unanswered): boolean {
   return object.startsWith("Journal ");
 }
 
-/** Of those that are named with what stopped retrying, how it ended. */
-async function withEnds(
+/** Of those that are named with what stopped retrying, how it ended; of those that are late, the figures of a day. */
+async function looked(
   env: Env,
   watched: readonly Watched[],
-  unanswered: Unanswered[],
+  { over, unanswered }: { over: Period; unanswered: Unanswered[] },
 ): Promise<Watched[]> {
-  const named = new Set(byUrgency(watched).filter(isUndeliverable).slice(0, MAX_NAMED));
+  const named = new Set(byUrgency(watched).slice(0, MAX_NAMED));
   return Promise.all(
     watched.map(async (each) => {
+      const { webhook, stats } = each;
+      const answer = <T,>(ask: () => Promise<T>) =>
+        answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
       if (!named.has(each)) return each;
-      const { webhook } = each;
-      const ask = () => newestEnded(env, webhook);
-      const ended = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
-      return { ...each, ended: ended?.attempt ?? null };
+      if (isUndeliverable(each)) {
+        const ended = await answer(() => newestEnded(env, webhook));
+        return { ...each, ended: ended?.attempt ?? null };
+      }
+      if (over === "day" || stats.health.state !== "late") return each;
+      const ofDay = await answer(() => webhookStats(env, webhook.id, Date.now() - PACED_OVER_MS));
+      return { ...each, stats: ofDay?.stats ?? stats };
     }),
   );
 }

@@ -4,9 +4,9 @@ import { Hono } from "hono";
 import { configOf } from "../../config";
 import type { DeliveryView } from "../../domain/delivery";
 import { parseEventId } from "../../domain/ids";
+import { PACED_OVER_MS } from "../../domain/late";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
-import { HOUR_MS } from "../../domain/time";
 import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { listDeliveries } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
@@ -30,11 +30,9 @@ import { byUrgency, hasProblem, isFailing, type Listed, type Watched } from "./p
 import { WebhookTable } from "./table";
 import { TestForm } from "./test";
 
-/** With the running hour, 24 of them. */
-const LOOK_BACK_MS = 23 * HOUR_MS;
 const DELIVERIES_SHOWN = 10;
 
-const lookBackMs = () => Date.now() - LOOK_BACK_MS;
+const lookBackMs = () => Date.now() - PACED_OVER_MS;
 
 export const webhookPages = new Hono<PageEnv>()
   .get("/", async (c) => {
