@@ -208,6 +208,31 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await page.getByRole("status").getByText("Paused").waitFor();
   });
 
+  it("sees how much of what waited has left since the page was opened", async () => {
+    const webhook = await rig.register({ url: `${rig.service.url}/leaving`, status: "paused" });
+    const eventIds: string[] = [];
+    for (const n of [1, 2, 3, 4]) {
+      eventIds.push(await rig.relay.accept({ event: "custom.leaving", data: { n } }));
+    }
+    for (const id of eventIds) {
+      await rig.relay.deliveryOnce(webhook.id, id, ({ status }) => status === "pending");
+    }
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/webhooks/${webhook.id}`);
+    await mark(page);
+    await page.getByText("4 deliveries are held.").waitFor();
+    const bar = page.locator("#health progress");
+    expect(await bar.isVisible()).toBe(false);
+    for (const [index, id] of eventIds.slice(0, 2).entries()) {
+      await rig.relay.call(`/webhooks/${webhook.id}/deliveries/${id}/cancel`, {});
+      await page.getByText(`${3 - index} deliveries are held.`).waitFor();
+      expect(await bar.isVisible()).toBe(true);
+      expect(await bar.getAttribute("max")).toBe("4");
+      expect(await bar.getAttribute("value")).toBe(String(index + 1));
+    }
+    expect(await isMarked(page)).toBe(true);
+  });
+
   it("keeps a part of a page as it is while nothing is new but the token of its form", async () => {
     rig.service.answer = answering(422);
     const url = `${rig.service.url}/unwanted`;
