@@ -9,7 +9,7 @@ import { lookUpSeen, rememberSeen } from "../storage/seen";
 
 /** Leadterra's own first retry comes after a minute; this is for whoever listens. */
 const RETRY_AFTER_SECONDS = 30;
-const SAMPLE = "reply.received";
+export const SAMPLE = "reply.received";
 /** Leadterra's id of a sample's reply begins so. */
 const SAMPLE_ID = "rpl_sample_";
 

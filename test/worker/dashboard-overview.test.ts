@@ -102,6 +102,30 @@ describe("the overview of a new relay", () => {
     expect(await overview()).not.toContain("To the first event");
   });
 
+  it.each([
+    ["campaign.started", { name: "Autumn" }],
+    ["reply.received", { reply: { id: "rpl_1" } }],
+  ])(
+    "is connected for good by one event of Leadterra's, whatever samples come after it: %s",
+    async (name, data) => {
+      const sent: Uint8Array[] = [];
+      vi.spyOn(env.EVENTS, "send").mockImplementation(async (body) => {
+        sent.push((body as Uint8Array).slice());
+        return { metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } };
+      });
+      const webhook = await register();
+      await consume([await eventOf(name, data)], { atMs: clock.nowMs() });
+      const visitor = await signedIn();
+      for (let sample = 0; sample < 9; sample++) await visitor.post("/dashboard/events/sample");
+      clock.advance(SECOND);
+      await consume(sent, { atMs: clock.nowMs() });
+      await deliverAll(webhook.id, clock);
+      const page = await overview();
+      expect(page).not.toContain("To the first event");
+      expect(page).toContain("All is well");
+    },
+  );
+
   it("says on a laptop what is so there", async () => {
     const origin = "http://127.0.0.1:8787";
     const ask = (path: string, init: RequestInit) =>

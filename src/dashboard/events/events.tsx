@@ -95,7 +95,11 @@ async function find(
   const lastGoneAtMs = isAll ? await lastEventAtMs(c.env) : null;
   const progress =
     isAll && lastGoneAtMs === null
-      ? progressOf(c, { webhooks: await allWebhooks(c.env), hasEvent: false, events })
+      ? progressOf(c, {
+          webhooks: await allWebhooks(c.env),
+          hasEvent: false,
+          isConnected: false,
+        })
       : null;
   return {
     events: await eventRows(c.env, events, unanswered),

@@ -1,7 +1,6 @@
 /** What leads a new relay to its first event. */
 import type { Child } from "hono/jsx";
 import { configOf } from "../../config";
-import { isSample } from "../../operations/ingest";
 import { Action, Copy } from "../ui/parts";
 import { EVENTS_PATH } from "../ui/paths";
 import type { PageContext } from "../ui/session";
@@ -21,19 +20,14 @@ export type Progress = {
 
 export function progressOf(
   c: PageContext,
-  seen: {
-    webhooks: readonly unknown[];
-    hasEvent: boolean;
-    /** The newest. */
-    events: readonly { key: string | null }[];
-  },
+  seen: { webhooks: readonly unknown[]; hasEvent: boolean; isConnected: boolean },
 ): Progress {
   return {
     origin: new URL(c.req.url).origin,
     hasSecret: configOf(c.env).signingSecrets.length > 0,
     hasWebhook: seen.webhooks.length > 0,
     hasEvent: seen.hasEvent,
-    isConnected: seen.hasEvent && (seen.events.length === 0 || !seen.events.every(isSample)),
+    isConnected: seen.isConnected,
   };
 }
 

@@ -6,7 +6,8 @@ import { PACED_OVER_MS } from "../../domain/late";
 import { DAY_MS } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { countDeadLetters } from "../../operations/dead-letters";
-import { listEvents } from "../../operations/journal";
+import { isSample, SAMPLE } from "../../operations/ingest";
+import { eventTotals, listEvents } from "../../operations/journal";
 import { answerOf, DEAD_LETTERS, type Unanswered } from "../../operations/objects";
 import {
   type KnownStats,
@@ -49,6 +50,8 @@ import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf } from "./perio
 import { MAX_NAMED, type Problem, Problems, problemsOf } from "./problems";
 
 const NEWEST_EVENTS = 8;
+/** Where the newest are all samples, so many are looked at for another. */
+const SEARCHED_EVENTS = 100;
 const WEBHOOKS_SHOWN = 10;
 /** What came in with the last event is shown with it. */
 const SAME_MOMENT_MS = 1_000;
@@ -101,7 +104,8 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const events = mayHaveEvent ? await newestEvents(c.env, lastEventAtMs, unanswered) : [];
   // A relay that has a webhook is no new one: what its journals do not say is not asked for.
   const hasEvent = webhooks.length > 0 ? mayHaveEvent : lastEventAtMs !== null || events.length > 0;
-  const progress = progressOf(c, { webhooks, hasEvent, events });
+  const isConnected = hasEvent && (events.length === 0 || (await hasOther(c.env, events)));
+  const progress = progressOf(c, { webhooks, hasEvent, isConnected });
   const shared = { nowMs, webhooks, stats, unanswered, deadLetters };
   return {
     ...{ ...shared, listed, events },
@@ -156,6 +160,15 @@ async function newestEvents(
   const page = { cursor: null, limit: NEWEST_EVENTS };
   const { events } = await listEvents(env, around, page, unanswered);
   return eventRows(env, events, unanswered);
+}
+
+/** Whether an event came that is no sample: among the newest, ever by another name, or not long before them. */
+async function hasOther(env: Env, newest: readonly EventRow[]): Promise<boolean> {
+  if (!newest.every(isSample)) return true;
+  const totals = await answerOf("event totals", () => eventTotals(env), []);
+  if (Object.keys(totals?.events ?? {}).some((name) => name !== SAMPLE)) return true;
+  const { events } = await listEvents(env, {}, { cursor: null, limit: SEARCHED_EVENTS }, []);
+  return !events.every(isSample);
 }
 
 function Overview({ look, over }: { look: Look; over: Period }) {
