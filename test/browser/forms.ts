@@ -369,7 +369,7 @@ const DELIVERIES: readonly Form[] = [
   },
   {
     place: /^p$/,
-    text: /^(?:undeliverable Every attempt failed; undeliverable|delivered The service has it,) since @\.$/,
+    text: /^(?:undeliverable The last attempt failed, and no other follows by itself; undeliverable|delivered The service has it,) since @\.$/,
     agrees: at((told) => delivery(told).completedAt),
   },
   {
@@ -395,11 +395,6 @@ const DELIVERIES: readonly Form[] = [
     place: /^p$/,
     text: /^It answered (\d+)(?:; only 200 to 299 means that it has the event|: the service has the event)\.$/,
     agrees: is((told) => String(own(told).answers)),
-  },
-  {
-    place: /^p$/,
-    text: /^No answer came within (\d+) seconds?\.$/,
-    agrees: is((told) => Number.parseInt(String(own(told).webhook.timeout), 10)),
   },
   {
     place: /^p$/,

@@ -297,7 +297,7 @@ describeInBrowser(
         name: "fixed-hang",
         draft: { timeout: "1s" },
         answer: () => {},
-        cause: "No answer came within 1 second.",
+        cause: "No answer came in time.",
         clicks: ["Try now"],
       },
       { name: "fixed-gone", answer: answering(410), cause: "410 Gone", clicks: ["Resume"] },

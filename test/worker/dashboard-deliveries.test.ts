@@ -271,7 +271,7 @@ describe("the page of a delivery", () => {
   it("shows each attempt with its answer as text, and what to do", async () => {
     const { webhook, event } = await undeliverable();
     const page = await textOf(pathOf(webhook, event));
-    expect(page).toContain("Every attempt failed");
+    expect(page).toContain("The last attempt failed, and no other follows by itself");
     expect(page).toContain("put the service right, then retry");
     expect(page).toMatch(/Newest first\..*Attempt 2.*Attempt 1/s);
     expect(page).toContain("It answered 503");
@@ -296,6 +296,42 @@ describe("the page of a delivery", () => {
     const page = await textOf(pathOf(webhook, event));
     expect(page).toContain("It waits: the webhook is disabled");
     expect(page).toContain("data-follows");
+  });
+
+  it("says nothing of its attempts that is over: a 410 before a success, a success before a failure", async () => {
+    const webhook = await register({ giveUpOn: [422] });
+    const event = await newEvent();
+    service.answer = answering(410);
+    await consume([event]);
+    await deliverAll(webhook.id, clock);
+    service.answer = answering(204);
+    await api("POST", `/v1/webhooks/${webhook.id}/resume`);
+    await deliverAll(webhook.id, clock);
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toContain("The service has it, since");
+    expect(page).toContain("a delivery that is answered so disables its webhook");
+    expect(page).not.toContain("the delivery waits");
+    service.answer = answering(422);
+    await api("POST", `/v1/webhooks/${webhook.id}/deliveries/${event.id}/retry`, { wait: true });
+    const replayed = await textOf(pathOf(webhook, event));
+    expect(replayed).toContain("undeliverable since");
+    expect(replayed).not.toContain("Every attempt failed");
+  });
+
+  it("names no time for an answer that did not come in time: the webhook's may have changed", async () => {
+    const webhook = await register({ timeout: "1s" });
+    const event = await newEvent();
+    service.answer = async () => {
+      clock.advance(1_000);
+      await scheduler.wait(1_500);
+      throw new Error("it was given up");
+    };
+    await consume([event]);
+    await deliverAll(webhook.id, clock);
+    await api("PATCH", `/v1/webhooks/${webhook.id}`, { timeout: "30s" });
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toContain("No answer came in time. The service may have the event all the same.");
+    expect(page).not.toContain("within 30 seconds");
   });
 
   it("blames a variable, and promises no resume, where the variable is what holds it", async () => {

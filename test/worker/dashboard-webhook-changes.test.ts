@@ -114,6 +114,18 @@ describe("a test", () => {
     expect((await visitor.post(`${PATH}/${id}/test`, { event: "$" })).status).toBe(422);
     expect(service.requests).toHaveLength(1);
   });
+
+  it.each([
+    [204, "It answered 204: the service has the test."],
+    [500, "It answered 500; only 200 to 299 means that it has the test."],
+    [410, "a delivery that is answered so disables its webhook, a test does not."],
+  ])("is called no event, and disables nothing, when it is answered %i", async (status, said) => {
+    service.answer = answering(status);
+    const { id } = await register();
+    const page = await (await visitor.post(`${PATH}/${id}/test`)).text();
+    expect(page).toContain(said);
+    expect(page).not.toContain("the webhook was disabled");
+  });
 });
 
 describe("trying now", () => {

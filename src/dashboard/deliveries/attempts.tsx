@@ -40,33 +40,30 @@ const STATUS_HINTS: Readonly<Record<number, string>> = {
   403: "It does not let the request in: a firewall, or credentials in the webhook's headers.",
   404: "There is nothing at this path: compare the webhook's URL.",
   405: "It does not take POST at this path: compare the webhook's URL.",
-  410: "It is gone for good by its own word: the webhook was disabled, and the delivery waits.",
+  410: "It is gone for good by its own word: a delivery that is answered so disables its webhook, a test does not.",
   413: "The body is too large for it.",
   429: "It wants fewer requests: a rate limit of the webhook helps.",
 };
 
 /** Why an attempt failed, as a sentence; of a success that it is one. */
-function explainAttempt(
-  { error, statusCode }: Pick<AttemptRecord, "error" | "statusCode">,
-  timeoutMs: number | null,
-): string {
+function explainAttempt({ error, statusCode, trigger }: AttemptRecord): string {
+  const isTest = trigger === "test";
+  const sent = isTest ? "the test" : "the event";
   switch (error) {
     case null:
-      return `It answered ${statusCode}: the service has the event.`;
+      return `It answered ${statusCode}: the service has ${sent}.`;
     case "timeout":
-      return timeoutMs === null
-        ? "No answer came in time."
-        : `No answer came within ${count(timeoutMs / 1_000, "second")}. The service may have the event all the same.`;
+      return `No answer came in time. The service may have ${sent} all the same.`;
     case "connection":
       return "The service was not reached, or it hung up: its name, its certificate, its network, or a process that is down.";
     case "redirect":
       return `It answered ${statusCode}, a redirect. Redirects are not followed: the webhook needs the final URL.`;
     case "status":
-      return `It answered ${statusCode}; only 200 to 299 means that it has the event. ${hintFor(statusCode ?? 0)}`;
+      return `It answered ${statusCode}; only 200 to 299 means that it has ${sent}. ${hintFor(statusCode ?? 0)}`;
     case "forbidden_target":
       return "No request was made: the URL is not allowed any more. Give the webhook another one.";
     case "interrupted":
-      return "The relay was restarted while the attempt was under way. The service may have the event; it is sent again with the same id.";
+      return `The relay was restarted while the attempt was under way. The service may have ${sent}${isTest ? "" : "; it is sent again with the same id"}.`;
   }
 }
 
@@ -77,11 +74,10 @@ function hintFor(status: number): string {
 type TimelineProps = {
   delivery: DeliveryView;
   attempts: readonly AttemptRecord[];
-  timeoutMs: number | null;
 };
 
 /** Newest first. */
-export function Timeline({ delivery, attempts, timeoutMs }: TimelineProps) {
+export function Timeline({ delivery, attempts }: TimelineProps) {
   const forgotten = delivery.attempts - attempts.length;
   return (
     <>
@@ -89,11 +85,7 @@ export function Timeline({ delivery, attempts, timeoutMs }: TimelineProps) {
       <ol class="timeline" reversed>
         {attempts
           .map((attempt, index) => (
-            <Attempt
-              attempt={attempt}
-              isLast={index === attempts.length - 1}
-              timeoutMs={timeoutMs}
-            />
+            <Attempt attempt={attempt} isLast={index === attempts.length - 1} />
           ))
           .reverse()}
         <li>
@@ -107,12 +99,7 @@ export function Timeline({ delivery, attempts, timeoutMs }: TimelineProps) {
   );
 }
 
-type AttemptProps = Pick<TimelineProps, "timeoutMs"> & {
-  attempt: AttemptRecord;
-  isLast: boolean;
-};
-
-function Attempt({ attempt, isLast, timeoutMs }: AttemptProps) {
+function Attempt({ attempt, isLast }: { attempt: AttemptRecord; isLast: boolean }) {
   const { number, trigger } = attempt;
   return (
     <li class={toneOf(attempt)} data-row={number}>
@@ -123,21 +110,21 @@ function Attempt({ attempt, isLast, timeoutMs }: AttemptProps) {
         <When attempt={attempt} />
         {trigger === "manual" && ", asked for by hand"}
       </p>
-      <p>{explainAttempt(attempt, timeoutMs)}</p>
+      <p>{explainAttempt(attempt)}</p>
       <Answer attempt={attempt} isOpen={isLast} />
     </li>
   );
 }
 
 /** One attempt by itself: what came back, when and after how long, and what that means. */
-export function Attempted({ attempt, timeoutMs }: Omit<AttemptProps, "isLast">) {
+export function Attempted({ attempt }: { attempt: AttemptRecord }) {
   return (
     <>
       <p>
         <AttemptBadge attempt={attempt} /> <When attempt={attempt} />
       </p>
       <p>
-        <strong>{explainAttempt(attempt, timeoutMs)}</strong>
+        <strong>{explainAttempt(attempt)}</strong>
       </p>
       <Answer attempt={attempt} isOpen />
     </>

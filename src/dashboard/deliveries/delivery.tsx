@@ -1,10 +1,9 @@
 /** One delivery: how it stands and what to do next, its attempts, and the request as it is sent. */
 import { Hono } from "hono";
-import { configOf } from "../../config";
 import type { DeliveryView, LoggedDelivery } from "../../domain/delivery";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { journalName } from "../../domain/placement";
-import { timeoutMsOf, type Webhook } from "../../domain/webhook";
+import type { Webhook } from "../../domain/webhook";
 import { cancelDelivery, findDelivery } from "../../operations/deliveries";
 import { bodyOf, findBody } from "../../operations/journal";
 import { answerOf, type Unanswered } from "../../operations/objects";
@@ -54,7 +53,6 @@ export const deliveryPage = new Hono<PageEnv>()
         delivery={delivery}
         body={stored?.body ?? null}
         unanswered={unanswered}
-        timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
       />,
     );
   })
@@ -90,10 +88,9 @@ type DeliveryProps = {
   body: Uint8Array | null;
   /** Where the body may be. */
   unanswered: readonly Unanswered[];
-  timeoutMs: number | null;
 };
 
-function Delivery({ webhook, delivery, body, unanswered, timeoutMs }: DeliveryProps) {
+function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
   const { attemptLog, ...view } = delivery;
   const last = attemptLog.at(-1);
   const isUnknown = body === null && unanswered.length > 0;
@@ -118,7 +115,7 @@ function Delivery({ webhook, delivery, body, unanswered, timeoutMs }: DeliveryPr
             <DeliveryFacts webhook={webhook} delivery={view} />
           </Panel>
           <Panel id="attempts-title" title="Attempts">
-            <Timeline delivery={view} attempts={attemptLog} timeoutMs={timeoutMs} />
+            <Timeline delivery={view} attempts={attemptLog} />
           </Panel>
         </div>
       </div>
@@ -150,7 +147,11 @@ function Situation({ webhook, delivery }: ViewProps) {
   const { status, completedAtMs, lastError, waitingFor } = delivery;
   const ended = <Time ms={completedAtMs} />;
   if (status === "delivered") return <>The service has it, since {ended}.</>;
-  if (status === "undeliverable") return <>Every attempt failed; undeliverable since {ended}.</>;
+  if (status === "undeliverable") {
+    return (
+      <>The last attempt failed, and no other follows by itself; undeliverable since {ended}.</>
+    );
+  }
   if (status === "cancelled") {
     if (lastError === "expired")
       return <>It waited for as long as events are kept; ended {ended}.</>;

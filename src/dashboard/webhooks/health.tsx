@@ -20,11 +20,8 @@ export type Condition = Watched & {
   recent: readonly DeliveryView[];
 };
 
-/** @property timeoutMs how long a service has to answer; null where that is not configured. */
-type HealthProps = { condition: Condition; timeoutMs: number | null };
-
 /** What is the matter and what to do about it; of one that is well, that it is. */
-export function Health({ condition, timeoutMs }: HealthProps) {
+export function Health({ condition }: { condition: Condition }) {
   const { webhook, answer, recent } = condition;
   const { lastSuccessAtMs, pending } = condition.stats.health;
   return (
@@ -51,7 +48,7 @@ export function Health({ condition, timeoutMs }: HealthProps) {
           title={answer.title}
           action={<a href={deliveryPath(webhook.id, answer.eventId)}>Its delivery</a>}
         >
-          <Attempted attempt={answer.attempt} timeoutMs={timeoutMs} />
+          <Attempted attempt={answer.attempt} />
         </Panel>
       )}
     </>

@@ -1,9 +1,8 @@
 /** Asking a service: with a delivery that waits, else with a test; the test's form, and the page with what came of it. */
-import { configOf } from "../../config";
 import { testSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
-import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
+import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { findDelivery, hastenDeliveries, nextToAttempt } from "../../operations/deliveries";
 import { testEventOf, testWebhook } from "../../operations/webhooks";
 import { attemptNow, toldOf } from "../deliveries/attempt-now";
@@ -73,10 +72,7 @@ async function sendTest(
         <p>
           <code>{name}</code> to {shortUrl(webhook.url)}
         </p>
-        <Attempted
-          attempt={tested.value}
-          timeoutMs={timeoutMsOf(webhook, configOf(c.env).delivery?.timeoutMs ?? null)}
-        />
+        <Attempted attempt={tested.value} />
       </section>
       <section class="panel" aria-label="Again">
         <TestForm webhook={webhook} event={name} />

@@ -164,7 +164,7 @@ function Whole({ webhook, waits, condition, unanswered }: WholeProps) {
         {condition === null ? (
           <Controls webhook={webhook} watched={null} />
         ) : (
-          <Health condition={condition} timeoutMs={waits.timeoutMs} />
+          <Health condition={condition} />
         )}
       </div>
       <h2>The last day</h2>
