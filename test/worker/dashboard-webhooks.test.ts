@@ -51,6 +51,7 @@ describe("the list of webhooks", () => {
     expect(rows[0]).toContain(">0 %<");
     expect(rows[1]).toContain(">100 %<");
     expect(rows[1]).toContain(">healthy<");
+    expect(page).toContain("Pending is what waits now; the other numbers are of the last day.");
   });
 
   it("shows neither the query of a URL nor markup of others", async () => {
@@ -178,6 +179,32 @@ describe("a webhook's page", () => {
     const page = await shown(`${PATH}/${id}`);
     expect(page).toContain("The last failure</h2>");
     expect(page).not.toContain("The last answer");
+  });
+
+  it("shows the answer to what was tried until a later failure, and that one then", async () => {
+    service.answer = () => new Response("the first answer", { status: 503 });
+    const { id } = await register();
+    const [tried, later] = await newEvents(2);
+    if (tried === undefined || later === undefined) throw new Error("there are two");
+    await accept(id, [tried]);
+    await deliverAll(id, clock);
+    const path = `${PATH}/${id}?tried=${tried.id}`;
+    expect(await shown(path)).toContain("The last answer to this delivery</h2>");
+    service.answer = () => new Response("the second answer", { status: 503 });
+    clock.advance(10_000);
+    await accept(id, [later]);
+    await deliverAll(id, clock);
+    const page = await shown(path);
+    expect(page).toContain("The last failure</h2>");
+    expect(page).not.toContain("the first answer");
+  });
+
+  it("blames nothing for what a new webhook never had: what came before it is not sent to it", async () => {
+    await consume([await newEvent()]);
+    const { id } = await register();
+    const page = await shown(`${PATH}/${id}`);
+    expect(page).toContain("What came before it was registered is not sent to it by itself.");
+    expect(page).not.toContain("no event came lately");
   });
 
   it("says why it is disabled, what is held and what to do", async () => {

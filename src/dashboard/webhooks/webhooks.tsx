@@ -53,6 +53,9 @@ export const webhookPages = new Hono<PageEnv>()
         <div id="list" data-live>
           <NotHere unanswered={unanswered} webhooks={webhooks} />
           <WebhookTable listed={listed} />
+          {listed.length > 0 && (
+            <p class="quiet">Pending is what waits now; the other numbers are of the last day.</p>
+          )}
         </div>
       </>,
     );
@@ -128,16 +131,18 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
   return {
     ...watched,
     hours,
-    answer: (await triedAnswer(c, webhook)) ?? (await lastFailure(c.env, watched)) ?? ended,
+    answer: (await triedAnswer(c, watched)) ?? (await lastFailure(c.env, watched)) ?? ended,
     recent: deliveries,
   };
 }
 
-/** Of what was just tried, whatever came of it. */
-async function triedAnswer(c: PageContext, webhook: Webhook): Promise<Answer | null> {
+/** Of what was tried, whatever came of it, until a later failure: the address names it for good. */
+async function triedAnswer(c: PageContext, { webhook, stats }: Watched): Promise<Answer | null> {
   const tried = parseEventId(c.req.query("tried") ?? "");
   const attempt = tried && (await attemptsOf(c.env, webhook, tried)).at(-1);
-  return attempt ? { title: "The last answer to this delivery", eventId: tried, attempt } : null;
+  const failedAtMs = stats.health.lastFailure?.atMs ?? 0;
+  if (!attempt || attempt.startedAtMs + attempt.durationMs < failedAtMs) return null;
+  return { title: "The last answer to this delivery", eventId: tried, attempt };
 }
 
 /** While there is a problem; of one that does not fail now, only where nothing stopped retrying. */
@@ -193,10 +198,13 @@ function Latest({ deliveries }: { deliveries: readonly DeliveryView[] }) {
   if (deliveries.length === 0) {
     return (
       <Empty>
-        <p>No delivery is kept: no event came lately that it asks for.</p>
         <p>
-          <a href="/dashboard/events">Look at the events</a> that came: each says why it did not
-          match.
+          It has no delivery yet, or none that is still kept. What came before it was registered is
+          not sent to it by itself.
+        </p>
+        <p>
+          <a href="/dashboard/events">Look at the events</a> that came: each says whether it
+          matches, and why.
         </p>
       </Empty>
     );
