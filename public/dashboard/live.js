@@ -26,11 +26,6 @@ function relative(ms, nowMs) {
 
 /** Of the whole page, as the relay knew it when it was asked for. */
 const timeZone = document.documentElement.dataset.zone;
-const exact = new Intl.DateTimeFormat(undefined, {
-  dateStyle: "full",
-  timeStyle: "long",
-  timeZone,
-});
 const day = new Intl.DateTimeFormat("en-GB", {
   day: "numeric",
   month: "short",
@@ -65,7 +60,6 @@ function tellTimes() {
     const isNow = time.hasAttribute("data-ahead") && ms < nowMs + JUST_NOW_MS;
     const text = `${isNow ? "now" : relative(ms, nowMs)} (${clockTime(ms, nowMs)})`;
     if (time.textContent !== text) time.textContent = text;
-    time.setAttribute("title", exact.format(ms));
   }
 }
 

@@ -109,7 +109,7 @@ describeInBrowser("the dashboard", (rig) => {
     await rig.relay.attempted(id, eventId);
     await page.goto(`/dashboard/webhooks/${id}`);
     await page.getByRole("button", { name: "Try now" }).click();
-    await page.getByRole("status").getByText("failed again").waitFor();
+    await page.getByRole("status").getByText("It was tried, and failed").waitFor();
     await page.getByText("Its headers").click();
     await expectAccessible(page, "what was tried");
     await page.goto(`/dashboard/webhooks/${id}/replay`);

@@ -84,7 +84,7 @@ describe("the list of events", () => {
 
   it("makes an event that no webhook asked for stand out", async () => {
     await consume([bytesOf(DOCUMENTED_REPLY)]);
-    expect(await textOf(LIST)).toContain('<span class="badge warn">no webhook</span>');
+    expect(await textOf(LIST)).toContain('<span class="badge warn">matched no webhook</span>');
     await register();
     await consume([await newEvent()]);
     expect(await textOf(LIST)).toContain('data-label="Goes to">1 webhook</td>');

@@ -84,5 +84,5 @@ const COLUMNS: readonly Column<EventRow>[] = [
 
 /** An event that nobody gets stands out: somebody may be missing it. */
 function recipients(n: number) {
-  return n === 0 ? <Badge tone="warn">no webhook</Badge> : count(n, "webhook");
+  return n === 0 ? <Badge tone="warn">matched no webhook</Badge> : count(n, "webhook");
 }
