@@ -275,6 +275,31 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     expect(await said.isVisible()).toBe(false);
   });
 
+  it("finds a lead's reply by e-mail: its text, and who got it or why not", async () => {
+    await rig.register({ events: ["reply.received"], description: "Takes replies" });
+    await rig.register({ events: ["link.clicked"], description: "Takes clicks" });
+    const reply = (name: string) =>
+      rig.relay.accept({
+        event: "reply.received",
+        data: {
+          lead: { email: `${name}@found.example` },
+          reply: { id: `rpl_${name}`, threadSnippet: `${name} would like a demo.` },
+        },
+      });
+    const [wanted, other] = [await reply("ava"), await reply("ben")];
+    const page = await rig.signedIn();
+    await page.getByRole("link", { name: "Events", exact: true }).click();
+    await page.locator(`#events [data-row="${other}"]`).waitFor();
+    await page.getByLabel("Lead's e-mail").fill("Ava@found.example");
+    await page.getByRole("button", { name: "Search" }).click();
+    await page.locator(`#events [data-row="${other}"]`).waitFor({ state: "detached" });
+    await page.getByRole("link", { name: wanted }).click();
+    await page.locator("section.json").getByText("ava would like a demo.").waitFor();
+    const whyOf = (webhook: string) => page.getByRole("row", { name: webhook });
+    await whyOf("Takes replies").getByText("200").waitFor();
+    await whyOf("Takes clicks").getByText("link.clicked").waitFor();
+  });
+
   it("folds a payload, and finds in it what is folded", async () => {
     const data = {
       lead: { email: "zoe@prospect.example" },
