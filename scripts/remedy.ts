@@ -1,5 +1,5 @@
 /** What mends a webhook that needs somebody, as the doctor says it. */
-import { boundOf, isSoonOver } from "../src/domain/late.ts";
+import { boundOf, isSoonOver, waitsForRetry } from "../src/domain/late.ts";
 
 /** As a webhook may have. */
 const MAX_CONCURRENCY = 300;
@@ -32,7 +32,7 @@ export function remedyOf(
   if (state === "misconfigured") {
     return "Mend the variable that is named above: deliveries are held until then.";
   }
-  if (state === "late") {
+  if (state === "late" && !waitsForRetry(paceOf(webhook, figures), standingOf(figures))) {
     const pace = paceOf(webhook, figures);
     if (isSoonOver(pace, pace)) return null;
     return `${fasterThan(pace, path)} Else the service itself is too slow.`;
@@ -44,6 +44,15 @@ export function remedyOf(
   const said = statusCode ? `It said ${statusCode}` : `There was no answer (${error})`;
   const retry = `POST ${path}/deliveries/${eventId}/retry sends that one, "Try now" in the dashboard all that waits`;
   return `${said}. When the service is mended: ${(figures.pending === 0 ? replay : null) ?? retry}. ${answers}`;
+}
+
+function standingOf({ state, lastFailure, lastSuccessAt }: Json) {
+  const atMs = Date.parse(Object(lastFailure).at) || 0;
+  return {
+    state: String(state),
+    lastFailure: { atMs },
+    lastSuccessAtMs: Date.parse(String(lastSuccessAt)) || null,
+  };
 }
 
 type Pace = ReturnType<typeof paceOf>;

@@ -1,10 +1,10 @@
 /** What makes a webhook late: what bounds its pace, and whether that is over by itself. Pure. */
-import type { HealthReport } from "./health-report";
-import { HOUR_MS } from "./time";
 
-/** What its pace is judged over: with the running hour, 24 of them. */
-export const PACED_OVER_MS = 23 * HOUR_MS;
-
+type Standing = {
+  state: string;
+  lastFailure: { atMs: number } | null;
+  lastSuccessAtMs: number | null;
+};
 type Paced = { rateLimit: number | null; ordered: boolean; concurrency: number };
 
 /** `p50` of its answers, in milliseconds, null without any. */
@@ -24,7 +24,7 @@ export function boundOf({ rateLimit, ordered, concurrency }: Paced, { p50 }: Fig
 /** Whether its order waits for one that failed since the last success: until the retry, pace has no part in it. */
 export function waitsForRetry(
   { ordered }: Pick<Paced, "ordered">,
-  { state, lastFailure, lastSuccessAtMs }: HealthReport,
+  { state, lastFailure, lastSuccessAtMs }: Standing,
 ): boolean {
   return ordered && state === "late" && (lastFailure?.atMs ?? 0) > (lastSuccessAtMs ?? 0);
 }

@@ -245,6 +245,25 @@ describe("the doctor", () => {
       'PATCH /v1/webhooks/wh_1 {"ordered":false}',
     ],
     [
+      "a webhook whose order waits for one that failed",
+      {
+        ...stats({
+          webhooks: [
+            {
+              ...FIGURES,
+              health: {
+                ...{ state: "late", pending: 900, lastSuccessAt: "2026-11-29T10:00:00.000Z" },
+                lastFailure: { at: "2026-11-29T10:00:01.000Z", statusCode: 503, eventId: "evt_1" },
+              },
+            },
+          ],
+        }),
+        "/v1/webhooks": { json: { data: [{ ...WEBHOOK, ordered: true }] } },
+      },
+      "late, 900 waiting",
+      "It said 503. When the service is mended: POST /v1/webhooks/wh_1/deliveries/evt_1/retry",
+    ],
+    [
       "a webhook that a variable holds",
       stats({ webhooks: [{ ...FIGURES, health: { state: "misconfigured", pending: 4 } }] }),
       "misconfigured, 4 waiting",

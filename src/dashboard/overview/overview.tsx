@@ -2,7 +2,6 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
-import { PACED_OVER_MS } from "../../domain/late";
 import { DAY_MS } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { countDeadLetters } from "../../operations/dead-letters";
@@ -36,6 +35,7 @@ import { NotCounted } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
 import { newestEnded } from "../webhooks/ended";
 import { FirstDue } from "../webhooks/health";
+import { PACED_OVER_MS } from "../webhooks/late";
 import {
   byUrgency,
   isUndeliverable,

@@ -1,10 +1,14 @@
 /** What makes a late webhook faster, in words. */
 import { boundOf } from "../../domain/late";
+import { HOUR_MS } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import type { WebhookStats } from "../../operations/stats";
 import { duration, number, perSecond } from "../ui/format";
 
 type Late = { webhook: Webhook; stats: WebhookStats };
+
+/** What its pace is judged over: with the running hour, 24 of them. */
+export const PACED_OVER_MS = 23 * HOUR_MS;
 
 /** Of its health. */
 export function figuresOf({ latencyMs: { p50 }, health: { pending } }: WebhookStats) {
