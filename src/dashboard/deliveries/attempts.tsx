@@ -63,7 +63,7 @@ function explainAttempt({ error, statusCode, trigger }: AttemptRecord): string {
     case "forbidden_target":
       return "No request was made: the URL is not allowed any more. Give the webhook another one.";
     case "interrupted":
-      return `The relay was restarted while the attempt was under way. The service may have ${sent}${isTest ? "" : "; it is sent again with the same id"}.`;
+      return `The attempt was cut short: the relay was restarted, the platform did not let it go out, or the listener went away. The service may have ${sent}${isTest ? "" : "; a delivery that is pending goes out again, with the same id"}.`;
   }
 }
 
