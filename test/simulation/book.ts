@@ -96,7 +96,7 @@ export class Book {
   refusedWrites = 0;
   /** Of today's code from the first, and nothing of it is past its retention. */
   keptAll: boolean;
-  /** Calls that ran in the present step. */
+  /** Calls that ran in the present step, and a while before it where there are Lanes; `atMs` as of `Evidence.passedMs`. */
   calls: { method: string; args: unknown[]; atMs: number }[] = [];
   /** Lanes were given attempts of it. */
   hasLanes = false;

@@ -46,9 +46,9 @@ export class DeliveryRules {
       book.commitsSeen = storage.commits;
       this.#checkAlarmOnDisk(book);
     }
-    // What Lanes hold is recalled first: the change comes some steps after the call.
+    // What Lanes hold is recalled first: the change comes some steps after the call, whatever the clock does.
     const keptMs = book.hasLanes ? RECALLED_WITHIN_MS : 0;
-    book.calls = book.calls.filter(({ atMs }) => atMs + keptMs > this.#evidence.nowMs);
+    book.calls = book.calls.filter(({ atMs }) => atMs + keptMs > this.#evidence.passedMs);
   }
 
   /** A late push must not revive what was deleted. */

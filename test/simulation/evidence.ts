@@ -108,6 +108,11 @@ export class Evidence {
     return this.world.scheduler.nowMs;
   }
 
+  /** As {@link nowMs}, by a clock that never jumped. */
+  get passedMs(): number {
+    return this.nowMs - this.world.scheduler.jumpedMs;
+  }
+
   /** The account of a Subscriber; of a Lane that of its Subscriber. */
   book(given: SimulatedObject): Book {
     const object = this.#subscriberOf(given);

@@ -250,7 +250,7 @@ export class Invariants {
   called(object: SimulatedObject, method: string, args: unknown[]): void {
     if (object.className === "Subscriber") {
       const book = this.#evidence.book(object);
-      book.calls.push({ method, args, atMs: this.#evidence.nowMs });
+      book.calls.push({ method, args, atMs: this.#evidence.passedMs });
       if (method === "report") this.requests.told(book, args[0] as LaneReport[]);
       if (method === "reopen") {
         const [{ deliveries }] = args as [{ deliveries: { id: string; body: unknown }[] }];

@@ -22,6 +22,8 @@ export class Scheduler {
   #tasks: Task[] = [];
   readonly trace: string[] = [];
   nowMs: number;
+  /** By so much the clock went ahead of the time that passed. */
+  jumpedMs = 0;
   readonly startMs: number;
   steps = 0;
   /** Whose code runs now: calls to fetch, timers and storage are put down to it. */

@@ -65,7 +65,6 @@ class Run {
   readonly #env: Env;
   #isCalm = false;
   #full: SimulatedObject | null = null;
-  #jumpedMs = 0;
   #crashes = 0;
 
   /** @param before what it begins with, if not today's code. */
@@ -348,8 +347,8 @@ class Run {
   /** Longer ones would be longer than what must be kept. */
   #jump(): void {
     const jumpMs = this.#chance.pick([30_000, 600_000, 7_200_000, 6 * DAY_MS]);
-    if (this.#jumpedMs + jumpMs > 14 * DAY_MS) return;
-    this.#jumpedMs += jumpMs;
+    if (this.#scheduler.jumpedMs + jumpMs > 14 * DAY_MS) return;
+    this.#scheduler.jumpedMs += jumpMs;
     this.#scheduler.note(`the clock jumps by ${jumpMs} ms`);
     this.#scheduler.nowMs += jumpMs;
   }
@@ -440,7 +439,7 @@ class Run {
       const nextMs = this.#scheduler.nextAtMs();
       const over = this.#scheduler.steps > this.#plan.faultySteps;
       if (nextMs === null || (over && this.#scheduler.nowMs > sourceEndsMs)) return;
-      if (nextMs > this.#scheduler.startMs + this.#jumpedMs + 5 * DAY_MS) return;
+      if (nextMs > this.#scheduler.startMs + this.#scheduler.jumpedMs + 5 * DAY_MS) return;
       if (!over) this.#stir();
       await this.#step();
     }
