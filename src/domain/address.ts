@@ -13,8 +13,13 @@ export type Address = { local: string; domain: string };
 const INVISIBLE = /\p{Cf}|(?![\s\u0085])\p{Cc}/gu;
 /** What would make a local part longer; anything else before it begins the address. */
 const OF_LOCAL = /[\p{L}\p{N}._%+-]/u;
-const LABEL = "[\\p{L}\\p{N}\\p{M}]+(?:-+[\\p{L}\\p{N}\\p{M}]+)*";
-const DOMAIN = new RegExp(`^${LABEL}(?:[.\u3002\uFF0E\uFF61]${LABEL})*`, "u");
+/** `o'brien`: a quotation does not begin within a word. */
+const IN_WORD = /[\p{L}\p{N}]['\u2019]$/u;
+/** As it is written, and with an underscore: no host has one, and some addresses do. */
+const DOMAINS = ["\\p{L}\\p{N}\\p{M}", "\\p{L}\\p{N}\\p{M}_"].map((letters) => {
+  const label = `[${letters}]+(?:-+[${letters}]+)*`;
+  return new RegExp(`^${label}(?:[.\u3002\uFF0E\uFF61]${label})*`, "u");
+});
 /** As an input method for Chinese, Japanese or Korean types what is narrow in ASCII. */
 const FULL_WIDTH = /[\uFF01-\uFF5E]/g;
 const WIDER_BY = 0xfee0;
@@ -102,8 +107,14 @@ function isInPlain(plain: string, { local, domain }: Address): boolean {
   const wanted = `${local}@`;
   for (let at = plain.indexOf(wanted); at >= 0; at = plain.indexOf(wanted, at + 1)) {
     if (at > 0 && OF_LOCAL.test(characterBefore(plain, at))) continue;
-    const [run = ""] = DOMAIN.exec(plain.slice(at + wanted.length)) ?? [];
-    if (domainOf(run) === domain) return true;
+    const isInWord = IN_WORD.test(plain.slice(Math.max(0, at - 3), at));
+    const rest = plain.slice(at + wanted.length);
+    for (const form of DOMAINS) {
+      const [run = ""] = form.exec(rest) ?? [];
+      if (domainOf(run) !== domain) continue;
+      // `b'ava@acme.example'` is a quotation all the same.
+      if (!isInWord || /^['\u2019]/.test(rest.slice(run.length))) return true;
+    }
   }
   return false;
 }

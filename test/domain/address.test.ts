@@ -67,6 +67,9 @@ describe("a body", () => {
     ["in quoted-printable, behind a space", { text: "Gr=C3=BC=C3=9Fe=20ava@acme.example" }],
     ["in quoted-printable, after a letter", { text: "to=3Dava@acme.example" }],
     ["in HTML in quoted-printable", { text: '<a class=3D"x">ava&#6=\r\n4;acme.example</a>' }],
+    ["in single quotes", { text: "repr: {'email': 'ava@acme.example'}" }],
+    ["in single quotes behind a letter", { text: "b'ava@acme.example'" }],
+    ["before an underscore", { file: "ava@acme.example_2026.pdf" }],
     ["in an encoded word", { from: "=?UTF-8?Q?Ava_=3Cava=40acme.example=3E?=" }],
   ])("is a person's when the address stands %s", (_, data) => {
     expect(finds(data)).toBe(true);
@@ -87,6 +90,19 @@ describe("a body", () => {
     ["a number that is no letter", { text: "ava&#9999999;acme.example" }],
   ])("is not when it has %s", (_, data) => {
     expect(finds(data)).toBe(false);
+  });
+
+  it("is not when an apostrophe makes the local part longer", () => {
+    expect(finds({ email: "o'brien@acme.example" }, "brien@acme.example")).toBe(false);
+    expect(finds({ email: "O\u2019Brien <o\u2019brien@acme.example>" }, "brien@acme.example")).toBe(
+      false,
+    );
+    expect(finds({ email: "o'brien@acme.example" }, "o'brien@acme.example")).toBe(true);
+  });
+
+  it("is a person's when the domain has an underscore", () => {
+    expect(finds({ email: "ava@mail_eu.acme.example" }, "ava@mail_eu.acme.example")).toBe(true);
+    expect(finds({ email: "ava@mail_eu.acme.example" }, "ava@mail.acme.example")).toBe(false);
   });
 
   it("is given in full-width letters, too", () => {
