@@ -191,7 +191,10 @@ function requestTo(url: string): { target: string; headers: Record<string, strin
   if (username === "" && password === "") return { target: url, headers: {} };
   target.username = "";
   target.password = "";
-  const given = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-  const authorization = `Basic ${Buffer.from(given).toString("base64")}`;
+  // Byte by byte: a % that escapes nothing is one.
+  const given = `${username}:${password}`.replace(/%([\da-f]{2})/gi, (_, hex) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  const authorization = `Basic ${Buffer.from(given, "latin1").toString("base64")}`;
   return { target: target.href, headers: { authorization } };
 }

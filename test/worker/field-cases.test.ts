@@ -412,6 +412,8 @@ describe("an ALERT_URL", () => {
   it.each([
     ["https://user:password@alerts.example/x", "user:password"],
     ["https://user:p%40ss%3Aword@alerts.example/x", "user:p@ss:word"],
+    ["https://user:100%sure@alerts.example/x", "user:100%sure"],
+    ["https://user:gr\u00fcn@alerts.example/x", "user:gr\u00c3\u00bcn"],
     ["https://token@alerts.example/x", "token:"],
   ])("with credentials sends them as Basic: %s", async (url, credentials) => {
     const asked = await raise(url, () => new Response(null));
