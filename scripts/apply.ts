@@ -208,7 +208,8 @@ async function carryOut(api: RelayApi, step: Step, secrets: Secrets): Promise<vo
   for (let push = 1; ; push++) {
     const answer = await api.call("PUT", path, fields);
     const { signingSecret = Object(answer.json?.webhook).signingSecret } = answer.json ?? {};
-    if (signingSecret && fields.signingSecret === undefined) {
+    // One of the file's own counts when the webhook is made; another origin gets a new one all the same.
+    if (signingSecret && signingSecret !== fields.signingSecret) {
       keep(name, String(signingSecret), secrets);
     }
     if (answer.json?.code !== "not_yet_in_force") {

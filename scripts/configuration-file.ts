@@ -21,6 +21,8 @@ export function readConfiguration(path: string, env: NodeJS.ProcessEnv): Configu
       mistakes.push(`${at}.name must be lower-case letters, digits and hyphens, such as crm`);
       return webhook;
     }
+    // `PUT` knows it, and would do nothing and say that all is well.
+    if ("dryRun" in webhook) mistakes.push(`${webhook.name}: dryRun is not a known field`);
     return withValues(webhook, env, mistakes);
   });
   const names = webhooks.map(({ name }) => name);

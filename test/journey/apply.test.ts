@@ -157,6 +157,11 @@ describe("npm run apply", () => {
       { webhooks: [AUDIT, { ...AUDIT, name: "b", colour: "red" }] },
       /colour is not a known field/,
     ],
+    [
+      "a dry run in it",
+      { webhooks: [AUDIT, { ...AUDIT, name: "b", dryRun: true }] },
+      /b: dryRun is not a known field/,
+    ],
   ] as const)("changes nothing at all for a file with %s", async ([, content, said]) => {
     write(content);
     const { exitCode, stderr } = await apply();
@@ -233,6 +238,18 @@ describe("npm run apply", () => {
     const refused = await apply(["--secret-command", "exit 3"]);
     expect(refused.exitCode).toBe(1);
     expect(readFileSync(`${file()}.secrets`, "utf8")).toMatch(/^audit whsec_\S+\n$/);
+  });
+
+  it("keeps the new secret of another origin, also where the file has one of its own", async () => {
+    const signingSecret = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
+    write({ webhooks: [{ ...AUDIT, signingSecret }] });
+    await apply();
+    expect(existsSync(`${file()}.secrets`)).toBe(false);
+    write({ webhooks: [{ ...AUDIT, signingSecret, url: "https://moved.example.com/" }] });
+    expect((await apply()).exitCode).toBe(0);
+    const secrets = readFileSync(`${file()}.secrets`, "utf8");
+    expect(secrets).toMatch(/^audit whsec_\S+\n$/);
+    expect(secrets).not.toContain(signingSecret);
   });
 
   it("exports a file that changes nothing when it is applied", async () => {
