@@ -274,6 +274,40 @@ describeInBrowser("the dashboard", (rig) => {
     expect(bar?.y).toBeGreaterThanOrEqual((box?.y ?? 0) + (box?.height ?? 0) - 1);
   });
 
+  it("has the numbers of a chart in sight beside its newest bar and beside its oldest, on a phone and on a desk", async () => {
+    await rig.register();
+    await rig.relay.accept({ event: "custom.chart", data: {} });
+    const page = await rig.signedIn();
+    const chart = page.locator(".chart");
+    const now = chart.getByText("now", { exact: true });
+    const oldest = chart.locator(".hit").first();
+    const edges = async (part: Locator) => {
+      const { x = Number.NaN, width = Number.NaN } = (await part.boundingBox()) ?? {};
+      return { left: x, right: x + width };
+    };
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ ...PHONE, width });
+      await page.goto("/dashboard");
+      const plot = await edges(chart);
+      for (const [name, part, scrollLeft] of [
+        ["now", now, 0],
+        ["the oldest", oldest, -width * 10],
+      ] as const) {
+        const about = `${name}, ${width} px`;
+        await chart
+          .locator(".wide")
+          .evaluate((element, left) => element.scrollTo({ left }), scrollLeft);
+        const numbers = await chart.locator(".tick", { hasText: /^\d+$/ }).all();
+        expect(numbers.length, about).toBe(3);
+        const all = await Promise.all(numbers.map(edges));
+        for (const { left } of all) expect(left, about).toBeGreaterThanOrEqual(plot.left);
+        const seen = await edges(part);
+        expect(seen.left, about).toBeGreaterThanOrEqual(Math.max(...all.map(({ right }) => right)));
+        expect(seen.right, about).toBeLessThanOrEqual(plot.right + 1);
+      }
+    }
+  });
+
   it("is worked by the keyboard alone: signing in, registering, retrying", async () => {
     const page = await rig.open();
     await page.goto("/dashboard/webhooks/new");

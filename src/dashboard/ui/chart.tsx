@@ -54,22 +54,14 @@ export function Chart({
         >
           <line class="axis" x1={LEFT} x2={WIDTH} y1={FLOOR} y2={FLOOR} />
           {[highest / 2, highest].map((value) => (
-            <>
-              <line
-                class="grid"
-                x1={LEFT}
-                x2={WIDTH}
-                y1={FLOOR - heightOf(value)}
-                y2={FLOOR - heightOf(value)}
-              />
-              <text class="tick" x={LEFT - 6} y={FLOOR - heightOf(value) + 4} text-anchor="end">
-                {short(value)}
-              </text>
-            </>
+            <line
+              class="grid"
+              x1={LEFT}
+              x2={WIDTH}
+              y1={FLOOR - heightOf(value)}
+              y2={FLOOR - heightOf(value)}
+            />
           ))}
-          <text class="tick" x={LEFT - 6} y={FLOOR} text-anchor="end">
-            0
-          </text>
           {steps.map((step, index) => {
             const x = LEFT + index * width;
             return (
@@ -91,6 +83,19 @@ export function Chart({
             );
           })}
           <Hours steps={steps} zone={zone} />
+        </svg>
+        {/* It stays in sight, however far the bars are scrolled. */}
+        <svg class="side" viewBox={`0 0 ${LEFT} ${HEIGHT}`} aria-hidden="true">
+          {[0, highest / 2, highest].map((value) => (
+            <text
+              class="tick"
+              x={LEFT - 6}
+              y={FLOOR - heightOf(value) + (value === 0 ? 0 : 4)}
+              text-anchor="end"
+            >
+              {short(value)}
+            </text>
+          ))}
         </svg>
       </section>
       <figcaption>
