@@ -82,7 +82,7 @@ const headers = z
     },
     maxProperties: 50,
     description:
-      "Sent with every delivery; a name once, whatever its case. Values are never shown again. Names that the relay, the platform or HTTP itself sets are refused: Content-*, CF-*, X-Forwarded-*, Host, Cookie, Expect, User-Agent, hop-by-hop and the signatures.",
+      "Sent with every delivery; a name once, whatever its case. Values are never shown again. Names that the relay, the platform or HTTP itself sets are refused: `Content-*`, `CF-*`, `X-Forwarded-*`, Host, Cookie, Expect, User-Agent, hop-by-hop and the signatures.",
   });
 /** The paths of mistakes lead into the filter. */
 export const filterSchema = z

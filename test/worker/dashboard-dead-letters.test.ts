@@ -58,7 +58,7 @@ describe("the page of dead letters", () => {
     const page = await (await (await signedIn()).get(PATH)).text();
     expect(page).toContain("did not take it, over 90 retries");
     expect(page).toContain(`href="/dashboard/webhooks/${webhook.id}"><bdi>The CRM</bdi></a>`);
-    expect(page).toContain(gone);
+    expect(page).toContain(`<bdi>The CRM</bdi></a>, <code>${gone}</code>`);
     expect(page).toContain(`href="/dashboard/events/${eventId}"`);
     expect(page).toContain(`action="${PATH}/dl_1/redrive"`);
   });
@@ -180,7 +180,7 @@ describe("redriving many", () => {
     const answer = await visitor.post(`${PATH}/redrive`, { reason: "" });
     await consume([unrouted]);
     const touched = touchedBy(answer);
-    const link = `<a href="${touched}">See what was received in that time, this among it</a>`;
+    const link = `<a href="${touched}">See what became of it, among all deliveries of that time</a>`;
     expect(await textOf(PATH)).toContain(link);
     const expected = [owed, unrouted].map(({ id }) => `${webhook.id}/${id}`);
     expect(rowsOf(await textOf(touched)).toSorted()).toEqual(expected.toSorted());

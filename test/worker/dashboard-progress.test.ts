@@ -136,7 +136,7 @@ describe("many at once", () => {
     const answer = await go(id, "replay", { only: "all" });
     expect(rowsOf(await textOf(touchedBy(answer)))).toHaveLength(5);
     expect(await textOf(leadsTo(answer).split("?")[0] ?? "")).toContain(
-      "See what was received in that time, this among it",
+      "See what became of it, among all deliveries of that time",
     );
   });
 

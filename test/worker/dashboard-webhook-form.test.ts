@@ -84,7 +84,7 @@ describe("registering a webhook", () => {
     };
     expect(await asked("false")).toContain("<code>https://</code> and a public name");
     const open = await asked("true");
-    expect(open).toContain("<code>https://</code> or http://, private addresses too");
+    expect(open).toContain("<code>https://</code> or <code>http://</code>, private addresses too");
     expect(open).not.toContain("public name");
   });
 

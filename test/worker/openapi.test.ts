@@ -184,6 +184,17 @@ describe("the description, for those who make clients from it", () => {
     expect(text).not.toContain('"exclusiveMinimum"');
   });
 
+  it("has no asterisks outside of code that markdown would take for emphasis", async () => {
+    const said: string[] = [];
+    JSON.stringify(await documented(), (key, value: unknown) => {
+      if (key === "description" && typeof value === "string") said.push(value);
+      return value;
+    });
+    expect(said.length).toBeGreaterThan(100);
+    const isEmphasis = (text: string) => /\*[^*]+\*/.test(text.replace(/`[^`]*`|\*{3}/g, ""));
+    expect(said.filter(isEmphasis)).toEqual([]);
+  });
+
   it("has no default in a body: a type made of it would have to be given", async () => {
     const { components } = await documented();
     const fields = Object.values(components.schemas).flatMap((schema) =>

@@ -19,7 +19,7 @@ import { actions, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { count } from "../ui/format";
 import { listPage } from "../ui/list";
-import { Action, Empty, Facts, Options, WebhookOrId } from "../ui/parts";
+import { Action, Commas, Empty, Facts, Options, WebhookOrId } from "../ui/parts";
 import { DEAD_LETTERS_PATH, DELIVERIES_PATH, EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
@@ -265,12 +265,10 @@ function Owed({ letter: { webhookIds, eventId }, webhooks }: LetterProps) {
     return <span class="quiet">{text}</span>;
   }
   return (
-    <ul class="plain">
-      {webhookIds.map((id) => (
-        <li>
-          <WebhookOrId id={id} webhook={webhooks.find((webhook) => webhook.id === id)} />
-        </li>
+    <Commas
+      of={webhookIds.map((id) => (
+        <WebhookOrId id={id} webhook={webhooks.find((webhook) => webhook.id === id)} />
       ))}
-    </ul>
+    />
   );
 }

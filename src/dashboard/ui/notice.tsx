@@ -121,7 +121,7 @@ function Notice({ told }: { told: URLSearchParams }) {
           {" "}
           <a href={touched}>
             {told.get("isAmong") === "true"
-              ? "See what was received in that time, this among it"
+              ? "See what became of it, among all deliveries of that time"
               : "See what became of it"}
           </a>
         </>

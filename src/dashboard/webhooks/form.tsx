@@ -106,7 +106,13 @@ function Address({ typed, errors, webhook, services, allowPrivate }: FormProps) 
   const urlHint = (
     <>
       Where events are posted to: <code>https://</code>{" "}
-      {allowPrivate ? "or http://, private addresses too" : "and a public name"}
+      {allowPrivate ? (
+        <>
+          or <code>http://</code>, private addresses too
+        </>
+      ) : (
+        "and a public name"
+      )}
       {services.length > 0 && (
         <>
           , or a binding of the relay: <code>service:{services[0]}/path</code>
