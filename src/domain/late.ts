@@ -21,12 +21,20 @@ export function boundOf({ rateLimit, ordered, concurrency }: Paced, { p50 }: Fig
   return { field, aSecond: capacity, p50, atOnce };
 }
 
+/** Whether what failed last is later than all that succeeded. */
+export function hasFailedLast({
+  lastFailure,
+  lastSuccessAtMs,
+}: Pick<Standing, "lastFailure" | "lastSuccessAtMs">): boolean {
+  return (lastFailure?.atMs ?? 0) > (lastSuccessAtMs ?? 0);
+}
+
 /** Whether its order waits for one that failed since the last success: until the retry, pace has no part in it. */
 export function waitsForRetry(
   { ordered }: Pick<Paced, "ordered">,
   { state, lastFailure, lastSuccessAtMs }: Standing,
 ): boolean {
-  return ordered && state === "late" && (lastFailure?.atMs ?? 0) > (lastSuccessAtMs ?? 0);
+  return ordered && state === "late" && hasFailedLast({ lastFailure, lastSuccessAtMs });
 }
 
 /**

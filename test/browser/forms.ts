@@ -6,6 +6,7 @@ import { expect } from "vitest";
 import type { Attempt, LoggedDelivery } from "../rig/api.ts";
 import {
   type Account,
+  answerTo,
   attemptsOf,
   CLOCK_MS,
   endOf,
@@ -320,6 +321,11 @@ const NUMBERS: readonly Form[] = [
   },
   {
     place: /^p$/,
+    text: /^All (\d+) webhooks$/,
+    agrees: is(({ account }) => account.own.length),
+  },
+  {
+    place: /^p$/,
     text: /^Counted from (.+) on\.$/,
     agrees: is((told) => exactly(Date.parse(told.account.stats.hours[0]?.at ?? ""), told.zone)),
   },
@@ -394,7 +400,7 @@ const DELIVERIES: readonly Form[] = [
   {
     place: /^p$/,
     text: /^It answered (\d+)(?:; only 200 to 299 means that it has the event|: the service has the event)\.$/,
-    agrees: is((told) => String(own(told).answers)),
+    agrees: is((told) => String(answerTo(own(told), told.sentence.eventId))),
   },
   {
     place: /^p$/,

@@ -1,5 +1,5 @@
 /**
- * Somebody is woken at night. Ten services in ten states, with real failures: what the pages say of each is held
+ * Somebody is woken at night. Eleven services in as many states, with real failures: what the pages say of each is held
  * against what the services saw and what the API says; and what fails is found, repaired and seen green in a few clicks.
  */
 import { createServer } from "node:http";
@@ -39,6 +39,8 @@ type State = {
   draft?: Record<string, unknown>;
   answer?: Answer;
   answers: Watched["answers"];
+  /** So many events it takes before it answers so, to one more. */
+  tookFirst?: number;
   /** The state that the API and the pages call it by, once it has been tried. */
   state: string;
   /** What the overview says of it; null for nothing. */
@@ -53,6 +55,15 @@ const STATES: readonly State[] = [
     answer: answering(500, { body: CAUSE }),
     state: "probing",
     says: /^error Probing since .+: 500 refused, “could not connect to postgres”\. 12 deliveries wait/,
+  },
+  {
+    name: "stumbled",
+    answers: 500,
+    answer: answering(500, { body: CAUSE }),
+    tookFirst: 1,
+    draft: { retrySchedule: "1h" },
+    state: "healthy",
+    says: null,
   },
   {
     name: "hanging",
@@ -115,7 +126,7 @@ const STATES: readonly State[] = [
   },
 ];
 
-type Health = { state: string; pending: number; undeliverable: number };
+type Health = { state: string; pending: number; undeliverable: number; lastFailure: unknown };
 type Staged = State & Watched;
 
 const ofService = (rig: Rig, name: string): ReceivedRequest[] =>
@@ -172,20 +183,36 @@ describeInBrowser(
   (rig) => {
     const staged: Staged[] = [];
 
+    /** What it is to have; from then on it answers as it does. */
+    async function sendEvents(
+      { name, answer, tookFirst = 0 }: State,
+      webhook: RegisteredWebhook,
+      answers: Map<string, State["answer"]>,
+    ): Promise<Watched["events"]> {
+      const events: Watched["events"][number][] = [];
+      const send = async () => {
+        const body = JSON.stringify({ event: `night.${name}`, data: { number: events.length } });
+        events.push({ sentAtMs: Date.now(), body, id: await rig.relay.accept(body) });
+      };
+      for (let number = 0; number < tookFirst; number++) await send();
+      for (const { id } of events) await rig.relay.finished(webhook.id, id);
+      answers.set(name, answer);
+      for (let number = tookFirst === 0 ? 0 : EVENTS - 1; number < EVENTS; number++) await send();
+      return events;
+    }
+
     async function setUp(): Promise<void> {
-      answerByPath(rig, new Map(STATES.map(({ name, answer }) => [name, answer])));
+      const answers = new Map<string, State["answer"]>();
+      answerByPath(rig, answers);
       for (const state of STATES) {
         const webhook = await stage(rig, state);
-        const events: Watched["events"][number][] = [];
-        for (let number = 0; number < EVENTS; number++) {
-          const body = JSON.stringify({ event: `night.${state.name}`, data: { number } });
-          events.push({ sentAtMs: Date.now(), body, id: await rig.relay.accept(body) });
-        }
-        staged.push({ ...state, webhook, events });
+        staged.push({ ...state, webhook, events: await sendEvents(state, webhook, answers) });
       }
-      for (const { webhook, state } of staged) {
+      for (const { webhook, state, answers: answered } of staged) {
+        const isWell = answered === 200;
         await untilHealth(rig, webhook.id, (health) => {
-          return health.state === state && (state !== "healthy" || health.pending === 0);
+          if (health.state !== state || state !== "healthy") return health.state === state;
+          return isWell ? health.pending === 0 : health.lastFailure !== null;
         });
       }
       // The short schedule is used up, of the last one too: its probes come every second.
@@ -233,7 +260,7 @@ describeInBrowser(
       throw new Error(`it never stands still: ${path}`);
     }
 
-    it("is told truly by every page: ten services in ten states, every sentence with a time or a number", async () => {
+    it("is told truly by every page: eleven services in as many states, every sentence with a time or a number", async () => {
       await setUp();
       const page = await rig.signedIn({ timezoneId: ZONE });
       await checkOverview(page);

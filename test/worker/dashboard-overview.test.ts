@@ -383,6 +383,39 @@ describe("the overview", () => {
     }
   });
 
+  it("says of one that is well by its state what failed last, with its delivery, until a success", async () => {
+    const webhook = await register({ description: "The CRM" });
+    const other = await register({ description: "Another", events: ["campaign.started"] });
+    await arrive();
+    for (const { id } of [webhook, other]) await deliverAll(id, clock);
+    service.answer = () => new Response("no <b>postgres</b>", { status: 500 });
+    const eventId = await arrive({ name: "Winter" });
+    clock.advance(SECOND);
+    await deliverAll(webhook.id, clock);
+    const page = await overview();
+    expect(page).toContain('class="notice good"');
+    expect(textOf(page, "condition")).toMatch(
+      / All is well, but the last attempt of The CRM failed: 500 refused, “ no &lt;b&gt;postgres&lt;\/b&gt; ”\. 2 deliveries in the last day, and nothing is stuck\./,
+    );
+    expect(page).toContain(
+      `<a href="/dashboard/webhooks/${webhook.id}/deliveries/${eventId}">last attempt</a>`,
+    );
+    expect(textOf(page, "webhooks")).toMatch(
+      /Another \S+ healthy 1 .* The CRM \S+ healthy last attempt failed 1 /,
+    );
+    clock.advance(SECOND);
+    await deliverAll(other.id, clock);
+    expect(textOf(await overview(), "condition")).toMatch(
+      /the last attempt of Another failed: 500 refused, “ .* ”\. So did that of 1 other webhook\. 2 deliveries in/,
+    );
+    service.answer = answering(204);
+    clock.advance(10 * MINUTE);
+    for (const { id } of [webhook, other]) await deliverAll(id, clock);
+    const after = await overview();
+    expect(textOf(after, "condition")).toContain(" All is well. 4 deliveries in");
+    expect(after).not.toContain("last attempt");
+  });
+
   it("has 12 bars for an hour, 24 for a day and 42 for a week", async () => {
     await register();
     await arrive();

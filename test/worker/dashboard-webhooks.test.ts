@@ -130,6 +130,31 @@ describe("a webhook's page", () => {
     expect(page).toMatch(/by its schedule, next <time[^>]*>in (?:1 minute|\d+ seconds)/);
   });
 
+  it("says of one that is well by its state what failed last, in the same line, and what comes of it", async () => {
+    const { id } = await register();
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    service.answer = () => new Response("could not connect to <postgres>", { status: 500 });
+    const failed = await newEvent();
+    clock.advance(1_000);
+    await accept(id, [failed]);
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}`);
+    const [, headline = ""] =
+      /<div class="notice good"><p class="headline">(.*?)<\/p>/.exec(page) ?? [];
+    expect(headline).toContain(`<a href="${PATH}/${id}/deliveries/${failed.id}">last attempt</a>`);
+    expect(headline.replace(/<[^>]*>/g, "").replace(/\s+/g, " ")).toMatch(
+      /^All is well, but the last attempt failed: 500 refused, “could not connect to &lt;postgres&gt;”\. 1 delivery waits\. It is tried again by its schedule, next in .*; nothing has to be done here once the service takes it\.$/,
+    );
+    expect(page).toContain("The last failure</h2>");
+    service.answer = answering(204);
+    clock.advance(600_000);
+    await deliverAll(id, clock);
+    const after = await shown(`${PATH}/${id}`);
+    expect(after).toContain("All is well.</strong> Nothing waits.");
+    expect(after).not.toContain("The last failure</h2>");
+  });
+
   it("counts what did not arrive as it is now: a replay that succeeds leaves nothing to do", async () => {
     service.answer = answering(503);
     const { id } = await register({ retrySchedule: "1s" });

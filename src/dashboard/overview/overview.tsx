@@ -20,7 +20,7 @@ import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table"
 import { Chart } from "../ui/chart";
 import { count, deliveries, duration, number, share } from "../ui/format";
 import { page } from "../ui/page";
-import { Empty, Tiles } from "../ui/parts";
+import { Empty, Tiles, WebhookLink } from "../ui/parts";
 import {
   DEAD_LETTERS_PATH,
   DELIVERIES_PATH,
@@ -38,7 +38,9 @@ import { FirstDue } from "../webhooks/health";
 import { PACED_OVER_MS } from "../webhooks/late";
 import {
   byUrgency,
+  hasStumbled,
   isUndeliverable,
+  LastAttempt,
   type Listed,
   listedBy,
   type Watched,
@@ -223,13 +225,32 @@ function Condition({ look, words, steps }: { look: Look; words: string; steps: r
   return (
     <div class="notice good">
       <p class="headline">
-        All is well.{" "}
+        All is well
+        <Stumbled watched={watchedIn(look.listed)} />{" "}
         {delivered === 0
           ? `Nothing was delivered in ${words}, and nothing is stuck.`
           : `${deliveries(delivered)} in ${words}, and nothing is stuck.`}
       </p>
     </div>
   );
+}
+
+/** Of those that are well, what failed last, if nothing succeeded since. */
+function Stumbled({ watched }: { watched: readonly Watched[] }) {
+  const [last, ...others] = watched
+    .filter(hasStumbled)
+    .toSorted((a, b) => failedAtMs(b) - failedAtMs(a));
+  if (last === undefined) return <>.</>;
+  return (
+    <>
+      , but the <LastAttempt {...last} of={<WebhookLink webhook={last.webhook} />} />
+      {others.length > 0 && ` So did that of ${count(others.length, "other webhook")}.`}
+    </>
+  );
+}
+
+function failedAtMs({ stats }: Watched): number {
+  return stats.health.lastFailure?.atMs ?? 0;
 }
 
 function Periods({ over }: { over: Period }) {

@@ -5,21 +5,18 @@
 import type { Child } from "hono/jsx";
 import { type AttemptRecord, isGivenUp } from "../../domain/delivery";
 import type { HealthReport, HealthState } from "../../domain/health-report";
-import { boundOf, isSoonOver, waitsForRetry } from "../../domain/late";
+import { boundOf, hasFailedLast, isSoonOver, waitsForRetry } from "../../domain/late";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import type { KnownStats, WebhookStats } from "../../operations/stats";
-import { LastOutcome } from "../deliveries/attempts";
-import { beginning, Foreign } from "../ui/foreign";
 import { count, number, waiting } from "../ui/format";
 import { newToken } from "../ui/once";
 import { Action, Badge, type Tone } from "../ui/parts";
-import { webhookPath } from "../ui/paths";
+import { deliveryPath, webhookPath } from "../ui/paths";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
+import { Cause, type Failure } from "./cause";
 import { figuresOf, Remedy } from "./late";
-
-type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
 
 /** A webhook and how it is doing; null where its object does not answer. */
 export type Listed = { webhook: Webhook; stats: WebhookStats | null };
@@ -44,8 +41,6 @@ export function watchedIn(listed: readonly Listed[]): Watched[] {
 
 /** What a webhook has on top of its health: deliveries that stopped retrying are a problem of one that is well, too. */
 type Kind = HealthState | "undeliverable";
-
-const MAX_CAUSE_CHARACTERS = 160;
 
 /** The most urgent first. */
 const TONES: Record<Kind, Tone> = {
@@ -85,6 +80,11 @@ export function isFailing({ webhook, stats: { health } }: Watched): boolean {
   return isOne || waitsForRetry(webhook, health);
 }
 
+/** It is well by its state, for one failure or two are no trouble yet; they are not kept quiet. */
+export function hasStumbled(watched: Watched): boolean {
+  return kindOf(watched) === "healthy" && hasFailedLast(watched.stats.health);
+}
+
 /** Those that need somebody first, those before all of which nothing is known; the rest in the order that they came in. */
 export function byUrgency<Each extends Listed>(listed: readonly Each[]): Each[] {
   const place = ({ webhook, stats }: Listed) =>
@@ -105,6 +105,7 @@ export function StateBadge({ watched }: { watched: Watched }) {
       {undeliverable > 0 && (
         <small class="wrong below">{number(undeliverable)} undeliverable</small>
       )}
+      {hasStumbled(watched) && <small class="below">last attempt failed</small>}
     </>
   );
 }
@@ -153,8 +154,27 @@ const CAUSES: Record<Kind, Words> = {
     </Became>
   ),
   paused: ({ stats }) => <Became health={stats.health}>.</Became>,
-  healthy: () => <>All is well.</>,
+  healthy: (watched) =>
+    hasStumbled(watched) ? (
+      <>
+        All is well, but the <LastAttempt {...watched} />
+      </>
+    ) : (
+      <>All is well.</>
+    ),
 };
+
+/** `last attempt of CRM failed: 500 refused.` @param of what it is said of, where that is not the page's own */
+export function LastAttempt({ webhook, stats: { health }, of }: Watched & { of?: Child }) {
+  const eventId = health.lastFailure?.eventId ?? "";
+  return (
+    <>
+      <a href={deliveryPath(webhook.id, eventId)}>last attempt</a>
+      {of !== undefined && <> of {of}</>} failed
+      <Cause of={health.lastFailure} />
+    </>
+  );
+}
 
 function Failing({ stats: { health } }: Watched) {
   return (
@@ -186,30 +206,6 @@ function Became({ health: { state, sinceMs }, children }: BecameProps) {
 function endedBy({ webhook, stats, ended }: Watched): Failure | null {
   if (ended !== undefined) return ended;
   return webhook.giveUpOn.length === 0 ? stats.health.lastFailure : null;
-}
-
-/** `: 500 refused, “could not connect to postgres”`. */
-function Cause({ of }: { of: Failure | null }) {
-  if (of === null) return <>.</>;
-  const { statusCode, error, responseBody } = of;
-  const said = firstLine(responseBody ?? "");
-  return (
-    <>
-      : <LastOutcome delivery={{ lastStatusCode: statusCode, lastError: error }} />
-      {said !== "" && (
-        <>
-          , “<Foreign text={beginning(said, MAX_CAUSE_CHARACTERS)} />”
-        </>
-      )}
-      .
-    </>
-  );
-}
-
-/** Of a page of HTML, what it says. */
-function firstLine(body: string): string {
-  const text = /^\s*</.test(body) ? body.replace(/<[^>]*>/g, " ") : body;
-  return text.replace(/\s+/g, " ").trim();
 }
 
 /** How many wait, when the relay tries next, and what happens then. */
@@ -244,8 +240,11 @@ const NEXT: Record<Kind, Words> = {
   ),
   postponed: Tried,
   paused: Held,
-  healthy: ({ stats: { health } }) =>
-    health.pending === 0 ? "Nothing waits." : `${waiting(health.pending)}.`,
+  healthy: (watched) => {
+    const { pending } = watched.stats.health;
+    if (pending === 0) return "Nothing waits.";
+    return hasStumbled(watched) ? <Tried {...watched} /> : `${waiting(pending)}.`;
+  },
 };
 
 /** Of what the service did not want, what there is to do. */
@@ -307,8 +306,11 @@ function untimed({ ordered }: Webhook, { state, oldestDueAtMs }: HealthReport): 
   return isUnderWay ? "an attempt is under way" : "now";
 }
 
-function Tried({ webhook, stats: { health } }: Watched) {
-  const { state, pending, nextAttemptAtMs } = health;
+function Tried(watched: Watched) {
+  const { webhook, stats } = watched;
+  const { health } = stats;
+  const { pending, nextAttemptAtMs } = health;
+  const state = hasStumbled(watched) ? "failing" : health.state;
   const [how, then] = waitsForRetry(webhook, health)
     ? RETRIED_IN_ORDER
     : (HOW_AND_THEN[state]?.[pending === 1 ? "one" : "many"] ?? []);

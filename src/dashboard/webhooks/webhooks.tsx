@@ -26,7 +26,14 @@ import { type Answer, attemptsOf, failureOf, newestEnded } from "./ended";
 import { type Condition, Controls, Health, Numbers } from "./health";
 import { PACED_OVER_MS } from "./late";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
-import { byUrgency, hasProblem, isFailing, type Listed, type Watched } from "./problem";
+import {
+  byUrgency,
+  hasProblem,
+  hasStumbled,
+  isFailing,
+  type Listed,
+  type Watched,
+} from "./problem";
 import { WebhookTable } from "./table";
 import { TestForm } from "./test";
 
@@ -145,10 +152,10 @@ async function triedAnswer(c: PageContext, { webhook, stats }: Watched): Promise
   return { title: "The last answer to this delivery", eventId: tried, attempt };
 }
 
-/** While there is a problem; of one that does not fail now, only where nothing stopped retrying. */
+/** While there is a problem or it was what came last; of one that does not fail now, only where nothing stopped retrying. */
 async function lastFailure(env: Env, watched: Watched): Promise<Answer | null> {
   const { state, lastFailure: last } = watched.stats.health;
-  if (last === null || !hasProblem(watched)) return null;
+  if (last === null || !(hasProblem(watched) || hasStumbled(watched))) return null;
   if (watched.ended != null && !isFailing(watched) && state !== "disabled") return null;
   return failureOf(env, watched.webhook, { eventId: last.eventId, title: "The last failure" });
 }
