@@ -72,6 +72,25 @@ function textOf(page: string, id: string): string {
     .replace(/\s+/g, " ");
 }
 
+type Shape = Record<"x" | "y" | "width" | "height" | "x1" | "y1", number>;
+
+/** What the chart is drawn of, by the name of its class, in its order; and the numbers beside it. */
+function drawnOn(page: string) {
+  const shapes = new Map<string, Shape[]>();
+  for (const [, name = "", attributes = ""] of page.matchAll(
+    /<(?:rect|line) class="(\w+)"([^>]*)>/g,
+  )) {
+    const numbers = [...attributes.matchAll(/(\w+)="(-?[\d.]+)"/g)];
+    const shape = Object.fromEntries(numbers.map(([, key, n]) => [key, Number(n)])) as Shape;
+    shapes.set(name, [...(shapes.get(name) ?? []), shape]);
+  }
+  const numbers = [...page.matchAll(/<text class="tick"[^>]*>(\d+)</g)].map(([, n]) => Number(n));
+  return { named: (name: string) => shapes.get(name) ?? [], numbers };
+}
+
+const bottom = ({ y, height }: Shape) => y + height;
+const right = ({ x, width }: Shape) => x + width;
+
 describe("the overview of a new relay", () => {
   it("leads with the three steps to the first event, and ticks what is done", async () => {
     const empty = await overview();
@@ -424,6 +443,37 @@ describe("the overview", () => {
     expect(await bars("hour")).toBe(12);
     expect(await bars("day")).toBe(24);
     expect(await bars("week")).toBe(42);
+  });
+
+  it("draws bars to the scale of the numbers beside them: what came in beside what went out, failures above what was delivered", async () => {
+    const { id } = await register({ events: ["campaign.started"] });
+    for (const name of ["a", "b", "c", "d"]) await arrive({ name });
+    service.answer = ({ headers }) =>
+      new Response(null, { status: headers.get("webhook-id") === last ? 500 : 204 });
+    const last = await arrive({ name: "e" });
+    await deliverAll(id, clock);
+    for (const over of ["hour", "day", "week"]) {
+      const { named, numbers } = drawnOn(await overview(`?over=${over}`));
+      expect(numbers, over).toEqual([0, 3, 6]);
+      const [foot = Number.NaN] = named("axis").map(({ y1 }) => y1);
+      const [three = Number.NaN, six = Number.NaN] = named("grid").map(({ y1 }) => foot - y1);
+      expect(six, over).toBeCloseTo(2 * three);
+      expect(six, over).toBeGreaterThan(100);
+      const tallest = (name: string) => Math.max(...named(name).map(({ height }) => height));
+      expect(tallest("events"), over).toBeCloseTo((5 * six) / 6);
+      expect(tallest("delivered"), over).toBeCloseTo((4 * six) / 6);
+      expect(tallest("failedAttempts"), over).toBeCloseTo(six / 6);
+
+      const [came, went, failed] = [named("events"), named("delivered"), named("failedAttempts")];
+      expect([...came, ...went].map(bottom).every((y) => y === foot)).toBe(true);
+      expect(failed.map(bottom), over).toEqual(went.map(({ y }) => expect.closeTo(y)));
+      expect(went.map(({ x }) => x)).toEqual(came.map((bar) => expect.closeTo(right(bar))));
+      expect(failed.map(({ x }) => x)).toEqual(went.map(({ x }) => x));
+      const rooms = named("hit");
+      expect(came.every(({ x }, index) => x > (rooms[index]?.x ?? x))).toBe(true);
+      expect(rooms.every((room, index) => right(went[index] ?? room) < right(room))).toBe(true);
+      expect(rooms.slice(-1).map(right)).toEqual(named("now").map(({ x1 }) => expect.closeTo(x1)));
+    }
   });
 
   it("says that a webhook fails, with its cause, what waits, when it is tried next and the button that helps; it comes first", async () => {
