@@ -33,15 +33,13 @@ export class AlertStore {
   }
 
   all(): Alert[] {
-    if (!this.#tables.has("alerts")) return [];
-    return this.#rows(`SELECT ${COLUMNS} FROM alerts`);
+    return this.#tables.rows("alerts", `SELECT ${COLUMNS} FROM alerts`);
   }
 
   /** What is to be sent next: what was not sent yet, or is so still after a day. */
   firstDue(nowMs: number): Alert | null {
-    if (!this.#tables.has("alerts")) return null;
     const due = `SELECT ${COLUMNS} FROM alerts WHERE sent_at IS NULL OR sent_at <= ? ORDER BY raised_at LIMIT 1`;
-    return this.#rows(due, nowMs - REPEAT_MS)[0] ?? null;
+    return this.#tables.first("alerts", due, nowMs - REPEAT_MS);
   }
 
   /** Keeps when it was sent. */
@@ -69,10 +67,9 @@ export class AlertStore {
 
   /** @param mark of a URL: what another one refused is not its. */
   refusals(mark: number): Refusals | null {
-    if (!this.#tables.has("refusals")) return null;
     const of =
       'SELECT since AS "sinceMs", status_code AS "statusCode", count, ask_again_at AS "askAgainAtMs" FROM refusals WHERE id = ?';
-    return this.#tables.sql.exec<Refusals>(of, mark).toArray()[0] ?? null;
+    return this.#tables.first("refusals", of, mark);
   }
 
   refused(mark: number, { sinceMs, statusCode, count, askAgainAtMs }: Refusals): void {
@@ -81,21 +78,16 @@ export class AlertStore {
       "refusals",
       "CREATE TABLE refusals (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, status_code INTEGER, count INTEGER NOT NULL, ask_again_at INTEGER NOT NULL)",
     );
-    this.#tables.sql.exec(
-      "INSERT INTO refusals (id, since, status_code, count, ask_again_at) VALUES (?, ?, ?, ?, ?)",
-      mark,
-      sinceMs,
-      statusCode,
+    this.#tables.put("refusals", {
+      id: mark,
+      since: sinceMs,
+      status_code: statusCode,
       count,
-      askAgainAtMs,
-    );
+      ask_again_at: askAgainAtMs,
+    });
   }
 
   accepted(): void {
     if (this.#tables.has("refusals")) this.#tables.sql.exec("DELETE FROM refusals");
-  }
-
-  #rows(query: string, ...bindings: number[]): Alert[] {
-    return this.#tables.sql.exec<Alert>(query, ...bindings).toArray();
   }
 }

@@ -74,30 +74,19 @@ export class DeadLetterStore {
     const isNew = this.get(letter.id) === null;
     const before = this.count();
     if (isNew && this.isFull) throw new Error("database or disk is full: too many dead letters");
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO dead_letters (id, event_id, event, email, reason, received_at, failed_at, webhook_ids, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      letter.id,
-      letter.eventId,
-      letter.event,
-      letter.email,
-      letter.reason,
-      letter.receivedAtMs,
-      letter.failedAtMs,
-      letter.webhookIds === null ? null : JSON.stringify(letter.webhookIds),
-      body,
-    );
+    const { id, eventId, event, email, reason, webhookIds } = letter;
+    this.#tables.put("dead_letters", {
+      ...{ id, event_id: eventId, event, email, reason, body },
+      ...{ received_at: letter.receivedAtMs, failed_at: letter.failedAtMs },
+      webhook_ids: webhookIds && JSON.stringify(webhookIds),
+    });
     if (isNew) this.#count = before + 1;
   }
 
   get(id: string): KeptLetter | null {
-    if (!this.#exists()) return null;
-    const [row] = this.#sql
-      .exec<Row & { body: ArrayBuffer }>(
-        `SELECT ${COLUMNS}, body FROM dead_letters WHERE id = ?`,
-        id,
-      )
-      .toArray();
-    if (row === undefined) return null;
+    const query = `SELECT ${COLUMNS}, body FROM dead_letters WHERE id = ?`;
+    const row = this.#tables.first<Row & { body: ArrayBuffer }>("dead_letters", query, id);
+    if (row === null) return null;
     const { body, ...letter } = row;
     return { letter: letterOf(letter), body: new Uint8Array(body) };
   }
@@ -108,7 +97,6 @@ export class DeadLetterStore {
     limit: number,
     reason: DeadLetterReason | null = null,
   ): DeadLetter[] {
-    if (!this.#exists()) return [];
     // What release 0.1.0 wrote reads as `unreadable`.
     const others = DEAD_LETTER_REASONS.filter((each) => each !== "unreadable");
     const isWanted =
@@ -117,23 +105,22 @@ export class DeadLetterStore {
         : "reason IN (SELECT value FROM json_each(?))";
     const bindings =
       reason === null ? [] : [JSON.stringify(reason === "unreadable" ? others : [reason])];
-    return this.#sql
-      .exec<Row>(
+    return this.#tables
+      .rows<Row>(
+        "dead_letters",
         `SELECT ${COLUMNS} FROM dead_letters WHERE (failed_at, id) < (?, ?)${reason === null ? "" : ` AND ${isWanted}`} ORDER BY failed_at DESC, id DESC LIMIT ?`,
         before?.failedAtMs ?? Number.MAX_SAFE_INTEGER,
         before?.id ?? "",
         ...bindings,
         limit,
       )
-      .toArray()
       .map(letterOf);
   }
 
   /** Counted once in the object's life: it grows and shrinks through here only. */
   count(): number {
-    this.#count ??= this.#exists()
-      ? this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM dead_letters").one().n
-      : 0;
+    const query = "SELECT count(*) AS n FROM dead_letters";
+    this.#count ??= this.#tables.first<{ n: number }>("dead_letters", query)?.n ?? 0;
     return this.#count;
   }
 
@@ -143,45 +130,32 @@ export class DeadLetterStore {
 
   /** The oldest one's, Unix milliseconds; null without any. */
   oldestFailedAtMs(): number | null {
-    if (!this.#exists()) return null;
-    return this.#sql
-      .exec<{ at: number | null }>("SELECT min(failed_at) AS at FROM dead_letters")
-      .one().at;
+    const query = "SELECT min(failed_at) AS at FROM dead_letters";
+    return this.#tables.first<{ at: number | null }>("dead_letters", query)?.at ?? null;
   }
 
   /** Deletes at most `limit` of those that were given up before `atMs`. How many went. */
   deleteBefore(atMs: number, limit: number): number {
-    if (!this.#exists()) return 0;
-    const gone = this.#sql
-      .exec(
-        "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE failed_at < ? LIMIT ?) RETURNING id",
-        atMs,
-        limit,
-      )
-      .toArray().length;
-    this.#count = this.count() - gone;
-    return gone;
+    const old = "id IN (SELECT id FROM dead_letters WHERE failed_at < ? LIMIT ?)";
+    return this.#delete(old, atMs, limit);
   }
 
   delete(id: string): boolean {
-    if (!this.#exists()) return false;
-    const before = this.count();
-    const isGone =
-      this.#sql.exec("DELETE FROM dead_letters WHERE id = ? RETURNING id", id).toArray().length > 0;
-    this.#count = isGone ? before - 1 : before;
-    return isGone;
+    return this.#delete("id = ?", id) > 0;
   }
 
   /** Deletes what belongs to events. How many went. */
   erase(eventIds: readonly EventId[]): number {
-    if (!this.#exists()) return 0;
-    const ids = this.#sql
-      .exec<{ id: string }>(
-        "SELECT id FROM dead_letters WHERE event_id IN (SELECT value FROM json_each(?))",
-        JSON.stringify(eventIds),
-      )
-      .toArray();
-    return ids.filter(({ id }) => this.delete(id)).length;
+    return this.#delete("event_id IN (SELECT value FROM json_each(?))", JSON.stringify(eventIds));
+  }
+
+  /** How many went. */
+  #delete(where: string, ...bindings: SqlStorageValue[]): number {
+    const before = this.count();
+    const query = `DELETE FROM dead_letters WHERE ${where} RETURNING id`;
+    const gone = this.#tables.rows("dead_letters", query, ...bindings).length;
+    this.#count = before - gone;
+    return gone;
   }
 
   /**
@@ -200,21 +174,20 @@ export class DeadLetterStore {
     const address = addressOf(email);
     const ids: string[] = [];
     const eventIds: EventId[] = [];
-    if (address === null || !this.#exists()) return { ids, eventIds, next: null };
+    if (address === null) return { ids, eventIds, next: null };
     let last = after ?? "";
     for (let bytes = 0; bytes < MAX_BYTES_LOOKED_AT; ) {
-      const [letter] = this.#sql
-        .exec<{ id: string; event_id: string | null; body: ArrayBuffer }>(
-          "SELECT id, event_id, body FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1",
-          last,
-        )
-        .toArray();
-      if (letter === undefined) return { ids, eventIds, next: null };
+      const letter = this.#tables.first<{ id: string; eventId: EventId | null; body: ArrayBuffer }>(
+        "dead_letters",
+        'SELECT id, event_id AS "eventId", body FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1',
+        last,
+      );
+      if (letter === null) return { ids, eventIds, next: null };
       last = letter.id;
       bytes += letter.body.byteLength;
       if (mentions(new Uint8Array(letter.body), address) && (isDry || this.delete(last))) {
         ids.push(last);
-        if (letter.event_id !== null) eventIds.push(letter.event_id as EventId);
+        if (letter.eventId !== null) eventIds.push(letter.eventId);
       }
     }
     return { ids, eventIds, next: last };
@@ -226,10 +199,6 @@ export class DeadLetterStore {
     if (this.#isIndexed) return;
     for (const statement of INDEXES) this.#sql.exec(statement);
     this.#isIndexed = true;
-  }
-
-  #exists(): boolean {
-    return this.#tables.has("dead_letters");
   }
 }
 

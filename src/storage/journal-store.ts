@@ -78,7 +78,8 @@ const EVENT_COLUMNS =
   'e.id, e.seq, e.position AS "index", e.size, e.event, e.timestamp, e.received_at AS "receivedAtMs", e.conforms, e.email, e.campaign_id AS "campaignId", e.erased, e.key, m.webhook_ids AS "webhookIds"';
 /** What 0.1.0 recorded is Leadterra's alone. */
 const BATCH_COLUMNS = "at, coalesce(after, before + json_array_length(ids)) AS after";
-const EVENT_TABLES = "events e JOIN matches m ON m.number = e.matched";
+const WITH_MATCH = "JOIN matches m ON m.number = e.matched";
+const AMONG_IDS = `FROM json_each(?) j CROSS JOIN events e ON e.id = j.value ${WITH_MATCH}`;
 
 export class JournalStore {
   readonly #sql: SqlStorage;
@@ -101,16 +102,14 @@ export class JournalStore {
    * to nobody any more.
    */
   recorded(ids: readonly EventId[]): Map<EventId, WebhookId[]> {
-    const lists = new Map<EventId, WebhookId[]>();
-    if (!this.exists) return lists;
-    const rows = this.#sql.exec<{ id: string; erased: number; webhook_ids: string }>(
-      "SELECT e.id, e.erased, m.webhook_ids FROM json_each(?) j CROSS JOIN events e ON e.id = j.value JOIN matches m ON m.number = e.matched",
+    const rows = this.#tables.rows<{ id: EventId; erased: number; webhookIds: string }>(
+      "events",
+      `SELECT e.id, e.erased, m.webhook_ids AS "webhookIds" ${AMONG_IDS}`,
       JSON.stringify(ids),
     );
-    for (const row of rows) {
-      lists.set(row.id as EventId, row.erased === 1 ? [] : webhookIdsOf(row.webhook_ids));
-    }
-    return lists;
+    return new Map(
+      rows.map((row) => [row.id, row.erased === 1 ? [] : webhookIdsOf(row.webhookIds)]),
+    );
   }
 
   /** Whether what came is not what was recorded; what was erased is like everything. */
@@ -182,11 +181,8 @@ export class JournalStore {
   }
 
   #next(): { seq: number; before: number } {
-    const [last] = this.#sql
-      .exec<BatchRow & { seq: number }>(
-        `SELECT seq, ${BATCH_COLUMNS} FROM batches ORDER BY seq DESC LIMIT 1`,
-      )
-      .toArray();
+    const query = `SELECT seq, ${BATCH_COLUMNS} FROM batches ORDER BY seq DESC LIMIT 1`;
+    const last = this.#tables.first<BatchRow & { seq: number }>("batches", query);
     return { seq: (last?.seq ?? 0) + 1, before: last?.after ?? 0 };
   }
 
@@ -195,13 +191,10 @@ export class JournalStore {
   /** Of the day, as far as they were counted: one that 0.1.0 began counts from its upgrade on. */
   get totals(): EventTotals {
     if (this.#totals !== null || !this.exists) return this.#totals ?? noEvents();
-    const [last] = this.#sql
-      .exec<{ totals: string }>(
-        "SELECT totals FROM batches WHERE totals IS NOT NULL ORDER BY seq DESC LIMIT 1",
-      )
-      .toArray();
+    const query = "SELECT totals FROM batches WHERE totals IS NOT NULL ORDER BY seq DESC LIMIT 1";
+    const last = this.#tables.first<{ totals: string }>("batches", query);
     const lastAtMs = this.#lastBatchBefore(Number.MAX_SAFE_INTEGER)?.at ?? null;
-    this.#totals = last === undefined ? { ...noEvents(), lastAtMs } : eventTotalsOf(last.totals);
+    this.#totals = last === null ? { ...noEvents(), lastAtMs } : eventTotalsOf(last.totals);
     return this.#totals;
   }
 
@@ -218,17 +211,11 @@ export class JournalStore {
     const list = JSON.stringify(webhookIds);
     const known = this.#numberOfMatch.get(list);
     if (known !== undefined) return known;
-    const [row] = this.#sql
-      .exec<{ number: number }>("SELECT number FROM matches WHERE webhook_ids = ?", list)
-      .toArray();
-    const number =
-      row?.number ??
-      this.#sql
-        .exec<{ number: number }>(
-          "INSERT INTO matches (webhook_ids) VALUES (?) RETURNING number",
-          list,
-        )
-        .one().number;
+    const find = "SELECT number FROM matches WHERE webhook_ids = ?";
+    const add = "INSERT INTO matches (webhook_ids) VALUES (?) RETURNING number";
+    const { number } =
+      this.#tables.first<{ number: number }>("matches", find, list) ??
+      this.#sql.exec<{ number: number }>(add, list).one();
     this.#numberOfMatch.set(list, number);
     return number;
   }
@@ -250,11 +237,9 @@ export class JournalStore {
   }
 
   get(id: EventId): JournalEvent | null {
-    if (!this.exists) return null;
-    const [row] = this.#sql
-      .exec<EventRow>(`SELECT ${EVENT_COLUMNS} FROM ${EVENT_TABLES} WHERE e.id = ?`, id)
-      .toArray();
-    return row === undefined ? null : eventOf(row);
+    const query = `SELECT ${EVENT_COLUMNS} FROM events e ${WITH_MATCH} WHERE e.id = ?`;
+    const row = this.#tables.first<EventRow>("events", query, id);
+    return row && eventOf(row);
   }
 
   /** The raw body; null when there is no such event or its data was erased. */
@@ -279,14 +264,14 @@ export class JournalStore {
   /** Events before `before`, newest first, read in chunks as the caller asks. */
   *newestFirst(before: Position | null): Generator<JournalEvent> {
     if (!this.exists) return;
+    const query = "SELECT seq, ids FROM batches WHERE seq <= ? ORDER BY seq DESC LIMIT ?";
     for (let next: number | null = before?.seq ?? Number.MAX_SAFE_INTEGER; next !== null; ) {
-      const batches: { seq: number; ids: string }[] = this.#sql
-        .exec<{ seq: number; ids: string }>(
-          "SELECT seq, ids FROM batches WHERE seq <= ? ORDER BY seq DESC LIMIT ?",
-          next,
-          BATCHES_AT_ONCE,
-        )
-        .toArray();
+      const batches: { seq: number; ids: string }[] = this.#tables.rows(
+        "batches",
+        query,
+        next,
+        BATCHES_AT_ONCE,
+      );
       for (const { seq, ids } of batches) {
         const all = eventIdsOf(ids);
         yield* this.#among(before?.seq === seq ? all.slice(0, before.index) : all);
@@ -298,19 +283,13 @@ export class JournalStore {
 
   /** The events of `ids`, the last first. */
   #among(ids: readonly string[]): JournalEvent[] {
-    return this.#sql
-      .exec<EventRow>(
-        `SELECT ${EVENT_COLUMNS} FROM json_each(?) j CROSS JOIN events e ON e.id = j.value JOIN matches m ON m.number = e.matched ORDER BY j.key DESC`,
-        JSON.stringify(ids),
-      )
-      .toArray()
-      .map(eventOf);
+    const query = `SELECT ${EVENT_COLUMNS} ${AMONG_IDS} ORDER BY j.key DESC`;
+    return this.#tables.rows<EventRow>("events", query, JSON.stringify(ids)).map(eventOf);
   }
 
   /** How many of Leadterra's events were recorded in batches that began before `atMs`. */
   countBefore(atMs: number): number {
-    const batch = this.exists ? this.#lastBatchBefore(atMs) : null;
-    return batch?.after ?? 0;
+    return this.#lastBatchBefore(atMs)?.after ?? 0;
   }
 
   /** When the newest of Leadterra's events came in, Unix milliseconds. */
@@ -351,14 +330,8 @@ export class JournalStore {
   }
 
   #locate(id: EventId): { seq: number; start: number; size: number } | null {
-    if (!this.exists) return null;
-    const [row] = this.#sql
-      .exec<{ seq: number; start: number; size: number }>(
-        "SELECT seq, start, size FROM events WHERE id = ? AND erased = 0",
-        id,
-      )
-      .toArray();
-    return row ?? null;
+    const query = "SELECT seq, start, size FROM events WHERE id = ? AND erased = 0";
+    return this.#tables.first<{ seq: number; start: number; size: number }>("events", query, id);
   }
 }
 

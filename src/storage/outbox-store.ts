@@ -37,15 +37,8 @@ export class OutboxStore {
       "outbox",
       "CREATE TABLE outbox (event TEXT NOT NULL, subject TEXT NOT NULL, first TEXT NOT NULL, at INTEGER NOT NULL, count INTEGER NOT NULL, due_at INTEGER NOT NULL, PRIMARY KEY (event, subject)) WITHOUT ROWID",
     );
-    this.#tables.sql.exec(
-      "INSERT OR REPLACE INTO outbox (event, subject, first, at, count, due_at) VALUES (?, ?, ?, ?, ?, ?)",
-      event,
-      subject,
-      JSON.stringify(first),
-      atMs,
-      count,
-      dueAtMs,
-    );
+    const times = { at: atMs, due_at: dueAtMs };
+    this.#tables.put("outbox", { event, subject, first: JSON.stringify(first), count, ...times });
   }
 
   delete({ event, subject }: OutboxKey): void {
@@ -64,13 +57,9 @@ export class OutboxStore {
   }
 
   #rows(where: string, ...bindings: string[]): OutboxRow[] {
-    if (!this.#tables.has("outbox")) return [];
-    return this.#tables.sql
-      .exec<Omit<OutboxRow, "first"> & { first: string }>(
-        `SELECT event, subject, first, at AS "atMs", count, due_at AS "dueAtMs" FROM outbox WHERE ${where}`,
-        ...bindings,
-      )
-      .toArray()
+    const query = `SELECT event, subject, first, at AS "atMs", count, due_at AS "dueAtMs" FROM outbox WHERE ${where}`;
+    return this.#tables
+      .rows<Omit<OutboxRow, "first"> & { first: string }>("outbox", query, ...bindings)
       .map((row) => ({ ...row, first: jsonObjectOf(row.first) }));
   }
 }

@@ -52,6 +52,8 @@ export type StoredAnswer = { status: number; type: string; body: string };
 
 /** A call with an `Idempotency-Key`; `call` is a hash of its method, path and body. */
 type StoredCall = { call: string; atMs: number; answer: StoredAnswer | null };
+type AnswerRow = Omit<StoredCall, "answer"> &
+  Omit<StoredAnswer, "status"> & { status: number | null };
 
 /** How many rows are looked at for old ones in one call: an index by time would cost a row for each. */
 const LOOKED_AT_ONCE = 100;
@@ -81,24 +83,18 @@ export class RegistryStore {
 
   /** All registrations by creation, deleted ones that were not acknowledged yet included. */
   registrations(): Registration[] {
-    if (!this.#exists()) return [];
-    return this.#sql
-      .exec<Omit<Registration, "webhook"> & { data: string | null }>(
+    return this.#tables
+      .rows<Omit<Registration, "webhook"> & { data: string | null }>(
+        "webhooks",
         'SELECT id, version, acknowledged AS "acknowledgedVersion", data FROM webhooks ORDER BY id',
       )
-      .toArray()
       .map(({ data, ...row }) => ({ ...row, webhook: data === null ? null : webhookOf(data) }));
   }
 
   /** Writes a registration and gives the routing table its next version, together; where the tables are. */
   save({ id, version, acknowledgedVersion, webhook }: Registration): void {
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO webhooks (id, version, acknowledged, data) VALUES (?, ?, ?, ?)",
-      id,
-      version,
-      acknowledgedVersion,
-      webhook === null ? null : JSON.stringify(webhook),
-    );
+    const data = webhook && JSON.stringify(webhook);
+    this.#tables.put("webhooks", { id, version, acknowledged: acknowledgedVersion, data });
     this.#sql.exec(
       "INSERT INTO routing (id, version) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET version = version + 1",
     );
@@ -118,9 +114,8 @@ export class RegistryStore {
   }
 
   routingVersion(): number {
-    if (!this.#exists()) return 0;
-    const [row] = this.#sql.exec<{ version: number }>("SELECT version FROM routing").toArray();
-    return row?.version ?? 0;
+    const query = "SELECT version FROM routing";
+    return this.#tables.first<{ version: number }>("routing", query)?.version ?? 0;
   }
 
   // --- audit ------------------------------------------------------------------------------------------------
@@ -134,8 +129,8 @@ export class RegistryStore {
         key,
         action,
         webhookId,
-        before === null ? null : JSON.stringify(before),
-        after === null ? null : JSON.stringify(after),
+        before && JSON.stringify(before),
+        after && JSON.stringify(after),
       )
       .one();
     this.#sql.exec("DELETE FROM audit WHERE number <= ?", number - MAX_AUDIT_ENTRIES);
@@ -150,14 +145,13 @@ export class RegistryStore {
 
   /** Newest first. */
   audit(before: number | null, limit: number): AuditEntry[] {
-    if (!this.#exists("audit")) return [];
-    return this.#sql
-      .exec<AuditRow>(
+    return this.#tables
+      .rows<AuditRow>(
+        "audit",
         'SELECT number, at AS "atMs", key, action, webhook_id AS "webhookId", before, after FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?',
         before ?? Number.MAX_SAFE_INTEGER,
         limit,
       )
-      .toArray()
       .map((row) => ({
         ...row,
         before: auditValuesOf(row.before),
@@ -169,14 +163,10 @@ export class RegistryStore {
 
   /** Which of these events were erased by their id, and are remembered. */
   erasedAmong(ids: readonly EventId[]): EventId[] {
-    if (ids.length === 0 || !this.#exists("erasures")) return [];
-    return this.#sql
-      .exec<{ id: EventId }>(
-        "SELECT e.id FROM json_each(?) j CROSS JOIN erasures e ON e.id = j.value",
-        JSON.stringify(ids),
-      )
-      .toArray()
-      .map(({ id }) => id);
+    if (ids.length === 0) return [];
+    const query = "SELECT e.id FROM json_each(?) j CROSS JOIN erasures e ON e.id = j.value";
+    const rows = this.#tables.rows<{ id: EventId }>("erasures", query, JSON.stringify(ids));
+    return rows.map(({ id }) => id);
   }
 
   /** Remembers an erased event; those of before `forgetBeforeMs` go, some at a time. */
@@ -185,14 +175,13 @@ export class RegistryStore {
       "erasures",
       "CREATE TABLE erasures (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
     );
-    this.#sql.exec("INSERT OR REPLACE INTO erasures (id, at) VALUES (?, ?)", id, nowMs);
-    const rows = this.#sql
-      .exec<{ id: string; at: number }>(
-        "SELECT id, at FROM erasures WHERE id > ? ORDER BY id LIMIT ?",
-        this.#lookedAtErasure,
-        LOOKED_AT_ONCE,
-      )
-      .toArray();
+    this.#tables.put("erasures", { id, at: nowMs });
+    const rows = this.#tables.rows<{ id: string; at: number }>(
+      "erasures",
+      "SELECT id, at FROM erasures WHERE id > ? ORDER BY id LIMIT ?",
+      this.#lookedAtErasure,
+      LOOKED_AT_ONCE,
+    );
     for (const { at, ...row } of rows) {
       if (at < forgetBeforeMs) this.#sql.exec("DELETE FROM erasures WHERE id = ?", row.id);
     }
@@ -208,14 +197,12 @@ export class RegistryStore {
     isAbout: (body: string) => boolean,
     after: AnswerKey | null,
   ): AnswerKey | null {
-    if (!this.#exists("answers")) return null;
-    const rows = this.#sql
-      .exec<{ caller: string; key: string; body: string | null }>(
-        "SELECT caller, key, body FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
-        ...(after ?? NO_ANSWER),
-        LOOKED_AT_ONCE,
-      )
-      .toArray();
+    const rows = this.#tables.rows<{ caller: string; key: string; body: string | null }>(
+      "answers",
+      "SELECT caller, key, body FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
+      ...(after ?? NO_ANSWER),
+      LOOKED_AT_ONCE,
+    );
     for (const { caller, key, body } of rows) {
       if (isAbout(body ?? "")) this.deleteAnswer(caller, key);
     }
@@ -226,14 +213,12 @@ export class RegistryStore {
 
   /** By day; the empty day is what was added up. */
   eventTotals(): Map<string, EventTotals> {
-    if (!this.#exists("facts")) return new Map();
-    const rows = this.#sql
-      .exec<{ name: string; value: string }>(
-        "SELECT name, value FROM facts WHERE name >= ? AND name < ? ORDER BY name",
-        EVENTS_OF,
-        `${EVENTS_OF}~`,
-      )
-      .toArray();
+    const rows = this.#tables.rows<{ name: string; value: string }>(
+      "facts",
+      "SELECT name, value FROM facts WHERE name >= ? AND name < ? ORDER BY name",
+      EVENTS_OF,
+      `${EVENTS_OF}~`,
+    );
     return new Map(
       rows.map(({ name, value }) => [name.slice(EVENTS_OF.length), eventTotalsOf(value)]),
     );
@@ -241,10 +226,8 @@ export class RegistryStore {
 
   /** Unix milliseconds; null where none was noted. */
   firstEventAtMs(): number | null {
-    if (!this.#exists("facts")) return null;
-    const [row] = this.#sql
-      .exec<{ value: string }>("SELECT value FROM facts WHERE name = ?", FIRST_EVENT)
-      .toArray();
+    const query = "SELECT value FROM facts WHERE name = ?";
+    const row = this.#tables.first<{ value: string }>("facts", query, FIRST_EVENT);
     const atMs = Number(row?.value);
     return Number.isNaN(atMs) ? null : atMs;
   }
@@ -269,27 +252,21 @@ export class RegistryStore {
       "facts",
       "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     );
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)",
-      name,
-      JSON.stringify(value),
-    );
+    this.#tables.put("facts", { name, value: JSON.stringify(value) });
   }
 
   // --- idempotent answers -----------------------------------------------------------------------------------
 
   answer(caller: string, key: string): StoredCall | null {
-    if (!this.#exists("answers")) return null;
-    const [row] = this.#sql
-      .exec<{ call: string; at: number; status: number | null; type: string; body: string }>(
-        "SELECT call, at, status, type, body FROM answers WHERE caller = ? AND key = ?",
-        caller,
-        key,
-      )
-      .toArray();
-    if (row === undefined) return null;
-    const { call, at, status, type, body } = row;
-    return { call, atMs: at, answer: status === null ? null : { status, type, body } };
+    const row = this.#tables.first<AnswerRow>(
+      "answers",
+      'SELECT call, at AS "atMs", status, type, body FROM answers WHERE caller = ? AND key = ?',
+      caller,
+      key,
+    );
+    if (row === null) return null;
+    const { call, atMs, status, type, body } = row;
+    return { call, atMs, answer: status === null ? null : { status, type, body } };
   }
 
   /** @param answer null while the call runs. */
@@ -298,16 +275,8 @@ export class RegistryStore {
       "answers",
       "CREATE TABLE answers (caller TEXT NOT NULL, key TEXT NOT NULL, call TEXT NOT NULL, at INTEGER NOT NULL, status INTEGER, type TEXT, body TEXT, PRIMARY KEY (caller, key)) WITHOUT ROWID",
     );
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO answers (caller, key, call, at, status, type, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-      caller,
-      key,
-      call,
-      atMs,
-      answer?.status ?? null,
-      answer?.type ?? null,
-      answer?.body ?? null,
-    );
+    const { status, type, body } = answer ?? { status: null, type: null, body: null };
+    this.#tables.put("answers", { caller, key, call, at: atMs, status, type, body });
   }
 
   deleteAnswer(caller: string, key: string): void {
@@ -316,20 +285,14 @@ export class RegistryStore {
 
   /** Of those before `atMs` some go in each call: it walks over the table, and begins anew at its end. */
   deleteAnswersBefore(atMs: number): void {
-    if (!this.#exists("answers")) return;
-    const rows = this.#sql
-      .exec<{ caller: string; key: string; at: number }>(
-        "SELECT caller, key, at FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
-        ...this.#lookedAtAnswer,
-        LOOKED_AT_ONCE,
-      )
-      .toArray();
+    const rows = this.#tables.rows<{ caller: string; key: string; at: number }>(
+      "answers",
+      "SELECT caller, key, at FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
+      ...this.#lookedAtAnswer,
+      LOOKED_AT_ONCE,
+    );
     for (const { caller, key, at } of rows) if (at < atMs) this.deleteAnswer(caller, key);
     this.#lookedAtAnswer = nextAnswer(rows) ?? NO_ANSWER;
-  }
-
-  #exists(table = "webhooks"): boolean {
-    return this.#tables.has(table);
   }
 
   /** What a change is written into. Call it outside of a transaction: one that is taken back would take them along. */

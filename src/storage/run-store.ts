@@ -12,21 +12,19 @@ import type { Tables } from "./tables";
 export type Settings = Webhook | { deletedVersion: number };
 
 export class RunStore {
-  readonly #sql: SqlStorage;
   readonly #tables: Tables;
 
   constructor(tables: Tables) {
-    this.#sql = tables.sql;
     this.#tables = tables;
   }
 
   /** null when nothing was pushed yet. */
   settings(): Settings | null {
-    if (!this.#tables.has("settings")) return null;
-    const [row] = this.#sql
-      .exec<{ version: number; webhook: string | null }>("SELECT version, webhook FROM settings")
-      .toArray();
-    if (row === undefined) return null;
+    const row = this.#tables.first<{ version: number; webhook: string | null }>(
+      "settings",
+      "SELECT version, webhook FROM settings",
+    );
+    if (row === null) return null;
     return row.webhook === null ? { deletedVersion: row.version } : webhookOf(row.webhook);
   }
 
@@ -53,26 +51,20 @@ export class RunStore {
       "settings",
       "CREATE TABLE settings (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, webhook TEXT)",
     );
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO settings (id, version, webhook) VALUES (1, ?, ?)",
-      version,
-      webhook,
-    );
+    this.#tables.put("settings", { id: 1, version, webhook });
   }
 
   run(): Run {
-    const [row] = this.#tables.has("run")
-      ? this.#sql.exec<{ state: string }>("SELECT state FROM run").toArray()
-      : [];
+    const row = this.#tables.first<{ state: string }>("run", "SELECT state FROM run");
     const run = runOf(row?.state ?? "{}");
-    return row === undefined ? { ...run, undeliverableTo: null } : run;
+    return row === null ? { ...run, undeliverableTo: null } : run;
   }
 
   saveRun(run: Run): void {
     run.saved += 1;
     run.endedAsOf = run.saved;
     this.#tables.make("run", "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
-    this.#sql.exec("INSERT OR REPLACE INTO run (id, state) VALUES (1, ?)", jsonOfRun(run));
+    this.#tables.put("run", { id: 1, state: jsonOfRun(run) });
   }
 
   /** Keeps a finished hour; hours that began before `forgetBeforeMs` go. */
@@ -81,20 +73,14 @@ export class RunStore {
       "hours",
       "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT NOT NULL)",
     );
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO hours (at, counters) VALUES (?, ?)",
-      hour.atMs,
-      JSON.stringify(hour),
-    );
-    this.#sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
+    this.#tables.put("hours", { at: hour.atMs, counters: JSON.stringify(hour) });
+    this.#tables.sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
   }
 
   /** Finished hours from `sinceMs` on. */
   hours(sinceMs: number): HourCounters[] {
-    if (!this.#tables.has("hours")) return [];
-    return this.#sql
-      .exec<{ counters: string }>("SELECT counters FROM hours WHERE at >= ? ORDER BY at", sinceMs)
-      .toArray()
-      .map(({ counters }) => hourOf(counters));
+    const query = "SELECT counters FROM hours WHERE at >= ? ORDER BY at";
+    const rows = this.#tables.rows<{ counters: string }>("hours", query, sinceMs);
+    return rows.map(({ counters }) => hourOf(counters));
   }
 }

@@ -5,6 +5,9 @@
 
 const VERSION_TABLE = "version";
 
+type Row = Record<string, SqlStorageValue>;
+type NewRow = Record<string, SqlStorageValue | Uint8Array>;
+
 export class Tables {
   readonly sql: SqlStorage;
   readonly #version: number;
@@ -24,6 +27,30 @@ export class Tables {
 
   has(name: string): boolean {
     return this.#names.has(name);
+  }
+
+  /** What a query finds; nothing where its table was not made yet. */
+  rows<Found extends Row>(table: string, query: string, ...bindings: SqlStorageValue[]): Found[] {
+    return this.has(table) ? this.sql.exec<Found>(query, ...bindings).toArray() : [];
+  }
+
+  /** The first row that it finds; null for none. */
+  first<Found extends Row>(
+    table: string,
+    query: string,
+    ...bindings: SqlStorageValue[]
+  ): Found | null {
+    return this.rows<Found>(table, query, ...bindings)[0] ?? null;
+  }
+
+  /** Writes a row, by the names of its columns, in place of the one with its key. */
+  put(table: string, row: NewRow): void {
+    const columns = Object.keys(row);
+    const places = columns.map(() => "?").join(", ");
+    this.sql.exec(
+      `INSERT OR REPLACE INTO ${table} (${columns.join(", ")}) VALUES (${places})`,
+      ...Object.values(row),
+    );
   }
 
   /** Makes a table, with its indexes, unless it is there; whole or not at all. */
@@ -49,14 +76,14 @@ export class Tables {
 
   /** Whether a table has a column: tables of a period take a new one in new periods only. */
   hasColumn(table: string, column: string): boolean {
-    const columns = this.sql.exec<{ name: string }>(`PRAGMA table_info("${table}")`).toArray();
-    return columns.some(({ name }) => name === column);
+    const query = `PRAGMA table_info("${table}")`;
+    return this.rows<{ name: string }>(table, query).some(({ name }) => name === column);
   }
 
   hasIndexes(table: string): boolean {
     // A key that is no row number has an index of SQLite's own ("pk"); those that were made are "c".
-    const indexes = this.sql.exec<{ origin: string }>(`PRAGMA index_list("${table}")`).toArray();
-    return indexes.some(({ origin }) => origin === "c");
+    const query = `PRAGMA index_list("${table}")`;
+    return this.rows<{ origin: string }>(table, query).some(({ origin }) => origin === "c");
   }
 
   drop(name: string): void {

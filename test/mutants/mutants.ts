@@ -218,8 +218,8 @@ const PROMISED: readonly Mutant[] = [
     file: "src/storage/run-store.ts",
     edits: [
       [
-        'if (!this.#tables.has("hours")) return [];',
-        'this.#tables.make("hours", "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT)");',
+        'const query = "SELECT counters',
+        'this.#tables.make("hours", "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT)");\n    const query = "SELECT counters',
       ],
     ],
     suite: simulation,
