@@ -20,9 +20,7 @@ import {
   timeParam,
   webhookId,
 } from "./fields";
-import { answer, body, callsOf, type Fields, optionalBody } from "./route";
-
-const createRoute = callsOf("Deliveries");
+import { answer, body, call, callsOf, type Fields, optionalBody } from "./route";
 
 // --- what is shown ---
 
@@ -150,107 +148,99 @@ export const discardSchema = z
 
 // --- the calls ---
 
-const aPage = answer("A page of deliveries.", page("DeliveryPage", delivery), {
-  data: [DELIVERY_EXAMPLE],
-  next: null,
-});
+const aPage = page("DeliveryPage", delivery, { of: "deliveries", example: DELIVERY_EXAMPLE });
 
-export const listDeliveries = createRoute("get /v1/webhooks/{id}/deliveries", {
-  operationId: "listDeliveries",
-  summary: "List a webhook's deliveries, newest first",
-  description:
-    "To find what a service got or did not get. A filtered page may be short or empty while `next` goes on.",
-  request: {
-    params: ofWebhook,
-    query: z.strictObject({ ...filters, cursor: cursorParam(parsePosition) }),
-  },
-  responses: { 200: aPage },
-});
+export const calls = callsOf("Deliveries", {
+  listDeliveries: call("get /v1/webhooks/{id}/deliveries", {
+    summary: "List a webhook's deliveries, newest first",
+    description:
+      "To find what a service got or did not get. A filtered page may be short or empty while `next` goes on.",
+    request: {
+      params: ofWebhook,
+      query: z.strictObject({ ...filters, cursor: cursorParam(parsePosition) }),
+    },
+    responses: { 200: aPage },
+  }),
 
-export const listAllDeliveries = createRoute("get /v1/deliveries", {
-  operationId: "listAllDeliveries",
-  summary: "List the deliveries of all webhooks, newest first",
-  description:
-    "The same where it may be any webhook. By `createdAt`, event and webhook. A page looks at no more than 2,000 deliveries: it may be short or empty while `next` goes on. Those of deleted webhooks are not listed.",
-  request: { query: z.strictObject({ ...filters, cursor: cursorParam(parsePlace) }) },
-  responses: { 200: aPage },
-});
+  listAllDeliveries: call("get /v1/deliveries", {
+    summary: "List the deliveries of all webhooks, newest first",
+    description:
+      "The same where it may be any webhook. By `createdAt`, event and webhook. A page looks at no more than 2,000 deliveries: it may be short or empty while `next` goes on. Those of deleted webhooks are not listed.",
+    request: { query: z.strictObject({ ...filters, cursor: cursorParam(parsePlace) }) },
+    responses: { 200: aPage },
+  }),
 
-export const getDelivery = createRoute("get /v1/webhooks/{id}/deliveries/{eventId}", {
-  operationId: "getDelivery",
-  summary: "Read a delivery with its attempts",
-  description: "To see what the service answered each time, and what a pending one waits for.",
-  request: { params: ofDelivery },
-  responses: {
-    200: answer("The delivery with its attempt log.", loggedDelivery, {
-      ...DELIVERY_EXAMPLE,
-      attemptLog: [ATTEMPT_EXAMPLE],
-    }),
-  },
-});
+  getDelivery: call("get /v1/webhooks/{id}/deliveries/{eventId}", {
+    summary: "Read a delivery with its attempts",
+    description: "To see what the service answered each time, and what a pending one waits for.",
+    request: { params: ofDelivery },
+    responses: {
+      200: answer("The delivery with its attempt log.", loggedDelivery, {
+        ...DELIVERY_EXAMPLE,
+        attemptLog: [ATTEMPT_EXAMPLE],
+      }),
+    },
+  }),
 
-export const retryDelivery = createRoute("post /v1/webhooks/{id}/deliveries/{eventId}/retry", {
-  operationId: "retryDelivery",
-  summary: "Deliver again now, whatever the status",
-  description:
-    "When its service is right again and the schedule need not be waited for. With `wait` the answer comes with the attempt, 200; or 202 when it could not start within a second, and `waitingFor` says why.",
-  request: { params: ofDelivery, body: optionalBody(retrySchema, {}) },
-  responses: {
-    200: answer("With `wait`: the delivery after the attempt, and the attempt.", attempted, {
-      ...DELIVERY_EXAMPLE,
-      attempt: ATTEMPT_EXAMPLE,
-    }),
-    202: answer("The delivery, due now.", delivery, DELIVERY_EXAMPLE),
-  },
-  failures: ["in_flight", "payload_gone"],
-});
+  retryDelivery: call("post /v1/webhooks/{id}/deliveries/{eventId}/retry", {
+    summary: "Deliver again now, whatever the status",
+    description:
+      "When its service is right again and the schedule need not be waited for. With `wait` the answer comes with the attempt, 200; or 202 when it could not start within a second, and `waitingFor` says why.",
+    request: { params: ofDelivery, body: optionalBody(retrySchema, {}) },
+    responses: {
+      200: answer("With `wait`: the delivery after the attempt, and the attempt.", attempted, {
+        ...DELIVERY_EXAMPLE,
+        attempt: ATTEMPT_EXAMPLE,
+      }),
+      202: answer("The delivery, due now.", delivery, DELIVERY_EXAMPLE),
+    },
+    failures: ["in_flight", "payload_gone"],
+  }),
 
-export const cancelDelivery = createRoute("post /v1/webhooks/{id}/deliveries/{eventId}/cancel", {
-  operationId: "cancelDelivery",
-  summary: "Cancel a delivery",
-  description:
-    "For one that nobody wants any more; it also lets those behind it in an ordered webhook go.",
-  request: { params: ofDelivery },
-  responses: {
-    200: answer("The delivery, cancelled.", delivery, {
-      ...DELIVERY_EXAMPLE,
-      status: "cancelled",
-      nextAttemptAt: null,
-      waitingFor: null,
-      completedAt: "2026-11-23T09:20:00.000Z",
-    }),
-  },
-  failures: ["not_pending"],
-});
+  cancelDelivery: call("post /v1/webhooks/{id}/deliveries/{eventId}/cancel", {
+    summary: "Cancel a delivery",
+    description:
+      "For one that nobody wants any more; it also lets those behind it in an ordered webhook go.",
+    request: { params: ofDelivery },
+    responses: {
+      200: answer("The delivery, cancelled.", delivery, {
+        ...DELIVERY_EXAMPLE,
+        status: "cancelled",
+        nextAttemptAt: null,
+        waitingFor: null,
+        completedAt: "2026-11-23T09:20:00.000Z",
+      }),
+    },
+    failures: ["not_pending"],
+  }),
 
-export const replayDeliveries = createRoute("post /v1/webhooks/{id}/replay", {
-  operationId: "replayDeliveries",
-  summary: "Deliver many again, or what the webhook never had",
-  description:
-    "After an outage, or for a new webhook that should get what came before it. Up to 1,000 a call; go on with `next` as `cursor`. `missing` backfills from the journal what this webhook never had.",
-  request: {
-    params: ofWebhook,
-    body: body(replaySchema, {
-      since: "2026-11-22T00:00:00Z",
-      only: "undeliverable",
-      dryRun: true,
-    }),
-  },
-  responses: {
-    202: doneToMany("Taken on.", "Replayed", "replayed"),
-  },
-});
+  replayDeliveries: call("post /v1/webhooks/{id}/replay", {
+    summary: "Deliver many again, or what the webhook never had",
+    description:
+      "After an outage, or for a new webhook that should get what came before it. Up to 1,000 a call; go on with `next` as `cursor`. `missing` backfills from the journal what this webhook never had.",
+    request: {
+      params: ofWebhook,
+      body: body(replaySchema, {
+        since: "2026-11-22T00:00:00Z",
+        only: "undeliverable",
+        dryRun: true,
+      }),
+    },
+    responses: {
+      202: doneToMany("Taken on.", "Replayed", "replayed"),
+    },
+  }),
 
-export const discardDeliveries = createRoute("post /v1/webhooks/{id}/discard", {
-  operationId: "discardDeliveries",
-  summary: "Discard pending deliveries",
-  description:
-    "When what waits is of no use any more: it ends as `cancelled`. Up to 1,000 a call; go on with `next` as `cursor`.",
-  request: {
-    params: ofWebhook,
-    body: optionalBody(discardSchema, { event: "message.sent" }),
-  },
-  responses: {
-    202: doneToMany("Discarded.", "Discarded", "discarded"),
-  },
+  discardDeliveries: call("post /v1/webhooks/{id}/discard", {
+    summary: "Discard pending deliveries",
+    description:
+      "When what waits is of no use any more: it ends as `cancelled`. Up to 1,000 a call; go on with `next` as `cursor`.",
+    request: {
+      params: ofWebhook,
+      body: optionalBody(discardSchema, { event: "message.sent" }),
+    },
+    responses: {
+      202: doneToMany("Discarded.", "Discarded", "discarded"),
+    },
+  }),
 });

@@ -11,16 +11,16 @@ import { VERSION as STORED_VERSION } from "../storage/schema";
 import { VERSION } from "../version";
 import { Components } from "./components";
 import { CONFIGURATION, configurationSchema } from "./configuration";
-import * as deliveries from "./deliveries";
-import * as events from "./events";
+import { calls as deliveries } from "./deliveries";
+import { calls as events } from "./events";
 import { EXAMPLE } from "./fields";
-import * as filters from "./filters";
-import * as health from "./health";
-import * as operating from "./operating";
+import { calls as filters } from "./filters";
+import { calls as health } from "./health";
+import { calls as operating } from "./operating";
 import { ANSWERS, PROBLEM_TYPE, typeOf } from "./problem";
-import * as open from "./public";
+import { calls as open } from "./public";
 import type { Route } from "./route";
-import * as webhooks from "./webhooks";
+import { calls as webhooks } from "./webhooks";
 
 const TAGS = [
   { name: "Webhooks", description: "Who gets which events, and where." },
@@ -32,45 +32,9 @@ const TAGS = [
 ];
 
 /** Every call of the relay, by tag; tags and calls in the order in which the document has them. */
-const CALLS: readonly Route[] = [
-  webhooks.createWebhook,
-  webhooks.listWebhooks,
-  webhooks.putWebhook,
-  webhooks.getWebhook,
-  webhooks.changeWebhook,
-  webhooks.deleteWebhook,
-  webhooks.rotateSecret,
-  webhooks.pauseWebhook,
-  webhooks.resumeWebhook,
-  webhooks.testWebhook,
-  webhooks.listenToWebhook,
-  health.getWebhookHealth,
-  deliveries.listDeliveries,
-  deliveries.listAllDeliveries,
-  deliveries.getDelivery,
-  deliveries.retryDelivery,
-  deliveries.cancelDelivery,
-  deliveries.replayDeliveries,
-  deliveries.discardDeliveries,
-  events.listEvents,
-  events.getEvent,
-  events.replayEvent,
-  events.eraseEvent,
-  events.erasePerson,
-  events.listEventTypes,
-  filters.testFilter,
-  operating.listDeadLetters,
-  operating.redriveDeadLetters,
-  operating.redriveDeadLetter,
-  operating.deleteDeadLetter,
-  operating.listAudit,
-  operating.getStats,
-  operating.getMetrics,
-  open.ingestEvent,
-  open.getHealth,
-  open.getOpenApi,
-  open.getDocs,
-];
+const CALLS = [webhooks, health, deliveries, events, filters, operating, open].flatMap(
+  (calls): Route[] => Object.values(calls),
+);
 
 type Content = Record<string, object>;
 type Answer = { description: string; headers?: Record<string, Header>; content?: Content };

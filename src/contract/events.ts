@@ -27,11 +27,9 @@ import {
   timeParam,
   webhookId,
 } from "./fields";
-import { answer, body, callsOf, type Fields, optionalBody } from "./route";
+import { answer, body, call, callsOf, type Fields, optionalBody } from "./route";
 
 const MAX_SEARCH_CHARACTERS = 512;
-const createRoute = callsOf("Events");
-
 // --- what is shown ---
 
 /** What the journal keeps for its own use: for the search, and where the event stands. */
@@ -134,6 +132,7 @@ const replaySchema = z
 const queued = z.boolean().meta({
   description: "Whether events may still be on their way: then repeat the call later.",
 });
+const erased = z.object({ erased: count, next: nextOfMany, queued }).meta({ id: "Erased" });
 
 const eraseSchema = z
   .strictObject({
@@ -146,102 +145,92 @@ const eraseSchema = z
 
 // --- the calls ---
 
-export const listEvents = createRoute("get /v1/events", {
-  operationId: "listEvents",
-  summary: "List events, newest first",
-  description:
-    "To find an event by its lead, campaign, time or Leadterra's own id. A filtered page may be short or empty while `next` goes on.",
-  request: { query: eventQuery },
-  responses: {
-    200: answer("A page of events.", page("EventPage", event), {
-      data: [EVENT_EXAMPLE],
-      next: null,
-    }),
-  },
-});
+export const calls = callsOf("Events", {
+  listEvents: call("get /v1/events", {
+    summary: "List events, newest first",
+    description:
+      "To find an event by its lead, campaign, time or Leadterra's own id. A filtered page may be short or empty while `next` goes on.",
+    request: { query: eventQuery },
+    responses: {
+      200: page("EventPage", event, { of: "events", example: EVENT_EXAMPLE }),
+    },
+  }),
 
-export const getEvent = createRoute("get /v1/events/{id}", {
-  operationId: "getEvent",
-  summary: "Read an event with its payload and its deliveries",
-  description: "To see what Leadterra sent, whom it went to, and why not to the others.",
-  request: { params },
-  responses: {
-    200: answer("The event as a whole.", wholeEvent, {
-      ...EVENT_EXAMPLE,
-      payload: EXAMPLE.reply,
-      deliveries: [DELIVERY_EXAMPLE],
-      webhooks: [
-        {
-          webhookId: EXAMPLE.webhookId,
-          matched: true,
-          why: "It asks for reply.received, and its filter holds.",
-        },
-      ],
-    }),
-  },
-});
-
-export const replayEvent = createRoute("post /v1/events/{id}/replay", {
-  operationId: "replayEvent",
-  summary: "Send an event again",
-  description:
-    "When a service has lost it, or is to get it all the same. To the webhooks that it matched; others may be named.",
-  request: {
-    params,
-    body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }),
-  },
-  responses: {
-    202: answer("Taken on.", z.object({ replayed: count }).meta({ id: "EventReplayed" }), {
-      replayed: 1,
-    }),
-  },
-  failures: ["payload_gone"],
-});
-
-export const eraseEvent = createRoute("delete /v1/events/{id}", {
-  operationId: "eraseEvent",
-  summary: "Erase an event's payload and what is known of the lead",
-  description: "When a person asks for it and the event is known; by address, erase the person.",
-  request: { params },
-  responses: {
-    204: { description: "Erased, or not known: a copy that still arrives goes to nobody." },
-  },
-});
-
-export const erasePerson = createRoute("post /v1/events/erase", {
-  operationId: "erasePerson",
-  summary: "Erase what is known of a person, by e-mail address",
-  description: "When a person asks for it. A page of events a call; go on with `next` as `cursor`.",
-  request: {
-    body: body(eraseSchema, { email: "ava@acmecorp.com" }),
-  },
-  responses: {
-    202: answer(
-      "Erased.",
-      z.object({ erased: count, next: nextOfMany, queued }).meta({ id: "Erased" }),
-      { erased: 12, next: null, queued: false },
-    ),
-  },
-});
-
-export const listEventTypes = createRoute("get /v1/event-types", {
-  operationId: "listEventTypes",
-  summary: "List the documented events with schemas and examples",
-  description: "Before writing a handler or a filter.",
-  responses: {
-    200: answer(
-      "Every documented event.",
-      z.object({ data: z.array(eventType) }).meta({ id: "EventTypeList" }),
-      {
-        data: [
+  getEvent: call("get /v1/events/{id}", {
+    summary: "Read an event with its payload and its deliveries",
+    description: "To see what Leadterra sent, whom it went to, and why not to the others.",
+    request: { params },
+    responses: {
+      200: answer("The event as a whole.", wholeEvent, {
+        ...EVENT_EXAMPLE,
+        payload: EXAMPLE.reply,
+        deliveries: [DELIVERY_EXAMPLE],
+        webhooks: [
           {
-            name: "reply.received",
-            description: EVENT_TYPES["reply.received"].description,
-            schema: { type: "object" },
-            example: EXAMPLE.reply,
+            webhookId: EXAMPLE.webhookId,
+            matched: true,
+            why: "It asks for reply.received, and its filter holds.",
           },
         ],
-      },
-    ),
-  },
+      }),
+    },
+  }),
+
+  replayEvent: call("post /v1/events/{id}/replay", {
+    summary: "Send an event again",
+    description:
+      "When a service has lost it, or is to get it all the same. To the webhooks that it matched; others may be named.",
+    request: {
+      params,
+      body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }),
+    },
+    responses: {
+      202: answer("Taken on.", z.object({ replayed: count }).meta({ id: "EventReplayed" }), {
+        replayed: 1,
+      }),
+    },
+    failures: ["payload_gone"],
+  }),
+
+  eraseEvent: call("delete /v1/events/{id}", {
+    summary: "Erase an event's payload and what is known of the lead",
+    description: "When a person asks for it and the event is known; by address, erase the person.",
+    request: { params },
+    responses: {
+      204: { description: "Erased, or not known: a copy that still arrives goes to nobody." },
+    },
+  }),
+
+  erasePerson: call("post /v1/events/erase", {
+    summary: "Erase what is known of a person, by e-mail address",
+    description:
+      "When a person asks for it. A page of events a call; go on with `next` as `cursor`.",
+    request: {
+      body: body(eraseSchema, { email: "ava@acmecorp.com" }),
+    },
+    responses: {
+      202: answer("Erased.", erased, { erased: 12, next: null, queued: false }),
+    },
+  }),
+
+  listEventTypes: call("get /v1/event-types", {
+    summary: "List the documented events with schemas and examples",
+    description: "Before writing a handler or a filter.",
+    responses: {
+      200: answer(
+        "Every documented event.",
+        z.object({ data: z.array(eventType) }).meta({ id: "EventTypeList" }),
+        {
+          data: [
+            {
+              name: "reply.received",
+              description: EVENT_TYPES["reply.received"].description,
+              schema: { type: "object" },
+              example: EXAMPLE.reply,
+            },
+          ],
+        },
+      ),
+    },
+  }),
 });

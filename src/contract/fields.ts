@@ -81,14 +81,15 @@ export const timeParam = z
 
 export const eventName = z.string().regex(EVENT_NAME, "must be 1 to 128 of A-Z a-z 0-9 . _ -");
 
-/** A page of a list, under a name of its own. */
-export function page<Item extends z.ZodType>(id: string, item: Item) {
-  return z
-    .object({
-      data: z.array(item),
-      next: text.nullable().meta({ description: "Give it as `cursor`; null on the last page." }),
-    })
-    .meta({ id });
+/** A page of a list, under a name of its own; `of`: what it lists. */
+export function page<Item extends z.ZodType>(
+  id: string,
+  item: Item,
+  { of, example }: { of: string; example: z.input<NoInfer<Item>> },
+) {
+  const next = text.nullable().meta({ description: "Give it as `cursor`; null on the last page." });
+  const schema = z.object({ data: z.array(item), next }).meta({ id });
+  return answer(`A page of ${of}.`, schema, { data: [example], next: null } as never);
 }
 
 /** What one call did to many; `next` goes on behind it. */

@@ -2,10 +2,8 @@
 import * as z from "zod";
 import { isObject, type JsonObject } from "../domain/event";
 import { EXAMPLE } from "./fields";
-import { answer, body, callsOf } from "./route";
+import { answer, body, call, callsOf } from "./route";
 import { filterSchema } from "./webhook-settings";
-
-const createRoute = callsOf("Events");
 
 const filterTest = z
   .strictObject({
@@ -18,23 +16,24 @@ const filterTest = z
   })
   .meta({ id: "FilterTest" });
 
-export const testFilter = createRoute("post /v1/filters/test", {
-  operationId: "testFilter",
-  summary: "Try a filter on an event",
-  description: "Before a filter is put in force.",
-  request: {
-    body: body(filterTest, {
-      filter: { "data.reply.classification": "interested" },
-      event: EXAMPLE.reply,
-    }),
-  },
-  responses: {
-    200: answer(
-      "Whether the filter wants the event.",
-      z.object({ matches: z.boolean() }).meta({ id: "FilterVerdict" }),
-      {
-        matches: true,
-      },
-    ),
-  },
+export const calls = callsOf("Events", {
+  testFilter: call("post /v1/filters/test", {
+    summary: "Try a filter on an event",
+    description: "Before a filter is put in force.",
+    request: {
+      body: body(filterTest, {
+        filter: { "data.reply.classification": "interested" },
+        event: EXAMPLE.reply,
+      }),
+    },
+    responses: {
+      200: answer(
+        "Whether the filter wants the event.",
+        z.object({ matches: z.boolean() }).meta({ id: "FilterVerdict" }),
+        {
+          matches: true,
+        },
+      ),
+    },
+  }),
 });

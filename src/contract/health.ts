@@ -5,9 +5,7 @@ import { HEALTH_STATES, type HealthReport } from "../domain/health-report";
 import { glossary, STATES } from "../domain/vocabulary";
 import { deliveryError } from "./attempts";
 import { count, EXAMPLE, eventId, ofWebhook, text, time } from "./fields";
-import { answer, callsOf, type Fields } from "./route";
-
-const createRoute = callsOf("Webhooks");
+import { answer, call, callsOf, type Fields } from "./route";
 
 const lastFailure = z
   .object({
@@ -53,13 +51,14 @@ export const HEALTH_EXAMPLE: z.input<typeof webhookHealth> = {
   },
 };
 
-export const getWebhookHealth = createRoute("get /v1/webhooks/{id}/health", {
-  operationId: "getWebhookHealth",
-  summary: "See how a webhook is doing now",
-  description:
-    "The first look when something does not arrive: its state, since when, what failed last and when it is tried next.",
-  request: { params: ofWebhook },
-  responses: {
-    200: answer("How it is doing.", webhookHealth, HEALTH_EXAMPLE),
-  },
+export const calls = callsOf("Webhooks", {
+  getWebhookHealth: call("get /v1/webhooks/{id}/health", {
+    summary: "See how a webhook is doing now",
+    description:
+      "The first look when something does not arrive: its state, since when, what failed last and when it is tried next.",
+    request: { params: ofWebhook },
+    responses: {
+      200: answer("How it is doing.", webhookHealth, HEALTH_EXAMPLE),
+    },
+  }),
 });

@@ -3,6 +3,7 @@ import * as z from "zod";
 import type { OpenAlert } from "../domain/alert";
 import { DEAD_LETTER_REASONS } from "../domain/dead-letter";
 import { shownHealth } from "../domain/health-report";
+import { RELAY_EVENTS } from "../domain/relay-events";
 import { DAY_MS, shown } from "../domain/time";
 import type { Backlog, Outcomes, Queues, Stats, WebhookStats } from "../operations/stats";
 import type { DeadLetter } from "../storage/dead-letter-store";
@@ -23,12 +24,10 @@ import {
   webhookId,
 } from "./fields";
 import { HEALTH_EXAMPLE, webhookHealth } from "./health";
-import { answer, callsOf, type Fields, optionalBody } from "./route";
+import { answer, call, callsOf, type Fields, optionalBody } from "./route";
 
 /** Counters are kept for a month. */
 const MAX_STATS_DAYS = 31;
-const createRoute = callsOf("Operating");
-
 // --- dead letters ---
 
 const reason = z.enum(DEAD_LETTER_REASONS).meta({ id: "DeadLetterReason" });
@@ -45,52 +44,16 @@ const deadLetter = z
   } satisfies Fields<Omit<DeadLetter, "email">>)
   .meta({ id: "DeadLetter" });
 
+const LETTER_EXAMPLE: z.infer<typeof deadLetter> = {
+  ...RELAY_EVENTS["relay.dead_letter.added"].example.deadLetter,
+  webhookIds: [EXAMPLE.webhookId],
+};
+
 const letterParams = z.object({
   id: z
     .string()
     .regex(/^dl_[\w-]{1,128}$/)
-    .meta({ example: "dl_4d1f8a6be0c2" }),
-});
-
-export const listDeadLetters = createRoute("get /v1/dead-letters", {
-  operationId: "listDeadLetters",
-  summary: "List what could not be handed over, newest first",
-  description: "When an alert says so: each has its reason, and who is still owed it.",
-  request: {
-    query: z.strictObject({
-      limit: limitParam,
-      cursor: cursorParam(parseDeadLetterCursor),
-      reason: reason.optional(),
-    }),
-  },
-  responses: {
-    200: answer("A page of dead letters.", page("DeadLetterPage", deadLetter), {
-      data: [
-        {
-          id: "dl_4d1f8a6be0c2",
-          eventId: EXAMPLE.otherEventId,
-          event: "message.bounced",
-          reason: "subscriber_unreachable",
-          receivedAt: "2026-11-23T09:14:36.001Z",
-          failedAt: "2026-11-23T11:58:12.730Z",
-          webhookIds: [EXAMPLE.webhookId],
-        },
-      ],
-      next: null,
-    }),
-  },
-});
-
-export const redriveDeadLetter = createRoute("post /v1/dead-letters/{id}/redrive", {
-  operationId: "redriveDeadLetter",
-  summary: "Hand a dead letter over again",
-  description: "Once its reason is gone: it goes to those that are still owed it.",
-  request: { params: letterParams },
-  responses: {
-    202: answer("Handed over.", z.object({ id: text }).meta({ id: "Redriven" }), {
-      id: "dl_4d1f8a6be0c2",
-    }),
-  },
+    .meta({ example: LETTER_EXAMPLE.id }),
 });
 
 const bulkRedriveSchema = z
@@ -100,27 +63,6 @@ const bulkRedriveSchema = z
     cursor: cursorParam(parseDeadLetterCursor),
   })
   .meta({ id: "RedriveRequest" });
-
-export const redriveDeadLetters = createRoute("post /v1/dead-letters/redrive", {
-  operationId: "redriveDeadLetters",
-  summary: "Hand many dead letters over again",
-  description:
-    "Once what kept them is mended. Up to 1,000 a call; go on with `next` as `cursor`. What somebody cannot take stays.",
-  request: {
-    body: optionalBody(bulkRedriveSchema, { reason: "subscriber_unreachable" }),
-  },
-  responses: {
-    202: doneToMany("Handed over.", "RedrivenMany", "redriven"),
-  },
-});
-
-export const deleteDeadLetter = createRoute("delete /v1/dead-letters/{id}", {
-  operationId: "deleteDeadLetter",
-  summary: "Delete a dead letter",
-  description: "When nobody needs it any more: it is not delivered.",
-  request: { params: letterParams },
-  responses: { 204: { description: "Deleted." } },
-});
 
 // --- audit ---
 
@@ -142,29 +84,6 @@ export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
   const { number, ...rest } = entry;
   return { id: formatAuditId(number), ...shown(rest) };
 }
-
-export const listAudit = createRoute("get /v1/audit", {
-  operationId: "listAudit",
-  summary: "List who changed what, newest first",
-  description: "To find out when a setting became what it is, and by whom.",
-  request: { query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseAuditId) }) },
-  responses: {
-    200: answer("A page of the audit log.", page("AuditPage", auditEntry), {
-      data: [
-        {
-          id: "aud_12",
-          at: "2026-11-23T09:20:00.000Z",
-          key: "3f8a91c2",
-          action: "webhook.updated",
-          webhookId: EXAMPLE.webhookId,
-          before: { ordered: false },
-          after: { ordered: true },
-        },
-      ],
-      next: null,
-    }),
-  },
-});
 
 // --- stats ---
 
@@ -244,6 +163,15 @@ export function shownStats({ webhooks, queues, alerts: refused, openAlerts, ...t
   };
 }
 
+const OUTCOMES_EXAMPLE = {
+  pending: 1,
+  delivered: 11,
+  undeliverable: 0,
+  cancelled: 0,
+  successRate: 0.92,
+  latencyMs: { p50: 120, p95: 480 },
+};
+
 const STEP_EXAMPLE = {
   at: "2026-11-23T09:00:00.000Z",
   events: 12,
@@ -251,65 +179,121 @@ const STEP_EXAMPLE = {
   failedAttempts: 1,
 };
 
-export const getStats = createRoute("get /v1/stats", {
-  operationId: "getStats",
-  summary: "See how the relay is doing",
-  description: "For a page or a script of one's own; a monitoring system scrapes `/v1/metrics`.",
-  request: {
-    query: z.strictObject({
-      since: timeParam
-        .refine(
-          (ms) => ms > Date.now() - MAX_STATS_DAYS * DAY_MS,
-          `must be within the last ${MAX_STATS_DAYS} days`,
-        )
-        .optional()
-        .meta({
-          format: "date-time",
-          description: `ISO 8601 with \`Z\` or an offset, within the last ${MAX_STATS_DAYS} days; a day ago when left out.`,
-        }),
-    }),
-  },
-  responses: {
-    200: answer("Counters.", stats, {
-      lastEventAt: "2026-11-23T09:14:36.001Z",
-      events: 12,
-      all: {
-        pending: 1,
-        delivered: 11,
-        undeliverable: 0,
-        cancelled: 0,
-        successRate: 0.92,
-        latencyMs: { p50: 120, p95: 480 },
-      },
-      webhooks: [
-        {
-          id: EXAMPLE.webhookId,
-          pending: 1,
-          delivered: 11,
-          undeliverable: 0,
-          cancelled: 0,
-          successRate: 0.92,
-          latencyMs: { p50: 120, p95: 480 },
-          oldestDueAt: "2026-11-23T09:15:38.002Z",
-          failingSince: "2026-11-23T09:14:38.002Z",
-          health: HEALTH_EXAMPLE,
-        },
-      ],
-      hours: [STEP_EXAMPLE],
-      recent: [STEP_EXAMPLE],
-      queues: {
-        events: { backlog: 0, oldestAt: null },
-        deadLetters: { backlog: 0, oldestAt: null },
-      },
-      alerts: null,
-      openAlerts: [],
-    }),
-  },
-});
+// --- the calls ---
 
-export const getMetrics = createRoute("get /v1/metrics", {
-  operationId: "getMetrics",
-  summary: "Scrape metrics",
-  description: "For Prometheus and everything that reads OpenMetrics 1.0. A read-only key will do.",
-  responses: { 200: { description: "Counters that never fall, and how things stand now." } },
+export const calls = callsOf("Operating", {
+  listDeadLetters: call("get /v1/dead-letters", {
+    summary: "List what could not be handed over, newest first",
+    description: "When an alert says so: each has its reason, and who is still owed it.",
+    request: {
+      query: z.strictObject({
+        limit: limitParam,
+        cursor: cursorParam(parseDeadLetterCursor),
+        reason: reason.optional(),
+      }),
+    },
+    responses: {
+      200: page("DeadLetterPage", deadLetter, { of: "dead letters", example: LETTER_EXAMPLE }),
+    },
+  }),
+
+  redriveDeadLetters: call("post /v1/dead-letters/redrive", {
+    summary: "Hand many dead letters over again",
+    description:
+      "Once what kept them is mended. Up to 1,000 a call; go on with `next` as `cursor`. What somebody cannot take stays.",
+    request: {
+      body: optionalBody(bulkRedriveSchema, { reason: "subscriber_unreachable" }),
+    },
+    responses: {
+      202: doneToMany("Handed over.", "RedrivenMany", "redriven"),
+    },
+  }),
+
+  redriveDeadLetter: call("post /v1/dead-letters/{id}/redrive", {
+    summary: "Hand a dead letter over again",
+    description: "Once its reason is gone: it goes to those that are still owed it.",
+    request: { params: letterParams },
+    responses: {
+      202: answer("Handed over.", z.object({ id: text }).meta({ id: "Redriven" }), {
+        id: LETTER_EXAMPLE.id,
+      }),
+    },
+  }),
+
+  deleteDeadLetter: call("delete /v1/dead-letters/{id}", {
+    summary: "Delete a dead letter",
+    description: "When nobody needs it any more: it is not delivered.",
+    request: { params: letterParams },
+    responses: { 204: { description: "Deleted." } },
+  }),
+
+  listAudit: call("get /v1/audit", {
+    summary: "List who changed what, newest first",
+    description: "To find out when a setting became what it is, and by whom.",
+    request: { query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseAuditId) }) },
+    responses: {
+      200: page("AuditPage", auditEntry, {
+        of: "the audit log",
+        example: {
+          id: "aud_12",
+          at: "2026-11-23T09:20:00.000Z",
+          key: "3f8a91c2",
+          action: "webhook.updated",
+          webhookId: EXAMPLE.webhookId,
+          before: { ordered: false },
+          after: { ordered: true },
+        },
+      }),
+    },
+  }),
+
+  getStats: call("get /v1/stats", {
+    summary: "See how the relay is doing",
+    description: "For a page or a script of one's own; a monitoring system scrapes `/v1/metrics`.",
+    request: {
+      query: z.strictObject({
+        since: timeParam
+          .refine(
+            (ms) => ms > Date.now() - MAX_STATS_DAYS * DAY_MS,
+            `must be within the last ${MAX_STATS_DAYS} days`,
+          )
+          .optional()
+          .meta({
+            format: "date-time",
+            description: `ISO 8601 with \`Z\` or an offset, within the last ${MAX_STATS_DAYS} days; a day ago when left out.`,
+          }),
+      }),
+    },
+    responses: {
+      200: answer("Counters.", stats, {
+        lastEventAt: "2026-11-23T09:14:36.001Z",
+        events: 12,
+        all: OUTCOMES_EXAMPLE,
+        webhooks: [
+          {
+            id: EXAMPLE.webhookId,
+            ...OUTCOMES_EXAMPLE,
+            oldestDueAt: "2026-11-23T09:15:38.002Z",
+            failingSince: "2026-11-23T09:14:38.002Z",
+            health: HEALTH_EXAMPLE,
+          },
+        ],
+        hours: [STEP_EXAMPLE],
+        recent: [STEP_EXAMPLE],
+        queues: {
+          events: { backlog: 0, oldestAt: null },
+          deadLetters: { backlog: 0, oldestAt: null },
+        },
+        alerts: null,
+        openAlerts: [],
+      }),
+    },
+  }),
+
+  getMetrics: call("get /v1/metrics", {
+    summary: "Scrape metrics",
+    description:
+      "For Prometheus and everything that reads OpenMetrics 1.0. A read-only key will do.",
+    responses: { 200: { description: "Counters that never fall, and how things stand now." } },
+  }),
 });

@@ -2,9 +2,7 @@
 import * as z from "zod";
 import { EVENT_NAME, MAX_BODY_BYTES } from "../domain/event";
 import { EXAMPLE, eventId, text } from "./fields";
-import { answer, body, callsOf } from "./route";
-
-const createRoute = callsOf("Public");
+import { answer, body, call, callsOf } from "./route";
 
 /** As tolerant as the inbound contract: names and data that nobody documented are taken too. */
 const leadterraEvent = z
@@ -25,32 +23,6 @@ const leadterraEvent = z
 
 const accepted = z.object({ id: eventId, duplicate: z.boolean() }).meta({ id: "Accepted" });
 
-export const ingestEvent = createRoute("post /webhooks/leadterra", {
-  operationId: "ingestEvent",
-  summary: "Take an event from Leadterra",
-  description: `Leadterra calls it for each event; by hand only to try. At most ${MAX_BODY_BYTES} bytes, without Content-Encoding.`,
-  request: { body: body(leadterraEvent, EXAMPLE.reply as never) },
-  responses: {
-    202: answer("A new event: it is durable.", accepted, { id: EXAMPLE.eventId, duplicate: false }),
-    200: answer("Seen before: nothing is done again.", accepted, {
-      id: EXAMPLE.eventId,
-      duplicate: true,
-    }),
-  },
-  failures: [
-    "method_not_allowed",
-    "not_configured",
-    "unsupported_encoding",
-    "payload_too_large",
-    "incomplete_body",
-    "invalid_signature",
-    "invalid_encoding",
-    "invalid_json",
-    "invalid_event",
-    "queue_unavailable",
-  ],
-});
-
 const health = z
   .object({
     status: z.enum(["ok", "misconfigured"]).meta({ id: "HealthStatus" }),
@@ -59,35 +31,66 @@ const health = z
   })
   .meta({ id: "Health" });
 
-export const getHealth = createRoute("get /healthz", {
-  operationId: "getHealth",
-  summary: "See whether the relay is configured as it should be",
-  description: "For a monitor from outside, and after a deploy: 503 names what is missing.",
-  responses: {
-    200: answer("It is.", health, { status: "ok", version: "0.2.0", problems: [] }),
-    503: answer("Something is misconfigured.", health, {
-      status: "misconfigured",
-      version: "0.2.0",
-      problems: [{ name: "API_KEYS", message: "must be set: without a key nobody is let in" }],
-    }),
-  },
-});
+export const calls = callsOf("Public", {
+  ingestEvent: call("post /webhooks/leadterra", {
+    summary: "Take an event from Leadterra",
+    description: `Leadterra calls it for each event; by hand only to try. At most ${MAX_BODY_BYTES} bytes, without Content-Encoding.`,
+    request: { body: body(leadterraEvent, EXAMPLE.reply as never) },
+    responses: {
+      202: answer("A new event: it is durable.", accepted, {
+        id: EXAMPLE.eventId,
+        duplicate: false,
+      }),
+      200: answer("Seen before: nothing is done again.", accepted, {
+        id: EXAMPLE.eventId,
+        duplicate: true,
+      }),
+    },
+    failures: [
+      "method_not_allowed",
+      "not_configured",
+      "unsupported_encoding",
+      "payload_too_large",
+      "incomplete_body",
+      "invalid_signature",
+      "invalid_encoding",
+      "invalid_json",
+      "invalid_event",
+      "queue_unavailable",
+    ],
+  }),
 
-export const getOpenApi = createRoute("get /openapi.json", {
-  operationId: "getOpenApi",
-  summary: "This document",
-  description: "To generate a client from.",
-  responses: {
-    200: answer("OpenAPI 3.1.", z.looseObject({ openapi: text }).meta({ id: "OpenApiDocument" }), {
-      openapi: "3.1.0",
-    }),
-  },
-});
+  getHealth: call("get /healthz", {
+    summary: "See whether the relay is configured as it should be",
+    description: "For a monitor from outside, and after a deploy: 503 names what is missing.",
+    responses: {
+      200: answer("It is.", health, { status: "ok", version: "0.2.0", problems: [] }),
+      503: answer("Something is misconfigured.", health, {
+        status: "misconfigured",
+        version: "0.2.0",
+        problems: [{ name: "API_KEYS", message: "must be set: without a key nobody is let in" }],
+      }),
+    },
+  }),
 
-/** The page itself is HTML. */
-export const getDocs = createRoute("get /docs", {
-  operationId: "getDocs",
-  summary: "This document as a page",
-  description: "To read, and to try calls with a key.",
-  responses: { 200: { description: "HTML." } },
+  getOpenApi: call("get /openapi.json", {
+    summary: "This document",
+    description: "To generate a client from.",
+    responses: {
+      200: answer(
+        "OpenAPI 3.1.",
+        z.looseObject({ openapi: text }).meta({ id: "OpenApiDocument" }),
+        {
+          openapi: "3.1.0",
+        },
+      ),
+    },
+  }),
+
+  /** The page itself is HTML. */
+  getDocs: call("get /docs", {
+    summary: "This document as a page",
+    description: "To read, and to try calls with a key.",
+    responses: { 200: { description: "HTML." } },
+  }),
 });

@@ -27,13 +27,25 @@ export type Route = {
   failures?: readonly FailureCode[];
 };
 
-type Described = Omit<Route, "method" | "path" | "tags">;
+/** One that has no name yet. */
+type Call = Omit<Route, "operationId" | "tags">;
 
-/** How the calls of a file are described. */
-export function callsOf(tag: string) {
-  return <const R extends Described>(call: `${Route["method"]} /${string}`, described: R) => {
-    const [method, path] = call.split(" ") as [Route["method"], Route["path"]];
-    return { ...described, method, path, tags: [tag] as const };
+export function call<const Described extends Omit<Call, "method" | "path">>(
+  where: `${Route["method"]} /${string}`,
+  described: Described,
+) {
+  const [method, path] = where.split(" ") as [Route["method"], Route["path"]];
+  return { ...described, method, path };
+}
+
+/** The calls of a file, by their names, in the order in which the document has them. */
+export function callsOf<Calls extends Record<string, Call>>(tag: string, calls: Calls) {
+  const named = Object.entries(calls).map(([operationId, each]) => [
+    operationId,
+    { ...each, operationId, tags: [tag] },
+  ]);
+  return Object.fromEntries(named) as {
+    [Name in keyof Calls]: Calls[Name] & Pick<Route, "operationId" | "tags">;
   };
 }
 

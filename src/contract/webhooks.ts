@@ -16,7 +16,7 @@ import {
   time,
   webhookId,
 } from "./fields";
-import { answer, body, callsOf, type Fields, json, optionalBody } from "./route";
+import { answer, body, call, callsOf, type Fields, json, optionalBody } from "./route";
 import {
   changesSchema,
   draftSchema,
@@ -26,8 +26,6 @@ import {
   SECRET_EXAMPLE,
   testSchema,
 } from "./webhook-settings";
-
-const createRoute = callsOf("Webhooks");
 
 /** What people never see of a webhook, or see in another form. */
 type Hidden =
@@ -120,148 +118,136 @@ const oneWithSecret = json(oneWebhook, {
 
 // --- the calls ---
 
-export const createWebhook = createRoute("post /v1/webhooks", {
-  operationId: "createWebhook",
-  summary: "Register a webhook",
-  description:
-    "When a service is to get events. Leadterra's own request gets Leadterra's own answer, plus the signing secret, which is shown here and on rotation only.",
-  request: {
-    body: body(draftSchema, {
-      url: "https://crm.example.com/webhooks/leadterra",
-      events: ["reply.received"],
-      filter: { "data.reply.classification": "interested" },
-      headers: { Authorization: "Bearer token-of-the-crm" },
-    }),
-  },
-  responses: { 201: { description: "Registered.", content: oneWithSecret } },
-  failures: ["name_taken", "too_many_webhooks"],
-});
+export const calls = callsOf("Webhooks", {
+  createWebhook: call("post /v1/webhooks", {
+    summary: "Register a webhook",
+    description:
+      "When a service is to get events. Leadterra's own request gets Leadterra's own answer, plus the signing secret, which is shown here and on rotation only.",
+    request: {
+      body: body(draftSchema, {
+        url: "https://crm.example.com/webhooks/leadterra",
+        events: ["reply.received"],
+        filter: { "data.reply.classification": "interested" },
+        headers: { Authorization: "Bearer token-of-the-crm" },
+      }),
+    },
+    responses: { 201: { description: "Registered.", content: oneWithSecret } },
+    failures: ["name_taken", "too_many_webhooks"],
+  }),
 
-export const putWebhook = createRoute("put /v1/webhooks/{id}", {
-  operationId: "putWebhook",
-  summary: "Make the webhook of a name what the body says",
-  description:
-    "For settings that are kept in a file. Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `name` is that of the path, or left out. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
-  request: {
-    params: z.object({ id: name.meta({ example: "crm" }) }),
-    body: body(putSchema, {
-      url: "https://crm.example.com/webhooks/leadterra",
-      events: ["reply.received"],
-    }),
-  },
-  responses: {
-    200: { description: "The webhook as it is now.", content: one },
-    201: { description: "Registered.", content: oneWithSecret },
-  },
-  failures: ["too_many_webhooks", "not_yet_in_force"],
-});
+  listWebhooks: call("get /v1/webhooks", {
+    summary: "List webhooks, newest first",
+    description: "To find a webhook's id, or to see what is registered.",
+    request: {
+      query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseWebhookId) }),
+    },
+    responses: {
+      200: page("WebhookPage", webhook, { of: "webhooks", example: WEBHOOK_EXAMPLE }),
+    },
+  }),
 
-export const listWebhooks = createRoute("get /v1/webhooks", {
-  operationId: "listWebhooks",
-  summary: "List webhooks, newest first",
-  description: "To find a webhook's id, or to see what is registered.",
-  request: {
-    query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseWebhookId) }),
-  },
-  responses: {
-    200: answer("A page of webhooks.", page("WebhookPage", webhook), {
-      data: [WEBHOOK_EXAMPLE],
-      next: null,
-    }),
-  },
-});
+  putWebhook: call("put /v1/webhooks/{id}", {
+    summary: "Make the webhook of a name what the body says",
+    description:
+      "For settings that are kept in a file. Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `name` is that of the path, or left out. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
+    request: {
+      params: z.object({ id: name.meta({ example: "crm" }) }),
+      body: body(putSchema, {
+        url: "https://crm.example.com/webhooks/leadterra",
+        events: ["reply.received"],
+      }),
+    },
+    responses: {
+      200: { description: "The webhook as it is now.", content: one },
+      201: { description: "Registered.", content: oneWithSecret },
+    },
+    failures: ["too_many_webhooks", "not_yet_in_force"],
+  }),
 
-export const getWebhook = createRoute("get /v1/webhooks/{id}", {
-  operationId: "getWebhook",
-  summary: "Read a webhook",
-  description:
-    "To see its settings as they are in force; a full key sees the URL whole, headers by name only.",
-  request: { params: ofWebhook },
-  responses: { 200: { description: "The webhook.", content: one } },
-});
+  getWebhook: call("get /v1/webhooks/{id}", {
+    summary: "Read a webhook",
+    description:
+      "To see its settings as they are in force; a full key sees the URL whole, headers by name only.",
+    request: { params: ofWebhook },
+    responses: { 200: { description: "The webhook.", content: one } },
+  }),
 
-export const changeWebhook = createRoute("patch /v1/webhooks/{id}", {
-  operationId: "changeWebhook",
-  summary: "Change a webhook",
-  description:
-    "For what is to differ, and nothing else: `null` unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
-  request: {
-    params: ofWebhook,
-    body: optionalBody(changesSchema, { rateLimit: 5, description: null }),
-  },
-  responses: { 200: { description: "The webhook as it is now.", content: one } },
-  failures: ["name_taken", "not_yet_in_force"],
-});
+  changeWebhook: call("patch /v1/webhooks/{id}", {
+    summary: "Change a webhook",
+    description:
+      "For what is to differ, and nothing else: `null` unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
+    request: {
+      params: ofWebhook,
+      body: optionalBody(changesSchema, { rateLimit: 5, description: null }),
+    },
+    responses: { 200: { description: "The webhook as it is now.", content: one } },
+    failures: ["name_taken", "not_yet_in_force"],
+  }),
 
-export const deleteWebhook = createRoute("delete /v1/webhooks/{id}", {
-  operationId: "deleteWebhook",
-  summary: "Delete a webhook and its deliveries",
-  description:
-    "When its service is gone for good; what waits for it goes too. To stop for a while, pause it.",
-  request: { params: ofWebhook },
-  responses: { 204: { description: "Deleted." } },
-  failures: ["not_yet_in_force"],
-});
+  deleteWebhook: call("delete /v1/webhooks/{id}", {
+    summary: "Delete a webhook and its deliveries",
+    description:
+      "When its service is gone for good; what waits for it goes too. To stop for a while, pause it.",
+    request: { params: ofWebhook },
+    responses: { 204: { description: "Deleted." } },
+    failures: ["not_yet_in_force"],
+  }),
 
-export const rotateSecret = createRoute("post /v1/webhooks/{id}/rotate-secret", {
-  operationId: "rotateSecret",
-  summary: "Give a webhook a new signing secret",
-  description:
-    "When others may know the old one, or it is old enough. The old ones sign along until the grace period ends.",
-  request: {
-    params: ofWebhook,
-    body: optionalBody(rotationSchema, { gracePeriodSeconds: 3_600 }),
-  },
-  responses: { 200: { description: "The webhook with its new secret.", content: oneWithSecret } },
-  failures: ["too_many_secrets", "not_yet_in_force"],
-});
+  rotateSecret: call("post /v1/webhooks/{id}/rotate-secret", {
+    summary: "Give a webhook a new signing secret",
+    description:
+      "When others may know the old one, or it is old enough. The old ones sign along until the grace period ends.",
+    request: {
+      params: ofWebhook,
+      body: optionalBody(rotationSchema, { gracePeriodSeconds: 3_600 }),
+    },
+    responses: { 200: { description: "The webhook with its new secret.", content: oneWithSecret } },
+    failures: ["too_many_secrets", "not_yet_in_force"],
+  }),
 
-export const pauseWebhook = createRoute("post /v1/webhooks/{id}/pause", {
-  operationId: "pauseWebhook",
-  summary: "Hold a webhook's deliveries",
-  description:
-    "While its service is worked on: events are accepted for it and go out when it is resumed.",
-  request: { params: ofWebhook },
-  responses: {
-    200: answer("The webhook, held.", oneWebhook, {
-      webhook: { ...WEBHOOK_EXAMPLE, status: "paused" },
-    }),
-  },
-  failures: ["not_yet_in_force"],
-});
+  pauseWebhook: call("post /v1/webhooks/{id}/pause", {
+    summary: "Hold a webhook's deliveries",
+    description:
+      "While its service is worked on: events are accepted for it and go out when it is resumed.",
+    request: { params: ofWebhook },
+    responses: {
+      200: answer("The webhook, held.", oneWebhook, {
+        webhook: { ...WEBHOOK_EXAMPLE, status: "paused" },
+      }),
+    },
+    failures: ["not_yet_in_force"],
+  }),
 
-export const resumeWebhook = createRoute("post /v1/webhooks/{id}/resume", {
-  operationId: "resumeWebhook",
-  summary: "Release a webhook, also one that was disabled",
-  description:
-    "When its service is back: what was held goes out, after a disable one at a time until the first succeeds.",
-  request: { params: ofWebhook },
-  responses: { 200: { description: "The webhook, released.", content: one } },
-  failures: ["not_yet_in_force"],
-});
+  resumeWebhook: call("post /v1/webhooks/{id}/resume", {
+    summary: "Release a webhook, also one that was disabled",
+    description:
+      "When its service is back: what was held goes out, after a disable one at a time until the first succeeds.",
+    request: { params: ofWebhook },
+    responses: { 200: { description: "The webhook, released.", content: one } },
+    failures: ["not_yet_in_force"],
+  }),
 
-export const listenToWebhook = createRoute("get /v1/webhooks/{id}/listen", {
-  operationId: "listenToWebhook",
-  summary: "Get the deliveries of a `listener:` webhook over a WebSocket",
-  description:
-    'Where there is no address that the relay could reach, such as a laptop: `npm run listen` does it. Needs a key that may change things. Each delivery comes as a text frame `{type: "delivery", eventId, attempt, headers, body}` with the body in base64, and is answered with `{type: "outcome", eventId, attempt, statusCode, body?}`, which counts as a service\'s answer would. Send `ping` every 20 seconds: a socket that is silent for 60 is closed.',
-  request: { params: ofWebhook },
-  responses: { 101: { description: "The socket." } },
-  failures: ["insufficient_scope", "upgrade_required", "not_a_listener"],
-});
+  testWebhook: call("post /v1/webhooks/{id}/test", {
+    summary: "Deliver a signed example event now, even while held",
+    description: "To see what the service answers, without counting for anything.",
+    request: {
+      params: ofWebhook,
+      body: optionalBody(testSchema, { event: "reply.received" }),
+    },
+    responses: {
+      200: answer("The attempt, whatever came of it.", attempt, {
+        ...ATTEMPT_EXAMPLE,
+        trigger: "test",
+      }),
+    },
+  }),
 
-export const testWebhook = createRoute("post /v1/webhooks/{id}/test", {
-  operationId: "testWebhook",
-  summary: "Deliver a signed example event now, even while held",
-  description: "To see what the service answers, without counting for anything.",
-  request: {
-    params: ofWebhook,
-    body: optionalBody(testSchema, { event: "reply.received" }),
-  },
-  responses: {
-    200: answer("The attempt, whatever came of it.", attempt, {
-      ...ATTEMPT_EXAMPLE,
-      trigger: "test",
-    }),
-  },
+  listenToWebhook: call("get /v1/webhooks/{id}/listen", {
+    summary: "Get the deliveries of a `listener:` webhook over a WebSocket",
+    description:
+      'Where there is no address that the relay could reach, such as a laptop: `npm run listen` does it. Needs a key that may change things. Each delivery comes as a text frame `{type: "delivery", eventId, attempt, headers, body}` with the body in base64, and is answered with `{type: "outcome", eventId, attempt, statusCode, body?}`, which counts as a service\'s answer would. Send `ping` every 20 seconds: a socket that is silent for 60 is closed.',
+    request: { params: ofWebhook },
+    responses: { 101: { description: "The socket." } },
+    failures: ["insufficient_scope", "upgrade_required", "not_a_listener"],
+  }),
 });

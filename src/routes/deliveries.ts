@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { shownAttempt } from "../contract/attempts";
 import { formatPlace, formatPosition, formatReplayCursor } from "../contract/cursor";
-import * as contract from "../contract/deliveries";
+import { calls } from "../contract/deliveries";
 import { shownDelivery } from "../domain/delivery";
 import { fail, ok } from "../domain/failure";
 import { listAllDeliveries } from "../operations/all-deliveries";
@@ -23,7 +23,7 @@ const NOT_FOUND = fail({ code: "not_found" });
 export const deliveries = new Hono<ApiEnv>();
 const serve = serving(deliveries);
 
-serve(contract.listDeliveries, async ({ params, query }, c) => {
+serve(calls.listDeliveries, async ({ params, query }, c) => {
   const { limit, cursor = null, since: sinceMs, until: untilMs, ...last } = query;
   const webhook = await findWebhook(c.env, params.id);
   if (webhook === null) return NOT_FOUND;
@@ -33,7 +33,7 @@ serve(contract.listDeliveries, async ({ params, query }, c) => {
   return ok({ data: page.deliveries.map(shownDelivery), next });
 });
 
-serve(contract.listAllDeliveries, async ({ query }, c) => {
+serve(calls.listAllDeliveries, async ({ query }, c) => {
   const { limit, cursor = null, since: sinceMs, until: untilMs, ...last } = query;
   const filter = given({ ...last, sinceMs, untilMs });
   const page = await listAllDeliveries(c.env, filter, { before: cursor, limit });
@@ -43,7 +43,7 @@ serve(contract.listAllDeliveries, async ({ query }, c) => {
   });
 });
 
-serve(contract.getDelivery, async ({ params }, c) => {
+serve(calls.getDelivery, async ({ params }, c) => {
   const webhook = await findWebhook(c.env, params.id);
   const delivery = webhook && (await findDelivery(c.env, webhook, params.eventId));
   if (delivery === null) return NOT_FOUND;
@@ -51,7 +51,7 @@ serve(contract.getDelivery, async ({ params }, c) => {
   return ok({ ...shownDelivery(delivery), attemptLog });
 });
 
-serve(contract.retryDelivery, async ({ params, body: { wait } }, c) => {
+serve(calls.retryDelivery, async ({ params, body: { wait } }, c) => {
   const webhook = await findWebhook(c.env, params.id);
   if (webhook === null) return NOT_FOUND;
   const asked = { id: params.eventId, by: c.get("caller"), wait };
@@ -64,7 +64,7 @@ serve(contract.retryDelivery, async ({ params, body: { wait } }, c) => {
   return ok(shown);
 });
 
-serve(contract.cancelDelivery, async ({ params }, c) => {
+serve(calls.cancelDelivery, async ({ params }, c) => {
   const webhook = await findWebhook(c.env, params.id);
   if (webhook === null) return NOT_FOUND;
   const asked = { id: params.eventId, by: c.get("caller") };
@@ -72,7 +72,7 @@ serve(contract.cancelDelivery, async ({ params }, c) => {
   return cancelled.ok ? ok(shownDelivery(cancelled.value)) : cancelled;
 });
 
-serve(contract.replayDeliveries, async ({ params, body }, c) => {
+serve(calls.replayDeliveries, async ({ params, body }, c) => {
   const { since: sinceMs, until, only, event, dryRun, cursor } = body;
   const webhook = await findWebhook(c.env, params.id);
   if (webhook === null) return NOT_FOUND;
@@ -84,7 +84,7 @@ serve(contract.replayDeliveries, async ({ params, body }, c) => {
   return ok({ replayed, next: next && formatReplayCursor(untilMs, next) });
 });
 
-serve(contract.discardDeliveries, async ({ params, body }, c) => {
+serve(calls.discardDeliveries, async ({ params, body }, c) => {
   const { until: untilMs, event, dryRun, cursor = null } = body;
   const webhook = await findWebhook(c.env, params.id);
   if (webhook === null) return NOT_FOUND;

@@ -2,8 +2,8 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { formatErasureCursor, formatEventCursor } from "../contract/cursor";
-import * as contract from "../contract/events";
-import { testFilter } from "../contract/filters";
+import { calls, shownEvent, shownWholeEvent } from "../contract/events";
+import { calls as filters } from "../contract/filters";
 import type { Output } from "../contract/route";
 import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import { fail, ok } from "../domain/failure";
@@ -26,7 +26,7 @@ const EXAMPLE_AT_MS = Date.parse("2025-06-11T09:14:35Z");
 export const events = new Hono<ApiEnv>();
 const serve = serving(events);
 
-serve(contract.listEvents, async ({ query }, c) => {
+serve(calls.listEvents, async ({ query }, c) => {
   const { limit, cursor = null, key, since: sinceMs, until: untilMs, ...rest } = query;
   const filter = given({ ...rest, sinceMs, untilMs });
   const from = { cursor, limit };
@@ -35,40 +35,40 @@ serve(contract.listEvents, async ({ query }, c) => {
       ? await listEvents(c.env, filter, from)
       : await findEventsByKey(c.env, { ...filter, key }, from);
   const next = page.next && formatEventCursor(page.next);
-  return ok({ data: page.events.map(contract.shownEvent), next });
+  return ok({ data: page.events.map(shownEvent), next });
 });
 
-serve(contract.erasePerson, async ({ body }, c) => {
+serve(calls.erasePerson, async ({ body }, c) => {
   const { email, cursor = null } = body;
   const erasure = { email, cursor, by: c.get("caller") };
   const { next, ...rest } = await erasePerson(c.env, erasure);
   return ok({ ...rest, next: next && formatErasureCursor(next) });
 });
 
-serve(contract.getEvent, async ({ params }, c) => {
+serve(calls.getEvent, async ({ params }, c) => {
   const whole = await wholeEvent(c.env, params.id);
-  return whole === null ? NOT_FOUND : ok(contract.shownWholeEvent(whole));
+  return whole === null ? NOT_FOUND : ok(shownWholeEvent(whole));
 });
 
-serve(contract.eraseEvent, async ({ params }, c) => {
+serve(calls.eraseEvent, async ({ params }, c) => {
   await eraseEvent(c.env, { id: params.id, by: c.get("caller") });
   return ok(null);
 });
 
-serve(contract.replayEvent, async ({ params, body }, c) => {
+serve(calls.replayEvent, async ({ params, body }, c) => {
   const { webhookIds = null } = body;
   const asked = { id: params.id, webhookIds, by: c.get("caller") };
   const replayed = await replayEvent(c.env, asked);
   return replayed.ok ? ok({ replayed: replayed.value }) : replayed;
 });
 
-serve(contract.listEventTypes, async () => ok({ data: eventTypes() }));
+serve(calls.listEventTypes, async () => ok({ data: eventTypes() }));
 
-serve(testFilter, async ({ body: { filter, event } }) =>
+serve(filters.testFilter, async ({ body: { filter, event } }) =>
   ok({ matches: filter === null || matchesFilter(filter, event) }),
 );
 
-type EventTypes = Output<typeof contract.listEventTypes>["data"];
+type EventTypes = Output<typeof calls.listEventTypes>["data"];
 
 let made: EventTypes | null = null;
 

@@ -1,9 +1,9 @@
 /** /v1/webhooks: registrations. */
 import { Hono } from "hono";
 import { shownAttempt } from "../contract/attempts";
-import { getWebhookHealth } from "../contract/health";
+import { calls as health } from "../contract/health";
 import { changesOf, draftOf, relayHost } from "../contract/webhook-settings";
-import * as contract from "../contract/webhooks";
+import { calls, listedWebhook, shownWebhook } from "../contract/webhooks";
 import { type FailureCode, fail, ok, type Result } from "../domain/failure";
 import { shownHealth } from "../domain/health-report";
 import { SECOND_MS } from "../domain/time";
@@ -35,7 +35,7 @@ export const webhooks = new Hono<ApiEnv>();
 const serve = serving(webhooks);
 
 serve(
-  contract.createWebhook,
+  calls.createWebhook,
   async ({ body }, c) => {
     const { signingSecret: secret = null, ...given } = body;
     const draft = draftOf(given, relayHost(c.req.url));
@@ -44,13 +44,13 @@ serve(
   mistakes,
 );
 
-serve(contract.listWebhooks, async ({ query }, c) => {
+serve(calls.listWebhooks, async ({ query }, c) => {
   const { webhooks: page, next } = await listWebhooks(c.env, query.cursor ?? null, query.limit);
-  return ok({ data: page.map(contract.listedWebhook), next });
+  return ok({ data: page.map(listedWebhook), next });
 });
 
 serve(
-  contract.putWebhook,
+  calls.putWebhook,
   async ({ params: { id: name }, body }, c) => {
     const { signingSecret: secret = null, sameService = false, ...rest } = body;
     const { dryRun = false, ...given } = rest;
@@ -64,14 +64,14 @@ serve(
   mistakes,
 );
 
-serve(contract.getWebhook, async ({ params }, c) => {
+serve(calls.getWebhook, async ({ params }, c) => {
   const webhook = await findWebhook(c.env, params.id);
   if (webhook === null) return fail({ code: "not_found" });
-  const show = c.get("scope") === "all" ? contract.shownWebhook : contract.listedWebhook;
+  const show = c.get("scope") === "all" ? shownWebhook : listedWebhook;
   return ok({ webhook: show(webhook) });
 });
 
-serve(contract.listenToWebhook, async ({ params }, c) => {
+serve(calls.listenToWebhook, async ({ params }, c) => {
   // Deliveries are taken from it, so it is no reading.
   if (c.get("scope") !== "all") return fail({ code: "insufficient_scope" });
   if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
@@ -82,38 +82,38 @@ serve(contract.listenToWebhook, async ({ params }, c) => {
   return ok(new Response(null, { status: 101, webSocket: socket.value }));
 });
 
-serve(getWebhookHealth, async ({ params }, c) => {
+serve(health.getWebhookHealth, async ({ params }, c) => {
   const health = await webhookHealth(c.env, params.id);
   return health === null ? fail({ code: "not_found" }) : ok(shownHealth(health));
 });
 
 serve(
-  contract.changeWebhook,
+  calls.changeWebhook,
   async ({ params, body }, c) =>
     shown(await updateWebhook(c.env, params.id, { changes: changesOf(body), by: c.get("caller") })),
   mistakes,
 );
 
-serve(contract.deleteWebhook, async ({ params }, c) =>
+serve(calls.deleteWebhook, async ({ params }, c) =>
   removeWebhook(c.env, params.id, c.get("caller")),
 );
 
-serve(contract.pauseWebhook, async ({ params }, c) =>
+serve(calls.pauseWebhook, async ({ params }, c) =>
   shown(await pauseWebhook(c.env, params.id, c.get("caller"))),
 );
 
-serve(contract.resumeWebhook, async ({ params }, c) =>
+serve(calls.resumeWebhook, async ({ params }, c) =>
   shown(await resumeWebhook(c.env, params.id, c.get("caller"))),
 );
 
-serve(contract.rotateSecret, async ({ params, body }, c) => {
+serve(calls.rotateSecret, async ({ params, body }, c) => {
   const { gracePeriodSeconds, signingSecret = null } = body;
   const graceMs = gracePeriodSeconds * SECOND_MS;
   const by = c.get("caller");
   return shown(await rotateSecret(c.env, params.id, { graceMs, signingSecret, by }));
 });
 
-serve(contract.testWebhook, async ({ params, body }, c) => {
+serve(calls.testWebhook, async ({ params, body }, c) => {
   const tested = await testWebhook(c.env, params.id, body.event ?? null);
   return tested.ok ? ok(shownAttempt(tested.value)) : tested;
 });
@@ -127,5 +127,5 @@ function shown<Code extends FailureCode>(changed: Result<Changed, Code>) {
   if (!changed.ok) return changed;
   const { webhook, signingSecret } = changed.value;
   const secret = signingSecret !== null && { signingSecret };
-  return ok({ webhook: { ...contract.shownWebhook(webhook), ...secret } });
+  return ok({ webhook: { ...shownWebhook(webhook), ...secret } });
 }
