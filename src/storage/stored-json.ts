@@ -260,9 +260,21 @@ const attempt: z.ZodType<AttemptRecord> = z.object({
 
 // --- what stores ask for ------------------------------------------------------------------------------------
 
-export function runOf(json: string): Run {
-  return run.parse(parsed(json));
+function reading<T>(schema: z.ZodType<T>): (json: string | null) => T {
+  return (json) => schema.parse(parsed(json));
 }
+
+/** What is no JSON is read as if it were not there. */
+function parsed(json: string | null): unknown {
+  if (json === null) return null;
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+export const runOf = reading(run);
 
 /** What `runOf` reads. */
 export function jsonOfRun(run: Run): string {
@@ -272,21 +284,16 @@ export function jsonOfRun(run: Run): string {
   return JSON.stringify({ ...run, shares });
 }
 
-export function hourOf(json: string): HourCounters {
-  return hour.parse(parsed(json));
-}
+export const hourOf = reading(hour);
+export const webhookOf = reading(webhook);
 
-export function webhookOf(json: string): Webhook {
-  return webhook.parse(parsed(json));
-}
-
-export function attemptsOf(json: string): AttemptRecord[] {
-  return list(z.array(z.unknown()))
-    .parse(parsed(json))
-    .map((tuple) =>
+export const attemptsOf = reading(
+  list(z.array(z.unknown())).transform((tuples) =>
+    tuples.map((tuple) =>
       attempt.parse(Object.fromEntries(ATTEMPT_PLACES.map((name, at) => [name, tuple[at]]))),
-    );
-}
+    ),
+  ),
+);
 
 /** What `attemptsOf` reads: a line without its field names, which would be most of a delivered row. */
 export function jsonOfAttempts(attempts: readonly AttemptRecord[]): string {
@@ -298,42 +305,16 @@ export function jsonOfAttempts(attempts: readonly AttemptRecord[]): string {
 }
 
 /** A place is counted by where it is in the list, so one that cannot be read keeps it. */
-export function eventIdsOf(json: string): EventId[] {
-  return z
-    .array(eventId.catch("" as EventId))
-    .catch([])
-    .parse(parsed(json));
-}
+export const eventIdsOf = reading(z.array(eventId.catch("" as EventId)).catch(() => []));
 
-export function webhookIdsOf(json: string): WebhookId[] {
-  return list(webhookId).parse(parsed(json));
-}
+export const webhookIdsOf = reading(list(webhookId));
 
-const eventTotals: z.ZodType<EventTotals> = fields({
-  events: counts,
-  duplicates: number,
-  lastAtMs: numberOrNull,
-});
-
-export function eventTotalsOf(json: string | null): EventTotals {
-  return eventTotals.parse(parsed(json));
-}
+export const eventTotalsOf = reading<EventTotals>(
+  fields({ events: counts, duplicates: number, lastAtMs: numberOrNull }),
+);
 
 /** What one of the relay's own events tells. */
-export function jsonObjectOf(json: string): Record<string, unknown> {
-  return z.record(z.string(), z.unknown()).catch({}).parse(parsed(json));
-}
+export const jsonObjectOf = reading(z.record(z.string(), z.unknown()).catch(() => ({})));
 
 /** What an audit line says of before or after. */
-export function auditValuesOf(json: string | null): Record<string, unknown> | null {
-  return z.record(z.string(), z.unknown()).nullable().catch(null).parse(parsed(json));
-}
-
-function parsed(json: string | null): unknown {
-  if (json === null) return null;
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-}
+export const auditValuesOf = reading(z.record(z.string(), z.unknown()).nullable().catch(null));
