@@ -54,26 +54,26 @@ type LanesHost = {
 };
 
 /** What is known of a share beside what is stored. */
-type Known = {
-  bytes: number;
+class Known {
+  bytes = 0;
   /** When its Lane is to be asked. */
-  askAtMs: number;
+  askAtMs = 0;
   /** Nothing of it starts any more. */
-  isStopped: boolean;
+  isStopped = false;
   /** It may be on its way, or with its Lane. */
-  isHanded: boolean;
+  isHanded = true;
   /** Its Lane has had it. */
-  isTaken: boolean;
-  isBeingAsked: boolean;
+  isTaken = false;
+  isBeingAsked = false;
   /** When its Lane last reported something of it, and last did not answer, Unix milliseconds. */
-  heardAtMs: number;
-  silentAtMs: number;
+  heardAtMs = 0;
+  silentAtMs = 0;
   /** How often in a row it did not. */
-  silences: number;
+  silences = 0;
   /** Its Lane does not know it. */
-  isLost: boolean;
-  stopping: Promise<void> | null;
-};
+  isLost = false;
+  stopping: Promise<void> | null = null;
+}
 
 export class Lanes {
   readonly #host: LanesHost;
@@ -91,7 +91,7 @@ export class Lanes {
     this.#host = host;
     this.#ledger = ledger;
     // The life before handed them out; what became of them the Lanes know.
-    for (const { id } of ledger.leases.shares) this.#known.set(id, { ...UNASKED });
+    for (const { id } of ledger.leases.shares) this.#known.set(id, new Known());
   }
 
   /** Whether Lanes hold anything. */
@@ -155,8 +155,8 @@ export class Lanes {
       timeoutMs: this.#host.timeoutMs(),
       urlVersion: this.#host.webhook()?.urlVersion ?? 0,
     });
-    const askAtMs = share.lastStartAtMs;
-    this.#known.set(share.id, { ...UNASKED, bytes, askAtMs, isHanded: false });
+    const known = { bytes, askAtMs: share.lastStartAtMs, isHanded: false };
+    this.#known.set(share.id, Object.assign(new Known(), known));
     return { handing: { share, attempts: taken }, left: attempts.slice(taken.length) };
   }
 
@@ -380,20 +380,6 @@ export class Lanes {
     known.isStopped = true;
   }
 }
-
-const UNASKED: Known = {
-  bytes: 0,
-  askAtMs: 0,
-  isStopped: false,
-  isHanded: true,
-  isTaken: false,
-  isBeingAsked: false,
-  heardAtMs: 0,
-  silentAtMs: 0,
-  silences: 0,
-  isLost: false,
-  stopping: null,
-};
 
 function untilMs({ lastStartAtMs }: Share): number {
   return lastStartAtMs - Date.now();
