@@ -114,38 +114,37 @@ export function configOf(env: object): Config {
   return config;
 }
 
+/** @property read a variable's text. @property note what is wrong with one, behind its name. */
+type Given = {
+  read(name: ConfigVariable): string | undefined;
+  note(name: ConfigVariable, what: string): void;
+};
+
 /** @param env the Worker's environment, or the `[vars]` and secrets that it will have. */
 export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Config {
   const problems: ConfigProblem[] = [];
-  const read = (name: ConfigVariable) => textOf(env[name]);
+  const given: Given = {
+    read: (name) => textOf(env[name]),
+    note: (name, what) => void problems.push({ name, message: `${name}${what}.` }),
+  };
+  const { read, note } = given;
   const parse = <T>(
     name: keyof typeof DEFAULTS,
     parser: (text: string) => T | null,
     form: string,
   ) => {
     const value = parser(read(name) ?? DEFAULTS[name]);
-    if (value === null) problems.push({ name, message: `${name} must be ${form}.` });
+    if (value === null) note(name, ` must be ${form}`);
     return value;
   };
 
-  const signingSecrets = usable(
-    { name: "LEADTERRA_SIGNING_SECRETS", text: read("LEADTERRA_SIGNING_SECRETS") },
-    problems,
-  );
+  const signingSecrets = usable("LEADTERRA_SIGNING_SECRETS", given);
   if (signingSecrets.length === 0) {
-    problems.push({
-      name: "LEADTERRA_SIGNING_SECRETS",
-      message: "LEADTERRA_SIGNING_SECRETS is missing: no event is accepted without it.",
-    });
+    note("LEADTERRA_SIGNING_SECRETS", " is missing: no event is accepted without it");
   }
-  const apiKeys = keysOf("API_KEYS", read("API_KEYS"), problems);
-  if (apiKeys.length === 0) {
-    problems.push({
-      name: "API_KEYS",
-      message: "API_KEYS holds no usable key: the API is closed.",
-    });
-  }
-  const readOnlyApiKeys = keysOf("READ_ONLY_API_KEYS", read("READ_ONLY_API_KEYS"), problems);
+  const apiKeys = usable("API_KEYS", given, tooShort);
+  if (apiKeys.length === 0) note("API_KEYS", " holds no usable key: the API is closed");
+  const readOnlyApiKeys = usable("READ_ONLY_API_KEYS", given, tooShort);
 
   const retryScheduleMs = parse("RETRY_SCHEDULE", parseSchedule, SCHEDULE_FORM);
   const timeoutMs = parse("DELIVERY_TIMEOUT", parseTimeout, `${DURATION_FORM}, from 1s to 60s`);
@@ -174,9 +173,9 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
     idempotencyTtlSeconds: idempotencyTtl === null ? null : idempotencyTtl / 1_000 || null,
     retentionMs,
     deadLetterQueue: deadLetterQueue ?? DEFAULTS.DEAD_LETTER_QUEUE,
-    alertUrl: readAlertUrl(read("ALERT_URL"), problems),
-    silenceAlertMs: readSilenceAlert(read("SILENCE_ALERT"), problems),
-    access: readAccess(read, allowPrivate ?? false, problems),
+    alertUrl: readAlertUrl(given),
+    silenceAlertMs: readSilenceAlert(given),
+    access: readAccess(given, allowPrivate ?? false),
     problems,
   };
 }
@@ -187,39 +186,33 @@ function textOf(value: unknown): string | undefined {
   return JSON.stringify(value);
 }
 
-function listOf(text: string | undefined): string[] {
-  return (text ?? "")
+function listOf(text: string): string[] {
+  return text
     .split(/[,\r\n]/)
     .map((item) => item.trim())
     .filter((item) => item !== "");
 }
 
-function keysOf(
-  name: ConfigVariable,
-  text: string | undefined,
-  problems: ConfigProblem[],
-): string[] {
-  return usable({ name, text }, problems, (key) =>
-    key.length >= MIN_API_KEY_CHARACTERS
-      ? null
-      : `a key must have at least ${MIN_API_KEY_CHARACTERS} characters`,
-  );
+function tooShort(key: string): string | null {
+  if (key.length >= MIN_API_KEY_CHARACTERS) return null;
+  return `a key must have at least ${MIN_API_KEY_CHARACTERS} characters`;
 }
 
 /** The values of a list that can ever match; of the others it is said which and why, never what. */
 function usable(
-  { name, text }: { name: ConfigVariable; text: string | undefined },
-  problems: ConfigProblem[],
+  name: ConfigVariable,
+  { read, note }: Given,
   alsoWrong: (value: string) => string | null = () => null,
 ): string[] {
+  const text = read(name) ?? "";
   const values = listOf(text);
-  const isQuoted = IN_QUOTES.test(text?.trim() ?? "");
+  const isQuoted = IN_QUOTES.test(text.trim());
   return values.filter((value, index) => {
     const isEnd = index === 0 || index === values.length - 1;
     const wrong = (isQuoted && isEnd ? QUOTED : mistakeIn(value)) ?? alsoWrong(value);
     if (wrong === null) return true;
     const which = values.length === 1 ? "the value" : `value ${index + 1} of ${values.length}`;
-    problems.push({ name, message: `${name}: ${which} does not count; ${wrong}.` });
+    note(name, `: ${which} does not count; ${wrong}`);
     return false;
   });
 }
@@ -260,24 +253,20 @@ function durationOver(text: string, shortestMs: number): number | null {
   return ms !== null && ms > shortestMs && ms <= MAX_KEPT_MS ? ms : null;
 }
 
-function readAlertUrl(given: string | undefined, problems: ConfigProblem[]): string | null {
-  const text = given?.trim();
-  if (text === undefined || text === "") return null;
+function readAlertUrl({ read, note }: Given): string | null {
+  const text = read("ALERT_URL")?.trim() ?? "";
+  if (text === "") return null;
   const url = URL.parse(text);
   if (url !== null && (url.protocol === "https:" || url.protocol === "http:")) return text;
-  problems.push({ name: "ALERT_URL", message: "ALERT_URL must be an https: URL, or be left out." });
+  note("ALERT_URL", " must be an https: URL, or be left out");
   return null;
 }
 
-function readSilenceAlert(given: string | undefined, problems: ConfigProblem[]): number | null {
-  if (given === "off") return null;
-  const ms = parseDuration(given || DEFAULT_SILENCE) || null;
-  if (ms === null) {
-    problems.push({
-      name: "SILENCE_ALERT",
-      message: `SILENCE_ALERT must be "off", or ${DURATION_FORM}.`,
-    });
-  }
+function readSilenceAlert({ read, note }: Given): number | null {
+  const text = read("SILENCE_ALERT");
+  if (text === "off") return null;
+  const ms = parseDuration(text || DEFAULT_SILENCE) || null;
+  if (ms === null) note("SILENCE_ALERT", ` must be "off", or ${DURATION_FORM}`);
   return ms;
 }
 
@@ -288,16 +277,11 @@ const ACCESS_SCOPES: Readonly<Record<string, AccessConfig["scope"]>> = {
 const ACCESS_TEAM = /^https:\/\/[a-z0-9][a-z0-9-]*\.cloudflareaccess\.com$/;
 
 /** @param anyTeam for tests: a team of their own. */
-function readAccess(
-  read: (name: ConfigVariable) => string | undefined,
-  anyTeam: boolean,
-  problems: ConfigProblem[],
-): AccessConfig | null {
+function readAccess({ read, note }: Given, anyTeam: boolean): AccessConfig | null {
   const given = read("DASHBOARD_ACCESS")?.trim() || "off";
   if (given === "off") return null;
-  const wrong = (name: ConfigVariable, what: string) => {
-    problems.push({ name, message: `${name} must be ${what}: DASHBOARD_ACCESS signs nobody in.` });
-  };
+  const wrong = (name: ConfigVariable, what: string) =>
+    note(name, ` must be ${what}: DASHBOARD_ACCESS signs nobody in`);
   const scope = ACCESS_SCOPES[given];
   const team = read("ACCESS_TEAM")?.trim().replace(/\/$/, "") ?? "";
   const audience = read("ACCESS_AUDIENCE")?.trim() ?? "";
@@ -338,10 +322,5 @@ export function serviceBindings(env: object): string[] {
 }
 
 function isFetcher(value: unknown): boolean {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "fetch" in value &&
-    typeof value.fetch === "function"
-  );
+  return typeof value === "object" && typeof Object(value).fetch === "function";
 }
