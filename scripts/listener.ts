@@ -52,7 +52,13 @@ export type Listening = {
 /** Why it cannot go on. */
 class Ended extends Error {}
 
-type Webhook = { id: string; url: string; timeout: string | null; signingSecret?: string };
+type Webhook = {
+  id: string;
+  url: string;
+  timeout: string | null;
+  status: string;
+  signingSecret?: string;
+};
 type Frame = {
   type: string;
   eventId: string;
@@ -80,6 +86,9 @@ async function prepare({ api, name, events, filter, write }: Listening): Promise
   const webhook = webhookOf(found);
   if (webhook.url !== "listener:") {
     throw new Ended(`The webhook ${name} has an address (${webhook.url}): give another --name.`);
+  }
+  if (webhook.status !== "active") {
+    write(`${name} is ${webhook.status}: what comes waits until POST ${path}/resume.`);
   }
   const changes = { ...wanted, ...(webhook.timeout === null && { timeout: TIMEOUT }) };
   if (Object.keys(changes).length === 0) return webhook;
@@ -139,15 +148,25 @@ async function answerTo(frame: Frame, options: Listening, timeoutMs: number): Pr
 function lineOf(frame: Frame, { statusCode, body }: Outcome, durationMs: number): string {
   const event = parse(Buffer.from(frame.body, "base64").toString());
   const { lead } = Object(Object(event).data) as { lead?: { email?: unknown } };
-  const said = statusCode === UNREACHABLE || statusCode === LATE ? ` ${body}` : "";
+  const said = statusCode === UNREACHABLE || statusCode === LATE ? ` ${harmless(body)}` : "";
+  const email = typeof lead?.email === "string" ? lead.email.replaceAll(/\s+/g, " ") : null;
   return [
     styleText("dim", new Date().toLocaleTimeString("en-GB")),
     styleText("bold", frame.headers["x-leadterra-event"] ?? "event"),
-    typeof lead?.email === "string" ? lead.email : frame.eventId,
+    email === null ? frame.eventId : harmless(email),
     styleText(statusCode >= 200 && statusCode < 300 ? "green" : "red", String(statusCode)),
     `${durationMs} ms${said}`,
     ...(frame.attempt > 1 ? [styleText("yellow", `attempt ${frame.attempt}`)] : []),
   ].join(" ");
+}
+
+/** A stranger wrote it: what would steer the terminal, or turn its lines around, is spelled out as JSON writes it. */
+function harmless(text: string): string {
+  const steering = /(?!\n|\t|\r\n)[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
+  return text.replaceAll(
+    steering,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** @returns null for what is no JSON. */
@@ -238,7 +257,8 @@ async function handle(frame: Frame, options: Listening, timeoutMs: number): Prom
   const startedMs = Date.now();
   const outcome = await answerTo(frame, options, timeoutMs);
   options.write(lineOf(frame, outcome, Date.now() - startedMs));
-  if (options.forward === null) options.write(Buffer.from(frame.body, "base64").toString());
+  if (options.forward === null)
+    options.write(harmless(Buffer.from(frame.body, "base64").toString()));
   return outcome;
 }
 

@@ -146,6 +146,27 @@ describe("npm run listen", () => {
     expect(await deliveriesOf(anna.name, 1)).toMatchObject([{ status: "delivered", attempts: 1 }]);
   });
 
+  it("lets no lead steer the terminal", async () => {
+    const anna = start({ events: ["listen.odd"] });
+    await anna.said("Listening");
+    const event = newEvent("listen.odd");
+    event.data.lead.email = "eve\u001b]0;x\u0007\n\u202e@acme.example";
+    await relay.post({ ...event, note: "\u009b2J" });
+    await anna.said("eve\\u001b]0;x\\u0007 \\u202e@acme.example");
+    const printed = anna.lines.find((line) => line.startsWith("{")) ?? "";
+    expect(printed).toContain("\\u009b2J");
+    expect(JSON.parse(printed)).toEqual({ ...event, note: "\u009b2J" });
+  });
+
+  it("says that nothing comes, where the webhook of that name is held", async () => {
+    const made = { url: "listener:", events: ["listen.held"], status: "paused" };
+    await relay.request("PUT", "/v1/webhooks/anna-held", made);
+    const anna = start({ name: "anna-held" });
+    await anna.said(
+      "anna-held is paused: what comes waits until POST /v1/webhooks/anna-held/resume",
+    );
+  });
+
   it("forwards what a service would get, and the handler's answer counts", async () => {
     const handler = await startReceiver();
     handler.answer = answering(422, { body: "not today" });
