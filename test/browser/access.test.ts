@@ -1,8 +1,8 @@
 /** Who looks at the dashboard, and with what: a phone, a keyboard, a screen reader, in light and dark, without scripts. */
 import type { Locator, Page } from "playwright-core";
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { pagesOf } from "../../scripts/screenshots.ts";
-import { API_KEY } from "../journey/relay.ts";
+import { API_KEY, READ_ONLY_API_KEY } from "../journey/relay.ts";
 import { answering } from "../rig/receiver.ts";
 import { COLOURS, STANDARDS, violationsOf } from "./axe.ts";
 import { describeInBrowser, type Rig, signIn } from "./rig.ts";
@@ -21,6 +21,17 @@ async function expectAccessible(page: Page, name: string): Promise<void> {
   // Only colours differ.
   expect.soft(await violationsOf(page, COLOURS), `${name}, in the dark`).toEqual([]);
   await expectFits(page, name);
+}
+
+/** The page as it is opened, and with all that is folded in it unfolded. */
+async function expectAccessibleUnfolded(page: Page, name: string): Promise<void> {
+  await expectAccessible(page, name);
+  const unfolded = await page.evaluate<number>(`(() => {
+    const folded = document.querySelectorAll("details:not([open], .who *)");
+    for (const each of folded) each.open = true;
+    return folded.length;
+  })()`);
+  if (unfolded > 0) await expectAccessible(page, `${name}, unfolded`);
 }
 
 /** Nothing makes the page scroll sideways, and each table fits its box. */
@@ -240,8 +251,45 @@ describeInBrowser("the dashboard", (rig) => {
     await page.waitForURL(/\/dashboard$/);
     for (const [name, path] of Object.entries(pages)) {
       await page.goto(path);
-      await expectAccessible(page, name);
+      await expectAccessibleUnfolded(page, name);
     }
+    const reader = await rig.signedIn({ key: READ_ONLY_API_KEY });
+    for (const [name, path] of Object.entries(pages)) {
+      await reader.goto(path);
+      await expectAccessibleUnfolded(reader, `${name}, to be read only`);
+    }
+  }, 600_000);
+
+  it("has no such fault where something is refused, does not answer or is erased", async () => {
+    const { id } = await rig.register({ headers: { "x-team": "sales" } });
+    const eventId = await rig.relay.accept({
+      event: "custom.erased",
+      data: { lead: { email: "a@example.com" } },
+    });
+    await rig.relay.finished(id, eventId);
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/events/${eventId}/erase`);
+    await page.getByRole("button", { name: "Erase it" }).click();
+    await page.getByRole("status").getByText("The payload is erased").waitFor();
+    await expectAccessibleUnfolded(page, "the event that was erased");
+    await page.goto(`/dashboard/webhooks/${id}/deliveries/${eventId}`);
+    await expectAccessibleUnfolded(page, "the delivery of an event that was erased");
+
+    const reader = await rig.signedIn({ key: READ_ONLY_API_KEY });
+    const forbidden = await reader.goto(`/dashboard/webhooks/${id}/edit`);
+    expect(forbidden?.status()).toBe(403);
+    await expectAccessibleUnfolded(reader, "what a key may not do");
+
+    const setBroken = async (letters: boolean) => {
+      const body = JSON.stringify({ letters });
+      expect((await rig.relay.fetch("/test/broken", { method: "POST", body })).status).toBe(204);
+    };
+    onTestFinished(() => setBroken(false));
+    await setBroken(true);
+    const silent = await page.goto("/dashboard/dead-letters");
+    expect(silent?.status()).toBe(503);
+    await expectAccessibleUnfolded(page, "what does not answer");
+    expect(rig.offences.splice(0)).toEqual([expect.stringContaining("a status of 503")]);
   });
 
   it("breaks nothing that is read as one, and covers nothing: a URL in the audit log, a time that was taken, the first card", async () => {
