@@ -275,7 +275,11 @@ describe("a listener that is not there", () => {
     const { id } = await listener();
     const tested = await api("POST", `/v1/webhooks/${id}/test`);
     expect(tested.status).toBe(200);
-    expect(await tested.json()).toMatchObject({ error: "connection", statusCode: null });
+    expect(await tested.json()).toEqual({
+      ...{ number: 1, trigger: "test", startedAt: expect.any(String), durationMs: 0 },
+      ...{ error: "connection", statusCode: null, responseHeaders: null },
+      ...{ responseBody: null, responseTruncated: false },
+    });
     await listen(id);
     const again = await api("POST", `/v1/webhooks/${id}/test`);
     expect(await again.json()).toMatchObject({ error: null, statusCode: 200, trigger: "test" });

@@ -21,7 +21,7 @@ export async function sendExample(
     const by = webhook();
     if (by === null) return null;
     const answer = await attempts.make(by, { eventId, event, body, attempt: 1 });
-    const { retryAfterMs: _, refused: __, ...outcome } = answer;
+    const { retryAfterMs: _, refused: __, ranOut: ___, ...outcome } = answer;
     return { by, attempt: { ...outcome, number: 1, trigger: "test" } };
   } finally {
     slots.release();
