@@ -5,6 +5,7 @@ import type { Place } from "../operations/all-deliveries";
 import type { ReplayCursor } from "../operations/deliveries";
 import type { ErasureCursor } from "../operations/events";
 import type { EventCursor } from "../operations/journal";
+import type { AttemptPlace } from "../storage/attempt-list";
 import type { Position } from "../storage/position";
 
 /** A day that there is: `2026-02-30` is none. */
@@ -18,6 +19,16 @@ export function parsePosition(text: string): Position | null {
 
 export function formatPosition({ seq, index }: Position): string {
   return `${seq}.${index}`;
+}
+
+/** `seq.index~seq.index`: a place among first attempts, and one among the others. */
+export function formatAttemptPlace({ first, again }: AttemptPlace): string {
+  return `${formatPosition(first)}~${formatPosition(again)}`;
+}
+
+export function parseAttemptPlace(text: string): AttemptPlace | null {
+  const [first = null, again = null, ...more] = text.split("~").map(parsePosition);
+  return first === null || again === null || more.length > 0 ? null : { first, again };
 }
 
 /** `arrival~event~webhook`: a place among the deliveries of all webhooks. */

@@ -95,6 +95,11 @@ export type AttemptRecord = Omit<Outcome, "retryAfterMs" | "ranOut"> & {
   trigger: Trigger;
 };
 
+/** A first attempt by the schedule: they start in the order of arrival. */
+export function isInOrder({ number, trigger }: Pick<AttemptRecord, "number" | "trigger">): boolean {
+  return number === 1 && trigger === "scheduled";
+}
+
 /** With its attempts, oldest first. */
 export type LoggedDelivery = DeliveryView & { attemptLog: AttemptRecord[] };
 

@@ -4,9 +4,10 @@ import { configOf } from "../config";
 import type { AttemptRecord, DeliveryFilter, DeliveryView } from "../domain/delivery";
 import { parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
-import type { EventId } from "../domain/ids";
+import type { EventId, WebhookId } from "../domain/ids";
 import { iso, MINUTE_MS } from "../domain/time";
 import { compileRoute, type Webhook } from "../domain/webhook";
+import type { AttemptPlace } from "../storage/attempt-list";
 import type { StoredEvent } from "../storage/journal-store";
 import type { Position } from "../storage/position";
 import { addToAudit } from "./audit";
@@ -71,6 +72,15 @@ export async function retryDeliveries(
 /** One delivery with its attempts, oldest first; null when the webhook has none of that event. */
 export function findDelivery(env: Env, webhook: Webhook, id: EventId) {
   return subscriberOf(env, webhook.id).delivery(id);
+}
+
+/** A webhook's attempts, newest first, as `listDeliveries` has deliveries. */
+export function listAttempts(
+  env: Env,
+  id: WebhookId,
+  { before, limit }: { before: AttemptPlace | null; limit: number },
+) {
+  return subscriberOf(env, id).attempts(before, limit);
 }
 
 /** Of what waits, the one that goes next, or is under way where no other goes; null when nothing waits or all are held. */

@@ -11,7 +11,7 @@ import {
   type ListedDelivery,
   UNDELIVERABLE,
 } from "./delivery-tables";
-import { byArrival, isBefore, type Place, type Position } from "./position";
+import { byArrival, END, isBefore, type Place, type Position } from "./position";
 
 export type ListOptions = {
   /** null for all. */
@@ -46,9 +46,6 @@ const INDEXED = {
 } as const;
 const KEPT = { index: "kept", where: "kept_from IS NOT NULL" } as const;
 type Indexed = (typeof INDEXED)[keyof typeof INDEXED];
-
-/** Behind everything. */
-const END: Position = { seq: Number.MAX_SAFE_INTEGER, index: 0 };
 
 export class DeliveryLists {
   readonly #sql: SqlStorage;
@@ -188,23 +185,23 @@ export class DeliveryLists {
   ): Iterable<ListedDelivery> {
     if (status === "undeliverable") return this.#indexed(before, INDEXED.undeliverable);
     if (status === "pending") {
-      return merged(this.#newestFirst(before, head.seq), this.#indexed(before, INDEXED.pending));
+      return merged(this.newestFirst(before, head.seq), this.#indexed(before, INDEXED.pending));
     }
-    return untilMs === null ? this.#newestFirst(before, 0) : this.#until(before, untilMs);
+    return untilMs === null ? this.newestFirst(before, 0) : this.#until(before, untilMs);
   }
 
   /** From `untilMs` down; what moved to a newer table when its own was dropped comes first. */
   *#until(before: Position | null, untilMs: number): Generator<ListedDelivery> {
     const end = this.#positionAfter(untilMs);
     if (end === null || (before !== null && !isBefore(end, before))) {
-      yield* this.#newestFirst(before, 0);
+      yield* this.newestFirst(before, 0);
       return;
     }
     for (const moved of this.#indexed(before, KEPT)) {
       if (isBefore(moved.position, end)) break;
       yield moved;
     }
-    yield* this.#newestFirst(end, 0);
+    yield* this.newestFirst(end, 0);
   }
 
   /** Rows of a partial index by arrival, newest first. */
@@ -226,7 +223,7 @@ export class DeliveryLists {
   }
 
   /** By arrival, newest first, down to the arrival `downToSeq`. */
-  *#newestFirst(before: Position | null, downToSeq: number): Generator<ListedDelivery> {
+  *newestFirst(before: Position | null, downToSeq: number): Generator<ListedDelivery> {
     const from = before?.seq ?? END.seq;
     for (const { period, seq, ids } of this.#tables.arrivalsDownFrom(from)) {
       if (seq < downToSeq) return;

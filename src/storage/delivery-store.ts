@@ -1,4 +1,5 @@
 /** Deliveries of a Subscriber: arrival, what is to be sent next, and what came of it (`delivery-tables.ts`). */
+import { type AttemptRecord, isInOrder } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import { journalName } from "../domain/placement";
 import { firstWithin } from "../domain/portions";
@@ -23,6 +24,7 @@ import {
 import { FreshTail } from "./fresh-tail";
 import { byArrival, isBefore, type Position } from "./position";
 import { type LeasedAttempt, MAX_ARRIVALS_LEASED } from "./run";
+import type { AttemptKey } from "./stored-json";
 
 /** A delivery that waits for another attempt, without what it is sent with; `size` is its body's, in bytes. */
 export type Waiting = Pick<StoredDelivery, "id" | "period" | "position" | "asked"> & {
@@ -34,6 +36,9 @@ const WAITING = 'id, seq, position AS "index", due_at AS "dueAtMs", asked, lengt
 
 /** What an arrival came to. */
 export type Inserted = { added: DueDelivery[]; isLeased: boolean };
+
+/** Which attempt, and who asked for it. */
+export type RecordedAttempt = AttemptKey & Pick<AttemptRecord, "trigger">;
 
 /** What is not known of a fresh delivery without reading its row. */
 type FreshRow = Pick<DueDelivery, "id" | "event" | "createdAtMs" | "keptFromMs" | "asked"> &
@@ -340,6 +345,12 @@ export class DeliveryStore {
     for (const index of by) {
       this.#noneBefore[index] = Math.min(this.#noneBefore[index], delivery.dueAtMs);
     }
+  }
+
+  /** Attempts were recorded together: those that `AttemptList` would not find are written down. */
+  listAttempts(recorded: readonly RecordedAttempt[]): void {
+    const others = recorded.filter((attempt) => !isInOrder(attempt));
+    if (others.length > 0) this.#tables.insertAttempts(others);
   }
 
   /** Which of `ids` this webhook never had. */

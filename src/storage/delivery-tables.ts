@@ -8,6 +8,7 @@
  * | `hours` | hour | counters of a finished hour | 31 days | 24 rows a day |
  * | `deliveries_T` | event id | one row per delivery, from accept to the end of `RETENTION` | dropped whole | 1 row a delivery |
  * | `arrivals_T` | seq | the ids of one accept in order, and how many deliveries had ever arrived with it: the index by time, and the queue of fresh deliveries; `leased` 1 where they were leased as they were stored | with it | 1 row an accept |
+ * | `attempts_T` | seq | attempts that do not stand where their delivery arrived (`attempt-list.ts`), those that were recorded together | with it | 1 row such a group |
  *
  * `T` is the first millisecond of a period, a sixth of `RETENTION`. A delivery lives in the period of its first
  * arrival, so its id is looked for in all of them before it is inserted. A row is written once on accept and once
@@ -25,8 +26,8 @@ import {
 } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import { decodeLog } from "./attempt-log";
-import type { Position } from "./position";
-import { eventIdsOf } from "./stored-json";
+import { END, type Position } from "./position";
+import { type AttemptKey, attemptKeysOf, eventIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 const PERIODS_PER_RETENTION = 6;
@@ -85,6 +86,8 @@ export const FRESH = {
 /** The ids of one accept, in order, and when it came. */
 export type ArrivalIds = { period: number; seq: number; atMs: number; ids: string[] };
 
+type AttemptsRow = { seq: number; attempts: string };
+
 type ArrivalRow = { seq: number; at: number; ids: string };
 
 /** What the run knows of deliveries whose tables may be gone: where fresh ones begin, and how many have ended. */
@@ -121,6 +124,8 @@ export class DeliveryTables {
   #periods: readonly number[] | null = null;
   /** Of the newest arrival; null until it was read. */
   #newest: { seq: number; total: number } | null = null;
+  /** The newest `seq` of `attempts_T`; null until it was read. */
+  #lastAttempts: number | null = null;
   /** By period, as far as it was asked. */
   readonly #canLease = new Map<number, boolean>();
 
@@ -138,6 +143,7 @@ export class DeliveryTables {
       this.#transaction(write);
     } catch (thrown) {
       this.#newest = null;
+      this.#lastAttempts = null;
       this.#tables.reread();
       throw thrown;
     }
@@ -172,6 +178,10 @@ export class DeliveryTables {
     this.#tables.make(
       `arrivals_${start}`,
       `CREATE TABLE arrivals_${start} (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, total INTEGER NOT NULL, ids TEXT NOT NULL, leased INTEGER)`,
+    );
+    this.#tables.make(
+      `attempts_${start}`,
+      `CREATE TABLE attempts_${start} (seq INTEGER PRIMARY KEY, attempts TEXT NOT NULL)`,
     );
     this.#tables.make(
       `deliveries_${start}`,
@@ -254,6 +264,11 @@ export class DeliveryTables {
   drop(period: number): void {
     this.#tables.drop(`deliveries_${period}`);
     this.#tables.drop(`arrivals_${period}`);
+    // A release that does not know them drops a period without them.
+    const attempts = this.#tables.names.filter((name) => name.startsWith("attempts_"));
+    for (const name of attempts) {
+      if (Number(name.slice("attempts_".length)) <= period) this.#tables.drop(name);
+    }
     this.#periods = this.periods.filter((start) => start !== period);
   }
 
@@ -277,6 +292,36 @@ export class DeliveryTables {
       .exec<ArrivalRow>(`SELECT seq, at, ids FROM arrivals_${period} WHERE seq = ?`, seq)
       .toArray();
     return row === undefined ? null : arrivalOf(row, period);
+  }
+
+  /** Whether the period keeps `attempts_T`: those that 0.2.0 made do not. */
+  listsAttempts(period: number): boolean {
+    return this.#tables.has(`attempts_${period}`);
+  }
+
+  /** Writes down attempts that were recorded together. */
+  insertAttempts(attempts: readonly AttemptKey[]): void {
+    const period = this.periods.at(-1);
+    if (period === undefined || !this.listsAttempts(period)) return;
+    const [last] = this.#lastAttempts === null ? this.attemptsDownFrom(END.seq) : [];
+    const seq = (this.#lastAttempts ?? last?.seq ?? 0) + 1;
+    const keys = attempts.map(({ id, number, startedAtMs }) => [id, number, startedAtMs]);
+    const insert = `INSERT INTO attempts_${period} (seq, attempts) VALUES (?, ?)`;
+    this.sql.exec(insert, seq, JSON.stringify(keys));
+    this.#lastAttempts = seq;
+  }
+
+  /** What `insertAttempts` wrote, down from `seq`, newest first. */
+  *attemptsDownFrom(seq: number): Generator<{ seq: number; attempts: AttemptKey[] }> {
+    for (const period of this.periodsNewestFirst.filter((each) => this.listsAttempts(each))) {
+      const query = `SELECT seq, attempts FROM attempts_${period} WHERE seq <= ? ORDER BY seq DESC LIMIT ${FIRST_ARRIVALS}`;
+      for (let next: number | null = seq; next !== null; ) {
+        const rows: AttemptsRow[] = this.sql.exec<AttemptsRow>(query, next).toArray();
+        for (const row of rows) yield { seq: row.seq, attempts: attemptKeysOf(row.attempts) };
+        const last = rows.at(-1);
+        next = last === undefined || rows.length < FIRST_ARRIVALS ? null : last.seq - 1;
+      }
+    }
   }
 
   /** Behind all that has arrived. */

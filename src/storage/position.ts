@@ -2,6 +2,8 @@
 
 /** Where a delivery stands in the order of arrival. */
 export type Position = { seq: number; index: number };
+/** Behind everything, and as far as a cursor goes. */
+export const END: Position = { seq: 999_999_999_999_999, index: 0 };
 type Placed = { position: Position };
 /** The same, with the table that holds it. */
 export type Place = Position & { period: number };
@@ -13,4 +15,8 @@ export function byArrival(a: Placed, b: Placed): number {
 /** Whether `a` stands before `b` in the order of arrival. */
 export function isBefore(a: Position, b: Position): boolean {
   return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
+}
+
+export function latest(a: Position, b: Position): Position {
+  return isBefore(a, b) ? b : a;
 }

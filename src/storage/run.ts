@@ -54,6 +54,8 @@ export type Run = {
   arrivedTo: number;
   /** The first position that may hold a fresh delivery. */
   head: Position;
+  /** Behind this nothing was attempted in the order of arrival; `head` where a release that does not know it was. */
+  attemptedTo: Position;
   health: Health;
   /** The earliest start of the next attempt under a rate limit, Unix milliseconds. */
   nextStartAtMs: number;

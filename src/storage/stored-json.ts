@@ -182,6 +182,7 @@ const run: z.ZodType<Run> = fields({
   shares,
   arrivedTo: number,
   head: position,
+  attemptedTo: position,
   health,
   nextStartAtMs: number,
   unconnectedSinceMs: numberOrNull,
@@ -308,6 +309,18 @@ export function jsonOfAttempts(attempts: readonly AttemptRecord[]): string {
 export const eventIdsOf = reading(z.array(eventId.catch("" as EventId)).catch(() => []));
 
 export const webhookIdsOf = reading(list(webhookId));
+
+/** One attempt of a webhook; of an event that came again after `RETENTION` the number alone would be another one. */
+export type AttemptKey = Pick<AttemptRecord, "number" | "startedAtMs"> & { id: EventId };
+
+const attemptKey = z
+  .tuple([eventId, z.number(), z.number()])
+  .rest(z.unknown())
+  .catch(["" as EventId, 0, 0])
+  .transform(([id, number, startedAtMs]): AttemptKey => ({ id, number, startedAtMs }));
+
+/** `[[event id, number, Unix milliseconds], …]`. A place is counted by where it is in the list, as above. */
+export const attemptKeysOf = reading(z.array(attemptKey).catch(() => []));
 
 export const eventTotalsOf = reading<EventTotals>(
   fields({ events: counts, duplicates: number, lastAtMs: numberOrNull }),

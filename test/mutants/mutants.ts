@@ -74,6 +74,18 @@ const PROMISED: readonly Mutant[] = [
     suite: simulation,
   },
   {
+    name: "the list of attempts: one that is alone in its group is not written down",
+    file: "src/storage/delivery-store.ts",
+    edits: [["if (others.length > 0) this.#tables", "if (others.length > 1) this.#tables"]],
+    suite: simulation,
+  },
+  {
+    name: "the list of attempts: it ends at the head, though more was attempted before that moved back",
+    file: "src/actors/subscriber/ledger.ts",
+    edits: [["return latest(this.#run.attemptedTo, this.#run.head);", "return this.#run.head;"]],
+    suite: simulation,
+  },
+  {
     name: "recording success before sending",
     file: "src/actors/subscriber/pump.ts",
     edits: [
@@ -264,7 +276,7 @@ const MORE: readonly Mutant[] = [
   {
     name: "a start that forgets what was leased as it arrived",
     file: "src/actors/subscriber/recovery.ts",
-    edits: [["left.push(...openOf(deliveries.leasedBehind(run.arrivedTo)));", ""]],
+    edits: [["left.push(...openOf(behind));", ""]],
     suite: simulation,
   },
   {

@@ -3,6 +3,7 @@
  * objects have stored; it knows the rules from the contract and not from the code.
  */
 import type { LaneReport } from "../../src/actors/lane";
+import { AttemptRules } from "./attempt-rules";
 import { type Attempt, isOfLane } from "./book";
 import { CounterRules } from "./counter-rules";
 import { DeliveryRules } from "./delivery-rules";
@@ -41,6 +42,7 @@ export class Invariants {
   readonly #routing: RoutingRules;
   readonly #deliveries: DeliveryRules;
   readonly #truth: TruthRules;
+  readonly #attempts: AttemptRules;
 
   constructor(world: World) {
     this.#evidence = new Evidence(world);
@@ -50,6 +52,7 @@ export class Invariants {
     this.#routing = new RoutingRules(this.#evidence);
     this.#deliveries = new DeliveryRules(this.#evidence);
     this.#truth = new TruthRules(this.#evidence);
+    this.#attempts = new AttemptRules(this.#evidence);
   }
 
   /** The first thing that did not hold. */
@@ -99,7 +102,10 @@ export class Invariants {
   look(): void {
     for (const object of this.#subscribersOfToday()) {
       const check = ({ actor }: Instance) => {
-        if (!object.isReleased && !object.isBehind) this.#truth.check(object, actor as never);
+        if (!object.isReleased && !object.isBehind) {
+          this.#truth.check(object, actor as never);
+          this.#attempts.check(object, actor as never);
+        }
         // The judge asks for more at once than anybody can.
         object.storage.forgetTurn();
       };

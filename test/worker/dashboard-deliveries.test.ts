@@ -1,5 +1,5 @@
 /** /dashboard/deliveries and the page of one delivery. */
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, vi } from "vitest";
 import { Subscriber } from "../../src/actors/subscriber/subscriber";
 import { configOf } from "../../src/config";
@@ -26,6 +26,7 @@ import {
   subscriber,
 } from "../rig/worker/engine";
 import { answering, clock, DAY, HOUR, holding, MINUTE, service } from "../rig/worker/fixture";
+import { inObject } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
@@ -129,18 +130,71 @@ describe("the list of deliveries", () => {
     expect((await visitor.get("/dashboard/webhooks/wh_1/attempts")).status).toBe(404);
   });
 
-  it("leads from the attempts of what was received last to the last failure of what was received before", async () => {
+  it("lists what was tried again among what was received since, by when each attempt started", async () => {
+    const webhook = await register({ retrySchedule: "1h 1h" });
+    const [old, fresh] = [await newEvent(), await newEvent()];
+    const send = async (status: number, events: Owed[]) => {
+      service.answer = answering(status);
+      await consume(events);
+      await ring(subscriber(webhook.id));
+    };
+    await send(503, [old]);
+    clock.advance(30 * MINUTE);
+    await send(200, [fresh]);
+    clock.advance(40 * MINUTE);
+    await send(503, []);
+    const newest = await newEvent();
+    clock.advance(MINUTE);
+    await send(200, [newest]);
+    const path = `/dashboard/webhooks/${webhook.id}/attempts`;
+    expect(await listed("", path)).toEqual([
+      `${newest.id}/1`,
+      `${old.id}/2`,
+      `${fresh.id}/1`,
+      `${old.id}/1`,
+    ]);
+  });
+
+  it("lists all attempts at a delivery where it was received in a period that 0.2.0 began", async () => {
+    const { webhook, event } = await undeliverable();
+    await inObject(subscriber(webhook.id), ({ storage: { sql } }) => {
+      const like = "SELECT name FROM sqlite_master WHERE name GLOB 'attempts_*'";
+      for (const { name } of sql.exec<{ name: string }>(like).toArray())
+        sql.exec(`DROP TABLE ${name}`);
+    });
+    await evictDurableObject(subscriber(webhook.id));
+    service.answer = answering(200);
+    const path = `/dashboard/webhooks/${webhook.id}`;
+    await api("POST", `/v1/webhooks/${webhook.id}/deliveries/${event.id}/retry`);
+    await deliverAll(webhook.id, clock);
+    const [third, second, first] = [3, 2, 1].map((number) => `${event.id}/${number}`);
+    expect(await listed("", `${path}/attempts`)).toEqual([third, second, first]);
+  });
+
+  it("lists attempts before a backlog that nobody has tried yet, however long it is", async () => {
+    const webhook = await register();
+    const tried = await newEvent();
+    await consume([tried]);
+    await ring(subscriber(webhook.id));
+    await api("POST", `/v1/webhooks/${webhook.id}/pause`);
+    for (let batch = 0; batch < 11; batch++) await consume(await newEvents(100));
+    expect(await listed("", `/dashboard/webhooks/${webhook.id}/attempts`)).toEqual([
+      `${tried.id}/1`,
+    ]);
+  });
+
+  it("leads from the last attempts to the last failure on another page", async () => {
     const webhook = await register({ retrySchedule: "1h" });
     const old = await newEvent();
     service.answer = answering(503);
     await consume([old]);
     await ring(subscriber(webhook.id));
     service.answer = answering(200);
-    await consume(await newEvents(20));
+    await consume(await newEvents(50));
     await ring(subscriber(webhook.id));
     const path = `/dashboard/webhooks/${webhook.id}/attempts`;
     const first = await textOf(path);
-    expect(rowsOf(first)).toHaveLength(20);
+    expect(rowsOf(first)).toHaveLength(50);
     expect(first).toMatch(
       new RegExp(
         `The last failure, <time[^>]*>[^<]*</time>, was of <a href="${pathOf(webhook, old)}"`,

@@ -40,6 +40,10 @@ function rowsOf(id: string): Promise<{ id: string }[]> {
   );
 }
 
+async function attemptTablesOf(id: string): Promise<string[]> {
+  return (await tablesOf(subscriber(id))).filter((name) => name.startsWith("attempts_"));
+}
+
 async function healthOf(id: string) {
   return (await subscriber(id).stats(clock.nowMs())).health;
 }
@@ -213,6 +217,26 @@ describe("the tables of a Subscriber", () => {
       expect(tables.length).toBeLessThanOrEqual(7);
     }
     expect((await tally(id)).delivered).toBeLessThan(20);
+  });
+
+  it("take their attempts with them, and those that 0.2.0 left when it dropped a period", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    const first = await attemptTablesOf(id);
+    await inObject(subscriber(id), ({ storage: { sql } }) =>
+      sql.exec("CREATE TABLE attempts_1 (seq INTEGER PRIMARY KEY, attempts TEXT NOT NULL)"),
+    );
+    await evictDurableObject(subscriber(id));
+    clock.advance(RETENTION + PERIOD);
+    await accept(id, await newEvents(1));
+    expect(await attemptTablesOf(id)).toHaveLength(3);
+    await deliverAll(id, clock);
+    await subscriber(id).check();
+    await ring(subscriber(id));
+    const left = await attemptTablesOf(id);
+    expect(left).toHaveLength(1);
+    expect(left).not.toEqual(first);
   });
 
   it("keep what is younger than a RETENTION that was made shorter", async () => {

@@ -107,10 +107,10 @@ export class Clockwork {
 
   /** The run under way, or a new one. */
   #runPump(): Promise<number> {
-    const { pump, deliveries } = this.#host.engine();
+    const { pump, outcomes } = this.#host.engine();
     this.#run ??= pump.run().finally(() => {
       this.#run = null;
-      deliveries.logSuccesses();
+      outcomes.flush();
     });
     return this.#run;
   }

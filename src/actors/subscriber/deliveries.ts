@@ -14,7 +14,8 @@ import { forgetAnswer } from "../../domain/health";
 import type { HealthReport } from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
 import type { Totals } from "../../domain/totals";
-import { logError, logInfo, logWarning } from "../../log";
+import { logInfo } from "../../log";
+import { AttemptList, type AttemptPage, type AttemptPlace } from "../../storage/attempt-list";
 import {
   DeliveryLists,
   isWanted,
@@ -31,18 +32,15 @@ import {
   type ListedDelivery,
   type StoredDelivery,
 } from "../../storage/delivery-tables";
-import type { Position } from "../../storage/position";
+import { END, type Position } from "../../storage/position";
 import type { RunStore } from "../../storage/run-store";
 import { ErasedLately } from "../erased-lately";
-import type { Ledger, Written } from "./ledger";
+import type { Ledger } from "./ledger";
 import type { Outlook } from "./outlook";
 import type { Changed } from "./tally";
 
 /** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
-
-/** Attempts that succeeded share a log line, up to so many: a line costs more than an attempt's row. */
-const MAX_LOGGED_TOGETHER = 50;
 
 export type DeliveryQuery = DeliveryFilter & { before?: Position; limit: number };
 
@@ -90,9 +88,6 @@ export class Deliveries {
   readonly #lists: DeliveryLists;
   readonly #erased = new ErasedLately();
 
-  /** Events of attempts that succeeded and are not logged yet. */
-  readonly #succeeded: string[] = [];
-
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#store = parts.store;
@@ -120,39 +115,6 @@ export class Deliveries {
 
   #arrived(): number {
     return this.#parts.tables.arrived(this.#ledger.ended);
-  }
-
-  /** Outcomes are on disk. A failed attempt has a log line of its own; those that succeeded share one. */
-  recorded(written: readonly Written[]): void {
-    for (const { before, after } of written) {
-      const attempt = after.log.at(-1);
-      if (attempt?.error === null) this.#succeeded.push(after.id);
-      else this.#logFailure(before, after);
-    }
-    if (this.#succeeded.length >= MAX_LOGGED_TOGETHER) this.logSuccesses();
-  }
-
-  /** Call it when a run ends. */
-  logSuccesses(): void {
-    const eventIds = this.#succeeded.splice(0);
-    if (eventIds.length === 0) return;
-    logInfo("attempts.succeeded", { webhookId: this.#parts.webhookId, eventIds });
-  }
-
-  #logFailure(before: StoredDelivery, { id, event, status, log: attempts }: StoredDelivery): void {
-    const isOver = before.status === "pending" && status === "undeliverable";
-    const log = isOver ? logError : logWarning;
-    const attempt = attempts.at(-1);
-    log(isOver ? "delivery.undeliverable" : "attempt.failed", {
-      webhookId: this.#parts.webhookId,
-      eventId: id,
-      event,
-      attempt: attempt?.number,
-      statusCode: attempt?.statusCode,
-      error: attempt?.error,
-      durationMs: attempt?.durationMs,
-      status,
-    });
   }
 
   // --- looking ----------------------------------------------------------------------------------------------
@@ -199,6 +161,14 @@ export class Deliveries {
     this.#ledger.record();
     const delivery = this.#store.get(id);
     return delivery === null ? null : { ...this.#view(delivery), attemptLog: delivery.log };
+  }
+
+  /** Attempts, newest first; `next` is where the following page begins, null on the last. */
+  attempts(before: AttemptPlace | null, limit: number): AttemptPage {
+    this.#ledger.record();
+    const all = { first: this.#ledger.attemptedTo, again: END };
+    const list = new AttemptList(this.#parts.tables, this.#lists, this.#store);
+    return list.list(before ?? all, { limit, maxRows: MAX_ROWS_PER_PAGE });
   }
 
   missing(ids: EventId[]): EventId[] {

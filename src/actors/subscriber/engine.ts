@@ -14,7 +14,8 @@ import { Deliveries } from "./deliveries";
 import { Housekeeping } from "./housekeeping";
 import type { InForce } from "./in-force";
 import { Lanes } from "./lanes";
-import { Ledger, type Written } from "./ledger";
+import { Ledger } from "./ledger";
+import { OutcomeNotes } from "./outcomes";
 import { Outlook } from "./outlook";
 import { Pump } from "./pump";
 import { recover } from "./recovery";
@@ -26,6 +27,7 @@ export type Engine = {
   pump: Pump;
   deliveries: Deliveries;
   housekeeping: Housekeeping;
+  outcomes: OutcomeNotes;
 };
 
 type EngineHost = {
@@ -51,9 +53,9 @@ export function startEngine(host: EngineHost): Engine {
   const policy = () => inForce.policy();
   const terms = { policy: policy(), spacingMs: spacingMs(inForce.webhook?.rateLimit ?? null) };
   const recovery = recover(stores, terms, webhookId);
-  const recorded = (written: readonly Written[]) => deliveries.recorded(written);
+  const outcomes = new OutcomeNotes(store, webhookId);
   const healthChanged = (before: Health, after: Health) => logHealth(webhookId, before, after);
-  const ledger = new Ledger({ webhookId, policy, recorded, healthChanged }, stores, recovery);
+  const ledger = new Ledger({ webhookId, policy, outcomes, healthChanged }, stores, recovery);
   const agenda = new Agenda(store, ledger);
   const lanes = new Lanes(
     {
@@ -91,7 +93,7 @@ export function startEngine(host: EngineHost): Engine {
   if (!recovery.isCounted) deliveries.recount();
   if (!recovery.isCounted || recovery.isChanged) ledger.saveSoon();
   const housekeeping = new Housekeeping({ ...parts, deliveries });
-  return { ledger, lanes, pump, deliveries, housekeeping };
+  return { ledger, lanes, pump, deliveries, housekeeping, outcomes };
 }
 
 /** `isStale` when another URL is in force at its end. */

@@ -1,7 +1,7 @@
 /** Attempts that may have left and have no outcome on disk: those that this object makes itself, and those in shares. */
 import type { Outcome } from "../../domain/delivery";
 import type { EventId } from "../../domain/ids";
-import type { StoredDelivery } from "../../storage/delivery-tables";
+import type { DueDelivery, StoredDelivery } from "../../storage/delivery-tables";
 import { isBefore, type Position } from "../../storage/position";
 import type { LeasedAttempt, Share, StoredShare } from "../../storage/run";
 
@@ -14,6 +14,14 @@ export type Leased = {
   lease: LeasedAttempt;
   share: string | null;
   outcome: Outcome | null;
+};
+
+export type Answered = Leased & { outcome: Outcome };
+
+/** What is leased together: attempts of this object, or those of a share. */
+export type Leasing = {
+  share: Share | null;
+  attempts: readonly { delivery: DueDelivery; lease: LeasedAttempt }[];
 };
 
 export class Leases {

@@ -15,11 +15,18 @@ import { isRelayEvent } from "../../domain/relay-events";
 import { errorText, logError } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { DueDelivery, StoredDelivery } from "../../storage/delivery-tables";
-import { isBefore, type Position } from "../../storage/position";
-import { type LeasedAttempt, MAX_ARRIVALS_LEASED, type Run, type Share } from "../../storage/run";
+import { isBefore, latest, type Position } from "../../storage/position";
+import { type LeasedAttempt, MAX_ARRIVALS_LEASED, type Run } from "../../storage/run";
 import type { RunStore } from "../../storage/run-store";
-import { type Leased, Leases } from "./leases";
-import { logNotWritten, recorded, type Unwritten, withoutEcho } from "./outcomes";
+import { type Answered, Leases, type Leasing } from "./leases";
+import {
+  logNotWritten,
+  type OutcomeNotes,
+  recorded,
+  type Unwritten,
+  type Written,
+  withoutEcho,
+} from "./outcomes";
 import { Rate } from "./rate";
 import { type Changed, Tally } from "./tally";
 
@@ -31,24 +38,12 @@ const MAX_UNWRITTEN = 10;
 
 export type Stores = { deliveries: DeliveryStore; runs: RunStore };
 
-/** A delivery before and after an attempt's outcome was written. */
-export type Written = { before: StoredDelivery; after: StoredDelivery };
-
 type LedgerHost = {
   webhookId: string;
   /** What becomes of failed attempts; known also while the webhook is held. */
   policy(): Policy;
-  /** Called once for each attempt, with those that were written together. */
-  recorded(written: readonly Written[]): void;
+  outcomes: OutcomeNotes;
   healthChanged(before: Health, after: Health): void;
-};
-
-type Answered = Leased & { outcome: Outcome };
-
-/** What is leased together: attempts of this object, or those of a share. */
-type Leasing = {
-  share: Share | null;
-  attempts: readonly { delivery: DueDelivery; lease: LeasedAttempt }[];
 };
 
 export class Ledger {
@@ -122,6 +117,11 @@ export class Ledger {
   set unconnectedSinceMs(sinceMs: number | null) {
     this.#run.unconnectedSinceMs = sinceMs;
     this.saveSoon();
+  }
+
+  /** Behind this nothing was attempted in the order of arrival. */
+  get attemptedTo(): Position {
+    return latest(this.#run.attemptedTo, this.#run.head);
   }
 
   /** How many deliveries have ended and were not opened again, as far as it is on disk. */
@@ -250,6 +250,7 @@ export class Ledger {
 
   /** Ends leases of attempts that have not started; on disk with the next `save`. */
   giveBack(attempts: readonly { lease: LeasedAttempt }[]): void {
+    this.#run.attemptedTo = this.attemptedTo;
     for (const { lease } of attempts) {
       this.leases.close(lease.id);
       const { fresh } = lease;
@@ -263,6 +264,7 @@ export class Ledger {
     const attempts = this.leases.own(this.#unwritten);
     this.#run.lease = { window: Math.max(this.#window, this.#unwritten.size), attempts };
     this.#run.shares = this.leases.storedShares;
+    this.#run.attemptedTo = this.attemptedTo;
     this.#run.arrivedTo = this.#store.lastSeq(this.#run);
     this.#runs.saveRun(this.#run);
     this.#runIsOnDisk = true;
@@ -355,7 +357,7 @@ export class Ledger {
     const written = [...late, ...this.#answered.splice(0)].flatMap(
       (answered) => this.#write(answered, policy) ?? [],
     );
-    if (written.length > 0) this.#host.recorded(written);
+    this.#host.outcomes.recorded(written);
     if (isTime && !this.#runIsOnDisk) this.saveSoon();
     if (this.#unwritten.size > 0) this.#writeLater();
     else if (this.#runIsOnDisk) this.#backoff.succeeded();

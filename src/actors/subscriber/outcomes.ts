@@ -1,11 +1,19 @@
 /** What an attempt's outcome makes of a delivery: for the pump, and for what recovery closes. */
 import { type Outcome, type Policy, settle } from "../../domain/delivery";
-import { errorText, logError } from "../../log";
+import type { EventId } from "../../domain/ids";
+import { errorText, logError, logInfo, logWarning } from "../../log";
+import type { DeliveryStore, RecordedAttempt } from "../../storage/delivery-store";
 import { ASKED, type StoredDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run";
 
+/** Attempts that succeeded share a log line, up to so many: a line costs more than an attempt's row. */
+const MAX_LOGGED_TOGETHER = 50;
+
 /** An attempt that came to an end, and is not on disk. */
 export type Unwritten = { delivery: StoredDelivery; lease: LeasedAttempt; outcome: Outcome };
+
+/** A delivery before and after an attempt's outcome was written. */
+export type Written = { before: StoredDelivery; after: StoredDelivery };
 
 /** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */
 export function recorded(
@@ -33,4 +41,70 @@ export function withoutEcho(outcome: Outcome, { lastError }: StoredDelivery): Ou
   return lastError === "erased"
     ? { ...outcome, responseBody: null, responseHeaders: null }
     : outcome;
+}
+
+/** Attempts were recorded together: the list of them knows. Where the disk does not take that, it lacks them. */
+export function listAttempts(
+  store: DeliveryStore,
+  webhookId: string,
+  recorded: readonly RecordedAttempt[],
+): void {
+  try {
+    store.listAttempts(recorded);
+  } catch (thrown) {
+    logError("attempts.not_listed", { webhookId, error: errorText(thrown) });
+  }
+}
+
+/**
+ * Where it is told what is on disk: in the list of attempts, and in the log, where a failed attempt has a line of its own
+ * and those that succeeded share one.
+ */
+export class OutcomeNotes {
+  readonly #store: DeliveryStore;
+  readonly #webhookId: string;
+  /** Events of attempts that succeeded and are not logged yet. */
+  readonly #succeeded: EventId[] = [];
+
+  constructor(store: DeliveryStore, webhookId: string) {
+    this.#store = store;
+    this.#webhookId = webhookId;
+  }
+
+  /** Call it once for each attempt, with those that were written together. */
+  recorded(written: readonly Written[]): void {
+    const attempts = written.flatMap(({ after: { id, log } }) =>
+      log.slice(-1).map((attempt) => ({ ...attempt, id })),
+    );
+    listAttempts(this.#store, this.#webhookId, attempts);
+    for (const { before, after } of written) {
+      const attempt = after.log.at(-1);
+      if (attempt?.error === null) this.#succeeded.push(after.id);
+      else this.#logFailure(before, after);
+    }
+    if (this.#succeeded.length >= MAX_LOGGED_TOGETHER) this.flush();
+  }
+
+  /** Call it when a run ends. */
+  flush(): void {
+    const eventIds = this.#succeeded.splice(0);
+    if (eventIds.length === 0) return;
+    logInfo("attempts.succeeded", { webhookId: this.#webhookId, eventIds });
+  }
+
+  #logFailure(before: StoredDelivery, { id, event, status, log: attempts }: StoredDelivery): void {
+    const isOver = before.status === "pending" && status === "undeliverable";
+    const log = isOver ? logError : logWarning;
+    const attempt = attempts.at(-1);
+    log(isOver ? "delivery.undeliverable" : "attempt.failed", {
+      webhookId: this.#webhookId,
+      eventId: id,
+      event,
+      attempt: attempt?.number,
+      statusCode: attempt?.statusCode,
+      error: attempt?.error,
+      durationMs: attempt?.durationMs,
+      status,
+    });
+  }
 }

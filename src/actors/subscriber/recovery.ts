@@ -5,9 +5,10 @@ import { noteSuccess } from "../../domain/health";
 import { logWarning } from "../../log";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import type { StoredDelivery } from "../../storage/delivery-tables";
+import { latest } from "../../storage/position";
 import type { LeasedAttempt, Run } from "../../storage/run";
 import type { RunStore } from "../../storage/run-store";
-import { logNotWritten, recorded, type Unwritten } from "./outcomes";
+import { listAttempts, logNotWritten, recorded, type Unwritten } from "./outcomes";
 import { unanswered } from "./send";
 import { countChange } from "./tally";
 
@@ -42,10 +43,16 @@ export function recover(
     leases.flatMap((each) => open(run, each, by));
   const leased = openOf(run.lease.attempts);
   const left = leased.slice(0, run.lease.window);
-  left.push(...openOf(deliveries.leasedBehind(run.arrivedTo)));
-  const unwritten = left.flatMap((each) =>
-    closed(run, { ...each, outcome: unanswered("interrupted", nowMs) }, by),
-  );
+  const behind = deliveries.leasedBehind(run.arrivedTo);
+  left.push(...openOf(behind));
+  const last = behind.at(-1)?.fresh;
+  const attempted = last ? { ...last, index: last.index + 1 } : run.head;
+  run.attemptedTo = [run.head, attempted].reduce(latest, run.attemptedTo);
+  const outcome = unanswered("interrupted", nowMs);
+  const unwritten = left.flatMap((each) => closed(run, { ...each, outcome }, by));
+  const late = new Set(unwritten.map(({ lease }) => lease));
+  const onDisk = left.flatMap(({ lease }) => (late.has(lease) ? [] : { ...outcome, ...lease }));
+  listAttempts(deliveries, webhookId, onDisk);
   run.shares = run.shares.map((share) => ({
     ...share,
     attempts: openOf(share.attempts).map(({ lease }) => lease),

@@ -10,6 +10,7 @@ import type { EventId } from "../../domain/ids";
 import { answered } from "../../domain/newer-data";
 import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
+import type { AttemptPage, AttemptPlace } from "../../storage/attempt-list";
 import type { KeptPlace } from "../../storage/delivery-persons";
 import type { Arrival } from "../../storage/delivery-tables";
 import { isFull } from "../../storage/full";
@@ -215,6 +216,12 @@ export class Subscriber extends StoredObject {
   delivery(id: EventId): LoggedDelivery | null {
     this.#wake();
     return this.#engine.deliveries.one(id);
+  }
+
+  /** Attempts without answers, newest first; `next` is where the following page begins, null on the last. */
+  attempts(before: AttemptPlace | null, limit: number): AttemptPage {
+    this.#wake();
+    return this.#engine.deliveries.attempts(before, limit);
   }
 
   /** Which of `ids` this webhook never had. */

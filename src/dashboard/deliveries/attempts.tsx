@@ -15,6 +15,8 @@ const SHORT: Record<DeliveryError, string> = {
   erased: "erased",
 };
 
+type Outcome = Pick<AttemptRecord, "statusCode" | "error">;
+
 /** Each error with its words. */
 export const ERRORS = Object.entries(SHORT);
 
@@ -131,7 +133,7 @@ export function Attempted({ attempt }: { attempt: AttemptRecord }) {
   );
 }
 
-export function AttemptBadge({ attempt }: { attempt: AttemptRecord }) {
+export function AttemptBadge({ attempt }: { attempt: Outcome }) {
   const { statusCode, error } = attempt;
   return <Badge tone={toneOf(attempt)}>{statusCode ?? (error && SHORT[error])}</Badge>;
 }
@@ -173,7 +175,7 @@ function Answer({ attempt, isOpen }: { attempt: AttemptRecord; isOpen: boolean }
   );
 }
 
-function toneOf({ error }: AttemptRecord): Tone {
+function toneOf({ error }: Outcome): Tone {
   if (error === null) return "good";
   return error === "interrupted" ? "warn" : "bad";
 }

@@ -26,8 +26,8 @@ type ListPage<Cursor, Found extends Listed> = {
   path: string;
   /** The region that follows what happens, while the first page is looked at. */
   region: string;
-  /** The calls of the API that answer the same; the first lists, and goes on with the same cursor. */
-  json: (query: Query, found: Found) => readonly string[];
+  /** The calls of the API that answer the same; the first lists, and goes on with the same cursor: null where none does. */
+  json: (query: Query, found: Found) => readonly (string | null)[];
   /** What the list may be asked with; other parameters are not part of it. */
   fields?: readonly string[];
   /** null for what is no cursor of this list. */
@@ -67,12 +67,11 @@ export async function listPage<Cursor, Found extends Listed>(
   );
 }
 
-function goingOn([list, ...more]: readonly string[], cursor: string | undefined): string[] {
-  if (list === undefined) return [];
-  if (cursor === undefined) return [list, ...more];
-  const [path = "", query] = list.split("?");
-  const asked = Object.fromEntries(new URLSearchParams(query));
-  return [withQuery(path, { ...asked, cursor }), ...more];
+function goingOn(calls: readonly (string | null)[], cursor: string | undefined): string[] {
+  const [list = null, ...others] = calls;
+  const [path = "", query] = list?.split("?") ?? [];
+  const asked = { ...Object.fromEntries(new URLSearchParams(query)), ...(cursor && { cursor }) };
+  return [list && withQuery(path, asked), ...others].filter((call) => call !== null);
 }
 
 /** What of a query the API understands, by its own schema; the rest counts as not asked. */

@@ -34,7 +34,7 @@ export const DASHBOARD: readonly Mutant[] = [
     "worker/dashboard-json",
     "the call that a later page of a list names answers with the first",
     "src/dashboard/ui/list.tsx",
-    ["  return [withQuery(path, { ...asked, cursor }), ...more];", "  return [list, ...more];"],
+    [", ...(cursor && { cursor }) };", " };"],
   ),
   fault(
     "worker/dashboard-overview",
