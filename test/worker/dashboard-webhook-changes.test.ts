@@ -92,6 +92,13 @@ describe("pausing and resuming", () => {
   });
 });
 
+/** Takes longer than the second that it is given. */
+async function givenUp(): Promise<never> {
+  clock.advance(1_000);
+  await scheduler.wait(1_500);
+  throw new Error("it was given up");
+}
+
 describe("a test", () => {
   it("shows what the service answered, as text", async () => {
     service.answer = () => new Response("<script>alert(1)</script>", { status: 500 });
@@ -126,6 +133,47 @@ describe("a test", () => {
     expect(page).toContain(said);
     expect(page).not.toContain("the webhook was disabled");
   });
+
+  it.each([
+    {
+      name: "no answer came in time",
+      badge: "bad",
+      words: "no answer in time",
+      answer: givenUp,
+      said: "No answer came in time. The service may have the test all the same.",
+    },
+    {
+      name: "the platform did not let it go out",
+      badge: "warn",
+      words: "interrupted",
+      answer: () => {
+        throw new Error("Too many subrequests by single Worker invocation.");
+      },
+      said: "The attempt was cut short: the relay was restarted, the platform did not let it go out, or the listener went away. The service may have the test.",
+    },
+    {
+      name: "nobody listened",
+      badge: "bad",
+      words: "not reached",
+      answer: () => {
+        throw new Error("Network connection lost.");
+      },
+      said: "The service was not reached, or it hung up: its name, its certificate, its network, or a process that is down.",
+    },
+  ])(
+    "says why it failed when $name, and promises nothing that goes out again",
+    async ({ answer, badge, words, said }) => {
+      service.answer = answer;
+      const { id } = await register({ timeout: "1s" });
+      const page = await (await visitor.post(`${PATH}/${id}/test`)).text();
+      expect(page).toContain("<h1><bdi>The test failed</bdi></h1>");
+      expect(page).toContain(`<span class="badge ${badge}">${words}</span>`);
+      expect(page).toContain(`<strong>${said}</strong>`);
+      expect(page).not.toContain("Its body");
+      expect(page).not.toContain("No body is kept");
+      expect(service.requests).toHaveLength(1);
+    },
+  );
 });
 
 describe("trying now", () => {

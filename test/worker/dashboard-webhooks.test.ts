@@ -384,6 +384,21 @@ describe("C5: a long description", () => {
     expect(heading.length).toBeLessThanOrEqual(80);
   });
 
+  it("is cut at 80 characters, between two of them: one of two halves is shown whole or not at all", async () => {
+    const nameOf = async (description: string) => {
+      const { id } = await register({ description });
+      return /<h1><bdi>([^<]*)<\/bdi><\/h1>/.exec(await shown(`${PATH}/${id}`))?.[1];
+    };
+    for (const before of ["", "x"]) {
+      expect(await nameOf(before + "😀".repeat(80 - before.length))).toBe(
+        before + "😀".repeat(80 - before.length),
+      );
+      expect(await nameOf(before + "😀".repeat(81 - before.length))).toBe(
+        `${before}${"😀".repeat(79 - before.length)}…`,
+      );
+    }
+  });
+
   it("is a heading of a line or two, and stands whole once", async () => {
     const description = `${"word ".repeat(199)}end.`;
     const { id } = await register({ description });
