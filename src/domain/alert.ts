@@ -68,144 +68,118 @@ export function isOfSending({ cause }: AlertText): boolean {
   return /^(failing|overdue)\b/.test(cause);
 }
 
+function alert(cause: string, says: string): AlertText {
+  return { cause, text: `${NAME}${says}` };
+}
+
+function aboutWebhook(webhook: Webhook, what: string, says: string): AlertText {
+  return alert(`${what} ${webhook.id}`, `webhook ${nameOf(webhook)} ${says}`);
+}
+
 /** @param names of variables and bindings. */
 export function misconfiguredAlert(names: readonly string[]): AlertText {
   const have = names.length === 1 ? "has" : "have";
-  return {
-    cause: "misconfigured",
-    text: `Leadterra Relay: ${names.join(", ")} ${have} no usable value: what depends on it is held or refused. GET /healthz says what to write.`,
-  };
+  const says = `${names.join(", ")} ${have} no usable value: what depends on it is held or refused. GET /healthz says what to write.`;
+  return alert("misconfigured", says);
 }
 
 export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText {
-  return {
-    cause: `disabled ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} is disabled: ${DISABLED_BECAUSE[reason]}. Its events are held. When the service is back, resume it.`,
-  };
+  const says = `is disabled: ${DISABLED_BECAUSE[reason]}. Its events are held. When the service is back, resume it.`;
+  return aboutWebhook(webhook, "disabled", says);
 }
 
 export function cutOffAlert(webhook: Webhook): AlertText {
-  return {
-    cause: `cut off ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} has a retry schedule that is not shorter than RETENTION: deliveries expire before its last attempts. Shorten it, or raise RETENTION.`,
-  };
+  const says =
+    "has a retry schedule that is not shorter than RETENTION: deliveries expire before its last attempts. Shorten it, or raise RETENTION.";
+  return aboutWebhook(webhook, "cut off", says);
 }
 
 export function retentionAlert(webhook: Webhook): AlertText {
-  return {
-    cause: `retention ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} cannot drop what is past RETENTION. Deliveries go on; look for retention.failed in the log.`,
-  };
+  const says =
+    "cannot drop what is past RETENTION. Deliveries go on; look for retention.failed in the log.";
+  return aboutWebhook(webhook, "retention", says);
 }
 
 export function unwrittenAlert(webhook: Webhook, count: number): AlertText {
   const what = count === 1 ? "an attempt" : `${count} attempts`;
-  return {
-    cause: `unwritten ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} cannot write down what came of ${what}. It is tried again every minute; with more than 10, nothing more is sent. Look for outcome.not_written in the log, which names the events.`,
-  };
+  const says = `cannot write down what came of ${what}. It is tried again every minute; with more than 10, nothing more is sent. Look for outcome.not_written in the log, which names the events.`;
+  return aboutWebhook(webhook, "unwritten", says);
 }
 
 export function overdueAlert(webhook: Webhook, sinceMs: number): AlertText {
-  return {
-    cause: `overdue ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} has a delivery that was due at ${iso(sinceMs)} and has not gone out. Its page says why, and what helps.`,
-  };
+  const says = `has a delivery that was due at ${iso(sinceMs)} and has not gone out. Its page says why, and what helps.`;
+  return aboutWebhook(webhook, "overdue", says);
 }
 
 export function failingAlert(webhook: Webhook, sinceMs: number): AlertText {
-  return {
-    cause: `failing ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. Its page has the last answer.`,
-  };
+  const says = `is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. Its page has the last answer.`;
+  return aboutWebhook(webhook, "failing", says);
 }
 
 export function undeliverableAlert(webhook: Webhook, count: number): AlertText {
   const what = count === 1 ? "an undeliverable delivery" : `${count} undeliverable deliveries`;
-  return {
-    cause: `undeliverable ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} has ${what}: every attempt failed. When the service takes them again, replay them.`,
-  };
+  const says = `has ${what}: every attempt failed. When the service takes them again, replay them.`;
+  return aboutWebhook(webhook, "undeliverable", says);
 }
 
 export function expiringAlert(webhook: Webhook, expiresAtMs: number): AlertText {
-  return {
-    cause: `expiring ${webhook.id}`,
-    text: `Leadterra Relay: webhook ${nameOf(webhook)} has deliveries that are held and expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them.`,
-  };
+  const says = `has deliveries that are held and expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them.`;
+  return aboutWebhook(webhook, "expiring", says);
 }
 
 export function deadLetterAlert(count: number, reason: DeadLetterReason): AlertText {
-  return {
-    cause: DEAD_LETTERS,
-    text: `Leadterra Relay: ${count === 1 ? "an event" : `${count} events`} could not be handed over (${reason}). Redrive them.`,
-  };
+  const says = `${count === 1 ? "an event" : `${count} events`} could not be handed over (${reason}). Redrive them.`;
+  return alert(DEAD_LETTERS, says);
 }
 
 export function waitingLettersAlert(count: number): AlertText {
-  return {
-    cause: DEAD_LETTERS,
-    text: `Leadterra Relay: ${count === 1 ? "a dead letter waits" : `${count} dead letters wait`} for somebody to redrive or delete them.`,
-  };
+  const says = `${count === 1 ? "a dead letter waits" : `${count} dead letters wait`} for somebody to redrive or delete them.`;
+  return alert(DEAD_LETTERS, says);
 }
 
 export function expiringLettersAlert(expiresAtMs: number): AlertText {
-  return {
-    cause: "expiring dead letters",
-    text: `Leadterra Relay: dead letters expire from ${iso(expiresAtMs)} on. Redrive them, or raise RETENTION, to keep them.`,
-  };
+  const says = `dead letters expire from ${iso(expiresAtMs)} on. Redrive them, or raise RETENTION, to keep them.`;
+  return alert("expiring dead letters", says);
 }
 
 /** Nothing that is full loses what it cannot take: it stays in the queue. */
 export function fullLettersAlert(): AlertText {
-  return {
-    cause: "full DeadLetters",
-    text: "Leadterra Relay: there are too many dead letters (100,000, or 5 GB): what would be one stays in the queue, until the queue's retention ends. Redrive or delete some.",
-  };
+  const says =
+    "there are too many dead letters (100,000, or 5 GB): what would be one stays in the queue, until the queue's retention ends. Redrive or delete some.";
+  return alert("full DeadLetters", says);
 }
 
 export function fullRegistryAlert(): AlertText {
-  return {
-    cause: "full Registry",
-    text: "Leadterra Relay: the Registry is nearly full: soon it takes no change, and no call with an Idempotency-Key. Its answers to such calls are kept for a day: see who makes so many.",
-  };
+  const says =
+    "the Registry is nearly full: soon it takes no change, and no call with an Idempotency-Key. Its answers to such calls are kept for a day: see who makes so many.";
+  return alert("full Registry", says);
 }
 
 /** @param what which object, for people: `Subscriber wh_…`. */
 export function unreachableAlert(what: string): AlertText {
-  return {
-    cause: `unreachable ${what}`,
-    text: `Leadterra Relay: ${what} does not answer. What is for it waits in the queue. See whether Cloudflare reports trouble with Durable Objects.`,
-  };
+  const says = `${what} does not answer. What is for it waits in the queue. See whether Cloudflare reports trouble with Durable Objects.`;
+  return alert(`unreachable ${what}`, says);
 }
 
 export function fullAlert(what: string): AlertText {
-  return {
-    cause: `full ${what}`,
-    text: `Leadterra Relay: ${what} is full: what it cannot take goes to the dead letters. Shorten RETENTION, or spread the load (docs/performance.md, "Scale").`,
-  };
+  const says = `${what} is full: what it cannot take goes to the dead letters. Shorten RETENTION, or spread the load (docs/performance.md, "Scale").`;
+  return alert(`full ${what}`, says);
 }
 
 export function newerDataAlert(object: string): AlertText {
-  return {
-    cause: `newer data ${object}`,
-    text: `Leadterra Relay: ${object} holds data of a newer release and takes nothing until that release is deployed again. What is for it waits in the queue for 20 hours, then goes to the dead letters.`,
-  };
+  const says = `${object} holds data of a newer release and takes nothing until that release is deployed again. What is for it waits in the queue for 20 hours, then goes to the dead letters.`;
+  return alert(`newer data ${object}`, says);
 }
 
 export function brokenRouteAlert(webhookId: WebhookId): AlertText {
-  return {
-    cause: `filter ${webhookId}`,
-    text: `Leadterra Relay: the filter of webhook ${webhookId} is not understood by this release: the events that it may want wait in the queue, for 20 hours. Set its filter anew.`,
-  };
+  const says = `the filter of webhook ${webhookId} is not understood by this release: the events that it may want wait in the queue, for 20 hours. Set its filter anew.`;
+  return alert(`filter ${webhookId}`, says);
 }
 
 export function silenceAlert(lastEventAtMs: number | null): AlertText {
   const since = lastEventAtMs === null ? "ever" : `since ${iso(lastEventAtMs)}`;
-  return {
-    cause: "silence",
-    text: `Leadterra Relay: no event was accepted ${since}. Is the signing secret still the one that Leadterra signs with? Look for invalid_signature in the log.`,
-  };
+  const says = `no event was accepted ${since}. Is the signing secret still the one that Leadterra signs with? Look for invalid_signature in the log.`;
+  return alert("silence", says);
 }
 
 /** By its name where it has one: `crm (crm.example.com)`. */
