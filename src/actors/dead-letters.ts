@@ -17,10 +17,6 @@ import { StoredObject } from "./stored-object";
 const MAX_EXPIRED_AT_ONCE = 500;
 
 export class DeadLetters extends StoredObject {
-  static {
-    StoredObject.guard(DeadLetters.prototype);
-  }
-
   readonly #store: DeadLetterStore;
   /** Letters of erased persons, and erased events. */
   readonly #gone = new ErasedLately();

@@ -36,10 +36,6 @@ const MAX_BYTES_PER_PAGE = 8 * 1024 * 1024;
 type EventQuery = EventFilter & { before?: Position; limit: number };
 
 export class Journal extends StoredObject {
-  static {
-    StoredObject.guard(Journal.prototype);
-  }
-
   #store: JournalStore;
   readonly #erased = new ErasedLately();
   /** The alarm is set for what came. */

@@ -28,10 +28,6 @@ type Begun = {
 export type Caller = { key: string | null };
 
 export abstract class Records extends StoredObject {
-  static {
-    StoredObject.guard(Records.prototype);
-  }
-
   protected readonly store: RegistryStore;
   /** Nothing is stored: no event came before what comes now. */
   readonly #isNew: boolean;

@@ -44,10 +44,6 @@ const MAX_WEBHOOKS = 500;
 type Audited = { action: string; by: Caller; after?: Record<string, unknown> };
 
 export class Registry extends Records {
-  static {
-    Records.guard(Registry.prototype);
-  }
-
   readonly #alerts: Alerts;
   readonly #alarm: AlarmClock;
   readonly #pushes: Pushes;

@@ -17,17 +17,22 @@ const CLASSES: Readonly<Record<Kind, string>> = {
 };
 
 /**
- * An object whose data has the version of this code. Where the data is newer, no method of a class that was given to
- * `guard` runs: a call is answered `newer_data`, an alarm is set again, nothing is written.
+ * An object whose data has the version of this code. Where the data is newer, no method of its class runs: a call is
+ * answered `newer_data`, an alarm is set again, nothing is written.
  */
 export abstract class StoredObject extends DurableObject<Env> {
   // Properties, for methods and accessors of a class can be reached over RPC, whatever TypeScript says.
   protected tables: Tables;
   protected readonly isNewer: boolean;
   readonly #kind: Kind;
+  static readonly #guarded = new WeakSet<StoredObject>();
 
   constructor(ctx: DurableObjectState, env: Env, kind: Kind) {
     super(ctx, env);
+    for (let each = new.target.prototype; each !== StoredObject.prototype; ) {
+      StoredObject.#guard(each);
+      each = Object.getPrototypeOf(each);
+    }
     const { tables, newerVersion, steppedFrom } = openTables(ctx.storage, kind);
     this.tables = tables;
     this.#kind = kind;
@@ -45,8 +50,10 @@ export abstract class StoredObject extends DurableObject<Env> {
     return `${CLASSES[this.#kind]} ${this.ctx.id.name}`;
   }
 
-  /** Makes every method of a class refuse while the data is newer than the code. */
-  static guard(prototype: StoredObject): void {
+  /** Makes every method of a class, once, refuse while the data is newer than the code. */
+  static #guard(prototype: StoredObject): void {
+    if (StoredObject.#guarded.has(prototype)) return;
+    StoredObject.#guarded.add(prototype);
     for (const name of Object.getOwnPropertyNames(prototype)) {
       const { value: method } = Object.getOwnPropertyDescriptor(prototype, name) ?? {};
       if (name === "constructor" || typeof method !== "function") continue;

@@ -37,10 +37,6 @@ import { Listener } from "./listener";
 import { Slots } from "./slots";
 
 export class Subscriber extends StoredObject {
-  static {
-    StoredObject.guard(Subscriber.prototype);
-  }
-
   readonly #runs: RunStore;
   readonly #attempts: Attempts;
   readonly #slots = new Slots();
