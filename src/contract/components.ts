@@ -31,14 +31,7 @@ export class Components {
     return Object.entries(object?.shape ?? {}).map(([name, field]) => {
       const { description, example, ...schema } = this.of(field as z.ZodType);
       const required = where === "path" || !(field as z.ZodType).safeParse(undefined).success;
-      return {
-        name,
-        in: where,
-        required,
-        ...(description !== undefined && { description }),
-        schema,
-        ...(example !== undefined && { example }),
-      };
+      return { name, in: where, required, description, schema, example };
     });
   }
 }

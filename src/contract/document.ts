@@ -40,6 +40,7 @@ type Content = Record<string, object>;
 type Answer = { description: string; headers?: Record<string, Header>; content?: Content };
 type Answers = Record<string, Answer | { $ref: string }>;
 
+/** What is undefined in it is not there: JSON leaves it out. */
 export function openApiDocument(): object {
   const components = new Components();
   const answers: Record<string, Answer> = {};
@@ -57,12 +58,9 @@ export function openApiDocument(): object {
     servers: [{ url: "/" }],
     tags: TAGS,
     paths: pathsOf(components, answers),
-    webhooks: Object.fromEntries(
-      (Object.keys(KNOWN_EVENTS) as EventTypeName[]).map((name) => [
-        name,
-        { post: signedDelivery(components, name) },
-      ]),
-    ),
+    webhooks: byName(Object.keys(KNOWN_EVENTS) as EventTypeName[], (name) => ({
+      post: signedDelivery(components, name),
+    })),
     components: {
       securitySchemes: {
         apiKey: {
@@ -73,14 +71,15 @@ export function openApiDocument(): object {
       },
       schemas: { ...components.schemas, ...CONFIGURATION },
       responses: answers,
-      examples: Object.fromEntries(
-        (Object.keys(ANSWERS) as FailureCode[]).map((code) => [
-          code,
-          { value: problemExample(code) },
-        ]),
-      ),
+      examples: byName(Object.keys(ANSWERS) as FailureCode[], (code) => ({
+        value: problemExample(code),
+      })),
     },
   };
+}
+
+function byName<Name extends string>(names: readonly Name[], of: (name: Name) => object) {
+  return Object.fromEntries(names.map((name) => [name, of(name)]));
 }
 
 /** @param answers gets those that several calls have in common, by the codes that they carry. */
@@ -104,15 +103,13 @@ function described(call: Route, components: Components, answers: Record<string, 
     operationId,
     tags,
     summary,
-    ...(description !== undefined && { description }),
+    description,
     security: path.startsWith("/v1/") ? [{ apiKey: [] }] : [],
-    ...(parameters.length > 0 && { parameters }),
-    ...(request.body && {
-      requestBody: {
-        required: request.body.required,
-        content: contentOf(components, request.body.content),
-      },
-    }),
+    parameters: parameters.length > 0 ? parameters : undefined,
+    requestBody: request.body && {
+      required: request.body.required,
+      content: contentOf(components, request.body.content),
+    },
     responses: {
       ...successesOf(call, components),
       ...failuresOf(failureCodes(call), components, answers),
@@ -248,9 +245,7 @@ function failureAnswer(codes: readonly FailureCode[], components: Components): A
     content: {
       [PROBLEM_TYPE]: {
         schema: components.of(problemDetails),
-        examples: Object.fromEntries(
-          codes.map((code) => [code, { $ref: `#/components/examples/${code}` }]),
-        ),
+        examples: byName(codes, (code) => ({ $ref: `#/components/examples/${code}` })),
       },
     },
   };
