@@ -74,10 +74,7 @@ export async function sweep(env: Env): Promise<void> {
 async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   const { status, statusReason } = webhook;
   const decided = [
-    {
-      alert: disabledAlert(webhook, statusReason ?? "failing"),
-      isSo: status === "disabled",
-    },
+    { alert: disabledAlert(webhook, statusReason ?? "failing"), isSo: status === "disabled" },
     { alert: cutOffAlert(webhook), isSo: outlastsRetention(env, webhook.retrySchedule) },
   ];
   const found = await ask(`Subscriber ${webhook.id}`, subscriberOf(env, webhook.id).check());
@@ -103,10 +100,7 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
       alert: overdueAlert(webhook, overdueSinceMs ?? nowMs),
       isSo: overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS,
     },
-    {
-      alert: expiringAlert(webhook, expiresAtMs ?? nowMs),
-      isSo: isExpiring(expiresAtMs, env),
-    },
+    { alert: expiringAlert(webhook, expiresAtMs ?? nowMs), isSo: isExpiring(expiresAtMs, env) },
     { alert: retentionAlert(webhook), isSo: cannotRetain },
     { alert: unwrittenAlert(webhook, unwritten), isSo: unwritten > 0 },
   ];
@@ -135,10 +129,7 @@ async function checkDeadLetters(env: Env): Promise<Finding[]> {
     ...findings,
     { alert: waitingLettersAlert(count), isSo: count > 0 },
     { alert: fullLettersAlert(), isSo: isFull },
-    {
-      alert: expiringLettersAlert(expiresAtMs ?? nowMs),
-      isSo: isExpiring(expiresAtMs, env),
-    },
+    { alert: expiringLettersAlert(expiresAtMs ?? nowMs), isSo: isExpiring(expiresAtMs, env) },
   ];
 }
 

@@ -74,9 +74,7 @@ export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
 
 // --- what is given ---
 
-const ofDelivery = ofWebhook.extend({
-  eventId: eventIdParam.meta({ example: EXAMPLE.eventId }),
-});
+const ofDelivery = ofWebhook.extend({ eventId: eventIdParam.meta({ example: EXAMPLE.eventId }) });
 
 const filters = {
   limit: limitParam,
@@ -226,21 +224,14 @@ export const calls = callsOf("Deliveries", {
         dryRun: true,
       }),
     },
-    responses: {
-      202: doneToMany("Taken on.", "Replayed", "replayed"),
-    },
+    responses: { 202: doneToMany("Taken on.", "Replayed", "replayed") },
   }),
 
   discardDeliveries: call("post /v1/webhooks/{id}/discard", {
     summary: "Discard pending deliveries",
     description:
       "When what waits is of no use any more: it ends as `cancelled`. Up to 1,000 a call; go on with `next` as `cursor`.",
-    request: {
-      params: ofWebhook,
-      body: optionalBody(discardSchema, { event: "message.sent" }),
-    },
-    responses: {
-      202: doneToMany("Discarded.", "Discarded", "discarded"),
-    },
+    request: { params: ofWebhook, body: optionalBody(discardSchema, { event: "message.sent" }) },
+    responses: { 202: doneToMany("Discarded.", "Discarded", "discarded") },
   }),
 });

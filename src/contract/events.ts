@@ -151,9 +151,7 @@ export const calls = callsOf("Events", {
     description:
       "To find an event by its lead, campaign, time or Leadterra's own id. A filtered page may be short or empty while `next` goes on.",
     request: { query: eventQuery },
-    responses: {
-      200: page("EventPage", event, { of: "events", example: EVENT_EXAMPLE }),
-    },
+    responses: { 200: page("EventPage", event, { of: "events", example: EVENT_EXAMPLE }) },
   }),
 
   getEvent: call("get /v1/events/{id}", {
@@ -180,10 +178,7 @@ export const calls = callsOf("Events", {
     summary: "Send an event again",
     description:
       "When a service has lost it, or is to get it all the same. To the webhooks that it matched; others may be named.",
-    request: {
-      params,
-      body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }),
-    },
+    request: { params, body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }) },
     responses: {
       202: answer("Taken on.", z.object({ replayed: count }).meta({ id: "EventReplayed" }), {
         replayed: 1,
@@ -205,12 +200,8 @@ export const calls = callsOf("Events", {
     summary: "Erase what is known of a person, by e-mail address",
     description:
       "When a person asks for it. A page of events a call; go on with `next` as `cursor`.",
-    request: {
-      body: body(eraseSchema, { email: "ava@acmecorp.com" }),
-    },
-    responses: {
-      202: answer("Erased.", erased, { erased: 12, next: null, queued: false }),
-    },
+    request: { body: body(eraseSchema, { email: "ava@acmecorp.com" }) },
+    responses: { 202: answer("Erased.", erased, { erased: 12, next: null, queued: false }) },
   }),
 
   listEventTypes: call("get /v1/event-types", {

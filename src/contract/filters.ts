@@ -30,9 +30,7 @@ export const calls = callsOf("Events", {
       200: answer(
         "Whether the filter wants the event.",
         z.object({ matches: z.boolean() }).meta({ id: "FilterVerdict" }),
-        {
-          matches: true,
-        },
+        { matches: true },
       ),
     },
   }),

@@ -57,8 +57,6 @@ export const calls = callsOf("Webhooks", {
     description:
       "The first look when something does not arrive: its state, since when, what failed last and when it is tried next.",
     request: { params: ofWebhook },
-    responses: {
-      200: answer("How it is doing.", webhookHealth, HEALTH_EXAMPLE),
-    },
+    responses: { 200: answer("How it is doing.", webhookHealth, HEALTH_EXAMPLE) },
   }),
 });

@@ -201,12 +201,8 @@ export const calls = callsOf("Operating", {
     summary: "Hand many dead letters over again",
     description:
       "Once what kept them is mended. Up to 1,000 a call; go on with `next` as `cursor`. What somebody cannot take stays.",
-    request: {
-      body: optionalBody(bulkRedriveSchema, { reason: "subscriber_unreachable" }),
-    },
-    responses: {
-      202: doneToMany("Handed over.", "RedrivenMany", "redriven"),
-    },
+    request: { body: optionalBody(bulkRedriveSchema, { reason: "subscriber_unreachable" }) },
+    responses: { 202: doneToMany("Handed over.", "RedrivenMany", "redriven") },
   }),
 
   redriveDeadLetter: call("post /v1/dead-letters/{id}/redrive", {

@@ -80,9 +80,7 @@ export const calls = callsOf("Public", {
       200: answer(
         "OpenAPI 3.1.",
         z.looseObject({ openapi: text }).meta({ id: "OpenApiDocument" }),
-        {
-          openapi: "3.1.0",
-        },
+        { openapi: "3.1.0" },
       ),
     },
   }),

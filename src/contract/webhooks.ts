@@ -138,12 +138,8 @@ export const calls = callsOf("Webhooks", {
   listWebhooks: call("get /v1/webhooks", {
     summary: "List webhooks, newest first",
     description: "To find a webhook's id, or to see what is registered.",
-    request: {
-      query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseWebhookId) }),
-    },
-    responses: {
-      200: page("WebhookPage", webhook, { of: "webhooks", example: WEBHOOK_EXAMPLE }),
-    },
+    request: { query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseWebhookId) }) },
+    responses: { 200: page("WebhookPage", webhook, { of: "webhooks", example: WEBHOOK_EXAMPLE }) },
   }),
 
   putWebhook: call("put /v1/webhooks/{id}", {
@@ -230,10 +226,7 @@ export const calls = callsOf("Webhooks", {
   testWebhook: call("post /v1/webhooks/{id}/test", {
     summary: "Deliver a signed example event now, even while held",
     description: "To see what the service answers, without counting for anything.",
-    request: {
-      params: ofWebhook,
-      body: optionalBody(testSchema, { event: "reply.received" }),
-    },
+    request: { params: ofWebhook, body: optionalBody(testSchema, { event: "reply.received" }) },
     responses: {
       200: answer("The attempt, whatever came of it.", attempt, {
         ...ATTEMPT_EXAMPLE,

@@ -23,10 +23,7 @@ const serve = serving(operating);
 
 serve(calls.listDeadLetters, async ({ query: { cursor = null, limit, reason = null } }, c) => {
   const { letters, next } = await listDeadLetters(c.env, { before: cursor, limit, reason });
-  return ok({
-    data: letters.map(shownDeadLetter),
-    next: next && formatDeadLetterCursor(next),
-  });
+  return ok({ data: letters.map(shownDeadLetter), next: next && formatDeadLetterCursor(next) });
 });
 
 serve(calls.redriveDeadLetter, async ({ params: { id } }, c) => {
@@ -47,10 +44,7 @@ serve(calls.deleteDeadLetter, async ({ params: { id } }, c) =>
 
 serve(calls.listAudit, async ({ query: { cursor = null, limit } }, c) => {
   const { entries, next } = await listAudit(c.env, cursor, limit);
-  return ok({
-    data: entries.map(shownAudit),
-    next: next === null ? null : formatAuditId(next),
-  });
+  return ok({ data: entries.map(shownAudit), next: next === null ? null : formatAuditId(next) });
 });
 
 serve(calls.getStats, async ({ query: { since = Date.now() - DAY_MS } }, c) =>
