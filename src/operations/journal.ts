@@ -25,6 +25,8 @@ const LATEST_PAGES = 10;
 /** Where a list of events goes on. `isAhead`: what has the sought id by its own has come already. */
 export type EventCursor = { day: string; position: Position | null; isAhead?: boolean };
 
+type Page<Place> = { events: JournalEvent[]; next: Place | null };
+
 /** The days that may have a journal, newest first. */
 export function journalDays(env: Env, { sinceMs, untilMs }: EventFilter = {}): string[] {
   const nowMs = Date.now();
@@ -68,15 +70,13 @@ export async function listEvents(
   filter: EventFilter,
   from: { cursor: EventCursor | null; limit: number; among?: readonly string[] },
   unanswered?: Unanswered[],
-): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
+): Promise<Page<EventCursor>> {
   const { cursor, limit, among = journalDays(env, filter) } = from;
   const events: JournalEvent[] = [];
   const days = among.filter((day) => cursor === null || day <= cursor.day);
   for await (const group of sideBySide(env, days)) {
     const room = limit - events.length;
-    const list = async (
-      day: string,
-    ): Promise<{ events: JournalEvent[]; next: Position | null }> => {
+    const list = async (day: string): Promise<Page<Position>> => {
       const before = cursor !== null && cursor.day === day ? cursor.position : null;
       const asked = { ...filter, limit: room, ...(before && { before }) };
       const answer = () => journalOf(env, day).list(asked);
@@ -165,12 +165,9 @@ export async function readEvents(
 ): Promise<ReadEvent[]> {
   const bodies = new Map<EventId, Uint8Array>();
   for (const [day, some] of Map.groupBy(events, (one) => journalName(one.receivedAtMs))) {
+    const ids = some.map(({ id }) => id);
     const read = async () => {
-      for await (const found of bodiesOfDay(
-        env,
-        day,
-        some.map(({ id }) => id),
-      )) {
+      for await (const found of bodiesOfDay(env, day, ids)) {
         for (const { id, body } of found) bodies.set(id, body);
       }
     };

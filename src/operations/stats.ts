@@ -1,14 +1,7 @@
 /** How the relay is doing: counters of journals and Subscribers, put together. */
 
 import type { OpenAlert } from "../domain/alert";
-import {
-  type HourCounters,
-  percentile,
-  STEP_MS,
-  STEPS_PER_HOUR,
-  sum,
-  type Totals,
-} from "../domain/counters";
+import { type HourCounters, percentile, STEP_MS, sum, type Totals } from "../domain/counters";
 import type { HealthReport } from "../domain/health-report";
 import type { WebhookId } from "../domain/ids";
 import { journalName } from "../domain/placement";
@@ -103,12 +96,11 @@ export async function knownStats(
     registry(env).alertsRefused(),
     registry(env).openAlerts(),
     addDeliveries(env, webhooks, { hours, recent, unanswered }),
-    addEvents(env, { steps: hours, stepMs: HOUR_MS, unanswered }),
-    addEvents(env, { steps: recent, stepMs: STEP_MS, unanswered }),
+    addEvents(env, { steps: hours, stepMs: HOUR_MS }, unanswered),
+    addEvents(env, { steps: recent, stepMs: STEP_MS }, unanswered),
   ]);
-  const events = sumOf(hours, "events");
-  const told = { queues, alerts, openAlerts };
-  return { lastEventAtMs: lastAtMs, events, ...outgoing, hours, recent, ...told };
+  const incoming = { lastEventAtMs: lastAtMs, events: sumOf(hours, "events") };
+  return { ...incoming, ...outgoing, hours, recent, queues, alerts, openAlerts };
 }
 
 async function queuesOf(env: Env): Promise<Queues> {
@@ -181,11 +173,8 @@ export function sumOf(steps: readonly Step[], what: Counted): number | null {
 
 async function addEvents(
   env: Env,
-  {
-    steps,
-    stepMs,
-    unanswered,
-  }: { steps: readonly Step[]; stepMs: number; unanswered: Unanswered[] | undefined },
+  { steps, stepMs }: { steps: readonly Step[]; stepMs: number },
+  unanswered: Unanswered[] | undefined,
 ): Promise<void> {
   const byDay = Map.groupBy(steps, ({ atMs }) => journalName(atMs));
   await Promise.all(
@@ -205,16 +194,15 @@ async function addDeliveries(
   to: { hours: readonly Step[]; recent: readonly Step[]; unanswered: Unanswered[] | undefined },
 ): Promise<{ webhooks: WebhookStats[]; all: Outcomes | null }> {
   const { hours, recent, unanswered } = to;
-  const answers = await Promise.all(
-    webhooks.map(({ id }) =>
-      answerOf(`Subscriber ${id}`, () => addDeliveriesOf(env, id, hours, recent), unanswered),
-    ),
+  const asked = webhooks.map(({ id }) =>
+    answerOf(`Subscriber ${id}`, () => addDeliveriesOf(env, id, hours, recent), unanswered),
   );
+  const answers = await Promise.all(asked);
   const found = answers.filter((each) => each !== null);
   if (found.length === 0 && webhooks.length > 0) return { webhooks: [], all: null };
   // Where there is no webhook, nothing went out.
-  addHours([], hours);
-  addRecent([], recent);
+  addOutgoing([], hours, ofHour);
+  addOutgoing([], recent, ofStep);
   const counted = found.flatMap((each) => each.hours);
   const pending = found.reduce((total, each) => total + each.stats.pending, 0);
   return { webhooks: found.map((each) => each.stats), all: outcomesOf(pending, sum(counted)) };
@@ -230,34 +218,29 @@ async function addDeliveriesOf(
   const recentSinceMs = recent[0]?.atMs ?? sinceMs;
   const counted = await ownStats(env, id, Math.min(sinceMs, hourOf(recentSinceMs)));
   const wanted = counted.hours.filter(({ atMs }) => atMs >= sinceMs);
-  addHours(wanted, hours);
-  addRecent(counted.hours, recent);
+  addOutgoing(counted.hours, hours, ofHour);
+  addOutgoing(counted.hours, recent, ofStep);
   const { pending, oldestDueAtMs, failingSinceMs, health, totals } = counted;
   const outcomes = outcomesOf(pending, sum(wanted));
   const stats = { id, oldestDueAtMs, failingSinceMs, health, totals, ...outcomes };
   return { stats, hours: wanted };
 }
 
-function addHours(counted: readonly HourCounters[], hours: readonly Step[]): void {
+/** Of an hour, what belongs to the step that begins at `atMs`: delivered, and failed attempts. */
+type Part = (hour: HourCounters, atMs: number) => readonly [number, number] | undefined;
+
+const ofHour: Part = ({ delivered, failedAttempts }) => [delivered, failedAttempts];
+const ofStep: Part = ({ steps, atMs: startMs }, atMs) =>
+  steps?.[Math.floor((atMs - startMs) / STEP_MS)];
+
+function addOutgoing(counted: readonly HourCounters[], steps: readonly Step[], part: Part): void {
   const byStart = new Map(counted.map((hour) => [hour.atMs, hour]));
-  for (const step of hours) {
-    const { delivered = 0, failedAttempts = 0 } = byStart.get(step.atMs) ?? {};
-    addTo(step, delivered, failedAttempts);
+  for (const step of steps) {
+    const hour = byStart.get(hourOf(step.atMs));
+    const [delivered, failedAttempts] = (hour && part(hour, step.atMs)) ?? [0, 0];
+    step.delivered = (step.delivered ?? 0) + delivered;
+    step.failedAttempts = (step.failedAttempts ?? 0) + failedAttempts;
   }
-}
-
-function addRecent(counted: readonly HourCounters[], recent: readonly Step[]): void {
-  for (const step of recent) {
-    const hour = counted.find(({ atMs }) => atMs === hourOf(step.atMs));
-    const index = Math.floor((step.atMs - hourOf(step.atMs)) / STEP_MS) % STEPS_PER_HOUR;
-    const [delivered, failedAttempts] = hour?.steps?.[index] ?? [0, 0];
-    addTo(step, delivered, failedAttempts);
-  }
-}
-
-function addTo(step: Step, delivered: number, failedAttempts: number): void {
-  step.delivered = (step.delivered ?? 0) + delivered;
-  step.failedAttempts = (step.failedAttempts ?? 0) + failedAttempts;
 }
 
 function outcomesOf(
