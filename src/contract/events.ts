@@ -5,7 +5,6 @@ import { shownDelivery } from "../domain/delivery";
 import { EVENT_TYPES } from "../domain/event";
 import type { WebhookId } from "../domain/ids";
 import type { Why } from "../domain/match";
-import { shown } from "../domain/time";
 import { SCHEMA } from "../domain/vocabulary";
 import type { WholeEvent } from "../operations/events";
 import type { JournalEvent } from "../storage/journal-store";
@@ -22,6 +21,7 @@ import {
   limitParam,
   nextOfMany,
   page,
+  shownBy,
   text,
   time,
   timeParam,
@@ -69,8 +69,7 @@ const wholeEvent = z
   .meta({ id: "WholeEvent" });
 
 export function shownEvent(journaled: JournalEvent): z.infer<typeof event> {
-  const { id, event: name, timestamp, receivedAtMs, size, conforms, webhookIds } = journaled;
-  return shown({ id, event: name, timestamp, receivedAtMs, size, conforms, webhookIds });
+  return shownBy(event, journaled);
 }
 
 export function shownWholeEvent(whole: WholeEvent): z.infer<typeof wholeEvent> {

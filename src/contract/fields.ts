@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { EVENT_NAME, exampleEvent } from "../domain/event";
 import { EVENT_ID, type EventId, WEBHOOK_ID } from "../domain/ids";
+import { shown } from "../domain/time";
 import { answer } from "./route";
 
 const MAX_PAGE = 250;
@@ -90,6 +91,13 @@ export function page<Item extends z.ZodType>(
   const next = text.nullable().meta({ description: "Give it as `cursor`; null on the last page." });
   const schema = z.object({ data: z.array(item), next }).meta({ id });
   return answer(`A page of ${of}.`, schema, { data: [example], next: null } as never);
+}
+
+/** Of a thing what the schema of it has, in the form of answers, and no more. */
+export function shownBy<S extends z.ZodObject>(schema: S, thing: object): z.infer<S> {
+  const told = new Map(Object.entries(shown(thing)));
+  const names = Object.keys(schema.shape).filter((name) => told.has(name));
+  return Object.fromEntries(names.map((name) => [name, told.get(name)])) as z.infer<S>;
 }
 
 /** What one call did to many; `next` goes on behind it. */

@@ -2,7 +2,6 @@
 import * as z from "zod";
 import { parseWebhookId } from "../domain/ids";
 import { maskQuery } from "../domain/target";
-import { iso } from "../domain/time";
 import type { Webhook } from "../domain/webhook";
 import { ATTEMPT_EXAMPLE, attempt } from "./attempts";
 import {
@@ -12,6 +11,7 @@ import {
   limitParam,
   ofWebhook,
   page,
+  shownBy,
   text,
   time,
   webhookId,
@@ -36,58 +36,40 @@ type Hidden =
   | "resumedVersion"
   | "urlVersion";
 
-export const webhook = z
-  .object({
-    id: webhookId,
-    name: text.nullable(),
-    url: text.meta({
-      description: "In lists, and to a key that only reads, the query is shown as `?…`.",
-    }),
-    events: z.array(text),
-    description: text.nullable(),
-    filter: anyObject.nullable(),
-    headers: z.array(text).meta({ description: "Names only; values are never shown." }),
-    rateLimit: z.number().nullable(),
-    ordered: z.boolean(),
-    concurrency: z.int(),
-    timeout: text.nullable(),
-    retrySchedule: text.nullable(),
-    giveUpOn: z.array(z.int()),
-    status: z.enum(["active", "paused", "disabled"]).meta({ id: "WebhookStatus" }),
-    statusReason: z.enum(["gone", "failing"]).meta({ id: "StatusReason" }).nullable(),
-    createdAt: time,
-    updatedAt: time,
-    signingSecret: text.optional().meta({
-      description: "Only in the answer to the call that made it: it is shown once.",
-    }),
-  } satisfies Fields<Omit<Webhook, Hidden> & { signingSecret: string }>)
-  .meta({ id: "Webhook" });
+const stored = z.object({
+  id: webhookId,
+  name: text.nullable(),
+  url: text.meta({
+    description: "In lists, and to a key that only reads, the query is shown as `?…`.",
+  }),
+  events: z.array(text),
+  description: text.nullable(),
+  filter: anyObject.nullable(),
+  headers: z.array(text).meta({ description: "Names only; values are never shown." }),
+  rateLimit: z.number().nullable(),
+  ordered: z.boolean(),
+  concurrency: z.int(),
+  timeout: text.nullable(),
+  retrySchedule: text.nullable(),
+  giveUpOn: z.array(z.int()),
+  status: z.enum(["active", "paused", "disabled"]).meta({ id: "WebhookStatus" }),
+  statusReason: z.enum(["gone", "failing"]).meta({ id: "StatusReason" }).nullable(),
+  createdAt: time,
+  updatedAt: time,
+} satisfies Fields<Omit<Webhook, Hidden>>);
 
-export function shownWebhook(shown: Webhook): z.infer<typeof webhook> {
-  return {
-    id: shown.id,
-    name: shown.name,
-    url: shown.url,
-    events: shown.events,
-    description: shown.description,
-    filter: shown.filter,
-    headers: Object.keys(shown.headers),
-    rateLimit: shown.rateLimit,
-    ordered: shown.ordered,
-    concurrency: shown.concurrency,
-    timeout: shown.timeout,
-    retrySchedule: shown.retrySchedule,
-    giveUpOn: shown.giveUpOn,
-    status: shown.status,
-    statusReason: shown.statusReason,
-    createdAt: iso(shown.createdAtMs),
-    updatedAt: iso(shown.updatedAtMs),
-  };
+const signingSecret = text.optional().meta({
+  description: "Only in the answer to the call that made it: it is shown once.",
+});
+export const webhook = stored.extend({ signingSecret }).meta({ id: "Webhook" });
+
+export function shownWebhook(given: Webhook): z.infer<typeof webhook> {
+  return shownBy(stored, { ...given, headers: Object.keys(given.headers) });
 }
 
 /** The same in a list, where a URL's query may hold a token. */
-export function listedWebhook(shown: Webhook): z.infer<typeof webhook> {
-  return { ...shownWebhook(shown), url: maskQuery(shown.url) };
+export function listedWebhook(given: Webhook): z.infer<typeof webhook> {
+  return shownWebhook({ ...given, url: maskQuery(given.url) });
 }
 
 const oneWebhook = z.object({ webhook }).meta({ id: "OneWebhook" });
