@@ -1,4 +1,5 @@
 /** The only place where the relay makes a request to a service. */
+import { Buffer } from "node:buffer";
 import type { AttemptError, Outcome } from "../../domain/delivery";
 import { redact } from "../../domain/redaction";
 import { parseRetryAfter } from "../../domain/schedule";
@@ -161,16 +162,8 @@ async function readBody(
     // A body that stops half-way: what came is kept, and the status has already decided.
   }
   if (length === 0) return { text: null, truncated: !complete };
-  return { text: decode(chunks, keepBytes), truncated: !complete || length > keepBytes };
-}
-
-function decode(chunks: readonly Uint8Array[], keepBytes: number): string {
-  const decoder = new TextDecoder();
-  let text = "";
-  let left = keepBytes;
-  for (const chunk of chunks) {
-    text += decoder.decode(chunk.subarray(0, left), { stream: true });
-    left -= Math.min(left, chunk.length);
-  }
-  return text;
+  const kept = Buffer.concat(chunks).subarray(0, keepBytes);
+  // As of a stream: a character that is cut in two is left out.
+  const text = new TextDecoder().decode(kept, { stream: true });
+  return { text, truncated: !complete || length > keepBytes };
 }
