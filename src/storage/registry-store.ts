@@ -61,17 +61,8 @@ const LOOKED_AT_ONCE = 100;
 /** Whose answer, and to which `Idempotency-Key`. */
 export type AnswerKey = [caller: string, key: string];
 
-/** Before the first. */
-const NO_ANSWER: AnswerKey = ["", ""];
-
-/** Where a walk over the answers goes on; null behind the last. */
-function nextAnswer(rows: readonly { caller: string; key: string }[]): AnswerKey | null {
-  const last = rows.at(-1);
-  return last === undefined || rows.length < LOOKED_AT_ONCE ? null : [last.caller, last.key];
-}
-
 export class RegistryStore {
-  #lookedAtAnswer: AnswerKey = NO_ANSWER;
+  #lookedAtAnswer: AnswerKey | null = null;
   #lookedAtErasure = "";
   readonly #sql: SqlStorage;
   readonly #tables: Tables;
@@ -197,16 +188,24 @@ export class RegistryStore {
     isAbout: (body: string) => boolean,
     after: AnswerKey | null,
   ): AnswerKey | null {
-    const rows = this.#tables.rows<{ caller: string; key: string; body: string | null }>(
+    return this.#deleteAnswersWhere("body", (body) => isAbout(String(body ?? "")), after);
+  }
+
+  /** Looks at a column of some answers, by their keys. @returns where to go on; null behind the last. */
+  #deleteAnswersWhere(
+    column: "at" | "body",
+    isSo: (value: SqlStorageValue) => boolean,
+    after: AnswerKey | null,
+  ): AnswerKey | null {
+    const rows = this.#tables.rows<{ caller: string; key: string; value: SqlStorageValue }>(
       "answers",
-      "SELECT caller, key, body FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
-      ...(after ?? NO_ANSWER),
+      `SELECT caller, key, ${column} AS value FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?`,
+      ...(after ?? ["", ""]),
       LOOKED_AT_ONCE,
     );
-    for (const { caller, key, body } of rows) {
-      if (isAbout(body ?? "")) this.deleteAnswer(caller, key);
-    }
-    return nextAnswer(rows);
+    for (const { caller, key, value } of rows) if (isSo(value)) this.deleteAnswer(caller, key);
+    const last = rows.at(-1);
+    return last === undefined || rows.length < LOOKED_AT_ONCE ? null : [last.caller, last.key];
   }
 
   // --- what Journals counted ----------------------------------------------------------------------------------
@@ -285,14 +284,8 @@ export class RegistryStore {
 
   /** Of those before `atMs` some go in each call: it walks over the table, and begins anew at its end. */
   deleteAnswersBefore(atMs: number): void {
-    const rows = this.#tables.rows<{ caller: string; key: string; at: number }>(
-      "answers",
-      "SELECT caller, key, at FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?",
-      ...this.#lookedAtAnswer,
-      LOOKED_AT_ONCE,
-    );
-    for (const { caller, key, at } of rows) if (at < atMs) this.deleteAnswer(caller, key);
-    this.#lookedAtAnswer = nextAnswer(rows) ?? NO_ANSWER;
+    const isOld = (at: SqlStorageValue) => Number(at) < atMs;
+    this.#lookedAtAnswer = this.#deleteAnswersWhere("at", isOld, this.#lookedAtAnswer);
   }
 
   /** What a change is written into. Call it outside of a transaction: one that is taken back would take them along. */
