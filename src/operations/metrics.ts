@@ -91,28 +91,22 @@ function counters(scraped: readonly Counted[]): Family[] {
 }
 
 function gauges(scraped: readonly Scraped[], nowMs: number): Family[] {
-  const ofEach = (read: (health: Scraped["health"]) => number | null): Sample[] =>
-    scraped.flatMap(({ labels, health }) => {
-      const value = read(health);
-      return value === null ? [] : [{ labels, value }];
-    });
+  const samples = (name: "pending" | "undeliverable"): Sample[] =>
+    scraped.map(({ labels, health }) => ({ labels, value: health[name] }));
+  const overdue = scraped.flatMap(({ labels, health: { oldestDueAtMs: dueAtMs } }) =>
+    dueAtMs === null || dueAtMs > nowMs ? [] : [{ labels, value: (nowMs - dueAtMs) / 1_000 }],
+  );
   return [
-    gauge(
-      "relay_pending",
-      "Deliveries that wait.",
-      ofEach(({ pending }) => pending),
-    ),
+    gauge("relay_pending", "Deliveries that wait.", samples("pending")),
     gauge(
       "relay_undeliverable",
       "Deliveries that are undeliverable now.",
-      ofEach(({ undeliverable }) => undeliverable),
+      samples("undeliverable"),
     ),
     gauge(
       "relay_oldest_due_seconds",
       "How long ago the oldest delivery became due that has not gone out.",
-      ofEach(({ oldestDueAtMs: dueAtMs }) =>
-        dueAtMs === null || dueAtMs > nowMs ? null : (nowMs - dueAtMs) / 1_000,
-      ),
+      overdue,
     ),
     gauge(
       "relay_webhook_state",
