@@ -8,8 +8,8 @@ import type { Run } from "./run";
 import { hourOf, jsonOfRun, runOf, webhookOf } from "./stored-json";
 import type { Tables } from "./tables";
 
-/** A webhook as pushed; of a deleted one only the version. */
-export type Settings = Webhook | { deletedVersion: number };
+/** A webhook as pushed, and its version; of a deleted one only that. */
+export type Settings = { version: number; webhook: Webhook | null };
 
 export class RunStore {
   readonly #tables: Tables;
@@ -25,7 +25,8 @@ export class RunStore {
       "SELECT version, webhook FROM settings",
     );
     if (row === null) return null;
-    return row.webhook === null ? { deletedVersion: row.version } : webhookOf(row.webhook);
+    const webhook = row.webhook === null ? null : webhookOf(row.webhook);
+    return { version: webhook?.version ?? row.version, webhook };
   }
 
   saveSettings(webhook: Webhook): void {

@@ -32,25 +32,24 @@ export class InForce {
 
   /** null without settings, and of a deleted webhook. */
   get webhook(): Webhook | null {
-    return this.#settings === null || isDeleted(this.#settings) ? null : this.#settings;
+    return this.#settings?.webhook ?? null;
   }
 
   /** The version in force, also of a deletion; null without any. */
   get version(): number | null {
-    if (this.#settings === null) return null;
-    return isDeleted(this.#settings) ? this.#settings.deletedVersion : this.#settings.version;
+    return this.#settings?.version ?? null;
   }
 
   /** @param given from a Registry that may run the release before. */
   put(given: Webhook): void {
     const webhook = withDefaults(given);
     this.#runs.saveSettings(webhook);
-    this.#settings = webhook;
+    this.#settings = { version: webhook.version, webhook };
   }
 
   /** The webhook is deleted; that is not stored here. */
-  end(deletedVersion: number): void {
-    this.#settings = { deletedVersion };
+  end(version: number): void {
+    this.#settings = { version, webhook: null };
   }
 
   /** Whether deliveries go to whoever listens. */
@@ -104,8 +103,4 @@ export class InForce {
     const giveUpOn = this.webhook?.giveUpOn ?? [];
     return { schedule, giveUpOn, interruptible: this.isListener };
   }
-}
-
-function isDeleted(settings: Settings): settings is { deletedVersion: number } {
-  return "deletedVersion" in settings;
 }
