@@ -6,6 +6,7 @@ import type { ReplayCursor } from "../operations/deliveries";
 import type { ErasureCursor } from "../operations/events";
 import type { EventCursor } from "../operations/journal";
 import type { AttemptPlace } from "../storage/attempt-list";
+import type { DeadLetterPosition } from "../storage/dead-letter-store";
 import type { Position } from "../storage/position";
 
 /** A day that there is: `2026-02-30` is none. */
@@ -87,13 +88,11 @@ export function parseReplayCursor(text: string): ReplayPage | null {
   return { untilMs: Number(untilMs), cursor: { day, position } };
 }
 
-type DeadLetterCursor = { failedAtMs: number; id: string };
-
-export function formatDeadLetterCursor({ failedAtMs, id }: DeadLetterCursor): string {
+export function formatDeadLetterCursor({ failedAtMs, id }: DeadLetterPosition): string {
   return `${failedAtMs}~${id}`;
 }
 
-export function parseDeadLetterCursor(text: string): DeadLetterCursor | null {
+export function parseDeadLetterCursor(text: string): DeadLetterPosition | null {
   const match = /^(\d{1,15})~(dl_[\w-]{1,128})$/.exec(text);
   return match === null ? null : { failedAtMs: Number(match[1]), id: match[2] ?? "" };
 }

@@ -336,24 +336,21 @@ function componentOf(name: string): string {
   return name.replaceAll(/(?:^|[._])(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
+function told(description: string, example?: string) {
+  return z.string().meta({ description, ...(example !== undefined && { example }) });
+}
+
 const DELIVERY_HEADERS = z.object({
-  "webhook-id": z
-    .string()
-    .meta({ description: "The event id: the same over all attempts.", example: EXAMPLE.eventId }),
-  "webhook-timestamp": z
-    .string()
-    .meta({ description: "Unix seconds of this attempt.", example: "1795425276" }),
-  "webhook-signature": z.string().meta({
-    description:
-      "Standard Webhooks 1.0: `v1,` and base64 for each live secret, newest first, separated by a space.",
-  }),
+  "webhook-id": told("The event id: the same over all attempts.", EXAMPLE.eventId),
+  "webhook-timestamp": told("Unix seconds of this attempt.", "1795425276"),
+  "webhook-signature": told(
+    "Standard Webhooks 1.0: `v1,` and base64 for each live secret, newest first, separated by a space.",
+  ),
   "X-Leadterra-Signature": leadterraSignature.meta({
     description:
       "Hex HMAC-SHA256 of the raw body, keyed with the webhook's oldest live signing secret.",
     example: "a".repeat(64),
   }),
-  "X-Leadterra-Event": z
-    .string()
-    .meta({ description: "The name of the event.", example: "reply.received" }),
-  "X-Relay-Attempt": z.string().meta({ description: "1, 2, 3 …", example: "1" }),
+  "X-Leadterra-Event": told("The name of the event.", "reply.received"),
+  "X-Relay-Attempt": told("1, 2, 3 …", "1"),
 });

@@ -2,9 +2,10 @@
 import * as z from "zod";
 import type { LastFailure } from "../domain/health";
 import { HEALTH_STATES, type HealthReport } from "../domain/health-report";
+import { RELAY_EVENTS } from "../domain/relay-events";
 import { glossary, STATES } from "../domain/vocabulary";
 import { deliveryError } from "./attempts";
-import { count, EXAMPLE, eventId, ofWebhook, text, time } from "./fields";
+import { count, eventId, ofWebhook, text, time } from "./fields";
 import { answer, call, callsOf, type Fields } from "./route";
 
 const lastFailure = z
@@ -34,21 +35,13 @@ export const webhookHealth = z
   } satisfies Fields<HealthReport>)
   .meta({ id: "WebhookHealth" });
 
+const { health: told } = RELAY_EVENTS["relay.webhook.failing"].example;
 export const HEALTH_EXAMPLE: z.input<typeof webhookHealth> = {
+  ...told,
   state: "failing",
-  since: "2026-11-23T09:14:38.002Z",
-  nextAttemptAt: "2026-11-23T09:15:38.002Z",
   pending: 1,
-  undeliverable: 0,
-  oldestDueAt: "2026-11-23T09:15:38.002Z",
-  lastSuccessAt: "2026-11-23T08:59:12.870Z",
-  lastFailure: {
-    at: "2026-11-23T09:14:38.002Z",
-    eventId: EXAMPLE.eventId,
-    statusCode: 503,
-    error: "status",
-    responseBody: "try later",
-  },
+  oldestDueAt: told.nextAttemptAt,
+  lastFailure: { ...told.lastFailure, error: "status", responseBody: "try later" },
 };
 
 export const calls = callsOf("Webhooks", {

@@ -11,7 +11,7 @@ export const JOURNEYS: readonly Mutant[] = [
     "journey/client",
     "an example that does not fit its own schema",
     "src/contract/filters.ts",
-    ["        matches: true,\n", '        matches: "yes" as never,\n'],
+    ["{ matches: true }", '{ matches: "yes" as never }'],
   ),
   fault(
     "journey/doctor",
