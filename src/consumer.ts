@@ -17,7 +17,7 @@ import type { DeadLetterNews } from "./domain/dead-letter";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
 import { countedAs } from "./domain/event-totals";
 import type { EventId, WebhookId } from "./domain/ids";
-import { NewerDataError } from "./domain/newer-data";
+import { NewerDataError } from "./domain/no-answer";
 import { journalName } from "./domain/placement";
 import { portionsOf } from "./domain/portions";
 import { type Fate, KEEP_AGAIN_SECONDS, type Keep, verdictOn } from "./domain/verdict";

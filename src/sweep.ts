@@ -22,7 +22,7 @@ import {
   unwrittenAlert,
   waitingLettersAlert,
 } from "./domain/alert";
-import { NewerDataError } from "./domain/newer-data";
+import { NewerDataError } from "./domain/no-answer";
 import { journalName } from "./domain/placement";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "./domain/time";
 import type { Webhook } from "./domain/webhook";

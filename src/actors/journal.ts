@@ -7,7 +7,7 @@ import { type Address, addressOf, mentions, sameAddress } from "../domain/addres
 import { type EventFilter, isListed } from "../domain/event";
 import type { EventTotals } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
-import { answered } from "../domain/newer-data";
+import { answered } from "../domain/no-answer";
 import { journalDayMs, REGISTRY_NAME } from "../domain/placement";
 import { isRelayEvent } from "../domain/relay-events";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../domain/time";

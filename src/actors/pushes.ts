@@ -4,7 +4,7 @@
  */
 import { inTime } from "../deadline";
 import type { WebhookId } from "../domain/ids";
-import { answered } from "../domain/newer-data";
+import { answered } from "../domain/no-answer";
 import { errorText, logWarning } from "../log";
 import type { Registration, RegistryStore } from "../storage/registry-store";
 import type { AlarmClock } from "./alarm-clock";

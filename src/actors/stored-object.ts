@@ -1,6 +1,6 @@
 /** What every object of the relay does with its stored data before anything else (`storage/schema.ts`). */
 import { DurableObject } from "cloudflare:workers";
-import { newerData } from "../domain/newer-data";
+import { newerData } from "../domain/no-answer";
 import { logError, logInfo } from "../log";
 import { type Kind, openTables, VERSION } from "../storage/schema";
 import type { Tables } from "../storage/tables";

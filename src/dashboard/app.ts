@@ -6,7 +6,7 @@
 import { Hono } from "hono";
 import { trimTrailingSlash } from "hono/trailing-slash";
 import { capBody } from "../capped-body";
-import { failureOf } from "../domain/newer-data";
+import { failureOf } from "../domain/no-answer";
 import { errorText, logError } from "../log";
 import { auditPages } from "./audit";
 import { attemptPages } from "./deliveries/attempt-list";

@@ -4,7 +4,7 @@ import { HOUR_MS, hourOf, MINUTE_MS } from "./time";
 
 /** The steps in which the last hour is shown. */
 export const STEP_MS = 5 * MINUTE_MS;
-export const STEPS_PER_HOUR = HOUR_MS / STEP_MS;
+const STEPS_PER_HOUR = HOUR_MS / STEP_MS;
 /** Buckets grow by this factor: a percentile is right within some 7 %. */
 const BUCKET_GROWTH = 1.15;
 
@@ -62,9 +62,10 @@ export function countLatency(counters: HourCounters, durationMs: number): void {
   counters.latency[bucket] = (counters.latency[bucket] ?? 0) + 1;
 }
 
-export type Totals = Omit<HourCounters, "atMs" | "steps">;
+/** Of several hours together. */
+export type HourSums = Omit<HourCounters, "atMs" | "steps">;
 
-export function sum(hours: readonly HourCounters[]): Totals {
+export function sum(hours: readonly HourCounters[]): HourSums {
   const { atMs: _, steps: __, ...total } = emptyHour(0);
   for (const hour of hours) {
     total.delivered += hour.delivered;

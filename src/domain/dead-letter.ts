@@ -1,3 +1,4 @@
+/** Dead letters: messages that could not be handed over, why, and how they are told of. Pure. */
 import type { EventId, WebhookId } from "./ids";
 import { shown } from "./time";
 

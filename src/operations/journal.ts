@@ -3,7 +3,7 @@ import { configOf } from "../config";
 import { type EventFilter, type JsonObject, parseEvent } from "../domain/event";
 import { addTotals, type EventTotals, furthest } from "../domain/event-totals";
 import type { EventId } from "../domain/ids";
-import { NewerDataError, SilentError } from "../domain/newer-data";
+import { NewerDataError, SilentError } from "../domain/no-answer";
 import { journalName, journalNames } from "../domain/placement";
 import { DAY_MS } from "../domain/time";
 import type { JournalEvent, StoredEvent } from "../storage/journal-store";

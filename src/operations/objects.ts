@@ -2,7 +2,7 @@
 
 import { inTime } from "../deadline";
 import type { WebhookId } from "../domain/ids";
-import { answered, failureOf, NewerDataError, SilentError } from "../domain/newer-data";
+import { answered, failureOf, NewerDataError, SilentError } from "../domain/no-answer";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../domain/placement";
 import { errorText, logWarning } from "../log";
 

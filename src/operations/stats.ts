@@ -1,12 +1,12 @@
 /** How the relay is doing: counters of journals and Subscribers, put together. */
 
 import type { OpenAlert } from "../domain/alert";
-import { type HourCounters, percentile, STEP_MS, sum, type Totals } from "../domain/counters";
+import { type HourCounters, type HourSums, percentile, STEP_MS, sum } from "../domain/counters";
 import type { HealthReport } from "../domain/health-report";
 import type { WebhookId } from "../domain/ids";
 import { journalName } from "../domain/placement";
 import { HOUR_MS, hourOf } from "../domain/time";
-import type { Totals as EverTotals } from "../domain/totals";
+import type { Totals } from "../domain/totals";
 import type { Webhook } from "../domain/webhook";
 import { errorText, logWarning } from "../log";
 import { lastEventAtMs } from "./journal";
@@ -20,7 +20,7 @@ export type WebhookStats = Outcomes & {
   failingSinceMs: number | null;
   health: HealthReport;
   /** What ever happened; null where the object is of a release that did not count it. */
-  totals: EverTotals | null;
+  totals: Totals | null;
 };
 
 /** `backlog` is null where the queue does not say. */
@@ -245,7 +245,7 @@ function addOutgoing(counted: readonly HourCounters[], steps: readonly Step[], p
 
 function outcomesOf(
   pending: number,
-  { delivered, undeliverable, cancelled, failedAttempts, latency }: Totals,
+  { delivered, undeliverable, cancelled, failedAttempts, latency }: HourSums,
 ): Outcomes {
   const attempts = delivered + failedAttempts;
   return {

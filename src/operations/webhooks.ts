@@ -4,7 +4,7 @@ import { configOf, serviceBindings } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
 import { type FieldError, fail, ok, type Result } from "../domain/failure";
-import { answered } from "../domain/newer-data";
+import { answered } from "../domain/no-answer";
 import { parseSchedule } from "../domain/schedule";
 import { checkTarget, type TargetCheck } from "../domain/target";
 import {

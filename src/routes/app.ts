@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { capBody } from "../capped-body";
 import { configOf } from "../config";
-import { failureOf } from "../domain/newer-data";
+import { failureOf } from "../domain/no-answer";
 import { errorText } from "../log";
 import { VERSION } from "../version";
 import { deliveries } from "./deliveries";

@@ -4,7 +4,7 @@
  */
 import { Backoff } from "../../domain/backoff";
 import { parseWebhookId } from "../../domain/ids";
-import { answered } from "../../domain/newer-data";
+import { answered } from "../../domain/no-answer";
 import { REGISTRY_NAME } from "../../domain/placement";
 import { earliest } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";

@@ -1,7 +1,7 @@
 /** What the Registry is to hear of a webhook, for the relay's own events: told by alarm until it has answered. */
 import { Backoff } from "../../domain/backoff";
 import type { EventId } from "../../domain/ids";
-import { answered } from "../../domain/newer-data";
+import { answered } from "../../domain/no-answer";
 import { MINUTE_MS } from "../../domain/time";
 import { errorText, logWarning } from "../../log";
 import type { WebhookNews } from "../outbox";

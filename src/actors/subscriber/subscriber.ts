@@ -7,7 +7,7 @@ import type { AttemptRecord, DeliveryView, LoggedDelivery } from "../../domain/d
 import { fail } from "../../domain/failure";
 import { answeredTest, release, renew } from "../../domain/health";
 import type { EventId } from "../../domain/ids";
-import { answered } from "../../domain/newer-data";
+import { answered } from "../../domain/no-answer";
 import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
 import type { AttemptPage, AttemptPlace } from "../../storage/attempt-list";

@@ -1,6 +1,7 @@
 /**
- * Data of a newer release: an object that finds some writes nothing and answers every call with this failure. It
- * crosses RPC as a value; whoever calls an object takes its answers through `answered`.
+ * Why an object gives no answer: it does not answer at all, or its data is of a newer release. An object that finds
+ * such data writes nothing and answers every call with that failure, which crosses RPC as a value; whoever calls an
+ * object takes its answers through `answered`.
  */
 import { type FailureOf, fail } from "./failure";
 
