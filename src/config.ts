@@ -39,10 +39,7 @@ export type AccessConfig = {
   audience: string;
 };
 
-type DeliveryConfig = {
-  retryScheduleMs: readonly number[];
-  timeoutMs: number;
-};
+type DeliveryConfig = { retryScheduleMs: readonly number[]; timeoutMs: number };
 
 /** What is read from the environment; every one may be missing. */
 export type ConfigVariable =

@@ -19,10 +19,7 @@ const ANSWERS_KEPT_MS = DAY_MS;
 const MAX_CALL_MS = 2 * MINUTE_MS;
 
 /** `begun`: go on, then end it; or the answer it was given before; or why it may not go on. */
-type Begun = {
-  state: "begun" | "running" | "reused" | "answered";
-  answer: StoredAnswer | null;
-};
+type Begun = { state: "begun" | "running" | "reused" | "answered"; answer: StoredAnswer | null };
 
 /** Who asks: a fingerprint of the API key; null for the relay itself. */
 export type Caller = { key: string | null };

@@ -30,9 +30,7 @@ export const name = z
     WEBHOOK_NAME,
     "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as crm",
   )
-  .meta({
-    description: "Unique; stands for the id in the path of every call. null for none.",
-  });
+  .meta({ description: "Unique; stands for the id in the path of every call. null for none." });
 const url = z.string().min(1).meta({
   maxLength: 2_048,
   pattern:
@@ -75,11 +73,7 @@ const headers = z
     id: "CustomHeaders",
     type: "object",
     propertyNames: { pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" },
-    additionalProperties: {
-      type: "string",
-      maxLength: 4_096,
-      pattern: "^[!-~]([ -~]*[!-~])?$",
-    },
+    additionalProperties: { type: "string", maxLength: 4_096, pattern: "^[!-~]([ -~]*[!-~])?$" },
     maxProperties: 50,
     description:
       "Sent with every delivery; a name once, whatever its case. Values are never shown again. Names that the relay, the platform or HTTP itself sets are refused: `Content-*`, `CF-*`, `X-Forwarded-*`, Host, Cookie, Expect, User-Agent, hop-by-hop and the signatures.",

@@ -20,11 +20,7 @@ const KEY_SEPARATOR = "\0";
 export type JsonObject = { [key: string]: unknown };
 
 /** A body that passed every check of the inbound contract from "valid UTF-8" on. */
-export type RelayEvent = {
-  id: EventId;
-  name: string;
-  envelope: JsonObject;
-};
+export type RelayEvent = { id: EventId; name: string; envelope: JsonObject };
 
 /** Why a body is no event. */
 type Unreadable = "invalid_encoding" | "invalid_json" | "invalid_event";

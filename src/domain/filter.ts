@@ -240,10 +240,7 @@ function operator<T>(
   mistake: string,
   matcher: (operand: T, some: Some) => Matcher,
 ): Operator {
-  return {
-    mistake,
-    matcher: (operand, some) => (fits(operand) ? matcher(operand, some) : null),
-  };
+  return { mistake, matcher: (operand, some) => (fits(operand) ? matcher(operand, some) : null) };
 }
 
 function order(holds: (value: Ordered, operand: Ordered) => boolean): Operator {

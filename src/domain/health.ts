@@ -166,10 +166,7 @@ export function noteSuccess(
   before: Health,
   { startedAtMs, durationMs }: Pick<Outcome, "startedAtMs" | "durationMs">,
 ): Health {
-  return {
-    ...before,
-    lastSuccessAtMs: latest(before.lastSuccessAtMs, startedAtMs + durationMs),
-  };
+  return { ...before, lastSuccessAtMs: latest(before.lastSuccessAtMs, startedAtMs + durationMs) };
 }
 
 /** Whether the difference is more than another success: that one is told by the deliveries' own rows too. */

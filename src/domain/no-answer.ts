@@ -43,10 +43,7 @@ export function answered<T>(answer: T): T {
 /** What to answer when something was thrown on the way to an answer. */
 export function failureOf(thrown: unknown): FailureOf<"newer_data" | "unavailable"> {
   if (thrown instanceof NewerDataError) return { code: "newer_data", object: thrown.object };
-  return {
-    code: "unavailable",
-    ...(thrown instanceof SilentError && { object: thrown.object }),
-  };
+  return { code: "unavailable", ...(thrown instanceof SilentError && { object: thrown.object }) };
 }
 
 function isRefusal(answer: unknown): answer is Refusal {

@@ -19,12 +19,7 @@ export type Action =
 /** @param entry `after` holds what was asked and what it came to: no secret, and nobody's data. */
 export async function addToAudit(
   env: Env,
-  entry: {
-    by: Caller;
-    action: Action;
-    webhookId?: WebhookId;
-    after: Record<string, unknown>;
-  },
+  entry: { by: Caller; action: Action; webhookId?: WebhookId; after: Record<string, unknown> },
 ): Promise<void> {
   await registry(env).addToAudit({ webhookId: null, ...entry });
 }

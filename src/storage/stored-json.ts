@@ -97,10 +97,7 @@ const sharedAttempt = z
     return { id, number, trigger, fresh: seq === undefined ? null : fresh };
   });
 
-const lease: z.ZodType<Lease> = fields({
-  window: number,
-  attempts: list(leasedAttempt),
-});
+const lease: z.ZodType<Lease> = fields({ window: number, attempts: list(leasedAttempt) });
 
 const share: z.ZodType<StoredShare> = fields({
   id: text,
@@ -150,11 +147,7 @@ const health: z.ZodType<Health> = fields({
 });
 
 const happenings: z.ZodType<Happening[]> = list(
-  z.looseObject({
-    event: z.custom<RelayEventName>(isText),
-    count: first,
-    eventId: textOrNull,
-  }),
+  z.looseObject({ event: z.custom<RelayEventName>(isText), count: first, eventId: textOrNull }),
 );
 
 /** An object of its own each time: it is counted in. */

@@ -11,10 +11,7 @@ const LOOK_AGAIN_MS = 20;
  */
 export async function attemptOf(
   number: number,
-  of: {
-    isInFlight(): boolean;
-    delivery(): LoggedDelivery | null;
-  },
+  of: { isInFlight(): boolean; delivery(): LoggedDelivery | null },
 ): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
   const startsByMs = Date.now() + MAX_START_MS;
   for (;;) {

@@ -74,11 +74,7 @@ export function startEngine(host: EngineHost): Engine {
     return { terms, health, nextStartAtMs, firstWaitMs, meanDurationMs };
   };
   const pump: Pump = new Pump(
-    {
-      situation,
-      attempt: (delivery, number) => attempt(host, delivery, number),
-      sync: host.sync,
-    },
+    { situation, attempt: (delivery, number) => attempt(host, delivery, number), sync: host.sync },
     { agenda, ledger, lanes, slots: host.slots },
   );
   const outlook = new Outlook(
