@@ -1,6 +1,7 @@
 /** /v1/deliveries, /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import * as z from "zod";
 import { DELIVERY_STATUSES, type DeliveryView } from "../domain/delivery";
+import { RELAY_EVENTS } from "../domain/relay-events";
 import { WAITING_FOR } from "../domain/waiting";
 import { ATTEMPT_EXAMPLE, attempt, deliveryError } from "./attempts";
 import { parsePlace, parsePosition, parseReplayCursor } from "./cursor";
@@ -59,17 +60,12 @@ const loggedDelivery = z
 const attempted = z.object({ ...fields, attempt }).meta({ id: "AttemptedDelivery" });
 
 export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
-  webhookId: EXAMPLE.webhookId,
-  eventId: EXAMPLE.eventId,
-  event: "reply.received",
+  ...RELAY_EVENTS["relay.delivery.undeliverable"].example.delivery,
   status: "pending",
   attempts: 1,
-  createdAt: "2026-11-23T09:14:36.120Z",
   nextAttemptAt: "2026-11-23T09:15:38.002Z",
   waitingFor: "schedule",
   completedAt: null,
-  lastStatusCode: 503,
-  lastError: "status",
 };
 
 // --- what is given ---
