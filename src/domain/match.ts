@@ -2,6 +2,7 @@
 import type { RelayEvent } from "./event";
 import { compileFilter, type Filter, valuesOf } from "./filter";
 import type { WebhookId } from "./ids";
+import { isRelayEvent } from "./relay-events";
 import { ALL_EVENTS, asksFor, compileRoute, isAbout, type Route, type Webhook } from "./webhook";
 
 /** Of a value, an operand or a name, before it ends in `…`. */
@@ -26,12 +27,16 @@ export function explainMiss(
   if (isAbout(event, route.id)) return "it is about this webhook itself";
   if (!asksFor(new Set(events), event.name)) {
     return cut(
-      `asks for ${listed(events.map(short))}, not for ${short(event.name)}`,
+      `asks for ${listed(events.map(asked))}, not for ${short(event.name)}`,
       MAX_SENTENCE_CHARACTERS,
     );
   }
   const miss = filter === null ? null : missOf(filter, event.envelope);
   return cut(miss ?? "the filter does not match", MAX_SENTENCE_CHARACTERS);
+}
+
+function asked(name: string): string {
+  return name === ALL_EVENTS ? "every event of Leadterra's" : short(name);
 }
 
 /** What a webhook has to do with an event, in a sentence. */
@@ -70,7 +75,8 @@ type Reasons = {
 };
 
 function sentenceOf({ webhook, received, matched, miss }: Reasons): string {
-  const asks = webhook.events.includes(ALL_EVENTS) ? "every event" : received.event;
+  const isByStar = webhook.events.includes(ALL_EVENTS) && !isRelayEvent(received.event);
+  const asks = isByStar ? "every event" : received.event;
   if (miss === null && matched) {
     return `It asks for ${asks}${webhook.filter === null ? "" : ", and its filter holds"}.`;
   }

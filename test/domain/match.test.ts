@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { checkFilter, type Filter } from "../../src/domain/filter";
 import type { WebhookId } from "../../src/domain/ids";
-import { explainMiss } from "../../src/domain/match";
-import { compileRoute, type Route } from "../../src/domain/webhook";
+import { explain, explainMiss } from "../../src/domain/match";
+import { compileRoute, type Route, type Webhook } from "../../src/domain/webhook";
 
 const REPLY = {
   name: "reply.received",
@@ -35,6 +35,17 @@ describe("why an event is not wanted", () => {
     [["a", "b", "c", "d", "e"], "asks for a, b, c and 2 more, not for reply.received"],
   ])("names what is asked for: %j", (events, why) => {
     expect(explainMiss(route(null, events), REPLY)).toBe(why);
+  });
+
+  it("knows that * does not mean the relay's own", () => {
+    const event = "relay.webhook.failing";
+    const failing = { name: event, envelope: { event, data: { id: "wh_other" } } };
+    expect(explainMiss(route(null), failing)).toBe(
+      `asks for every event of Leadterra's, not for ${event}`,
+    );
+    const both = { ...route(null, ["*", event]), createdAtMs: 0 } as Webhook;
+    const received = { event, webhookIds: [both.id], receivedAtMs: 1, size: 1 };
+    expect(explain(both, received, failing).why).toBe(`It asks for ${event}.`);
   });
 
   it("says the name first, whatever the filter", () => {
