@@ -434,7 +434,7 @@ describe("the page of a delivery", () => {
     const answer = await visitor.post(`${pathOf(webhook, event)}/retry`);
     expect(leadsTo(answer)).toBe(`${pathOf(webhook, event)}?done=attempt_failed`);
     const page = await textOf(pathOf(webhook, event));
-    expect(page).toContain("It was tried, and failed: the answer is below.");
+    expect(page).toContain("It was tried, and failed: what came of it stands below.");
     expect(page).toContain("x-node: 7");
     expect(page).toContain("not yet");
     expect(await lastAudited()).toMatchObject({

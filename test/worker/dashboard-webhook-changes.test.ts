@@ -185,7 +185,13 @@ describe("trying now", () => {
     const failed = await visitor.post(`${PATH}/${id}/try`);
     expect(leadsTo(failed)).toMatch(/\?tried=evt_\w{26}&done=attempt_failed$/);
     const page = await textOf(failed.headers.get("location") ?? "");
-    for (const text of ["The last answer", "x-node: 7", "no disk", "took ", "It answered 500"]) {
+    for (const text of [
+      "The last attempt at this delivery",
+      "x-node: 7",
+      "no disk",
+      "took ",
+      "It answered 500",
+    ]) {
       expect(page, text).toContain(text);
     }
     service.answer = answering(204);

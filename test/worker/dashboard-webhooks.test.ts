@@ -196,6 +196,39 @@ describe("a webhook's page", () => {
     );
   });
 
+  it("says where a redirect leads to, and that the webhook needs that URL; the overview says so too", async () => {
+    const location = "https://new.example.com/in?a=<b>";
+    service.answer = answering(308, { headers: { location } });
+    const { id } = await register();
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    const page = await shown(`${PATH}/${id}`);
+    expect(page).toContain(
+      "It answered 308, a redirect to <bdi>https://new.example.com/in?a=&lt;b&gt;</bdi>. Redirects are not followed",
+    );
+    for (const each of [page, await shown("/dashboard")]) {
+      expect(each).toMatch(/; the webhook needs the URL that it is redirected to\.\s*</);
+      expect(each).not.toContain("nothing has to be done here");
+    }
+    // What was answered before it took one says nothing any more.
+    service.answer = answering(204);
+    clock.advance(600_000);
+    await deliverAll(id, clock);
+    expect(await shown(`${PATH}/${id}`)).not.toContain("the webhook needs");
+  });
+
+  it("says of one that its service disabled when to resume it", async () => {
+    service.answer = answering(410);
+    const { id } = await register();
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    for (const path of [`${PATH}/${id}`, "/dashboard"]) {
+      expect(await shown(path), path).toContain(
+        "1 delivery is held. Resume it once the service is there again, or give it the URL that the service has now.",
+      );
+    }
+  });
+
   it("calls the last failure by its name", async () => {
     service.answer = answering(503);
     const { id } = await register();
@@ -203,7 +236,7 @@ describe("a webhook's page", () => {
     await deliverAll(id, clock);
     const page = await shown(`${PATH}/${id}`);
     expect(page).toContain("The last failure</h2>");
-    expect(page).not.toContain("The last answer");
+    expect(page).not.toContain("The last attempt at");
   });
 
   it("shows the answer to what was tried until a later failure, and that one then", async () => {
@@ -214,7 +247,7 @@ describe("a webhook's page", () => {
     await accept(id, [tried]);
     await deliverAll(id, clock);
     const path = `${PATH}/${id}?tried=${tried.id}`;
-    expect(await shown(path)).toContain("The last answer to this delivery</h2>");
+    expect(await shown(path)).toContain("The last attempt at this delivery</h2>");
     service.answer = () => new Response("the second answer", { status: 503 });
     clock.advance(10_000);
     await accept(id, [later]);

@@ -1,5 +1,7 @@
 /** What came of attempts, in words: the timeline of a delivery, and the last outcome in a list. */
+import type { Child } from "hono/jsx";
 import type { AttemptRecord, DeliveryError, DeliveryView } from "../../domain/delivery";
+import { Foreign } from "../ui/foreign";
 import { count, duration } from "../ui/format";
 import { Badge, Code, type Tone } from "../ui/parts";
 import { Time } from "../ui/time";
@@ -48,7 +50,7 @@ const STATUS_HINTS: Readonly<Record<number, string>> = {
 };
 
 /** Why an attempt failed, as a sentence; of a success that it is one. */
-function explainAttempt({ error, statusCode, trigger }: AttemptRecord): string {
+function explainAttempt({ error, statusCode, trigger, responseHeaders }: AttemptRecord): Child {
   const isTest = trigger === "test";
   const sent = isTest ? "the test" : "the event";
   switch (error) {
@@ -59,7 +61,18 @@ function explainAttempt({ error, statusCode, trigger }: AttemptRecord): string {
     case "connection":
       return "The service was not reached, or it hung up: its name, its certificate, its network, or a process that is down.";
     case "redirect":
-      return `It answered ${statusCode}, a redirect. Redirects are not followed: the webhook needs the final URL.`;
+      return (
+        <>
+          It answered {statusCode}, a redirect
+          {responseHeaders?.location && (
+            <>
+              {" "}
+              to <Foreign text={responseHeaders.location} />
+            </>
+          )}
+          . Redirects are not followed: the webhook needs the final URL.
+        </>
+      );
     case "status":
       return `It answered ${statusCode}; only 200 to 299 means that it has ${sent}. ${hintFor(statusCode ?? 0)}`;
     case "forbidden_target":

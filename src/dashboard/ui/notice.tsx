@@ -26,7 +26,7 @@ const DONE = {
   retried: (count) => `${deliveries(count)} retried: ${SOON}`,
   attempt_worked: (count) =>
     `The service took it.${count === 0 ? "" : ` ${deliveries(count)} that waited for a retry ${count === 1 ? "is" : "are"} due now.`}`,
-  attempt_failed: () => "It was tried, and failed: the answer is below.",
+  attempt_failed: () => "It was tried, and failed: what came of it stands below.",
   attempt_waits: () => "It could not start at once; below stands what it waits for.",
   retried_in_part: (count) =>
     `${deliveries(count)} retried: ${SOON} The others cannot be: an attempt is on its way, or the payload is gone.`,

@@ -10,7 +10,8 @@ import { deliveriesPath, deliveryPath, webhookPath } from "../ui/paths";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import type { Answer } from "./ended";
-import { Help, Standing, toneOf, type Watched } from "./problem";
+import { Help } from "./help";
+import { Standing, toneOf, type Watched } from "./problem";
 
 export type Condition = Watched & {
   hours: readonly Step[];

@@ -3,18 +3,16 @@
  * here it comes from the one object that says so, its health.
  */
 import type { Child } from "hono/jsx";
-import { type AttemptRecord, isGivenUp } from "../../domain/delivery";
+import { type AttemptError, type AttemptRecord, isGivenUp } from "../../domain/delivery";
 import type { HealthReport, HealthState } from "../../domain/health-report";
-import { boundOf, hasFailedLast, isSoonOver, waitsForRetry } from "../../domain/late";
+import { hasFailedLast, isSoonOver, waitsForRetry } from "../../domain/late";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import type { KnownStats, WebhookStats } from "../../operations/stats";
 import { count, number, waiting } from "../ui/format";
-import { newToken } from "../ui/once";
-import { Action, Badge, type Tone } from "../ui/parts";
-import { deliveryPath, webhookPath } from "../ui/paths";
+import { Badge, type Tone } from "../ui/parts";
+import { deliveryPath } from "../ui/paths";
 import { Time } from "../ui/time";
-import { useViewer } from "../ui/viewer";
 import { Cause, type Failure } from "./cause";
 import { figuresOf, Remedy } from "./late";
 
@@ -210,7 +208,14 @@ function endedBy({ webhook, stats, ended }: Watched): Failure | null {
 
 /** How many wait, when the relay tries next, and what happens then. */
 const NEXT: Record<Kind, Words> = {
-  disabled: Held,
+  disabled: (watched) => (
+    <>
+      <Held {...watched} />{" "}
+      {watched.webhook.statusReason === "gone"
+        ? "Resume it once the service is there again, or give it the URL that the service has now."
+        : "Resume it once the service takes what it is sent."}
+    </>
+  ),
   misconfigured: Held,
   probing: Tried,
   failing: Tried,
@@ -306,6 +311,12 @@ function untimed({ ordered }: Webhook, { state, oldestDueAtMs }: HealthReport): 
   return isUnderWay ? "an attempt is under way" : "now";
 }
 
+/** What ends a failure that no retry ends. */
+const NEEDED: { [error in AttemptError]?: string } = {
+  redirect: "the webhook needs the URL that it is redirected to.",
+  forbidden_target: "the webhook needs a URL that is allowed.",
+};
+
 function Tried(watched: Watched) {
   const { webhook, stats } = watched;
   const { health } = stats;
@@ -314,6 +325,7 @@ function Tried(watched: Watched) {
   const [how, then] = waitsForRetry(webhook, health)
     ? RETRIED_IN_ORDER
     : (HOW_AND_THEN[state]?.[pending === 1 ? "one" : "many"] ?? []);
+  const needed = hasFailedLast(health) && NEEDED[health.lastFailure?.error ?? "status"];
   return (
     <>
       {pending === 0 ? (
@@ -328,7 +340,7 @@ function Tried(watched: Watched) {
               next <Time ms={nextAttemptAtMs} isAhead />
             </>
           )}
-          ; {then}
+          ; {needed || then}
         </>
       )}
     </>
@@ -346,53 +358,5 @@ export function Standing({ watched }: { watched: Watched }) {
       {!isSaid &&
         ` ${number(undeliverable)} undeliverable: ${undeliverable === 1 ? "it" : "they"} stopped retrying.`}
     </>
-  );
-}
-
-/** The one button that helps; nothing where none does, or for whoever may only look. */
-export function Help({ watched }: { watched: Watched }) {
-  const { webhook, stats } = watched;
-  if (!useViewer().mayChange) return null;
-  const path = webhookPath(webhook.id);
-  const { state, pending, undeliverable } = stats.health;
-  // What waits for nothing but a replay is not helped by a resume.
-  const isForReplay = pending === 0 && undeliverable > 0;
-  if (state === "disabled" || (state === "paused" && !isForReplay)) {
-    return (
-      <Action action={`${path}/resume`} tone="primary">
-        Resume
-      </Action>
-    );
-  }
-  if (isFailing(watched) && (pending > 0 || undeliverable === 0)) {
-    return (
-      <Action action={`${path}/try`} tone="primary" isOnce>
-        Try now
-      </Action>
-    );
-  }
-  if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {
-    return (
-      <a class="button" href={`${path}/edit?pace#${boundOf(webhook, figuresOf(stats)).field}`}>
-        Change its pace
-      </a>
-    );
-  }
-  if (undeliverable === 0) return null;
-  return (
-    <Action
-      action={`${path}/replay`}
-      tone="primary"
-      isOnce
-      fields={{
-        step: "go",
-        token: newToken(),
-        only: "undeliverable",
-        of: String(undeliverable),
-        since: new Date(webhook.createdAtMs).toISOString(),
-      }}
-    >
-      Replay {number(undeliverable)}
-    </Action>
   );
 }

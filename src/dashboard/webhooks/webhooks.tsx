@@ -149,7 +149,7 @@ async function triedAnswer(c: PageContext, { webhook, stats }: Watched): Promise
   const attempt = tried && (await attemptsOf(c.env, webhook, tried)).at(-1);
   const failedAtMs = stats.health.lastFailure?.atMs ?? 0;
   if (!attempt || attempt.startedAtMs + attempt.durationMs < failedAtMs) return null;
-  return { title: "The last answer to this delivery", eventId: tried, attempt };
+  return { title: "The last attempt at this delivery", eventId: tried, attempt };
 }
 
 /** While there is a problem or it was what came last; of one that does not fail now, only where nothing stopped retrying. */
