@@ -28,7 +28,7 @@ import { DAY_MS, HOUR_MS, MINUTE_MS } from "./domain/time";
 import type { Webhook } from "./domain/webhook";
 import { errorText, logError } from "./log";
 import { lastEventAtMs } from "./operations/journal";
-import { deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
+import { DEAD_LETTERS, deadLetters, journalOf, registry, subscriberOf } from "./operations/objects";
 import { outlastsRetention } from "./operations/webhooks";
 
 const OVERDUE_AFTER_MS = HOUR_MS;
@@ -121,7 +121,7 @@ async function checkOldJournals(env: Env): Promise<Finding[]> {
 }
 
 async function checkDeadLetters(env: Env): Promise<Finding[]> {
-  const { answer, findings } = await ask("DeadLetters dead-letters", deadLetters(env).check());
+  const { answer, findings } = await ask(DEAD_LETTERS, deadLetters(env).check());
   if (answer === null) return findings;
   const { count, isFull, expiresAtMs } = answer;
   const nowMs = Date.now();

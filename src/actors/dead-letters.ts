@@ -43,7 +43,6 @@ export class DeadLetters extends StoredObject {
     return this.#store.get(id);
   }
 
-  /** Newest first. @param reason null for all of them. */
   list(
     before: DeadLetterPosition | null,
     limit: number,

@@ -309,7 +309,6 @@ export class Registry extends Records {
     return this.#alerts.open();
   }
 
-  /** Since when `ALERT_URL` takes no alerts; null while it does. */
   alertsRefused(): { refusedSinceMs: number; statusCode: number | null } | null {
     return this.#alerts.refusedSince();
   }

@@ -97,7 +97,6 @@ export function parseDeadLetterCursor(text: string): DeadLetterPosition | null {
   return match === null ? null : { failedAtMs: Number(match[1]), id: match[2] ?? "" };
 }
 
-/** The number of an audit line. */
 export function formatAuditId(number: number): string {
   return `aud_${number}`;
 }

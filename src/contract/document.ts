@@ -5,7 +5,6 @@
 import * as z from "zod";
 import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import type { FailureCode } from "../domain/failure";
-import { OPEN_METRICS_TYPE } from "../domain/open-metrics";
 import { isRelayEvent } from "../domain/relay-events";
 import { VERSION as STORED_VERSION } from "../storage/schema";
 import { VERSION } from "../version";
@@ -163,7 +162,7 @@ function header(description: string, required = false): Header {
 
 function successesOf(call: Route, components: Components): Answers {
   return Object.fromEntries(
-    Object.entries(call.responses).map(([status, { description, content }]) => {
+    Object.entries(call.responses).map(([status, { description, content, text }]) => {
       const headers = successHeaders(call, status);
       return [
         status,
@@ -171,22 +170,11 @@ function successesOf(call: Route, components: Components): Answers {
           description,
           ...(Object.keys(headers).length > 0 && { headers }),
           ...(content && { content: contentOf(components, content) }),
-          ...textOf(call),
+          ...(text !== undefined && { content: { [text]: { schema: { type: "string" } } } }),
         },
       ];
     }),
   );
-}
-
-/** What is answered as text. */
-const TEXTS: Readonly<Record<string, string>> = {
-  getDocs: "text/html",
-  getMetrics: OPEN_METRICS_TYPE,
-};
-
-function textOf({ operationId }: Route): { content?: Content } {
-  const type = TEXTS[operationId];
-  return type === undefined ? {} : { content: { [type]: { schema: { type: "string" } } } };
 }
 
 function successHeaders({ method, path }: Route, status: string): Record<string, Header> {

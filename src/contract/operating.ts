@@ -3,6 +3,7 @@ import * as z from "zod";
 import type { OpenAlert } from "../domain/alert";
 import { DEAD_LETTER_REASONS } from "../domain/dead-letter";
 import { shownHealth } from "../domain/health-report";
+import { OPEN_METRICS_TYPE } from "../domain/open-metrics";
 import { RELAY_EVENTS } from "../domain/relay-events";
 import { DAY_MS, shown } from "../domain/time";
 import type { Backlog, Outcomes, Queues, Stats, WebhookStats } from "../operations/stats";
@@ -290,6 +291,11 @@ export const calls = callsOf("Operating", {
     summary: "Scrape metrics",
     description:
       "For Prometheus and everything that reads OpenMetrics 1.0. A read-only key will do.",
-    responses: { 200: { description: "Counters that never fall, and how things stand now." } },
+    responses: {
+      200: {
+        description: "Counters that never fall, and how things stand now.",
+        text: OPEN_METRICS_TYPE,
+      },
+    },
   }),
 });

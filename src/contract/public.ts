@@ -89,6 +89,6 @@ export const calls = callsOf("Public", {
   getDocs: call("get /docs", {
     summary: "This document as a page",
     description: "To read, and to try calls with a key.",
-    responses: { 200: { description: "HTML." } },
+    responses: { 200: { description: "HTML.", text: "text/html" } },
   }),
 });

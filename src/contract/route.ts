@@ -21,8 +21,10 @@ export type Route = {
     query?: z.ZodObject;
     body?: { required: boolean; content: Content };
   };
-  /** Of what went well, by status; those of failures come from `failures`. */
-  responses: { readonly [status: number]: { description: string; content?: Content } };
+  /** Of what went well, by status; those of failures come from `failures`. `text`: the type of one that is no JSON. */
+  responses: {
+    readonly [status: number]: { description: string; content?: Content; text?: string };
+  };
   /** Beside those that every call of its kind can have. */
   failures?: readonly FailureCode[];
 };

@@ -36,14 +36,12 @@ export function emptyHour(nowMs: number): HourCounters {
   };
 }
 
-/** Counts a delivery that was delivered at `atMs`. */
 export function countDelivered(counters: HourCounters, atMs: number): void {
   counters.delivered += 1;
   const step = stepAt(counters, atMs);
   if (step !== undefined) step[0] += 1;
 }
 
-/** Counts an attempt that failed at `atMs`. */
 export function countFailedAttempt(counters: HourCounters, atMs: number): void {
   counters.failedAttempts += 1;
   const step = stepAt(counters, atMs);
@@ -56,7 +54,6 @@ function stepAt({ steps, atMs: startMs }: HourCounters, atMs: number): Step | un
   return steps?.[Math.min(Math.max(index, 0), STEPS_PER_HOUR - 1)];
 }
 
-/** Counts a successful attempt that took `durationMs`. */
 export function countLatency(counters: HourCounters, durationMs: number): void {
   const bucket = Math.round(Math.log(durationMs + 1) / Math.log(BUCKET_GROWTH));
   counters.latency[bucket] = (counters.latency[bucket] ?? 0) + 1;

@@ -289,7 +289,6 @@ export function isListed(
 
 type Listed = Pick<EventFacts, "campaignId" | "key"> & { event: string; receivedAtMs: number };
 
-/** Whether `id` is one of the ids in `key`. */
 function hasKey(key: string | null, id: string): boolean {
   return key === id || key?.split(KEY_SEPARATOR).includes(id) === true;
 }

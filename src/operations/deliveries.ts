@@ -32,7 +32,6 @@ export function listDeliveries(
   return subscriberOf(env, webhook.id).deliveries(query);
 }
 
-/** A delivery that was not retried, and why. */
 export type NotRetried = { id: EventId; code: "in_flight" | "not_found" | "payload_gone" };
 
 /**

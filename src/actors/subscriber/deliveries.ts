@@ -119,7 +119,6 @@ export class Deliveries {
 
   // --- looking ----------------------------------------------------------------------------------------------
 
-  /** Newest first; `next` is where the following page begins, null on the last. */
   page(query: DeliveryQuery): { deliveries: DeliveryView[]; next: Position | null } {
     const { deliveries, next } = this.#list(query);
     const look = this.#outlook.look();
@@ -264,7 +263,6 @@ export class Deliveries {
     return "opened";
   }
 
-  /** The pending delivery that goes next, or one that is under way where no other does; null when none is. */
   next(): EventId | null {
     return this.#outlook.next();
   }
@@ -279,7 +277,6 @@ export class Deliveries {
     return waiting.length;
   }
 
-  /** null when there is none, `not_pending` when it is finished. */
   cancel(id: EventId): DeliveryView | "not_pending" | null {
     const delivery = this.#store.get(id);
     if (delivery === null) return null;
@@ -325,7 +322,6 @@ export class Deliveries {
     return true;
   }
 
-  /** Of a person, and outliving their Journal; some are looked at, `next` is where to go on, null at the end. */
   ofPerson(email: string, after: KeptPlace | null): { ids: EventId[]; next: KeptPlace | null } {
     const address = addressOf(email);
     if (address === null) return { ids: [], next: null };

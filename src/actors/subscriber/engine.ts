@@ -92,7 +92,6 @@ export function startEngine(host: EngineHost): Engine {
   return { ledger, lanes, pump, deliveries, housekeeping, outcomes };
 }
 
-/** `isStale` when another URL is in force at its end. */
 async function attempt(
   { inForce, attempts }: EngineHost,
   { id, event, body }: DueDelivery,

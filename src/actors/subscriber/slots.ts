@@ -14,7 +14,6 @@ export class Slots {
     this.#taken += 1;
   }
 
-  /** Takes the next one that comes free. */
   async takeNext(): Promise<void> {
     if (this.free > 0) {
       this.take();
