@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { parseWebhookId } from "../domain/ids";
 import { maskQuery } from "../domain/target";
-import type { Webhook } from "../domain/webhook";
+import type { Kept, Webhook } from "../domain/webhook";
 import { ATTEMPT_EXAMPLE, attempt } from "./attempts";
 import {
   anyObject,
@@ -27,15 +27,6 @@ import {
   testSchema,
 } from "./webhook-settings";
 
-/** What people never see of a webhook, or see in another form. */
-type Hidden =
-  | "version"
-  | "relayHost"
-  | "secrets"
-  | "statusSinceMs"
-  | "resumedVersion"
-  | "urlVersion";
-
 const stored = z.object({
   id: webhookId,
   name: text.nullable(),
@@ -56,7 +47,7 @@ const stored = z.object({
   statusReason: z.enum(["gone", "failing"]).meta({ id: "StatusReason" }).nullable(),
   createdAt: time,
   updatedAt: time,
-} satisfies Fields<Omit<Webhook, Hidden>>);
+} satisfies Fields<Omit<Webhook, Kept>>);
 
 const signingSecret = text.optional().meta({
   description: "Only in the answer to the call that made it: it is shown once.",

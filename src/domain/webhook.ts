@@ -50,6 +50,15 @@ export type Webhook = {
   updatedAtMs: number;
 };
 
+/** What the relay keeps of a webhook for itself. */
+export type Kept =
+  | "version"
+  | "statusSinceMs"
+  | "relayHost"
+  | "secrets"
+  | "resumedVersion"
+  | "urlVersion";
+
 /** Whether its deliveries go to whoever listens. */
 export function isListener({ url }: Pick<Webhook, "url">): boolean {
   return url === LISTENER;
@@ -282,17 +291,8 @@ function nextVersion(before: Webhook, changes: Partial<Webhook>, nowMs: number):
   return { ...before, ...changes, version: before.version + 1, updatedAtMs: nowMs };
 }
 
-/** What no audit line says of a webhook: the relay's own bookkeeping, and secrets but for their number. */
-type Unaudited =
-  | "id"
-  | "version"
-  | "statusSinceMs"
-  | "relayHost"
-  | "secrets"
-  | "resumedVersion"
-  | "urlVersion"
-  | "createdAtMs"
-  | "updatedAtMs";
+/** What no audit line says of a webhook: secrets but for their number, and what the line says itself. */
+type Unaudited = Kept | "id" | "createdAtMs" | "updatedAtMs";
 type AuditView = Record<Exclude<keyof Webhook, Unaudited> | "signingSecrets", unknown>;
 
 /** What the audit log keeps of a change: of a changed webhook only what differs, and nothing secret. */
