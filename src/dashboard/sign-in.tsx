@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { Child } from "hono/jsx";
 import { isSafe } from "../access";
-import { text, texts } from "./ui/form";
+import { formOf, text, texts } from "./ui/form";
 import { page, showFailure } from "./ui/page";
 import { Hidden } from "./ui/parts";
 import {
@@ -31,9 +31,9 @@ export const signIn = new Hono<PageEnv>()
     return page(c, { title: "Sign in" }, <SignInThen next={next} wrong={false} />);
   })
   .post("/sign-in", async (c) => {
-    const form = await c.req.parseBody();
-    const next = ownPath(form.next);
-    const key = typeof form.key === "string" ? form.key.trim() : "";
+    const form = await formOf(c);
+    const next = ownPath(text(form, "next"));
+    const key = text(form, "key").trim();
     if (!isSecure(c)) {
       const refusal = <p class="notice bad">Sign in over https, or on http://localhost.</p>;
       return page(c, { title: "Sign in", status: 403 }, refusal);
@@ -90,13 +90,13 @@ function signInFirst(c: PageContext): Response | Promise<Response> {
 /** A form that came without a session brings its own key, once it was asked for. */
 async function signedInBy(c: PageContext): Promise<Session | null> {
   if (isSafe(c.req.method) || !isSecure(c)) return null;
-  const key = text(await c.req.parseBody({ all: true }), KEY_FIELD).trim();
+  const key = text(await formOf(c), KEY_FIELD).trim();
   return key === "" ? null : openSession(c, key);
 }
 
 /** The session ended while a form was filled in: it comes along, and is sent when the key is there. */
 async function askAgain(c: PageContext): Promise<Response> {
-  const { [KEY_FIELD]: key, ...form } = await c.req.parseBody({ all: true });
+  const { [KEY_FIELD]: key, ...form } = await formOf(c);
   return page(
     c,
     { title: "Sign in", status: 401 },

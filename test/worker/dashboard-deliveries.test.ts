@@ -568,6 +568,10 @@ describe("a time as a zone's clocks show it", () => {
     ["2026-10-25T02:30", "Europe/Berlin", "2026-10-25T00:30:00Z"],
     ["2026-10-25T03:00", "Europe/Berlin", "2026-10-25T02:00:00Z"],
     ["2026-11-01T01:30", "America/Los_Angeles", "2026-11-01T08:30:00Z"],
+    ["9999-12-31T23:59", "UTC", "9999-12-31T23:59:00Z"],
+    ["9999-12-31T23:59", "Pacific/Honolulu", "+010000-01-01T09:59:00Z"],
+    ["0000-01-01T00:00", "UTC", "0000-01-01T00:00:00Z"],
+    ["0202-11-29T12:00", "UTC", "0202-11-29T12:00:00Z"],
   ])("%s in %s is %s", (text, zone, utc) => {
     expect(parseLocalTime(text, zone)).toBe(Date.parse(utc));
   });

@@ -246,6 +246,27 @@ describe("a form whose body never comes", () => {
   );
 });
 
+describe("a body that is no form", () => {
+  const send = (path: string, cookie = "") => {
+    const headers = { origin: ORIGIN, cookie, "content-type": "multipart/form-data" };
+    return call(path, { method: "POST", headers, body: "garbage", redirect: "manual" });
+  };
+
+  it.each(["/dashboard/webhooks", "/dashboard/sign-in"])(
+    "is no error of the relay, and signs nobody in: %s",
+    async (path) => {
+      const answer = await send(path);
+      expect(answer.status).toBe(401);
+      expect(answer.headers.get("set-cookie")).toBeNull();
+    },
+  );
+
+  it("has no fields", async () => {
+    const answer = await send("/dashboard/webhooks", cookieOf(await signIn(API_KEY)));
+    expect(answer.status).toBe(422);
+  });
+});
+
 describe("C8: what a page says of what was done", () => {
   it.each([
     "?done=sampled",

@@ -4,7 +4,7 @@
  */
 import { Hono } from "hono";
 import type { Failure } from "../../domain/failure";
-import { type Form, text } from "./form";
+import { type Form, formOf, text } from "./form";
 import { type Done, seeOther } from "./notice";
 import { once } from "./once";
 import { showFailure } from "./page";
@@ -75,7 +75,7 @@ async function perform<Subject>(
   c: PageContext,
   { subject, home, action }: Performed<Subject>,
 ): Promise<Response> {
-  const form: Form = await c.req.parseBody({ all: true });
+  const form = await formOf(c);
   const act = async () => answerTo(c, home, await action.act(c, subject, form));
   const { onceThen: done } = action;
   if (done === undefined) return (await act()).answer;

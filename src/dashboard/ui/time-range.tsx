@@ -84,9 +84,13 @@ export function sinceStart(ms: number, zone: string): string {
   return formatLocalTime(ms - SECOND_MS, zone);
 }
 
+/** Beyond them a year is not written with four digits, in some zone. */
+const [FIRST_MS, LAST_MS] = [Date.parse("1000-01-03"), Date.parse("9999-12-29")];
+
 /** How far the clocks of `zone` are ahead of UTC. */
 function zoneOffsetMs(ms: number, zone: string): number {
-  return Date.parse(`${formatLocalTime(ms, zone)}Z`) - Math.floor(ms / 1_000) * 1_000;
+  const atMs = Math.min(Math.max(ms, FIRST_MS), LAST_MS);
+  return Date.parse(`${formatLocalTime(atMs, zone)}Z`) - Math.floor(atMs / 1_000) * 1_000;
 }
 
 /** The fields `within`, `since` and `until`, filled in with what was asked. */

@@ -10,7 +10,7 @@ import { ALL_EVENTS, type Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
 import type { Unanswered } from "../../operations/objects";
 import { Foreign, visible } from "../ui/foreign";
-import type { Form } from "../ui/form";
+import { formOf } from "../ui/form";
 import { count } from "../ui/format";
 import { page } from "../ui/page";
 import { Badge, type Column, Commas, Table } from "../ui/parts";
@@ -28,7 +28,7 @@ const EVENTS_TRIED = 20;
 const NO_ID = "" as WebhookId;
 
 export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) => {
-  const form: Form = await c.req.parseBody({ all: true });
+  const form = await formOf(c);
   const given = filterIn(form);
   const filter = given.ok ? check(filterSchema.nullable(), given.value) : given;
   const unanswered: Unanswered[] = [];
