@@ -77,7 +77,6 @@ export function parseRetryAfter(header: string | null, nowMs: number): number | 
   return Math.min(untilMs, nowMs + MAX_RETRY_AFTER_MS);
 }
 
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const CLOCK = "(?<clock>\\d{2}:\\d{2}:\\d{2})";
 const HTTP_DATES = [
   // IMF-fixdate: Sun, 06 Nov 1994 08:49:37 GMT
@@ -98,20 +97,14 @@ function parseHttpDate(text: string, nowMs: number): number | null {
     if (parts === undefined) continue;
     const { day = "", month = "", year = "", clock = "" } = parts;
     const fullYear = year.length === 2 ? centuryOf(Number(year), nowMs) : Number(year);
-    const dayMs = Date.UTC(fullYear, MONTHS.indexOf(month), Number(day));
-    // The 31st of November overflows into the 1st of December: then the day reads differently.
-    const isDay = MONTHS.includes(month) && new Date(dayMs).getUTCDate() === Number(day);
-    const timeMs = clockMs(clock);
-    return isDay && timeMs !== null ? dayMs + timeMs : null;
+    // A second of 60 is a leap second.
+    const [time, leapMs] = clock.endsWith("60") ? [clock.replace(/60$/, "59"), 1_000] : [clock, 0];
+    const date = `${day.replace(" ", "0")} ${month} ${fullYear} ${time} GMT`;
+    const atMs = Date.parse(date);
+    // The 31st of November overflows into the 1st of December: then the date reads differently.
+    return new Date(atMs).toUTCString().endsWith(date) ? atMs + leapMs : null;
   }
   return null;
-}
-
-/** A second of 60 is a leap second. */
-function clockMs(clock: string): number | null {
-  const [hours = 0, minutes = 0, seconds = 0] = clock.split(":").map(Number);
-  if (hours > 23 || minutes > 59 || seconds > 60) return null;
-  return ((hours * 60 + minutes) * 60 + seconds) * 1_000;
 }
 
 /** RFC 9110 §5.6.7: a two-digit year that seems more than 50 years ahead is the last one with these digits. */
