@@ -18,6 +18,8 @@ type Stream = {
   webhookId: WebhookId;
   ahead: { place: Place; delivery: DeliveryView }[];
   next: Place | null;
+  /** How many deliveries the last look went over. */
+  looked: number;
 };
 
 /**
@@ -33,11 +35,13 @@ export async function listAllDeliveries(
   unanswered?: Unanswered[],
 ): Promise<{ webhooks: Webhook[]; deliveries: DeliveryView[]; next: Place | null }> {
   const webhooks = await allWebhooks(env);
-  const reader = new Reader(env, filter, unanswered);
+  const read = (id: WebhookId, place: Place | null, most: { limit: number; maxRows: number }) =>
+    readBehind(env, id, place, { ...filter, ...most }, unanswered);
   const first = Math.ceil(MAX_LOOKED / 2 / Math.max(webhooks.length, 1));
   const streams = await Promise.all(
-    webhooks.map(({ id }) => reader.read(id, before, { limit, maxRows: Math.min(first, limit) })),
+    webhooks.map(({ id }) => read(id, before, { limit, maxRows: Math.min(first, limit) })),
   );
+  let looked = streams.reduce((sum, each) => sum + each.looked, 0);
   const deliveries: DeliveryView[] = [];
   for (let last = before; ; ) {
     const stream = furthestAhead(streams);
@@ -51,48 +55,33 @@ export async function listAllDeliveries(
       continue;
     }
     last = stream.next;
-    const maxRows = Math.min(MAX_LOOKED_AT_ONCE, MAX_LOOKED - reader.looked);
+    const maxRows = Math.min(MAX_LOOKED_AT_ONCE, MAX_LOOKED - looked);
     if (maxRows <= 0) return { webhooks, deliveries, next: last };
-    const more = await reader.read(stream.webhookId, last, {
-      limit: limit - deliveries.length,
-      maxRows,
-    });
-    Object.assign(stream, more);
+    const left = limit - deliveries.length;
+    Object.assign(stream, await read(stream.webhookId, last, { limit: left, maxRows }));
+    looked += stream.looked;
   }
 }
 
-class Reader {
-  readonly #env: Env;
-  readonly #filter: DeliveryFilter;
-  readonly #unanswered: Unanswered[] | undefined;
-  looked = 0;
-
-  constructor(env: Env, filter: DeliveryFilter, unanswered: Unanswered[] | undefined) {
-    this.#env = env;
-    this.#filter = filter;
-    this.#unanswered = unanswered;
-  }
-
-  /** What a webhook has behind `place`. */
-  async read(
-    webhookId: WebhookId,
-    place: Place | null,
-    { limit, maxRows }: { limit: number; maxRows: number },
-  ): Promise<Stream> {
-    // Of the event at the place itself, smaller webhook ids come behind it.
-    const isBehind = place !== null && webhookId < place.webhookId;
-    const before = place && { ...place, eventId: isBehind ? after(place.eventId) : place.eventId };
-    const query = { ...this.#filter, before, limit, maxRows };
-    const ask = () => subscriberOf(this.#env, webhookId).deliveriesByTime(query);
-    const answer = await answerOf(`Subscriber ${webhookId}`, ask, this.#unanswered);
-    const { found, next, looked } = answer ?? { found: [], next: null, looked: 0 };
-    this.looked += looked;
-    const ahead = found.map(({ atMs, delivery }) => ({
-      place: { atMs, eventId: delivery.eventId, webhookId },
-      delivery,
-    }));
-    return { webhookId, ahead, next: next && { ...next, webhookId } };
-  }
+/** What a webhook has behind `place`. */
+async function readBehind(
+  env: Env,
+  webhookId: WebhookId,
+  place: Place | null,
+  wanted: DeliveryFilter & { limit: number; maxRows: number },
+  unanswered: Unanswered[] | undefined,
+): Promise<Stream> {
+  // Of the event at the place itself, smaller webhook ids come behind it.
+  const isBehind = place !== null && webhookId < place.webhookId;
+  const before = place && { ...place, eventId: isBehind ? after(place.eventId) : place.eventId };
+  const ask = () => subscriberOf(env, webhookId).deliveriesByTime({ ...wanted, before });
+  const answer = await answerOf(`Subscriber ${webhookId}`, ask, unanswered);
+  const { found, next, looked } = answer ?? { found: [], next: null, looked: 0 };
+  const ahead = found.map(({ atMs, delivery }) => ({
+    place: { atMs, eventId: delivery.eventId, webhookId },
+    delivery,
+  }));
+  return { webhookId, ahead, next: next && { ...next, webhookId }, looked };
 }
 
 /** Text that stands right behind `id` in their order. */
