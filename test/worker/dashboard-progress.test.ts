@@ -33,7 +33,7 @@ describe("the selected deliveries", () => {
     expect(pages[0]).toContain('<a href="/dashboard/deliveries?status=pending">Stop here</a>');
     expect(leadsTo(answer)).toBe(`${back}&done=retried&count=23`);
     const touched = touchedBy(answer);
-    expect(await textOf(back)).toContain(`<a href="${touched}">See what became of it</a>`);
+    expect(await textOf(back)).toContain(`<a href="${touched}">See what became of them</a>`);
     const list = await textOf(touched);
     expect(rowsOf(list).toSorted()).toEqual(delivery.toSorted());
     expect(list).toContain("Only those that were chosen.");
@@ -136,7 +136,7 @@ describe("many at once", () => {
     const answer = await go(id, "replay", { only: "all" });
     expect(rowsOf(await textOf(touchedBy(answer)))).toHaveLength(5);
     expect(await textOf(leadsTo(answer).split("?")[0] ?? "")).toContain(
-      "See what became of it, among all deliveries of that time",
+      "See what became of them, among all deliveries of that time",
     );
   });
 

@@ -366,7 +366,7 @@ describe("sending again", () => {
     expect(leadsTo(done)).toBe(`${PATH}/${id}?done=replayed&count=3`);
     const touched = touchedBy(done);
     expect(await textOf(`${PATH}/${id}`)).toContain(
-      `<a href="${touched.replaceAll("&", "&amp;")}">See what became of it</a>`,
+      `<a href="${touched.replaceAll("&", "&amp;")}">See what became of them</a>`,
     );
     expect(rowsOf(await textOf(touched)).toSorted()).toEqual(keys.toSorted());
     expect(await tally(id)).toEqual({ pending: 3 });

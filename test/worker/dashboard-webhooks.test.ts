@@ -210,11 +210,17 @@ describe("a webhook's page", () => {
       expect(each).toMatch(/; the webhook needs the URL that it is redirected to\.\s*</);
       expect(each).not.toContain("nothing has to be done here");
     }
-    // What was answered before it took one says nothing any more.
+    // Since then it has been given another: what waits can be tried with it at once.
+    await api("PATCH", `/v1/webhooks/${id}`, { url: "https://crm.example.com/moved" });
+    const changed = await shown(`${PATH}/${id}`);
+    expect(changed).toContain("All is well, but the <a");
+    expect(changed).toContain("nothing has to be done here once the service takes it.");
+    expect(changed).toContain(`action="${PATH}/${id}/try"`);
     service.answer = answering(204);
-    clock.advance(600_000);
-    await deliverAll(id, clock);
-    expect(await shown(`${PATH}/${id}`)).not.toContain("the webhook needs");
+    await (await signedIn()).post(`${PATH}/${id}/try`);
+    const after = await shown(`${PATH}/${id}`);
+    expect(after).toContain("All is well.</strong> Nothing waits.");
+    expect(after).not.toContain(`${id}/try`);
   });
 
   it("says of one that its service disabled when to resume it", async () => {

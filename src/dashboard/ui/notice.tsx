@@ -120,9 +120,8 @@ function Notice({ told }: { told: URLSearchParams }) {
         <>
           {" "}
           <a href={touched}>
-            {told.get("isAmong") === "true"
-              ? "See what became of it, among all deliveries of that time"
-              : "See what became of it"}
+            See what became of {count === 1 ? "it" : "them"}
+            {told.get("isAmong") === "true" && ", among all deliveries of that time"}
           </a>
         </>
       )}

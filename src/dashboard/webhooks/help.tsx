@@ -6,7 +6,7 @@ import { Action } from "../ui/parts";
 import { webhookPath } from "../ui/paths";
 import { useViewer } from "../ui/viewer";
 import { figuresOf } from "./late";
-import { isFailing, type Watched } from "./problem";
+import { hasStumbled, isFailing, type Watched } from "./problem";
 
 /** Nothing where none does, or for whoever may only look. */
 export function Help({ watched }: { watched: Watched }) {
@@ -23,7 +23,8 @@ export function Help({ watched }: { watched: Watched }) {
       </Action>
     );
   }
-  if (isFailing(watched) && (pending > 0 || undeliverable === 0)) {
+  const isTried = isFailing(watched) && (pending > 0 || undeliverable === 0);
+  if (isTried || (hasStumbled(watched) && pending > 0)) {
     return (
       <Action action={`${path}/try`} tone="primary" isOnce>
         Try now

@@ -311,7 +311,7 @@ function untimed({ ordered }: Webhook, { state, oldestDueAtMs }: HealthReport): 
   return isUnderWay ? "an attempt is under way" : "now";
 }
 
-/** What ends a failure that no retry ends. */
+/** What ends a failure that no retry ends; a change since then may have been just that. */
 const NEEDED: { [error in AttemptError]?: string } = {
   redirect: "the webhook needs the URL that it is redirected to.",
   forbidden_target: "the webhook needs a URL that is allowed.",
@@ -325,7 +325,9 @@ function Tried(watched: Watched) {
   const [how, then] = waitsForRetry(webhook, health)
     ? RETRIED_IN_ORDER
     : (HOW_AND_THEN[state]?.[pending === 1 ? "one" : "many"] ?? []);
-  const needed = hasFailedLast(health) && NEEDED[health.lastFailure?.error ?? "status"];
+  const isAsItFailed =
+    hasFailedLast(health) && webhook.updatedAtMs <= (health.lastFailure?.atMs ?? 0);
+  const needed = isAsItFailed && NEEDED[health.lastFailure?.error ?? "status"];
   return (
     <>
       {pending === 0 ? (
