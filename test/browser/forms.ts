@@ -491,11 +491,6 @@ const FRAME: readonly Form[] = [
   { place: /^li$/, text: /^GET \/v1\/\S+$/, agrees: () => {} },
   // What can be chosen, and how many a page takes: no statements about what happened.
   { place: /^option$/, text: /^The last \d+ (?:hours|days)$/, agrees: () => {} },
-  {
-    place: /^p$/,
-    text: /^A page has the attempts at 20 deliveries, those received last on the first; /,
-    agrees: () => {},
-  },
 ];
 
 export const FORMS: readonly Form[] = [...CONDITIONS, ...NUMBERS, ...DELIVERIES, ...FRAME];
