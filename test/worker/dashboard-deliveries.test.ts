@@ -340,7 +340,9 @@ describe("the page of a delivery", () => {
     service.answer = answering(500);
     await consume([event]);
     await deliverAll(webhook.id, clock);
-    expect(await textOf(pathOf(webhook, event))).toContain("The next attempt is");
+    const retried = await textOf(pathOf(webhook, event));
+    expect(retried).toContain("The next attempt is");
+    expect(retried).toContain("It is retried by itself; a retry by hand does not wait for that.");
     await api("POST", `/v1/webhooks/${webhook.id}/pause`);
     expect(await textOf(pathOf(webhook, event))).toContain("It waits: the webhook is paused");
     await api("POST", `/v1/webhooks/${webhook.id}/resume`);

@@ -192,7 +192,7 @@ function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }
     ? " This webhook is sent its events in order: those behind wait for this one, and cancelling it lets them go."
     : "";
   if (attempts === 0) return <>It goes out by itself.{order}</>;
-  return <>It is retried by itself. Once the service is right, a retry need not wait.{order}</>;
+  return <>It is retried by itself; a retry by hand does not wait for that.{order}</>;
 }
 
 function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean }) {
