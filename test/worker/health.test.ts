@@ -256,19 +256,34 @@ describe("the log of an attempt", () => {
           server: "nginx",
           "x-echo": secret,
           "x-long": "y".repeat(2_000),
+          "x-request-id": "r-1",
         },
       });
     const [event] = (await deliver(id, 1)) as [Owed];
     const { attemptLog } = await deliveryOf(id, event.id);
     const { responseHeaders } = attemptLog[0] as unknown as { responseHeaders: object };
     expect(responseHeaders).toMatchObject({ server: "nginx", "x-echo": "***" });
+    // Behind one that does not fit.
+    expect(responseHeaders).toMatchObject({ "x-request-id": "r-1" });
     expect(responseHeaders).not.toHaveProperty("set-cookie");
+    expect(responseHeaders).not.toHaveProperty("x-long");
     expect(JSON.stringify(responseHeaders).length).toBeLessThan(1_200);
     service.answer = answering(204, { headers: { server: "nginx" } });
     clock.advance(HOUR);
     await deliverAll(id, clock);
     const [, success] = (await deliveryOf(id, event.id)).attemptLog;
     expect(success).toMatchObject({ statusCode: 204, responseHeaders: null });
+  });
+});
+
+describe("the answer of a service that refuses its token", () => {
+  it("is kept without the token, which comes without its scheme", async () => {
+    const headers = { authorization: "Bearer abcdefgh12345678", "x-plain": "some words of mine" };
+    const { id } = await register({ headers });
+    service.answer = failing("unknown token abcdefgh12345678, words of mine");
+    const [event] = (await deliver(id, 1)) as [Owed];
+    const { attemptLog } = await deliveryOf(id, event.id);
+    expect(attemptLog).toMatchObject([{ responseBody: "unknown token ***, words of mine" }]);
   });
 });
 

@@ -95,9 +95,12 @@ export class Attempts {
 function secretsOf({ secrets, headers, url }: Webhook): string[] {
   const queryAt = url.indexOf("?");
   const query = queryAt < 0 ? "" : url.slice(queryAt + 1);
-  const values = [...Object.values(headers), query, ...new URLSearchParams(query).values()];
+  const given = Object.values(headers);
+  // `Bearer …` and its like: a service names the token that it refuses.
+  const tokens = given.map((value) => value.replace(/^[\w-]+ +(?=\S+$)/, ""));
+  const values = new Set([...given, ...tokens, query, ...new URLSearchParams(query).values()]);
   return [
     ...secrets.flatMap(({ value }) => [value, value.slice("whsec_".length)]),
-    ...values.filter(({ length }) => length >= MIN_REDACTED_CHARACTERS),
+    ...[...values].filter(({ length }) => length >= MIN_REDACTED_CHARACTERS),
   ];
 }

@@ -111,7 +111,7 @@ function request(
   return service.fetch(`https://${target.binding.toLowerCase()}${target.path}`, init);
 }
 
-/** The first that fit, names and values; a cookie is a secret of the service. */
+/** Those that still fit, names and values; a cookie is a secret of the service. */
 function headersOf(response: Reply, secrets: readonly string[]): Record<string, string> {
   const kept: Record<string, string> = {};
   let left = MAX_KEPT_HEADERS_BYTES;
@@ -119,8 +119,9 @@ function headersOf(response: Reply, secrets: readonly string[]): Record<string, 
     if (name === "set-cookie") continue;
     const clean = shown(value, secrets, false);
     if (clean === null) continue;
-    left -= name.length + clean.length;
-    if (left < 0) break;
+    const length = name.length + clean.length;
+    if (length > left) continue;
+    left -= length;
     kept[name] = clean;
   }
   return kept;
