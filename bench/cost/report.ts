@@ -156,7 +156,8 @@ export function printFailure({ steps, total }: MeasuredFailure): void {
   console.log(
     `INSERT run: the lease before a request leaves, and the webhook's health once it has failed. UPDATE deliveries: the
 row, and its places in the indexes of what is due and of what waits (at first two, then the one that moves counts
-twice), at last in that of what is undeliverable. setAlarm: for the next attempt. Each alarm is an object request.\n`,
+twice), at last in that of what is undeliverable. INSERT attempts: a retry's place in the list of attempts. setAlarm: for
+the next attempt. Each alarm is an object request.\n`,
   );
 }
 

@@ -101,6 +101,12 @@ describe("a relay with two webhooks", () => {
   it("logs what was delivered in groups", () => {
     const lines = [1, 10, 100].map((size) => usageOf(batch(size)).logLines / webhooks);
     expect(lines).toEqual([1, 1, 2]);
+    // One at a time they share it for ten seconds.
+    const [close = 0, far] = APART.map(
+      (seconds) => usageOf(measured.alone.get(seconds) ?? {}).logLines / webhooks,
+    );
+    expect(close).toBeLessThan(0.15);
+    expect(far).toBe(1);
   });
 
   it("reads few rows, with every table that retention keeps", () => {

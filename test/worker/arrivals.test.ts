@@ -26,6 +26,7 @@ import {
   service,
 } from "../rig/worker/fixture";
 import { holdDisk, inObject } from "../rig/worker/objects";
+import { api } from "../rig/worker/requests";
 
 const never = () => new Promise<Response>(() => {});
 
@@ -77,6 +78,24 @@ describe("what can start as it arrives", () => {
     expect(await stored(id)).toEqual({ arrivals: 1, leased: 1, runs: 0 });
     late.open();
     await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 3 }));
+  });
+
+  it("shares the line of the log that says what was delivered, until the alarm behind it rings or the webhook is deleted", async () => {
+    const lines: string[] = [];
+    vi.spyOn(console, "log").mockImplementation((line) => void lines.push(String(line)));
+    const told = () => lines.filter((line) => line.includes('"attempts.succeeded"'));
+    const { id } = await register();
+    const first = await handOneByOne(id, 3);
+    expect(told()).toEqual([]);
+    await ring(subscriber(id));
+    expect(told().map((line) => JSON.parse(line).eventIds)).toEqual([first]);
+    service.requests.length = 0;
+    const [event] = await newEvents(1);
+    if (event === undefined) throw new Error("no event");
+    await hand(id, [event]);
+    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 4 }));
+    await api("DELETE", `/v1/webhooks/${id}`);
+    expect(told().map((line) => JSON.parse(line).eventIds)).toEqual([first, [event.id]]);
   });
 
   it("leaves when its arrival is on disk, and not before", async () => {

@@ -94,6 +94,7 @@ export class Clockwork {
     if (!inForce().isKnown) await askRegistry();
     if (inForce().webhook === null) return 0;
     const started = await this.#runPump();
+    this.#host.engine().outcomes.flush();
     await this.#reportDisabled();
     await this.#news.tell();
     this.#keepHouse();
@@ -107,11 +108,12 @@ export class Clockwork {
 
   /** The run under way, or a new one. */
   #runPump(): Promise<number> {
-    const { pump, outcomes } = this.#host.engine();
-    this.#run ??= pump.run().finally(() => {
-      this.#run = null;
-      outcomes.flush();
-    });
+    this.#run ??= this.#host
+      .engine()
+      .pump.run()
+      .finally(() => {
+        this.#run = null;
+      });
     return this.#run;
   }
 

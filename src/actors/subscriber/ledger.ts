@@ -288,6 +288,7 @@ export class Ledger {
   /** The webhook was deleted: nothing is written any more, and outcomes that still come have nowhere to go. */
   close(): void {
     this.#closed = true;
+    this.#host.outcomes.flush();
     this.leases.clear();
     this.#answered = [];
     this.#unwritten.clear();

@@ -85,7 +85,7 @@ export class OutcomeNotes {
     if (this.#succeeded.length >= MAX_LOGGED_TOGETHER) this.flush();
   }
 
-  /** Call it when a run ends. */
+  /** Call it when the alarm has rung, which follows all that is sent within ten seconds. */
   flush(): void {
     const eventIds = this.#succeeded.splice(0);
     if (eventIds.length === 0) return;
