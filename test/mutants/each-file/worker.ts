@@ -36,8 +36,8 @@ export const WORKER: readonly Mutant[] = [
     "what stands in the query of a URL is kept of an answer",
     "src/actors/subscriber/attempt.ts",
     [
-      "[...Object.values(headers), query, ...new URLSearchParams(query).values()]",
-      "Object.values(headers)",
+      "[...given, ...tokens, query, ...new URLSearchParams(query).values()]",
+      "[...given, ...tokens]",
     ],
   ),
   fault("worker/config", "a RETENTION as long as the schedule is long enough", "src/config.ts", [
