@@ -9,7 +9,8 @@ export type Configured = { name: string; [field: string]: unknown };
 export function readConfiguration(path: string, env: NodeJS.ProcessEnv): Configured[] {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    // Some editors begin a file with a byte order mark.
+    text = readFileSync(path, "utf8").replace(/^\uFEFF/, "");
   } catch (thrown) {
     throw new Error(`${path} cannot be read: ${(thrown as NodeJS.ErrnoException).code}.`);
   }

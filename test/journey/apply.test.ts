@@ -118,6 +118,11 @@ describe("npm run apply", () => {
     expect((await apply(["--dry-run"], other)).exitCode).toBe(0);
   });
 
+  it("reads a file that an editor has begun with a byte order mark", async () => {
+    write(`\uFEFF${JSON.stringify({ webhooks: [AUDIT] })}`);
+    expect(await apply(["--dry-run"])).toMatchObject({ exitCode: 2, stderr: "" });
+  });
+
   it("sees another query of a URL, which it does not show", async () => {
     write({ webhooks: [{ ...AUDIT, url: `${AUDIT.url}?token=one` }] });
     await apply();
