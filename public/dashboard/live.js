@@ -175,8 +175,11 @@ function adopt(html) {
   return changed;
 }
 
+/** What scrolls by itself: tables, charts, payloads. */
+const SCROLLED = "section[tabindex]";
+
 /**
- * What somebody opened or closed stays so, and the focus where it is.
+ * What somebody opened or closed stays so, what was scrolled where it is, and the focus too.
  *
  * @param {Element} before
  * @param {Element} after
@@ -188,10 +191,14 @@ function keep(before, after) {
     heir?.toggleAttribute("open", turned.hasAttribute("open"));
     heir?.setAttribute("data-turned", "");
   }
+  const scrolled = [...before.querySelectorAll(SCROLLED)].map((each) => {
+    return { heir: heirOf(each, before, after), left: each.scrollLeft, top: each.scrollTop };
+  });
   const active = before.contains(document.activeElement) ? document.activeElement : null;
   const focused = active && heirOf(active, before, after);
   const top = active?.getBoundingClientRect().top ?? 0;
   return () => {
+    for (const { heir, left, top } of scrolled) heir?.scrollTo(left, top);
     if (!(focused instanceof HTMLElement)) return;
     focused.focus({ preventScroll: true });
     // What came in above moves nothing away from under the pointer.

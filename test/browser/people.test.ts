@@ -61,6 +61,26 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     }
   });
 
+  it("looks at the bars of yesterday on a phone while events come in: the chart stays where it was scrolled to", async () => {
+    const { id } = await rig.register();
+    const arrive = async (number: number) => {
+      const eventId = await rig.relay.accept({ event: "custom.scrolled", data: { number } });
+      await rig.relay.finished(id, eventId);
+    };
+    await arrive(0);
+    const page = await rig.signedIn({ viewport: { width: 390, height: 740 } });
+    await mark(page);
+    const wide = page.locator(".chart .wide");
+    await wide.evaluate((element) => element.scrollTo({ left: -120 }));
+    const said = await page.locator(".chart [role=img]").getAttribute("aria-label");
+    await arrive(1);
+    await expect
+      .poll(() => page.locator(".chart [role=img]").getAttribute("aria-label"), { timeout: 15_000 })
+      .not.toBe(said);
+    expect(await wide.evaluate(({ scrollLeft }) => Math.round(scrollLeft))).toBe(-120);
+    expect(await isMarked(page)).toBe(true);
+  });
+
   it("chooses some events, and changes them without touching anything else", async () => {
     const page = await rig.signedIn();
     await page.goto("/dashboard/webhooks/new");
