@@ -13,8 +13,9 @@ export type Address = { local: string; domain: string };
 const INVISIBLE = /\p{Cf}|(?![\s\u0085])\p{Cc}/gu;
 /** What would make a local part longer; anything else before it begins the address. */
 const OF_LOCAL = /[\p{L}\p{N}._%+-]/u;
-/** `o'brien`: a quotation does not begin within a word. */
-const IN_WORD = /[\p{L}\p{N}]['\u2019]$/u;
+/** `<o'brien`: a local part from its beginning on. Behind a blank it may be an elision, as in `d'ava@…`. */
+const IN_LOCAL = /(?:^|["<:;,=(])[\p{L}\p{N}._%+-]+['\u2019]$/u;
+const MAX_LOCAL_CHARACTERS = 64;
 /** As it is written, and with an underscore: no host has one, and some addresses do. */
 const DOMAINS = ["\\p{L}\\p{N}\\p{M}", "\\p{L}\\p{N}\\p{M}_"].map((letters) => {
   const label = `[${letters}]+(?:-+[${letters}]+)*`;
@@ -107,13 +108,13 @@ function isInPlain(plain: string, { local, domain }: Address): boolean {
   const wanted = `${local}@`;
   for (let at = plain.indexOf(wanted); at >= 0; at = plain.indexOf(wanted, at + 1)) {
     if (at > 0 && OF_LOCAL.test(characterBefore(plain, at))) continue;
-    const isInWord = IN_WORD.test(plain.slice(Math.max(0, at - 3), at));
+    const isInLocal = IN_LOCAL.test(plain.slice(Math.max(0, at - MAX_LOCAL_CHARACTERS), at));
     const rest = plain.slice(at + wanted.length);
     for (const form of DOMAINS) {
       const [run = ""] = form.exec(rest) ?? [];
       if (domainOf(run) !== domain) continue;
       // `b'ava@acme.example'` is a quotation all the same.
-      if (!isInWord || /^['\u2019]/.test(rest.slice(run.length))) return true;
+      if (!isInLocal || /^['\u2019]/.test(rest.slice(run.length))) return true;
     }
   }
   return false;

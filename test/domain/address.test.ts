@@ -69,6 +69,7 @@ describe("a body", () => {
     ["in HTML in quoted-printable", { text: '<a class=3D"x">ava&#6=\r\n4;acme.example</a>' }],
     ["in single quotes", { text: "repr: {'email': 'ava@acme.example'}" }],
     ["in single quotes behind a letter", { text: "b'ava@acme.example'" }],
+    ["behind an elision", { text: "R\u00e9ponse d'ava@acme.example" }],
     ["before an underscore", { file: "ava@acme.example_2026.pdf" }],
     ["in an encoded word", { from: "=?UTF-8?Q?Ava_=3Cava=40acme.example=3E?=" }],
   ])("is a person's when the address stands %s", (_, data) => {
