@@ -488,6 +488,22 @@ describe("the page of a delivery", () => {
     expect(await textOf(LIST)).toContain(">behind another</td>");
   });
 
+  it("says of one behind another what lets it go, and offers no attempt that could not start", async () => {
+    service.answer = answering(503);
+    const webhook = await register({ ordered: true });
+    const [first, second] = [await newEvent(), await newEvent()];
+    await consume([first, second]);
+    await deliverAll(webhook.id, clock);
+    const [before, behind] = [pathOf(webhook, first), pathOf(webhook, second)];
+    expect(await textOf(before)).toContain("cancelling it lets them go");
+    expect(await textOf(before)).toContain(`action="${before}/retry"`);
+    const page = await textOf(behind);
+    expect(page).not.toContain("cancelling it lets them go");
+    expect(page).toContain("It goes out by itself once those before it have ended");
+    expect(page).not.toContain(`action="${behind}/retry"`);
+    expect(page).toContain(`action="${behind}/cancel"`);
+  });
+
   it("says of an attempt that is about to come that it comes now, not that it just was", async () => {
     service.answer = answering(503);
     const webhook = await register();

@@ -188,6 +188,14 @@ function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }
       </>
     );
   }
+  if (waitingFor === "order") {
+    return (
+      <>
+        It goes out by itself once those before it have ended: <WebhookLink webhook={webhook} />{" "}
+        says what holds them up.
+      </>
+    );
+  }
   const order = webhook.ordered
     ? " This webhook is sent its events in order: those behind wait for this one, and cancelling it lets them go."
     : "";
@@ -201,8 +209,8 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
   const path = deliveryPath(webhookId, eventId);
   const isPending = status === "pending";
   if (!mayChange || (isGone && !isPending)) return null;
-  // What is held would stay held: its webhook is to be resumed first.
-  const isHeld = delivery.waitingFor === "hold";
+  // It would stay where it is: its webhook is to be resumed, or what is before it to end, first.
+  const isHeld = delivery.waitingFor === "hold" || delivery.waitingFor === "order";
   const isWanted = status === "undeliverable" || isPending;
   return (
     <div class="actions">
