@@ -2,7 +2,7 @@
  * Brings events of a relay to this machine, without a tunnel and without a third party: a `listener:` webhook of the
  * relay, whose deliveries come over a WebSocket and go to a handler on this machine.
  *
- *   RELAY_API_KEY=… npm run listen -- --relay https://my-relay.workers.dev --forward http://127.0.0.1:3000/hook
+ *   RELAY_API_KEY=… npm run listen -- --relay https://my-relay.workers.dev --forward http://127.0.0.1:3000/leadterra
  */
 import { userInfo } from "node:os";
 import { parseDuration } from "../src/domain/schedule.ts";
@@ -36,7 +36,7 @@ function readFilter(text: string | undefined): unknown {
 
 function readForward(text: string | undefined): string | null {
   if (text === undefined) return null;
-  readUrl("--forward", text, "http://127.0.0.1:3000/hook");
+  readUrl("--forward", text, "http://127.0.0.1:3000/leadterra");
   return text;
 }
 

@@ -124,14 +124,26 @@ describe("the code that the pages give to services", () => {
     ]);
   });
 
-  it.skipIf(!hasPython)("runs in Python", async () => {
-    const { body, leadterra } = await delivery();
-    const file = join(folder, "verify.py");
-    const calls = [body, `${body} `].map(
-      (text) => `print(verify(${JSON.stringify(text)}.encode(), "${leadterra}", "${secret}"))`,
-    );
-    writeFileSync(file, `${snippet("docs/verify.md", "Python", "python")}\n${calls.join("\n")}\n`);
-    const { stdout, stderr } = spawnSync("python3", [file], { encoding: "utf8" });
-    expect({ stdout, stderr }).toEqual({ stdout: "True\nFalse\n", stderr: "" });
-  });
+  it.skipIf(!hasPython)(
+    "runs in Python, and takes a signature that is no ASCII for the forgery that it is",
+    async () => {
+      const { body, leadterra } = await delivery();
+      const file = join(folder, "verify.py");
+      const given = [
+        [body, leadterra] as const,
+        [`${body} `, leadterra] as const,
+        [body, "é"] as const,
+      ];
+      const calls = given.map(
+        ([text, signature]) =>
+          `print(verify(${JSON.stringify(text)}.encode(), "${signature}", "${secret}"))`,
+      );
+      writeFileSync(
+        file,
+        `${snippet("docs/verify.md", "Python", "python")}\n${calls.join("\n")}\n`,
+      );
+      const { stdout, stderr } = spawnSync("python3", [file], { encoding: "utf8" });
+      expect({ stdout, stderr }).toEqual({ stdout: "True\nFalse\nFalse\n", stderr: "" });
+    },
+  );
 });
