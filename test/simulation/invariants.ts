@@ -72,8 +72,8 @@ export class Invariants {
   }
 
   /** However much an object has stored. 0.1.0 moved a whole period at once. */
-  #checkTurn({ name, storage: { turn }, isReleased }: SimulatedObject): void {
-    if (isReleased || turn.step !== this.#evidence.world.scheduler.steps) return;
+  #checkTurn({ name, storage: { turn }, isOlder }: SimulatedObject): void {
+    if (isOlder || turn.step !== this.#evidence.world.scheduler.steps) return;
     const { rows, bytes, changed } = turn;
     this.#evidence.require(
       rows <= MAX_TURN.rows && bytes <= MAX_TURN.bytes && changed <= MAX_TURN.changed,
@@ -224,6 +224,7 @@ export class Invariants {
 
   #subscriberCrashed(object: SimulatedObject): void {
     const book = this.#evidence.book(object);
+    if (object.isReleased) book.keptAll = false;
     const look = Look.at(object.storage, "live");
     const isOnDisk = ({ eventId, number }: Attempt) =>
       (look.delivery(eventId)?.attempts ?? 0) >= number;

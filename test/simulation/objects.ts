@@ -2,6 +2,7 @@
  * Durable Objects as the platform runs them: one instance at a time, made by the first event; calls between
  * objects that are copied, late, and may be lost; the output gate; alarms at least once; crashes.
  */
+import { VERSION } from "../../src/storage/schema";
 import { Look } from "./look";
 import type { Owner, Scheduler, Task } from "./scheduler";
 import type { SimulatedSocket } from "./sockets";
@@ -85,8 +86,14 @@ export class SimulatedObject {
     });
   }
 
+  /** Not of today's code. */
   get isReleased(): boolean {
     return this.#code.isReleased;
+  }
+
+  /** Of a release that stores an older version: what came with this one it does not know. */
+  get isOlder(): boolean {
+    return this.version < VERSION;
   }
 
   get version(): number {

@@ -32,6 +32,9 @@ export const TODAY: Release = {
   sweep,
 };
 
+/** The version of what a release stores; with a new step those before it get theirs here. */
+const STORED_VERSIONS: Readonly<Record<string, number>> = { "0.1.0": 1 };
+
 /** What the bundle is, as a module of Node. */
 type Bundle = Record<string, ObjectClass> & {
   default: {
@@ -52,7 +55,7 @@ export async function releaseOf(version: string): Promise<Release> {
   const url = `data:text/javascript;base64,${Buffer.from(code).toString("base64")}`;
   const { default: worker, ...classes } = (await import(/* @vite-ignore */ url)) as Bundle;
   return {
-    version: 1,
+    version: STORED_VERSIONS[version] ?? VERSION,
     classes: classes as Release["classes"],
     consume: worker.queue,
     sweep: (env) => worker.scheduled(null, env),

@@ -91,8 +91,8 @@ export class RequestRules implements Witness {
       `${name} was said to start at ${saidMs}`,
     );
     this.#checkDelivery(book, attempt, row);
-    const { isReleased } = book.object;
-    this.#checkConcurrency(book, attempt, (isReleased ? null : used?.concurrency) ?? MAX_IN_FLIGHT);
+    const { isOlder } = book.object;
+    this.#checkConcurrency(book, attempt, (isOlder ? null : used?.concurrency) ?? MAX_IN_FLIGHT);
     if (lease?.trigger !== "manual") this.#checkSchedule(book, attempt, row);
     this.#checkRate(book, attempt);
     if (isOfLane(attempt)) {
@@ -161,7 +161,7 @@ export class RequestRules implements Witness {
   #checkConnections(book: Book, asked: Request): void {
     const { instance } = asked;
     // A test of 0.1.0 went beside them.
-    if (instance.object.isReleased || isFrame(asked)) return;
+    if (instance.object.isOlder || isFrame(asked)) return;
     const open = [...book.inFlight].filter(
       ({ request, ending }) =>
         request.instance === instance && ending === null && !isFrame(request),
@@ -418,7 +418,7 @@ export class RequestRules implements Witness {
     if (settings === null || !("urlVersion" in settings)) return;
     if (settings.urlVersion !== attempt.urlVersion) return;
     const givesUp = ending.status !== null && settings.giveUpOn.includes(ending.status);
-    if (givesUp && !book.object.isReleased) return;
+    if (givesUp && !book.object.isOlder) return;
     const endedAtMs = attempt.endedAtMs ?? this.#evidence.nowMs;
     const before = book.reckoning;
     book.reckoning = reckoned(before, attempt, ending, endedAtMs);

@@ -1,9 +1,10 @@
 /**
  * A deploy in the middle of a run: objects and invocations of a release first, then today's code, object by object
- * on what is stored. Until it is everywhere, both are at work and call each other.
+ * on what is stored. Until it is everywhere, both are at work and call each other. A release that stores the same
+ * version may be rolled back to: then objects go back to it, too, before today's code is everywhere.
  */
 import type { Chance } from "./chance";
-import { type Code, Instance, type SimulatedObject } from "./objects";
+import { type Code, Instance, type ObjectClass, type SimulatedObject } from "./objects";
 import { codeOf, type Release, TODAY } from "./releases";
 import type { Owner, Scheduler } from "./scheduler";
 
@@ -89,9 +90,13 @@ export class Rollout implements Deploys {
     if (Released === undefined || Released === TODAY.classes[className]) {
       return codeOf(TODAY, className);
     }
+    return this.#releasedCode(className, Released);
+  }
+
+  #releasedCode(className: string, Released: ObjectClass): Code {
     const { lacks } = this.#plan;
     const Class = lacks === null ? Released : without(lacks, Released);
-    return { className, Class, version: 1, isReleased: true };
+    return { className, Class, version: this.#before?.version ?? 1, isReleased: true };
   }
 
   calls(object: SimulatedObject): void {
@@ -106,8 +111,12 @@ export class Rollout implements Deploys {
   /** One step of it. */
   goOn(objects: Iterable<SimulatedObject>): SimulatedObject[] {
     if (!this.#isUnderWay || !this.#chance.happens(this.#plan.chance)) return [];
-    const released = [...objects].filter(({ isReleased }) => isReleased);
-    return released.length === 0 ? [] : this.#deploy([this.#chance.pick(released)]);
+    const all = [...objects].filter(({ isReleased }) => isReleased || this.#goesBack);
+    return all.length === 0 ? [] : this.#deploy([this.#chance.pick(all)]);
+  }
+
+  get #goesBack(): boolean {
+    return this.#before?.version === TODAY.version;
   }
 
   /** Today's code is everywhere. */
@@ -118,9 +127,11 @@ export class Rollout implements Deploys {
 
   #deploy(objects: SimulatedObject[]): SimulatedObject[] {
     for (const object of objects) {
-      this.#scheduler.note(`deploys ${object.className} ${object.name}`);
+      const { className, isReleased } = object;
+      const Released = isReleased ? undefined : this.#before?.classes[className];
+      this.#scheduler.note(`${Released ? "rolls back" : "deploys"} ${className} ${object.name}`);
       this.tally.deployed += 1;
-      object.deploy(codeOf(TODAY, object.className));
+      object.deploy(Released ? this.#releasedCode(className, Released) : codeOf(TODAY, className));
     }
     return objects;
   }
