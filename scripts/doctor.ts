@@ -106,7 +106,10 @@ export async function examine(
 
 function configurationFindings(health: Answer): Finding[] {
   const problems = listOf(health.json?.problems).map(({ name, message }) =>
-    wrong(String(message), `Set ${name} (docs/configuration.md), then deploy or put the secret.`),
+    wrong(
+      String(message).replace(/\.$/, ""),
+      `Set ${name} (docs/configuration.md), then deploy or put the secret; on this machine, npm start anew.`,
+    ),
   );
   if (problems.length > 0) return problems;
   return [unanswered("/healthz", health) ?? well("The configuration is whole")];

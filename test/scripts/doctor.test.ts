@@ -114,7 +114,7 @@ describe("the doctor", () => {
       {
         "/healthz": {
           status: 503,
-          json: { version, problems: [{ name: "RETENTION", message: "RETENTION must be …" }] },
+          json: { version, problems: [{ name: "RETENTION", message: "RETENTION must be 1d." }] },
         },
       },
       "RETENTION must be",
@@ -398,9 +398,11 @@ describe("the doctor", () => {
     ],
   ];
   it.each(faults)("names %s and what mends it", async (_, answers, what, remedy) => {
-    expect(await wrongAt(answers)).toMatchObject([
+    const found = await wrongAt(answers);
+    expect(found).toMatchObject([
       { what: expect.stringContaining(what), remedy: expect.stringContaining(remedy) },
     ]);
+    expect(found[0]?.what).not.toMatch(/\.$/); // it is printed with a full stop
   });
 
   const unknown: [name: string, answers: typeof WELL, what: string][] = [
