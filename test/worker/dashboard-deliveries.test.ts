@@ -206,6 +206,24 @@ describe("the list of deliveries", () => {
     expect(second).not.toContain("The last failure");
   });
 
+  it("leads to the last failure behind however many successes, one of the same delivery among them", async () => {
+    const webhook = await register();
+    const old = await newEvent();
+    service.answer = answering(503);
+    await consume([old]);
+    await ring(subscriber(webhook.id));
+    clock.advance(MINUTE);
+    service.answer = answering(200);
+    await consume(await newEvents(50));
+    await ring(subscriber(webhook.id));
+    clock.advance(MINUTE);
+    await visitor.post(`${pathOf(webhook, old)}/retry`);
+    const first = await textOf(`/dashboard/webhooks/${webhook.id}/attempts`);
+    expect(rowsOf(first)[0]).toBe(`${old.id}/2`);
+    expect(rowsOf(first)).not.toContain(`${old.id}/1`);
+    expect(first).toContain(`was of <a href="${pathOf(webhook, old)}"`);
+  });
+
   it("shows nothing of a URL's query, and markup as text", async () => {
     const { webhook } = await undeliverable({
       url: "https://crm.example.com/in?token=very-secret",

@@ -1,6 +1,7 @@
 /** /dashboard/webhooks/{id}/attempts: what a webhook's service was asked and answered. */
 import { Hono } from "hono";
 import { formatAttemptPlace, parseAttemptPlace } from "../../contract/cursor";
+import type { LastFailure } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
 import { listAttempts } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
@@ -45,7 +46,7 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
     intro: () => <p class="quiet">Newest first.</p>,
     show: ({ rows, last, next, unanswered }, { isFirstPage }) => (
       <>
-        {last !== null && !rows.some(({ eventId }) => eventId === last.eventId) && (
+        {last !== null && !rows.some((row) => isOf(row, last)) && (
           <p>
             The last failure, <Time ms={last.atMs} />, was of{" "}
             <a href={deliveryPath(webhook.id, last.eventId)}>a delivery</a> on another page.
@@ -75,6 +76,12 @@ async function find(c: PageContext, { id }: Webhook, before: AttemptPlace | null
   ]);
   const rows = attempts.map((attempt): Row => ({ ...attempt, webhookId: id }));
   return { rows, last: health.lastFailure, next: next && formatAttemptPlace(next) };
+}
+
+/** Whether it is the attempt that failed then: its delivery may have others. */
+function isOf({ eventId, attempt }: Row, { atMs, eventId: failed }: LastFailure): boolean {
+  const { error, startedAtMs, durationMs } = attempt;
+  return eventId === failed && error !== null && startedAtMs + durationMs === atMs;
 }
 
 const COLUMNS: readonly Column<Row>[] = [
