@@ -439,6 +439,19 @@ describe("trying a filter", () => {
     }
   });
 
+  it("warns of a path that only events have which are not asked for", async () => {
+    const filter = '{"data.bounceType": "hard"}';
+    const warning =
+      "none of these events, and no documented one that it asks for, has such a field";
+    const sent = await tried({ events: "message.sent", filter });
+    expect(sent).toContain(`<code>data.bounceType</code>: ${warning}`);
+    for (const events of [["message.sent", "message.bounced"], ["*"], ["link.clicked"]]) {
+      expect(await tried({ events, filter })).not.toContain("has such a field");
+    }
+    await consume([await eventOf("link.clicked", { link: {} })]);
+    expect(await tried({ events: "link.clicked", filter })).toContain(warning);
+  });
+
   it("says so when there is nothing to try it on, or nothing asked for", async () => {
     expect(await tried({ events: "*" })).toContain("No event is among the latest of the last week");
     expect(await tried({})).toContain("it would get nothing");

@@ -88,7 +88,7 @@ function Tried({ route, latest }: TriedProps) {
           : `Of the latest ${count(tried.length, `${which}event`)}`}{" "}
         it would get <strong>{got}</strong>.
       </p>
-      <UnknownPaths filter={route.filter} latest={latest} />
+      <UnknownPaths route={route} latest={latest} />
       <Table
         label="The latest events and what would become of them"
         columns={COLUMNS}
@@ -99,8 +99,11 @@ function Tried({ route, latest }: TriedProps) {
 }
 
 /** A path that no event has is most often a slip of the pen. */
-function UnknownPaths({ filter, latest }: { filter: Filter | null; latest: readonly ReadEvent[] }) {
-  const known = [...latest, ...examples()].map(({ envelope }) => envelope);
+function UnknownPaths({ route: { events, filter }, latest }: TriedProps) {
+  const asked = examples().filter(({ event }) => events.includes(event.event));
+  const isAnyEvent = events.includes(ALL_EVENTS) || asked.length + latest.length === 0;
+  const documented = isAnyEvent ? examples() : asked;
+  const known = [...latest, ...documented].map(({ envelope }) => envelope);
   const unknown = pathsIn(filter).filter((path) =>
     known.every((envelope) => valuesOf(path, envelope).every((value) => value === undefined)),
   );
@@ -108,7 +111,7 @@ function UnknownPaths({ filter, latest }: { filter: Filter | null; latest: reado
   return (
     <p class="wrong">
       <Commas of={unknown.map((path) => <code>{visible(path)}</code>)} />: none of these events, and
-      no documented one, has such a field.
+      no documented one{isAnyEvent ? "" : " that it asks for"}, has such a field.
     </p>
   );
 }

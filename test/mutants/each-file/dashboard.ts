@@ -67,7 +67,7 @@ export const DASHBOARD: readonly Mutant[] = [
     "worker/dashboard-webhook-form",
     "a filter is warned of a path that is documented",
     "src/dashboard/webhooks/filter-trial.tsx",
-    ["[...latest, ...examples()].map(", "latest.map("],
+    ["[...latest, ...documented].map(", "latest.map("],
   ),
   fault(
     "worker/dashboard-webhooks",
