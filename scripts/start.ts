@@ -121,6 +121,15 @@ Next, in other terminals:
 Ctrl-C stops the relay; what it knows is kept. Its log follows.`);
 }
 
+/** What `/healthz` says is wrong with the configuration. */
+async function problemsOf(url: string): Promise<string[]> {
+  const health = await fetch(`${url}/healthz`).catch(() => null);
+  const { problems = [] } = ((await health?.json().catch(() => null)) ?? {}) as {
+    problems?: { message: string }[];
+  };
+  return problems.map(({ message }) => message);
+}
+
 async function main(args: string[]): Promise<number> {
   const given = parseArguments(args);
   const files = envFilesOf(given);
@@ -151,6 +160,9 @@ async function main(args: string[]): Promise<number> {
   });
   const { ended, runScheduled, url } = relay;
   printWelcome(url, made, files, firstOf(vars.API_KEYS));
+  for (const problem of await problemsOf(url)) {
+    console.log(styleText("red", `✗ ${problem} Mend it in ${files.join(", ")}, and start again.`));
+  }
   const sweep = () =>
     runScheduled().catch((thrown: Error) => console.error(`Scheduled run: ${thrown.message}`));
   setInterval(() => void sweep(), SCHEDULED_EVERY_MS).unref();

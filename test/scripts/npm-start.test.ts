@@ -109,6 +109,16 @@ describe("npm start", { timeout: 180_000 }, () => {
     await expectAllGone(url);
   });
 
+  it("says what is wrong with a variable, and where to mend it", async () => {
+    const wrong = join(directory, "wrong.env");
+    writeFileSync(wrong, "RETENTION=1day\n");
+    const { npm, url } = await start("--env-file", wrong);
+    const said = await printed(npm, "start again.");
+    expect(said).toMatch(/✗ RETENTION must be .* Mend it in .*wrong\.env, and start again\./);
+    npm.kill("SIGTERM");
+    await expectAllGone(url);
+  });
+
   it("brings its events to who listens, over a start of its own", async () => {
     const first = await start();
     const env = { ...process.env, ...PROXY, RELAY_API_KEY: API_KEY };
