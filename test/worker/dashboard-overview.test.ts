@@ -1,6 +1,6 @@
 /** /dashboard: whether everything is all right, and what is not, the most urgent first. */
 import { env, exports } from "cloudflare:workers";
-import { describe, expect, vi } from "vitest";
+import { beforeEach, describe, expect, vi } from "vitest";
 import {
   type AlertText,
   brokenRouteAlert,
@@ -90,6 +90,9 @@ function drawnOn(page: string) {
 
 const bottom = ({ y, height }: Shape) => y + height;
 const right = ({ x, width }: Shape) => x + width;
+
+// At noon: a time of another day is told with its date.
+beforeEach(() => clock.setTo(Math.floor(clock.nowMs() / DAY) * DAY + DAY + 12 * HOUR));
 
 describe("the overview of a new relay", () => {
   it("leads with the three steps to the first event, and ticks what is done", async () => {
