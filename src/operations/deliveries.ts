@@ -134,7 +134,8 @@ export async function retryDelivery(
   if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
   const after = { eventId: id };
   await addToAudit(env, { by, action: "delivery.retried", webhookId: webhook.id, after });
-  const attempted = wait ? await subscriber.attemptOf(id, (before?.attempts ?? 0) + 1) : null;
+  const number = (before?.attempts ?? 0) + 1;
+  const attempted = wait ? await subscriber.attemptOf(id, number, "manual") : null;
   return ok(attempted ?? { delivery, attempt: null });
 }
 

@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
 import { renderMetrics } from "../../src/domain/open-metrics";
+import { retryDelivery } from "../../src/operations/deliveries";
 import { metrics as metricsOf } from "../../src/operations/metrics";
 import { stats as statsOf, webhookHealth } from "../../src/operations/stats";
 import {
@@ -10,6 +11,7 @@ import {
   newEvents,
   type Owed,
   register,
+  settingsOf,
   subscriber,
 } from "../rig/worker/engine";
 import { answering, clock, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
@@ -338,6 +340,25 @@ describe("a retry that waits", () => {
       status: "delivered",
       attempts: 2,
       attempt: { number: 2, trigger: "manual", statusCode: 200, responseBody: "taken" },
+    });
+  });
+
+  it("answers with the attempt that it caused, not with one of the schedule that ended just before", async () => {
+    const { id } = await register({ retrySchedule: "1h 8h" });
+    service.answer = answering(503);
+    const [event] = (await deliver(id, 1)) as [Owed];
+    const stub = subscriber(id);
+    const reopen = async (asked: Parameters<typeof stub.reopen>[0]) => {
+      clock.advance(2 * HOUR);
+      await deliverAll(id, clock);
+      service.answer = answering(204);
+      return stub.reopen(asked);
+    };
+    const asked = { ...env, SUBSCRIBER: diverted(env.SUBSCRIBER, { reopen }) };
+    const wanted = { id: event.id, by: { key: "a person's" }, wait: true };
+    const retried = await retryDelivery(asked, await settingsOf(id), wanted);
+    expect(retried).toMatchObject({
+      value: { attempt: { number: 3, trigger: "manual", statusCode: 204 } },
     });
   });
 

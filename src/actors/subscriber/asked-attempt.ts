@@ -1,5 +1,5 @@
 /** An attempt that a person asked for, and waits for. */
-import type { AttemptRecord, DeliveryView, LoggedDelivery } from "../../domain/delivery";
+import type { AttemptRecord, DeliveryView, LoggedDelivery, Trigger } from "../../domain/delivery";
 
 /** It starts at once, or something keeps it. */
 const MAX_START_MS = 1_000;
@@ -7,10 +7,11 @@ const LOOK_AGAIN_MS = 20;
 
 /**
  * @param number the least that it may have.
+ * @param trigger what it must have: one of the schedule may have ended just before. Any where it is not given.
  * @returns `attempt` is null when it could not start within a second; null as a whole when there is no delivery.
  */
 export async function attemptOf(
-  number: number,
+  { number, trigger }: { number: number; trigger?: Trigger | undefined },
   of: { isInFlight(): boolean; delivery(): LoggedDelivery | null },
 ): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
   const startsByMs = Date.now() + MAX_START_MS;
@@ -18,7 +19,9 @@ export async function attemptOf(
     if (!of.isInFlight()) {
       const delivery = of.delivery();
       if (delivery === null) return null;
-      const attempt = delivery.attemptLog.find((each) => each.number >= number) ?? null;
+      const isIt = (each: AttemptRecord) =>
+        each.number >= number && each.trigger === (trigger ?? each.trigger);
+      const attempt = delivery.attemptLog.find(isIt) ?? null;
       if (attempt !== null || Date.now() >= startsByMs) return { delivery, attempt };
     }
     await scheduler.wait(LOOK_AGAIN_MS);

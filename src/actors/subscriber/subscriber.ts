@@ -3,7 +3,7 @@
  * comes from the Registry, each change with a version, and is in force for every attempt that starts after it
  * was acknowledged.
  */
-import type { AttemptRecord, DeliveryView, LoggedDelivery } from "../../domain/delivery";
+import type { AttemptRecord, DeliveryView, LoggedDelivery, Trigger } from "../../domain/delivery";
 import { fail } from "../../domain/failure";
 import { answeredTest, release, renew } from "../../domain/health";
 import type { EventId } from "../../domain/ids";
@@ -259,18 +259,15 @@ export class Subscriber extends StoredObject {
     return hastened;
   }
 
-  /**
-   * Waits for an attempt that a person asked for.
-   *
-   * @returns `attempt` is null when it could not start within a second; null as a whole when there is no delivery.
-   */
+  /** Waits for an attempt that a person asked for, as `attemptOf` has it. */
   async attemptOf(
     id: EventId,
     number: number,
+    trigger?: Trigger,
   ): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
     this.#clockwork.wakeNow();
     const isInFlight = () => this.#engine.pump.isInFlight(id);
-    return attemptOf(number, { isInFlight, delivery: () => this.delivery(id) });
+    return attemptOf({ number, trigger }, { isInFlight, delivery: () => this.delivery(id) });
   }
 
   /** Cancels a delivery; null when there is none, `not_pending` when it is finished. */
