@@ -302,6 +302,25 @@ describe("the status of an answer", () => {
   });
 });
 
+describe("an attempt's log", () => {
+  it("keeps the beginning of the last answer, however much its text grows as JSON", async () => {
+    const { id } = await register({ retrySchedule: "1m" });
+    service.answer = ({ attempt }) =>
+      new Response(`no ${attempt}`.padEnd(16_384, "\x01"), { status: 500 });
+    await deliver(id, 1);
+    clock.advance(2 * MINUTE);
+    await deliverAll(id, clock);
+    const { attemptLog } = await deliveryOf(id, service.ids()[0] ?? "");
+    expect(attemptLog).toMatchObject([
+      { responseBody: null, responseTruncated: true },
+      { responseTruncated: true },
+    ]);
+    const kept = attemptLog[1]?.responseBody ?? "";
+    expect(kept.startsWith(`no 2${"\x01".repeat(8_000)}`)).toBe(true);
+    expect(JSON.stringify(kept).length).toBeLessThan(64 * 1024);
+  });
+});
+
 describe("a list of deliveries", () => {
   it("finds by the last attempt, and what was never tried", async () => {
     const { id } = await register({ retrySchedule: "1h" });
