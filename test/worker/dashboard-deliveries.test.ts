@@ -64,6 +64,16 @@ describe("the list of deliveries", () => {
     expect(gone).toContain("There is no such webhook");
   });
 
+  it("is narrowed by a webhook's name as by its id", async () => {
+    const { id } = await register({ name: "crm" });
+    await register();
+    const event = await newEvent();
+    await consume([event]);
+    const page = await textOf(`${LIST}?webhook=crm`);
+    expect(rowsOf(page)).toEqual([`${id}/${event.id}`]);
+    expect(page).toContain(`<option value="${id}" selected`);
+  });
+
   it("shows the newest over all webhooks, and with one chosen its own, page by page", async () => {
     const [first, second] = [await register(), await register({ events: ["campaign.started"] })];
     const old = await newEvents(51);

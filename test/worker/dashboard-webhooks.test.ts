@@ -309,8 +309,17 @@ describe("a webhook's page", () => {
   it("is found by the webhook's name", async () => {
     const visitor = await signedIn();
     const { id } = await register({ name: "crm-2" });
-    const answer = await visitor.get(`${PATH}/crm-2`);
-    expect([answer.status, answer.headers.get("location")]).toEqual([303, `${PATH}/${id}`]);
+    for (const rest of [
+      "",
+      "/attempts",
+      "/edit",
+      `/deliveries/evt_${"0".repeat(26)}`,
+      "?tried=x",
+    ]) {
+      const answer = await visitor.get(`${PATH}/crm-2${rest}`);
+      const [status, leadsTo] = [answer.status, answer.headers.get("location")];
+      expect([status, leadsTo], rest).toEqual([303, `${PATH}/${id}${rest}`]);
+    }
     expect((await visitor.get(`${PATH}/new`)).status).toBe(200);
   });
 

@@ -55,13 +55,16 @@ export const deliveryPages = new Hono<PageEnv>()
         const path = webhook === null ? "" : `/webhooks/${webhook.id}`;
         return [sameQuery(c, `/v1${path}/deliveries`, understood(deliveryFilters, query))];
       },
-      intro: (query, { webhooks }) =>
+      intro: (query, { webhooks, webhook }) =>
         chosenIn(query).length > 0 ? (
           <p class="quiet">
             Only those that were chosen. <a href={DELIVERIES_PATH}>All deliveries</a>
           </p>
         ) : (
-          <Filters query={query} webhooks={webhooks} />
+          <Filters
+            query={webhook ? { ...query, webhook: webhook.id } : query}
+            webhooks={webhooks}
+          />
         ),
       show: (found, asked) =>
         found.deliveries.length === 0 ? (
@@ -100,14 +103,15 @@ async function find(c: PageContext, query: Query, from: Place | Position | null)
   }
   const filter = filterOf(c, query);
   const limit = DELIVERIES_PER_PAGE;
-  if (query.webhook === undefined) {
+  const { webhook: ref } = query;
+  if (ref === undefined) {
     const before = from !== null && "atMs" in from ? from : null;
     const place = { before, limit };
     const { next, ...found } = await listAllDeliveries(c.env, filter, place, unanswered);
     return { ...found, webhook: null, unanswered, next: next && formatPlace(next) };
   }
   const webhooks = await allWebhooks(c.env);
-  const webhook = webhooks.find(({ id }) => id === query.webhook) ?? null;
+  const webhook = webhooks.find(({ id, name }) => [id, name ?? ""].includes(ref)) ?? null;
   if (webhook === null) return { webhooks, webhook, deliveries: [], unanswered, next: null };
   const before = from !== null && "seq" in from ? from : null;
   const ask = () => listDeliveries(c.env, webhook, filter, { before, limit });

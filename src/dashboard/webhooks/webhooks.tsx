@@ -84,11 +84,13 @@ export const webhookPages = new Hono<PageEnv>()
       <Whole {...{ webhook, condition, unanswered, waits: waitsOf(c, webhook) }} />,
     );
   })
-  // By its name, as the API knows it too; `new` is another page.
-  .get("/:name{(?!new$)[a-z][a-z0-9-]{0,62}}", async (c) => {
+  // By its name, as the API knows it too, and whatever is below; `new` is another page.
+  .get("/:name{(?!new$)[a-z][a-z0-9-]{0,62}}/*", async (c) => {
     const webhook = await findWebhook(c.env, c.req.param("name"));
     if (webhook === null) return showFailure(c, { code: "not_found" });
-    return c.redirect(webhookPath(webhook.id), 303);
+    const { pathname, search } = new URL(c.req.url);
+    const rest = pathname.slice(`${WEBHOOKS_PATH}/${webhook.name}`.length);
+    return c.redirect(`${webhookPath(webhook.id)}${rest}${search}`, 303);
   });
 
 type Waits = ReturnType<typeof waitsOf>;
