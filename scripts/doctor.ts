@@ -245,6 +245,10 @@ function alertFinding(alerts: unknown): Finding {
 /** States of a webhook's health in which nobody has to do anything. */
 const RESTFUL = ["healthy", "postponed", "paused", "unconnected"];
 
+/** It is nobody's fault, and all is not well. */
+const NOBODY =
+  "nobody is connected (npm run listen): after 24 hours it is deleted, with what waits for it";
+
 /** @param figures undefined where the relay did not say how it is doing. */
 function webhookFinding(webhook: Json, figures: Json | undefined): Finding {
   const { id, name, url, status, statusReason } = webhook;
@@ -264,7 +268,8 @@ function webhookFinding(webhook: Json, figures: Json | undefined): Finding {
     const why = STATES[state as keyof typeof STATES];
     if (remedy !== null) return wrong(`${told}; ${why}`, remedy);
   }
-  return replay === null ? well(told) : wrong(told, `When the service is mended: ${replay}`);
+  if (replay !== null) return wrong(told, `When the service is mended: ${replay}`);
+  return state === "unconnected" ? untold(`${told}; ${NOBODY}`) : well(told);
 }
 
 /** One for each reason: what mends them differs. */
@@ -331,7 +336,7 @@ export async function sendSample(api: RelayApi, secret: string | undefined): Pro
 }
 
 const USAGE = `Looks at a relay from outside, and says for each thing that is wrong what mends it.
-✓ is well, ✗ is wrong, ? could not be told.
+✓ is well, ✗ is wrong, ? is neither: it could not be told, or nobody listens.
 
   RELAY_API_KEY=… npm run doctor -- [options]
 

@@ -455,9 +455,17 @@ describe("the doctor", () => {
     expect(versionFinding(release("0.10.0", 2), release("0.2.0", 2)).remedy).toMatch(/newer_data/);
   });
 
-  it("leaves a listener that nobody listens to alone", async () => {
+  it("calls a webhook that nobody listens to neither wrong nor well", async () => {
     const unconnected = { ...FIGURES, health: { state: "unconnected", pending: 2 } };
-    expect(await wrongAt(stats({ webhooks: [unconnected] }))).toEqual([]);
+    const found = await examine(await relayWith(stats({ webhooks: [unconnected] })), { now });
+    const told = found.filter(({ what }) => what.includes("unconnected"));
+    expect(told).toEqual([
+      {
+        what: expect.stringMatching(/ 2 waiting.*nobody is connected .*npm run listen/),
+        remedy: null,
+        isTold: false,
+      },
+    ]);
   });
 
   it("names a clock that is off", async () => {
