@@ -171,6 +171,8 @@ function adopt(html) {
     changed = true;
   }
   if (changed) enhance();
+  // What was done stays told, and is over: it colours no page that has moved on.
+  if (changed) document.querySelector("main > .notice.good")?.classList.remove("good");
   for (const each of kept) each();
   return changed;
 }

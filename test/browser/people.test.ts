@@ -349,7 +349,7 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await page.getByRole("button", { name: "Count them first" }).click();
     await page.getByText("1 delivery would be replayed.").waitFor();
     await page.getByRole("button", { name: "Replay them" }).click();
-    await page.getByRole("status").getByText("1 delivery will be replayed.").waitFor();
+    await page.getByRole("status").getByText("1 delivery replayed:").waitFor();
     await rig.relay.attempted(webhook.id, eventId, 2);
     const ids = rig.service.requests
       .filter(({ path }) => path === "/replayed")
@@ -395,5 +395,19 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await page.getByRole("status").getByText("Resumed").waitFor();
     const { status } = await rig.relay.finished(webhook.id, eventId);
     expect(status).toBe("delivered");
+  });
+
+  it("is not told in green that it resumed a webhook above what has become of it since", async () => {
+    const webhook = await rig.register({ url: `${rig.service.url}/resumed`, status: "paused" });
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/webhooks/${webhook.id}`);
+    await page.getByRole("button", { name: "Resume" }).click();
+    const told = page.locator("main > .notice", { hasText: "Resumed" });
+    await told.waitFor();
+    expect(await told.getAttribute("class")).toBe("notice good");
+    await rig.relay.request("POST", `/v1/webhooks/${webhook.id}/pause`);
+    await page.locator("#health").getByText("Paused").first().waitFor();
+    expect(await told.getAttribute("class")).toBe("notice");
+    expect(await told.textContent()).toMatch(/^Resumed: .* \(\d\d:\d\d\)$/);
   });
 });

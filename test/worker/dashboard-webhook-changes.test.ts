@@ -70,15 +70,15 @@ describe("pausing and resuming", () => {
       return /role="status">([^<]+)/.exec(await textOf(leadsTo(answer).split("?")[0] ?? ""))?.[1];
     };
     const paused = await register({ status: "paused" });
-    expect(await resumed(paused.id)).toBe("Resumed: what is due goes out now.");
+    expect(await resumed(paused.id)).toBe("Resumed: what was due goes out. ");
     const absent = await register({ url: "listener:", status: "paused" });
-    expect(await resumed(absent.id)).toContain("nothing goes out yet");
+    expect(await resumed(absent.id)).toContain("held all the same");
     service.answer = answering(503, { headers: { "retry-after": "600" } });
     const busy = await register({ url: "https://busy.example.com/in" });
     await accept(busy.id, await newEvents(1));
     await ring(subscriber(busy.id));
     await api("POST", `/v1/webhooks/${busy.id}/pause`);
-    expect(await resumed(busy.id)).toContain("nothing goes out yet");
+    expect(await resumed(busy.id)).toContain("held all the same");
     service.answer = answering(410);
     const { id } = await register({ url: "https://gone.example.com/in" });
     await accept(id, await newEvents(1));
@@ -89,6 +89,20 @@ describe("pausing and resuming", () => {
     expect(await resumed(id)).toContain("one delivery at a time is tried");
     await deliverAll(id, clock);
     expect(service.requests).toHaveLength(made + 1);
+  });
+});
+
+describe("a notice", () => {
+  it("tells what was done and when, and nothing that the next minute makes untrue", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(2));
+    const path = `${PATH}/${id}/replay`;
+    const counted = await visitor.post(path, { step: "count", only: "all", span: "week" });
+    await goingOn(path, fieldsOf(await counted.text(), path));
+    const page = await textOf(`${PATH}/${id}`);
+    const [, told = ""] = /<p class="notice good" role="status">(.*?)<\/p>/.exec(page) ?? [];
+    expect(told).toMatch(/^2 deliveries replayed: .*<time datetime="[^"]+"[^>]*>just now \(/);
+    expect(told).not.toMatch(/will be|now\./);
   });
 });
 
@@ -410,7 +424,7 @@ describe("sending again", () => {
     expect(counted).toContain("1,200 deliveries would be replayed");
     const { pages, answer } = await goingOn(path, fieldsOf(counted, path));
     expect(pages).toHaveLength(1);
-    expect(pages[0]).toContain("1,000 deliveries will be replayed so far");
+    expect(pages[0]).toContain("1,000 deliveries were replayed so far");
     expect(pages[0]).toContain("1,000 of 1,200<");
     expect(leadsTo(answer)).toBe(`${PATH}/${id}?done=replayed&count=1200`);
     expect((await deeds()).filter(({ action }) => action === "webhook.replayed")).toHaveLength(2);

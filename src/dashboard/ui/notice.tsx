@@ -1,10 +1,15 @@
-/** What came of a change, said once, on the page that it led to. Only texts from here are shown, by their name. */
+/**
+ * What came of a change, said once, on the page that it led to: what was so then, with the time, for the page goes on
+ * and the notice does not. Only texts from here are shown, by their name.
+ */
 import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
 import type { Child } from "hono/jsx";
 import { ANSWERS } from "../../contract/problem";
 import type { FailureCode } from "../../domain/failure";
 import { deliveries, number } from "./format";
 import { attributesOf, nameOf, type PageContext, prefixOf } from "./session";
+import { Time } from "./time";
+import { useViewer } from "./viewer";
 
 /** A retry waits for no schedule, probe or Retry-After. */
 const SOON = "each goes out as soon as no hold, order or rate limit keeps it.";
@@ -18,30 +23,30 @@ const DONE = {
   rotated_before: () =>
     "The secret was rotated by this form before, so nothing was done again. It was shown once: rotate again if nobody has it.",
   paused: () => "Paused: nothing is sent until you resume; events are kept.",
-  resumed: () => "Resumed: what is due goes out now.",
+  resumed: () => "Resumed: what was due goes out.",
   resumed_probing: () =>
     "Resumed: one delivery at a time is tried until the service takes one; then the others go.",
-  resumed_held: () => "Resumed, but nothing goes out yet: below stands what holds it.",
+  resumed_held: () => "Resumed, and held all the same: how it stands is below.",
   deleted: () => "The webhook is deleted, with what was waiting for it.",
   retried: (count) => `${deliveries(count)} retried: ${SOON}`,
   attempt_worked: (count) =>
-    `The service took it.${count === 0 ? "" : ` ${deliveries(count)} that waited for a retry ${count === 1 ? "is" : "are"} due now.`}`,
+    `The service took it.${count === 0 ? "" : ` ${deliveries(count)} that waited for a retry became due.`}`,
   attempt_failed: () => "It was tried, and failed: what came of it stands below.",
-  attempt_waits: () => "It could not start at once; below stands what it waits for.",
+  attempt_waits: () => "It could not start at once: how it stands is below.",
   retried_in_part: (count) =>
-    `${deliveries(count)} retried: ${SOON} The others cannot be: an attempt is on its way, or the payload is gone.`,
+    `${deliveries(count)} retried: ${SOON} The others could not be: an attempt was on its way, or the payload is gone.`,
   nothing_selected: () => "Nothing was selected, so nothing was done.",
   cancelled: (count) => `${deliveries(count)} cancelled.`,
   replayed: (count) =>
     count === 0
-      ? "Nothing was replayed: what was asked for is on its way, has been sent meanwhile, or has no payload any more."
-      : `${deliveries(count)} will be replayed.`,
+      ? "Nothing was replayed: what was asked for was on its way, had been sent meanwhile, or had no payload any more."
+      : `${deliveries(count)} replayed: each goes out when it is its turn.`,
   discarded: (count) => `${deliveries(count)} discarded.`,
   erased: () => "The payload is erased; the record of what was delivered when stays.",
-  sampled: () => "The sample event is on its way: it shows up here within seconds.",
-  redriven: () => "The dead letter is on its way again.",
+  sampled: () => "The sample event was sent: it shows up here within seconds.",
+  redriven: () => "The dead letter was sent on its way again.",
   redriven_many: (count) =>
-    `${count === 1 ? "A dead letter is" : `${number(count)} dead letters are`} on the way again. What is still here could not be handed over.`,
+    `${count === 1 ? "A dead letter was" : `${number(count)} dead letters were`} sent on the way again. What stayed could not be handed over.`,
   dead_letter_deleted: () => "The dead letter is deleted.",
 } as const satisfies Record<string, (count: number) => string>;
 
@@ -115,7 +120,7 @@ function Notice({ told }: { told: URLSearchParams }) {
   const isShort = NOT_QUITE.has(done) || (done === "replayed" && count === 0);
   return (
     <p class={`notice ${isShort ? "warn" : "good"}`} role="status">
-      {DONE[done as Done](count)}
+      {DONE[done as Done](count)} <Time ms={useViewer().nowMs} />
       {touched !== null && (
         <>
           {" "}

@@ -36,7 +36,7 @@ export type Batch = {
   tone: SubmitTone;
   /** `3 deliveries would be replayed`. */
   would: string;
-  /** `1,000 deliveries will be replayed` so far. */
+  /** `1,000 deliveries were replayed` so far. */
   were: string;
   nothing: string;
   choices: (webhook: Webhook) => Child;
@@ -66,7 +66,7 @@ export const REPLAY: Batch = {
   button: "Replay them",
   tone: "primary",
   would: "would be replayed",
-  were: "will be replayed",
+  were: "were replayed",
   nothing:
     "There is nothing of this kind to replay. Look further back, or choose other deliveries.",
   choices: (webhook) => (
