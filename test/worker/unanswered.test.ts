@@ -206,6 +206,15 @@ describe("a Journal that does not answer", () => {
     );
   });
 
+  it("is no webhook where so much does not answer that not all of it is named", async () => {
+    const ids: string[] = [];
+    for (let made = 0; made < 20; made++) ids.push((await register()).id);
+    const bindings = { ...withoutSubscribers(...ids), ...withoutJournal(clock.nowMs()) };
+    const shown = await text("/dashboard", bindings);
+    expect(shown).toMatch(/\d more objects? do(?:es)? not answer\./);
+    expect(shown).not.toContain("more webhook");
+  });
+
   it("leaves a relay without a webhook its first steps: what came is not known, what is to be done is", async () => {
     const bindings = withoutJournal(clock.nowMs());
     const shown = await text("/dashboard", bindings);

@@ -75,8 +75,14 @@ export function problemsOf(situation: Situation): Problem[] {
     ...silenceOf(situation),
     ...alertsOf(situation),
     ...moreOf(
-      Math.max(0, unanswered.length - MAX_NAMED) + Math.max(0, ofWebhooks.length - MAX_NAMED),
+      unanswered,
+      (rest) => `${count(rest, "more object does", "more objects do")} not answer.`,
     ),
+    ...moreOf(ofWebhooks, (rest) => (
+      <>
+        <a href={WEBHOOKS_PATH}>{count(rest, "more webhook")}</a> with a problem.
+      </>
+    )),
   ];
   return found.toSorted((a, b) => Number(b.tone === "bad") - Number(a.tone === "bad"));
 }
@@ -176,14 +182,9 @@ function configLine(problem: ConfigProblem, watched: readonly Watched[]): Proble
   return { tone: "bad", text };
 }
 
-function moreOf(rest: number): Problem[] {
-  if (rest <= 0) return [];
-  const text = (
-    <>
-      <a href={WEBHOOKS_PATH}>{count(rest, "more webhook")}</a> with a problem.
-    </>
-  );
-  return [{ tone: "warn", text }];
+function moreOf(all: readonly unknown[], words: (rest: number) => Child): Problem[] {
+  const rest = all.length - MAX_NAMED;
+  return rest > 0 ? [{ tone: "warn", text: words(rest) }] : [];
 }
 
 function deadLettersLine(deadLetters: number, alerts: readonly OpenAlert[]): Problem {
