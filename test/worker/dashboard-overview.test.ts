@@ -30,6 +30,7 @@ import {
   eventOf,
   journal,
   newEvent,
+  newEvents,
   newRoutingVersion,
   register,
   registry,
@@ -436,6 +437,23 @@ describe("the overview", () => {
     const after = await overview();
     expect(textOf(after, "condition")).toContain(" All is well. 4 deliveries in");
     expect(after).not.toContain("last attempt");
+  });
+
+  it("says what failed last of one that is well also where another has a problem", async () => {
+    const webhook = await register({ description: "The CRM" });
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    service.answer = answering(500);
+    clock.advance(SECOND);
+    const eventId = await arrive({ name: "Winter" });
+    await deliverAll(webhook.id, clock);
+    const other = await register({ description: "Another", status: "paused" });
+    await accept(other.id, await newEvents(1));
+    const page = await overview();
+    expect(textOf(page, "condition")).toMatch(
+      /^ Another Paused .* 1 delivery is held\. .* The last attempt of The CRM failed: 500 refused\. In and/,
+    );
+    expect(page).toContain(`/deliveries/${eventId}">last attempt</a>`);
   });
 
   it("has 12 bars for an hour, 24 for a day and 42 for a week", async () => {

@@ -80,6 +80,7 @@ type Look = {
   unanswered: readonly Unanswered[];
   webhooks: readonly Webhook[];
   listed: readonly Listed[];
+  watched: readonly Watched[];
   problems: readonly Problem[];
   events: readonly EventRow[];
   /** null where nobody knows. */
@@ -108,10 +109,10 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   const hasEvent = webhooks.length > 0 ? mayHaveEvent : lastEventAtMs !== null || events.length > 0;
   const isConnected = hasEvent && (events.length === 0 || (await hasOther(c.env, events)));
   const progress = progressOf(c, { webhooks, hasEvent, isConnected });
-  const shared = { nowMs, webhooks, stats, unanswered, deadLetters };
+  const shared = { nowMs, webhooks, stats, unanswered, deadLetters, watched };
   return {
     ...{ ...shared, listed, events },
-    problems: problemsOf({ ...shared, problems, silenceAlertMs, watched }),
+    problems: problemsOf({ ...shared, problems, silenceAlertMs }),
     progress: progress.hasWebhook && progress.isConnected ? null : progress,
   };
 }
@@ -217,16 +218,29 @@ function isIdle({ events, delivered, failedAttempts }: Step): boolean {
   return events === 0 && delivered === 0 && failedAttempts === 0;
 }
 
-/** What needs somebody, worst first; else that all is well. */
+/** What needs somebody, worst first; else that all is well. What has failed once or twice, in either case. */
 function Condition({ look, words, steps }: { look: Look; words: string; steps: readonly Step[] }) {
-  if (look.problems.length > 0) return <Problems problems={look.problems} />;
+  const [last, ...others] = stumbledIn(look.watched);
+  const stumbled = last && (
+    <>
+      <LastAttempt {...last} of={<WebhookLink webhook={last.webhook} />} />
+      {others.length > 0 && ` So did that of ${count(others.length, "other webhook")}.`}
+    </>
+  );
+  if (look.problems.length > 0) {
+    return (
+      <>
+        <Problems problems={look.problems} />
+        {stumbled && <p>The {stumbled}</p>}
+      </>
+    );
+  }
   if (look.progress !== null) return null;
   const delivered = sumOf(steps, "delivered") ?? 0;
   return (
     <div class="notice good">
       <p class="headline">
-        All is well
-        <Stumbled watched={watchedIn(look.listed)} />{" "}
+        All is well{stumbled ? <>, but the {stumbled}</> : "."}{" "}
         {delivered === 0
           ? `Nothing was delivered in ${words}, and nothing is stuck.`
           : `${deliveries(delivered)} in ${words}, and nothing is stuck.`}
@@ -235,18 +249,9 @@ function Condition({ look, words, steps }: { look: Look; words: string; steps: r
   );
 }
 
-/** Of those that are well, what failed last, if nothing succeeded since. */
-function Stumbled({ watched }: { watched: readonly Watched[] }) {
-  const [last, ...others] = watched
-    .filter(hasStumbled)
-    .toSorted((a, b) => failedAtMs(b) - failedAtMs(a));
-  if (last === undefined) return <>.</>;
-  return (
-    <>
-      , but the <LastAttempt {...last} of={<WebhookLink webhook={last.webhook} />} />
-      {others.length > 0 && ` So did that of ${count(others.length, "other webhook")}.`}
-    </>
-  );
+/** Of those that are well, what failed last comes first, if nothing succeeded since. */
+function stumbledIn(watched: readonly Watched[]): Watched[] {
+  return watched.filter(hasStumbled).toSorted((a, b) => failedAtMs(b) - failedAtMs(a));
 }
 
 function failedAtMs({ stats }: Watched): number {
@@ -274,11 +279,10 @@ function least(counted: number | null, isPart: boolean): string {
 }
 
 function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
-  const { stats, listed, deadLetters } = look;
+  const { stats, listed, deadLetters, watched } = look;
   const delivered = sumOf(steps, "delivered");
   const failed = sumOf(steps, "failedAttempts");
   const attempts = (delivered ?? 0) + (failed ?? 0);
-  const watched = watchedIn(listed);
   const pending = watched.reduce((sum, each) => sum + each.stats.health.pending, 0);
   const { p50 = null, p95 = null } = stats.all?.latencyMs ?? {};
   const isPart = watched.length < listed.length;
