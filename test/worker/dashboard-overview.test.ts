@@ -456,6 +456,30 @@ describe("the overview", () => {
     expect(page).toContain(`/deliveries/${eventId}">last attempt</a>`);
   });
 
+  it("leads to no delivery that is not kept any more", async () => {
+    const { id } = await register({ events: ["campaign.started"] });
+    await arrive();
+    await deliverAll(id, clock);
+    service.answer = answering(500);
+    await arrive({ name: "Winter" });
+    clock.advance(SECOND);
+    await deliverAll(id, clock);
+    await api("POST", `/v1/webhooks/${id}/discard`, {});
+    const linked = async () => {
+      const { get } = await signedIn();
+      const pages = ["", `/webhooks/${id}`, `/webhooks/${id}/attempts`].map(async (path) => {
+        const text = await (await get(`/dashboard${path}`)).text();
+        return /last attempt|last failure/i.test(text) ? /deliveries\/evt_\w+"/.test(text) : null;
+      });
+      return Promise.all(pages);
+    };
+    expect(await linked()).toEqual([true, true, null]);
+    clock.advance(45 * DAY);
+    await subscriber(id).check();
+    await consume([await newEvent()], { atMs: clock.nowMs() });
+    expect(await linked()).toEqual([false, false, false]);
+  });
+
   it("has 12 bars for an hour, 24 for a day and 42 for a week", async () => {
     await register();
     await arrive();

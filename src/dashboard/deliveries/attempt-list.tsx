@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { formatAttemptPlace, parseAttemptPlace } from "../../contract/cursor";
 import type { LastFailure } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
-import { listAttempts } from "../../operations/deliveries";
+import { findDelivery, listAttempts } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
 import { ownStats } from "../../operations/stats";
 import type { AttemptPlace, ListedAttempt } from "../../storage/attempt-list";
@@ -35,7 +35,7 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
       const unanswered: Unanswered[] = [];
       const ask = () => find(c, webhook, before);
       const found = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
-      const told = found ?? { rows: [], last: null, next: null };
+      const told = found ?? { rows: [], last: null, isKept: false, next: null };
       return { ...told, unanswered, webhooks: [webhook] };
     },
     json: (_, { rows }) => [
@@ -44,12 +44,18 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
       `/v1/webhooks/${webhook.id}/health`,
     ],
     intro: () => <p class="quiet">Newest first.</p>,
-    show: ({ rows, last, next, unanswered }, { isFirstPage }) => (
+    show: ({ rows, last, isKept, next, unanswered }, { isFirstPage }) => (
       <>
-        {last !== null && !rows.some((row) => isOf(row, last)) && (
+        {last !== null && (
           <p>
             The last failure, <Time ms={last.atMs} />, was of{" "}
-            <a href={deliveryPath(webhook.id, last.eventId)}>a delivery</a> on another page.
+            {isKept ? (
+              <>
+                <a href={deliveryPath(webhook.id, last.eventId)}>a delivery</a> on another page.
+              </>
+            ) : (
+              "a delivery that is not kept any more."
+            )}
           </p>
         )}
         {rows.length > 0 ? (
@@ -69,13 +75,19 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
   });
 });
 
-async function find(c: PageContext, { id }: Webhook, before: AttemptPlace | null) {
+/** `last` is the last failure, where it is on another page. */
+async function find(c: PageContext, webhook: Webhook, before: AttemptPlace | null) {
+  const { id } = webhook;
   const [{ attempts, next }, { health }] = await Promise.all([
     listAttempts(c.env, id, { before, limit: ATTEMPTS_PER_PAGE }),
     ownStats(c.env, id, Date.now()),
   ]);
   const rows = attempts.map((attempt): Row => ({ ...attempt, webhookId: id }));
-  return { rows, last: health.lastFailure, next: next && formatAttemptPlace(next) };
+  const { lastFailure } = health;
+  const isHere = lastFailure === null || rows.some((row) => isOf(row, lastFailure));
+  const last = isHere ? null : lastFailure;
+  const isKept = last !== null && (await findDelivery(c.env, webhook, last.eventId)) !== null;
+  return { rows, last, isKept, next: next && formatAttemptPlace(next) };
 }
 
 /** Whether it is the attempt that failed then: its delivery may have others. */

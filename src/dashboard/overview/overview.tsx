@@ -5,6 +5,7 @@ import { configOf } from "../../config";
 import { DAY_MS } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { countDeadLetters } from "../../operations/dead-letters";
+import { findDelivery } from "../../operations/deliveries";
 import { isSample, SAMPLE } from "../../operations/ingest";
 import { eventTotals, listEvents } from "../../operations/journal";
 import { answerOf, DEAD_LETTERS, type Unanswered } from "../../operations/objects";
@@ -126,18 +127,27 @@ function isJournal({ object }: Unanswered): boolean {
   return object.startsWith("Journal ");
 }
 
-/** Of those that are named with what stopped retrying, how it ended; of those that are late, the figures of a day. */
+/**
+ * Of those that are named with what stopped retrying, how it ended; of those that are late, the figures of a day; of the
+ * one that stumbled last, whether the delivery is kept.
+ */
 async function looked(
   env: Env,
   watched: readonly Watched[],
   { over, unanswered }: { over: Period; unanswered: Unanswered[] },
 ): Promise<Watched[]> {
   const named = new Set(byUrgency(watched).slice(0, MAX_NAMED));
+  const [stumbled] = stumbledIn(watched);
   return Promise.all(
     watched.map(async (each) => {
       const { webhook, stats } = each;
       const answer = <T,>(ask: () => Promise<T>) =>
         answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
+      if (each === stumbled) {
+        const { eventId } = stats.health.lastFailure ?? {};
+        const failed = eventId && (await answer(() => findDelivery(env, webhook, eventId)));
+        return { ...each, isGone: !failed };
+      }
       if (!named.has(each)) return each;
       if (isUndeliverable(each)) {
         const ended = await answer(() => newestEnded(env, webhook));

@@ -23,6 +23,8 @@ export type Watched = Listed & {
   stats: WebhookStats;
   /** What ended the newest that stopped retrying; undefined where nobody looked for it. */
   ended?: AttemptRecord | null;
+  /** The delivery of its last failure is not kept any more; undefined where nobody looked for it. */
+  isGone?: boolean;
 };
 
 /** Each with its own of the figures. */
@@ -163,11 +165,12 @@ const CAUSES: Record<Kind, Words> = {
 };
 
 /** `last attempt of CRM failed: 500 refused.` @param of what it is said of, where that is not the page's own */
-export function LastAttempt({ webhook, stats: { health }, of }: Watched & { of?: Child }) {
-  const eventId = health.lastFailure?.eventId ?? "";
+export function LastAttempt({ webhook, stats, isGone, of }: Watched & { of?: Child }) {
+  const { health } = stats;
+  const path = deliveryPath(webhook.id, health.lastFailure?.eventId ?? "");
   return (
     <>
-      <a href={deliveryPath(webhook.id, eventId)}>last attempt</a>
+      {isGone ? "last attempt" : <a href={path}>last attempt</a>}
       {of !== undefined && <> of {of}</>} failed
       <Cause of={health.lastFailure} />
     </>

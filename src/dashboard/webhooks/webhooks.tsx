@@ -137,10 +137,12 @@ async function conditionOf(c: PageContext, webhook: Webhook): Promise<Condition>
   ]);
   const ended = stats.health.undeliverable === 0 ? null : await newestEnded(c.env, webhook);
   const watched = { webhook, stats, ended: ended?.attempt ?? null };
+  const failed = await lastFailure(c.env, watched);
   return {
     ...watched,
+    isGone: failed === null,
     hours,
-    answer: (await triedAnswer(c, watched)) ?? (await lastFailure(c.env, watched)) ?? ended,
+    answer: (await triedAnswer(c, watched)) ?? failed ?? ended,
     recent: deliveries,
   };
 }
