@@ -20,7 +20,7 @@ import {
   SearchField,
   understood,
 } from "../ui/list";
-import { Empty, Options, webhookName } from "../ui/parts";
+import { Empty, Select, webhookName } from "../ui/parts";
 import { DELIVERIES_PATH, deliveryCall, webhookPath } from "../ui/paths";
 import type { PageContext, PageEnv } from "../ui/session";
 import { parseLocalTime, sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
@@ -135,23 +135,23 @@ function filterOf(c: PageContext, query: Query): DeliveryFilter {
 function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {
   return (
     <Search verb="Filter" path={DELIVERIES_PATH} query={query}>
-      <Choice
+      <Select
         label="Webhook"
         name="webhook"
         any="All webhooks"
         of={webhooks.map((webhook) => [webhook.id, webhookName(webhook)])}
-        query={query}
+        chosen={query.webhook}
       />
-      <Choice
+      <Select
         label="Status"
         name="status"
         any="Any status"
         of={DELIVERY_STATUSES.map((status) => [status, status])}
-        query={query}
+        chosen={query.status}
       />
-      <Choice label="Last error" name="error" any="Any, or none" of={ERRORS} query={query} />
+      <Select label="Last error" name="error" any="Any, or none" of={ERRORS} chosen={query.error} />
       <SearchField label="Status code" name="statusCode" query={query} placeholder="503" />
-      <Choice
+      <Select
         label="Tried"
         name="attempted"
         any="Either way"
@@ -159,7 +159,7 @@ function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook
           ["true", "at least once"],
           ["false", "not yet"],
         ]}
-        query={query}
+        chosen={query.attempted}
       />
       <EventNameField query={query} />
       {Object.entries(SINCE).map(
@@ -173,27 +173,6 @@ function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook
       )}
       <TimeRangeFields query={query} />
     </Search>
-  );
-}
-
-type ChoiceProps = {
-  label: string;
-  name: string;
-  /** What choosing nothing is called. */
-  any: string;
-  of: readonly (readonly [value: string, text: string])[];
-  query: Query;
-};
-
-function Choice({ label, name, any, of, query }: ChoiceProps) {
-  return (
-    <label>
-      {label}
-      <select name={name}>
-        <option value="">{any}</option>
-        <Options of={of} chosen={query[name]} />
-      </select>
-    </label>
   );
 }
 

@@ -19,7 +19,7 @@ import { actions, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { count } from "../ui/format";
 import { listPage } from "../ui/list";
-import { Action, Commas, Empty, Facts, Options, WebhookOrId } from "../ui/parts";
+import { Action, Commas, Empty, Facts, Select, WebhookOrId } from "../ui/parts";
 import { DEAD_LETTERS_PATH, DELIVERIES_PATH, EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
@@ -174,13 +174,12 @@ function RedriveMany({ letters }: { letters: readonly DeadLetter[] }) {
   const reasons = [...new Set(letters.map(({ reason }) => reason))];
   return (
     <form method="post" action={`${DEAD_LETTERS_PATH}/redrive`} class="inline-form spaced-below">
-      <label>
-        Many at once
-        <select name="reason">
-          <option value="">whatever the reason</option>
-          <Options of={reasons.map((reason) => [reason, reason])} />
-        </select>
-      </label>
+      <Select
+        label="Many at once"
+        name="reason"
+        any="whatever the reason"
+        of={reasons.map((reason) => [reason, reason])}
+      />
       <button type="submit">Redrive them</button>
     </form>
   );

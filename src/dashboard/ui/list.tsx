@@ -159,13 +159,19 @@ export function SearchField({ label, name, query, placeholder = "any", list }: S
   );
 }
 
-/** Any name; the documented ones to choose from. */
-export function EventNameField({ query }: { query: Query }) {
+type EventNameProps = { label?: string; names?: readonly string[]; query: Query };
+
+/** Any name; some to choose from, the documented ones unless others are given. */
+export function EventNameField({
+  label = "Event name",
+  names = Object.keys(EVENT_TYPES),
+  query,
+}: EventNameProps) {
   return (
     <>
-      <SearchField label="Event name" name="event" query={query} list="event-names" />
+      <SearchField label={label} name="event" query={query} list="event-names" />
       <datalist id="event-names">
-        {Object.keys(EVENT_TYPES).map((name) => (
+        {names.map((name) => (
           <option value={name} />
         ))}
       </datalist>

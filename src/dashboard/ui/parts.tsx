@@ -314,21 +314,48 @@ export function Submit({
   );
 }
 
-export function Options({
-  of,
-  chosen,
-}: {
+type SelectProps = {
+  label: string;
+  name: string;
+  /** What choosing nothing is called, where one may. */
+  any?: string;
   of: readonly (readonly [value: string, text: string])[];
   chosen?: string | undefined;
-}) {
+};
+
+export function Select({ label, name, any, of, chosen }: SelectProps) {
   return (
-    <>
-      {of.map(([value, text]) => (
-        <option value={value} selected={value === chosen}>
-          {text}
-        </option>
-      ))}
-    </>
+    <label>
+      {label}
+      <select name={name}>
+        {any !== undefined && <option value="">{any}</option>}
+        {of.map(([value, text]) => (
+          <option value={value} selected={value === chosen}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+type ChoiceProps = {
+  type: "radio" | "checkbox";
+  name: string;
+  value: string;
+  checked?: boolean;
+  "aria-describedby"?: string;
+  id?: string;
+  children?: Child;
+};
+
+/** One of several, or what is so or not, with its words behind it. */
+export function Choice({ children, ...input }: ChoiceProps) {
+  return (
+    <label class="inline">
+      <input {...input} />
+      <span>{children}</span>
+    </label>
   );
 }
 

@@ -1,7 +1,7 @@
 /** The part of a search that says when: within the last while, or from and to in the visitor's zone. */
 import { DAY_MS, HOUR_MS, iso, SECOND_MS } from "../../domain/time";
 import type { Query } from "./list";
-import { Options } from "./parts";
+import { Select } from "./parts";
 import { withQuery } from "./paths";
 import type { PageContext } from "./session";
 import { useViewer } from "./viewer";
@@ -98,16 +98,13 @@ export function TimeRangeFields({ query }: { query: Query }) {
   const { zone } = useViewer();
   return (
     <>
-      <label>
-        Received
-        <select name="within">
-          <option value="">Any time</option>
-          <Options
-            of={Object.entries(WITHIN).map(([name, { text }]) => [name, text])}
-            chosen={query.within}
-          />
-        </select>
-      </label>
+      <Select
+        label="Received"
+        name="within"
+        any="Any time"
+        of={Object.entries(WITHIN).map(([name, { text }]) => [name, text])}
+        chosen={query.within}
+      />
       <div class="range">
         <label>
           From ({zone})

@@ -8,9 +8,9 @@ import { iso } from "../../domain/time";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
 import { type Form, text } from "../ui/form";
-import type { Query } from "../ui/list";
+import { EventNameField, type Query } from "../ui/list";
 import type { Done } from "../ui/notice";
-import { Options, type SubmitTone, VERBATIM } from "../ui/parts";
+import { Choice, Select, type SubmitTone } from "../ui/parts";
 import { exactTime } from "../ui/time";
 import { WITHIN } from "../ui/time-range";
 import { check } from "./input";
@@ -74,20 +74,12 @@ export const REPLAY: Batch = {
       <fieldset>
         <legend>Which deliveries</legend>
         {Object.entries(ONLY).map(([only, { title, words }]) => (
-          <label class="inline">
-            <input type="radio" name="only" value={only} checked={only === "undeliverable"} />
-            <span>
-              {title} <small>{words}</small>
-            </span>
-          </label>
+          <Choice type="radio" name="only" value={only} checked={only === "undeliverable"}>
+            {title} <small>{words}</small>
+          </Choice>
         ))}
       </fieldset>
-      <label>
-        Received within
-        <select name="span">
-          <Options of={spans("")} chosen="day" />
-        </select>
-      </label>
+      <Select label="Received within" name="span" of={spans("")} chosen="day" />
       <EventChoice webhook={webhook} />
     </>
   ),
@@ -136,13 +128,7 @@ export const DISCARD: Batch = {
         They end as <em>cancelled</em> and are not tried again by themselves; each can still be
         replayed while its event is kept. The webhook goes on with what arrives later.
       </p>
-      <label>
-        Received
-        <select name="span">
-          <option value="">at any time until now</option>
-          <Options of={spans("before ")} />
-        </select>
-      </label>
+      <Select label="Received" name="span" any="at any time until now" of={spans("before ")} />
       <EventChoice webhook={webhook} />
     </>
   ),
@@ -175,19 +161,8 @@ function spans(before: string): [value: string, text: string][] {
 }
 
 function EventChoice({ webhook }: { webhook: Webhook }) {
-  return (
-    <label>
-      Only this event
-      <input type="text" name="event" list="asked" {...VERBATIM} placeholder="any" />
-      <datalist id="asked">
-        {webhook.events
-          .filter((name) => name !== ALL_EVENTS)
-          .map((name) => (
-            <option value={name} />
-          ))}
-      </datalist>
-    </label>
-  );
+  const names = webhook.events.filter((name) => name !== ALL_EVENTS);
+  return <EventNameField label="Only this event" names={names} query={{}} />;
 }
 
 /** It counts as left out where it is empty. */

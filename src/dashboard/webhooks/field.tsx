@@ -2,7 +2,7 @@
 import type { Child } from "hono/jsx";
 import type { FieldError } from "../../domain/failure";
 import { visible } from "../ui/foreign";
-import { Commas } from "../ui/parts";
+import { Choice, Commas } from "../ui/parts";
 
 export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
   if (errors.length === 0) return null;
@@ -99,19 +99,13 @@ export function Field({ field, errors, hint, children }: FieldProps) {
 type TickProps = { name: string; checked: boolean; hint: string; children?: Child };
 
 /** What is so or not. */
-export function Tick({ name, checked, hint, children }: TickProps) {
+export function Tick({ hint, children, ...tick }: TickProps) {
+  const { name } = tick;
   return (
     <div class="field">
-      <label class="inline">
-        <input
-          type="checkbox"
-          id={name}
-          value="yes"
-          {...{ name, checked }}
-          aria-describedby={`${name}-hint`}
-        />{" "}
+      <Choice type="checkbox" id={name} value="yes" {...tick} aria-describedby={`${name}-hint`}>
         {children}
-      </label>
+      </Choice>
       <p class="hint" id={`${name}-hint`}>
         {hint}
       </p>

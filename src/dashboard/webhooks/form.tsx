@@ -4,7 +4,7 @@ import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { Foreign } from "../ui/foreign";
-import { Commas, Facts, Hidden, Submit, VERBATIM } from "../ui/parts";
+import { Choice, Commas, Facts, Hidden, Submit, VERBATIM } from "../ui/parts";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import {
   Field,
@@ -165,12 +165,12 @@ function OtherService({ errors, webhook }: { errors: readonly FieldError[]; webh
     >
       <legend>When the URL has another scheme, host or port</legend>
       <Wrong field="replacesSecret" errors={errors} />
-      <label class="inline">
-        <input type="radio" name="replacesSecret" value="yes" /> It now leads to another service
-      </label>
-      <label class="inline">
-        <input type="radio" name="replacesSecret" value="no" /> The service has moved
-      </label>
+      <Choice type="radio" name="replacesSecret" value="yes">
+        It now leads to another service
+      </Choice>
+      <Choice type="radio" name="replacesSecret" value="no">
+        The service has moved
+      </Choice>
       <p class="hint" id="replacesSecret-hint">
         Another service gets a signing secret of its own at once, without a grace period, shown to
         you once{headers && "; headers are dropped unless you type them anew below"}. One that has
@@ -189,31 +189,24 @@ function Events({ typed, errors }: FormProps) {
         What it gets. An event that nobody asks for is only recorded.
       </p>
       <Wrong field="events" errors={errors} />
-      <label class="inline">
-        <input
-          type="radio"
-          name="events"
-          value={ALL_EVENTS}
-          checked={isAsked(ALL_EVENTS)}
-          aria-describedby="every-event"
-        />
-        <span>
-          <strong>Every event</strong>{" "}
-          <small id="every-event">also kinds that Leadterra adds later</small>
-        </span>
-      </label>
-      <label class="inline">
-        <input type="radio" name="events" value="" checked={!isAsked(ALL_EVENTS)} />
+      <Choice
+        type="radio"
+        name="events"
+        value={ALL_EVENTS}
+        checked={isAsked(ALL_EVENTS)}
+        aria-describedby="every-event"
+      >
+        <strong>Every event</strong>{" "}
+        <small id="every-event">also kinds that Leadterra adds later</small>
+      </Choice>
+      <Choice type="radio" name="events" value="" checked={!isAsked(ALL_EVENTS)}>
         <strong>Only these</strong>
-      </label>
+      </Choice>
       <div class="only-these">
         {Object.entries(EVENT_TYPES).map(([name, { description }]) => (
-          <label class="inline">
-            <input type="checkbox" name="events" value={name} checked={isAsked(name)} />
-            <span>
-              <code>{name}</code> <small>{description}</small>
-            </span>
-          </label>
+          <Choice type="checkbox" name="events" value={name} checked={isAsked(name)}>
+            <code>{name}</code> <small>{description}</small>
+          </Choice>
         ))}
         <label>
           Other events, by name
@@ -296,15 +289,9 @@ function Headers({ typed, errors, webhook }: FormProps) {
           One more
         </button>
         {kept.length > 0 && (
-          <label class="inline">
-            <input
-              type="checkbox"
-              name="removesHeaders"
-              value="yes"
-              checked={typed.removesHeaders}
-            />{" "}
+          <Choice type="checkbox" name="removesHeaders" value="yes" checked={typed.removesHeaders}>
             Send none of them any more
-          </label>
+          </Choice>
         )}
       </fieldset>
     </details>

@@ -7,7 +7,7 @@ import type { Action } from "../ui/actions";
 import { text } from "../ui/form";
 import { newToken } from "../ui/once";
 import { page } from "../ui/page";
-import { Submit, webhookName } from "../ui/parts";
+import { Choice, Hidden, Submit, webhookName } from "../ui/parts";
 import { webhookPath } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { SecretField, Wrong } from "./field";
@@ -58,7 +58,7 @@ function showForm(c: PageContext, webhook: Webhook, errors: readonly FieldError[
       class="panel webhook-form"
       data-once=""
     >
-      <input type="hidden" name="token" value={newToken()} />
+      <Hidden fields={{ token: newToken() }} />
       <p>
         A new secret signs from now on; the old one signs along until the grace period ends, so that{" "}
         <bdi>{webhookName(webhook)}</bdi> can change over without a gap.
@@ -67,15 +67,14 @@ function showForm(c: PageContext, webhook: Webhook, errors: readonly FieldError[
         <legend>Grace period for the old secret</legend>
         <Wrong field="gracePeriodSeconds" errors={errors} />
         {GRACE_PERIODS.map(([seconds, words]) => (
-          <label class="inline">
-            <input
-              type="radio"
-              name="grace"
-              value={String(seconds)}
-              checked={seconds === DEFAULT_GRACE_SECONDS}
-            />{" "}
+          <Choice
+            type="radio"
+            name="grace"
+            value={String(seconds)}
+            checked={seconds === DEFAULT_GRACE_SECONDS}
+          >
             {words}
-          </label>
+          </Choice>
         ))}
       </fieldset>
       <SecretField errors={errors} hint="Left empty, the relay makes one and shows it once." />

@@ -10,7 +10,7 @@ import { Attempted } from "../deliveries/attempts";
 import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
 import { page } from "../ui/page";
-import { Options, shortUrl, webhookName } from "../ui/parts";
+import { Select, shortUrl, webhookName } from "../ui/parts";
 import { webhookPath, withQuery } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
@@ -89,12 +89,12 @@ export function TestForm({ webhook, event }: { webhook: Webhook; event?: string 
   const names = [...new Set([...asked, ...Object.keys(EVENT_TYPES)])];
   return (
     <form method="post" action={`${webhookPath(webhook.id)}/test`} class="inline-form">
-      <label>
-        Event
-        <select name="event">
-          <Options of={names.map((name) => [name, name])} chosen={event ?? testEventOf(webhook)} />
-        </select>
-      </label>
+      <Select
+        label="Event"
+        name="event"
+        of={names.map((name) => [name, name])}
+        chosen={event ?? testEventOf(webhook)}
+      />
       <button type="submit">Send a test</button>
     </form>
   );
