@@ -5,6 +5,7 @@
 
 // --- times ----------------------------------------------------------------------------------------------------
 
+const RELATIVE = new Intl.RelativeTimeFormat("en");
 const UNITS = /** @type {const} */ ([
   ["day", 86_400_000],
   ["hour", 3_600_000],
@@ -19,9 +20,7 @@ function relative(ms, nowMs) {
   const distanceMs = Math.abs(ms - nowMs);
   if (distanceMs < JUST_NOW_MS) return "just now";
   const [unit, lengthMs] = UNITS.find(([, length]) => distanceMs >= length) ?? ["second", 1_000];
-  const count = Math.floor(distanceMs / lengthMs);
-  const amount = `${count} ${unit}${count === 1 ? "" : "s"}`;
-  return ms < nowMs ? `${amount} ago` : `in ${amount}`;
+  return RELATIVE.format(Math.trunc((ms - nowMs) / lengthMs), unit);
 }
 
 /** Of the whole page, as the relay knew it when it was asked for. */

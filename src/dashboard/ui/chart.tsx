@@ -1,6 +1,6 @@
 /** Bars over time as SVG: what came in beside what went out, each step with its numbers on hover. */
 import { type Step, sumOf } from "../../operations/stats";
-import { exactTime } from "./time";
+import { CLOCK, clocksOf, exactTime } from "./time";
 import { useViewer } from "./viewer";
 
 /** What a bar is drawn of, from its foot up, with the words for many of it and for one. */
@@ -122,12 +122,13 @@ function told(step: Step, parts: readonly Part[]): string {
 function Hours({ steps, zone }: { steps: readonly Step[]; zone: string }) {
   const width = (WIDTH - LEFT) / Math.max(1, steps.length);
   const every = Math.max(1, Math.ceil(steps.length / MARKS));
+  const clock = clocksOf(zone, { weekday: "short", ...CLOCK });
   const marked = steps.flatMap((step, index) => (index % every === 0 ? [{ ...step, index }] : []));
   return (
     <>
       {marked.map(({ atMs, index }) => (
         <text class="tick" x={LEFT + index * width} y={HEIGHT - 4}>
-          {shortTime(atMs, zone)}
+          {clock.format(atMs)}
         </text>
       ))}
       <line class="now" x1={WIDTH} x2={WIDTH} y1={0} y2={FLOOR} />
@@ -136,15 +137,6 @@ function Hours({ steps, zone }: { steps: readonly Step[]; zone: string }) {
       </text>
     </>
   );
-}
-
-function shortTime(ms: number, zone: string): string {
-  return new Intl.DateTimeFormat("en-GB", {
-    weekday: "short",
-    hour: "2-digit",
-    minute: "2-digit",
-    timeZone: zone,
-  }).format(ms);
 }
 
 /** `1.2k`. */

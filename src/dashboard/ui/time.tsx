@@ -12,6 +12,8 @@ const UNITS = [
   ["second", 1_000],
 ] as const;
 const JUST_NOW_MS = 2_000;
+const DAY = { day: "numeric", month: "short", year: "numeric" } as const;
+export const CLOCK = { hour: "2-digit", minute: "2-digit" } as const;
 
 /** Set by the script (public/dashboard/live.js), the header for what becomes a part of a page that is there already. */
 const ZONE_COOKIE = "leadterra-relay-zone";
@@ -57,32 +59,17 @@ function relativeTime(ms: number, nowMs: number): string {
 
 /** `21:14`; of another day than today `23 Nov 2026, 21:14`. The script repeats this rule too. */
 function clockTime(ms: number, { nowMs, zone }: { nowMs: number; zone: string }): string {
-  const day = new Intl.DateTimeFormat("en-GB", {
-    day: "numeric",
-    month: "short",
-    year: "numeric",
-    timeZone: zone,
-  });
-  const clock = new Intl.DateTimeFormat("en-GB", {
-    hour: "2-digit",
-    minute: "2-digit",
-    timeZone: zone,
-  });
-  const isToday = day.format(ms) === day.format(nowMs);
-  return isToday ? clock.format(ms) : `${day.format(ms)}, ${clock.format(ms)}`;
+  const day = clocksOf(zone, DAY);
+  const clock = clocksOf(zone, CLOCK).format(ms);
+  return day.format(ms) === day.format(nowMs) ? clock : `${day.format(ms)}, ${clock}`;
 }
 
 /** `Mon 23 Nov 2026, 21:14:35 CET`. */
 export function exactTime(ms: number, zone: string): string {
-  return new Intl.DateTimeFormat("en-GB", {
-    weekday: "short",
-    day: "numeric",
-    month: "short",
-    year: "numeric",
-    hour: "2-digit",
-    minute: "2-digit",
-    second: "2-digit",
-    timeZone: zone,
-    timeZoneName: "short",
-  }).format(ms);
+  const second = { second: "2-digit", timeZoneName: "short" } as const;
+  return clocksOf(zone, { weekday: "short", ...DAY, ...CLOCK, ...second }).format(ms);
+}
+
+export function clocksOf(zone: string, shown: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  return new Intl.DateTimeFormat("en-GB", { ...shown, timeZone: zone });
 }
