@@ -19,7 +19,7 @@ import {
 import { allWebhooks } from "../../operations/webhooks";
 import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table";
 import { Chart } from "../ui/chart";
-import { count, deliveries, duration, number, share } from "../ui/format";
+import { count, deliveries, number, share } from "../ui/format";
 import { page } from "../ui/page";
 import { Empty, Tiles, WebhookLink } from "../ui/parts";
 import {
@@ -35,7 +35,7 @@ import { exactTime, Time } from "../ui/time";
 import { NotCounted } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
 import { newestEnded } from "../webhooks/ended";
-import { FirstDue } from "../webhooks/health";
+import { FirstDue, responseTime } from "../webhooks/health";
 import { PACED_OVER_MS } from "../webhooks/late";
 import {
   byUrgency,
@@ -294,7 +294,6 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   const failed = sumOf(steps, "failedAttempts");
   const attempts = (delivered ?? 0) + (failed ?? 0);
   const pending = watched.reduce((sum, each) => sum + each.stats.health.pending, 0);
-  const { p50 = null, p95 = null } = stats.all?.latencyMs ?? {};
   const isPart = watched.length < listed.length;
   const isPartOfEvents = look.unanswered.some(isJournal);
   const stuck = deadLetters !== 0;
@@ -307,38 +306,34 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   return (
     <Tiles
       of={[
-        { name: "Events in", value: least(sumOf(steps, "events"), isPartOfEvents), note: last },
-        {
-          name: "Delivered",
-          value: least(delivered, isPart),
-          note: failed === null ? "unknown" : count(failed, "failed attempt"),
-        },
-        {
-          name: "Success rate",
-          value: share(delivered === null || attempts === 0 ? null : delivered / attempts),
-          note: "of attempts",
-        },
-        { name: "Response time", value: duration(p50), note: `p95: ${duration(p95)}` },
-        {
-          name: "Pending",
-          value: (
-            <a href={withQuery(DELIVERIES_PATH, { status: "pending" })}>
-              {least(stats.all && pending, isPart)}
-            </a>
-          ),
-          note: stats.all === null ? "unknown" : <OldestDue watched={watched} />,
-        },
-        {
-          name: "Dead letters",
-          value: number(deadLetters),
-          tone: stuck ? "bad" : "",
-          note: (
-            <>
-              {stuck ? <a href={DEAD_LETTERS_PATH}>look at them</a> : "nothing got stuck"}
-              <Queued backlog={stats.queues.deadLetters.backlog} />
-            </>
-          ),
-        },
+        ["Events in", least(sumOf(steps, "events"), isPartOfEvents), last],
+        [
+          "Delivered",
+          least(delivered, isPart),
+          failed === null ? "unknown" : count(failed, "failed attempt"),
+        ],
+        [
+          "Success rate",
+          share(delivered === null || attempts === 0 ? null : delivered / attempts),
+          "of attempts",
+        ],
+        responseTime(stats.all?.latencyMs ?? { p50: null, p95: null }),
+        [
+          "Pending",
+          <a href={withQuery(DELIVERIES_PATH, { status: "pending" })}>
+            {least(stats.all && pending, isPart)}
+          </a>,
+          stats.all === null ? "unknown" : <OldestDue watched={watched} />,
+        ],
+        [
+          "Dead letters",
+          number(deadLetters),
+          <>
+            {stuck ? <a href={DEAD_LETTERS_PATH}>look at them</a> : "nothing got stuck"}
+            <Queued backlog={stats.queues.deadLetters.backlog} />
+          </>,
+          stuck ? "bad" : "",
+        ],
       ]}
     />
   );

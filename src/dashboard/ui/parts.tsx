@@ -189,13 +189,13 @@ export function Facts({ of }: { of: readonly Fact[] }) {
   );
 }
 
-type Tile = { name: string; value: Child; note: Child; tone?: "" | "warn" | "bad" };
+export type Tile = readonly [name: string, value: Child, note: Child, tone?: "" | "warn" | "bad"];
 
 /** Large numbers side by side. */
 export function Tiles({ of }: { of: readonly Tile[] }) {
   return (
     <dl class="tiles">
-      {of.map(({ name, value, note, tone = "" }) => (
+      {of.map(([name, value, note, tone = ""]) => (
         <div class={`tile ${tone}`}>
           <dt>{name}</dt>
           <dd>

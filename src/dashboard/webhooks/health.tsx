@@ -1,11 +1,11 @@
 /** A webhook's page from its top: how it is doing and what to do, the last answer, its numbers of the last day. */
 import type { DeliveryView } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
-import { type Step, sumOf } from "../../operations/stats";
+import { type Step, sumOf, type WebhookStats } from "../../operations/stats";
 import { Attempted } from "../deliveries/attempts";
 import { Chart } from "../ui/chart";
 import { count, duration, number, share } from "../ui/format";
-import { Action, Panel, Tiles } from "../ui/parts";
+import { Action, Panel, type Tile, Tiles } from "../ui/parts";
 import { deliveriesPath, deliveryPath, webhookPath } from "../ui/paths";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
@@ -82,40 +82,25 @@ export function Numbers({ condition }: { condition: Condition }) {
   const { webhook, stats, hours } = condition;
   const { health, successRate, latencyMs } = stats;
   const failed = sumOf(hours, "failedAttempts") ?? 0;
-  const listed = (status: "pending" | "delivered" | "undeliverable", value: number) => (
-    <a href={deliveriesPath(webhook, { status })}>{number(value)}</a>
+  const { pending, undeliverable } = health;
+  const counts = { pending, delivered: stats.delivered, undeliverable };
+  const listed = (status: keyof typeof counts) => (
+    <a href={deliveriesPath(webhook, { status })}>{number(counts[status])}</a>
   );
   return (
     <>
       <Tiles
         of={[
-          {
-            name: "Success rate",
-            value: share(successRate),
-            note: "of attempts",
-            tone: toneOfRate(successRate),
-          },
-          {
-            name: "Response time",
-            value: duration(latencyMs.p50),
-            note: `p95: ${duration(latencyMs.p95)}`,
-          },
-          {
-            name: "Pending",
-            value: listed("pending", health.pending),
-            note: <FirstDue ms={health.oldestDueAtMs} />,
-          },
-          {
-            name: "Delivered",
-            value: listed("delivered", stats.delivered),
-            note: count(failed, "failed attempt"),
-          },
-          {
-            name: "Undeliverable",
-            value: listed("undeliverable", health.undeliverable),
-            note: "not retried any more",
-            tone: health.undeliverable > 0 ? "bad" : "",
-          },
+          ["Success rate", share(successRate), "of attempts", toneOfRate(successRate)],
+          responseTime(latencyMs),
+          ["Pending", listed("pending"), <FirstDue ms={health.oldestDueAtMs} />],
+          ["Delivered", listed("delivered"), count(failed, "failed attempt")],
+          [
+            "Undeliverable",
+            listed("undeliverable"),
+            "not retried any more",
+            undeliverable > 0 ? "bad" : "",
+          ],
         ]}
       />
       <div class="panel">
@@ -123,6 +108,10 @@ export function Numbers({ condition }: { condition: Condition }) {
       </div>
     </>
   );
+}
+
+export function responseTime({ p50, p95 }: WebhookStats["latencyMs"]): Tile {
+  return ["Response time", duration(p50), `p95: ${duration(p95)}`];
 }
 
 /** Of what waits, when the first was or is due, Unix milliseconds; null where nothing waits for a time. */
