@@ -1,13 +1,18 @@
 /** One delivery: how it stands and what to do next, its attempts, and the request as it is sent. */
 import { Hono } from "hono";
-import type { DeliveryView, LoggedDelivery } from "../../domain/delivery";
+import type { AttemptRecord, DeliveryView, LoggedDelivery } from "../../domain/delivery";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { journalName } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
-import { cancelDelivery, findDelivery } from "../../operations/deliveries";
+import {
+  attemptUnderWay,
+  cancelDelivery,
+  findDelivery,
+  retryDelivery,
+} from "../../operations/deliveries";
 import { bodyOf, findBody } from "../../operations/journal";
 import { answerOf, type Unanswered } from "../../operations/objects";
-import { actions } from "../ui/actions";
+import { actions, type Outcome } from "../ui/actions";
 import { page, showFailure } from "../ui/page";
 import { Action, DeliveryBadge, Facts, Panel, WebhookLink } from "../ui/parts";
 import { deliveriesPath, deliveryCall, deliveryPath, eventPath } from "../ui/paths";
@@ -16,10 +21,9 @@ import { Time } from "../ui/time";
 import { NotHere } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
 import { namedWebhook, trailOf } from "../webhooks/named-webhook";
-import { attemptNow } from "./attempt-now";
 import { LastOutcome, Timeline } from "./attempts";
+import { NextAttempt, WaitingSentence } from "./delivery-rows";
 import { RequestSent } from "./request-sent";
-import { NextAttempt, WaitingSentence } from "./waiting";
 
 const PATH = "/webhooks/:id/deliveries/:eventId";
 
@@ -75,6 +79,28 @@ export const deliveryPage = new Hono<PageEnv>()
       },
     ),
   );
+
+/** An attempt that a person asks for and waits for. One that is under way is waited for: another would be refused. */
+export async function attemptNow(
+  c: PageContext,
+  webhook: Webhook,
+  { id, at }: { id: EventId; at: string },
+): Promise<Outcome> {
+  const delivery = await findDelivery(c.env, webhook, id);
+  const underWay = delivery && (await attemptUnderWay(c.env, webhook, delivery));
+  if (underWay !== null) return toldOf(underWay, at);
+  const tried = await retryDelivery(c.env, webhook, { id, by: callerOf(c), wait: true });
+  if (!tried.ok) {
+    const { failure } = tried;
+    return failure.code === "not_found" ? { failure } : { failure, at };
+  }
+  const { attempt } = tried.value;
+  return attempt === null ? { done: "attempt_waits", at } : toldOf(attempt, at);
+}
+
+export function toldOf({ error }: AttemptRecord, at: string): Outcome {
+  return error === null ? { done: "attempt_worked", count: 0, at } : { done: "attempt_failed", at };
+}
 
 async function find(c: PageContext): Promise<Named | null> {
   const eventId = parseEventId(c.req.param("eventId") ?? "");

@@ -33,7 +33,7 @@ import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { NotHere } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
-import { GivenTime, noneOf, SearchLink } from "./event-parts";
+import { GivenTime, noneOf, SearchLink } from "./table";
 
 const EVENTS = ["Events", EVENTS_PATH] as const;
 /** Its deliveries come within seconds of it. */

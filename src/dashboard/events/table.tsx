@@ -1,4 +1,4 @@
-/** Events as the rows of a table. */
+/** Events as the rows of a table, and what an event is like, as lists and its own page say it. */
 import { valuesOf } from "../../domain/filter";
 import { SCHEMA } from "../../domain/vocabulary";
 import { readEvents } from "../../operations/journal";
@@ -7,9 +7,8 @@ import type { JournalEvent } from "../../storage/journal-store";
 import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
 import { Badge, type Column, Empty, RowLink, Table } from "../ui/parts";
-import { eventPath } from "../ui/paths";
+import { EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { Time } from "../ui/time";
-import { noneOf, SearchLink } from "./event-parts";
 
 /** An event, and of what it says what tells replies and bounces apart. */
 export type EventRow = JournalEvent & { kind: string | null };
@@ -85,4 +84,32 @@ const COLUMNS: readonly Column<EventRow>[] = [
 /** An event that nobody gets stands out: somebody may be missing it. */
 function recipients(n: number) {
   return n === 0 ? <Badge tone="warn">matched no webhook</Badge> : count(n, "webhook");
+}
+
+/** A time that a stranger gave: as one if it is one, else as it is. */
+export function GivenTime({ text }: { text: string | null }) {
+  const ms = text === null ? Number.NaN : Date.parse(text);
+  if (text !== null && Number.isNaN(ms))
+    return (
+      <code>
+        <Foreign text={text} />
+      </code>
+    );
+  return <Time ms={text === null ? null : ms} none="missing" />;
+}
+
+type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; none: string };
+
+/** Leads to the other events of the same lead or campaign. */
+export function SearchLink({ name, value, none }: SearchLinkProps) {
+  if (value === null) return <span class="quiet">{none}</span>;
+  return (
+    <a href={withQuery(EVENTS_PATH, { [name]: value })}>
+      <Foreign text={value} />
+    </a>
+  );
+}
+
+export function noneOf(erased: boolean): string {
+  return erased ? "erased" : "–";
 }

@@ -9,11 +9,12 @@ import { hasFailedLast, isSoonOver, waitsForRetry } from "../../domain/late";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import type { KnownStats, WebhookStats } from "../../operations/stats";
+import { LastOutcome } from "../deliveries/attempts";
+import { beginning, Foreign } from "../ui/foreign";
 import { count, number, waiting } from "../ui/format";
 import { Badge, type Tone } from "../ui/parts";
 import { deliveryPath } from "../ui/paths";
 import { Time } from "../ui/time";
-import { Cause, type Failure } from "./cause";
 import { figuresOf, Remedy } from "./late";
 
 /** A webhook and how it is doing; null where its object does not answer. */
@@ -203,10 +204,38 @@ function Became({ health: { state, sinceMs }, children }: BecameProps) {
   );
 }
 
+type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
+
 /** An answer of `giveUpOn` is no failure of the webhook: only where it has none is the last failure what ended them. */
 function endedBy({ webhook, stats, ended }: Watched): Failure | null {
   if (ended !== undefined) return ended;
   return webhook.giveUpOn.length === 0 ? stats.health.lastFailure : null;
+}
+
+const MAX_CAUSE_CHARACTERS = 160;
+
+/** `: 500 refused, “could not connect to postgres”`. */
+export function Cause({ of }: { of: Failure | null }) {
+  if (of === null) return <>.</>;
+  const { statusCode, error, responseBody } = of;
+  const said = firstLine(responseBody ?? "");
+  return (
+    <>
+      : <LastOutcome delivery={{ lastStatusCode: statusCode, lastError: error }} />
+      {said !== "" && (
+        <>
+          , “<Foreign text={beginning(said, MAX_CAUSE_CHARACTERS)} />”
+        </>
+      )}
+      .
+    </>
+  );
+}
+
+/** Of a page of HTML, what it says. */
+function firstLine(body: string): string {
+  const text = /^\s*</.test(body) ? body.replace(/<[^>]*>/g, " ") : body;
+  return text.replace(/\s+/g, " ").trim();
 }
 
 /** How many wait, when the relay tries next, and what happens then. */

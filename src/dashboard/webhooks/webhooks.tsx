@@ -2,11 +2,13 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
+import { configurationOf } from "../../contract/configured";
+import { listedWebhook } from "../../contract/webhooks";
 import type { DeliveryView } from "../../domain/delivery";
 import { parseEventId } from "../../domain/ids";
 import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
-import { ALL_EVENTS, timeoutMsOf, type Webhook } from "../../domain/webhook";
+import { ALL_EVENTS, isListener, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import { listDeliveries } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
@@ -21,7 +23,6 @@ import { mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
 import { NotHere, Unknown } from "../ui/unanswered";
 import { useViewer } from "../ui/viewer";
-import { AsConfiguration } from "./configuration";
 import { type Answer, attemptsOf, failureOf, newestEnded } from "./ended";
 import { type Condition, Controls, Health, Numbers } from "./health";
 import { PACED_OVER_MS } from "./late";
@@ -275,6 +276,28 @@ function Settings({ webhook, waits }: { webhook: Webhook; waits: Waits }) {
       />
       <AsConfiguration webhook={webhook} />
     </Panel>
+  );
+}
+
+/** The webhook as the file of `npm run apply` would have it. */
+function AsConfiguration({ webhook }: { webhook: Webhook }) {
+  if (isListener(webhook)) return null;
+  const json = JSON.stringify(configurationOf(listedWebhook(webhook)), null, 2);
+  return (
+    <details id="configuration">
+      <summary>As configuration</summary>
+      {webhook.name === null ? (
+        <p class="quiet">A webhook is kept in a file by its name: give it one first.</p>
+      ) : (
+        <>
+          <p class="quiet">
+            For the file of <code>npm run apply</code>. Values of headers come from the environment;
+            the query of a URL is not shown.
+          </p>
+          <Code label="The webhook as configuration" text={json} />
+        </>
+      )}
+    </details>
   );
 }
 
