@@ -115,7 +115,7 @@ function secretsIn(path: string): Record<string, unknown> {
 }
 
 /** The Worker's own check; its files import each other without `.ts`, which Node has to be told. */
-async function importConfig(): Promise<typeof import("../src/config.ts")> {
+export async function importConfig(): Promise<typeof import("../src/config.ts")> {
   const hooks = registerHooks({
     resolve: (specifier, context, next) =>
       next(/^\.\.?\/(?!.*\.ts$)/.test(specifier) ? `${specifier}.ts` : specifier, context),

@@ -8,6 +8,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs, styleText } from "node:util";
 import { Misuse, onInterrupt, readPort, runCommand } from "./command.ts";
+import { importConfig } from "./deploy-check.ts";
 import { DEV_VARS, DEV_VARS_EXAMPLE, firstOf, makeDevVars, readVars } from "./dev-vars.ts";
 import { readableLog } from "./log-lines.ts";
 import { DEFAULT_IP, type Relay, startRelay } from "./relay.ts";
@@ -121,13 +122,21 @@ Next, in other terminals:
 Ctrl-C stops the relay; what it knows is kept. Its log follows.`);
 }
 
+type Problem = { name: string; message: string };
+
+/** What is wrong with what the files say: that is known before the relay is there. */
+async function problemsIn(vars: Readonly<Record<string, string>>): Promise<readonly Problem[]> {
+  const { readConfig } = await importConfig();
+  return readConfig(vars).problems.filter(({ name }) => Object.hasOwn(vars, name));
+}
+
 /** What `/healthz` says is wrong with the configuration. */
-async function problemsOf(url: string): Promise<string[]> {
+async function problemsOf(url: string): Promise<readonly Problem[]> {
   const health = await fetch(`${url}/healthz`).catch(() => null);
   const { problems = [] } = ((await health?.json().catch(() => null)) ?? {}) as {
-    problems?: { message: string }[];
+    problems?: Problem[];
   };
-  return problems.map(({ message }) => message);
+  return problems;
 }
 
 async function main(args: string[]): Promise<number> {
@@ -147,7 +156,14 @@ async function main(args: string[]): Promise<number> {
     await relay?.stop();
     return relay === undefined ? counted : 0;
   });
+  const told = new Set<string>();
+  const tell = ({ message }: Problem) => {
+    if (told.has(message)) return;
+    told.add(message);
+    console.log(styleText("red", `✗ ${message} Mend it in ${files.join(", ")}, and start again.`));
+  };
   console.log("Starting the relay …");
+  for (const problem of await problemsIn(vars)) tell(problem);
   const print = (text: string) => process.stdout.write(text);
   relay = await startRelay({
     port: given.port,
@@ -160,9 +176,7 @@ async function main(args: string[]): Promise<number> {
   });
   const { ended, runScheduled, url } = relay;
   printWelcome(url, made, files, firstOf(vars.API_KEYS));
-  for (const problem of await problemsOf(url)) {
-    console.log(styleText("red", `✗ ${problem} Mend it in ${files.join(", ")}, and start again.`));
-  }
+  for (const problem of await problemsOf(url)) tell(problem);
   const sweep = () =>
     runScheduled().catch((thrown: Error) => console.error(`Scheduled run: ${thrown.message}`));
   setInterval(() => void sweep(), SCHEDULED_EVERY_MS).unref();
