@@ -125,25 +125,26 @@ describe("the code that the pages give to services", () => {
   });
 
   it.skipIf(!hasPython)(
-    "runs in Python, and takes a signature that is no ASCII for the forgery that it is",
+    "runs in Python, and takes a signature that is no ASCII, or not there, for the forgery that it is",
     async () => {
       const { body, leadterra } = await delivery();
       const file = join(folder, "verify.py");
       const given = [
-        [body, leadterra] as const,
-        [`${body} `, leadterra] as const,
-        [body, "é"] as const,
+        [body, `"${leadterra}"`] as const,
+        [`${body} `, `"${leadterra}"`] as const,
+        [body, '"é"'] as const,
+        [body, "None"] as const,
       ];
       const calls = given.map(
         ([text, signature]) =>
-          `print(verify(${JSON.stringify(text)}.encode(), "${signature}", "${secret}"))`,
+          `print(verify(${JSON.stringify(text)}.encode(), ${signature}, "${secret}"))`,
       );
       writeFileSync(
         file,
         `${snippet("docs/verify.md", "Python", "python")}\n${calls.join("\n")}\n`,
       );
       const { stdout, stderr } = spawnSync("python3", [file], { encoding: "utf8" });
-      expect({ stdout, stderr }).toEqual({ stdout: "True\nFalse\nFalse\n", stderr: "" });
+      expect({ stdout, stderr }).toEqual({ stdout: "True\nFalse\nFalse\nFalse\n", stderr: "" });
     },
   );
 });

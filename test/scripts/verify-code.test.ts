@@ -61,9 +61,11 @@ describe("the code that verifies a delivery", () => {
         [BODY, leadterra],
         [OTHER_BODY, leadterra],
         [BODY, "ö".repeat(32)],
+        [BODY, null],
+        [BODY],
       ])}) console.log(isGenuine(Buffer.from(body), signature));`;
     const printed = run(process.execPath, "own.ts", codeOf("leadterra", "Node") + calls);
-    expect(printed.split("\n")).toEqual(["true", "false", "false"]);
+    expect(printed.split("\n")).toEqual(["true", ...Array(4).fill("false")]);
   });
 
   it("runs in Node with Standard Webhooks", () => {
@@ -82,10 +84,10 @@ describe("the code that verifies a delivery", () => {
 
   it.skipIf(!hasPython)("runs in Python, both ways", () => {
     const own = `${codeOf("leadterra", "Python")}
-for body in [${text(BODY)}, ${text(OTHER_BODY)}]:
-    print(is_genuine(body.encode(), ${text(leadterra)}))
+for body, signature in [(${text(BODY)}, ${text(leadterra)}), (${text(OTHER_BODY)}, ${text(leadterra)}), (${text(BODY)}, None)]:
+    print(is_genuine(body.encode(), signature))
 `;
-    expect(run("python3", "own.py", own).split("\n")).toEqual(["True", "False"]);
+    expect(run("python3", "own.py", own).split("\n")).toEqual(["True", "False", "False"]);
     // Genuine, and older than five minutes.
     const { standard: old } = createSigner([secret])(ID, 1_700_000_000, Buffer.from(BODY));
     const late = { ...headers, "webhook-timestamp": "1700000000", "webhook-signature": old };
@@ -93,7 +95,13 @@ for body in [${text(BODY)}, ${text(OTHER_BODY)}]:
 print(is_genuine(${text(BODY)}.encode(), ${text(headers)}))
 print(is_genuine(${text(OTHER_BODY)}.encode(), ${text(headers)}))
 print(is_genuine(${text(BODY)}.encode(), ${text(late)}))
+headers = ${text(headers)}
+for name in headers:
+    print(is_genuine(${text(BODY)}.encode(), {each: headers[each] for each in headers if each != name}))
+for sent_at in ["", "soon", "-1", "9" * 400, "9" * 5000]:
+    print(is_genuine(${text(BODY)}.encode(), headers | {"webhook-timestamp": sent_at}))
 `;
-    expect(run("python3", "standard.py", standard).split("\n")).toEqual(["True", "False", "False"]);
+    const said = run("python3", "standard.py", standard).split("\n");
+    expect(said).toEqual(["True", ...Array(10).fill("False")]);
   });
 });

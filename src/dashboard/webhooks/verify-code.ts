@@ -9,11 +9,11 @@ export const SAMPLES: { leadterra: readonly Sample[]; standard: readonly Sample[
       title: "Node or TypeScript",
       code: `import { createHmac, timingSafeEqual } from "node:crypto";
 
-/** @param body the raw bytes; @param signature the header X-Leadterra-Signature */
-export function isGenuine(body: Buffer, signature: string): boolean {
+/** @param body the raw bytes; @param signature the header X-Leadterra-Signature, if there is one */
+export function isGenuine(body: Buffer, signature: string | null | undefined): boolean {
   const secret = process.env.RELAY_SECRET ?? ""; // the whole of it, with whsec_
   const expected = Buffer.from(createHmac("sha256", secret).update(body).digest("hex"));
-  const given = Buffer.from(signature);
+  const given = Buffer.from(signature ?? "");
   return given.length === expected.length && timingSafeEqual(given, expected);
 }
 `,
@@ -22,10 +22,10 @@ export function isGenuine(body: Buffer, signature: string): boolean {
       title: "Python",
       code: `import hashlib, hmac, os
 
-def is_genuine(body: bytes, signature: str) -> bool:   # the header X-Leadterra-Signature
-    secret = os.environ["RELAY_SECRET"].encode()       # the whole of it, with whsec_
+def is_genuine(body: bytes, signature) -> bool:    # the header X-Leadterra-Signature, or None
+    secret = os.environ["RELAY_SECRET"].encode()   # the whole of it, with whsec_
     expected = hmac.new(secret, body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected.encode(), signature.encode())
+    return hmac.compare_digest(expected.encode(), (signature or "").encode())
 `,
     },
   ],
@@ -44,18 +44,18 @@ export function eventIn(body: string, headers: Record<string, string>): unknown 
     },
     {
       title: "Python",
-      code: `import base64, hashlib, hmac, os, time
+      code: `import base64, hashlib, hmac, os, re, time
 
 def is_genuine(body: bytes, headers) -> bool:
-    sent_at = headers["webhook-timestamp"]
-    if abs(time.time() - int(sent_at)) > 300:
+    sent_at = headers.get("webhook-timestamp", "")
+    if not re.fullmatch("[0-9]{1,12}", sent_at) or abs(time.time() - int(sent_at)) > 300:
         return False
     key = base64.b64decode(os.environ["RELAY_SECRET"].removeprefix("whsec_"))
-    signed = f"{headers['webhook-id']}.{sent_at}.".encode() + body
+    signed = f"{headers.get('webhook-id')}.{sent_at}.".encode() + body
     expected = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
     return any(
         hmac.compare_digest(expected, each.encode())
-        for each in headers["webhook-signature"].split()
+        for each in headers.get("webhook-signature", "").split()
     )
 `,
     },
