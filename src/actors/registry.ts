@@ -126,23 +126,28 @@ export class Registry extends Records {
     draft: WebhookDraft & { name: string },
     options: { signingSecret: string | null; sameService: boolean; dryRun?: boolean },
     by: Caller,
+    fresh: string = newSecret(),
   ): Promise<Result<Changed & { created: boolean }, ChangeFailure | "too_many_webhooks">> {
     const { signingSecret, sameService, dryRun = false } = options;
     const before = this.settingsOf(draft.name);
     if (before === null) {
       if (this.#webhooks().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
-      const created = dryRun ? made(draft, "") : await this.create(draft, signingSecret, by);
+      const created = dryRun
+        ? made(draft, "")
+        : await this.create(draft, signingSecret ?? fresh, by);
       return ok({ ...created, ...(dryRun && { signingSecret: null }), created: true });
     }
     const { status: _, relayHost: __, ...settings } = draft;
     const changes = { ...DEFAULTS, ...settings, sameService };
     if (dryRun) {
-      const { webhook } = changeWebhook(before, changes, { nowMs: Date.now(), newSecret: "" });
+      const webhook = changeWebhook(before, changes, { nowMs: Date.now(), newSecret: "" });
       return ok({ webhook, signingSecret: null, created: false });
     }
-    const changed = await this.update(before.id, changes, by);
-    if (changed.ok) return ok({ ...changed.value, created: false });
-    return { ok: false, failure: changed.failure as { code: ChangeFailure } };
+    const changed = await this.update(before.id, changes, by, fresh);
+    if (!changed.ok) return { ok: false, failure: changed.failure as { code: ChangeFailure } };
+    // Asked for again, what it made already.
+    const created = changed.value.signingSecret !== null && changed.value.webhook.version === 1;
+    return ok({ ...changed.value, created });
   }
 
   #isTaken(name: string | null | undefined, except: WebhookId | null): boolean {
@@ -176,23 +181,21 @@ export class Registry extends Records {
     return { webhooks, next: all.length > limit ? (webhooks.at(-1)?.id ?? null) : null };
   }
 
-  /** `not_yet_in_force` when the change is stored but its Subscriber has not acknowledged it. */
+  /** `not_yet_in_force`: stored, but its Subscriber has not acknowledged it. @param secret for another origin. */
   async update(
     id: string,
     changes: WebhookChanges,
     by: Caller,
+    secret: string = newSecret(),
   ): Promise<Result<Changed, ChangeFailure | "name_taken">> {
     const known = this.settingsOf(id);
     if (this.#isTaken(changes.name, known?.id ?? null)) return fail({ code: "name_taken" });
-    const secret = newSecret();
-    let secretIsNew = false;
-    const change = (before: Webhook) => {
-      const changed = changeWebhook(before, changes, { nowMs: Date.now(), newSecret: secret });
-      secretIsNew = changed.secretIsNew;
-      return changed.webhook;
-    };
+    const change = (before: Webhook) =>
+      changeWebhook(before, changes, { nowMs: Date.now(), newSecret: secret });
     const changed = await this.#change(id, change, { action: "webhook.updated", by });
-    return secretIsNew ? withSecret(changed, secret) : changed;
+    // Also where it was asked for again, after a restart that kept the first answer back.
+    const isItsOwn = this.settingsOf(id)?.secrets.some(({ value }) => value === secret);
+    return isItsOwn ? withSecret(changed, secret) : changed;
   }
 
   async pause(id: string, by: Caller): Promise<Result<Changed, ChangeFailure>> {
@@ -389,6 +392,6 @@ export class Registry extends Records {
 /** A webhook of its own, not stored yet. */
 function made(draft: WebhookDraft, secret: string): { webhook: Webhook; signingSecret: string } {
   const nowMs = Date.now();
-  const id = newWebhookId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
+  const id = draft.id ?? newWebhookId(nowMs, crypto.getRandomValues(new Uint8Array(10)));
   return { webhook: newWebhook(draft, { id, secret, nowMs }), signingSecret: secret };
 }

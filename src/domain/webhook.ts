@@ -130,8 +130,11 @@ export function timeoutMsOf<Own extends number | null>(
   return parseTimeout(timeout ?? "") ?? ownMs;
 }
 
-/** What a person decides when registering a webhook; `url` as `checkTarget` normalised it. */
-export type WebhookDraft = Partial<LaterSettings> & { status?: "active" | "paused" } & Pick<
+/** What a person decides when registering a webhook; `url` as `checkTarget` normalised it. @property id to be known by. */
+export type WebhookDraft = Partial<LaterSettings> & {
+  id?: WebhookId;
+  status?: "active" | "paused";
+} & Pick<
     Webhook,
     | "url"
     | "events"
@@ -145,7 +148,7 @@ export type WebhookDraft = Partial<LaterSettings> & { status?: "active" | "pause
   >;
 
 /** What a change replaces; a field that is missing stays as it is. */
-export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost" | "status">> & {
+export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost" | "status" | "id">> & {
   /** No setting: the service has moved to another origin, and keeps its secret and its headers. */
   sameService?: boolean;
 };
@@ -207,16 +210,15 @@ export function changeWebhook(
   before: Webhook,
   { sameService = false, ...changes }: WebhookChanges,
   { nowMs, newSecret }: { nowMs: number; newSecret: string },
-): { webhook: Webhook; secretIsNew: boolean } {
-  if (!differs(before, changes)) return { webhook: before, secretIsNew: false };
+): Webhook {
+  if (!differs(before, changes)) return before;
   const webhook = nextVersion(before, changes, nowMs);
   if (webhook.url !== before.url) webhook.urlVersion = webhook.version;
-  const secretIsNew = !sameService && !sameOrigin(webhook.url, before.url);
-  if (secretIsNew) {
+  if (!sameService && !sameOrigin(webhook.url, before.url)) {
     webhook.headers = changes.headers ?? {};
     webhook.secrets = [{ value: newSecret, expiresAtMs: null }];
   }
-  return { webhook, secretIsNew };
+  return webhook;
 }
 
 function differs(before: Webhook, changes: WebhookChanges): boolean {

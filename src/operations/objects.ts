@@ -22,7 +22,6 @@ type Remote<Class> = {
 const ONCE: ReadonlySet<string> = new Set([
   "create",
   "register",
-  "put",
   "addToAudit",
   "beginCall",
   "sendTest",

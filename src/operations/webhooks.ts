@@ -4,8 +4,10 @@ import { configOf, serviceBindings } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
 import { type FieldError, fail, ok, type Result } from "../domain/failure";
+import { newWebhookId } from "../domain/ids";
 import { answered } from "../domain/no-answer";
 import { parseSchedule } from "../domain/schedule";
+import { newSecret } from "../domain/signature";
 import { checkTarget, type TargetCheck } from "../domain/target";
 import {
   ALL_EVENTS,
@@ -31,7 +33,17 @@ export async function registerWebhook(
   { secret, by }: { secret: string | null; by: Caller },
 ): Promise<Result<Changed, "invalid_request" | "name_taken" | "too_many_webhooks">> {
   const checked = settingsOf(env, draft, draft.relayHost);
-  return checked.ok ? registry(env).register(checked.value, secret, by) : checked;
+  if (!checked.ok) return checked;
+  const id = newWebhookId(Date.now(), crypto.getRandomValues(new Uint8Array(10)));
+  const signingSecret = secret ?? newSecret();
+  try {
+    return await registry(env).register({ ...checked.value, id }, signingSecret, by);
+  } catch (thrown) {
+    // The Registry may have been restarted, as by a deploy, when it was done and not answered: nobody would see the secret.
+    const webhook = await findWebhook(env, id);
+    if (webhook === null) throw thrown;
+    return ok({ webhook, signingSecret });
+  }
 }
 
 /** Makes the webhook of this name what the draft says, whatever it was. @param secret for one that is new. */
@@ -52,7 +64,8 @@ export async function putWebhook(
   if (!checked.ok) return checked;
   const rechecked = settingsOf(env, draft, before?.relayHost ?? draft.relayHost);
   if (!rechecked.ok) return rechecked;
-  return registry(env).put(checked.value, { signingSecret: secret, sameService, dryRun }, by);
+  const options = { signingSecret: secret, sameService, dryRun };
+  return registry(env).put(checked.value, options, by, newSecret());
 }
 
 export function findWebhook(env: Env, ref: WebhookRef) {
@@ -78,7 +91,9 @@ export async function updateWebhook(
   const before = await findWebhook(env, id);
   if (before === null) return fail({ code: "not_found" });
   const checked = settingsOf(env, changes, before.relayHost);
-  return checked.ok ? registry(env).update(before.id, checked.value, by) : checked;
+  if (!checked.ok) return checked;
+  // Secrets are made here: where a change has to be asked for again, it is the same.
+  return registry(env).update(before.id, checked.value, by, newSecret());
 }
 
 /** Holds its deliveries. */
@@ -112,7 +127,11 @@ export function rotateSecret(
   id: string,
   { graceMs, signingSecret, by }: { graceMs: number; signingSecret: string | null; by: Caller },
 ) {
-  return registry(env).rotateSecret(id, { graceMs, signingSecret }, by);
+  return registry(env).rotateSecret(
+    id,
+    { graceMs, signingSecret: signingSecret ?? newSecret() },
+    by,
+  );
 }
 
 export function removeWebhook(env: Env, id: string, by: Caller) {

@@ -1,7 +1,17 @@
+import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
-import { accept, deliverAll, newEvents, register, type ShownWebhook } from "../rig/worker/engine";
+import { REGISTRY_NAME } from "../../src/domain/placement";
+import {
+  accept,
+  deliverAll,
+  newEvents,
+  register,
+  type ShownWebhook,
+  settingsOf,
+} from "../rig/worker/engine";
 import { type Asked, clock, DAY, HOUR, it, SECOND, service } from "../rig/worker/fixture";
-import { api, leadterraSignature } from "../rig/worker/requests";
+import { diverted } from "../rig/worker/objects";
+import { API_KEY, api, callWith, leadterraSignature } from "../rig/worker/requests";
 
 /** Standard Webhooks 1.0, by WebCrypto alone: `v1,` and the base64 HMAC-SHA256 of id, seconds and body. */
 async function standardSignature({ headers, body }: Asked, secret: string): Promise<string> {
@@ -200,5 +210,72 @@ describe("a change of origin", () => {
     const asked = await next(id);
     await expectSigned(asked, [isAnother ? changed.signingSecret : old]);
     expect(asked.headers.has("x-token")).toBe(!isAnother);
+  });
+});
+
+describe("a new secret whose answer is lost, as the Registry is restarted by a deploy", () => {
+  const authorization = { authorization: `Bearer ${API_KEY}` };
+
+  /** The call is done each time that it is asked for; the first answer is lost. */
+  async function restarted(method: string, path: string, body: unknown): Promise<Response> {
+    let isLost = true;
+    const names = ["register", "put", "update", "rotateSecret"] as const;
+    const losing =
+      (name: (typeof names)[number]) =>
+      async (...given: unknown[]) => {
+        const done = env.REGISTRY.getByName(REGISTRY_NAME)[name] as (
+          ...given: unknown[]
+        ) => Promise<unknown>;
+        const answer = await done(...given);
+        if (!isLost) return answer;
+        isLost = false;
+        throw Object.assign(new Error("its code was updated"), { retryable: true });
+      };
+    const methods = Object.fromEntries(names.map((name) => [name, losing(name)]));
+    const init = { method, headers: authorization, body: JSON.stringify(body) };
+    return callWith({ REGISTRY: diverted(env.REGISTRY, methods) }, path, init);
+  }
+
+  it.each([
+    ["POST", "/v1/webhooks", { url: "https://new.example.com/in", events: ["*"] }, 201],
+    [
+      "POST",
+      "/v1/webhooks",
+      { url: "https://new.example.com/in", events: ["*"], name: "new" },
+      201,
+    ],
+    ["PUT", "/v1/webhooks/new", { url: "https://new.example.com/in", events: ["*"] }, 201],
+    ["PUT", "/v1/webhooks/crm", { url: "https://other.example.com/in", events: ["*"] }, 200],
+    ["PATCH", "/v1/webhooks/crm", { url: "https://other.example.com/in" }, 200],
+    ["POST", "/v1/webhooks/crm/rotate-secret", { gracePeriodSeconds: 0 }, 200],
+  ])("is shown all the same: %s %s", async (method, path, body, status) => {
+    await register({ name: "crm" });
+    const response = await restarted(method, path, body);
+    expect(response.status).toBe(status);
+    const { webhook } = await response.json<{ webhook: ShownWebhook }>();
+    expect((await settingsOf(webhook.id)).secrets.map(({ value }) => value)).toEqual([
+      webhook.signingSecret,
+    ]);
+    const { data } = await (await api("GET", "/v1/webhooks")).json<{ data: unknown[] }>();
+    expect(data).toHaveLength(status === 201 ? 2 : 1);
+  });
+
+  it("is none where a change makes none, nor where the call was not done", async () => {
+    await register({ name: "crm" });
+    const changed = await restarted("PATCH", "/v1/webhooks/crm", { ordered: true });
+    expect(changed.status).toBe(200);
+    expect(await changed.text()).not.toContain("signingSecret");
+    const draft = { url: "https://crm.example.com/in", events: ["*"] };
+    const gone = diverted(env.REGISTRY, { register: () => Promise.reject(new Error("gone")) });
+    const init = { method: "POST", headers: authorization, body: JSON.stringify(draft) };
+    expect((await callWith({ REGISTRY: gone }, "/v1/webhooks", init)).status).toBe(503);
+  });
+
+  it("does not use up the secrets that may be live at once", async () => {
+    await register({ name: "crm" });
+    const path = "/v1/webhooks/crm/rotate-secret";
+    for (let times = 0; times < 3; times++) await api("POST", path);
+    const response = await restarted("POST", path, {});
+    expect(response.status).toBe(200);
   });
 });
