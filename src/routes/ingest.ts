@@ -13,7 +13,7 @@ export const ingest = new Hono<{ Bindings: Env }>().on(
   async (c) => {
     const accepted = await accept(c.req.raw, c.env, (work) => c.executionCtx.waitUntil(work));
     if (!accepted.ok) return problem(c, accepted.failure);
-    return c.json(accepted.value, accepted.value.duplicate ? 200 : 202);
+    return Response.json(accepted.value, { status: accepted.value.duplicate ? 200 : 202 });
   },
 );
 

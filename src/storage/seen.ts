@@ -3,6 +3,7 @@
  * `IDEMPOTENCY_TTL`. KV is eventually consistent, caches misses and cannot compare and set: two copies may both
  * pass here, and the unique event id inside each Subscriber decides. An error, or no answer in time, is "not seen".
  */
+import { inTime } from "../deadline";
 import type { EventId } from "../domain/ids";
 
 /** Longer would cost more than the duplicate that it may stop. */
@@ -13,9 +14,7 @@ const CACHE_TTL_SECONDS = 30;
 /** @returns the SHA-256 of the body that came with this id before, or null if it was not seen. */
 export async function lookUpSeen(kv: KVNamespace, id: EventId): Promise<string | null> {
   try {
-    // The wait is left to end with the request: to take it back would cost time with every event.
-    const late = scheduler.wait(MAX_WAIT_MS).then(() => null);
-    return await Promise.race([kv.get(id, { cacheTtl: CACHE_TTL_SECONDS }), late]);
+    return await inTime(kv.get(id, { cacheTtl: CACHE_TTL_SECONDS }), MAX_WAIT_MS);
   } catch {
     return null;
   }
