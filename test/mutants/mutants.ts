@@ -300,7 +300,7 @@ const MORE: readonly Mutant[] = [
         "this.#inFlight.size < 100",
       ],
       ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
-      ["const GATHER_MS = 20;", "const GATHER_MS = 60_000;"],
+      ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],
     ],
     suite: {
       project: "worker",

@@ -74,7 +74,9 @@ export class OutcomeNotes {
   /** Call it once for each attempt, with those that were written together. */
   recorded(written: readonly Written[]): void {
     const attempts = written.flatMap(({ after: { id, log } }) =>
-      log.slice(-1).map((attempt) => ({ ...attempt, id })),
+      log
+        .slice(-1)
+        .map(({ number, trigger, startedAtMs }) => ({ id, number, trigger, startedAtMs })),
     );
     listAttempts(this.#store, this.#webhookId, attempts);
     for (const { before, after } of written) {

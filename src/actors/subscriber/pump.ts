@@ -28,7 +28,7 @@ import type { Slots } from "./slots";
 
 /** Answers are written together when this many are there, or after this long, or when nothing else goes on. */
 const GATHERED_ANSWERS = 6;
-const GATHER_MS = 20;
+const GATHER_MS = 100;
 /** An invocation may make 10,000 requests and use 30 s of CPU; the alarm goes on in a new one. */
 const MAX_ATTEMPTS_PER_RUN = 1_000;
 const MAX_RUN_MS = 60_000;

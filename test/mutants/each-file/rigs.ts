@@ -44,6 +44,6 @@ export const RIGS: readonly Mutant[] = [
       "this.#inFlight.size < 100",
     ],
     ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
-    ["const GATHER_MS = 20;", "const GATHER_MS = 60_000;"],
+    ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],
   ),
 ];
