@@ -19,10 +19,8 @@ const SHORT: Record<DeliveryError, string> = {
 
 type Outcome = Pick<AttemptRecord, "statusCode" | "error">;
 
-/** Each error with its words. */
 export const ERRORS = Object.entries(SHORT);
 
-/** The last outcome of a delivery, for a line of a list. */
 export function LastOutcome({
   delivery: { lastStatusCode, lastError },
 }: {
@@ -91,7 +89,6 @@ type TimelineProps = {
   attempts: readonly AttemptRecord[];
 };
 
-/** Newest first. */
 export function Timeline({ delivery, attempts }: TimelineProps) {
   const forgotten = delivery.attempts - attempts.length;
   return (

@@ -50,7 +50,6 @@ function chosenOf(webhook: string, event: string): Chosen[] {
   return webhookId === null || eventId === null ? [] : [{ webhookId, eventId }];
 }
 
-/** The list of them. */
 export function chosenPath(chosen: readonly Chosen[]): string {
   return withQuery(DELIVERIES_PATH, { chosen: formatChosen(chosen) });
 }
@@ -58,7 +57,6 @@ export function chosenPath(chosen: readonly Chosen[]): string {
 type Wanted = {
   chosen: readonly Chosen[];
   webhooks: readonly Webhook[];
-  /** See `answerOf`. */
   unanswered: Unanswered[];
 };
 

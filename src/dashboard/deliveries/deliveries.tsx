@@ -192,7 +192,6 @@ function Retry({ back, children }: { back: string; children?: Child }) {
 
 type NoneProps = { found: Found; query: Query; isFirstPage: boolean };
 
-/** Why there is nothing to show, and what to do next. */
 function None({ found, query, isFirstPage }: NoneProps) {
   const { webhooks, webhook, next, unanswered } = found;
   if (webhooks.length === 0) return <NoWebhooks />;

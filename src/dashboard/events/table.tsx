@@ -13,7 +13,6 @@ import { Time } from "../ui/time";
 /** An event, and of what it says what tells replies and bounces apart. */
 export type EventRow = JournalEvent & { kind: string | null };
 
-/** @param unanswered as for `readEvents`. */
 export async function eventRows(
   env: Env,
   events: readonly JournalEvent[],
@@ -45,7 +44,6 @@ export function NoneKept({ lastAtMs }: { lastAtMs: number }) {
   );
 }
 
-/** Newest first. */
 export function EventTable({ label, events }: { label: string; events: readonly EventRow[] }) {
   return <Table label={label} columns={COLUMNS} rows={events} keyOf={({ id }) => id} />;
 }
@@ -100,7 +98,6 @@ export function GivenTime({ text }: { text: string | null }) {
 
 type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; none: string };
 
-/** Leads to the other events of the same lead or campaign. */
 export function SearchLink({ name, value, none }: SearchLinkProps) {
   if (value === null) return <span class="quiet">{none}</span>;
   return (

@@ -118,7 +118,6 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, isConnecte
   );
 }
 
-/** What there is to say of the signing secret. */
 const SECRET = {
   deployed: {
     set: "A signing secret is configured; it must be the one that Leadterra answered with.",

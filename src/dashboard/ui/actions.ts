@@ -10,7 +10,6 @@ import { once } from "./once";
 import { showFailure } from "./page";
 import { mayChange, type PageContext, type PageEnv } from "./session";
 
-/** What came of a form. */
 export type Outcome =
   /** Done: `at` shows it, where that is not the page of what it was done to; the rest as `Told`. */
   | { done: Done; count?: number; at?: string; touched?: string; isAmong?: boolean }
@@ -32,9 +31,7 @@ export type Action<Subject> = {
 type Place<Subject> = {
   /** What the path names; null when there is none. */
   find: (c: PageContext) => Promise<Subject | null>;
-  /** The page that shows it. */
   pathOf: (subject: Subject) => string;
-  /** The answer when there is none. */
   missing?: (c: PageContext) => Promise<Response>;
 };
 

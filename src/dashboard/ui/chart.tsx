@@ -18,7 +18,6 @@ const GAP = 0.25;
 const LEFT = 40;
 const BOTTOM = 18;
 const FLOOR = HEIGHT - BOTTOM;
-/** Times along the axis. */
 const MARKS = 6;
 
 /**
@@ -139,7 +138,6 @@ function Hours({ steps, zone }: { steps: readonly Step[]; zone: string }) {
   );
 }
 
-/** `1.2k`. */
 function short(value: number): string {
   return new Intl.NumberFormat("en", { notation: "compact" }).format(value);
 }

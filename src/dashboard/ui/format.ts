@@ -26,12 +26,10 @@ export function count(n: number, one: string, many = `${one}s`): string {
   return `${number(n)} ${n === 1 ? one : many}`;
 }
 
-/** `3 deliveries`. */
 export function deliveries(n: number): string {
   return count(n, "delivery", "deliveries");
 }
 
-/** `3 deliveries wait`. */
 export function waiting(n: number): string {
   return count(n, "delivery waits", "deliveries wait");
 }
@@ -55,7 +53,6 @@ export function duration(ms: number | null): string {
   return `${number(Math.round(ms / lengthMs))} ${unit}`;
 }
 
-/** `212 B`, `3.4 KiB`. */
 export function sizeOf(bytes: number): string {
   return bytes < KIB ? `${bytes} B` : `${(bytes / KIB).toFixed(1)} KiB`;
 }

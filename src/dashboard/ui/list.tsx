@@ -34,7 +34,6 @@ type ListPage<Cursor, Found extends Listed> = {
   parseCursor: (text: string) => Cursor | null;
   /** @returns with the cursor of the next page, as text; null on the last. */
   find: (query: Query, from: Cursor | null) => Promise<Found>;
-  /** Above the list. */
   intro?: (query: Query, found: Found) => Child;
   show: (found: Found, asked: { query: Query; isFirstPage: boolean; address: string }) => Child;
 };

@@ -34,11 +34,9 @@ export type PageOptions = {
   live?: boolean;
   /** The calls of the API that answer with what the page shows. */
   json?: readonly string[];
-  /** `<meta http-equiv="refresh">`. */
   refresh?: string;
 };
 
-/** Answers with a page. */
 export async function page(
   c: Context<PageEnv>,
   options: PageOptions,

@@ -35,7 +35,6 @@ export function webhookName({
   return visible(beginning(description?.trim() || name || shortUrl(url), MAX_NAME_CHARACTERS));
 }
 
-/** Host and path. */
 export function shortUrl(url: string): string {
   return maskQuery(url).replace(/^https?:\/\//, "");
 }
@@ -208,7 +207,6 @@ export function Tiles({ of }: { of: readonly Tile[] }) {
   );
 }
 
-/** A panel under a heading. */
 export function Panel({
   id,
   title,
@@ -258,7 +256,6 @@ export function Copy({ text, children }: { text: string; children?: Child }) {
 
 export type SubmitTone = "primary" | "danger";
 
-/** A form that is one button. */
 export function Action({
   action,
   tone = "normal",

@@ -17,7 +17,6 @@ export function deliveryPath(webhookId: string, eventId: string): string {
 
 type Named = { webhookId: string; eventId: string };
 
-/** The call of the API that answers with a delivery and its attempts. */
 export function deliveryCall({ webhookId, eventId }: Named): string {
   return `/v1/webhooks/${webhookId}/deliveries/${eventId}`;
 }
@@ -31,12 +30,10 @@ export function withQuery(path: string, query: Readonly<Record<string, string>>)
   return search === "" ? path : `${path}?${search}`;
 }
 
-/** The call of the API that answers with the figures since then. */
 export function statsCall(sinceMs: number): string {
   return withQuery("/v1/stats", { since: iso(sinceMs) });
 }
 
-/** The list of a webhook's deliveries. */
 export function deliveriesPath(webhook: Webhook, query: Readonly<Record<string, string>> = {}) {
   return withQuery(DELIVERIES_PATH, { webhook: webhook.id, ...query });
 }

@@ -26,14 +26,12 @@ export function soFarIn(form: Form): SoFar {
 type Progress = SoFar & {
   action: string;
   fields: Readonly<Record<string, string>>;
-  /** What was done so far. */
   headline: string;
   tone?: SubmitTone;
   /** Where one who stops is led. */
   out: string;
 };
 
-/** Answers with how far it is, and the form that goes on. */
 export async function goOn(
   c: PageContext,
   options: PageOptions,

@@ -38,7 +38,6 @@ export type PageEnv = {
 
 export type PageContext = Context<PageEnv>;
 
-/** Whether whoever looks at this page may change things. */
 export function mayChange(c: PageContext): boolean {
   return c.get("session")?.scope === "all";
 }

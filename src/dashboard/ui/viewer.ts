@@ -5,7 +5,6 @@ type Viewer = {
   /** IANA name of the time zone in which times are told. */
   zone: string;
   mayChange: boolean;
-  /** When the page was asked for, Unix milliseconds. */
   nowMs: number;
 };
 

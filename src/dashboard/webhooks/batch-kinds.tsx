@@ -21,10 +21,8 @@ export type Chosen = { only?: string; since?: string; until: string; event?: str
 /** The list of what it was done to; `isAmong` where that has others too. */
 export type Touched = { query: Query; isAmong?: boolean };
 
-/** What the API's call is given, and by whom. */
 type Asked = { given: Chosen & { cursor?: string; dryRun: boolean }; by: Caller };
 
-/** How many there were on a page, and where the next one begins. */
 type Page = Result<{ count: number; next: string | null }, "invalid_request">;
 
 /** What differs between a replay and a discard. */

@@ -98,7 +98,6 @@ export function Field({ field, errors, hint, children }: FieldProps) {
 
 type TickProps = { name: string; checked: boolean; hint: string; children?: Child };
 
-/** What is so or not. */
 export function Tick({ hint, children, ...tick }: TickProps) {
   const { name } = tick;
   return (
@@ -119,7 +118,6 @@ type TextFieldProps = FieldProps & {
   input?: Readonly<Record<string, string | number | boolean>>;
 };
 
-/** A field of one line. */
 export function TextField({ field, errors, hint, value, input }: TextFieldProps) {
   return (
     <Field field={field} errors={errors} hint={hint}>

@@ -77,7 +77,6 @@ export function Controls({ webhook, watched }: { webhook: Webhook; watched: Watc
   );
 }
 
-/** The numbers of the last day, and its hours. */
 export function Numbers({ condition }: { condition: Condition }) {
   const { webhook, stats, hours } = condition;
   const { health, successRate, latencyMs } = stats;

@@ -29,7 +29,6 @@ export function typedIn(form: Form) {
     name: text(form, "name").trim(),
     // "Only these" is none itself.
     events: texts(form, "events").filter((name) => name !== ""),
-    /** Further names, as they were typed. */
     names: text(form, "names"),
     filter: text(form, "filter"),
     description: text(form, "description"),
@@ -40,14 +39,12 @@ export function typedIn(form: Form) {
     concurrency: text(form, "concurrency").trim(),
     timeout: text(form, "timeout").trim(),
     retrySchedule: text(form, "retrySchedule").trim(),
-    /** Statuses, as they were typed. */
     giveUpOn: text(form, "giveUpOn").trim(),
     /** Of a new one only. */
     paused: text(form, "paused") !== "",
   };
 }
 
-/** A webhook as it would be typed in. */
 export function typedOf(webhook: Webhook): Typed {
   const known = new Set([...Object.keys(EVENT_TYPES), ALL_EVENTS]);
   return {

@@ -10,12 +10,10 @@ type Late = { webhook: Webhook; stats: WebhookStats };
 /** What its pace is judged over: with the running hour, 24 of them. */
 export const PACED_OVER_MS = 23 * HOUR_MS;
 
-/** Of its health. */
 export function figuresOf({ latencyMs: { p50 }, health: { pending } }: WebhookStats) {
   return { p50, pending };
 }
 
-/** What makes a late webhook faster, with the number that says so. */
 export function Remedy({ webhook, stats }: Late) {
   const { pending } = stats.health;
   const { field, aSecond, p50, atOnce } = boundOf(webhook, figuresOf(stats));

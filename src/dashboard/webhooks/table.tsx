@@ -8,7 +8,6 @@ import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import { hasProblem, type Listed, StateBadge } from "./problem";
 
-/** Names of events in a row of the list. */
 const EVENTS_LISTED = 3;
 
 /** @param listed those that need somebody first. */

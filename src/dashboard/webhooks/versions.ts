@@ -10,7 +10,6 @@ import { eventsOf, type Typed, typedIn, typedOf, wordsOf } from "./input";
 /** Each setting of the API has its field, in one writing: what is written alike is no change. */
 export type Written = Readonly<Record<Setting, string>>;
 
-/** What the form of this webhook shows. */
 export function writtenOf(webhook: Webhook): Written {
   return { ...written(typedOf(webhook)), headers: Object.keys(webhook.headers).join(" ") };
 }
