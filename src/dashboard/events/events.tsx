@@ -3,7 +3,6 @@
 import { Hono } from "hono";
 import { formatEventCursor, parseEventCursor } from "../../contract/cursor";
 import { eventQuery } from "../../contract/events";
-import type { EventFilter } from "../../domain/event";
 import { parseEventId } from "../../domain/ids";
 import { addToAudit } from "../../operations/audit";
 import { findEventsByKey } from "../../operations/events";
@@ -11,7 +10,7 @@ import { takeInSample } from "../../operations/ingest";
 import { lastEventAtMs, listEvents } from "../../operations/journal";
 import type { Unanswered } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
-import { FirstSteps, type Progress, progressOf } from "../overview/first-steps";
+import { FirstSteps, progressOf } from "../overview/first-steps";
 import { type Outcome, performing } from "../ui/actions";
 import {
   EventNameField,
@@ -27,21 +26,11 @@ import { EVENTS_PATH, eventPath } from "../ui/paths";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
-import { type EventRow, EventTable, eventRows, NoneKept } from "./table";
+import { EventTable, eventRows, NoneKept } from "./table";
 
 const EVENTS_PER_PAGE = 50;
 /** What the API calls the same. */
 const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
-
-type Found = {
-  events: EventRow[];
-  next: string | null;
-  /** Of a relay that never had an event. */
-  progress: Progress | null;
-  /** When the last event came, where none is kept any more. */
-  lastGoneAtMs: number | null;
-  unanswered: Unanswered[];
-};
 
 export const eventPages = new Hono<PageEnv>()
   .get("/", async (c) => {
@@ -60,10 +49,11 @@ export const eventPages = new Hono<PageEnv>()
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
       intro: (query) => <EventSearch query={query} />,
-      show: ({ progress, lastGoneAtMs, ...found }) => {
+      show: ({ events, progress, lastGoneAtMs, ...found }) => {
         if (progress !== null) return <FirstSteps {...progress} />;
         if (lastGoneAtMs !== null) return <NoneKept lastAtMs={lastGoneAtMs} />;
-        return <List {...found} />;
+        if (events.length > 0) return <EventTable label="Events" events={events} />;
+        return <NoneFound one="event" many="events" path={EVENTS_PATH} {...found} />;
       },
     });
   })
@@ -78,12 +68,8 @@ async function sendSample(c: PageContext): Promise<Outcome> {
   return { done: "sampled" };
 }
 
-async function find(
-  c: PageContext,
-  query: Query,
-  cursor: ReturnType<typeof parseEventCursor>,
-): Promise<Found> {
-  const filter = filterOf(c, query);
+async function find(c: PageContext, query: Query, cursor: ReturnType<typeof parseEventCursor>) {
+  const filter = { ...timeRangeOf(c, Date.now()), ...understood(searchQuery, query) };
   const from = { cursor, limit: EVENTS_PER_PAGE };
   const unanswered: Unanswered[] = [];
   const { events, next } = await (query.id === undefined
@@ -92,15 +78,11 @@ async function find(
   const isWhole = next === null && cursor === null && unanswered.length === 0;
   const isEmpty = events.length === 0 && isWhole;
   const isAll = isEmpty && Object.keys(query).length === 0;
+  // Where no event is kept any more; of a relay that never had one, how far it is.
   const lastGoneAtMs = isAll ? await lastEventAtMs(c.env) : null;
-  const progress =
-    isAll && lastGoneAtMs === null
-      ? progressOf(c, {
-          webhooks: await allWebhooks(c.env),
-          hasEvent: false,
-          isConnected: false,
-        })
-      : null;
+  const isNew = isAll && lastGoneAtMs === null;
+  const never = { hasEvent: false, isConnected: false };
+  const progress = isNew ? progressOf(c, { webhooks: await allWebhooks(c.env), ...never }) : null;
   return {
     events: await eventRows(c.env, events, unanswered),
     unanswered,
@@ -108,10 +90,6 @@ async function find(
     progress,
     lastGoneAtMs,
   };
-}
-
-function filterOf(c: PageContext, query: Query): EventFilter {
-  return { ...timeRangeOf(c, Date.now()), ...understood(searchQuery, query) };
 }
 
 /** Straight to the event, by its id here or by Leadterra's id of the reply or message; null where several are to be listed. */
@@ -153,9 +131,4 @@ function EventSearch({ query }: { query: Query }) {
       <TimeRangeFields query={query} />
     </Search>
   );
-}
-
-function List({ events, ...found }: Pick<Found, "events" | "next" | "unanswered">) {
-  if (events.length > 0) return <EventTable label="Events" events={events} />;
-  return <NoneFound one="event" many="events" path={EVENTS_PATH} {...found} />;
 }

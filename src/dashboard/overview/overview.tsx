@@ -2,20 +2,13 @@
 
 import { Hono } from "hono";
 import { configOf } from "../../config";
-import { DAY_MS } from "../../domain/time";
-import type { Webhook } from "../../domain/webhook";
+import { DAY_MS, earliest } from "../../domain/time";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { findDelivery } from "../../operations/deliveries";
 import { isSample, SAMPLE } from "../../operations/ingest";
 import { eventTotals, listEvents } from "../../operations/journal";
 import { answerOf, DEAD_LETTERS, type Unanswered } from "../../operations/objects";
-import {
-  type KnownStats,
-  knownStats,
-  type Step,
-  sumOf,
-  webhookStats,
-} from "../../operations/stats";
+import { knownStats, type Step, sumOf, webhookStats } from "../../operations/stats";
 import { allWebhooks } from "../../operations/webhooks";
 import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table";
 import { Chart } from "../ui/chart";
@@ -42,15 +35,14 @@ import {
   hasStumbled,
   isUndeliverable,
   LastAttempt,
-  type Listed,
   listedBy,
   type Watched,
   watchedIn,
 } from "../webhooks/problem";
 import { NoWebhooks, WebhookTable } from "../webhooks/table";
-import { FirstSteps, type Progress, progressOf } from "./first-steps";
+import { FirstSteps, progressOf } from "./first-steps";
 import { firstHourMs, PERIODS, type Period, parsePeriod, stepsOf } from "./period";
-import { MAX_NAMED, type Problem, Problems, problemsOf } from "./problems";
+import { MAX_NAMED, Problems, problemsOf } from "./problems";
 
 const NEWEST_EVENTS = 8;
 /** Where the newest are all samples, so many are looked at for another. */
@@ -64,34 +56,23 @@ export const overview = new Hono<PageEnv>().get("/", async (c) => {
   const look = await lookAt(c, over);
   return page(
     c,
-    { title: "Overview", live: true, json: callsOf(over) },
+    {
+      title: "Overview",
+      live: true,
+      json: [
+        statsCall(firstHourMs(over, Date.now())),
+        "/v1/webhooks?limit=250",
+        `/v1/events?limit=${NEWEST_EVENTS}`,
+      ],
+    },
     <Overview look={look} over={over} />,
   );
 });
 
-function callsOf(over: Period): string[] {
-  const since = statsCall(firstHourMs(over, Date.now()));
-  return [since, "/v1/webhooks?limit=250", `/v1/events?limit=${NEWEST_EVENTS}`];
-}
-
-/** All that the page is made of. */
-type Look = {
-  nowMs: number;
-  stats: KnownStats;
-  unanswered: readonly Unanswered[];
-  webhooks: readonly Webhook[];
-  listed: readonly Listed[];
-  watched: readonly Watched[];
-  problems: readonly Problem[];
-  events: readonly EventRow[];
-  /** null where nobody knows. */
-  deadLetters: number | null;
-  /** null once the relay has a webhook and had an event of Leadterra's. */
-  progress: Progress | null;
-};
+type Look = Awaited<ReturnType<typeof lookAt>>;
 
 /** The Registry first; then the Subscribers, the dead letters and the journals of the period at once. */
-async function lookAt(c: PageContext, over: Period): Promise<Look> {
+async function lookAt(c: PageContext, over: Period) {
   const nowMs = Date.now();
   const { problems, silenceAlertMs } = configOf(c.env);
   const webhooks = await allWebhooks(c.env);
@@ -114,6 +95,7 @@ async function lookAt(c: PageContext, over: Period): Promise<Look> {
   return {
     ...{ ...shared, listed, events },
     problems: problemsOf({ ...shared, problems, silenceAlertMs }),
+    // The relay has a webhook and had an event of Leadterra's: there is no step left.
     progress: progress.hasWebhook && progress.isConnected ? null : progress,
   };
 }
@@ -293,6 +275,7 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   const delivered = sumOf(steps, "delivered");
   const failed = sumOf(steps, "failedAttempts");
   const attempts = (delivered ?? 0) + (failed ?? 0);
+  const oldestDueAtMs = earliest(...watched.map(({ stats }) => stats.health.oldestDueAtMs));
   const pending = watched.reduce((sum, each) => sum + each.stats.health.pending, 0);
   const isPart = watched.length < listed.length;
   const isPartOfEvents = look.unanswered.some(isJournal);
@@ -323,7 +306,7 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
           <a href={withQuery(DELIVERIES_PATH, { status: "pending" })}>
             {least(stats.all && pending, isPart)}
           </a>,
-          stats.all === null ? "unknown" : <OldestDue watched={watched} />,
+          stats.all === null ? "unknown" : <FirstDue ms={oldestDueAtMs} />,
         ],
         [
           "Dead letters",
@@ -341,11 +324,6 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
 
 function Queued({ backlog }: { backlog: number | null }) {
   return backlog ? <>; {number(backlog)} in the queue</> : null;
-}
-
-function OldestDue({ watched }: { watched: readonly Watched[] }) {
-  const dues = watched.flatMap(({ stats }) => stats.health.oldestDueAtMs ?? []);
-  return <FirstDue ms={dues.length === 0 ? null : Math.min(...dues)} />;
 }
 
 function Webhooks({ look: { listed, nowMs, stats } }: { look: Look }) {
