@@ -4,19 +4,18 @@ import type { Setting } from "../../contract/configured";
 import { ANSWERS } from "../../contract/problem";
 import { relayHost } from "../../contract/webhook-settings";
 import type { Failure, FieldError } from "../../domain/failure";
-import { formatSchedule } from "../../domain/schedule";
 import { sameOrigin } from "../../domain/target";
 import type { Webhook, WebhookChanges } from "../../domain/webhook";
 import { registerWebhook, updateWebhook } from "../../operations/webhooks";
 import type { Action, Outcome } from "../ui/actions";
 import { type Form, text } from "../ui/form";
-import { newToken } from "../ui/once";
 import { page } from "../ui/page";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { WebhookForm } from "./form";
 import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from "./input";
 import { trailOf } from "./named-webhook";
+import { relaysOwn } from "./pace";
 import { showLateSecret, showSecret } from "./secret";
 import { compare, merged, shownIn, type Written, writtenOf } from "./versions";
 
@@ -121,7 +120,6 @@ type Shown = {
 
 function showForm(c: PageContext, given: Shown): Promise<Response> {
   const { typed, errors, webhook, overtaken = [] } = given;
-  const { delivery, allowPrivateDestinations } = configOf(c.env);
   return page(
     c,
     {
@@ -130,17 +128,14 @@ function showForm(c: PageContext, given: Shown): Promise<Response> {
       status: overtaken.length > 0 ? 409 : errors.length === 0 ? 200 : 422,
     },
     <WebhookForm
-      action={webhook === null ? WEBHOOKS_PATH : `${webhookPath(webhook.id)}/edit`}
       typed={typed}
       errors={errors}
       overtaken={overtaken}
       shown={webhook === null ? null : (given.shown ?? writtenOf(webhook))}
-      token={newToken()}
       webhook={webhook}
       services={serviceBindings(c.env)}
-      allowPrivate={allowPrivateDestinations}
-      retrySchedule={delivery === null ? null : formatSchedule(delivery.retryScheduleMs)}
-      timeout={delivery === null ? null : formatSchedule([delivery.timeoutMs])}
+      allowPrivate={configOf(c.env).allowPrivateDestinations}
+      {...relaysOwn(c.env)}
       isOpen={c.req.query("pace") !== undefined}
     />,
   );

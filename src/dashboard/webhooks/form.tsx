@@ -4,6 +4,7 @@ import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { Foreign } from "../ui/foreign";
+import { newToken } from "../ui/once";
 import { Choice, Commas, Facts, Hidden, Submit, VERBATIM } from "../ui/parts";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import {
@@ -25,14 +26,18 @@ import type { Written } from "./versions";
 const EMPTY_HEADER_ROWS = 2;
 const FILTER_EXAMPLE = '{"data.reply.classification": "interested"}';
 
+const URL_INPUT = {
+  ...VERBATIM,
+  inputmode: "url",
+  required: true,
+  placeholder: "https://crm.example.com/leadterra",
+} as const;
+
 type FormProps = PaceProps & {
-  action: string;
   /** What somebody else changed, while it was changed here too. */
   overtaken: readonly Setting[];
   /** What the form shows of the webhook that it changes; null for a new one. */
   shown: Written | null;
-  /** Guards against a double click. */
-  token: string;
   /** The webhook that is changed; null for a new one. */
   webhook: Webhook | null;
   /** Bindings that `service:NAME/path` reaches. */
@@ -42,11 +47,12 @@ type FormProps = PaceProps & {
 };
 
 export function WebhookForm(props: FormProps) {
-  const { action, token, webhook, errors, shown } = props;
+  const { webhook, errors, shown } = props;
+  const path = webhook === null ? WEBHOOKS_PATH : webhookPath(webhook.id);
   return (
     <form
       method="post"
-      action={action}
+      action={webhook === null ? path : `${path}/edit`}
       class="panel webhook-form"
       data-once=""
       data-trial={TRIAL_ID}
@@ -54,7 +60,9 @@ export function WebhookForm(props: FormProps) {
     >
       <Mistakes errors={errors} />
       <Overtaken {...props} />
-      <Hidden fields={{ token, ...(shown !== null && { shown: JSON.stringify(shown) }) }} />
+      <Hidden
+        fields={{ token: newToken(), ...(shown !== null && { shown: JSON.stringify(shown) }) }}
+      />
       <Address {...props} />
       <Events {...props} />
       <FilterField {...props} />
@@ -70,7 +78,7 @@ export function WebhookForm(props: FormProps) {
           Begin paused
         </Tick>
       )}
-      <Submit out={[webhook === null ? WEBHOOKS_PATH : webhookPath(webhook.id), "Cancel"]}>
+      <Submit out={[path, "Cancel"]}>
         {webhook === null ? "Register the webhook" : "Save the changes"}
       </Submit>
     </form>
@@ -124,18 +132,7 @@ function Address({ typed, errors, webhook, services, allowPrivate }: FormProps) 
   );
   return (
     <>
-      <Field field="url" errors={errors} hint={urlHint}>
-        <input
-          type="text"
-          inputmode="url"
-          name="url"
-          value={typed.url}
-          required
-          {...VERBATIM}
-          placeholder="https://crm.example.com/leadterra"
-          {...tied("url", errors)}
-        />
-      </Field>
+      <TextField field="url" errors={errors} hint={urlHint} value={typed.url} input={URL_INPUT} />
       {webhook !== null && <OtherService errors={errors} webhook={webhook} />}
       <TextField
         field="name"

@@ -1,5 +1,7 @@
 /** The part of the form about how fast and how often attempts are made. */
+import { configOf } from "../../config";
 import type { FieldError } from "../../domain/failure";
+import { formatSchedule } from "../../domain/schedule";
 import { DEFAULTS } from "../../domain/webhook";
 import { VERBATIM } from "../ui/parts";
 import { fieldOf, TextField, Tick } from "./field";
@@ -33,16 +35,21 @@ const TEXTS = {
 type Text = keyof typeof TEXTS;
 const FIELDS = ["ordered", ...(Object.keys(TEXTS) as Text[])] as const;
 
-export type PaceProps = {
+export type PaceProps = ReturnType<typeof relaysOwn> & {
   typed: Typed;
   errors: readonly FieldError[];
-  /** The relay's own, in the form of `RETRY_SCHEDULE`. */
-  retrySchedule: string | null;
-  /** The relay's own, as a duration. */
-  timeout: string | null;
   /** Whoever comes is led to one of these fields. */
   isOpen: boolean;
 };
+
+/** What a webhook has that sets none of its own; null where that is not configured well. */
+export function relaysOwn(env: Env) {
+  const { delivery } = configOf(env);
+  return {
+    retrySchedule: delivery && formatSchedule(delivery.retryScheduleMs),
+    timeout: delivery && formatSchedule([delivery.timeoutMs]),
+  };
+}
 
 export function Pace({ typed, errors, isOpen, ...own }: PaceProps) {
   const isWrong = errors.some(({ path }) => FIELDS.some((field) => field === fieldOf(path)));

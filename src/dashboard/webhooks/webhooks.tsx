@@ -1,14 +1,12 @@
 /** /dashboard/webhooks: the list, and a webhook's page. */
 
 import { Hono } from "hono";
-import { configOf } from "../../config";
 import { configurationOf } from "../../contract/configured";
 import { listedWebhook } from "../../contract/webhooks";
 import type { DeliveryView } from "../../domain/delivery";
 import { parseEventId } from "../../domain/ids";
-import { formatSchedule } from "../../domain/schedule";
 import { maskQuery } from "../../domain/target";
-import { ALL_EVENTS, isListener, timeoutMsOf, type Webhook } from "../../domain/webhook";
+import { ALL_EVENTS, isListener, type Webhook } from "../../domain/webhook";
 import { listDeliveries } from "../../operations/deliveries";
 import { answerOf, type Unanswered } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
@@ -27,6 +25,7 @@ import { type Answer, attemptsOf, failureOf, newestEnded } from "./ended";
 import { type Condition, Controls, Health, Numbers } from "./health";
 import { PACED_OVER_MS } from "./late";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
+import { relaysOwn } from "./pace";
 import {
   byUrgency,
   hasProblem,
@@ -82,7 +81,7 @@ export const webhookPages = new Hono<PageEnv>()
         live: true,
         json: callsOf(webhook, condition?.answer ?? null),
       },
-      <Whole {...{ webhook, condition, unanswered, waits: waitsOf(c, webhook) }} />,
+      <Whole {...{ webhook, condition, unanswered, own: relaysOwn(c.env) }} />,
     );
   })
   // By its name, as the API knows it too, and whatever is below; `new` is another page.
@@ -93,17 +92,6 @@ export const webhookPages = new Hono<PageEnv>()
     const rest = pathname.slice(`${WEBHOOKS_PATH}/${webhook.name}`.length);
     return c.redirect(`${webhookPath(webhook.id)}${rest}${search}`, 303);
   });
-
-type Waits = ReturnType<typeof waitsOf>;
-
-/** How long a service has to answer, and the relay's own retry schedule; null where that is not configured well. */
-function waitsOf(c: PageContext, webhook: Webhook) {
-  const { delivery } = configOf(c.env);
-  return {
-    timeoutMs: timeoutMsOf(webhook, delivery?.timeoutMs ?? null),
-    ownWaits: delivery === null ? null : formatSchedule(delivery.retryScheduleMs),
-  };
-}
 
 function callsOf({ id }: Webhook, answer: Answer | null): string[] {
   const call = `/v1/webhooks/${id}`;
@@ -167,13 +155,13 @@ async function lastFailure(env: Env, watched: Watched): Promise<Answer | null> {
 
 type WholeProps = {
   webhook: Webhook;
-  waits: Waits;
+  own: ReturnType<typeof relaysOwn>;
   /** null where its object, which then is all that is unanswered, does not say. */
   condition: Condition | null;
   unanswered: readonly Unanswered[];
 };
 
-function Whole({ webhook, waits, condition, unanswered }: WholeProps) {
+function Whole({ webhook, own, condition, unanswered }: WholeProps) {
   return (
     <>
       <div id="health" data-live>
@@ -199,7 +187,7 @@ function Whole({ webhook, waits, condition, unanswered }: WholeProps) {
         {condition === null ? <Unknown /> : <Latest deliveries={condition.recent} />}
       </div>
       <div class="columns spaced">
-        <Settings webhook={webhook} waits={waits} />
+        <Settings webhook={webhook} own={own} />
         {useViewer().mayChange && <Tools webhook={webhook} />}
       </div>
     </>
@@ -224,12 +212,12 @@ function Latest({ deliveries }: { deliveries: readonly DeliveryView[] }) {
   return <DeliveryRows deliveries={deliveries} webhooks={null} />;
 }
 
-function Settings({ webhook, waits }: { webhook: Webhook; waits: Waits }) {
-  const { ownWaits, timeoutMs } = waits;
+function Settings({ webhook, own }: Pick<WholeProps, "webhook" | "own">) {
   const { mayChange } = useViewer();
   const { url, events, filter, headers, rateLimit, ordered, retrySchedule, giveUpOn } = webhook;
   const names = Object.keys(headers);
   const none = (text: string) => <span class="quiet">{text}</span>;
+  const relays = (value: string | null) => none(`${value ?? "–"}, as the relay's own`);
   return (
     <Panel
       id="settings"
@@ -263,12 +251,8 @@ function Settings({ webhook, waits }: { webhook: Webhook; waits: Waits }) {
           ["Order", ordered ? "one at a time, in the order of arrival" : "as fast as it answers"],
           ["Rate limit", rateLimit === null ? none("none") : perSecond(rateLimit)],
           ["At once", ordered ? "1" : webhook.concurrency],
-          [
-            "Time to answer",
-            webhook.timeout ??
-              none(`${timeoutMs === null ? "–" : formatSchedule([timeoutMs])}, as the relay's own`),
-          ],
-          ["Retries after", retrySchedule ?? none(`${ownWaits ?? "–"}, as the relay's own`)],
+          ["Time to answer", webhook.timeout ?? relays(own.timeout)],
+          ["Retries after", retrySchedule ?? relays(own.retrySchedule)],
           ["Gives up on", giveUpOn.length === 0 ? none("no status at once") : giveUpOn.join(", ")],
           ["Id", <code>{webhook.id}</code>],
           ["Registered", <Dates webhook={webhook} />],
