@@ -1,7 +1,8 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import { register, registry } from "../rig/worker/engine";
 import { clock, DAY, gate, it, log, MINUTE } from "../rig/worker/fixture";
-import { inObject, rowsReadBy } from "../rig/worker/objects";
+import { diverted, inObject, rowsReadBy } from "../rig/worker/objects";
 import {
   API_KEY,
   api,
@@ -123,6 +124,16 @@ describe("a POST with an Idempotency-Key", () => {
     const again = await send("key-1", { path, body: {} });
     expect(again.status).toBe(202);
     expect(again.headers.has("idempotency-replayed")).toBe(false);
+  });
+
+  it("is answered though the answer cannot be kept: the secret in it is shown nowhere else", async () => {
+    const forgetful = diverted(env.REGISTRY, { endCall: () => Promise.reject(new Error("gone")) });
+    const response = await callWith({ REGISTRY: forgetful }, "/v1/webhooks", init("key-1"));
+    expect(response.status).toBe(201);
+    expect(await response.text()).toContain("whsec_");
+    // Nobody knows what came of it: it may have died.
+    expect(await codeOf(await send("key-1"))).toEqual([409, "idempotency_key_in_use"]);
+    expect(log.text()).toContain("answer.not_kept");
   });
 
   it("belongs to the API key that sent it", async () => {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { FieldError } from "../../domain/failure";
+import { errorText, logWarning } from "../../log";
 import { registry } from "../../operations/objects";
 import type { StoredAnswer } from "../../storage/registry-store";
 import type { ApiEnv } from "./auth";
@@ -33,7 +34,10 @@ export function idempotent() {
         return again(begun.answer as StoredAnswer);
       case "begun":
         await next();
-        await registry(c.env).endCall(caller, key, call, await answerOf(c.res));
+        await registry(c.env)
+          .endCall(caller, key, call, await answerOf(c.res))
+          // It is done all the same, and its answer may hold what is shown nowhere else.
+          .catch((thrown) => logWarning("answer.not_kept", { error: errorText(thrown) }));
     }
   });
 }
