@@ -322,6 +322,20 @@ describe("a replay", () => {
     expect(service.requests).toHaveLength(6);
   });
 
+  it("leaves a retry that waits what it is: no pause that the service asked for keeps it", async () => {
+    const { id, ids } = await owing(2);
+    service.answer = answering(503, { headers: { "retry-after": "3600" } });
+    await deliverAll(id, clock);
+    const asked = service.requests.length;
+    await api("POST", `/v1/webhooks/${id}/pause`);
+    await answered(act(id, ids[0], "retry"), 202);
+    const all = { since: iso(clock.nowMs() - MINUTE), only: "all" };
+    expect(await move(id, "replay", all)).toEqual({ replayed: 2, next: null });
+    await api("POST", `/v1/webhooks/${id}/resume`);
+    await deliverAll(id, clock);
+    expect(service.ids().slice(asked)).toEqual([ids[0]]);
+  });
+
   it("leaves out what has no payload any more, and a dry run too", async () => {
     const { id, ids } = await owing(3);
     await deliverAll(id, clock);

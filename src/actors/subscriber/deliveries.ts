@@ -252,7 +252,9 @@ export class Deliveries {
     if (this.#ledger.leases.has(delivery.id)) return "in_flight";
     const nowMs = Date.now();
     if (delivery.status === "pending") {
-      this.#store.update({ ...delivery, dueAtMs: nowMs, asked });
+      // What a person asked for by name stays that.
+      const first = delivery.asked === ASKED.byRetry ? delivery.asked : asked;
+      this.#store.update({ ...delivery, dueAtMs: nowMs, asked: first });
       return "hastened";
     }
     // What has expired is past its retention, also while the Journal has its event.
