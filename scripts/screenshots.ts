@@ -199,6 +199,8 @@ export async function picturedPages(
 
 /** The page from its top, as far down as it goes or the picture may. */
 export async function take(page: Page, path: string, maxHeight = MAX_HEIGHT): Promise<void> {
+  // A form's filter is tried when the page is there, and what comes of it makes the page longer.
+  for (const trial of await page.locator("form[data-trial] .trial").all()) await trial.waitFor();
   const height = Number(await page.evaluate("document.documentElement.scrollHeight"));
   const { width = VIEWPORT.width } = page.viewportSize() ?? {};
   const clip = { x: 0, y: 0, width, height: Math.min(height, maxHeight) };

@@ -1,7 +1,11 @@
 /** Who looks at the dashboard, and with what: a phone, a keyboard, a screen reader, in light and dark, without scripts. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Locator, Page } from "playwright-core";
 import { expect, it, onTestFinished } from "vitest";
-import { pagesOf } from "../../scripts/screenshots.ts";
+import { pagesOf, take } from "../../scripts/screenshots.ts";
 import { API_KEY, READ_ONLY_API_KEY } from "../journey/relay.ts";
 import { answering } from "../rig/receiver.ts";
 import { COLOURS, STANDARDS, violationsOf } from "./axe.ts";
@@ -91,6 +95,24 @@ async function stage(rig: Rig): Promise<Record<string, string>> {
 }
 
 describeInBrowser("the dashboard", (rig) => {
+  it("is pictured with all of a form, whose filter is tried once the page is there", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "leadterra-pictures-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    await rig.relay.accept({ event: "custom.pictured", data: {} });
+    const page = await rig.signedIn();
+    await page.route("**/filter-trial", async (route) => {
+      await sleep(1_000);
+      await route.continue();
+    });
+    await page.goto("/dashboard/webhooks/new");
+    const file = join(folder, "form.png");
+    await take(page, file, 6_000);
+    await page.locator("#trial").waitFor();
+    const height = await page.evaluate<number>("document.documentElement.scrollHeight");
+    // The header of a PNG has width and height from here on.
+    expect(readFileSync(file).readUInt32BE(20)).toBe(height);
+  });
+
   it("has no such fault where there is nothing yet", async () => {
     const page = await rig.signedIn();
     for (const name of ["", "/webhooks", "/deliveries", "/events", "/dead-letters", "/audit"]) {
