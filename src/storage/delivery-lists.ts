@@ -48,11 +48,9 @@ const KEPT = { index: "kept", where: "kept_from IS NOT NULL" } as const;
 type Indexed = (typeof INDEXED)[keyof typeof INDEXED];
 
 export class DeliveryLists {
-  readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
 
   constructor(tables: DeliveryTables) {
-    this.#sql = tables.sql;
     this.#tables = tables;
   }
 
@@ -122,14 +120,9 @@ export class DeliveryLists {
   }
 
   #at(id: string, { period, seq }: { period: number; seq: number }): ListedDelivery | null {
-    const [row] = this.#sql
-      .exec<DeliveryRow>(
-        `SELECT ${COLUMNS} FROM deliveries_${period} d WHERE id = ? AND seq = ?`,
-        id,
-        seq,
-      )
-      .toArray();
-    return row === undefined ? null : deliveryOf(row, period);
+    const query = `SELECT ${COLUMNS} FROM deliveries_${period} d WHERE id = ? AND seq = ?`;
+    const row = this.#tables.first<DeliveryRow>(query, id, seq);
+    return row && deliveryOf(row, period);
   }
 
   /** Arrivals of one millisecond are one. */
@@ -164,9 +157,9 @@ export class DeliveryLists {
     for (const period of this.#tables.periodsNewestFirst) {
       const query = `SELECT max(seq) AS seq FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} AND seq < ?`;
       for (let before = Math.min(from + 1, freshFrom); ; ) {
-        const { seq } = this.#sql.exec<{ seq: number | null }>(query, before).one();
-        const arrival = seq === null ? null : this.#tables.arrival(period, seq);
-        if (arrival === null) break;
+        const seq = this.#tables.first<{ seq: number | null }>(query, before)?.seq ?? null;
+        const arrival = seq && this.#tables.arrival(period, seq);
+        if (!arrival) break;
         yield arrival;
         before = arrival.seq;
       }
@@ -212,9 +205,7 @@ export class DeliveryLists {
     for (const period of this.#tables.periodsNewestFirst) {
       const query = `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE ${where} AND (seq, position) < (?, ?) ORDER BY seq DESC, position DESC LIMIT ?`;
       for (let next: Position | null = before ?? END; next !== null; ) {
-        const rows: DeliveryRow[] = this.#sql
-          .exec<DeliveryRow>(query, next.seq, next.index, ROWS_AT_ONCE)
-          .toArray();
+        const rows: DeliveryRow[] = this.#tables.rows(query, next.seq, next.index, ROWS_AT_ONCE);
         for (const row of rows) yield deliveryOf(row, period);
         const last = rows.at(-1);
         next = last === undefined || rows.length < ROWS_AT_ONCE ? null : last;
@@ -229,14 +220,11 @@ export class DeliveryLists {
       if (seq < downToSeq) return;
       const wanted = before !== null && before.seq === seq ? ids.slice(0, before.index) : ids;
       for (let end = wanted.length; end > 0; end -= ROWS_AT_ONCE) {
-        const rows = this.#sql
-          .exec<DeliveryRow>(
-            `SELECT ${COLUMNS} FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE seq = ? ORDER BY j.key DESC`,
-            JSON.stringify(wanted.slice(Math.max(0, end - ROWS_AT_ONCE), end)),
-            seq,
-          )
-          .toArray();
-        for (const row of rows) yield deliveryOf(row, period);
+        const query = `SELECT ${COLUMNS} FROM json_each(?) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE seq = ? ORDER BY j.key DESC`;
+        const some = JSON.stringify(wanted.slice(Math.max(0, end - ROWS_AT_ONCE), end));
+        for (const row of this.#tables.rows<DeliveryRow>(query, some, seq)) {
+          yield deliveryOf(row, period);
+        }
       }
     }
   }
@@ -262,13 +250,9 @@ export class DeliveryLists {
   /** When the first arrival from `seq` on came. */
   #arrivedAtMs(seq: number): number | null {
     for (const period of this.#tables.periods) {
-      const [row] = this.#sql
-        .exec<{ at: number }>(
-          `SELECT at FROM arrivals_${period} WHERE seq >= ? ORDER BY seq LIMIT 1`,
-          seq,
-        )
-        .toArray();
-      if (row !== undefined) return row.at;
+      const query = `SELECT at FROM arrivals_${period} WHERE seq >= ? ORDER BY seq LIMIT 1`;
+      const row = this.#tables.first<{ at: number }>(query, seq);
+      if (row !== null) return row.at;
     }
     return null;
   }
@@ -279,13 +263,8 @@ export class DeliveryLists {
     for (const period of this.#tables.periods) {
       if (period < after.period || found.length >= limit) continue;
       const { seq, index } = period === after.period ? after : { seq: 0, index: -1 };
-      const places = this.#sql.exec<Place>(
-        `SELECT seq, position AS "index", ${period} AS period FROM deliveries_${period} INDEXED BY undeliverable_${period} WHERE status = ${UNDELIVERABLE} AND (seq, position) > (?, ?) ORDER BY seq, position LIMIT ?`,
-        seq,
-        index,
-        limit - found.length,
-      );
-      found.push(...places);
+      const query = `SELECT seq, position AS "index", ${period} AS period FROM deliveries_${period} INDEXED BY undeliverable_${period} WHERE status = ${UNDELIVERABLE} AND (seq, position) > (?, ?) ORDER BY seq, position LIMIT ?`;
+      found.push(...this.#tables.rows<Place>(query, seq, index, limit - found.length));
     }
     return found;
   }
@@ -293,11 +272,14 @@ export class DeliveryLists {
   /** How many deliveries are pending: those that wait, and those that are fresh from `head` on. */
   countPending(head: Position): number {
     let count = 0;
+    const add = (rows: string, ...bindings: number[]) => {
+      count +=
+        this.#tables.first<{ n: number }>(`SELECT count(*) AS n ${rows}`, ...bindings)?.n ?? 0;
+    };
     for (const period of this.#tables.periods) {
-      const waiting = `SELECT count(*) AS n FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL`;
-      count += this.#sql.exec<{ n: number }>(waiting).one().n;
+      add(`FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL`);
       const { rows, bindings } = freshFrom(head, period);
-      count += this.#sql.exec<{ n: number }>(`SELECT count(*) AS n ${rows}`, ...bindings).one().n;
+      add(rows, ...bindings);
     }
     return count;
   }

@@ -26,11 +26,9 @@ const KEPT_AT_ONCE = 20;
 const MAY_NAME = "log GLOB '*[@\uFF20%=&]*' OR log GLOB '*u00[234]*' OR log GLOB '*u[fF][fF]20*'";
 
 export class DeliveryPersons {
-  readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
 
   constructor(tables: DeliveryTables) {
-    this.#sql = tables.sql;
     this.#tables = tables;
   }
 
@@ -89,7 +87,7 @@ export class DeliveryPersons {
       if (after?.period === period) place = after;
       for (let isMore = true; isMore; ) {
         const { keptFromMs, id } = place;
-        const rows = this.#sql.exec<KeptRow>(query, sinceMs, keptFromMs, id).toArray();
+        const rows = this.#tables.rows<KeptRow>(query, sinceMs, keptFromMs, id);
         for (const row of rows) {
           place = { period, keptFromMs: row.kept_from, id: row.id as EventId };
           const texts = [row.log ?? "", new Uint8Array(row.body ?? [])];
@@ -105,7 +103,7 @@ export class DeliveryPersons {
     const query = `SELECT d.id, CASE WHEN kept_from IS NULL AND (${MAY_NAME}) THEN log END AS log FROM arrivals_${period} a CROSS JOIN json_each(a.ids) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE a.seq = ?`;
     for (let seqs = this.#behind(period, from, sinceMs); seqs.length > 0; ) {
       for (const seq of seqs) {
-        const rows = this.#sql.exec<AnswersRow>(query, seq).toArray();
+        const rows = this.#tables.rows<AnswersRow>(query, seq);
         const texts = new Map(
           rows.flatMap(({ id, log }) => (log === null ? [] : [[id as EventId, [log]]])),
         );
@@ -118,13 +116,7 @@ export class DeliveryPersons {
 
   /** Of the next arrivals those that came until `untilMs`. */
   #behind(period: number, seq: number, untilMs: number): number[] {
-    return this.#sql
-      .exec<{ seq: number }>(
-        `SELECT seq FROM (SELECT seq, at FROM arrivals_${period} WHERE seq > ? ORDER BY seq LIMIT ${ARRIVALS_AT_ONCE}) WHERE at <= ? ORDER BY seq`,
-        seq,
-        untilMs,
-      )
-      .toArray()
-      .map((row) => row.seq);
+    const query = `SELECT seq FROM (SELECT seq, at FROM arrivals_${period} WHERE seq > ? ORDER BY seq LIMIT ${ARRIVALS_AT_ONCE}) WHERE at <= ? ORDER BY seq`;
+    return this.#tables.rows<{ seq: number }>(query, seq, untilMs).map((row) => row.seq);
   }
 }

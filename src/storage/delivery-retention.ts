@@ -52,12 +52,10 @@ function keptOtherwise(period: number): string {
 }
 
 export class DeliveryRetention {
-  readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
   readonly #store: DeliveryStore;
 
   constructor(tables: DeliveryTables, store: DeliveryStore) {
-    this.#sql = tables.sql;
     this.#tables = tables;
     this.#store = store;
   }
@@ -72,7 +70,7 @@ export class DeliveryRetention {
     if (oldestMs === null || oldestMs > beforeMs) return [];
     const old: ListedDelivery[] = [];
     const add = (period: number, query: string, ...bindings: number[]) => {
-      const rows = this.#sql.exec<DeliveryRow>(query, ...bindings).toArray();
+      const rows = this.#tables.rows<DeliveryRow>(query, ...bindings);
       for (const row of rows) old.push(deliveryOf(row, period));
     };
     for (const period of this.#tables.periods) {
@@ -110,7 +108,7 @@ export class DeliveryRetention {
   /** The same of what waits in a table; `kept` of what is kept otherwise than since it arrived. */
   #oldestWaiting(period: number, exactBeforeMs: number): Oldest {
     const read = <T extends Record<string, SqlStorageValue>>(query: string, ...to: number[]) =>
-      this.#sql.exec<T>(`${query} LIMIT 1`, ...to).toArray()[0];
+      this.#tables.first<T>(`${query} LIMIT 1`, ...to);
     const from = (index: string) => `FROM deliveries_${period} INDEXED BY ${index}_${period}`;
     const waits = `${from("waiting")} WHERE due_at IS NOT NULL`;
     const isYoung = period > exactBeforeMs;
@@ -119,7 +117,7 @@ export class DeliveryRetention {
       `SELECT count(*) AS few, min(CASE WHEN kept IS NULL THEN since END) AS since, min(kept) AS kept FROM (${looked})`,
       isYoung ? 1 : FEW + 1,
     );
-    if (first === undefined || first.few === 0) return { since: null, kept: null };
+    if (first === null || first.few === 0) return { since: null, kept: null };
     if (!isYoung && first.few <= FEW) return first;
     const query = `SELECT created_at AS since ${waits} AND ${asArrived(period)} ORDER BY seq, position`;
     const since = isYoung ? period : (read<{ since: number }>(query)?.since ?? null);
@@ -163,32 +161,24 @@ export class DeliveryRetention {
   }
 
   #lastArrivalMs(period: number): number {
-    const [row] = this.#sql
-      .exec<{ at: number }>(`SELECT at FROM arrivals_${period} ORDER BY seq DESC LIMIT 1`)
-      .toArray();
-    return row?.at ?? period;
+    const query = `SELECT at FROM arrivals_${period} ORDER BY seq DESC LIMIT 1`;
+    return this.#tables.first<{ at: number }>(query)?.at ?? period;
   }
 
   #hasPending(period: number, head: Position): boolean {
-    const waiting = this.#sql
-      .exec(
-        `SELECT 1 FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL LIMIT 1`,
-      )
-      .toArray();
+    const query = `SELECT 1 FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL LIMIT 1`;
     const [fresh] = this.#store.fresh(head, 1, 0).deliveries;
-    return waiting.length > 0 || fresh?.period === period;
+    return this.#tables.first(query) !== null || fresh?.period === period;
   }
 
   /** What waits, in its order, then what is finished: the order counts for what is still to be sent. */
   #keptIn(period: number, sinceMs: number, limit: number): KeptRow[] {
     const select = (index: string, where: string) =>
-      this.#sql
-        .exec<KeptRow>(
-          `SELECT id, seq, position, status, coalesce(length(body), 0) + coalesce(length(log), 0) AS size FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} LIMIT ?`,
-          sinceMs,
-          limit,
-        )
-        .toArray();
+      this.#tables.rows<KeptRow>(
+        `SELECT id, seq, position, status, coalesce(length(body), 0) + coalesce(length(log), 0) AS size FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} LIMIT ?`,
+        sinceMs,
+        limit,
+      );
     const waiting = select(
       "waiting",
       "due_at IS NOT NULL AND kept_from > ? ORDER BY seq, position",
@@ -222,24 +212,21 @@ export class DeliveryRetention {
     behind: Behind,
   ): Pick<Retained, "moved" | "undeliverable"> {
     const ids = rows.map(({ id }) => id);
-    const { seq } = this.#sql
-      .exec<{ seq: number }>(
-        `SELECT max(coalesce(max(seq), 0), ?) + 1 AS seq FROM arrivals_${to} WHERE seq < ?`,
-        end - RESERVED_ARRIVALS,
-        end,
-      )
+    const next = `SELECT max(coalesce(max(seq), 0), ?) + 1 AS seq FROM arrivals_${to} WHERE seq < ?`;
+    const { seq } = this.#tables.sql
+      .exec<{ seq: number }>(next, end - RESERVED_ARRIVALS, end)
       .one();
     const undeliverable: Retained["undeliverable"] = [];
     this.#tables.atomically(() => {
       this.#tables.insertArrival({ period: to, atMs, ids, added: 0, seq }, behind);
       for (const [index, row] of rows.entries()) {
-        this.#sql.exec(
+        this.#tables.sql.exec(
           `INSERT INTO deliveries_${to} (id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body) SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,
           seq,
           index,
           row.id,
         );
-        this.#sql.exec(`DELETE FROM deliveries_${from} WHERE id = ?`, row.id);
+        this.#tables.sql.exec(`DELETE FROM deliveries_${from} WHERE id = ?`, row.id);
         if (row.status !== UNDELIVERABLE) continue;
         const was = { period: from, seq: row.seq, index: row.position };
         undeliverable.push({ from: was, to: { period: to, seq, index } });

@@ -52,7 +52,6 @@ const BODIES_AT_ONCE = 32;
 const NONE: ReadonlyMap<EventId, unknown> = new Map();
 
 export class DeliveryStore {
-  readonly #sql: SqlStorage;
   readonly #tables: DeliveryTables;
   /** Nothing waits that is due before these, Unix milliseconds: so most who ask need not read. */
   readonly #noneBefore = { due: 0, retry: 0 };
@@ -61,7 +60,6 @@ export class DeliveryStore {
   readonly #tail = new FreshTail();
 
   constructor(tables: DeliveryTables) {
-    this.#sql = tables.sql;
     this.#tables = tables;
   }
 
@@ -110,7 +108,7 @@ export class DeliveryStore {
       for (const [index, { id, event, body, receivedAtMs }] of [...fresh.values()].entries()) {
         const isLate = receivedAtMs !== undefined && journalName(receivedAtMs) < today;
         const keptFromMs = isBackfill || isLate ? nowMs : null;
-        this.#sql.exec(insert, id, seq, index, event, nowMs, keptFromMs, body);
+        this.#tables.sql.exec(insert, id, seq, index, event, nowMs, keptFromMs, body);
         const position = { seq, index };
         const state = { createdAtMs: nowMs, keptFromMs, asked };
         added.push({ ...FRESH, ...state, id, period, position, event, body });
@@ -142,11 +140,8 @@ export class DeliveryStore {
     const known = new Set<string>();
     const list = JSON.stringify(ids);
     for (const period of this.#tables.periods) {
-      const rows = this.#sql.exec<{ id: string }>(
-        `SELECT d.id FROM json_each(?) j JOIN deliveries_${period} d ON d.id = j.value`,
-        list,
-      );
-      for (const { id } of rows) known.add(id);
+      const query = `SELECT d.id FROM json_each(?) j JOIN deliveries_${period} d ON d.id = j.value`;
+      for (const { id } of this.#tables.rows<{ id: string }>(query, list)) known.add(id);
     }
     return known;
   }
@@ -191,18 +186,16 @@ export class DeliveryStore {
   }
 
   #waitingIn(period: number, query: string, bindings: number[]): Waiting[] {
-    const rows = this.#sql.exec<WaitingRow>(query, ...bindings).toArray();
+    const rows = this.#tables.rows<WaitingRow>(query, ...bindings);
     return rows.map(({ seq, index, ...row }) => ({ ...row, period, position: { seq, index } }));
   }
 
   /** What they are sent with, as far as the bodies fit into `maxBytes`, and always of the first. */
   withBodies(waiting: readonly Waiting[], maxBytes: number): DueDelivery[] {
-    return firstWithin(waiting, ({ size }) => size, maxBytes).flatMap(({ id, period }) =>
-      this.#sql
-        .exec<DueRow>(`SELECT ${COLUMNS}, log, body FROM deliveries_${period} d WHERE id = ?`, id)
-        .toArray()
-        .map((row) => dueOf(row, period)),
-    );
+    return firstWithin(waiting, ({ size }) => size, maxBytes).flatMap(({ id, period }) => {
+      const query = `SELECT ${COLUMNS}, log, body FROM deliveries_${period} d WHERE id = ?`;
+      return this.#tables.rows<DueRow>(query, id).map((row) => dueOf(row, period));
+    });
   }
 
   /** The first of what waits that are due after `afterMs`, Unix milliseconds, by when. */
@@ -219,7 +212,7 @@ export class DeliveryStore {
   hasten(waiting: readonly Waiting[], dueAtMs: number): void {
     for (const { id, period } of waiting) {
       const hasten = `UPDATE deliveries_${period} SET due_at = ?, asked = ${ASKED.byReplay} WHERE id = ?`;
-      this.#sql.exec(hasten, dueAtMs, id);
+      this.#tables.sql.exec(hasten, dueAtMs, id);
     }
     this.#noneBefore.due = Math.min(this.#noneBefore.due, dueAtMs);
   }
@@ -267,9 +260,7 @@ export class DeliveryStore {
       for (let next: Position | null = head; next !== null; ) {
         const { rows: from, bindings } = freshFrom(next, period);
         const query = `SELECT ${FRESH_COLUMNS} ${from} AND d.id NOT IN (SELECT value FROM json_each(?)) LIMIT ?`;
-        const rows: FreshRow[] = this.#sql
-          .exec<FreshRow>(query, ...bindings, without, limit)
-          .toArray();
+        const rows: FreshRow[] = this.#tables.rows(query, ...bindings, without, limit);
         for (const row of rows) yield freshOf(row, period);
         const last = rows.at(-1);
         next = last && rows.length === limit ? { seq: last.seq, index: last.index + 1 } : null;
@@ -299,10 +290,9 @@ export class DeliveryStore {
 
   get(id: EventId): StoredDelivery | null {
     for (const period of this.#tables.periodsNewestFirst) {
-      const [row] = this.#sql
-        .exec<LoggedRow>(`SELECT ${COLUMNS}, log FROM deliveries_${period} d WHERE id = ?`, id)
-        .toArray();
-      if (row !== undefined) return loggedOf(row, period);
+      const query = `SELECT ${COLUMNS}, log FROM deliveries_${period} d WHERE id = ?`;
+      const row = this.#tables.first<LoggedRow>(query, id);
+      if (row !== null) return loggedOf(row, period);
     }
     return null;
   }
@@ -330,7 +320,7 @@ export class DeliveryStore {
     if (body !== undefined) values.body = body;
     else if (delivery.status !== "pending") values.body = null;
     const set = Object.keys(values).map((name) => `${name} = ?`);
-    this.#sql.exec(
+    this.#tables.sql.exec(
       `UPDATE deliveries_${delivery.period} SET ${set.join(", ")} WHERE id = ?`,
       ...Object.values(values),
       delivery.id,

@@ -28,7 +28,7 @@ import type { EventId } from "../domain/ids";
 import { decodeLog } from "./attempt-log";
 import { END, type Position } from "./position";
 import { type AttemptKey, attemptKeysOf, eventIdsOf } from "./stored-json";
-import type { Tables } from "./tables";
+import type { Row, Tables } from "./tables";
 
 const PERIODS_PER_RETENTION = 6;
 /** Most who ask want the first arrivals only; whoever reads on gets twice as many each time, up to the most. */
@@ -137,6 +137,16 @@ export class DeliveryTables {
     this.#transaction = transaction;
   }
 
+  /** What a query finds in tables of periods that there are. */
+  rows<Found extends Row>(query: string, ...bindings: SqlStorageValue[]): Found[] {
+    return this.sql.exec<Found>(query, ...bindings).toArray();
+  }
+
+  /** The first row that it finds; null for none. */
+  first<Found extends Row>(query: string, ...bindings: SqlStorageValue[]): Found | null {
+    return this.rows<Found>(query, ...bindings)[0] ?? null;
+  }
+
   /** Writes all of it or, when it throws, nothing; makes no table of a period. */
   atomically(write: () => void): void {
     try {
@@ -228,9 +238,7 @@ export class DeliveryTables {
     for (const period of this.periods) {
       // All columns: a table of 0.1.0 has no `leased`, and to ask each whether it has would be another query.
       const query = `SELECT * FROM arrivals_${period} WHERE seq > ? AND seq <= ? ORDER BY seq`;
-      const rows = this.sql
-        .exec<ArrivalRow & { leased?: number | null }>(query, seq, seq + count)
-        .toArray();
+      const rows = this.rows<ArrivalRow & { leased?: number | null }>(query, seq, seq + count);
       for (const row of rows) if (row.leased === 1) yield arrivalOf(row, period);
     }
   }
@@ -251,12 +259,9 @@ export class DeliveryTables {
 
   #newestArrival(): { seq: number; total: number } | null {
     for (const period of this.#newest === null ? this.periodsNewestFirst : []) {
-      const [row] = this.sql
-        .exec<{ seq: number; total: number }>(
-          `SELECT seq, total FROM arrivals_${period} ORDER BY seq DESC LIMIT 1`,
-        )
-        .toArray();
-      if (row !== undefined && row.seq > (this.#newest?.seq ?? 0)) this.#newest = row;
+      const query = `SELECT seq, total FROM arrivals_${period} ORDER BY seq DESC LIMIT 1`;
+      const row = this.first<{ seq: number; total: number }>(query);
+      if (row !== null && row.seq > (this.#newest?.seq ?? 0)) this.#newest = row;
     }
     return this.#newest;
   }
@@ -278,7 +283,7 @@ export class DeliveryTables {
     for (const period of this.periodsNewestFirst) {
       const query = `SELECT seq, at, ids FROM arrivals_${period} WHERE seq <= ? ORDER BY seq DESC LIMIT ?`;
       for (let next: number | null = seq; next !== null; ) {
-        const rows: ArrivalRow[] = this.sql.exec<ArrivalRow>(query, next, limit).toArray();
+        const rows: ArrivalRow[] = this.rows(query, next, limit);
         for (const row of rows) yield arrivalOf(row, period);
         const last = rows.at(-1);
         next = last === undefined || rows.length < limit ? null : last.seq - 1;
@@ -288,10 +293,9 @@ export class DeliveryTables {
   }
 
   arrival(period: number, seq: number): ArrivalIds | null {
-    const [row] = this.sql
-      .exec<ArrivalRow>(`SELECT seq, at, ids FROM arrivals_${period} WHERE seq = ?`, seq)
-      .toArray();
-    return row === undefined ? null : arrivalOf(row, period);
+    const query = `SELECT seq, at, ids FROM arrivals_${period} WHERE seq = ?`;
+    const row = this.first<ArrivalRow>(query, seq);
+    return row && arrivalOf(row, period);
   }
 
   /** Whether the period keeps `attempts_T`: those that 0.2.0 made do not. */
@@ -316,7 +320,7 @@ export class DeliveryTables {
     for (const period of this.periodsNewestFirst.filter((each) => this.listsAttempts(each))) {
       const query = `SELECT seq, attempts FROM attempts_${period} WHERE seq <= ? ORDER BY seq DESC LIMIT ${FIRST_ARRIVALS}`;
       for (let next: number | null = seq; next !== null; ) {
-        const rows: AttemptsRow[] = this.sql.exec<AttemptsRow>(query, next).toArray();
+        const rows: AttemptsRow[] = this.rows(query, next);
         for (const row of rows) yield { seq: row.seq, attempts: attemptKeysOf(row.attempts) };
         const last = rows.at(-1);
         next = last === undefined || rows.length < FIRST_ARRIVALS ? null : last.seq - 1;

@@ -5,7 +5,7 @@
 
 const VERSION_TABLE = "version";
 
-type Row = Record<string, SqlStorageValue>;
+export type Row = Record<string, SqlStorageValue>;
 type NewRow = Record<string, SqlStorageValue | Uint8Array>;
 
 export class Tables {
