@@ -152,15 +152,7 @@ function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
             ? "As the first attempt will make it, by the webhook's settings of now."
             : `As attempt ${last.number} made it, by the webhook's settings of now.`}
         </p>
-        <RequestSent
-          webhook={webhook}
-          eventId={view.eventId}
-          event={view.event}
-          attempt={last?.number ?? 1}
-          startedAtMs={last?.startedAtMs ?? Date.now()}
-          body={body}
-          isUnknown={isUnknown}
-        />
+        <RequestSent {...{ webhook, delivery: view, last, body, isUnknown }} />
       </Panel>
     </>
   );

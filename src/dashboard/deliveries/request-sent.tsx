@@ -1,5 +1,6 @@
 /** The request that a delivery makes, put together again from the event, the webhook and an attempt. */
 import type { Child } from "hono/jsx";
+import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
 import { standardHeaders } from "../../domain/headers";
 import { prettyJson } from "../../domain/pretty-json";
 import { maskQuery } from "../../domain/target";
@@ -19,20 +20,19 @@ const STANDARD_SIGNATURE = "v1,<base64 HMAC-SHA256 of id.timestamp.body>";
 
 type RequestProps = {
   webhook: Webhook;
-  eventId: string;
-  event: string;
-  /** Of the attempt that is shown. */
-  attempt: number;
-  startedAtMs: number;
+  delivery: DeliveryView;
+  /** The attempt that is shown; else it is the first. */
+  last: AttemptRecord | undefined;
   /** null when it was erased or is past its retention, or `isUnknown`. */
   body: Uint8Array | null;
   isUnknown: boolean;
 };
 
 /** Secrets, values of the webhook's own headers and the URL's query are left out. */
-export function RequestSent({ webhook, body, isUnknown, ...sent }: RequestProps) {
+export function RequestSent(request: RequestProps) {
+  const { webhook, body, isUnknown } = request;
   const url = maskQuery(webhook.url);
-  const headers = headersOf(webhook, sent);
+  const headers = headersOf(request);
   const text = body === null ? null : new TextDecoder().decode(body);
   return (
     <>
@@ -60,24 +60,17 @@ export function RequestSent({ webhook, body, isUnknown, ...sent }: RequestProps)
   );
 }
 
-function headersOf(
-  webhook: Webhook,
-  { eventId, event, attempt, startedAtMs }: Omit<RequestProps, "webhook" | "body" | "isUnknown">,
-): [name: string, value: string][] {
-  return [
-    ...Object.keys(webhook.headers).map((name): [string, string] => [name, SECRET_VALUE]),
-    ...Object.entries(
-      standardHeaders({
-        eventId,
-        event,
-        attempt,
-        unixSeconds: Math.floor(startedAtMs / 1_000),
-        leadterra: LEADTERRA_SIGNATURE,
-        standard: STANDARD_SIGNATURE,
-        version: VERSION,
-      }),
-    ),
-  ];
+function headersOf({ webhook, delivery, last }: RequestProps): [name: string, value: string][] {
+  const { eventId, event } = delivery;
+  const standard = standardHeaders({
+    ...{ eventId, event, version: VERSION },
+    attempt: last?.number ?? 1,
+    unixSeconds: Math.floor((last?.startedAtMs ?? Date.now()) / 1_000),
+    leadterra: LEADTERRA_SIGNATURE,
+    standard: STANDARD_SIGNATURE,
+  });
+  const own = Object.keys(webhook.headers).map((name): [string, string] => [name, SECRET_VALUE]);
+  return [...own, ...Object.entries(standard)];
 }
 
 function AsCurl(request: { url: string; headers: [string, string][]; body: string }) {
