@@ -32,10 +32,6 @@ export type Batch = {
   done: Done;
   button: string;
   tone: SubmitTone;
-  /** `3 deliveries would be replayed`. */
-  would: string;
-  /** `1,000 deliveries were replayed` so far. */
-  were: string;
   nothing: string;
   choices: (webhook: Webhook) => Child;
   chosenIn: (form: Form, nowMs: number) => Chosen;
@@ -63,8 +59,6 @@ export const REPLAY: Batch = {
   done: "replayed",
   button: "Replay them",
   tone: "primary",
-  would: "would be replayed",
-  were: "were replayed",
   nothing:
     "There is nothing of this kind to replay. Look further back, or choose other deliveries.",
   choices: (webhook) => (
@@ -117,8 +111,6 @@ export const DISCARD: Batch = {
   done: "discarded",
   button: "Discard them",
   tone: "danger",
-  would: "would be discarded",
-  were: "were discarded",
   nothing: "Nothing of this kind waits.",
   choices: (webhook) => (
     <>

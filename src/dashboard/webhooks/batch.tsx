@@ -74,7 +74,7 @@ async function act(c: PageContext, { kind, webhook, chosen }: Asked, form: Form)
     fields: { ...chosen, step: "go", cursor: next, started: String(startedMs) },
     done,
     of: before.of,
-    headline: `${deliveries(done)} ${kind.were} so far.`,
+    headline: `${deliveries(done)} were ${kind.done} so far.`,
     tone: kind.tone,
     out: webhookPath(webhook.id),
   });
@@ -112,7 +112,7 @@ function Counted({ kind, webhook, chosen, total, more }: CountedProps) {
         <>
           <p class="headline">
             {deliveries(total)}
-            {more && " or more"} {kind.would}.
+            {more && " or more"} would be {kind.done}.
           </p>
           <p class="quiet">{kind.words(chosen, zone)}. Nothing was done yet.</p>
           <form method="post" action={pathOf(kind, webhook)} data-once="">
