@@ -17,7 +17,7 @@ import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from 
 import { trailOf } from "./named-webhook";
 import { relaysOwn } from "./pace";
 import { showLateSecret, showSecret } from "./secret";
-import { compare, merged, shownIn, type Written, writtenOf } from "./versions";
+import { compare, merged, shownIn, writtenOf } from "./versions";
 
 export const registration: Action<null> = {
   onceThen: "created_before",
@@ -39,14 +39,14 @@ export const registration: Action<null> = {
 
 export const editing: Action<Webhook> = {
   onceThen: "changed",
-  ask: (c, webhook) => showForm(c, { typed: typedOf(webhook), errors: [], webhook }),
+  ask: (c, webhook) => showForm(c, { webhook, typed: typedOf(webhook) }),
   act: async (c, webhook, form) => {
     const comparison = compare(form, webhook);
     if (comparison.changed.size === 0) return { done: "unchanged" };
     if (comparison.overtaken.length > 0) {
       const typed = merged(form, webhook, comparison);
       const { overtaken } = comparison;
-      return { asked: await showForm(c, { typed, errors: [], webhook, overtaken }) };
+      return { asked: await showForm(c, { webhook, typed, overtaken }) };
     }
     const given = changesIn(form, webhook, comparison.changed);
     if (!given.ok) return askAgain(c, form, webhook, given.failure.errors);
@@ -89,7 +89,7 @@ function mistakesOf(failure: Failure): readonly FieldError[] {
 }
 
 export function showEmptyForm(c: PageContext): Promise<Response> {
-  return showForm(c, { typed: NOTHING_TYPED, errors: [], webhook: null });
+  return showForm(c, { webhook: null, typed: NOTHING_TYPED });
 }
 
 async function askAgain(
@@ -98,28 +98,22 @@ async function askAgain(
   webhook: Webhook | null,
   errors: readonly FieldError[],
 ): Promise<Outcome> {
-  const shown = shownIn(form);
-  return {
-    asked: await showForm(c, {
-      typed: typedIn(form),
-      errors,
-      webhook,
-      ...(shown !== null && { shown }),
-    }),
-  };
+  return { asked: await showForm(c, { webhook, form, errors }) };
 }
 
 type Shown = {
-  typed: Typed;
-  errors: readonly FieldError[];
   webhook: Webhook | null;
-  /** What the form showed at first, where it is shown again. */
-  shown?: Written;
+  /** As it came, where it is shown again: with what it showed at first. */
+  form?: Form;
+  typed?: Typed;
+  errors?: readonly FieldError[];
   overtaken?: readonly Setting[];
 };
 
-function showForm(c: PageContext, given: Shown): Promise<Response> {
-  const { typed, errors, webhook, overtaken = [] } = given;
+function showForm(
+  c: PageContext,
+  { webhook, form = {}, typed = typedIn(form), errors = [], overtaken = [] }: Shown,
+): Promise<Response> {
   return page(
     c,
     {
@@ -131,7 +125,7 @@ function showForm(c: PageContext, given: Shown): Promise<Response> {
       typed={typed}
       errors={errors}
       overtaken={overtaken}
-      shown={webhook === null ? null : (given.shown ?? writtenOf(webhook))}
+      shown={webhook && (shownIn(form) ?? writtenOf(webhook))}
       webhook={webhook}
       services={serviceBindings(c.env)}
       allowPrivate={configOf(c.env).allowPrivateDestinations}

@@ -16,8 +16,7 @@ import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 
 export const testing: Action<Webhook> = {
-  act: (c, webhook, form) =>
-    sendTest(c, webhook, { event: text(form, "event").trim(), isForWant: false }),
+  act: (c, webhook, form) => sendTest(c, webhook, text(form, "event").trim()),
 };
 
 /** The delivery that is to go next, or is under way; where nothing waits, a test shows how the service answers. */
@@ -25,7 +24,7 @@ export const trying: Action<Webhook> = {
   act: async (c, webhook) => {
     const id = await nextToAttempt(c.env, webhook);
     const next = id && (await findDelivery(c.env, webhook, id));
-    if (!id || !next) return sendTest(c, webhook, { event: "", isForWant: true });
+    if (!id || !next) return sendTest(c, webhook, null);
     const at = withQuery(webhookPath(webhook.id), { tried: id });
     const last = next.attemptLog.at(-1);
     const hasEnded = next.status !== "pending" && last !== undefined;
@@ -36,19 +35,9 @@ export const trying: Action<Webhook> = {
   },
 };
 
-type Asked = {
-  /** Empty for the first that the webhook asks for. */
-  event: string;
-  /** Nobody asked for a test: there was no delivery to try. */
-  isForWant: boolean;
-};
-
-async function sendTest(
-  c: PageContext,
-  webhook: Webhook,
-  { event, isForWant }: Asked,
-): Promise<Outcome> {
-  const given = testSchema.safeParse(event === "" ? {} : { event });
+/** @param event null where there was no delivery to try; empty or null for the first that the webhook asks for. */
+async function sendTest(c: PageContext, webhook: Webhook, event: string | null): Promise<Outcome> {
+  const given = testSchema.safeParse(event ? { event } : {});
   if (!given.success) {
     const errors = [{ path: "event", message: "must be the name of an event" }];
     return fail({ code: "invalid_request", errors });
@@ -63,7 +52,7 @@ async function sendTest(
       trail: trailOf(webhook),
     },
     <>
-      {isForWant && (
+      {event === null && (
         <p class="notice warn" role="status">
           No delivery waits to be tried, so a test was sent. It is no event, and nothing is counted.
         </p>
