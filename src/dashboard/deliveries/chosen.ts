@@ -16,7 +16,8 @@ export type Chosen = { webhookId: WebhookId; eventId: EventId };
 export function formatChosen(chosen: readonly Chosen[]): string {
   const groups = Map.groupBy(chosen, ({ webhookId }) => webhookId);
   return [...groups]
-    .map(([id, own]) => [id.slice(WEBHOOK.length), ...own.map(eventDigits)].join("."))
+    .map(([id, own]) => [id, ...own.map(({ eventId }) => eventId)])
+    .map((ids) => ids.map((id) => id.slice(id.indexOf("_") + 1)).join("."))
     .join("-");
 }
 
@@ -31,10 +32,6 @@ export function parseChosen(text: string): Chosen[] {
 
 const WEBHOOK = "wh_";
 const EVENT = "evt_";
-
-function eventDigits({ eventId }: Chosen): string {
-  return eventId.slice(EVENT.length);
-}
 
 /** As they are ticked: `webhook/event`. */
 export function parseTicked(values: readonly string[]): Chosen[] {

@@ -51,7 +51,7 @@ export const deadLetterPages = new Hono<PageEnv>()
       ),
       show: ({ letters, webhooks }, { isFirstPage }) => (
         <>
-          {letters.length === 0 ? <None isFirstPage={isFirstPage} /> : null}
+          {letters.length === 0 && <None isFirstPage={isFirstPage} />}
           {letters.map((letter) => (
             <Letter letter={letter} webhooks={webhooks} />
           ))}
@@ -74,12 +74,9 @@ export const deadLetterPages = new Hono<PageEnv>()
             const { eventId, webhookIds } = redriven.value;
             // What is no event comes back here.
             if (eventId === null) return { done: "redriven" };
-            const isRouted = webhookIds !== null;
+            if (webhookIds !== null) return { done: "redriven", touched: eventPath(eventId) };
             const since = sinceStart(startedMs, c.get("zone"));
-            const anew = withQuery(EVENTS_PATH, { since });
-            return isRouted
-              ? { done: "redriven", touched: eventPath(eventId) }
-              : { done: "redriven", touched: anew, isAmong: true };
+            return { done: "redriven", touched: withQuery(EVENTS_PATH, { since }), isAmong: true };
           },
         },
         delete: {
@@ -159,11 +156,8 @@ function listOf(c: PageContext, owed: readonly Chosen[] | null, startedMs: numbe
 }
 
 async function lettersOf(c: PageContext, before: DeadLetterPosition | null) {
-  const { letters, next } = await listDeadLetters(c.env, {
-    before,
-    limit: LETTERS_PER_PAGE,
-    reason: null,
-  });
+  const asked = { before, limit: LETTERS_PER_PAGE, reason: null };
+  const { letters, next } = await listDeadLetters(c.env, asked);
   const isOwed = letters.some(({ webhookIds }) => webhookIds !== null);
   const webhooks = isOwed ? await allWebhooks(c.env) : [];
   return { letters, webhooks, next: next && formatDeadLetterCursor(next) };
