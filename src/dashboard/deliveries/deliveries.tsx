@@ -96,23 +96,22 @@ function chosenIn(query: Query) {
 async function find(c: PageContext, query: Query, from: Place | Position | null): Promise<Found> {
   const chosen = chosenIn(query);
   const unanswered: Unanswered[] = [];
-  if (chosen.length > 0) {
-    const webhooks = await allWebhooks(c.env);
-    const deliveries = await findChosen(c.env, { webhooks, chosen, unanswered });
-    return { webhooks, webhook: null, deliveries, unanswered, next: null };
-  }
   const filter = filterOf(c, query);
   const limit = DELIVERIES_PER_PAGE;
   const { webhook: ref } = query;
-  if (ref === undefined) {
+  if (chosen.length === 0 && ref === undefined) {
     const before = from !== null && "atMs" in from ? from : null;
     const place = { before, limit };
     const { next, ...found } = await listAllDeliveries(c.env, filter, place, unanswered);
     return { ...found, webhook: null, unanswered, next: next && formatPlace(next) };
   }
   const webhooks = await allWebhooks(c.env);
-  const webhook = webhooks.find(({ id, name }) => [id, name ?? ""].includes(ref)) ?? null;
-  if (webhook === null) return { webhooks, webhook, deliveries: [], unanswered, next: null };
+  const none = { webhooks, webhook: null, deliveries: [], unanswered, next: null };
+  if (chosen.length > 0) {
+    return { ...none, deliveries: await findChosen(c.env, { webhooks, chosen, unanswered }) };
+  }
+  const webhook = webhooks.find(({ id, name }) => id === ref || name === ref);
+  if (webhook === undefined) return none;
   const before = from !== null && "seq" in from ? from : null;
   const ask = () => listDeliveries(c.env, webhook, filter, { before, limit });
   const answer = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);

@@ -14,7 +14,7 @@ import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table"
 import { Chart } from "../ui/chart";
 import { count, deliveries, number, share } from "../ui/format";
 import { page } from "../ui/page";
-import { Empty, Tiles, WebhookLink } from "../ui/parts";
+import { Empty, Panel, Tiles, WebhookLink } from "../ui/parts";
 import {
   DEAD_LETTERS_PATH,
   DELIVERIES_PATH,
@@ -177,11 +177,7 @@ function Overview({ look, over }: { look: Look; over: Period }) {
       <div id="condition" data-live>
         <Condition look={look} words={words} steps={steps} />
       </div>
-      <section class="panel" aria-labelledby="flow-title">
-        <div class="head">
-          <h2 id="flow-title">In and out</h2>
-          <Periods over={over} />
-        </div>
+      <Panel id="flow-title" title="In and out" action={<Periods over={over} />}>
         <div id="tiles" data-live>
           <Numbers look={look} steps={steps} />
           <NotCounted unanswered={look.unanswered.filter(isCounted)} webhooks={look.webhooks} />
@@ -193,7 +189,7 @@ function Overview({ look, over }: { look: Look; over: Period }) {
             <Chart steps={steps} label={`Over ${words}`} />
           )}
         </div>
-      </section>
+      </Panel>
       <h2>Webhooks</h2>
       <div id="webhooks" data-live>
         <Webhooks look={look} />

@@ -12,7 +12,7 @@ import { type Tone, WebhookLink } from "../ui/parts";
 import { DEAD_LETTERS_PATH, WEBHOOKS_PATH } from "../ui/paths";
 import { Time } from "../ui/time";
 import { DoesNotAnswer } from "../ui/unanswered";
-import { Help } from "../webhooks/help";
+import { Help } from "../webhooks/health";
 import { byUrgency, hasProblem, Standing, toneOf, type Watched } from "../webhooks/problem";
 
 /** Webhooks named one by one. */

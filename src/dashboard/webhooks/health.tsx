@@ -1,17 +1,19 @@
 /** A webhook's page from its top: how it is doing and what to do, the last answer, its numbers of the last day. */
 import type { DeliveryView } from "../../domain/delivery";
+import { boundOf, isSoonOver } from "../../domain/late";
 import type { Webhook } from "../../domain/webhook";
 import { type Step, sumOf, type WebhookStats } from "../../operations/stats";
 import { Attempted } from "../deliveries/attempts";
 import { Chart } from "../ui/chart";
 import { count, duration, number, share } from "../ui/format";
+import { newToken } from "../ui/once";
 import { Action, Panel, type Tile, Tiles } from "../ui/parts";
 import { deliveriesPath, deliveryPath, webhookPath } from "../ui/paths";
 import { Time } from "../ui/time";
 import { useViewer } from "../ui/viewer";
 import type { Answer } from "./ended";
-import { Help } from "./help";
-import { Standing, toneOf, type Watched } from "./problem";
+import { figuresOf } from "./late";
+import { hasStumbled, isFailing, Standing, toneOf, type Watched } from "./problem";
 
 export type Condition = Watched & {
   hours: readonly Step[];
@@ -74,6 +76,55 @@ export function Controls({ webhook, watched }: { webhook: Webhook; watched: Watc
         Discard pending…
       </a>
     </div>
+  );
+}
+
+/** What helps a webhook that has a problem, as one button: nothing where none does, or for whoever may only look. */
+export function Help({ watched }: { watched: Watched }) {
+  const { webhook, stats } = watched;
+  if (!useViewer().mayChange) return null;
+  const path = webhookPath(webhook.id);
+  const { state, pending, undeliverable } = stats.health;
+  // What waits for nothing but a replay is not helped by a resume.
+  const isForReplay = pending === 0 && undeliverable > 0;
+  if (state === "disabled" || (state === "paused" && !isForReplay)) {
+    return (
+      <Action action={`${path}/resume`} tone="primary">
+        Resume
+      </Action>
+    );
+  }
+  const isTried = isFailing(watched) && (pending > 0 || undeliverable === 0);
+  if (isTried || (hasStumbled(watched) && pending > 0)) {
+    return (
+      <Action action={`${path}/try`} tone="primary" isOnce>
+        Try now
+      </Action>
+    );
+  }
+  if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {
+    return (
+      <a class="button" href={`${path}/edit?pace#${boundOf(webhook, figuresOf(stats)).field}`}>
+        Change its pace
+      </a>
+    );
+  }
+  if (undeliverable === 0) return null;
+  return (
+    <Action
+      action={`${path}/replay`}
+      tone="primary"
+      isOnce
+      fields={{
+        step: "go",
+        token: newToken(),
+        only: "undeliverable",
+        of: String(undeliverable),
+        since: new Date(webhook.createdAtMs).toISOString(),
+      }}
+    >
+      Replay {number(undeliverable)}
+    </Action>
   );
 }
 
