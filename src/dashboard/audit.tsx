@@ -64,7 +64,6 @@ function columnsFor(webhooks: readonly Webhook[]): readonly Column<AuditEntry>[]
 
 type ChangeProps = { entry: AuditEntry; webhooks: readonly Webhook[] };
 
-/** What differs, each field with what it was and what it became. */
 function Change({ entry: { before, after }, webhooks }: ChangeProps) {
   const names = Object.keys({ ...before, ...after });
   const facts = names.flatMap((name): [string, Child][] => {

@@ -128,7 +128,6 @@ function Attempt({ attempt, isLast }: { attempt: AttemptRecord; isLast: boolean 
   );
 }
 
-/** One attempt by itself: what came back, when and after how long, and what that means. */
 export function Attempted({ attempt }: { attempt: AttemptRecord }) {
   return (
     <>

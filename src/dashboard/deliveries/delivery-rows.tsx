@@ -70,7 +70,6 @@ const SELECT: Column<DeliveryView> = {
 
 type Pending = Pick<DeliveryView, "nextAttemptAtMs" | "waitingFor">;
 
-/** The time where there is one, else what it waits for. */
 export function NextAttempt({ delivery: { nextAttemptAtMs, waitingFor } }: { delivery: Pending }) {
   if (nextAttemptAtMs !== null) return <Time ms={nextAttemptAtMs} isAhead />;
   return <>{WAITS[waitingFor ?? "hold"].short}</>;

@@ -160,7 +160,6 @@ function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
 
 type ViewProps = { webhook: Webhook; delivery: DeliveryView };
 
-/** The one sentence that says where it stands. */
 function Situation({ webhook, delivery }: ViewProps) {
   const { status, completedAtMs, lastError, waitingFor } = delivery;
   const ended = <Time ms={completedAtMs} />;
@@ -183,7 +182,6 @@ function Situation({ webhook, delivery }: ViewProps) {
   return <>It waits: the webhook is {webhook.status}.</>;
 }
 
-/** What a person can do about it. */
 function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }) {
   const { status, attempts, waitingFor, lastError } = delivery;
   if (status === "delivered") return <>Nothing to do. It can be replayed, with the same id.</>;

@@ -34,7 +34,6 @@ const KINDS: ReadonlyMap<string, string> = new Map([
   ["message.bounced", "data.bounceType"],
 ]);
 
-/** Where events came, and none is left. */
 export function NoneKept({ lastAtMs }: { lastAtMs: number }) {
   return (
     <Empty>

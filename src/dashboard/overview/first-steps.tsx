@@ -31,7 +31,6 @@ export function progressOf(
   };
 }
 
-/** Three steps; those that are done are ticked. */
 export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, isConnected }: Progress) {
   const { mayChange } = useViewer();
   const url = origin + INGEST_PATH;

@@ -13,7 +13,6 @@ import { NotHere } from "./unanswered";
 
 export type Query = Readonly<Record<string, string>>;
 
-/** A page of a list, and whose part of it is not there. */
 type Listed = {
   next: string | null;
   webhooks?: readonly Webhook[];

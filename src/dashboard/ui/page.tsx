@@ -114,7 +114,6 @@ function callOf(path: string) {
   return <code>GET {path}</code>;
 }
 
-/** The page for a failure: what happened, and the way back. */
 export function showFailure(
   c: Context<PageEnv>,
   failure: Failure | { code: "cross_origin" },
@@ -152,7 +151,6 @@ export function showFailure(
   );
 }
 
-/** The object that does not answer, where that is why. */
 function silentIn(failure: Parameters<typeof showFailure>[1]): Unanswered[] {
   if (failure.code !== "newer_data" && failure.code !== "unavailable") return [];
   const { code, object } = failure;

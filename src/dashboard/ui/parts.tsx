@@ -57,7 +57,6 @@ export function WebhookOrId({ id, webhook }: { id: string; webhook: Webhook | un
   );
 }
 
-/** An event, or a delivery of it, in a row. */
 export function RowLink({ href, event, id }: { href: string; event: string; id: string }) {
   return (
     <a class="named" href={href}>
@@ -81,7 +80,6 @@ export function Commas({ of }: { of: readonly Child[] }) {
   );
 }
 
-/** Nothing to show: why, and what to do next. */
 export function Empty({ title, children }: { title?: string; children?: Child }) {
   return (
     <div class="empty">
@@ -190,7 +188,6 @@ export function Facts({ of }: { of: readonly Fact[] }) {
 
 export type Tile = readonly [name: string, value: Child, note: Child, tone?: "" | "warn" | "bad"];
 
-/** Large numbers side by side. */
 export function Tiles({ of }: { of: readonly Tile[] }) {
   return (
     <dl class="tiles">

@@ -93,7 +93,6 @@ function zoneOffsetMs(ms: number, zone: string): number {
   return Date.parse(`${formatLocalTime(atMs, zone)}Z`) - Math.floor(atMs / 1_000) * 1_000;
 }
 
-/** The fields `within`, `since` and `until`, filled in with what was asked. */
 export function TimeRangeFields({ query }: { query: Query }) {
   const { zone } = useViewer();
   return (

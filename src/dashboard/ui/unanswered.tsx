@@ -18,7 +18,6 @@ function Name({ of: { object }, webhooks }: Named) {
   return <strong>{object}</strong>;
 }
 
-/** Which it is, why it does not answer, and what to do. */
 export function DoesNotAnswer({ of, webhooks }: Named) {
   const { object, code } = of;
   return (

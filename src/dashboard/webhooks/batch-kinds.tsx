@@ -25,7 +25,6 @@ type Asked = { given: Chosen & { cursor?: string; dryRun: boolean }; by: Caller 
 
 type Page = Result<{ count: number; next: string | null }, "invalid_request">;
 
-/** What differs between a replay and a discard. */
 export type Batch = {
   path: "replay" | "discard";
   title: string;

@@ -23,7 +23,6 @@ export type Condition = Watched & {
   recent: readonly DeliveryView[];
 };
 
-/** What is the matter and what to do about it; of one that is well, that it is. */
 export function Health({ condition }: { condition: Condition }) {
   const { webhook, answer, recent } = condition;
   const { lastSuccessAtMs, pending } = condition.stats.health;

@@ -69,7 +69,6 @@ export function typedOf(webhook: Webhook): Typed {
 
 export const NOTHING_TYPED: Typed = { ...typedIn({}), events: [ALL_EVENTS] };
 
-/** @returns `invalid_request` with the mistakes under the API's field names. */
 export function draftIn(
   form: Form,
   host: string,
@@ -109,7 +108,6 @@ export function eventsOf({ events, names }: Typed): string[] {
   return [...new Set([...events, ...wordsOf(names)])];
 }
 
-/** What stands between white space and commas. */
 export function wordsOf(typed: string): string[] {
   return typed.split(/[\s,]+/).filter((word) => word !== "");
 }

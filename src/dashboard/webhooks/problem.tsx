@@ -28,7 +28,6 @@ export type Watched = Listed & {
   isGone?: boolean;
 };
 
-/** Each with its own of the figures. */
 export function listedBy(webhooks: readonly Webhook[], { webhooks: all }: KnownStats): Listed[] {
   return webhooks.map((webhook) => ({
     webhook,
@@ -113,7 +112,6 @@ export function StateBadge({ watched }: { watched: Watched }) {
 
 type Words = (watched: Watched) => Child;
 
-/** What is so, and why. */
 const CAUSES: Record<Kind, Words> = {
   disabled: ({ webhook, stats }) => (
     <Became health={stats.health}>
@@ -284,7 +282,6 @@ const NEXT: Record<Kind, Words> = {
   },
 };
 
-/** Of what the service did not want, what there is to do. */
 function GivenUp({ webhook, ended }: Watched) {
   if (ended == null || !isGivenUp(ended, webhook)) return null;
   return (
@@ -381,7 +378,6 @@ function Tried(watched: Watched) {
   );
 }
 
-/** What is so, why, and what comes next. */
 export function Standing({ watched }: { watched: Watched }) {
   const kind = kindOf(watched);
   const { undeliverable } = watched.stats.health;

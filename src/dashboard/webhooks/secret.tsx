@@ -11,7 +11,6 @@ import { trailOf } from "./named-webhook";
 import { TestForm, ToWebhook } from "./test";
 import { SAMPLES, type Sample } from "./verify-code";
 
-/** What is to be done with it depends on where it came from. */
 const TITLES = {
   created: "The webhook is registered",
   rotated: "The new signing secret",

@@ -72,7 +72,6 @@ async function sendTest(c: PageContext, webhook: Webhook, event: string | null):
   return { shown, at: webhookPath(webhook.id) };
 }
 
-/** Which example goes out: what the webhook asks for comes first. */
 export function TestForm({ webhook, event }: { webhook: Webhook; event?: string }) {
   const asked = webhook.events.filter((name) => name !== ALL_EVENTS);
   const names = [...new Set([...asked, ...Object.keys(EVENT_TYPES)])];
