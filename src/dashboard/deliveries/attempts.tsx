@@ -21,11 +21,9 @@ type Outcome = Pick<AttemptRecord, "statusCode" | "error">;
 
 export const ERRORS = Object.entries(SHORT);
 
-export function LastOutcome({
-  delivery: { lastStatusCode, lastError },
-}: {
-  delivery: Pick<DeliveryView, "lastStatusCode" | "lastError">;
-}) {
+type Last = Pick<DeliveryView, "lastStatusCode" | "lastError">;
+
+export function LastOutcome({ delivery: { lastStatusCode, lastError } }: { delivery: Last }) {
   if (lastStatusCode === null && lastError === null) return <span class="quiet">–</span>;
   return (
     <>

@@ -1,15 +1,13 @@
 /** A request as a command line that makes it. */
 
-/** @param body text that is no `@file`; it is sent byte for byte. */
-export function curlOf({
-  url,
-  headers,
-  body,
-}: {
+type Request = {
   url: string;
   headers: readonly (readonly [name: string, value: string])[];
+  /** Text that is no `@file`; it is sent byte for byte. */
   body: string;
-}): string {
+};
+
+export function curlOf({ url, headers, body }: Request): string {
   const lines = [
     // Brackets in a URL would be taken for a range.
     `curl --globoff --request POST ${quoted(url)}`,

@@ -75,11 +75,8 @@ export function NextAttempt({ delivery: { nextAttemptAtMs, waitingFor } }: { del
   return <>{WAITS[waitingFor ?? "hold"].short}</>;
 }
 
-export function WaitingSentence({
-  delivery: { nextAttemptAtMs, waitingFor },
-}: {
-  delivery: Pending;
-}) {
+export function WaitingSentence({ delivery }: { delivery: Pending }) {
+  const { nextAttemptAtMs, waitingFor } = delivery;
   if (nextAttemptAtMs === null) return <>{WAITS[waitingFor ?? "hold"].sentence}</>;
   return (
     <>

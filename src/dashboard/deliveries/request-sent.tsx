@@ -73,7 +73,7 @@ function headersOf({ webhook, delivery, last }: RequestProps): [name: string, va
   return [...own, ...Object.entries(standard)];
 }
 
-function AsCurl(request: { url: string; headers: [string, string][]; body: string }) {
+function AsCurl(request: Parameters<typeof curlOf>[0]) {
   const command = curlOf(request);
   const hasSecrets =
     request.url.includes("?") || request.headers.some(([, v]) => v === SECRET_VALUE);

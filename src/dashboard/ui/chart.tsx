@@ -20,19 +20,15 @@ const BOTTOM = 18;
 const FLOOR = HEIGHT - BOTTOM;
 const MARKS = 6;
 
-/**
- * @param steps oldest first, of equal length.
- * @param showsEvents a webhook's own chart has no events.
- */
-export function Chart({
-  steps,
-  label,
-  showsEvents = true,
-}: {
+type ChartProps = {
+  /** Oldest first, of equal length. */
   steps: readonly Step[];
   label: string;
+  /** A webhook's own chart has no events. */
   showsEvents?: boolean;
-}) {
+};
+
+export function Chart({ steps, label, showsEvents = true }: ChartProps) {
   const { zone } = useViewer();
   const bars: readonly (readonly Part[])[] = showsEvents ? [IN, OUT] : [OUT];
   const parts = bars.flat();

@@ -1,5 +1,5 @@
 /** Small things that several pages show. */
-import type { Child } from "hono/jsx";
+import type { Child, JSX } from "hono/jsx";
 import type { DeliveryStatus } from "../../domain/delivery";
 import { maskQuery } from "../../domain/target";
 import type { Webhook } from "../../domain/webhook";
@@ -27,11 +27,7 @@ export function Badge({ tone, children }: { tone: Tone; children?: Child }) {
 }
 
 /** The webhook by what people know it by, cut where that is long; its URL never with the query. */
-export function webhookName({
-  description,
-  name,
-  url,
-}: Pick<Webhook, "description" | "name" | "url">): string {
+export function webhookName({ description, name, url }: Webhook): string {
   return visible(beginning(description?.trim() || name || shortUrl(url), MAX_NAME_CHARACTERS));
 }
 
@@ -204,18 +200,15 @@ export function Tiles({ of }: { of: readonly Tile[] }) {
   );
 }
 
-export function Panel({
-  id,
-  title,
-  action,
-  children,
-}: {
+type PanelProps = {
   id: string;
   title: string;
   /** Stands beside the heading. */
   action?: Child;
   children?: Child;
-}) {
+};
+
+export function Panel({ id, title, action, children }: PanelProps) {
   const isHeaded = action !== undefined && action !== false;
   const heading = <h2 id={id}>{title}</h2>;
   return (
@@ -253,24 +246,20 @@ export function Copy({ text, children }: { text: string; children?: Child }) {
 
 export type SubmitTone = "primary" | "danger";
 
-export function Action({
-  action,
-  tone = "normal",
-  isOnce = false,
-  fields = {},
-  children,
-}: {
+type ActionProps = {
   action: string;
   tone?: SubmitTone | "normal";
   /** A second click, while the answer to the first is on its way, counts as none. */
   isOnce?: boolean;
   fields?: Readonly<Record<string, string>>;
   children?: Child;
-}) {
+};
+
+export function Action({ action, tone, isOnce, fields = {}, children }: ActionProps) {
   return (
     <form method="post" action={action} class="action" {...(isOnce && { "data-once": "" })}>
       <Hidden fields={fields} />
-      <button type="submit" class={tone}>
+      <button type="submit" class={tone ?? "normal"}>
         {children}
       </button>
     </form>
@@ -287,17 +276,15 @@ export function Hidden({ fields }: { fields: Readonly<Record<string, string>> })
   );
 }
 
-/** How a form ends: the button that does it, and the way out. */
-export function Submit({
-  tone = "primary",
-  out,
-  children,
-}: {
+type SubmitProps = {
   tone?: SubmitTone;
   /** Where the way out leads, and what it says. */
   out: readonly [href: string, text: Child];
   children?: Child;
-}) {
+};
+
+/** How a form ends: the button that does it, and the way out. */
+export function Submit({ tone = "primary", out, children }: SubmitProps) {
   return (
     <p class="actions">
       <button type="submit" class={tone}>
@@ -333,18 +320,8 @@ export function Select({ label, name, any, of, chosen }: SelectProps) {
   );
 }
 
-type ChoiceProps = {
-  type: "radio" | "checkbox";
-  name: string;
-  value: string;
-  checked?: boolean;
-  "aria-describedby"?: string;
-  id?: string;
-  children?: Child;
-};
-
 /** One of several, or what is so or not, with its words behind it. */
-export function Choice({ children, ...input }: ChoiceProps) {
+export function Choice({ children, ...input }: JSX.IntrinsicElements["input"]) {
   return (
     <label class="inline">
       <input {...input} />
