@@ -48,6 +48,7 @@ export function typedIn(form: Form) {
 export function typedOf(webhook: Webhook): Typed {
   const known = new Set([...Object.keys(EVENT_TYPES), ALL_EVENTS]);
   return {
+    ...NOTHING_TYPED,
     url: maskQuery(webhook.url),
     name: webhook.name ?? "",
     events: webhook.events.filter((name) => known.has(name)),
@@ -55,15 +56,12 @@ export function typedOf(webhook: Webhook): Typed {
     // What is not seen in it is spelled out, which JSON takes for the same.
     filter: webhook.filter === null ? "" : visible(JSON.stringify(webhook.filter, null, 2)),
     description: webhook.description ?? "",
-    headerNames: [],
-    removesHeaders: false,
-    rateLimit: webhook.rateLimit === null ? "" : String(webhook.rateLimit),
+    rateLimit: String(webhook.rateLimit ?? ""),
     ordered: webhook.ordered,
     concurrency: webhook.concurrency === DEFAULTS.concurrency ? "" : String(webhook.concurrency),
     timeout: webhook.timeout ?? "",
     retrySchedule: webhook.retrySchedule ?? "",
     giveUpOn: webhook.giveUpOn.join(" "),
-    paused: false,
   };
 }
 
