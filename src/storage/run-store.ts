@@ -4,8 +4,8 @@
  */
 import type { HourCounters } from "../domain/counters";
 import type { Webhook } from "../domain/webhook";
-import type { Run } from "./run";
-import { hourOf, jsonOfRun, runOf, webhookOf } from "./stored-json";
+import { hourOf, jsonOfRun, type Run, runOf } from "./run";
+import { webhookOf } from "./stored-json";
 import type { Tables } from "./tables";
 
 /** A webhook as pushed, and its version; of a deleted one only that. */

@@ -1,89 +1,193 @@
-/** What the `run` row of a Subscriber holds: leases and shares, where fresh deliveries begin, health, and what was counted. */
+/**
+ * What the `run` row of a Subscriber holds: leases and shares, where fresh deliveries begin, health, and what was counted.
+ * It is read as `stored-json.ts` says.
+ */
+import * as z from "zod";
 import type { HourCounters } from "../domain/counters";
-import type { Trigger } from "../domain/delivery";
 import type { Health } from "../domain/health";
-import type { EventId } from "../domain/ids";
-import type { Happening } from "../domain/relay-events";
-import type { Totals } from "../domain/totals";
+import { MAX_IN_FLIGHT } from "../domain/pace";
+import type { Happening, RelayEventName } from "../domain/relay-events";
+import { emptyTotals, type Totals } from "../domain/totals";
 import type { Place, Position } from "./position";
+import {
+  counts,
+  error,
+  eventId,
+  fields,
+  first,
+  isText,
+  list,
+  loose,
+  number,
+  numberOrNull,
+  reading,
+  text,
+  textOrNull,
+  trigger,
+  yes,
+} from "./stored-json";
+
+const position: z.ZodType<Position> = fields({ seq: number, index: number });
+const place: z.ZodType<Place> = fields({ period: number, seq: number, index: number });
 
 /** A period is being emptied into another, which has arrivals reserved for it: those below `seq`. */
-export type Moving = { from: number; to: number; seq: number; atMs: number };
+export type Moving = z.output<typeof moving>;
+const moving = loose({ from: z.number(), to: z.number(), seq: z.number(), atMs: z.number() });
 
 /** An attempt that may have left: on disk before the request is made. */
-export type LeasedAttempt = {
-  id: EventId;
-  number: number;
-  trigger: Trigger;
+export type LeasedAttempt = z.output<typeof leasedAttempt>;
+const leasedAttempt = loose({
+  id: eventId,
+  number: first,
+  trigger,
   /** The arrival position of a fresh delivery; null for one that waited. */
-  fresh: Position | null;
-};
+  fresh: position.nullable().catch(null),
+});
 
-/**
- * Attempts in the order of their start. No more than `window` of them are ever without a recorded outcome and
- * started, so of those without one only the first `window` may have left.
- */
-export type Lease = { window: number; attempts: LeasedAttempt[] };
+/** As tuples: hundreds of them are written with each share. */
+const sharedAttempt = z
+  .tuple([eventId, first, trigger])
+  .rest(z.unknown())
+  .transform(([id, number, trigger, seq, index]): LeasedAttempt => {
+    const fresh = position.parse({ seq, index });
+    return { id, number, trigger, fresh: seq === undefined ? null : fresh };
+  });
 
 /**
  * Attempts that a Lane was given to make. What it knows of them is in its memory only; it has no more than its window
  * of them without an outcome on disk, as a lease.
  */
-export type Share = {
-  id: string;
+export type StoredShare = z.output<typeof share>;
+export type Share = Omit<StoredShare, "attempts">;
+const share = fields({
+  id: text,
   /** Which Lane of the webhook. */
-  lane: number;
+  lane: number,
   /** How many it may have in flight. */
-  slots: number;
+  slots: z.number().catch(MAX_IN_FLIGHT),
   /** None of it starts later than this, Unix milliseconds. */
-  lastStartAtMs: number;
+  lastStartAtMs: number,
   /** When nothing of it can be in flight any more, Unix milliseconds. */
-  closesAtMs: number;
+  closesAtMs: number,
   /** Of the webhook's URL that it goes to. */
-  urlVersion: number;
-};
-export type StoredShare = Share & { attempts: LeasedAttempt[] };
+  urlVersion: number,
+  attempts: list(sharedAttempt),
+});
+
+/** A share without an id gets one that no Lane knows: what is leased in it is closed as interrupted and goes again. */
+const shares = list(share).transform((all) =>
+  all.map((each, index) => ({ ...each, id: each.id || `unnamed ${index}` })),
+);
+
+/** Not without the event that it can be seen at. */
+const lastFailure: z.ZodType<Health["lastFailure"]> = z
+  .looseObject({
+    atMs: number,
+    eventId,
+    statusCode: numberOrNull,
+    error: error.catch("status"),
+    responseBody: textOrNull,
+  })
+  .nullable()
+  .catch(null);
+
+const health: z.ZodType<Health> = fields({
+  failuresInARow: number,
+  failingSinceMs: numberOrNull,
+  failuresSince: number,
+  probing: yes,
+  lastProbeEndedAtMs: numberOrNull,
+  postponedUntilMs: numberOrNull,
+  disabled: z.enum(["gone", "failing"]).nullable().catch(null),
+  lastSuccessAtMs: numberOrNull,
+  lastFailure,
+  failingFromMs: numberOrNull,
+  probingFromMs: numberOrNull,
+  postponedFromMs: numberOrNull,
+  pauseAskedAtMs: numberOrNull,
+  disabledFromMs: numberOrNull,
+  lateFromMs: numberOrNull,
+  wellFromMs: numberOrNull,
+  told: z.enum(["failing", "resumed"]).nullable().catch(null),
+});
+
+const happenings: z.ZodType<Happening[]> = list(
+  z.looseObject({ event: z.custom<RelayEventName>(isText), count: first, eventId: textOrNull }),
+);
+
+const hour: z.ZodType<HourCounters> = fields({
+  atMs: number,
+  delivered: number,
+  undeliverable: number,
+  cancelled: number,
+  failedAttempts: number,
+  latency: counts,
+  steps: list(z.tuple([z.number(), z.number()])),
+});
+
+const totals: z.ZodType<Totals> = fields({
+  attempts: counts,
+  deliveries: counts,
+  durations: z.array(number).catch(() => emptyTotals().durations),
+  durationSumMs: number,
+});
 
 /** So many arrivals at most may be stored as leased behind the last save: a start reads them all. */
 export const MAX_ARRIVALS_LEASED = 32;
 
-export type Run = {
-  lease: Lease;
-  shares: StoredShare[];
+export type Run = z.output<typeof run>;
+const run = fields({
+  /**
+   * Attempts in the order of their start. No more than `window` of them are ever without a recorded outcome and
+   * started, so of those without one only the first `window` may have left.
+   */
+  lease: fields({ window: number, attempts: list(leasedAttempt) }),
+  shares,
   /** The `seq` of the newest arrival when this was saved: what was stored as leased behind it may have left, too. */
-  arrivedTo: number;
+  arrivedTo: number,
   /** The first position that may hold a fresh delivery. */
-  head: Position;
+  head: position,
   /** Behind this nothing was attempted in the order of arrival; `head` where a release that does not know it was. */
-  attemptedTo: Position;
-  health: Health;
+  attemptedTo: position,
+  health,
   /** The earliest start of the next attempt under a rate limit, Unix milliseconds. */
-  nextStartAtMs: number;
+  nextStartAtMs: number,
+  /** Since when a `listener:` has no connection, Unix milliseconds; null while it has one, and of every other webhook. */
+  unconnectedSinceMs: numberOrNull,
   /** The running hour, without what came of the attempts in `lease` and `shares`: those count by their own rows. */
-  hour: HourCounters;
+  hour,
   /**
    * How many deliveries have ended and were not opened again, as far as `hour` knows. With the number of those that
    * ever arrived it tells how many are pending, so that nobody has to count them.
    */
-  ended: number;
+  ended: number,
   /** What ever happened, counted as `hour` is. */
-  totals: Totals;
+  totals,
   /** How many deliveries are undeliverable, by the period that holds them, as far as they are counted. */
-  undeliverable: Record<string, number>;
-  /** Up to where they are; null when all of them are. */
-  undeliverableTo: Place | null;
-  /** What retention is in the middle of. */
-  moving: Moving | null;
-  /** Since when a `listener:` has no connection; null while it has one, and of every other webhook. */
-  unconnectedSinceMs: number | null;
+  undeliverable: counts,
+  /** Up to where they are; null when all of them are. Where none is written down, nothing is counted yet. */
+  undeliverableTo: place.nullable().catch(() => place.parse({})),
+  /** What retention is in the middle of; whole or not at all: it then reserves a way anew. */
+  moving: moving.nullable().catch(null),
   /** What happened and is to be told of; and what the Registry is being told, until it has answered. */
-  happenings: Happening[];
-  told: Happening[];
+  happenings,
+  told: happenings,
   /** How often this row was saved, by any release. */
-  saved: number;
+  saved: number,
   /**
    * The save up to which `ended` counts. A release that knows another way to count keeps this field as it finds it,
    * and moves `saved` on: what was counted is then counted anew.
    */
-  endedAsOf: number;
-};
+  endedAsOf: number,
+});
+
+export const runOf = reading(run);
+export const hourOf = reading(hour);
+
+/** What `runOf` reads. */
+export function jsonOfRun(given: Run): string {
+  const tuple = ({ id, number, trigger, fresh }: LeasedAttempt) =>
+    fresh === null ? [id, number, trigger] : [id, number, trigger, fresh.seq, fresh.index];
+  const shares = given.shares.map((each) => ({ ...each, attempts: each.attempts.map(tuple) }));
+  return JSON.stringify({ ...given, shares });
+}

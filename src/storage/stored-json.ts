@@ -6,22 +6,15 @@
  * A type that gets a field gets its default here; the compiler asks for it.
  */
 import * as z from "zod";
-import type { HourCounters } from "../domain/counters";
 import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/delivery";
 import { isObject } from "../domain/event";
 import type { EventTotals } from "../domain/event-totals";
 import type { Filter } from "../domain/filter";
-import type { Health } from "../domain/health";
 import type { EventId, WebhookId } from "../domain/ids";
-import { MAX_IN_FLIGHT } from "../domain/pace";
-import type { Happening, RelayEventName } from "../domain/relay-events";
-import { emptyTotals, type Totals } from "../domain/totals";
 import { DEFAULTS, type SigningSecret, type Webhook } from "../domain/webhook";
-import type { Place, Position } from "./position";
-import type { Lease, LeasedAttempt, Moving, Run, StoredShare } from "./run";
 
 /** An array without those elements that cannot be read: none costs another. */
-function list<T>(element: z.ZodType<T>) {
+export function list<T>(element: z.ZodType<T>) {
   return z
     .array(z.unknown())
     .catch([])
@@ -46,151 +39,36 @@ function readable<T>(schema: z.ZodType<T>, given: unknown): T[] {
   return success ? [data] : [];
 }
 
-/** An object with fields that have defaults, and any others. */
-function fields<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
-  const schema = z.looseObject(shape);
+/** An object with these fields, and any others, of which nothing else knows. */
+export function loose<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  return z.looseObject(shape) as unknown as z.ZodType<z.output<z.ZodObject<Shape>>>;
+}
+
+/** The same, where each field has a default. */
+export function fields<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  const schema = loose(shape);
   return schema.catch(() => schema.parse({}));
 }
 
-const number = z.number().catch(0);
-const numberOrNull = z.number().nullable().catch(null);
+export const number = z.number().catch(0);
+export const numberOrNull = z.number().nullable().catch(null);
 /** Of an attempt, or how often something happened. */
-const first = z.number().catch(1);
-const text = z.string().catch("");
-const textOrNull = z.string().nullable().catch(null);
-const yes = z.boolean().catch(false);
-const trigger = z.enum(TRIGGERS).catch("scheduled");
-const eventId = z.custom<EventId>(isText);
+export const first = z.number().catch(1);
+export const text = z.string().catch("");
+export const textOrNull = z.string().nullable().catch(null);
+export const yes = z.boolean().catch(false);
+export const trigger = z.enum(TRIGGERS).catch("scheduled");
+export const eventId = z.custom<EventId>(isText);
 const webhookId = z.custom<WebhookId>(isText);
 /** Errors and reasons of a newer release are shown as they are. */
-const error = z.custom<AttemptError>(isText);
+export const error = z.custom<AttemptError>(isText);
 
-function isText(value: unknown): boolean {
+export function isText(value: unknown): boolean {
   return typeof value === "string";
 }
 
-// --- Subscriber ---------------------------------------------------------------------------------------------
-
-const position: z.ZodType<Position> = fields({ seq: number, index: number });
-
-const place: z.ZodType<Place> = fields({ period: number, seq: number, index: number });
-
-/** Whole or not at all: retention then reserves a way anew. */
-const moving: z.ZodType<Moving | null> = z
-  .looseObject({ from: z.number(), to: z.number(), seq: z.number(), atMs: z.number() })
-  .nullable()
-  .catch(null);
-
-const leasedAttempt: z.ZodType<LeasedAttempt> = z.looseObject({
-  id: eventId,
-  number: first,
-  trigger,
-  fresh: position.nullable().catch(null),
-});
-
-/** As tuples: hundreds of them are written with each share. */
-const sharedAttempt = z
-  .tuple([eventId, first, trigger])
-  .rest(z.unknown())
-  .transform(([id, number, trigger, seq, index]): LeasedAttempt => {
-    const fresh = position.parse({ seq, index });
-    return { id, number, trigger, fresh: seq === undefined ? null : fresh };
-  });
-
-const lease: z.ZodType<Lease> = fields({ window: number, attempts: list(leasedAttempt) });
-
-const share: z.ZodType<StoredShare> = fields({
-  id: text,
-  lane: number,
-  slots: z.number().catch(MAX_IN_FLIGHT),
-  lastStartAtMs: number,
-  closesAtMs: number,
-  urlVersion: number,
-  attempts: list(sharedAttempt),
-});
-
-/** A share without an id gets one that no Lane knows: what is leased in it is closed as interrupted and goes again. */
-const shares = list(share).transform((all) =>
-  all.map((each, index) => ({ ...each, id: each.id || `unnamed ${index}` })),
-);
-
-/** Not without the event that it can be seen at. */
-const lastFailure: z.ZodType<Health["lastFailure"]> = z
-  .looseObject({
-    atMs: number,
-    eventId,
-    statusCode: numberOrNull,
-    error: error.catch("status"),
-    responseBody: textOrNull,
-  })
-  .nullable()
-  .catch(null);
-
-const health: z.ZodType<Health> = fields({
-  failuresInARow: number,
-  failingSinceMs: numberOrNull,
-  failuresSince: number,
-  probing: yes,
-  lastProbeEndedAtMs: numberOrNull,
-  postponedUntilMs: numberOrNull,
-  disabled: z.enum(["gone", "failing"]).nullable().catch(null),
-  lastSuccessAtMs: numberOrNull,
-  lastFailure,
-  failingFromMs: numberOrNull,
-  probingFromMs: numberOrNull,
-  postponedFromMs: numberOrNull,
-  pauseAskedAtMs: numberOrNull,
-  disabledFromMs: numberOrNull,
-  lateFromMs: numberOrNull,
-  wellFromMs: numberOrNull,
-  told: z.enum(["failing", "resumed"]).nullable().catch(null),
-});
-
-const happenings: z.ZodType<Happening[]> = list(
-  z.looseObject({ event: z.custom<RelayEventName>(isText), count: first, eventId: textOrNull }),
-);
-
 /** An object of its own each time: it is counted in. */
-const counts = record(z.number()).catch(() => ({}));
-
-const hour: z.ZodType<HourCounters> = fields({
-  atMs: number,
-  delivered: number,
-  undeliverable: number,
-  cancelled: number,
-  failedAttempts: number,
-  latency: counts,
-  steps: list(z.tuple([z.number(), z.number()])),
-});
-
-const totals: z.ZodType<Totals> = fields({
-  attempts: counts,
-  deliveries: counts,
-  durations: z.array(number).catch(() => emptyTotals().durations),
-  durationSumMs: number,
-});
-
-const run: z.ZodType<Run> = fields({
-  lease,
-  shares,
-  arrivedTo: number,
-  head: position,
-  attemptedTo: position,
-  health,
-  nextStartAtMs: number,
-  unconnectedSinceMs: numberOrNull,
-  hour,
-  ended: number,
-  totals,
-  undeliverable: counts,
-  // Where none is written down, nothing is counted yet.
-  undeliverableTo: place.nullable().catch(() => place.parse({})),
-  moving,
-  happenings,
-  told: happenings,
-  saved: number,
-  endedAsOf: number,
-});
+export const counts = record(z.number()).catch(() => ({}));
 
 const secret: z.ZodType<SigningSecret> = fields({ value: text, expiresAtMs: numberOrNull });
 
@@ -254,7 +132,7 @@ const attempt: z.ZodType<AttemptRecord> = z.object({
 
 // --- what stores ask for ------------------------------------------------------------------------------------
 
-function reading<T>(schema: z.ZodType<T>): (json: string | null) => T {
+export function reading<T>(schema: z.ZodType<T>): (json: string | null) => T {
   return (json) => schema.parse(parsed(json));
 }
 
@@ -268,17 +146,6 @@ function parsed(json: string | null): unknown {
   }
 }
 
-export const runOf = reading(run);
-
-/** What `runOf` reads. */
-export function jsonOfRun(run: Run): string {
-  const tuple = ({ id, number, trigger, fresh }: LeasedAttempt) =>
-    fresh === null ? [id, number, trigger] : [id, number, trigger, fresh.seq, fresh.index];
-  const shares = run.shares.map((share) => ({ ...share, attempts: share.attempts.map(tuple) }));
-  return JSON.stringify({ ...run, shares });
-}
-
-export const hourOf = reading(hour);
 export const webhookOf = reading(webhook);
 
 export const attemptsOf = reading(

@@ -692,7 +692,7 @@ const STORED: readonly Mutant[] = [
   },
   {
     name: "stored data: a field of JSON without a default",
-    file: "src/storage/stored-json.ts",
+    file: "src/storage/run.ts",
     edits: [["  probing: yes,", "  probing: z.boolean(),"]],
     suite: { project: "upgrade", file: "test/upgrade/stored-json.test.ts" },
   },
@@ -766,7 +766,7 @@ const STORED: readonly Mutant[] = [
   },
   {
     name: "a deploy: a field of the run row without a default",
-    file: "src/storage/stored-json.ts",
+    file: "src/storage/run.ts",
     edits: [["  arrivedTo: number,", "  arrivedTo: z.number(),"]],
     suite: rollout,
   },

@@ -2,14 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { HEALTHY } from "../../src/domain/health";
 import { decodeLog, encodeLog } from "../../src/storage/attempt-log";
-import {
-  eventIdsOf,
-  hourOf,
-  jsonOfRun,
-  runOf,
-  webhookIdsOf,
-  webhookOf,
-} from "../../src/storage/stored-json";
+import { hourOf, jsonOfRun, runOf } from "../../src/storage/run";
+import { eventIdsOf, webhookIdsOf, webhookOf } from "../../src/storage/stored-json";
 
 describe("a stored object that lacks fields", () => {
   it("gets the default of each, at every depth", () => {
