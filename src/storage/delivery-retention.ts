@@ -17,7 +17,7 @@ import {
   UNDELIVERABLE,
 } from "./delivery-tables";
 import type { Place, Position } from "./position";
-import type { Moving } from "./run";
+import type { Moving, Run } from "./run";
 
 /** Bodies that are read, though not needed, to see which fresh deliveries have expired. */
 const MAX_EXPIRING_BYTES = 4 * 1024 * 1024;
@@ -140,20 +140,18 @@ export class DeliveryRetention {
    * @param isHeld whether a row of a period must stay where it is.
    * @returns null when there is nothing to do.
    */
-  turn(
-    nowMs: number,
-    { retentionMs, limit, behind, moving, isHeld }: RetentionTerms,
-  ): Retained | null {
+  turn(nowMs: number, { retentionMs, limit, run, isHeld }: RetentionTerms): Retained | null {
     for (const period of [...this.#tables.periods]) {
       if (this.#lastArrivalMs(period) + retentionMs > nowMs) return null;
       if (isHeld(period)) continue;
       const kept = this.#keptIn(period, nowMs - retentionMs, limit);
       if (kept.length > 0) {
+        const { moving } = run;
         const goesOn = moving?.from === period && this.#tables.periods.includes(moving.to);
-        const way = goesOn ? moving : this.#reserve(period, nowMs, { retentionMs, behind });
-        return { moving: way, ...this.#move(kept, way, behind), dropped: null };
+        const way = goesOn ? moving : this.#reserve(period, nowMs, { retentionMs, run });
+        return { moving: way, ...this.#move(kept, way, run), dropped: null };
       }
-      if (this.#hasPending(period, behind.head)) continue;
+      if (this.#hasPending(period, run.head)) continue;
       this.#tables.drop(period);
       return { moving: null, moved: 0, undeliverable: [], dropped: period };
     }
@@ -196,11 +194,11 @@ export class DeliveryRetention {
   #reserve(
     from: number,
     nowMs: number,
-    { retentionMs, behind }: Pick<RetentionTerms, "retentionMs" | "behind">,
+    { retentionMs, run }: Pick<RetentionTerms, "retentionMs" | "run">,
   ): Moving {
     const to = this.#tables.periodFor(nowMs, retentionMs);
-    const seq = this.#tables.nextSeq(behind) + RESERVED_ARRIVALS;
-    this.#tables.insertArrival({ period: to, atMs: nowMs, ids: [], added: 0, seq }, behind);
+    const seq = this.#tables.nextSeq(run) + RESERVED_ARRIVALS;
+    this.#tables.insertArrival({ period: to, atMs: nowMs, ids: [], added: 0, seq }, run);
     this.#store.moved({ seq, index: 0 });
     return { from, to, seq, atMs: nowMs };
   }
@@ -242,7 +240,6 @@ type RetentionTerms = {
   retentionMs: number;
   /** How many rows move at most. */
   limit: number;
-  behind: Behind;
-  moving: Moving | null;
+  run: Behind & Pick<Run, "moving">;
   isHeld(period: number): boolean;
 };

@@ -163,8 +163,8 @@ export class Clockwork {
   #noteConnection(): void {
     const { ledger } = this.#host.engine();
     const { isUnconnected } = this.#host.inForce();
-    if (isUnconnected === (ledger.unconnectedSinceMs !== null)) return;
-    ledger.unconnectedSinceMs = isUnconnected ? Date.now() : null;
+    if (isUnconnected === (ledger.run.unconnectedSinceMs !== null)) return;
+    ledger.setUnconnected(isUnconnected ? Date.now() : null);
   }
 
   #nextWakeMs(): number | null {
@@ -173,7 +173,7 @@ export class Clockwork {
     const { ledger, pump, housekeeping } = this.#host.engine();
     const times = [pump.nextAtMs(), housekeeping.nextAtMs(), ledger.recordAtMs];
     times.push(this.#news.nextAtMs(), this.#host.listener.silentAtMs);
-    const mustReport = ledger.health.disabled !== null && webhook.status !== "disabled";
+    const mustReport = ledger.run.health.disabled !== null && webhook.status !== "disabled";
     if (mustReport) times.push(Date.now());
     return earliest(...times);
   }
@@ -188,11 +188,11 @@ export class Clockwork {
     return {
       pending,
       undeliverable,
-      failingSinceMs: isHeld ? null : ledger.health.failingSinceMs,
+      failingSinceMs: isHeld ? null : ledger.run.health.failingSinceMs,
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
       expiresAtMs: housekeeping.nextExpiryMs(),
       cannotRetain: housekeeping.isStuck,
-      unconnectedSinceMs: ledger.unconnectedSinceMs,
+      unconnectedSinceMs: ledger.run.unconnectedSinceMs,
       unwritten: ledger.unwritten,
     };
   }
@@ -201,7 +201,7 @@ export class Clockwork {
   async #reportDisabled(): Promise<void> {
     const { webhook } = this.#host.inForce();
     const { ledger, deliveries } = this.#host.engine();
-    const { disabled } = ledger.health;
+    const { disabled } = ledger.run.health;
     if (disabled === null || webhook === null || webhook.status === "disabled") return;
     const report = { reason: disabled, version: webhook.version, health: deliveries.health() };
     const answer = answered(await this.#registry.reportDisabled(this.#host.webhookId, report));

@@ -102,7 +102,7 @@ export class Deliveries {
     { mayLease = false, isBackfill = false }: { mayLease?: boolean; isBackfill?: boolean } = {},
   ): Inserted {
     const [nowMs, retentionMs] = [Date.now(), this.#parts.retentionMs()];
-    const arrival = { nowMs, behind: this.#ledger, retentionMs, mayLease, isBackfill };
+    const arrival = { nowMs, behind: this.#ledger.run, retentionMs, mayLease, isBackfill };
     const wanted = deliveries.filter(({ id }) => !this.#erased.has(id));
     return this.#store.insert(wanted, arrival);
   }
@@ -114,7 +114,7 @@ export class Deliveries {
   }
 
   #arrived(): number {
-    return this.#parts.tables.arrived(this.#ledger.ended);
+    return this.#parts.tables.arrived(this.#ledger.run.ended);
   }
 
   // --- looking ----------------------------------------------------------------------------------------------
@@ -176,21 +176,21 @@ export class Deliveries {
 
   stats(sinceMs: number): SubscriberStats {
     this.#ledger.record();
-    const { hour: running, totals } = this.#ledger.tally.counts;
+    const { hour: running, totals } = this.#ledger.run;
     const hours = [
       ...this.#parts.runs.hours(sinceMs),
       ...(running.atMs >= sinceMs ? [running] : []),
     ];
     const health = this.health();
     const { pending, oldestDueAtMs } = health;
-    const { failingSinceMs, probing } = this.#ledger.health;
+    const { failingSinceMs, probing } = this.#ledger.run.health;
     return { pending, oldestDueAtMs, failingSinceMs, probing, hours, health, totals };
   }
 
   /** How the webhook is doing now. */
   health(): HealthReport {
     this.#ledger.record();
-    const pending = this.#arrived() - this.#ledger.ended;
+    const pending = this.#arrived() - this.#ledger.run.ended;
     const undeliverable = this.#ledger.tally.undeliverable(this.#lists);
     return this.#outlook.health({ pending, undeliverable });
   }
@@ -304,8 +304,8 @@ export class Deliveries {
   /** Whether there was one. */
   erase(id: EventId): boolean {
     this.#erased.add([id]);
-    const health = forgetAnswer(this.#ledger.health, ({ eventId }) => eventId === id);
-    if (health !== this.#ledger.health) {
+    const health = forgetAnswer(this.#ledger.run.health, ({ eventId }) => eventId === id);
+    if (health !== this.#ledger.run.health) {
       this.#ledger.setHealth(health);
       this.#ledger.save();
     }
@@ -330,7 +330,7 @@ export class Deliveries {
     const retentionMs = this.#parts.retentionMs() ?? Number.POSITIVE_INFINITY;
     const persons = new DeliveryPersons(this.#parts.tables);
     const page = persons.outliving({ address, sinceMs: Date.now() - retentionMs, after });
-    const { lastFailure } = this.#ledger.health;
+    const { lastFailure } = this.#ledger.run.health;
     const isNamed = after === null && mentions(lastFailure?.responseBody ?? "", address);
     return lastFailure && isNamed ? { ...page, ids: [...page.ids, lastFailure.eventId] } : page;
   }

@@ -67,9 +67,10 @@ export function startEngine(host: EngineHost): Engine {
     ledger,
   );
   const situation = (): Situation | null => {
-    const terms = inForce.terms(ledger.health);
+    const terms = inForce.terms(ledger.run.health);
     if (terms === null) return null;
-    const { health, nextStartAtMs, meanDurationMs } = ledger;
+    const { health, nextStartAtMs } = ledger.run;
+    const { meanDurationMs } = ledger;
     const [firstWaitMs = 0] = policy().schedule;
     return { terms, health, nextStartAtMs, firstWaitMs, meanDurationMs };
   };
@@ -78,7 +79,7 @@ export function startEngine(host: EngineHost): Engine {
     { agenda, ledger, lanes, slots: host.slots },
   );
   const outlook = new Outlook(
-    { situation, standing: () => inForce.standing(ledger.unconnectedSinceMs) },
+    { situation, standing: () => inForce.standing(ledger.run.unconnectedSinceMs) },
     { store, ledger, pump },
   );
   const parts = {

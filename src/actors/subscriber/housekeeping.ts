@@ -61,7 +61,7 @@ export class Housekeeping {
     const { ledger, deliveries } = this.#parts;
     const nowMs = Date.now();
     const isPast = ({ atMs }: { atMs: number }) => atMs + retentionMs <= nowMs;
-    ledger.setHealth(forgetAnswer(ledger.health, isPast));
+    ledger.setHealth(forgetAnswer(ledger.run.health, isPast));
     const old = this.#retention
       .pendingSince(nowMs - retentionMs, ledger.freshFrom, MAX_ROWS)
       .filter(({ id }) => !ledger.leases.has(id));
@@ -69,8 +69,7 @@ export class Housekeeping {
     if (old.length > 0) return true;
     const isHeld = (period: number) => ledger.leases.isIn(period);
     for (;;) {
-      const { moving } = ledger.tally;
-      const terms = { retentionMs, limit: MAX_ROWS, behind: ledger, moving, isHeld };
+      const terms = { retentionMs, limit: MAX_ROWS, run: ledger.run, isHeld };
       const done = this.#retention.turn(nowMs, terms);
       if (done === null) return false;
       ledger.tally.retained(done);

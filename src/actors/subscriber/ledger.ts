@@ -100,21 +100,13 @@ export class Ledger {
 
   // --- what stands ------------------------------------------------------------------------------------------
 
-  get health(): Health {
-    return this.#run.health;
+  /** The `run` row as it is now. The ledger alone changes it, with `rate` and `tally`. */
+  get run(): Readonly<Run> {
+    return this.#run;
   }
 
-  /** The first position that may hold a fresh delivery which is not leased. */
-  get head(): Position {
-    return this.#run.head;
-  }
-
-  /** Since when nobody listens, Unix milliseconds; null while somebody does, and where nobody has to. */
-  get unconnectedSinceMs(): number | null {
-    return this.#run.unconnectedSinceMs;
-  }
-
-  set unconnectedSinceMs(sinceMs: number | null) {
+  /** @param sinceMs since when nobody listens, Unix milliseconds; null while somebody does. */
+  setUnconnected(sinceMs: number | null): void {
     this.#run.unconnectedSinceMs = sinceMs;
     this.saveSoon();
   }
@@ -122,16 +114,6 @@ export class Ledger {
   /** Behind this nothing was attempted in the order of arrival. */
   get attemptedTo(): Position {
     return latest(this.#run.attemptedTo, this.#run.head);
-  }
-
-  /** How many deliveries have ended and were not opened again, as far as it is on disk. */
-  get ended(): number {
-    return this.#run.ended;
-  }
-
-  /** The earliest start of the next attempt under a rate limit, Unix milliseconds. */
-  get nextStartAtMs(): number {
-    return this.#run.nextStartAtMs;
   }
 
   /** How long attempts took lately, in milliseconds; null before the first. */

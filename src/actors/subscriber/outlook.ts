@@ -52,7 +52,7 @@ export class Outlook {
     const nowMs = Date.now();
     const planned = this.#pump.standing.next;
     const isNext = delivery.id === next;
-    const standing = { ...this.#host.standing(), health: this.#ledger.health };
+    const standing = { ...this.#host.standing(), health: this.#ledger.run.health };
     const connected = stateOf(standing, null, nowMs).state !== "unconnected";
     const gates = {
       inFlight: this.#pump.isInFlight(delivery.id),
@@ -63,7 +63,7 @@ export class Outlook {
       byRetry: delivery.asked === ASKED.byRetry,
       dueAtMs: delivery.dueAtMs ?? delivery.createdAtMs,
       probe: situation?.health.probing ? { atMs: this.#probeAtMs(situation) } : null,
-      postponedUntilMs: this.#ledger.health.postponedUntilMs,
+      postponedUntilMs: this.#ledger.run.health.postponedUntilMs,
       rateAtMs:
         situation?.terms.rateLimit == null
           ? null
@@ -88,7 +88,7 @@ export class Outlook {
     const asked = this.#store.waiting(most, { asked: true }).find(isFree);
     if (asked !== undefined) return asked.id;
     const due = this.#store.waiting(most).find(isFree);
-    const [fresh] = this.#store.fresh(this.#ledger.head, 1, 0).deliveries;
+    const [fresh] = this.#store.fresh(this.#ledger.run.head, 1, 0).deliveries;
     if (due === undefined || fresh === undefined) return due?.id ?? fresh?.id ?? null;
     return fresh.createdAtMs < due.dueAtMs ? fresh.id : due.id;
   }
@@ -108,7 +108,7 @@ export class Outlook {
     const [first] = this.#store.waiting(1);
     const byItselfMs = earliest(first?.dueAtMs, this.#store.freshSinceMs(this.#ledger.freshFrom));
     if (byItselfMs === null) return null;
-    const dueAtMs = Math.max(byItselfMs, this.#ledger.health.postponedUntilMs ?? 0);
+    const dueAtMs = Math.max(byItselfMs, this.#ledger.run.health.postponedUntilMs ?? 0);
     return Math.min(dueAtMs, this.#store.waiting(1, { asked: true })[0]?.dueAtMs ?? dueAtMs);
   }
 
@@ -120,7 +120,7 @@ export class Outlook {
   }
 
   health(counted: Pick<HealthReport, "pending" | "undeliverable">): HealthReport {
-    const standing = { ...this.#host.standing(), health: this.#ledger.health };
+    const standing = { ...this.#host.standing(), health: this.#ledger.run.health };
     const situation = this.#host.situation();
     const next = situation && this.#next(situation);
     const delivery = next === null ? null : this.#store.get(next);

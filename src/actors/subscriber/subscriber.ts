@@ -123,7 +123,7 @@ export class Subscriber extends StoredObject {
   /** Another URL is another service, and a resume a new start: the failures of before do not count. */
   #followRelease(before: Webhook, after: Webhook): void {
     const { ledger } = this.#engine;
-    const { health } = ledger;
+    const { health } = ledger.run;
     const wasDisabled = before.status === "disabled" || health.disabled !== null;
     if (after.urlVersion > before.version) {
       ledger.setHealth(renew(health, wasDisabled, Date.now()));
@@ -333,8 +333,8 @@ export class Subscriber extends StoredObject {
   /** The service is there: the next probe need not wait. */
   #answeredTest({ urlVersion }: Webhook): void {
     const { ledger } = this.#engine;
-    if (this.#inForce.webhook?.urlVersion !== urlVersion || !ledger.health.probing) return;
-    ledger.setHealth(answeredTest(ledger.health));
+    if (this.#inForce.webhook?.urlVersion !== urlVersion || !ledger.run.health.probing) return;
+    ledger.setHealth(answeredTest(ledger.run.health));
     this.#wake();
   }
 

@@ -13,7 +13,7 @@ import type { DeliveryLists } from "../../storage/delivery-lists";
 import type { Retained } from "../../storage/delivery-retention";
 import type { ListedDelivery } from "../../storage/delivery-tables";
 import { isBefore, type Place } from "../../storage/position";
-import type { Moving, Run } from "../../storage/run";
+import type { Run } from "../../storage/run";
 import type { RunStore } from "../../storage/run-store";
 
 /** Counters of finished hours are kept for so long: what the charts can show. */
@@ -41,11 +41,6 @@ export class Tally {
     this.#run = run;
     this.#runs = runs;
     this.#host = host;
-  }
-
-  /** The running hour, and what ever happened. */
-  get counts(): Pick<Run, "hour" | "totals"> {
-    return this.#run;
   }
 
   /** Counts what became of a delivery; on disk with the next save, and a finished hour when the next one begins. */
@@ -105,11 +100,6 @@ export class Tally {
     }
     if (dropped !== null) delete this.#run.undeliverable[dropped];
     this.#host.changed();
-  }
-
-  /** What retention is in the middle of. */
-  get moving(): Moving | null {
-    return this.#run.moving;
   }
 
   // --- what is to be told -----------------------------------------------------------------------------------
