@@ -131,21 +131,9 @@ export function timeoutMsOf<Own extends number | null>(
 }
 
 /** What a person decides when registering a webhook; `url` as `checkTarget` normalised it. @property id to be known by. */
-export type WebhookDraft = Partial<LaterSettings> & {
-  id?: WebhookId;
-  status?: "active" | "paused";
-} & Pick<
-    Webhook,
-    | "url"
-    | "events"
-    | "description"
-    | "filter"
-    | "headers"
-    | "rateLimit"
-    | "ordered"
-    | "retrySchedule"
-    | "relayHost"
-  >;
+export type WebhookDraft = Partial<LaterSettings> &
+  Omit<Webhook, Unaudited | "status" | "statusReason" | keyof LaterSettings> &
+  Pick<Webhook, "relayHost"> & { id?: WebhookId; status?: "active" | "paused" };
 
 /** What a change replaces; a field that is missing stays as it is. */
 export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost" | "status" | "id">> & {

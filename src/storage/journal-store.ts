@@ -10,6 +10,7 @@
  * `batches.before` is the number of Leadterra's events in all batches before it and `after` that up to and with it, so
  * that a count between two times takes two searches and no counter; `totals` is the same by name, with duplicates.
  */
+import type { EventFacts } from "../domain/event";
 import { countEvents, countedAs, type EventTotals, noEvents } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
 import { portionsOf } from "../domain/portions";
@@ -23,15 +24,10 @@ const BATCHES_AT_ONCE = 50;
 const NOBODY: ReadonlySet<string> = new Set();
 
 /** An event as it is recorded. */
-export type JournalEntry = {
+export type JournalEntry = Omit<EventFacts, "key"> & {
   id: EventId;
   event: string;
-  /** As Leadterra gave it; null when it is missing or no text. */
-  timestamp: string | null;
   receivedAtMs: number;
-  conforms: boolean;
-  email: string | null;
-  campaignId: string | null;
   /** As `factsOf` has it; a consumer of the release before does not say it. */
   key?: string | null;
   webhookIds: WebhookId[];

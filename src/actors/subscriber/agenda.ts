@@ -1,10 +1,11 @@
 /** What goes next, and when: of the deliveries that wait, and of those that are fresh. */
+import type { EventId } from "../../domain/ids";
 import { leaseLimitOf, opensAtMs, type Situation, troubleEndsAtMs } from "../../domain/pace";
 import { firstWithin } from "../../domain/portions";
 import { earliest } from "../../domain/time";
 import type { DeliveryStore, Waiting } from "../../storage/delivery-store";
 import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
-import { isBefore } from "../../storage/position";
+import { isBefore, type Position } from "../../storage/position";
 import type { Ledger } from "./ledger";
 
 const MAX_PLANNED_BYTES = 4 * 1024 * 1024;
@@ -51,7 +52,7 @@ export class Agenda {
     const openToAskedMs = opensAtMs(situation, true);
     if (situation.terms.ordered) {
       if (this.#ledger.unwritten > 0) return null;
-      const { waiting, fresh } = this.#firstPending();
+      const { waiting, fresh } = this.#firstOf(this.#ledger.firstFresh());
       if (waiting === null) return fresh && Math.max(sinceOf(fresh), openMs);
       const isAsked = waiting.asked === ASKED.byRetry;
       return Math.max(waiting.dueAtMs, isAsked ? openToAskedMs : openMs);
@@ -68,9 +69,27 @@ export class Agenda {
     return next === undefined ? null : Math.max(next.dueAtMs, opensAtMs(situation, false));
   }
 
+  /** Of what is not leased, the delivery that goes first; in order also of what is. null when none is pending. */
+  next(ordered: boolean): EventId | null {
+    if (ordered) {
+      const { waiting, fresh } = this.#firstOf(this.#firstFrom(this.#ledger.freshFrom));
+      return (waiting ?? fresh)?.id ?? null;
+    }
+    const [asked] = this.#free(1, { asked: true });
+    if (asked !== undefined) return asked.id;
+    const [due] = this.#free(1);
+    const fresh = this.#firstFrom(this.#ledger.run.head);
+    if (due === undefined || fresh === null) return (due ?? fresh)?.id ?? null;
+    return fresh.createdAtMs < due.dueAtMs ? fresh.id : due.id;
+  }
+
+  #firstFrom(head: Position): DueDelivery | null {
+    return this.#store.fresh(head, 1, 0).deliveries[0] ?? null;
+  }
+
   /** What arrived first of all that is pending goes first, and holds the others. */
   #takeInOrder(limit: number, nowMs: number, isShut: boolean): DueDelivery[] {
-    const { waiting, fresh } = this.#firstPending();
+    const { waiting, fresh } = this.#firstOf(this.#ledger.firstFresh());
     if (waiting === null) {
       if (fresh === null || isShut) return [];
       return this.#withFresh([], this.#store.firstWaiting() === null ? limit : 1);
@@ -79,10 +98,9 @@ export class Agenda {
     return mayGo && waiting.dueAtMs <= nowMs ? this.#withBodies([waiting]) : [];
   }
 
-  /** The pending delivery that arrived first: one that waits, or a fresh one. */
-  #firstPending(): { waiting: Waiting | null; fresh: DueDelivery | null } {
+  /** The pending delivery that arrived first: one that waits, or the first fresh one. */
+  #firstOf(fresh: DueDelivery | null): { waiting: Waiting | null; fresh: DueDelivery | null } {
     const waiting = this.#store.firstWaiting();
-    const fresh = this.#ledger.firstFresh();
     if (waiting === null || fresh === null) return { waiting, fresh };
     return isBefore(fresh.position, waiting.position)
       ? { waiting: null, fresh }

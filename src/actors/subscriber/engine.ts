@@ -80,7 +80,7 @@ export function startEngine(host: EngineHost): Engine {
   );
   const outlook = new Outlook(
     { situation, standing: () => inForce.standing(ledger.run.unconnectedSinceMs) },
-    { store, ledger, pump },
+    { agenda, store, ledger, pump },
   );
   const parts = {
     ...{ tables, store, runs, ledger, outlook, webhookId },

@@ -4,8 +4,14 @@ import type { Policy } from "../../domain/delivery";
 import type { Health } from "../../domain/health";
 import type { Standing } from "../../domain/health-report";
 import type { Terms } from "../../domain/pace";
-import { MAX_TIMEOUT_MS, parseSchedule, parseTimeout } from "../../domain/schedule";
-import { isListener, type Webhook, withDefaults } from "../../domain/webhook";
+import { MAX_TIMEOUT_MS, parseSchedule } from "../../domain/schedule";
+import {
+  DEFAULTS,
+  isListener,
+  timeoutMsOf,
+  type Webhook,
+  withDefaults,
+} from "../../domain/webhook";
 import type { RunStore, Settings } from "../../storage/run-store";
 import type { Listener } from "./listener";
 
@@ -91,8 +97,8 @@ export class InForce {
 
   /** How long an attempt may take, in milliseconds. */
   timeoutMs(): number {
-    const own = parseTimeout(this.webhook?.timeout ?? "");
-    return own ?? configOf(this.#env).delivery?.timeoutMs ?? MAX_TIMEOUT_MS;
+    const ownMs = configOf(this.#env).delivery?.timeoutMs ?? MAX_TIMEOUT_MS;
+    return timeoutMsOf(this.webhook ?? DEFAULTS, ownMs);
   }
 
   /** What becomes of failed attempts. Without a configuration that parses nothing starts. */

@@ -11,7 +11,7 @@ import { earliest } from "../../domain/time";
 import { NOTHING_TO_WAIT_FOR, type Waiting, waiting } from "../../domain/waiting";
 import type { DeliveryStore } from "../../storage/delivery-store";
 import { ASKED, type ListedDelivery } from "../../storage/delivery-tables";
-import { byArrival } from "../../storage/position";
+import type { Agenda } from "./agenda";
 import type { Ledger } from "./ledger";
 import type { Pump } from "./pump";
 
@@ -22,19 +22,21 @@ type OutlookHost = {
   standing(): Omit<Standing, "health">;
 };
 
-type Parts = { store: DeliveryStore; ledger: Ledger; pump: Pump };
+type Parts = { agenda: Agenda; store: DeliveryStore; ledger: Ledger; pump: Pump };
 
 /** What a pending delivery waits for. */
 export type Look = (delivery: ListedDelivery) => Waiting;
 
 export class Outlook {
   readonly #host: OutlookHost;
+  readonly #agenda: Agenda;
   readonly #store: DeliveryStore;
   readonly #ledger: Ledger;
   readonly #pump: Pump;
 
-  constructor(host: OutlookHost, { store, ledger, pump }: Parts) {
+  constructor(host: OutlookHost, { agenda, store, ledger, pump }: Parts) {
     this.#host = host;
+    this.#agenda = agenda;
     this.#store = store;
     this.#ledger = ledger;
     this.#pump = pump;
@@ -79,24 +81,9 @@ export class Outlook {
   }
 
   /** The pending delivery that goes next; null when none waits. */
-  #next({ terms }: Situation): EventId | null {
-    if (terms.ordered) return this.#firstInOrder();
-    const planned = this.#pump.standing.next;
-    if (planned !== null) return planned.id;
-    const isFree = ({ id }: { id: EventId }) => !this.#ledger.leases.has(id);
-    const most = this.#ledger.leases.size + 1;
-    const asked = this.#store.waiting(most, { asked: true }).find(isFree);
-    if (asked !== undefined) return asked.id;
-    const due = this.#store.waiting(most).find(isFree);
-    const [fresh] = this.#store.fresh(this.#ledger.run.head, 1, 0).deliveries;
-    if (due === undefined || fresh === undefined) return due?.id ?? fresh?.id ?? null;
-    return fresh.createdAtMs < due.dueAtMs ? fresh.id : due.id;
-  }
-
-  #firstInOrder(): EventId | null {
-    const [fresh] = this.#store.fresh(this.#ledger.freshFrom, 1, 0).deliveries;
-    const first = [this.#store.firstWaiting() ?? [], fresh ?? []].flat();
-    return first.sort(byArrival)[0]?.id ?? null;
+  #next({ terms: { ordered } }: Situation): EventId | null {
+    const planned = ordered ? null : this.#pump.standing.next;
+    return planned?.id ?? this.#agenda.next(ordered);
   }
 
   /**
