@@ -3,6 +3,7 @@ import * as z from "zod";
 import { parseWebhookId } from "../domain/ids";
 import { maskQuery } from "../domain/target";
 import type { Kept, Webhook } from "../domain/webhook";
+import { STATUS_REASONS, WEBHOOK_STATUSES } from "../domain/webhook-status";
 import { ATTEMPT_EXAMPLE, attempt } from "./attempts";
 import {
   anyObject,
@@ -43,8 +44,8 @@ const stored = z.object({
   timeout: text.nullable(),
   retrySchedule: text.nullable(),
   giveUpOn: z.array(z.int()),
-  status: z.enum(["active", "paused", "disabled"]).meta({ id: "WebhookStatus" }),
-  statusReason: z.enum(["gone", "failing"]).meta({ id: "StatusReason" }).nullable(),
+  status: z.enum(WEBHOOK_STATUSES).meta({ id: "WebhookStatus" }),
+  statusReason: z.enum(STATUS_REASONS).meta({ id: "StatusReason" }).nullable(),
   createdAt: time,
   updatedAt: time,
 } satisfies Fields<Omit<Webhook, Kept>>);

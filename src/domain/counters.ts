@@ -1,6 +1,7 @@
 /** What a webhook's deliveries came to within an hour, and how percentiles are read from it. */
-
+import * as z from "zod";
 import { HOUR_MS, hourOf, MINUTE_MS } from "./time";
+import { counts, fields, list, number } from "./tolerant";
 
 /** The steps in which the last hour is shown. */
 export const STEP_MS = 5 * MINUTE_MS;
@@ -8,32 +9,26 @@ const STEPS_PER_HOUR = HOUR_MS / STEP_MS;
 /** Buckets grow by this factor: a percentile is right within some 7 %. */
 const BUCKET_GROWTH = 1.15;
 
-export type HourCounters = {
+export type HourCounters = z.output<typeof storedHour>;
+export const storedHour = fields({
   /** Unix milliseconds of the hour's start. */
-  atMs: number;
-  delivered: number;
-  undeliverable: number;
-  cancelled: number;
-  failedAttempts: number;
+  atMs: number,
+  delivered: number,
+  undeliverable: number,
+  cancelled: number,
+  failedAttempts: number,
   /** Successful attempts by duration: bucket number → how many. */
-  latency: Record<string, number>;
+  latency: counts,
   /** By step of the hour. Hours that were counted before there were steps have none. */
-  steps: Step[];
-};
+  steps: list(z.tuple([z.number(), z.number()])),
+});
 
 /** Delivered, then failed attempts. */
-type Step = [delivered: number, failedAttempts: number];
+type Step = HourCounters["steps"][number];
 
 export function emptyHour(nowMs: number): HourCounters {
-  return {
-    atMs: hourOf(nowMs),
-    delivered: 0,
-    undeliverable: 0,
-    cancelled: 0,
-    failedAttempts: 0,
-    latency: {},
-    steps: Array.from({ length: STEPS_PER_HOUR }, (): Step => [0, 0]),
-  };
+  const steps = Array.from({ length: STEPS_PER_HOUR }, (): Step => [0, 0]);
+  return { ...storedHour.parse({}), atMs: hourOf(nowMs), steps };
 }
 
 export function countDelivered(counters: HourCounters, atMs: number): void {

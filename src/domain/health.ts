@@ -2,70 +2,58 @@
  * How a webhook's service is doing: what the outcomes of attempts say, kept with the state of the engine, and the one
  * object that answers, pages, alerts and metrics take it from. Pure: the clock comes in as an argument.
  */
+import * as z from "zod";
 import type { AttemptError, Outcome } from "./delivery";
 import type { EventId } from "./ids";
 import { latest } from "./time";
-import type { StatusReason } from "./webhook-status";
+import { fields, isText, loose, number, numberOrNull, textOrNull, yes } from "./tolerant";
+import { STATUS_REASONS, type StatusReason } from "./webhook-status";
+
+/** Not without the event that it can be seen at. */
+export type LastFailure = z.output<typeof lastFailure>;
+const lastFailure = loose({
+  atMs: number,
+  eventId: z.custom<EventId>(isText),
+  statusCode: numberOrNull,
+  /** That of a newer release is shown as it is. */
+  error: z.custom<AttemptError>(isText).catch("status"),
+  /** At most 1 KB; null without any, and once the event was erased. */
+  responseBody: textOrNull,
+});
 
 /** What is remembered of the outcomes. Every time in Unix milliseconds; null for what did not happen yet. */
-export type Health = {
+export type Health = z.output<typeof storedHealth>;
+export const storedHealth = fields({
   /** Failures since the last success; interruptions do not count. */
-  failuresInARow: number;
+  failuresInARow: number,
   /** The end of the first of the failures since the last success or resume. */
-  failingSinceMs: number | null;
+  failingSinceMs: numberOrNull,
   /** Failures since `failingSinceMs`. */
-  failuresSince: number;
+  failuresSince: number,
   /** Attempts go out one at a time until one succeeds. */
-  probing: boolean;
+  probing: yes,
   /** The end of the last probe; null when the next may go at once. */
-  lastProbeEndedAtMs: number | null;
+  lastProbeEndedAtMs: numberOrNull,
   /** A service asked for a pause until then. */
-  postponedUntilMs: number | null;
-  disabled: StatusReason | null;
-  lastSuccessAtMs: number | null;
-  lastFailure: LastFailure | null;
+  postponedUntilMs: numberOrNull,
+  disabled: z.enum(STATUS_REASONS).nullable().catch(null),
+  lastSuccessAtMs: numberOrNull,
+  lastFailure: lastFailure.nullable().catch(null),
   /** When each state began: with the end of the attempt that brought it, or a person's doing. */
-  failingFromMs: number | null;
-  probingFromMs: number | null;
-  postponedFromMs: number | null;
+  failingFromMs: numberOrNull,
+  probingFromMs: numberOrNull,
+  postponedFromMs: numberOrNull,
   /** The end of the last answer that asked for a pause. */
-  pauseAskedAtMs: number | null;
-  disabledFromMs: number | null;
-  lateFromMs: number | null;
+  pauseAskedAtMs: numberOrNull,
+  disabledFromMs: numberOrNull,
+  lateFromMs: numberOrNull,
   /** The end of the last trouble. */
-  wellFromMs: number | null;
+  wellFromMs: numberOrNull,
   /** What was told of this probing: that it began, or nothing because a person brought it about. */
-  told: "failing" | "resumed" | null;
-};
+  told: z.enum(["failing", "resumed"]).nullable().catch(null),
+});
 
-export type LastFailure = {
-  atMs: number;
-  eventId: EventId;
-  statusCode: number | null;
-  error: AttemptError;
-  /** At most 1 KB; null without any, and once the event was erased. */
-  responseBody: string | null;
-};
-
-export const HEALTHY: Health = {
-  failuresInARow: 0,
-  failingSinceMs: null,
-  failuresSince: 0,
-  probing: false,
-  lastProbeEndedAtMs: null,
-  postponedUntilMs: null,
-  disabled: null,
-  lastSuccessAtMs: null,
-  lastFailure: null,
-  failingFromMs: null,
-  probingFromMs: null,
-  postponedFromMs: null,
-  pauseAskedAtMs: null,
-  disabledFromMs: null,
-  lateFromMs: null,
-  wellFromMs: null,
-  told: null,
-};
+export const HEALTHY: Health = storedHealth.parse({});
 
 /** Failures in a row after which a backlog is probed, not hammered. */
 const FAILURES_BEFORE_PROBING = 10;

@@ -1,4 +1,5 @@
 /** A webhook: one registration, a URL and the events it wants; and which events it wants. */
+import * as z from "zod";
 import { isObject, type RelayEvent } from "./event";
 import { fail, ok, type Result } from "./failure";
 import { compileFilter, type Filter } from "./filter";
@@ -6,49 +7,68 @@ import type { WebhookId } from "./ids";
 import { isRelayEvent } from "./relay-events";
 import { parseTimeout } from "./schedule";
 import { LISTENER, maskQuery, sameOrigin } from "./target";
-import type { StatusReason, WebhookStatus } from "./webhook-status";
+import {
+  fields,
+  isText,
+  list,
+  number,
+  numberOrNull,
+  record,
+  text,
+  textOrNull,
+  yes,
+} from "./tolerant";
+import { STATUS_REASONS, type StatusReason, WEBHOOK_STATUSES } from "./webhook-status";
 
 /** A signing secret; without an end it is the newest, with one it signs along until the grace period ends. */
-export type SigningSecret = { value: string; expiresAtMs: number | null };
+export type SigningSecret = z.output<typeof secret>;
+const secret = fields({ value: text, expiresAtMs: numberOrNull });
+
+const DEFAULT_CONCURRENCY = 6;
 
 /** All that people decided about a webhook. Owned by the Registry, which pushes it to the Subscriber. */
-export type Webhook = {
-  id: WebhookId;
+export type Webhook = z.output<typeof storedWebhook>;
+export const storedWebhook = fields({
+  id: z.custom<WebhookId>(isText).catch("" as WebhookId),
   /** Grows by one with each change; an older one never replaces a newer. */
-  version: number;
+  version: number,
   /** Unique, and stands for the id wherever the API takes one; null for none. */
-  name: string | null;
-  url: string;
-  events: string[];
-  description: string | null;
-  filter: Filter | null;
+  name: textOrNull,
+  url: text,
+  events: list(z.string()),
+  description: textOrNull,
+  filter: z
+    .custom<Filter>((value) => typeof value === "object" && value !== null)
+    .nullable()
+    .catch(null),
   /** Custom headers by lower-case name; the values are secret. */
-  headers: Record<string, string>;
+  headers: record(z.string()).catch({}),
   /** Deliveries per second, > 0. */
-  rateLimit: number | null;
-  ordered: boolean;
+  rateLimit: numberOrNull,
+  ordered: yes,
   /** How many attempts may be in flight at once, 1–300. */
-  concurrency: number;
+  concurrency: z.number().catch(DEFAULT_CONCURRENCY),
   /** A duration, 1–60 s; null for `DELIVERY_TIMEOUT`. */
-  timeout: string | null;
+  timeout: textOrNull,
   /** In the form of `RETRY_SCHEDULE`; null for the relay's own. */
-  retrySchedule: string | null;
+  retrySchedule: textOrNull,
   /** Statuses after which a delivery is undeliverable at once. */
-  giveUpOn: number[];
-  status: WebhookStatus;
-  statusReason: StatusReason | null;
+  giveUpOn: list(z.number()),
+  /** What a newer release calls otherwise is held until a person looks. */
+  status: z.enum(WEBHOOK_STATUSES).catch("paused"),
+  statusReason: z.enum(STATUS_REASONS).nullable().catch(null),
   /** When `status` became what it is; null for one that was active from the start, and where that was not kept. */
-  statusSinceMs: number | null;
+  statusSinceMs: numberOrNull,
   /** `URL.host` of the request that registered it: deliveries to the relay itself are refused. */
-  relayHost: string;
+  relayHost: text,
   /** Oldest first. */
-  secrets: SigningSecret[];
+  secrets: list(secret),
   /** The version of the last resume, and of the last change of URL: an older report of failure is void. */
-  resumedVersion: number;
-  urlVersion: number;
-  createdAtMs: number;
-  updatedAtMs: number;
-};
+  resumedVersion: number,
+  urlVersion: number,
+  createdAtMs: number,
+  updatedAtMs: number,
+});
 
 /** What the relay keeps of a webhook for itself. */
 export type Kept =
@@ -160,7 +180,10 @@ export function withSecret(
 type LaterSettings = Pick<Webhook, "name" | "concurrency" | "timeout" | "giveUpOn">;
 
 /** What webhooks have that were registered before there were these settings. */
-export const DEFAULTS: LaterSettings = { name: null, concurrency: 6, timeout: null, giveUpOn: [] };
+export const DEFAULTS: LaterSettings = {
+  ...{ name: null, timeout: null, giveUpOn: [] },
+  concurrency: DEFAULT_CONCURRENCY,
+};
 
 /** A webhook as an earlier release sent it, with all of its settings. */
 export function withDefaults(stored: Omit<Webhook, keyof LaterSettings>): Webhook {

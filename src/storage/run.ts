@@ -1,18 +1,14 @@
 /**
  * What the `run` row of a Subscriber holds: leases and shares, where fresh deliveries begin, health, and what was counted.
- * It is read as `stored-json.ts` says.
+ * It is read as `domain/tolerant.ts` says.
  */
 import * as z from "zod";
-import type { HourCounters } from "../domain/counters";
-import type { Health } from "../domain/health";
+import { storedHour } from "../domain/counters";
+import { storedHealth } from "../domain/health";
 import { MAX_IN_FLIGHT } from "../domain/pace";
 import type { Happening, RelayEventName } from "../domain/relay-events";
-import { emptyTotals, type Totals } from "../domain/totals";
-import type { Place, Position } from "./position";
 import {
   counts,
-  error,
-  eventId,
   fields,
   first,
   isText,
@@ -20,12 +16,12 @@ import {
   loose,
   number,
   numberOrNull,
-  reading,
   text,
   textOrNull,
-  trigger,
-  yes,
-} from "./stored-json";
+} from "../domain/tolerant";
+import { emptyTotals, type Totals } from "../domain/totals";
+import type { Place, Position } from "./position";
+import { eventId, reading, trigger } from "./stored-json";
 
 const position: z.ZodType<Position> = fields({ seq: number, index: number });
 const place: z.ZodType<Place> = fields({ period: number, seq: number, index: number });
@@ -79,51 +75,9 @@ const shares = list(share).transform((all) =>
   all.map((each, index) => ({ ...each, id: each.id || `unnamed ${index}` })),
 );
 
-/** Not without the event that it can be seen at. */
-const lastFailure: z.ZodType<Health["lastFailure"]> = z
-  .looseObject({
-    atMs: number,
-    eventId,
-    statusCode: numberOrNull,
-    error: error.catch("status"),
-    responseBody: textOrNull,
-  })
-  .nullable()
-  .catch(null);
-
-const health: z.ZodType<Health> = fields({
-  failuresInARow: number,
-  failingSinceMs: numberOrNull,
-  failuresSince: number,
-  probing: yes,
-  lastProbeEndedAtMs: numberOrNull,
-  postponedUntilMs: numberOrNull,
-  disabled: z.enum(["gone", "failing"]).nullable().catch(null),
-  lastSuccessAtMs: numberOrNull,
-  lastFailure,
-  failingFromMs: numberOrNull,
-  probingFromMs: numberOrNull,
-  postponedFromMs: numberOrNull,
-  pauseAskedAtMs: numberOrNull,
-  disabledFromMs: numberOrNull,
-  lateFromMs: numberOrNull,
-  wellFromMs: numberOrNull,
-  told: z.enum(["failing", "resumed"]).nullable().catch(null),
-});
-
 const happenings: z.ZodType<Happening[]> = list(
   z.looseObject({ event: z.custom<RelayEventName>(isText), count: first, eventId: textOrNull }),
 );
-
-const hour: z.ZodType<HourCounters> = fields({
-  atMs: number,
-  delivered: number,
-  undeliverable: number,
-  cancelled: number,
-  failedAttempts: number,
-  latency: counts,
-  steps: list(z.tuple([z.number(), z.number()])),
-});
 
 const totals: z.ZodType<Totals> = fields({
   attempts: counts,
@@ -149,13 +103,13 @@ const run = fields({
   head: position,
   /** Behind this nothing was attempted in the order of arrival; `head` where a release that does not know it was. */
   attemptedTo: position,
-  health,
+  health: storedHealth,
   /** The earliest start of the next attempt under a rate limit, Unix milliseconds. */
   nextStartAtMs: number,
   /** Since when a `listener:` has no connection, Unix milliseconds; null while it has one, and of every other webhook. */
   unconnectedSinceMs: numberOrNull,
   /** The running hour, without what came of the attempts in `lease` and `shares`: those count by their own rows. */
-  hour,
+  hour: storedHour,
   /**
    * How many deliveries have ended and were not opened again, as far as `hour` knows. With the number of those that
    * ever arrived it tells how many are pending, so that nobody has to count them.
@@ -182,7 +136,7 @@ const run = fields({
 });
 
 export const runOf = reading(run);
-export const hourOf = reading(hour);
+export const hourOf = reading(storedHour);
 
 /** What `runOf` reads. */
 export function jsonOfRun(given: Run): string {

@@ -692,7 +692,7 @@ const STORED: readonly Mutant[] = [
   },
   {
     name: "stored data: a field of JSON without a default",
-    file: "src/storage/run.ts",
+    file: "src/domain/health.ts",
     edits: [["  probing: yes,", "  probing: z.boolean(),"]],
     suite: { project: "upgrade", file: "test/upgrade/stored-json.test.ts" },
   },
