@@ -8,28 +8,7 @@ import { DAY_MS } from "./domain/time";
 
 export type ConfigProblem = { name: string; message: string };
 
-export type Config = {
-  /** Leadterra's signing secrets; empty when none is configured. */
-  signingSecrets: readonly string[];
-  apiKeys: readonly string[];
-  readOnlyApiKeys: readonly string[];
-  /** null holds all deliveries. */
-  delivery: DeliveryConfig | null;
-  /** Strict when the variable does not parse. */
-  allowPrivateDestinations: boolean;
-  /** Lifetime of a KV key in seconds; null leaves KV out. */
-  idempotencyTtlSeconds: number | null;
-  /** null stops deletion. */
-  retentionMs: number | null;
-  /** The queue in which the platform puts what never reached the code. */
-  deadLetterQueue: string;
-  alertUrl: string | null;
-  /** null when the alert is off. */
-  silenceAlertMs: number | null;
-  /** Who comes to the dashboard through Cloudflare Access; null when nobody is signed in so. */
-  access: AccessConfig | null;
-  problems: readonly ConfigProblem[];
-};
+export type Config = ReturnType<typeof readConfig>;
 
 export type AccessConfig = {
   scope: "all" | "read";
@@ -38,8 +17,6 @@ export type AccessConfig = {
   /** The AUD tag of the application. */
   audience: string;
 };
-
-type DeliveryConfig = { retryScheduleMs: readonly number[]; timeoutMs: number };
 
 /** What is read from the environment; every one may be missing. */
 export type ConfigVariable =
@@ -118,7 +95,7 @@ type Given = {
 };
 
 /** @param env the Worker's environment, or the `[vars]` and secrets that it will have. */
-export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Config {
+export function readConfig(env: Partial<Record<ConfigVariable, unknown>>) {
   const problems: ConfigProblem[] = [];
   const given: Given = {
     read: (name) => textOf(env[name]),
@@ -159,19 +136,27 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>): Confi
   );
   const deadLetterQueue = parse("DEAD_LETTER_QUEUE", parseQueueName, "the name of a queue");
   return {
+    /** Leadterra's; empty when none is configured. */
     signingSecrets,
     apiKeys,
     readOnlyApiKeys,
+    /** null holds all deliveries. */
     delivery:
       retryScheduleMs === null || timeoutMs === null || problems.some(holdsDeliveries)
         ? null
         : { retryScheduleMs, timeoutMs },
+    /** Strict when the variable does not parse. */
     allowPrivateDestinations: allowPrivate ?? false,
+    /** Lifetime of a KV key; null leaves KV out. */
     idempotencyTtlSeconds: idempotencyTtl === null ? null : idempotencyTtl / 1_000 || null,
+    /** null stops deletion. */
     retentionMs,
+    /** The queue in which the platform puts what never reached the code. */
     deadLetterQueue: deadLetterQueue ?? DEFAULTS.DEAD_LETTER_QUEUE,
     alertUrl: readAlertUrl(given),
+    /** null when the alert is off. */
     silenceAlertMs: readSilenceAlert(given),
+    /** Who comes to the dashboard through Cloudflare Access; null when nobody is signed in so. */
     access: readAccess(given, allowPrivate ?? false),
     problems,
   };

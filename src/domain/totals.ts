@@ -1,5 +1,7 @@
 /** What a webhook's attempts and deliveries came to, ever: these counters only grow. Pure. */
+import * as z from "zod";
 import type { AttemptError, DeliveryStatus } from "./delivery";
+import { counts, fields, number } from "./tolerant";
 
 export type Outcome = "success" | AttemptError;
 export type Ending = Exclude<DeliveryStatus, "pending">;
@@ -7,23 +9,19 @@ export type Ending = Exclude<DeliveryStatus, "pending">;
 /** Upper bounds of the histogram's buckets, seconds; what took longer is in the last one, without a bound. */
 export const DURATION_BOUNDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
 
-export type Totals = {
+export type Totals = z.output<typeof storedTotals>;
+export const storedTotals = fields({
   /** By outcome; without tests. */
-  attempts: Partial<Record<Outcome, number>>;
+  attempts: counts as z.ZodType<Partial<Record<Outcome, number>>>,
   /** By how they ended; one that is opened again and ends again is counted again. */
-  deliveries: Partial<Record<Ending, number>>;
+  deliveries: counts as z.ZodType<Partial<Record<Ending, number>>>,
   /** Attempts that had an answer, by bucket (not cumulative), one more than there are bounds. */
-  durations: number[];
-  durationSumMs: number;
-};
+  durations: z.array(number).catch(() => [0, ...DURATION_BOUNDS.map(() => 0)]),
+  durationSumMs: number,
+});
 
 export function emptyTotals(): Totals {
-  return {
-    attempts: {},
-    deliveries: {},
-    durations: Array.from({ length: DURATION_BOUNDS.length + 1 }, () => 0),
-    durationSumMs: 0,
-  };
+  return storedTotals.parse({});
 }
 
 /** Counts an attempt. @param answered whether a status came. */

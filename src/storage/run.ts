@@ -19,7 +19,7 @@ import {
   text,
   textOrNull,
 } from "../domain/tolerant";
-import { emptyTotals, type Totals } from "../domain/totals";
+import { storedTotals } from "../domain/totals";
 import type { Place, Position } from "./position";
 import { eventId, reading, trigger } from "./stored-json";
 
@@ -79,13 +79,6 @@ const happenings: z.ZodType<Happening[]> = list(
   z.looseObject({ event: z.custom<RelayEventName>(isText), count: first, eventId: textOrNull }),
 );
 
-const totals: z.ZodType<Totals> = fields({
-  attempts: counts,
-  deliveries: counts,
-  durations: z.array(number).catch(() => emptyTotals().durations),
-  durationSumMs: number,
-});
-
 /** So many arrivals at most may be stored as leased behind the last save: a start reads them all. */
 export const MAX_ARRIVALS_LEASED = 32;
 
@@ -116,7 +109,7 @@ const run = fields({
    */
   ended: number,
   /** What ever happened, counted as `hour` is. */
-  totals,
+  totals: storedTotals,
   /** How many deliveries are undeliverable, by the period that holds them, as far as they are counted. */
   undeliverable: counts,
   /** Up to where they are; null when all of them are. Where none is written down, nothing is counted yet. */

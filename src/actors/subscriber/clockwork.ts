@@ -20,25 +20,6 @@ const IDLE_MS = 1_000;
 /** At most so far ahead the alarm stands while the object sends. */
 const STANDING_MS = 10_000;
 
-/** What the sweep wants to know. */
-export type SubscriberReport = {
-  /** When the oldest delivery became due that has not gone out; null when none is, or while held. */
-  overdueSinceMs: number | null;
-  /** When the next pending delivery would expire; null without any or without retention. */
-  expiresAtMs: number | null;
-  /** What is past its retention cannot be dropped. */
-  cannotRetain?: boolean;
-  /** How many outcomes of attempts the disk does not take. */
-  unwritten?: number;
-  /** How many deliveries are undeliverable now. */
-  undeliverable: number;
-  /** The first failure since the last success or resume; null while all is well, and while held. */
-  failingSinceMs: number | null;
-  /** Since when a `listener:` has no connection; null while it has one, and of every other webhook. */
-  unconnectedSinceMs?: number | null;
-  pending?: number;
-};
-
 type ClockworkHost = {
   /** Asked each time: the bindings may be other ones. */
   env(): Env;
@@ -178,8 +159,8 @@ export class Clockwork {
     return earliest(...times);
   }
 
-  /** For the sweep: wakes what should have woken itself. */
-  check(): SubscriberReport {
+  /** Wakes what should have woken itself. @returns what the sweep wants to know; every time in Unix milliseconds. */
+  check() {
     this.#keepHouse();
     this.wake();
     const { deliveries, housekeeping, ledger } = this.#host.engine();
@@ -188,9 +169,13 @@ export class Clockwork {
     return {
       pending,
       undeliverable,
+      /** The first failure since the last success or resume; null while all is well. */
       failingSinceMs: isHeld ? null : ledger.run.health.failingSinceMs,
+      /** When the oldest delivery became due that has not gone out; null when none is, or while held. */
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,
+      /** When the next pending delivery would expire; null without any or without retention. */
       expiresAtMs: housekeeping.nextExpiryMs(),
+      /** What is past its retention cannot be dropped. */
       cannotRetain: housekeeping.isStuck,
       unconnectedSinceMs: ledger.run.unconnectedSinceMs,
       unwritten: ledger.unwritten,

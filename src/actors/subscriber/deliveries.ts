@@ -3,7 +3,6 @@
  * changes here is written at once; the pump has nothing planned meanwhile and hears of what is in flight.
  */
 import { addressOf, mentions } from "../../domain/address";
-import type { HourCounters } from "../../domain/counters";
 import {
   type DeliveryFilter,
   type DeliveryView,
@@ -13,7 +12,6 @@ import {
 import { forgetAnswer } from "../../domain/health";
 import type { HealthReport } from "../../domain/health-report";
 import type { EventId } from "../../domain/ids";
-import type { Totals } from "../../domain/totals";
 import { logInfo } from "../../log";
 import { AttemptList, type AttemptPage, type AttemptPlace } from "../../storage/attempt-list";
 import {
@@ -55,19 +53,6 @@ export type Opened = "opened" | "hastened" | "added" | "in_flight" | "needs_body
 
 /** `body` null for a delivery that is believed to be pending. */
 export type Reopening = { id: EventId; event: string; body: Uint8Array | null };
-
-export type SubscriberStats = {
-  pending: number;
-  oldestDueAtMs: number | null;
-  /** The first failure since the last success or resume; null while all is well. */
-  failingSinceMs: number | null;
-  /** Whether its service is asked one delivery at a time, to find out whether it is back. */
-  probing: boolean;
-  hours: HourCounters[];
-  health: HealthReport;
-  /** What ever happened. */
-  totals: Totals;
-};
 
 export type Parts = {
   tables: DeliveryTables;
@@ -174,7 +159,7 @@ export class Deliveries {
     return this.#store.missing(ids);
   }
 
-  stats(sinceMs: number): SubscriberStats {
+  stats(sinceMs: number) {
     this.#ledger.record();
     const { hour: running, totals } = this.#ledger.run;
     const hours = [

@@ -21,14 +21,7 @@ import { Pump } from "./pump";
 import { recover } from "./recovery";
 import type { Slots } from "./slots";
 
-export type Engine = {
-  ledger: Ledger;
-  lanes: Lanes;
-  pump: Pump;
-  deliveries: Deliveries;
-  housekeeping: Housekeeping;
-  outcomes: OutcomeNotes;
-};
+export type Engine = ReturnType<typeof startEngine>;
 
 type EngineHost = {
   /** Asked each time: the bindings may be other ones. */
@@ -45,7 +38,7 @@ type EngineHost = {
 };
 
 /** Reads what is stored; attempts that the life before left open are closed. */
-export function startEngine(host: EngineHost): Engine {
+export function startEngine(host: EngineHost) {
   const { env, webhookId, runs, inForce } = host;
   const tables = new DeliveryTables(host.tables, host.transaction);
   const store = new DeliveryStore(tables);

@@ -3,7 +3,7 @@
  * socket hibernates: while nothing happens on it but pings the object costs nothing.
  */
 import { Buffer } from "node:buffer";
-import { parseFrame } from "../../domain/frame";
+import * as z from "zod";
 import { earliest } from "../../domain/time";
 
 /** Why the relay closes a socket. From 4000 on the codes are an application's own. */
@@ -17,6 +17,15 @@ const SILENT_AFTER_MS = 60_000;
 
 /** The attempt did not come to its end, and the handler behind the socket has nothing to do with it. */
 export class Interruption extends Error {}
+
+/** What a listener answers to a delivery. */
+const outcomeFrame = z.object({
+  type: z.literal("outcome"),
+  eventId: z.string(),
+  attempt: z.number(),
+  statusCode: z.int().min(100).max(599),
+  body: z.string().default(""),
+});
 
 /** A delivery as it goes over the socket. */
 export type Frame = {
@@ -85,8 +94,8 @@ export class Listener {
   /** What is no outcome, or of nothing that is under way on this socket, is passed over. */
   heard(socket: WebSocket, message: string | ArrayBuffer): void {
     socket.serializeAttachment(Date.now());
-    const outcome = typeof message === "string" ? parseFrame(message) : null;
-    if (outcome === null) return;
+    const { data: outcome } = outcomeFrame.safeParse(jsonOf(message));
+    if (outcome === undefined) return;
     const underWay = this.#underWay.get(keyOf(outcome));
     if (underWay?.socket !== socket) return;
     // Of every status, those without a body and below 200 too, which a Response would refuse.
@@ -144,6 +153,15 @@ export class Listener {
       socket.close(code, reason);
       this.closed(socket);
     }
+  }
+}
+
+/** null for what is none. */
+function jsonOf(message: string | ArrayBuffer): unknown {
+  try {
+    return typeof message === "string" ? JSON.parse(message) : null;
+  } catch {
+    return null;
   }
 }
 

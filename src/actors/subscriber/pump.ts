@@ -48,14 +48,6 @@ type PumpHost = {
   sync(): Promise<void>;
 };
 
-export type Standing = {
-  isRunning: boolean;
-  /** An attempt is in flight, here or in a Lane. */
-  isBusy: boolean;
-  /** The leased attempt that starts next, and not before when; null when none is leased. */
-  next: { id: EventId; startAtMs: number } | null;
-};
-
 export class Pump {
   readonly #host: PumpHost;
   readonly #agenda: Agenda;
@@ -146,12 +138,14 @@ export class Pump {
     return this.#inFlight.has(id) || this.#ledger.leases.get(id)?.share != null;
   }
 
-  get standing(): Standing {
+  /** `next`: the leased attempt that starts next, and not before when; null when none is leased. */
+  get standing() {
     const { first } = this.#plan;
-    const next = first && { id: first.delivery.id, startAtMs: first.startAtMs };
-    return { isRunning: this.#running, isBusy: this.#isBusy, next: next ?? null };
+    const next = first ? { id: first.delivery.id, startAtMs: first.startAtMs } : null;
+    return { isRunning: this.#running, isBusy: this.#isBusy, next };
   }
 
+  /** An attempt is in flight, here or in a Lane. */
   get #isBusy(): boolean {
     return this.#inFlight.size + this.#lanes.busy > 0;
   }

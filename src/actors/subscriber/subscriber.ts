@@ -19,22 +19,18 @@ import { RunStore } from "../../storage/run-store";
 import { AlarmClock } from "../alarm-clock";
 import type { LaneReport } from "../lane";
 import { StoredObject } from "../stored-object";
-import { attemptOf } from "./asked-attempt";
 import { Attempts } from "./attempt";
-import { Clockwork, type SubscriberReport } from "./clockwork";
-import type {
-  DeliveryQuery,
-  Opened,
-  Reopening,
-  SubscriberStats,
-  TimePage,
-  TimeQuery,
-} from "./deliveries";
+import { Clockwork } from "./clockwork";
+import type { DeliveryQuery, Opened, Reopening, TimePage, TimeQuery } from "./deliveries";
 import { type Engine, startEngine } from "./engine";
 import { sendExample } from "./example";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
 import { Slots } from "./slots";
+
+/** An attempt that a person asked for starts at once, or something keeps it. */
+const MAX_START_MS = 1_000;
+const LOOK_AGAIN_MS = 20;
 
 export class Subscriber extends StoredObject {
   readonly #runs: RunStore;
@@ -226,7 +222,7 @@ export class Subscriber extends StoredObject {
   }
 
   /** What happened since `sinceMs`, in whole hours, and what is pending now. */
-  stats(sinceMs: number): SubscriberStats {
+  stats(sinceMs: number) {
     this.#wake();
     return this.#engine.deliveries.stats(sinceMs);
   }
@@ -259,15 +255,28 @@ export class Subscriber extends StoredObject {
     return hastened;
   }
 
-  /** Waits for an attempt that a person asked for, as `attemptOf` has it. */
+  /**
+   * Waits for an attempt that a person asked for.
+   *
+   * @param number the least that it may have.
+   * @param trigger what it must have: one of the schedule may have ended just before. Any where it is not given.
+   * @returns `attempt` is null when it could not start within a second; null as a whole when there is no delivery.
+   */
   async attemptOf(
     id: EventId,
     number: number,
     trigger?: Trigger,
   ): Promise<{ delivery: DeliveryView; attempt: AttemptRecord | null } | null> {
     this.#clockwork.wakeNow();
-    const isInFlight = () => this.#engine.pump.isInFlight(id);
-    return attemptOf({ number, trigger }, { isInFlight, delivery: () => this.delivery(id) });
+    for (const startsByMs = Date.now() + MAX_START_MS; ; await scheduler.wait(LOOK_AGAIN_MS)) {
+      if (this.#engine.pump.isInFlight(id)) continue;
+      const delivery = this.delivery(id);
+      if (delivery === null) return null;
+      const isIt = (each: AttemptRecord) =>
+        each.number >= number && each.trigger === (trigger ?? each.trigger);
+      const attempt = delivery.attemptLog.find(isIt) ?? null;
+      if (attempt !== null || Date.now() >= startsByMs) return { delivery, attempt };
+    }
   }
 
   /** Cancels a delivery; null when there is none, `not_pending` when it is finished. */
@@ -382,7 +391,7 @@ export class Subscriber extends StoredObject {
   }
 
   /** Wakes what should have woken itself, drops what is past its retention. Called by the sweep. */
-  check(): SubscriberReport {
+  check() {
     return this.#clockwork.check();
   }
 
