@@ -2,9 +2,11 @@
  * The delivery state machine: `pending → delivered | undeliverable | cancelled`. Pure: the clock and chance come in as
  * arguments. What outcomes mean for the webhook as a whole is in `health.ts`.
  */
+import * as z from "zod";
 import type { EventId } from "./ids";
 import { retryWaitMs } from "./schedule";
 import { shown } from "./time";
+import { isText, number, numberOrNull, record, textOrNull } from "./tolerant";
 import type { WaitingFor } from "./waiting";
 
 /** In the order of the numbers that stand for them where deliveries are stored. */
@@ -28,18 +30,28 @@ export type DeliveryError = (typeof DELIVERY_ERRORS)[number];
 export const TRIGGERS = ["scheduled", "manual", "test"] as const;
 export type Trigger = (typeof TRIGGERS)[number];
 
-/** What came of one attempt. */
-export type Outcome = {
-  /** null on success: a status from 200 to 299. */
-  error: AttemptError | null;
-  statusCode: number | null;
-  startedAtMs: number;
-  durationMs: number;
+/** One line of an attempt log. It is stored as a tuple, whose places are in this order; a new one comes last. */
+export type AttemptRecord = z.output<typeof storedAttempt>;
+export const storedAttempt = z.object({
+  number,
+  trigger: z.enum(TRIGGERS).catch("scheduled"),
+  startedAtMs: number,
+  durationMs: number,
+  statusCode: numberOrNull,
+  /** null on success: a status from 200 to 299. That of a newer release is shown as it is. */
+  error: z.custom<AttemptError>(isText).nullable().catch(null),
   /** Text, at most 16 KiB of a failure and 1 KiB of a success, with secrets replaced. */
-  responseBody: string | null;
-  responseTruncated: boolean;
+  responseBody: textOrNull,
+  responseTruncated: z
+    .literal(1)
+    .transform(() => true)
+    .catch(false),
   /** Of a failure, 1 KiB in all, without `set-cookie` and with secrets replaced; null for a success or no answer. */
-  responseHeaders: Record<string, string> | null;
+  responseHeaders: record(z.string()).nullable().catch(null),
+});
+
+/** What came of one attempt. */
+export type Outcome = Omit<AttemptRecord, "number" | "trigger"> & {
   /** Unix milliseconds before which the service does not want to be asked again (429 and 503 only). */
   retryAfterMs: number | null;
   /** Its time was over before anything was answered. */
@@ -88,12 +100,6 @@ export function shownDelivery(view: DeliveryView) {
     ...{ waitingFor, completedAtMs, lastStatusCode, lastError },
   });
 }
-
-/** One line of an attempt log. */
-export type AttemptRecord = Omit<Outcome, "retryAfterMs" | "ranOut"> & {
-  number: number;
-  trigger: Trigger;
-};
 
 /** A first attempt by the schedule: they start in the order of arrival. */
 export function isInOrder({ number, trigger }: Pick<AttemptRecord, "number" | "trigger">): boolean {

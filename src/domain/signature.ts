@@ -45,11 +45,7 @@ export function signLeadterra(secret: string, body: Uint8Array): string {
 }
 
 /** Signs a delivery; made once for the live secrets of a webhook and kept while they live. */
-export type Signer = (
-  eventId: string,
-  unixSeconds: number,
-  body: Uint8Array,
-) => { leadterra: string; standard: string };
+export type Signer = ReturnType<typeof createSigner>;
 
 /**
  * With node:crypto, whose calls are no promises: an attempt is signed and leaves in the same turn, so nothing that is
@@ -58,12 +54,12 @@ export type Signer = (
  * @param secrets the live signing secrets, oldest first, at least one. Leadterra's header is keyed with the
  *   whole string of the oldest; Standard Webhooks with the decoded bytes of each, newest first.
  */
-export function createSigner(secrets: readonly string[]): Signer {
+export function createSigner(secrets: readonly string[]) {
   const [oldest] = secrets;
   if (oldest === undefined) throw new Error("a signer needs at least one secret");
   const leadterraKey = createSecretKey(utf8.encode(oldest));
   const standardKeys = secrets.map((secret) => createSecretKey(secretBytes(secret))).reverse();
-  return (eventId, unixSeconds, body) => {
+  return (eventId: string, unixSeconds: number, body: Uint8Array) => {
     const head = `${eventId}.${unixSeconds}.`;
     return {
       leadterra: createHmac("sha256", leadterraKey).update(body).digest("hex"),

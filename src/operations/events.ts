@@ -1,14 +1,12 @@
 /** An event as a whole: its journal entry, its deliveries, sending it again, and erasing what it holds. */
 import type { Caller } from "../access";
 import { addressOf, mentions } from "../domain/address";
-import type { DeliveryView } from "../domain/delivery";
 import { type EventFilter, idsOfKey, isListed, parseEvent } from "../domain/event";
 import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
 import { JsonText } from "../domain/json-text";
-import { explain, type Why } from "../domain/match";
+import { explain } from "../domain/match";
 import { journalName } from "../domain/placement";
-import type { Webhook } from "../domain/webhook";
 import type { KeptPlace } from "../storage/delivery-persons";
 import type { JournalEvent } from "../storage/journal-store";
 import { isBefore } from "../storage/position";
@@ -28,26 +26,10 @@ import { allWebhooks } from "./webhooks";
 const MAX_ERASED = 100;
 const NOT_OPENED: ReadonlySet<string> = new Set(["in_flight", "needs_body", "unknown"]);
 
-export type WholeEvent = {
-  event: JournalEvent;
-  /** null when it was erased. */
-  payload: JsonText | null;
-  /** The same, byte for byte. */
-  body: Uint8Array | null;
-  /** Every webhook there is. */
-  webhooks: Webhook[];
-  /** Of every webhook that has one, backfilled ones too. */
-  deliveries: DeliveryView[];
-  /** For every webhook, why it got the event or not. */
-  reasons: Why[];
-};
+export type WholeEvent = NonNullable<Awaited<ReturnType<typeof wholeEvent>>>;
 
 /** @param unanswered gets the webhooks' objects that do not answer, whose deliveries are left out then; see `answerOf`. */
-export async function wholeEvent(
-  env: Env,
-  id: EventId,
-  unanswered?: Unanswered[],
-): Promise<WholeEvent | null> {
+export async function wholeEvent(env: Env, id: EventId, unanswered?: Unanswered[]) {
   const event = await findEvent(env, id);
   if (event === null) return null;
   const [stored, webhooks] = await Promise.all([bodyOf(env, event), allWebhooks(env)]);
@@ -60,11 +42,16 @@ export async function wholeEvent(
   const parsed = stored === null ? null : await parseEvent(stored.body);
   const said = parsed?.ok ? parsed.value : null;
   return {
+    /** For every webhook, why it got the event or not. */
     reasons: webhooks.map((webhook) => explain(webhook, event, said)),
     event,
+    /** null when it was erased. */
     payload: stored === null ? null : new JsonText(new TextDecoder().decode(stored.body)),
+    /** The same, byte for byte. */
     body: stored?.body ?? null,
+    /** Every webhook there is. */
     webhooks,
+    /** Of every webhook that has one, backfilled ones too. */
     deliveries: deliveries.filter((delivery) => delivery !== null),
   };
 }

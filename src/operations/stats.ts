@@ -28,16 +28,7 @@ export type Backlog = { backlog: number | null; oldestAtMs: number | null };
 export type Queues = { events: Backlog; deadLetters: Backlog };
 
 /** What waits now, and what became of deliveries and attempts. */
-export type Outcomes = {
-  pending: number;
-  delivered: number;
-  undeliverable: number;
-  cancelled: number;
-  /** Successful attempts as a share of all that had an outcome; null without any. */
-  successRate: number | null;
-  /** Of successful attempts, from request to answer. */
-  latencyMs: { p50: number | null; p95: number | null };
-};
+export type Outcomes = ReturnType<typeof outcomesOf>;
 
 type Counted = "events" | "delivered" | "failedAttempts";
 
@@ -246,14 +237,16 @@ function addOutgoing(counted: readonly HourCounters[], steps: readonly Step[], p
 function outcomesOf(
   pending: number,
   { delivered, undeliverable, cancelled, failedAttempts, latency }: HourSums,
-): Outcomes {
+) {
   const attempts = delivered + failedAttempts;
   return {
     pending,
     delivered,
     undeliverable,
     cancelled,
+    /** Successful attempts as a share of all that had an outcome; null without any. */
     successRate: attempts === 0 ? null : delivered / attempts,
+    /** Of successful attempts, from request to answer. */
     latencyMs: { p50: percentile(latency, 0.5), p95: percentile(latency, 0.95) },
   };
 }

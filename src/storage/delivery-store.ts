@@ -34,6 +34,17 @@ export type Waiting = Pick<StoredDelivery, "id" | "period" | "position" | "asked
 type WaitingRow = Omit<Waiting, "period" | "position"> & Position;
 const WAITING = 'id, seq, position AS "index", due_at AS "dueAtMs", asked, length(body) AS size';
 
+type Arriving = {
+  nowMs: number;
+  behind: Behind;
+  /** null when retention is off. */
+  retentionMs: number | null;
+  /** Whether they may be stored as leased. */
+  mayLease: boolean;
+  /** Their events came earlier, and a person asked for them. */
+  isBackfill: boolean;
+};
+
 /** What an arrival came to. */
 export type Inserted = { added: DueDelivery[]; isLeased: boolean };
 
@@ -68,27 +79,10 @@ export class DeliveryStore {
   /**
    * Stores what is new of `arrivals`, each id once, whatever was accepted before within `RETENTION`: all or none.
    *
-   * @param retentionMs null when retention is off.
-   * @param mayLease whether they may be stored as leased.
-   * @param isBackfill their events came earlier, and a person asked for them.
    * @returns what is new, in order, and whether it is leased.
    */
-  insert(
-    arrivals: readonly Arrival[],
-    {
-      nowMs,
-      behind,
-      retentionMs,
-      mayLease,
-      isBackfill,
-    }: {
-      nowMs: number;
-      behind: Behind;
-      retentionMs: number | null;
-      mayLease: boolean;
-      isBackfill: boolean;
-    },
-  ): Inserted {
+  insert(arrivals: readonly Arrival[], given: Arriving): Inserted {
+    const { nowMs, behind, retentionMs, mayLease, isBackfill } = given;
     const known = this.#known(arrivals.map(({ id }) => id));
     const fresh = new Map<EventId, Arrival>();
     for (const arrival of arrivals) {

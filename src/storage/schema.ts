@@ -41,16 +41,8 @@ export const VERSION = FIRST_VERSION + STEPS.length;
  */
 const TIMELESS: ReadonlySet<string> = new Set(["settings"]);
 
-export type Opened = {
-  tables: Tables;
-  /** The version of the data where it is newer than this code, which must then neither read nor write it; else null. */
-  newerVersion: number | null;
-  /** The version before, where steps were taken just now; else null. */
-  steppedFrom: number | null;
-};
-
 /** Brings an object's data to this version. Call it in the constructor, before anything reads. */
-export function openTables(storage: DurableObjectStorage, kind: Kind): Opened {
+export function openTables(storage: DurableObjectStorage, kind: Kind) {
   const { sql } = storage;
   const names = tableNames(sql);
   const isBare = names.every((name) => TIMELESS.has(name));
@@ -65,7 +57,9 @@ export function openTables(storage: DurableObjectStorage, kind: Kind): Opened {
   }
   return {
     tables: new Tables(sql, VERSION),
+    /** The version of the data where it is newer than this code, which must then neither read nor write it; else null. */
     newerVersion: version > VERSION ? version : null,
+    /** The version before, where steps were taken just now; else null. */
     steppedFrom: version < VERSION ? version : null,
   };
 }

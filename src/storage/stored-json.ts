@@ -1,42 +1,15 @@
 /** JSON in rows, as it is read: parsed, with a default for every field at every depth (`domain/tolerant.ts`). */
 import * as z from "zod";
-import { type AttemptError, type AttemptRecord, TRIGGERS } from "../domain/delivery";
+import { type AttemptRecord, storedAttempt, TRIGGERS } from "../domain/delivery";
 import type { EventTotals } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
-import {
-  counts,
-  fields,
-  isText,
-  list,
-  number,
-  numberOrNull,
-  record,
-  textOrNull,
-} from "../domain/tolerant";
+import { counts, fields, isText, list, number, numberOrNull } from "../domain/tolerant";
 import { storedWebhook } from "../domain/webhook";
 
 export const trigger = z.enum(TRIGGERS).catch("scheduled");
 export const eventId = z.custom<EventId>(isText);
 const webhookId = z.custom<WebhookId>(isText);
-/** Those of a newer release are shown as they are. */
-const error = z.custom<AttemptError>(isText);
-
-/** In the order of a tuple's places; a shorter one was written before the last of them were. */
-const attempt = z.object({
-  number,
-  trigger,
-  startedAtMs: number,
-  durationMs: number,
-  statusCode: numberOrNull,
-  error: error.nullable().catch(null),
-  responseBody: textOrNull,
-  responseTruncated: z
-    .literal(1)
-    .transform(() => true)
-    .catch(false),
-  responseHeaders: record(z.string()).nullable().catch(null),
-} satisfies Record<keyof AttemptRecord, z.ZodType>);
-const ATTEMPT_PLACES = Object.keys(attempt.shape) as (keyof AttemptRecord)[];
+const ATTEMPT_PLACES = Object.keys(storedAttempt.shape) as (keyof AttemptRecord)[];
 
 // --- what stores ask for ------------------------------------------------------------------------------------
 
@@ -59,7 +32,7 @@ export const webhookOf = reading(storedWebhook);
 export const attemptsOf = reading(
   list(z.array(z.unknown())).transform((tuples) =>
     tuples.map((tuple) =>
-      attempt.parse(Object.fromEntries(ATTEMPT_PLACES.map((name, at) => [name, tuple[at]]))),
+      storedAttempt.parse(Object.fromEntries(ATTEMPT_PLACES.map((name, at) => [name, tuple[at]]))),
     ),
   ),
 );

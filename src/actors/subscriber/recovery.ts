@@ -12,13 +12,6 @@ import { listAttempts, logNotWritten, recorded, type Unwritten } from "./outcome
 import { unanswered } from "./send";
 import { countChange } from "./tally";
 
-type Recovered = {
-  run: Run;
-  isChanged: boolean;
-  isCounted: boolean;
-  unwritten: Unwritten[];
-};
-
 /**
  * Leased attempts without an outcome may have left: as many as the lease's window, and all that were leased as they
  * arrived, are closed as interrupted, and their deliveries go out again at once. What was leased behind them cannot
@@ -34,7 +27,7 @@ export function recover(
   { runs, deliveries }: { runs: RunStore; deliveries: DeliveryStore },
   { policy, spacingMs }: { policy: Policy; spacingMs: number },
   webhookId: string,
-): Recovered {
+) {
   const run = runs.run();
   const isCounted = run.endedAsOf === run.saved;
   const nowMs = Date.now();
