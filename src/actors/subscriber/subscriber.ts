@@ -75,10 +75,6 @@ export class Subscriber extends StoredObject {
     });
   }
 
-  get #registry() {
-    return this.env.REGISTRY.getByName(REGISTRY_NAME);
-  }
-
   get #id(): string {
     return this.ctx.id.name ?? "";
   }
@@ -184,7 +180,8 @@ export class Subscriber extends StoredObject {
    */
   async #askRegistry(): Promise<void> {
     const id = webhookOf(this.ctx.id.name);
-    const answer = answered(await this.#registry.settingsOf(id));
+    const registry = this.env.REGISTRY.getByName(REGISTRY_NAME);
+    const answer = answered(await registry.settingsOf(id));
     if (this.#inForce.isKnown) return;
     if (answer === null) this.#inForce.end(0);
     else this.#inForce.put(answer);
