@@ -125,7 +125,7 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>) {
   const allowPrivate = parse("ALLOW_PRIVATE_DESTINATIONS", parseSwitch, '"true" or "false"');
   const idempotencyTtl = parse(
     "IDEMPOTENCY_TTL",
-    parseKvTtl,
+    (text) => (text === "0" ? 0 : durationOver(text, MIN_KV_TTL_MS - 1)),
     `0, or ${DURATION_FORM}, from 60s to 365d`,
   );
   const shortest = retryScheduleMs?.reduce((sum, wait) => sum + wait, 0) ?? 0;
@@ -134,7 +134,11 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>) {
     (text) => durationOver(text, shortest),
     `${DURATION_FORM}, longer than RETRY_SCHEDULE in all and at most 365d`,
   );
-  const deadLetterQueue = parse("DEAD_LETTER_QUEUE", parseQueueName, "the name of a queue");
+  const deadLetterQueue = parse(
+    "DEAD_LETTER_QUEUE",
+    (text) => (QUEUE_NAME.test(text) ? text : null),
+    "the name of a queue",
+  );
   return {
     /** Leadterra's; empty when none is configured. */
     signingSecrets,
@@ -219,15 +223,6 @@ function mistakeIn(value: string): string | null {
 function parseSwitch(text: string): boolean | null {
   if (text === "true") return true;
   return text === "false" ? false : null;
-}
-
-function parseQueueName(text: string): string | null {
-  return QUEUE_NAME.test(text) ? text : null;
-}
-
-function parseKvTtl(text: string): number | null {
-  const ms = text === "0" ? 0 : parseDuration(text);
-  return ms === 0 || (ms !== null && ms >= MIN_KV_TTL_MS && ms <= MAX_KEPT_MS) ? ms : null;
 }
 
 function durationOver(text: string, shortestMs: number): number | null {

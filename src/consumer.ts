@@ -82,11 +82,7 @@ async function keepGivenUp(items: readonly Readable[], round: Round): Promise<vo
     if (items.length > 0) round.erased = (await routingOf(items, round.env)).erased;
   } catch (thrown) {
     mayBeErased = true;
-    logWarning("consumer.registry_unreachable", {
-      messages: items.length,
-      error: errorText(thrown),
-    });
-    alertNewerData(thrown, round);
+    notRouted(items, { reason: "registry_unreachable", thrown }, round);
   }
   for (const item of items) round.fates.set(item, { kind: "not_consumed", mayBeErased });
 }

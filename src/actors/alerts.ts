@@ -15,10 +15,9 @@ import {
   webhookOf,
 } from "../domain/alert";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../domain/time";
-import type { Webhook } from "../domain/webhook";
 import { errorText, logError } from "../log";
 import { type Alert, AlertStore } from "../storage/alert-store";
-import type { Tables } from "../storage/tables";
+import type { RegistryHost } from "./pushes";
 
 const ALERT_TIMEOUT_MS = 10_000;
 /** What was looked for and not found for so long, two sweeps, is over: one that comes and goes is one. */
@@ -34,16 +33,13 @@ const MAX_BACKOFF_MS = HOUR_MS;
 export type Findings = { raised: AlertText[]; looked: string[]; sinceMs?: number };
 
 export class Alerts {
-  readonly #env: () => Env;
+  readonly #host: RegistryHost;
   readonly #store: AlertStore;
-  readonly #webhooks: () => Webhook[];
   #sending: Promise<void> | null = null;
 
-  /** @param webhooks in the order of their registration. */
-  constructor(env: () => Env, tables: Tables, webhooks: () => Webhook[]) {
-    this.#env = env;
-    this.#webhooks = webhooks;
-    this.#store = new AlertStore(tables);
+  constructor(host: RegistryHost) {
+    this.#host = host;
+    this.#store = new AlertStore(host.tables);
   }
 
   /** Keeps it, for the overview too; `send` tells it. */
@@ -77,7 +73,7 @@ export class Alerts {
   #isMoot(alert: AlertText): boolean {
     const id = webhookOf(alert);
     if (id === null) return false;
-    const webhook = this.#webhooks().find((each) => each.id === id);
+    const webhook = this.#host.webhooks().find((each) => each.id === id);
     return webhook === undefined || (webhook.status !== "active" && isOfSending(alert));
   }
 
@@ -122,7 +118,7 @@ export class Alerts {
     if ((this.#store.refusals(mark)?.askAgainAtMs ?? 0) > Date.now()) return false;
     const alert = this.#store.firstDue(Date.now());
     if (alert === null) return false;
-    const { taken, statusCode } = await post(url, toldText(alert, this.#webhooks()));
+    const { taken, statusCode } = await post(url, toldText(alert, this.#host.webhooks()));
     if (!taken) {
       this.#refused(mark, statusCode);
       return false;
@@ -150,7 +146,7 @@ export class Alerts {
   }
 
   get #url(): string | null {
-    return configOf(this.#env()).alertUrl;
+    return configOf(this.#host.env()).alertUrl;
   }
 }
 

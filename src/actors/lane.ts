@@ -9,9 +9,10 @@ import { DurableObject } from "cloudflare:workers";
 import { inTime } from "../deadline";
 import type { Outcome } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
-import { windowFor } from "../domain/pace";
+import { MAX_ATTEMPTS_PER_RUN, MAX_LATE_MS, MAX_RUN_MS, windowFor } from "../domain/pace";
 import type { Webhook } from "../domain/webhook";
 import { errorText, logWarning } from "../log";
+import type { Share } from "../storage/run";
 import { Attempts } from "./subscriber/attempt";
 import { Bell } from "./subscriber/bell";
 import { unanswered } from "./subscriber/send";
@@ -21,13 +22,8 @@ const GATHERED_OUTCOMES = 6;
 const GATHER_MS = 100;
 const REPORT_TIMEOUT_MS = 5_000;
 const REPORT_AGAIN_MS = 500;
-/** An invocation may make 10,000 requests and use 30 s of CPU; the alarm goes on in a new one. */
-const MAX_ATTEMPTS_PER_RUN = 1_000;
-const MAX_RUN_MS = 60_000;
 /** A share that cannot be reported is forgotten so long after it should have been. */
 const FORGET_AFTER_MS = 60_000;
-/** Under a rate limit an attempt that is later than this would come too close to the next. */
-const MAX_LATE_MS = 250;
 /** Shares that were recalled before they came are refused; so many are remembered. */
 const MAX_RECALLED = 200;
 /** After these the service is not asked again, until the Subscriber says so. */
@@ -42,15 +38,8 @@ type LaneAttempt = {
   startAtMs: number | null;
 };
 
-export type LaneShare = {
-  id: string;
-  /** How many may be in flight. */
-  slots: number;
-  /** None starts later than this, Unix milliseconds. */
-  lastStartAtMs: number;
-  /** When the Subscriber hears nothing more of it, Unix milliseconds. */
-  closesAtMs: number;
-  /** What it is sent by. */
+/** What the Lane is told of a share. @property webhook what it is sent by. */
+export type LaneShare = Pick<Share, "id" | "slots" | "lastStartAtMs" | "closesAtMs"> & {
   webhook: Webhook;
   attempts: LaneAttempt[];
 };

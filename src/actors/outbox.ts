@@ -12,18 +12,9 @@ import { iso, MINUTE_MS } from "../domain/time";
 import { asksFor, type Webhook } from "../domain/webhook";
 import { errorText, logInfo, logWarning } from "../log";
 import { type OutboxKey, type OutboxRow, OutboxStore } from "../storage/outbox-store";
-import type { Tables } from "../storage/tables";
-import type { AlarmClock } from "./alarm-clock";
+import type { RegistryHost } from "./pushes";
 
 const SEND_TIMEOUT_MS = 10_000;
-
-type OutboxHost = {
-  /** Asked each time: the bindings may be other ones. */
-  env(): Env;
-  alarm: AlarmClock;
-  /** Every webhook there is. */
-  webhooks(): readonly Webhook[];
-};
 
 /** What happened to a webhook and its deliveries. @property told of deliveries, the first that it happened to. */
 export type WebhookNews = {
@@ -34,7 +25,7 @@ export type WebhookNews = {
 };
 
 export class Outbox {
-  readonly #host: OutboxHost;
+  readonly #host: RegistryHost;
   readonly #store: OutboxStore;
   #sending: Promise<void> | null = null;
   /** As it leaves now. */
@@ -42,9 +33,9 @@ export class Outbox {
   #triedAgainAtMs = 0;
   readonly #backoff = new Backoff();
 
-  constructor(host: OutboxHost, tables: Tables) {
+  constructor(host: RegistryHost) {
     this.#host = host;
-    this.#store = new OutboxStore(tables);
+    this.#store = new OutboxStore(host.tables);
   }
 
   /** Whether any of it is kept. */

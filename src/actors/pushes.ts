@@ -5,8 +5,10 @@
 import { inTime } from "../deadline";
 import type { WebhookId } from "../domain/ids";
 import { answered } from "../domain/no-answer";
+import type { Webhook } from "../domain/webhook";
 import { errorText, logWarning } from "../log";
 import type { Registration, RegistryStore } from "../storage/registry-store";
+import type { Tables } from "../storage/tables";
 import type { AlarmClock } from "./alarm-clock";
 
 /** A Subscriber that does not acknowledge in this time gets the change by alarm; the caller is told so. */
@@ -14,20 +16,24 @@ const PUSH_TIMEOUT_MS = 5_000;
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
 
-type PushesHost = {
+/** What the parts of the Registry need of it. */
+export type RegistryHost = {
   /** Asked each time: the bindings may be other ones. */
   env(): Env;
   store: RegistryStore;
+  tables: Tables;
   alarm: AlarmClock;
   /** Of every webhook; what is acknowledged is noted there, and a deletion that is acknowledged goes. */
   registrations: Map<WebhookId, Registration>;
+  /** Every webhook there is, in the order of their registration. */
+  webhooks(): Webhook[];
 };
 
 export class Pushes {
-  readonly #host: PushesHost;
+  readonly #host: RegistryHost;
   #failedInARow = 0;
 
-  constructor(host: PushesHost) {
+  constructor(host: RegistryHost) {
     this.#host = host;
   }
 

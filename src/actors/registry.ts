@@ -53,20 +53,15 @@ export class Registry extends Records {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#alerts = new Alerts(
-      () => this.env,
-      this.tables,
-      () => this.#webhooks(),
-    );
     this.#alarm = new AlarmClock(ctx.storage);
-    this.#pushes = new Pushes({
-      ...{ store: this.store, alarm: this.#alarm, registrations: this.#registrations },
+    const host = {
+      ...{ store: this.store, tables: this.tables, alarm: this.#alarm },
+      ...{ registrations: this.#registrations, webhooks: () => this.#webhooks() },
       env: () => this.env,
-    });
-    this.#outbox = new Outbox(
-      { env: () => this.env, alarm: this.#alarm, webhooks: () => this.#webhooks() },
-      this.tables,
-    );
+    };
+    this.#alerts = new Alerts(host);
+    this.#pushes = new Pushes(host);
+    this.#outbox = new Outbox(host);
     if (this.isNewer) return;
     for (const registration of this.store.registrations()) {
       this.#registrations.set(registration.id, registration);

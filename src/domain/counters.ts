@@ -31,16 +31,15 @@ export function emptyHour(nowMs: number): HourCounters {
   return { ...storedHour.parse({}), atMs: hourOf(nowMs), steps };
 }
 
-export function countDelivered(counters: HourCounters, atMs: number): void {
-  counters.delivered += 1;
+/** Counts one, in its step too. */
+export function countOne(
+  counters: HourCounters,
+  what: "delivered" | "failedAttempts",
+  atMs: number,
+): void {
+  counters[what] += 1;
   const step = stepAt(counters, atMs);
-  if (step !== undefined) step[0] += 1;
-}
-
-export function countFailedAttempt(counters: HourCounters, atMs: number): void {
-  counters.failedAttempts += 1;
-  const step = stepAt(counters, atMs);
-  if (step !== undefined) step[1] += 1;
+  if (step !== undefined) step[what === "delivered" ? 0 : 1] += 1;
 }
 
 /** What is counted a little late or early belongs to the hour's last or first step. */

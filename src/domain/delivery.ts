@@ -7,7 +7,7 @@ import type { EventId } from "./ids";
 import { retryWaitMs } from "./schedule";
 import { shown } from "./time";
 import { isText, number, numberOrNull, record, textOrNull } from "./tolerant";
-import type { WaitingFor } from "./waiting";
+import type { Waiting } from "./waiting";
 
 /** In the order of the numbers that stand for them where deliveries are stored. */
 export const DELIVERY_STATUSES = ["pending", "delivered", "undeliverable", "cancelled"] as const;
@@ -59,21 +59,13 @@ export type Outcome = Omit<AttemptRecord, "number" | "trigger"> & {
 };
 
 /** A delivery as it is read, with every time in Unix milliseconds. */
-export type DeliveryView = {
-  webhookId: string;
-  eventId: EventId;
-  event: string;
-  status: DeliveryStatus;
-  attempts: number;
-  createdAtMs: number;
-  /** When the last gate opens that opens by time; null where the next attempt depends on something else. */
-  nextAttemptAtMs: number | null;
-  /** null when it is finished. */
-  waitingFor: WaitingFor | null;
-  completedAtMs: number | null;
-  lastStatusCode: number | null;
-  lastError: DeliveryError | null;
-};
+export type DeliveryView = Waiting &
+  Omit<Progress, "failures" | "interruptions" | "dueAtMs"> & {
+    webhookId: string;
+    eventId: EventId;
+    event: string;
+    createdAtMs: number;
+  };
 
 /** Which deliveries a list shows; times are those of arrival, both ends included. */
 export type DeliveryFilter = {

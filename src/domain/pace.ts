@@ -14,6 +14,12 @@ const MAX_PROBE_GAP_MS = 60_000;
 /** What a Lane has ahead it starts in about this time, in half of what it has for it. */
 const AHEAD_MS = 800;
 
+/** An invocation may make 10,000 requests and use 30 s of CPU; the alarm goes on in a new one. */
+export const MAX_ATTEMPTS_PER_RUN = 1_000;
+export const MAX_RUN_MS = 60_000;
+/** Under a rate limit an attempt that is later than this would come too close to the next, here or in a Lane. */
+export const MAX_LATE_MS = 250;
+
 /** What is in force for attempts that start now. */
 export type Terms = {
   ordered: boolean;

@@ -20,6 +20,7 @@ export type WaitingFor = (typeof WAITING_FOR)[number];
 export type Waiting = {
   /** When the last gate opens that opens by time, Unix milliseconds; null where it depends on something else. */
   nextAttemptAtMs: number | null;
+  /** null when it is finished. */
   waitingFor: WaitingFor | null;
 };
 

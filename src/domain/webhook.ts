@@ -185,11 +185,6 @@ export const DEFAULTS: LaterSettings = {
   concurrency: DEFAULT_CONCURRENCY,
 };
 
-/** A webhook as an earlier release sent it, with all of its settings. */
-export function withDefaults(stored: Omit<Webhook, keyof LaterSettings>): Webhook {
-  return { ...DEFAULTS, ...stored };
-}
-
 export function newWebhook(
   draft: WebhookDraft,
   { id, secret, nowMs }: { id: WebhookId; secret: string; nowMs: number },

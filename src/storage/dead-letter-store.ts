@@ -93,22 +93,12 @@ export class DeadLetterStore {
   ): DeadLetter[] {
     // What release 0.1.0 wrote reads as `unreadable`.
     const others = DEAD_LETTER_REASONS.filter((each) => each !== "unreadable");
-    const isWanted =
-      reason === "unreadable"
-        ? "reason NOT IN (SELECT value FROM json_each(?))"
-        : "reason IN (SELECT value FROM json_each(?))";
-    const bindings =
-      reason === null ? [] : [JSON.stringify(reason === "unreadable" ? others : [reason])];
-    return this.#tables
-      .rows<Row>(
-        "dead_letters",
-        `SELECT ${COLUMNS} FROM dead_letters WHERE (failed_at, id) < (?, ?)${reason === null ? "" : ` AND ${isWanted}`} ORDER BY failed_at DESC, id DESC LIMIT ?`,
-        before?.failedAtMs ?? Number.MAX_SAFE_INTEGER,
-        before?.id ?? "",
-        ...bindings,
-        limit,
-      )
-      .map(letterOf);
+    const [is, among] = reason === "unreadable" ? ["NOT IN", others] : ["IN", [reason]];
+    const isWanted = reason === null ? "" : `AND reason ${is} (SELECT value FROM json_each(?))`;
+    const place = [before?.failedAtMs ?? Number.MAX_SAFE_INTEGER, before?.id ?? ""];
+    const wanted = reason === null ? [] : [JSON.stringify(among)];
+    const query = `SELECT ${COLUMNS} FROM dead_letters WHERE (failed_at, id) < (?, ?) ${isWanted} ORDER BY failed_at DESC, id DESC LIMIT ?`;
+    return this.#tables.rows<Row>("dead_letters", query, ...place, ...wanted, limit).map(letterOf);
   }
 
   /** Counted once in the object's life: it grows and shrinks through here only. */

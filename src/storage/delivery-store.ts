@@ -11,8 +11,6 @@ import {
   COLUMNS,
   type DeliveryTables,
   type DueDelivery,
-  type DueRow,
-  dueOf,
   FRESH,
   freshFrom,
   type ListedDelivery,
@@ -188,7 +186,8 @@ export class DeliveryStore {
   withBodies(waiting: readonly Waiting[], maxBytes: number): DueDelivery[] {
     return firstWithin(waiting, ({ size }) => size, maxBytes).flatMap(({ id, period }) => {
       const query = `SELECT ${COLUMNS}, log, body FROM deliveries_${period} d WHERE id = ?`;
-      return this.#tables.rows<DueRow>(query, id).map((row) => dueOf(row, period));
+      const rows = this.#tables.rows<LoggedRow & { body: ArrayBuffer }>(query, id);
+      return rows.map((row) => ({ ...loggedOf(row, period), body: new Uint8Array(row.body) }));
     });
   }
 

@@ -352,11 +352,6 @@ function arrivalOf({ seq, at, ids }: ArrivalRow, period: number): ArrivalIds {
 }
 
 export type LoggedRow = DeliveryRow & { log: string | null };
-export type DueRow = LoggedRow & { body: ArrayBuffer };
-
-export function dueOf(row: DueRow, period: number): DueDelivery {
-  return { ...loggedOf(row, period), body: new Uint8Array(row.body) };
-}
 
 export function loggedOf(row: LoggedRow, period: number): StoredDelivery {
   return { ...deliveryOf(row, period), log: decodeLog(row.log) };

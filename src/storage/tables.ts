@@ -56,7 +56,8 @@ export class Tables {
   /** Makes a table, with its indexes, unless it is there; whole or not at all. */
   make(name: string, ...statements: string[]): void {
     if (this.#names.has(name)) return;
-    if (!this.#names.has(VERSION_TABLE)) this.#writeVersion();
+    if (!this.#names.has(VERSION_TABLE)) writeVersion(this.sql, this.#version);
+    this.#names.add(VERSION_TABLE);
     for (const [index, statement] of statements.entries()) {
       try {
         this.sql.exec(statement);
@@ -89,11 +90,6 @@ export class Tables {
   drop(name: string): void {
     this.sql.exec(`DROP TABLE "${name}"`);
     this.#names.delete(name);
-  }
-
-  #writeVersion(): void {
-    writeVersion(this.sql, this.#version);
-    this.#names.add(VERSION_TABLE);
   }
 }
 

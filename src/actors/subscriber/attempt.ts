@@ -1,6 +1,8 @@
 /** One attempt: URL rules, signatures, headers, and what must not be kept of the answer. */
 import { configOf, serviceBindings } from "../../config";
+import type { AttemptRecord } from "../../domain/delivery";
 import { standardHeaders } from "../../domain/headers";
+import { randomEventId } from "../../domain/ids";
 import { MAX_TIMEOUT_MS } from "../../domain/schedule";
 import { createSigner, type Signer } from "../../domain/signature";
 import { checkTarget, type TargetCheck } from "../../domain/target";
@@ -9,6 +11,7 @@ import { VERSION } from "../../version";
 import { Deadlines } from "./deadlines";
 import type { Listener } from "./listener";
 import { type Answer, send, unanswered } from "./send";
+import type { Slots } from "./slots";
 
 /** Shorter values, such as "1" or "true", stand in many an answer by chance. */
 const MIN_REDACTED_CHARACTERS = 8;
@@ -62,6 +65,31 @@ export class Attempts {
       ],
     };
     return send(outgoing, this.#env);
+  }
+
+  /**
+   * A test: a signed example that goes out at once, even while held. It is no delivery: nothing is stored. It takes the
+   * slot that comes free next: the clock of a request must not run while it waits for a connection.
+   *
+   * @param inForce what is in force when it leaves, which is after the wait; null when there is none any more.
+   * @returns null when it was not sent; `by`: what was in force.
+   */
+  async makeExample(
+    { event, body }: { event: string; body: Uint8Array },
+    slots: Slots,
+    inForce: () => Webhook | null,
+  ): Promise<{ attempt: AttemptRecord; by: Webhook } | null> {
+    const eventId = randomEventId(crypto.getRandomValues(new Uint8Array(16)));
+    await slots.takeNext();
+    try {
+      const by = inForce();
+      if (by === null) return null;
+      const answer = await this.make(by, { eventId, event, body, attempt: 1 });
+      const { retryAfterMs: _, refused: __, ranOut: ___, ...outcome } = answer;
+      return { by, attempt: { ...outcome, number: 1, trigger: "test" } };
+    } finally {
+      slots.release();
+    }
   }
 
   /** Once for each version of the one webhook; the configuration cannot change while the object lives. */

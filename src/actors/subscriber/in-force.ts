@@ -5,13 +5,7 @@ import type { Health } from "../../domain/health";
 import type { Standing } from "../../domain/health-report";
 import type { Terms } from "../../domain/pace";
 import { MAX_TIMEOUT_MS, parseSchedule } from "../../domain/schedule";
-import {
-  DEFAULTS,
-  isListener,
-  timeoutMsOf,
-  type Webhook,
-  withDefaults,
-} from "../../domain/webhook";
+import { DEFAULTS, isListener, timeoutMsOf, type Webhook } from "../../domain/webhook";
 import type { RunStore, Settings } from "../../storage/run-store";
 import type { Listener } from "./listener";
 
@@ -48,7 +42,7 @@ export class InForce {
 
   /** @param given from a Registry that may run the release before. */
   put(given: Webhook): void {
-    const webhook = withDefaults(given);
+    const webhook = { ...DEFAULTS, ...given };
     this.#runs.saveSettings(webhook);
     this.#settings = { version: webhook.version, webhook };
   }

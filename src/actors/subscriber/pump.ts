@@ -8,6 +8,9 @@ import type { EventId } from "../../domain/ids";
 import {
   concurrencyOf,
   isUnhindered,
+  MAX_ATTEMPTS_PER_RUN,
+  MAX_LATE_MS,
+  MAX_RUN_MS,
   type Situation,
   slotsOf,
   troubleEndsAtMs,
@@ -29,12 +32,7 @@ import type { Slots } from "./slots";
 /** Answers are written together when this many are there, or after this long, or when nothing else goes on. */
 const GATHERED_ANSWERS = 6;
 const GATHER_MS = 100;
-/** An invocation may make 10,000 requests and use 30 s of CPU; the alarm goes on in a new one. */
-const MAX_ATTEMPTS_PER_RUN = 1_000;
-const MAX_RUN_MS = 60_000;
 const MAX_RESTLESS_MS = 600_000;
-/** Beside Lanes an attempt that is later than this would come too close to one of theirs. */
-const MAX_LATE_MS = 250;
 
 type PumpHost = {
   /** null while the webhook is held. */

@@ -23,7 +23,6 @@ import { Attempts } from "./attempt";
 import { Clockwork } from "./clockwork";
 import type { DeliveryQuery, Opened, Reopening, TimePage, TimeQuery } from "./deliveries";
 import { type Engine, startEngine } from "./engine";
-import { sendExample } from "./example";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
 import { Slots } from "./slots";
@@ -329,9 +328,9 @@ export class Subscriber extends StoredObject {
   async sendTest(example: { event: string; body: Uint8Array }): Promise<AttemptRecord | null> {
     if (!this.#inForce.isKnown) await this.#askRegistry();
     if (this.#inForce.webhook === null) return null;
-    const webhook = () => this.#inForce.webhook;
-    const parts = { attempts: this.#attempts, slots: this.#slots, webhook };
-    const sent = await sendExample(parts, example).finally(() => this.#engine.pump.wake());
+    const sent = await this.#attempts
+      .makeExample(example, this.#slots, () => this.#inForce.webhook)
+      .finally(() => this.#engine.pump.wake());
     if (sent?.attempt.error === null) this.#answeredTest(sent.by);
     return sent?.attempt ?? null;
   }

@@ -1,5 +1,5 @@
 /** The counters of a Subscriber, and what each change of a delivery makes of them. They are in the `run` row. */
-import { countDelivered, countFailedAttempt, countLatency, emptyHour } from "../../domain/counters";
+import { countLatency, countOne, emptyHour } from "../../domain/counters";
 import type { AttemptRecord, DeliveryStatus } from "../../domain/delivery";
 import {
   addHappening,
@@ -151,14 +151,14 @@ function countAttempt({ hour, totals }: Run, attempt: AttemptRecord): void {
   const { error, durationMs, startedAtMs, statusCode } = attempt;
   countOutcome(totals, { error, durationMs, answered: statusCode !== null });
   if (error === null) countLatency(hour, durationMs);
-  else if (error !== "interrupted") countFailedAttempt(hour, startedAtMs + durationMs);
+  else if (error !== "interrupted") countOne(hour, "failedAttempts", startedAtMs + durationMs);
 }
 
 function countEnd(run: Run, status: DeliveryStatus, endedAtMs: number): void {
   if (status === "pending") return;
   run.ended += 1;
   countEnding(run.totals, status);
-  if (status === "delivered") countDelivered(run.hour, endedAtMs);
+  if (status === "delivered") countOne(run.hour, "delivered", endedAtMs);
   else run.hour[status] += 1;
 }
 
