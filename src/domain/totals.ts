@@ -1,6 +1,6 @@
 /** What a webhook's attempts and deliveries came to, ever: these counters only grow. Pure. */
 import * as z from "zod";
-import type { AttemptError, DeliveryStatus } from "./delivery";
+import type { AttemptError, AttemptRecord, DeliveryStatus } from "./delivery";
 import { counts, fields, number } from "./tolerant";
 
 export type Outcome = "success" | AttemptError;
@@ -24,18 +24,14 @@ export function emptyTotals(): Totals {
   return storedTotals.parse({});
 }
 
-/** Counts an attempt. @param answered whether a status came. */
+/** Counts an attempt. */
 export function countOutcome(
   totals: Totals,
-  {
-    error,
-    durationMs,
-    answered,
-  }: { error: AttemptError | null; durationMs: number; answered: boolean },
+  { error, durationMs, statusCode }: Pick<AttemptRecord, "error" | "durationMs" | "statusCode">,
 ): void {
   const outcome = error ?? "success";
   totals.attempts[outcome] = (totals.attempts[outcome] ?? 0) + 1;
-  if (!answered) return;
+  if (statusCode === null) return;
   const bucket = DURATION_BOUNDS.findIndex((bound) => durationMs <= bound * 1_000);
   const index = bucket < 0 ? DURATION_BOUNDS.length : bucket;
   totals.durations[index] = (totals.durations[index] ?? 0) + 1;

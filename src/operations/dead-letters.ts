@@ -25,12 +25,9 @@ const MAX_QUEUED_BYTES = 200 * 1024;
 /** Newest first. @param reason null for all of them. */
 export async function listDeadLetters(
   env: Env,
-  {
-    before,
-    limit,
-    reason,
-  }: { before: DeadLetterPosition | null; limit: number; reason: DeadLetterReason | null },
+  asked: { before: DeadLetterPosition | null; limit: number; reason: DeadLetterReason | null },
 ): Promise<{ letters: DeadLetter[]; next: DeadLetterPosition | null }> {
+  const { before, limit, reason } = asked;
   const found = await deadLetters(env).list(before, limit + 1, reason);
   const letters = found.slice(0, limit);
   const last = letters.at(-1);

@@ -28,13 +28,6 @@ export type ListOptions = {
 /** Where a delivery stands among those of all webhooks: by when it arrived, then by its event. */
 export type Moment = { atMs: number; eventId: EventId };
 
-/** Each with when it arrived; `looked`: how many deliveries were looked at. */
-export type ListedByTime = {
-  found: { atMs: number; delivery: ListedDelivery }[];
-  next: Moment | null;
-  looked: number;
-};
-
 /** Arrivals of one moment: what came with them, and where each is. */
 type Group = { atMs: number; of: Map<string, { period: number; seq: number }> };
 
@@ -83,10 +76,12 @@ export class DeliveryLists {
   /**
    * The same before `before`, in the order that all webhooks share: by when they arrived, then by event, newest first.
    * What moved to a newer table when its own was dropped stands where it moved.
+   *
+   * @returns each with when it arrived; `looked`: how many deliveries were looked at.
    */
-  listByTime(before: Moment | null, options: ListOptions): ListedByTime {
+  listByTime(before: Moment | null, options: ListOptions) {
     const { limit, maxRows, keep } = options;
-    const found: ListedByTime["found"] = [];
+    const found: { atMs: number; delivery: ListedDelivery }[] = [];
     let looked = 0;
     let end: Moment | null = null;
     for (const { atMs, eventId, delivery } of this.#momentsBefore(before, options)) {

@@ -5,10 +5,10 @@ import { countEnding, countOutcome, DURATION_BOUNDS, emptyTotals } from "../../s
 describe("the totals of a webhook", () => {
   it("count attempts by outcome, and the time that answers took", () => {
     const totals = emptyTotals();
-    countOutcome(totals, { error: null, durationMs: 50, answered: true });
-    countOutcome(totals, { error: null, durationMs: 51, answered: true });
-    countOutcome(totals, { error: "status", durationMs: 61_000, answered: true });
-    countOutcome(totals, { error: "timeout", durationMs: 10_000, answered: false });
+    countOutcome(totals, { error: null, durationMs: 50, statusCode: 200 });
+    countOutcome(totals, { error: null, durationMs: 51, statusCode: 200 });
+    countOutcome(totals, { error: "status", durationMs: 61_000, statusCode: 500 });
+    countOutcome(totals, { error: "timeout", durationMs: 10_000, statusCode: null });
     expect(totals.attempts).toEqual({ success: 2, status: 1, timeout: 1 });
     expect(totals.durations).toHaveLength(DURATION_BOUNDS.length + 1);
     expect(totals.durations.slice(0, 3)).toEqual([1, 1, 0]);

@@ -17,7 +17,6 @@ import { AttemptList, type AttemptPage, type AttemptPlace } from "../../storage/
 import {
   DeliveryLists,
   isWanted,
-  type ListedByTime,
   type ListOptions,
   type Moment,
 } from "../../storage/delivery-lists";
@@ -44,9 +43,6 @@ export type DeliveryQuery = DeliveryFilter & { before?: Position; limit: number 
 
 /** A page in the order that all webhooks share. */
 export type TimeQuery = Omit<DeliveryQuery, "before"> & { before: Moment | null; maxRows: number };
-export type TimePage = Omit<ListedByTime, "found"> & {
-  found: { atMs: number; delivery: DeliveryView }[];
-};
 
 /** What came of opening a delivery again. */
 export type Opened = "opened" | "hastened" | "added" | "in_flight" | "needs_body" | "unknown";
@@ -110,7 +106,7 @@ export class Deliveries {
     return { deliveries: deliveries.map((delivery) => this.#view(delivery, look)), next };
   }
 
-  pageByTime({ before, maxRows, ...query }: TimeQuery): TimePage {
+  pageByTime({ before, maxRows, ...query }: TimeQuery) {
     const { found, ...page } = this.#lists.listByTime(before, this.#options(query, maxRows));
     const look = this.#outlook.look();
     const seen = found.map((each) => ({ ...each, delivery: this.#view(each.delivery, look) }));
@@ -153,10 +149,6 @@ export class Deliveries {
     const all = { first: this.#ledger.attemptedTo, again: END };
     const list = new AttemptList(this.#parts.tables, this.#lists, this.#store);
     return list.list(before ?? all, { limit, maxRows: MAX_ROWS_PER_PAGE });
-  }
-
-  missing(ids: EventId[]): EventId[] {
-    return this.#store.missing(ids);
   }
 
   stats(sinceMs: number) {
@@ -250,10 +242,6 @@ export class Deliveries {
     return "opened";
   }
 
-  next(): EventId | null {
-    return this.#outlook.next();
-  }
-
   /** Some of what waits for its time goes now. @returns how many there were. */
   hasten(): number {
     const nowMs = Date.now();
@@ -314,7 +302,7 @@ export class Deliveries {
     if (address === null) return { ids: [], next: null };
     const retentionMs = this.#parts.retentionMs() ?? Number.POSITIVE_INFINITY;
     const persons = new DeliveryPersons(this.#parts.tables);
-    const page = persons.outliving({ address, sinceMs: Date.now() - retentionMs, after });
+    const page = persons.outliving(address, Date.now() - retentionMs, after);
     const { lastFailure } = this.#ledger.run.health;
     const isNamed = after === null && mentions(lastFailure?.responseBody ?? "", address);
     return lastFailure && isNamed ? { ...page, ids: [...page.ids, lastFailure.eventId] } : page;

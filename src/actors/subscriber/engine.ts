@@ -83,7 +83,7 @@ export function startEngine(host: EngineHost) {
   if (!recovery.isCounted) deliveries.recount();
   if (!recovery.isCounted || recovery.isChanged) ledger.saveSoon();
   const housekeeping = new Housekeeping({ ...parts, deliveries });
-  return { ledger, lanes, pump, deliveries, housekeeping, outcomes };
+  return { store, ledger, lanes, pump, outlook, deliveries, housekeeping, outcomes };
 }
 
 async function attempt(

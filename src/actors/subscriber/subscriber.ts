@@ -21,7 +21,7 @@ import type { LaneReport } from "../lane";
 import { StoredObject } from "../stored-object";
 import { Attempts } from "./attempt";
 import { Clockwork } from "./clockwork";
-import type { DeliveryQuery, Opened, Reopening, TimePage, TimeQuery } from "./deliveries";
+import type { DeliveryQuery, Opened, Reopening, TimeQuery } from "./deliveries";
 import { type Engine, startEngine } from "./engine";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
@@ -195,7 +195,7 @@ export class Subscriber extends StoredObject {
   }
 
   /** The same in the order that all webhooks share: by arrival time, then by event id. */
-  deliveriesByTime(query: TimeQuery): TimePage {
+  deliveriesByTime(query: TimeQuery) {
     this.#wake();
     return this.#engine.deliveries.pageByTime(query);
   }
@@ -214,7 +214,7 @@ export class Subscriber extends StoredObject {
 
   /** Which of `ids` this webhook never had. */
   missing(ids: EventId[]): EventId[] {
-    return this.#engine.deliveries.missing(ids);
+    return this.#engine.store.missing(ids);
   }
 
   /** What happened since `sinceMs`, in whole hours, and what is pending now. */
@@ -241,7 +241,7 @@ export class Subscriber extends StoredObject {
   /** The pending delivery that goes next, or one that is under way where no other does; null when none is. */
   nextToAttempt(): EventId | null {
     this.#wake();
-    return this.#engine.deliveries.next();
+    return this.#engine.outlook.next();
   }
 
   /** What waits for its time goes now, some of it in each call. @returns how many there were. */

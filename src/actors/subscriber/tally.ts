@@ -148,8 +148,8 @@ export function countChange(run: Run, before: ListedDelivery, after: Changed): v
 }
 
 function countAttempt({ hour, totals }: Run, attempt: AttemptRecord): void {
-  const { error, durationMs, startedAtMs, statusCode } = attempt;
-  countOutcome(totals, { error, durationMs, answered: statusCode !== null });
+  const { error, durationMs, startedAtMs } = attempt;
+  countOutcome(totals, attempt);
   if (error === null) countLatency(hour, durationMs);
   else if (error !== "interrupted") countOne(hour, "failedAttempts", startedAtMs + durationMs);
 }
