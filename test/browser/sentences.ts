@@ -13,7 +13,7 @@ export type Sentence = {
   /** With `@` for a time and `#` for an id or an address. */
   text: string;
   times: ToldTime[];
-  /** What it is about, as far as the row, the panel around it or the page's address names it. */
+  /** What it is about, as far as the row, the panel around it, its own links or the page's address name it. */
   webhookId: string | null;
   eventId: string | null;
   attempt: number | null;
@@ -38,8 +38,8 @@ const BLOCKS = `(() => {
   };
   const aboutOf = (block) => {
     const row = block.closest("[data-row]")?.dataset.row ?? "";
-    const around = block.closest("li.notice, section.panel");
-    const links = around?.querySelectorAll("a[href*='/webhooks/wh_']") ?? [];
+    const around = block.closest("li.notice, section.panel") ?? block;
+    const links = around.querySelectorAll("a[href*='/webhooks/wh_']");
     return [row, ...[...links].map((link) => link.getAttribute("href"))];
   };
   const found = new Map();
