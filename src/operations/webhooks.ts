@@ -65,7 +65,8 @@ export async function putWebhook(
   const rechecked = settingsOf(env, draft, before?.relayHost ?? draft.relayHost);
   if (!rechecked.ok) return rechecked;
   const options = { signingSecret: secret, sameService, dryRun };
-  return registry(env).put(checked.value, options, by, newSecret());
+  const fresh = newSecret();
+  return shownOnce(env, draft.name, fresh, registry(env).put(checked.value, options, by, fresh));
 }
 
 export function findWebhook(env: Env, ref: WebhookRef) {
@@ -92,8 +93,23 @@ export async function updateWebhook(
   if (before === null) return fail({ code: "not_found" });
   const checked = settingsOf(env, changes, before.relayHost);
   if (!checked.ok) return checked;
-  // Secrets are made here: where a change has to be asked for again, it is the same.
-  return registry(env).update(before.id, checked.value, by, newSecret());
+  const fresh = newSecret();
+  const change = registry(env).update(before.id, checked.value, by, fresh);
+  return shownOnce(env, before.id, fresh, change);
+}
+
+/**
+ * A new secret is shown to who asked for it, also where no answer comes of the change that is done. It is made here: where
+ * the change has to be asked for again, it is the same.
+ */
+async function shownOnce<Done>(env: Env, ref: WebhookRef, secret: string, change: Promise<Done>) {
+  try {
+    return await change;
+  } catch (thrown) {
+    const webhook = await findWebhook(env, ref);
+    if (webhook?.secrets.at(-1)?.value !== secret) throw thrown;
+    return fail({ code: "not_yet_in_force" as const, signingSecret: secret });
+  }
 }
 
 /** Holds its deliveries. */
@@ -127,11 +143,9 @@ export function rotateSecret(
   id: string,
   { graceMs, signingSecret, by }: { graceMs: number; signingSecret: string | null; by: Caller },
 ) {
-  return registry(env).rotateSecret(
-    id,
-    { graceMs, signingSecret: signingSecret ?? newSecret() },
-    by,
-  );
+  const fresh = signingSecret ?? newSecret();
+  const rotation = { graceMs, signingSecret: fresh };
+  return shownOnce(env, id, fresh, registry(env).rotateSecret(id, rotation, by));
 }
 
 export function removeWebhook(env: Env, id: string, by: Caller) {

@@ -11,7 +11,7 @@ import {
 } from "../rig/worker/engine";
 import { type Asked, clock, DAY, HOUR, it, SECOND, service } from "../rig/worker/fixture";
 import { diverted } from "../rig/worker/objects";
-import { API_KEY, api, callWith, leadterraSignature } from "../rig/worker/requests";
+import { API_KEY, api, callWith, leadterraSignature, type Problem } from "../rig/worker/requests";
 
 /** Standard Webhooks 1.0, by WebCrypto alone: `v1,` and the base64 HMAC-SHA256 of id, seconds and body. */
 async function standardSignature({ headers, body }: Asked, secret: string): Promise<string> {
@@ -216,8 +216,13 @@ describe("a change of origin", () => {
 describe("a new secret whose answer is lost, as the Registry is restarted by a deploy", () => {
   const authorization = { authorization: `Bearer ${API_KEY}` };
 
-  /** The call is done each time that it is asked for; the first answer is lost. */
-  async function restarted(method: string, path: string, body: unknown): Promise<Response> {
+  type Sent = [method: string, path: string, body: unknown];
+
+  /** The call is done each time that it is asked for; the first answer is lost. @param retryable what the platform says. */
+  async function restarted(
+    [method, path, body]: Sent,
+    { retryable = true } = {},
+  ): Promise<Response> {
     let isLost = true;
     const names = ["register", "put", "update", "rotateSecret"] as const;
     const losing =
@@ -229,7 +234,7 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
         const answer = await done(...given);
         if (!isLost) return answer;
         isLost = false;
-        throw Object.assign(new Error("its code was updated"), { retryable: true });
+        throw Object.assign(new Error("its code was updated"), { retryable });
       };
     const methods = Object.fromEntries(names.map((name) => [name, losing(name)]));
     const init = { method, headers: authorization, body: JSON.stringify(body) };
@@ -250,7 +255,7 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
     ["POST", "/v1/webhooks/crm/rotate-secret", { gracePeriodSeconds: 0 }, 200],
   ])("is shown all the same: %s %s", async (method, path, body, status) => {
     await register({ name: "crm" });
-    const response = await restarted(method, path, body);
+    const response = await restarted([method, path, body]);
     expect(response.status).toBe(status);
     const { webhook } = await response.json<{ webhook: ShownWebhook }>();
     expect((await settingsOf(webhook.id)).secrets.map(({ value }) => value)).toEqual([
@@ -260,9 +265,24 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
     expect(data).toHaveLength(status === 201 ? 2 : 1);
   });
 
+  it.each<Sent>([
+    ["PUT", "/v1/webhooks/new", { url: "https://new.example.com/in", events: ["*"] }],
+    ["PUT", "/v1/webhooks/crm", { url: "https://other.example.com/in", events: ["*"] }],
+    ["PATCH", "/v1/webhooks/crm", { url: "https://other.example.com/in" }],
+    ["POST", "/v1/webhooks/crm/rotate-secret", {}],
+  ])("comes with the 503 where it is not asked for again: %s %s", async (...sent) => {
+    await register({ name: "crm" });
+    const response = await restarted(sent, { retryable: false });
+    expect(response.status).toBe(503);
+    const { code, signingSecret } = await response.json<Problem & { signingSecret: string }>();
+    expect(code).toBe("not_yet_in_force");
+    const [, , , name = ""] = sent[1].split("/");
+    expect((await settingsOf(name)).secrets.at(-1)?.value).toBe(signingSecret);
+  });
+
   it("is none where a change makes none, nor where the call was not done", async () => {
     await register({ name: "crm" });
-    const changed = await restarted("PATCH", "/v1/webhooks/crm", { ordered: true });
+    const changed = await restarted(["PATCH", "/v1/webhooks/crm", { ordered: true }]);
     expect(changed.status).toBe(200);
     expect(await changed.text()).not.toContain("signingSecret");
     const draft = { url: "https://crm.example.com/in", events: ["*"] };
@@ -275,7 +295,7 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
     await register({ name: "crm" });
     const path = "/v1/webhooks/crm/rotate-secret";
     for (let times = 0; times < 3; times++) await api("POST", path);
-    const response = await restarted("POST", path, {});
+    const response = await restarted(["POST", path, {}]);
     expect(response.status).toBe(200);
   });
 });
