@@ -119,7 +119,10 @@ function isReadable(item: Item): item is Readable {
 async function settle(item: Item, round: Round): Promise<void> {
   const { message } = item;
   const fate = round.fates.get(item) ?? { kind: "unreadable" };
-  const { keep, retryAfter } = verdictOn(fate, message.attempts);
+  const { retentionMs } = configOf(round.env);
+  const knownForMs =
+    message.timestamp.getTime() + (retentionMs ?? Number.POSITIVE_INFINITY) - Date.now();
+  const { keep, retryAfter } = verdictOn(fate, message.attempts, knownForMs);
   // Nothing is kept of what was erased, and nobody is owed it.
   const isErased = item.event !== null && round.erased.has(item.event.id);
   if (keep !== null && !isErased && !(await kept(item, keep, round))) {

@@ -1,6 +1,7 @@
 /** What becomes of a message of the queue, decided from what happened to it. */
 import type { DeadLetterReason } from "./dead-letter";
 import type { WebhookId } from "./ids";
+import { SECOND_MS } from "./time";
 
 /**
  * So often a message is retried for what an object's recovery can mend: some 20 hours. Less than the platform's own
@@ -47,9 +48,20 @@ export type Verdict = {
   retryAfter: number | null;
 };
 
-/** @param attempts how often the message was received, this time included. */
-export function verdictOn(fate: Fate, attempts: number): Verdict {
-  const again = attempts > MAX_RETRIES ? null : retrySeconds(attempts);
+/**
+ * @param attempts how often the message was received, this time included.
+ * @param knownForMs for how long whoever took its event still knows that: then it would get it once more.
+ */
+export function verdictOn(
+  fate: Fate,
+  attempts: number,
+  knownForMs: number = Number.POSITIVE_INFINITY,
+): Verdict {
+  const seconds = retrySeconds(attempts);
+  const again = attempts > MAX_RETRIES ? null : seconds;
+  // The first retries come soon, also of what was long in the queue; the others may be as late as they wait.
+  const isKnown =
+    seconds < MAX_RETRY_SECONDS || seconds + MAX_RETRY_SECONDS < knownForMs / SECOND_MS;
   switch (fate.kind) {
     case "unreadable":
       return kept(fate.kind, null);
@@ -62,11 +74,11 @@ export function verdictOn(fate: Fate, attempts: number): Verdict {
       if (fate.reason === "journal_full" || again === null) return kept(fate.reason, null);
       return { keep: null, retryAfter: again };
     case "half_routed":
-      return again === null
+      return again === null || !isKnown
         ? kept("subscriber_unreachable", null)
         : { keep: null, retryAfter: again };
     case "routed":
-      return routed(fate, again);
+      return routed(fate, isKnown ? again : null);
   }
 }
 

@@ -130,6 +130,20 @@ describe("the time that a message has", () => {
     expect(waitedMs).toBeLessThan(FREE_RETENTION_MS);
   });
 
+  it("is no longer than those who have its event know that, but for the first quarter of an hour", () => {
+    const half: Fate = { kind: "half_routed" };
+    const nobodyHasIt: Fate = { kind: "not_routed", reason: "registry_unreachable" };
+    const isOver = (fate: Fate, attempts: number, knownForMs: number) =>
+      verdictOn(fate, attempts, knownForMs).retryAfter === null;
+    for (const fate of [routed([A]), routed([A], [B]), half]) {
+      expect(isOver(fate, 20, HOUR_MS)).toBe(false);
+      expect(isOver(fate, 20, HOUR_MS / 2)).toBe(true);
+      expect(isOver(fate, 9, -DAY_MS)).toBe(false);
+      expect(isOver(fate, 10, -DAY_MS)).toBe(true);
+    }
+    expect(isOver(nobodyHasIt, 20, -DAY_MS)).toBe(false);
+  });
+
   it("is a day when the code throws, and then there is the dead-letter queue", () => {
     expect(events.retries * events.delayMs).toBeGreaterThan(23 * HOUR_MS);
     expect(events.retries * events.delayMs).toBeLessThan(FREE_RETENTION_MS);

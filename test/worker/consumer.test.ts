@@ -20,7 +20,7 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, DAY, gate, it, service } from "../rig/worker/fixture";
+import { clock, DAY, gate, HOUR, it, SECOND, service } from "../rig/worker/fixture";
 import { diverted, failStatements, tablesOf, withVariables } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf } from "../rig/worker/requests";
@@ -245,6 +245,25 @@ describe("a message that was retried 90 times", () => {
     expect([...(letter?.webhookIds ?? [])].sort()).toEqual([dead, gone].sort());
     expect(await tally(fine)).toEqual({ pending: 1 });
     expect(await alerts()).toHaveLength(1);
+  });
+
+  it("becomes one before a short RETENTION lets the others forget that they have it", async () => {
+    const short = { RETENTION: "2h", RETRY_SCHEDULE: "1m" };
+    const [has, away] = [await register(), await register()];
+    await withVariables(subscriber(has.id), short);
+    const given = { ...withoutSubscribers(away.id), ...short };
+    const [event, atMs] = [await newEvent(), Date.now()];
+    for (let attempts = 1, wait: number | undefined = 0; wait !== undefined; attempts++) {
+      wait = (await consume([event], { atMs, attempts, env: given })).retried.m0;
+      await deliverAll(has.id, clock);
+      clock.advance((wait ?? 0) * SECOND);
+      await subscriber(has.id).check();
+    }
+    expect(service.ids().filter((id) => id === event.id)).toHaveLength(1);
+    expect(await letters()).toMatchObject([
+      { reason: "subscriber_unreachable", webhookIds: [away.id] },
+    ]);
+    expect(clock.nowMs() - atMs).toBeGreaterThan(HOUR);
   });
 
   it("is acknowledged without one when the last time works", async () => {
