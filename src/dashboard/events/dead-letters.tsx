@@ -39,7 +39,13 @@ export const deadLetterPages = new Hono<PageEnv>()
       region: "letters",
       json: () => [`/v1/dead-letters?limit=${LETTERS_PER_PAGE}`],
       parseCursor: parseDeadLetterCursor,
-      find: (_, before) => lettersOf(c, before),
+      find: async (_, before) => {
+        const asked = { before, limit: LETTERS_PER_PAGE, reason: null };
+        const { letters, next } = await listDeadLetters(c.env, asked);
+        const isOwed = letters.some(({ webhookIds }) => webhookIds !== null);
+        const webhooks = isOwed ? await allWebhooks(c.env) : [];
+        return { letters, webhooks, next: next && formatDeadLetterCursor(next) };
+      },
       intro: (_, { letters }) => (
         <>
           <p class="quiet">
@@ -153,14 +159,6 @@ function listOf(c: PageContext, owed: readonly Chosen[] | null, startedMs: numbe
   if (owed !== null && owed.length > 0) return { touched: chosenPath(owed) };
   const since = sinceStart(startedMs, c.get("zone"));
   return { touched: withQuery(DELIVERIES_PATH, { since }), isAmong: true };
-}
-
-async function lettersOf(c: PageContext, before: DeadLetterPosition | null) {
-  const asked = { before, limit: LETTERS_PER_PAGE, reason: null };
-  const { letters, next } = await listDeadLetters(c.env, asked);
-  const isOwed = letters.some(({ webhookIds }) => webhookIds !== null);
-  const webhooks = isOwed ? await allWebhooks(c.env) : [];
-  return { letters, webhooks, next: next && formatDeadLetterCursor(next) };
 }
 
 function RedriveMany({ letters }: { letters: readonly DeadLetter[] }) {

@@ -100,11 +100,6 @@ async function lookAt(c: PageContext, over: Period) {
   };
 }
 
-/** Whether the figures are sums of what it says. */
-function isCounted({ object }: Unanswered): boolean {
-  return object !== DEAD_LETTERS;
-}
-
 function isJournal({ object }: Unanswered): boolean {
   return object.startsWith("Journal ");
 }
@@ -169,6 +164,8 @@ async function hasOther(env: Env, newest: readonly EventRow[]): Promise<boolean>
 function Overview({ look, over }: { look: Look; over: Period }) {
   const { words } = PERIODS[over];
   const steps = stepsOf(look.stats, over);
+  // No figure is a sum of what the dead letters say.
+  const counted = look.unanswered.filter(({ object }) => object !== DEAD_LETTERS);
   return (
     <>
       <div id="first-steps" data-live>
@@ -180,7 +177,7 @@ function Overview({ look, over }: { look: Look; over: Period }) {
       <Panel id="flow-title" title="In and out" action={<Periods over={over} />}>
         <div id="tiles" data-live>
           <Numbers look={look} steps={steps} />
-          <NotCounted unanswered={look.unanswered.filter(isCounted)} webhooks={look.webhooks} />
+          <NotCounted unanswered={counted} webhooks={look.webhooks} />
         </div>
         <div id="chart" data-live>
           {steps.every(isIdle) ? (

@@ -6,9 +6,8 @@ import { ANSWERS } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
 import type { Unanswered } from "../../operations/objects";
 import { VERSION } from "../../version";
-import { visible } from "./foreign";
 import { takeNotice } from "./notice";
-import { Commas } from "./parts";
+import { Commas, Errors } from "./parts";
 import { mayChange, type PageEnv, type Session } from "./session";
 import { NotHere } from "./unanswered";
 import { Viewing } from "./viewer";
@@ -130,15 +129,7 @@ export function showFailure(
     <>
       <p>{isSignedOut ? "The session has ended. Sign in, then do it again." : detail}</p>
       <NotHere unanswered={silent} webhooks={[]} />
-      {errors.length > 0 && (
-        <ul>
-          {errors.map(({ path, message }) => (
-            <li>
-              <code>{visible(path)}</code> {visible(message)}
-            </li>
-          ))}
-        </ul>
-      )}
+      {errors.length > 0 && <Errors of={errors} />}
       <p class="actions">
         {status === 503 && c.req.method === "GET" && (
           <a class="button primary" href={pathname + search}>

@@ -1,6 +1,7 @@
 /** Small things that several pages show. */
 import type { Child, JSX } from "hono/jsx";
 import type { DeliveryStatus } from "../../domain/delivery";
+import type { FieldError } from "../../domain/failure";
 import { maskQuery } from "../../domain/target";
 import type { Webhook } from "../../domain/webhook";
 import { beginning, visible } from "./foreign";
@@ -61,6 +62,30 @@ export function RowLink({ href, event, id }: { href: string; event: string; id: 
       <code>{id}</code>
     </a>
   );
+}
+
+type ErrorsProps = {
+  of: readonly FieldError[];
+  nameOf?: (path: string) => Child;
+  class?: string;
+  id?: string;
+};
+
+/** What is wrong with what was given, each with the name of its field. */
+export function Errors({ of, nameOf = codeOf, ...list }: ErrorsProps) {
+  return (
+    <ul {...list}>
+      {of.map(({ path, message }) => (
+        <li>
+          {nameOf(path)} {visible(message)}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function codeOf(path: string) {
+  return <code>{visible(path)}</code>;
 }
 
 export function Commas({ of }: { of: readonly Child[] }) {

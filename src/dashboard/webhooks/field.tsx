@@ -2,7 +2,7 @@
 import type { Child } from "hono/jsx";
 import type { FieldError } from "../../domain/failure";
 import { visible } from "../ui/foreign";
-import { Choice, Commas } from "../ui/parts";
+import { Choice, Commas, Errors } from "../ui/parts";
 
 export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
   if (errors.length === 0) return null;
@@ -54,16 +54,9 @@ export function fieldOf(path: string): string {
 export function Wrong({ field, errors }: { field: string; errors: readonly FieldError[] }) {
   const own = errors.filter(({ path }) => fieldOf(path) === field);
   if (own.length === 0) return null;
-  return (
-    <ul class="wrong" id={`${field}-wrong`}>
-      {own.map(({ path, message }) => (
-        <li>
-          {path === field ? LABELS[field] : <code>{visible(path.slice(field.length + 1))}</code>}{" "}
-          {visible(message)}
-        </li>
-      ))}
-    </ul>
-  );
+  const nameOf = (path: string) =>
+    path === field ? LABELS[field] : <code>{visible(path.slice(field.length + 1))}</code>;
+  return <Errors of={own} nameOf={nameOf} class="wrong" id={`${field}-wrong`} />;
 }
 
 /** What ties a control to its hint and its mistakes. */

@@ -2,7 +2,6 @@
 import { Hono } from "hono";
 import { filterSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES, exampleEvent, type JsonObject } from "../../domain/event";
-import type { FieldError } from "../../domain/failure";
 import { type Filter, valuesOf } from "../../domain/filter";
 import type { WebhookId } from "../../domain/ids";
 import { explainMiss } from "../../domain/match";
@@ -13,7 +12,7 @@ import { Foreign, visible } from "../ui/foreign";
 import { formOf } from "../ui/form";
 import { count } from "../ui/format";
 import { page } from "../ui/page";
-import { Badge, type Column, Commas, Table } from "../ui/parts";
+import { Badge, type Column, Commas, Errors, Table } from "../ui/parts";
 import { eventPath } from "../ui/paths";
 import type { PageEnv } from "../ui/session";
 import { Time } from "../ui/time";
@@ -44,25 +43,16 @@ export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) =
       {filter.ok ? (
         <Tried route={{ id: NO_ID, events, filter: filter.value }} latest={latest} />
       ) : (
-        <Mistakes errors={filter.failure.errors} />
+        <div role="status">
+          <Errors of={filter.failure.errors} nameOf={nameOf} class="wrong" />
+        </div>
       )}
     </div>,
   );
 });
 
-function Mistakes({ errors }: { errors: readonly FieldError[] }) {
-  return (
-    <div role="status">
-      <ul class="wrong">
-        {errors.map(({ path, message }) => (
-          <li>
-            {path === "" || path === "filter" ? "The filter" : <code>{visible(path)}</code>}{" "}
-            {visible(message)}
-          </li>
-        ))}
-      </ul>
-    </div>
-  );
+function nameOf(path: string) {
+  return path === "" || path === "filter" ? "The filter" : <code>{visible(path)}</code>;
 }
 
 type TriedProps = { route: Route; latest: readonly ReadEvent[] };
