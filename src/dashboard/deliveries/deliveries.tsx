@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import type { Child } from "hono/jsx";
 import { formatPlace, formatPosition, parsePlace, parsePosition } from "../../contract/cursor";
 import { deliveryFilters } from "../../contract/deliveries";
-import { DELIVERY_STATUSES, type DeliveryFilter, type DeliveryView } from "../../domain/delivery";
+import { DELIVERY_STATUSES, type DeliveryFilter } from "../../domain/delivery";
 import type { Webhook } from "../../domain/webhook";
 import { listAllDeliveries, type Place } from "../../operations/all-deliveries";
 import { listDeliveries } from "../../operations/deliveries";
@@ -79,21 +79,14 @@ export const deliveryPages = new Hono<PageEnv>()
   .post("/deliveries/retry", performing(DELIVERIES_PATH, { act: retrySelected }))
   .route("/", deliveryPage);
 
-type Found = {
-  webhooks: Webhook[];
-  /** null for all of them. */
-  webhook: Webhook | null;
-  deliveries: DeliveryView[];
-  next: string | null;
-  unanswered: Unanswered[];
-};
+type Found = Awaited<ReturnType<typeof find>>;
 
 function chosenIn(query: Query) {
   return parseChosen(query.chosen ?? "");
 }
 
-/** @param from of the list of one webhook, or of that of all of them. */
-async function find(c: PageContext, query: Query, from: Place | Position | null): Promise<Found> {
+/** @param from of the list of one webhook, or of that of all of them, where `webhook` is null. */
+async function find(c: PageContext, query: Query, from: Place | Position | null) {
   const chosen = chosenIn(query);
   const unanswered: Unanswered[] = [];
   const filter = filterOf(c, query);

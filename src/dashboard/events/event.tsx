@@ -1,9 +1,7 @@
 /** One event: its payload, whom it went to and why not to the others; replaying it, and erasing it. */
 import { Hono } from "hono";
-import type { DeliveryView } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId } from "../../domain/ids";
 import { SCHEMA } from "../../domain/vocabulary";
-import type { Webhook } from "../../domain/webhook";
 import { eraseEvent, replayEvent, type WholeEvent, wholeEvent } from "../../operations/events";
 import { findEvent } from "../../operations/journal";
 import type { Unanswered } from "../../operations/objects";
@@ -175,22 +173,16 @@ function EventFacts({ event }: { event: JournalEvent }) {
 }
 
 /** A webhook that there is, or was when the event came. */
-type Recipient = {
-  id: string;
-  webhook: Webhook | null;
-  delivery: DeliveryView | undefined;
-  /** Whether it has one nobody knows: its object does not answer. */
-  isSilent: boolean;
-  why: string;
-};
+type Recipient = ReturnType<typeof recipientsOf>[number];
 
 /** Those that it went to first, then those that it did not go to, and why. */
-function recipientsOf({ whole, unanswered }: EventProps): Recipient[] {
+function recipientsOf({ whole, unanswered }: EventProps) {
   const { event, webhooks, deliveries, reasons } = whole;
   const there = webhooks.map((webhook) => ({
     id: webhook.id,
     webhook,
     delivery: deliveries.find(({ webhookId }) => webhookId === webhook.id),
+    // Whether it has one nobody knows: its object does not answer.
     isSilent: unanswered.some(({ object }) => object.endsWith(webhook.id)),
     why: reasons.find(({ webhookId }) => webhookId === webhook.id)?.why ?? "",
   }));
@@ -203,7 +195,7 @@ function recipientsOf({ whole, unanswered }: EventProps): Recipient[] {
       isSilent: false,
       why: "It matched, and was deleted since.",
     }));
-  const hasIt = ({ id, delivery }: Recipient) =>
+  const hasIt = ({ id, delivery }: (typeof there)[number]) =>
     delivery !== undefined || event.webhookIds.some((each) => each === id);
   return [...there.toSorted((a, b) => Number(hasIt(b)) - Number(hasIt(a))), ...deleted];
 }

@@ -8,27 +8,14 @@ import { useViewer } from "../ui/viewer";
 
 const INGEST_PATH = "/webhooks/leadterra";
 
-export type Progress = {
-  /** Where this page was asked for: `https://relay.example`. */
-  origin: string;
-  hasSecret: boolean;
-  hasWebhook: boolean;
-  hasEvent: boolean;
-  /** An event came that was no sample. */
-  isConnected: boolean;
-};
+/** `isConnected` when an event came that was no sample. */
+type Seen = { webhooks: readonly unknown[]; hasEvent: boolean; isConnected: boolean };
+type Progress = ReturnType<typeof progressOf>;
 
-export function progressOf(
-  c: PageContext,
-  seen: { webhooks: readonly unknown[]; hasEvent: boolean; isConnected: boolean },
-): Progress {
-  return {
-    origin: new URL(c.req.url).origin,
-    hasSecret: configOf(c.env).signingSecrets.length > 0,
-    hasWebhook: seen.webhooks.length > 0,
-    hasEvent: seen.hasEvent,
-    isConnected: seen.isConnected,
-  };
+export function progressOf(c: PageContext, { webhooks, ...seen }: Seen) {
+  const { origin } = new URL(c.req.url);
+  const hasSecret = configOf(c.env).signingSecrets.length > 0;
+  return { ...seen, origin, hasSecret, hasWebhook: webhooks.length > 0 };
 }
 
 export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, isConnected }: Progress) {
