@@ -1,5 +1,4 @@
 /** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
-import { configOf, serviceBindings } from "../../config";
 import type { Setting } from "../../contract/configured";
 import { ANSWERS } from "../../contract/problem";
 import { relayHost } from "../../contract/webhook-settings";
@@ -15,7 +14,6 @@ import { callerOf, type PageContext } from "../ui/session";
 import { WebhookForm } from "./form";
 import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from "./input";
 import { trailOf } from "./named-webhook";
-import { relaysOwn } from "./pace";
 import { showLateSecret, showSecret } from "./secret";
 import { compare, merged, shownIn, writtenOf } from "./versions";
 
@@ -127,9 +125,7 @@ function showForm(
       overtaken={overtaken}
       shown={webhook && (shownIn(form) ?? writtenOf(webhook))}
       webhook={webhook}
-      services={serviceBindings(c.env)}
-      allowPrivate={configOf(c.env).allowPrivateDestinations}
-      {...relaysOwn(c.env)}
+      env={c.env}
       isOpen={c.req.query("pace") !== undefined}
     />,
   );

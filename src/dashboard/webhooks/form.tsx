@@ -1,4 +1,5 @@
 /** The form that registers and changes a webhook. It works without the script; with it, the filter is tried at once. */
+import { configOf, serviceBindings } from "../../config";
 import type { Setting } from "../../contract/configured";
 import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
@@ -40,10 +41,6 @@ type FormProps = PaceProps & {
   shown: Written | null;
   /** The webhook that is changed; null for a new one. */
   webhook: Webhook | null;
-  /** Bindings that `service:NAME/path` reaches. */
-  services: readonly string[];
-  /** Whether a URL may be plain `http:`, or lead to a private address. */
-  allowPrivate: boolean;
 };
 
 export function WebhookForm(props: FormProps) {
@@ -110,20 +107,21 @@ function Overtaken({ overtaken, shown }: FormProps) {
   );
 }
 
-function Address({ typed, errors, webhook, services, allowPrivate }: FormProps) {
+function Address({ typed, errors, webhook, env }: FormProps) {
+  const [binding] = serviceBindings(env);
   const urlHint = (
     <>
       Where events are posted to: <code>https://</code>{" "}
-      {allowPrivate ? (
+      {configOf(env).allowPrivateDestinations ? (
         <>
           or <code>http://</code>, private addresses too
         </>
       ) : (
         "and a public name"
       )}
-      {services.length > 0 && (
+      {binding !== undefined && (
         <>
-          , or a binding of the relay: <code>service:{services[0]}/path</code>
+          , or a binding of the relay: <code>service:{binding}/path</code>
         </>
       )}
       .

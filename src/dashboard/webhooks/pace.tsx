@@ -35,7 +35,8 @@ const TEXTS = {
 type Text = keyof typeof TEXTS;
 const FIELDS = ["ordered", ...(Object.keys(TEXTS) as Text[])] as const;
 
-export type PaceProps = ReturnType<typeof relaysOwn> & {
+export type PaceProps = {
+  env: Env;
   typed: Typed;
   errors: readonly FieldError[];
   /** Whoever comes is led to one of these fields. */
@@ -51,7 +52,8 @@ export function relaysOwn(env: Env) {
   };
 }
 
-export function Pace({ typed, errors, isOpen, ...own }: PaceProps) {
+export function Pace({ env, typed, errors, isOpen }: PaceProps) {
+  const own = relaysOwn(env);
   const isWrong = errors.some(({ path }) => FIELDS.some((field) => field === fieldOf(path)));
   const isSet = FIELDS.some((field) => typed[field] !== NOTHING_TYPED[field]);
   return (
