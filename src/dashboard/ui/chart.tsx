@@ -11,6 +11,7 @@ const OUT = [
 ] as const;
 type Part = (typeof IN | typeof OUT)[number];
 
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact" });
 const WIDTH = 720;
 const HEIGHT = 140;
 const GAP = 0.25;
@@ -88,7 +89,7 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
               y={FLOOR - heightOf(value) + (value === 0 ? 0 : 4)}
               text-anchor="end"
             >
-              {short(value)}
+              {COMPACT.format(value)}
             </text>
           ))}
         </svg>
@@ -132,8 +133,4 @@ function Hours({ steps, zone }: { steps: readonly Step[]; zone: string }) {
       </text>
     </>
   );
-}
-
-function short(value: number): string {
-  return new Intl.NumberFormat("en", { notation: "compact" }).format(value);
 }

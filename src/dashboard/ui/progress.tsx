@@ -6,16 +6,10 @@ import { type PageOptions, page } from "./page";
 import { Hidden, Submit, type SubmitTone } from "./parts";
 import type { PageContext } from "./session";
 
-/** How far the forms before this one came. */
-export type SoFar = {
-  done: number;
-  /** As it was counted; null where it was not, or not to the end. */
-  of: number | null;
-};
-
 const NUMBER = /^\d{1,9}$/;
 
-export function soFarIn(form: Form): SoFar {
+/** How far the forms before this one came, `of` how many that were counted: null where not all were. */
+export function soFarIn(form: Form) {
   const [done, of] = [text(form, "so_far"), text(form, "of")];
   return {
     done: NUMBER.test(done) ? Number(done) : 0,
@@ -23,7 +17,7 @@ export function soFarIn(form: Form): SoFar {
   };
 }
 
-type Progress = SoFar & {
+type Progress = ReturnType<typeof soFarIn> & {
   action: string;
   fields: Readonly<Record<string, string>>;
   headline: string;

@@ -105,14 +105,12 @@ export function TimeRangeFields({ query }: { query: Query }) {
         chosen={query.within}
       />
       <div class="range">
-        <label>
-          From ({zone})
-          <input type="datetime-local" name="since" value={query.since ?? ""} />
-        </label>
-        <label>
-          To ({zone})
-          <input type="datetime-local" name="until" value={query.until ?? ""} />
-        </label>
+        {Object.entries({ since: "From", until: "To" }).map(([name, label]) => (
+          <label>
+            {label} ({zone})
+            <input type="datetime-local" name={name} value={query[name] ?? ""} />
+          </label>
+        ))}
       </div>
     </>
   );

@@ -73,13 +73,20 @@ export const webhookPages = new Hono<PageEnv>()
     const unanswered: Unanswered[] = [];
     const ask = () => conditionOf(c, webhook);
     const condition = await answerOf(`Subscriber ${webhook.id}`, ask, unanswered);
+    const answer = condition?.answer;
+    const call = `/v1/webhooks/${webhook.id}`;
     return page(
       c,
       {
         title: webhookName(webhook),
         trail: [["Webhooks", WEBHOOKS_PATH]],
         live: true,
-        json: callsOf(webhook, condition?.answer ?? null),
+        json: [
+          call,
+          statsCall(lookBackMs()),
+          `${call}/deliveries?limit=${DELIVERIES_SHOWN}`,
+          ...(answer ? [deliveryCall({ webhookId: webhook.id, eventId: answer.eventId })] : []),
+        ],
       },
       <Whole {...{ webhook, condition, unanswered, own: relaysOwn(c.env) }} />,
     );
@@ -92,16 +99,6 @@ export const webhookPages = new Hono<PageEnv>()
     const rest = pathname.slice(`${WEBHOOKS_PATH}/${webhook.name}`.length);
     return c.redirect(`${webhookPath(webhook.id)}${rest}${search}`, 303);
   });
-
-function callsOf({ id }: Webhook, answer: Answer | null): string[] {
-  const call = `/v1/webhooks/${id}`;
-  return [
-    call,
-    statsCall(lookBackMs()),
-    `${call}/deliveries?limit=${DELIVERIES_SHOWN}`,
-    ...(answer === null ? [] : [deliveryCall({ webhookId: id, eventId: answer.eventId })]),
-  ];
-}
 
 /** Those that need attention first, then the newest. One call to each webhook's object. */
 async function listAll(
