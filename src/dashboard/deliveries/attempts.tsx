@@ -1,6 +1,11 @@
 /** What came of attempts, in words: the timeline of a delivery, and the last outcome in a list. */
 import type { Child } from "hono/jsx";
-import type { AttemptRecord, DeliveryError, DeliveryView } from "../../domain/delivery";
+import type {
+  AttemptRecord,
+  DeliveryError,
+  DeliveryView,
+  LoggedDelivery,
+} from "../../domain/delivery";
 import { Foreign } from "../ui/foreign";
 import { count, duration } from "../ui/format";
 import { Badge, Code, type Tone } from "../ui/parts";
@@ -82,12 +87,8 @@ function hintFor(status: number): string {
   return STATUS_HINTS[status] ?? (status >= 500 ? "The service failed: its log says why." : "");
 }
 
-type TimelineProps = {
-  delivery: DeliveryView;
-  attempts: readonly AttemptRecord[];
-};
-
-export function Timeline({ delivery, attempts }: TimelineProps) {
+export function Timeline({ delivery }: { delivery: LoggedDelivery }) {
+  const { attemptLog: attempts } = delivery;
   const forgotten = delivery.attempts - attempts.length;
   return (
     <>

@@ -117,31 +117,30 @@ type DeliveryProps = {
 };
 
 function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
-  const { attemptLog, ...view } = delivery;
-  const last = attemptLog.at(-1);
+  const last = delivery.attemptLog.at(-1);
   const isUnknown = body === null && unanswered.length > 0;
-  const isGone = (body === null && !isUnknown) || view.lastError === "expired";
+  const isGone = (body === null && !isUnknown) || delivery.lastError === "expired";
   return (
     <>
       <div id="delivery" data-live>
         <section class="panel" aria-label="How it stands">
           <p>
-            <DeliveryBadge status={view.status} />{" "}
+            <DeliveryBadge status={delivery.status} />{" "}
             <strong>
-              <Situation webhook={webhook} delivery={view} />
+              <Situation webhook={webhook} delivery={delivery} />
             </strong>
           </p>
           <p>
-            <NextStep webhook={webhook} delivery={view} isGone={isGone} />
+            <NextStep webhook={webhook} delivery={delivery} isGone={isGone} />
           </p>
-          <Actions delivery={view} isGone={isGone} />
+          <Actions delivery={delivery} isGone={isGone} />
         </section>
         <div class="columns delivery">
           <Panel id="facts-title" title="Delivery">
-            <DeliveryFacts webhook={webhook} delivery={view} />
+            <DeliveryFacts webhook={webhook} delivery={delivery} />
           </Panel>
           <Panel id="attempts-title" title="Attempts">
-            <Timeline delivery={view} attempts={attemptLog} />
+            <Timeline delivery={delivery} />
           </Panel>
         </div>
       </div>
@@ -152,7 +151,7 @@ function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
             ? "As the first attempt will make it, by the webhook's settings of now."
             : `As attempt ${last.number} made it, by the webhook's settings of now.`}
         </p>
-        <RequestSent {...{ webhook, delivery: view, last, body, isUnknown }} />
+        <RequestSent {...{ webhook, delivery, body, isUnknown }} />
       </Panel>
     </>
   );

@@ -1,6 +1,6 @@
 /** The request that a delivery makes, put together again from the event, the webhook and an attempt. */
 import type { Child } from "hono/jsx";
-import type { AttemptRecord, DeliveryView } from "../../domain/delivery";
+import type { LoggedDelivery } from "../../domain/delivery";
 import { standardHeaders } from "../../domain/headers";
 import { prettyJson } from "../../domain/pretty-json";
 import { maskQuery } from "../../domain/target";
@@ -20,9 +20,8 @@ const STANDARD_SIGNATURE = "v1,<base64 HMAC-SHA256 of id.timestamp.body>";
 
 type RequestProps = {
   webhook: Webhook;
-  delivery: DeliveryView;
-  /** The attempt that is shown; else it is the first. */
-  last: AttemptRecord | undefined;
+  /** Its last attempt is shown, or the first that is to come. */
+  delivery: LoggedDelivery;
   /** null when it was erased or is past its retention, or `isUnknown`. */
   body: Uint8Array | null;
   isUnknown: boolean;
@@ -60,8 +59,9 @@ export function RequestSent(request: RequestProps) {
   );
 }
 
-function headersOf({ webhook, delivery, last }: RequestProps): [name: string, value: string][] {
-  const { eventId, event } = delivery;
+function headersOf({ webhook, delivery }: RequestProps): [name: string, value: string][] {
+  const { eventId, event, attemptLog } = delivery;
+  const last = attemptLog.at(-1);
   const standard = standardHeaders({
     ...{ eventId, event, version: VERSION },
     attempt: last?.number ?? 1,

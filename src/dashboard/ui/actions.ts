@@ -66,11 +66,9 @@ export function performing(home: string, action: Action<null>) {
   return (c: PageContext) => perform(c, { subject: null, home, action });
 }
 
-type Performed<Subject> = { subject: Subject; home: string; action: Action<Subject> };
-
 async function perform<Subject>(
   c: PageContext,
-  { subject, home, action }: Performed<Subject>,
+  { subject, home, action }: { subject: Subject; home: string; action: Action<Subject> },
 ): Promise<Response> {
   const form = await formOf(c);
   const act = async () => answerTo(c, home, await action.act(c, subject, form));

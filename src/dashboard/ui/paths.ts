@@ -15,10 +15,8 @@ export function deliveryPath(webhookId: string, eventId: string): string {
   return `${webhookPath(webhookId)}/deliveries/${eventId}`;
 }
 
-type Named = { webhookId: string; eventId: string };
-
-export function deliveryCall({ webhookId, eventId }: Named): string {
-  return `/v1/webhooks/${webhookId}/deliveries/${eventId}`;
+export function deliveryCall(of: { webhookId: string; eventId: string }): string {
+  return `/v1/webhooks/${of.webhookId}/deliveries/${of.eventId}`;
 }
 
 export function eventPath(eventId: string): string {

@@ -90,9 +90,7 @@ function Ask({ kind, webhook }: Omit<Asked, "chosen">) {
   );
 }
 
-type CountedProps = Asked & { total: number; more: boolean };
-
-function Counted({ kind, webhook, chosen, total, more }: CountedProps) {
+function Counted({ kind, webhook, chosen, total, more }: Asked & { total: number; more: boolean }) {
   const { zone } = useViewer();
   return (
     <section class="panel narrow" aria-label="Counted">
