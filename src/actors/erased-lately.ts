@@ -5,8 +5,8 @@
  */
 import { MINUTE_MS } from "../domain/time";
 
-/** Longer than any call takes, with what went before it. */
-const REMEMBERED_MS = 2 * MINUTE_MS;
+/** The longest that an invocation runs: https://developers.cloudflare.com/queues/platform/limits/ */
+const REMEMBERED_MS = 15 * MINUTE_MS;
 
 export class ErasedLately {
   readonly #atMs = new Map<string, number>();
