@@ -36,8 +36,8 @@ afterAll(() => {
 });
 
 function codeOf(way: keyof typeof SAMPLES, language: string): string {
-  const sample = SAMPLES[way].find(({ title }) => title.startsWith(language));
-  return sample?.code ?? "";
+  const [, code] = Object.entries(SAMPLES[way]).find(([name]) => name.startsWith(language)) ?? [];
+  return code ?? "";
 }
 
 /** What the program prints, with the secret in its environment. */

@@ -32,10 +32,7 @@ export function Foreign({ text }: { text: string }) {
 /** The beginning of a text that may be long; `…` says that it goes on. */
 export function beginning(text: string, characters: number): string {
   const all = [...text];
-  return all.length <= characters
-    ? text
-    : `${all
-        .slice(0, characters - 1)
-        .join("")
-        .trimEnd()}…`;
+  if (all.length <= characters) return text;
+  const kept = all.slice(0, characters - 1).join("");
+  return `${kept.trimEnd()}…`;
 }

@@ -9,7 +9,7 @@ import { webhookPath } from "../ui/paths";
 import type { PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 import { TestForm, ToWebhook } from "./test";
-import { SAMPLES, type Sample } from "./verify-code";
+import { SAMPLES } from "./verify-code";
 
 const TITLES = {
   created: "The webhook is registered",
@@ -96,15 +96,15 @@ function Next({ webhook, occasion }: { webhook: Webhook; occasion: SecretOccasio
   );
 }
 
-function Samples({ title, samples }: { title: string; samples: readonly Sample[] }) {
+function Samples({ title, samples }: { title: string; samples: Record<string, string> }) {
   return (
     <section class="panel">
       <h3>{title}</h3>
-      {samples.map((sample) => (
-        <details open={sample === samples[0]}>
-          <summary>{sample.title}</summary>
-          <Code label={`${title}, ${sample.title}`} text={sample.code} />
-          <Copy text={sample.code} />
+      {Object.entries(samples).map(([language, code], index) => (
+        <details open={index === 0}>
+          <summary>{language}</summary>
+          <Code label={`${title}, ${language}`} text={code} />
+          <Copy text={code} />
         </details>
       ))}
     </section>

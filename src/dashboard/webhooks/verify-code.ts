@@ -1,13 +1,9 @@
 /** Code that verifies a delivery, ready to be taken over; `RELAY_SECRET` is the webhook's signing secret. */
 
-export type Sample = { title: string; code: string };
-
-/** The first way needs nothing new where a handler for Leadterra's own webhooks exists. */
-export const SAMPLES: { leadterra: readonly Sample[]; standard: readonly Sample[] } = {
-  leadterra: [
-    {
-      title: "Node or TypeScript",
-      code: `import { createHmac, timingSafeEqual } from "node:crypto";
+/** By language. The first way needs nothing new where a handler for Leadterra's own webhooks exists. */
+export const SAMPLES: Record<"leadterra" | "standard", Readonly<Record<string, string>>> = {
+  leadterra: {
+    "Node or TypeScript": `import { createHmac, timingSafeEqual } from "node:crypto";
 
 /** @param body the raw bytes; @param signature the header X-Leadterra-Signature, if there is one */
 export function isGenuine(body: Buffer, signature: string | null | undefined): boolean {
@@ -17,22 +13,16 @@ export function isGenuine(body: Buffer, signature: string | null | undefined): b
   return given.length === expected.length && timingSafeEqual(given, expected);
 }
 `,
-    },
-    {
-      title: "Python",
-      code: `import hashlib, hmac, os
+    Python: `import hashlib, hmac, os
 
 def is_genuine(body: bytes, signature) -> bool:    # the header X-Leadterra-Signature, or None
     secret = os.environ["RELAY_SECRET"].encode()   # the whole of it, with whsec_
     expected = hmac.new(secret, body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected.encode(), (signature or "").encode())
 `,
-    },
-  ],
-  standard: [
-    {
-      title: "Node or TypeScript",
-      code: `import { Webhook } from "standardwebhooks"; // npm install standardwebhooks
+  },
+  standard: {
+    "Node or TypeScript": `import { Webhook } from "standardwebhooks"; // npm install standardwebhooks
 
 const webhook = new Webhook(process.env.RELAY_SECRET ?? "");
 
@@ -41,10 +31,7 @@ export function eventIn(body: string, headers: Record<string, string>): unknown 
   return webhook.verify(body, headers); // webhook-id, webhook-timestamp, webhook-signature
 }
 `,
-    },
-    {
-      title: "Python",
-      code: `import base64, hashlib, hmac, os, re, time
+    Python: `import base64, hashlib, hmac, os, re, time
 
 def is_genuine(body: bytes, headers) -> bool:
     sent_at = headers.get("webhook-timestamp", "")
@@ -58,6 +45,5 @@ def is_genuine(body: bytes, headers) -> bool:
         for each in headers.get("webhook-signature", "").split()
     )
 `,
-    },
-  ],
+  },
 };
