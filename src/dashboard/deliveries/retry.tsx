@@ -38,10 +38,8 @@ export async function retrySelected(c: PageContext, _: null, form: Form): Promis
     const { code } = first;
     return code === "not_found" ? { failure: { code } } : { failure: { code }, at: back };
   }
-  const told = {
-    done: retried.length === of ? "retried" : "retried_in_part",
-    count: retried.length,
-  } as const;
+  const done = retried.length === of ? "retried" : "retried_in_part";
+  const told = { done, count: retried.length } as const;
   const list = chosenPath(retried);
   // From a list of this kind to the list of this kind: one such address is all that a cookie can hold.
   return back.startsWith(`${DELIVERIES_PATH}?chosen=`)

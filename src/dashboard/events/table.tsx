@@ -85,14 +85,13 @@ function recipients(n: number) {
 
 /** A time that a stranger gave: as one if it is one, else as it is. */
 export function GivenTime({ text }: { text: string | null }) {
-  const ms = text === null ? Number.NaN : Date.parse(text);
-  if (text !== null && Number.isNaN(ms))
-    return (
-      <code>
-        <Foreign text={text} />
-      </code>
-    );
-  return <Time ms={text === null ? null : ms} none="missing" />;
+  const ms = text === null ? null : Date.parse(text);
+  if (text === null || !Number.isNaN(ms)) return <Time ms={ms} none="missing" />;
+  return (
+    <code>
+      <Foreign text={text} />
+    </code>
+  );
 }
 
 type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; none: string };

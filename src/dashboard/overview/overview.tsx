@@ -236,11 +236,8 @@ function Condition({ look, words, steps }: { look: Look; words: string; steps: r
 
 /** Of those that are well, what failed last comes first, if nothing succeeded since. */
 function stumbledIn(watched: readonly Watched[]): Watched[] {
+  const failedAtMs = ({ stats }: Watched) => stats.health.lastFailure?.atMs ?? 0;
   return watched.filter(hasStumbled).toSorted((a, b) => failedAtMs(b) - failedAtMs(a));
-}
-
-function failedAtMs({ stats }: Watched): number {
-  return stats.health.lastFailure?.atMs ?? 0;
 }
 
 function Periods({ over }: { over: Period }) {

@@ -157,14 +157,11 @@ export function SearchField({ label, name, query, placeholder = "any", list }: S
   );
 }
 
+const NAMES = Object.keys(EVENT_TYPES);
 type EventNameProps = { label?: string; names?: readonly string[]; query: Query };
 
 /** Any name; some to choose from, the documented ones unless others are given. */
-export function EventNameField({
-  label = "Event name",
-  names = Object.keys(EVENT_TYPES),
-  query,
-}: EventNameProps) {
+export function EventNameField({ label = "Event name", names = NAMES, query }: EventNameProps) {
   return (
     <>
       <SearchField label={label} name="event" query={query} list="event-names" />

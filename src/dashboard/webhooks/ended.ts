@@ -11,11 +11,8 @@ const ENDED_LOOKED_AT = 20;
 
 /** How that ended which stopped retrying last; null for none. */
 export async function newestEnded(env: Env, webhook: Webhook): Promise<Answer | null> {
-  const asked = { status: "undeliverable" } as const;
-  const { deliveries } = await listDeliveries(env, webhook, asked, {
-    before: null,
-    limit: ENDED_LOOKED_AT,
-  });
+  const page = { before: null, limit: ENDED_LOOKED_AT };
+  const { deliveries } = await listDeliveries(env, webhook, { status: "undeliverable" }, page);
   const [last] = deliveries.toSorted((a, b) => (b.completedAtMs ?? 0) - (a.completedAtMs ?? 0));
   const eventId = parseEventId(last?.eventId ?? "");
   const title = "How the newest that stopped retrying ended";

@@ -184,10 +184,9 @@ function Failing({ stats: { health } }: Watched) {
   );
 }
 
-type BecameProps = { health: HealthReport; children?: Child };
-
 /** `Late since 21:14`, and what there is to say of it. */
-function Became({ health: { state, sinceMs }, children }: BecameProps) {
+function Became({ health, children }: { health: HealthReport; children?: Child }) {
+  const { state, sinceMs } = health;
   return (
     <>
       {state.charAt(0).toUpperCase() + state.slice(1)}
