@@ -1,11 +1,9 @@
 /** DeadLetters: one object. What could not be handed over, visible and redrivable until `RETENTION` ends it. */
 import { configOf } from "../config";
-import type { DeadLetterReason } from "../domain/dead-letter";
 import type { EventId } from "../domain/ids";
 import { logError, logInfo, logWarning } from "../log";
 import {
   type DeadLetter,
-  type DeadLetterPosition,
   DeadLetterStore,
   type HandedOver,
   type KeptLetter,
@@ -43,12 +41,8 @@ export class DeadLetters extends StoredObject {
     return this.#store.get(id);
   }
 
-  list(
-    before: DeadLetterPosition | null,
-    limit: number,
-    reason: DeadLetterReason | null = null,
-  ): DeadLetter[] {
-    return this.#store.list(before, limit, reason);
+  list(...asked: Parameters<DeadLetterStore["list"]>): DeadLetter[] {
+    return this.#store.list(...asked);
   }
 
   /**

@@ -51,11 +51,8 @@ export class Journal extends StoredObject {
    *
    * @returns the webhooks that each event goes to, in the order of `entries`; null when the object is full.
    */
-  async record({
-    entries,
-  }: {
-    entries: JournalEntry[];
-  }): Promise<{ webhookIds: WebhookId[][] | null }> {
+  async record(batch: { entries: JournalEntry[] }): Promise<{ webhookIds: WebhookId[][] | null }> {
+    const { entries } = batch;
     const lists = this.#store.recorded(entries.map(({ id }) => id));
     const fresh: JournalEntry[] = [];
     const copies: JournalEntry[] = [];

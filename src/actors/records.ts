@@ -54,10 +54,8 @@ export abstract class Records extends StoredObject {
 
   /** A day's Journal says what it counted, each time that it has counted more. */
   eventsCounted(day: string, totals: EventTotals): void {
-    this.store.saveEventTotals(
-      day,
-      furthest([totals, this.store.eventTotals().get(day) ?? totals]),
-    );
+    const known = this.store.eventTotals().get(day) ?? totals;
+    this.store.saveEventTotals(day, furthest([totals, known]));
   }
 
   /**

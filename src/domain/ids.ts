@@ -41,24 +41,23 @@ export function parseEventId(text: string): EventId | null {
   return EVENT_ID.test(text) ? (text as EventId) : null;
 }
 
-/** @param random at least 10 random bytes. */
+/**
+ * Of 48 bits of Unix milliseconds, then 80 random bits: https://github.com/ulid/spec
+ *
+ * @param random at least 10 random bytes.
+ */
 export function newWebhookId(nowMs: number, random: Uint8Array): WebhookId {
-  return `wh_${ulid(nowMs, random)}` as WebhookId;
-}
-
-export function parseWebhookId(text: string): WebhookId | null {
-  return WEBHOOK_ID.test(text) ? (text as WebhookId) : null;
-}
-
-/** 48 bits of Unix milliseconds, then 80 random bits: https://github.com/ulid/spec */
-function ulid(nowMs: number, random: Uint8Array): string {
   let time = "";
   let rest = nowMs;
   for (let digit = 0; digit < ULID_TIME_DIGITS; digit++) {
     time = CROCKFORD.charAt(rest % 32) + time;
     rest = Math.floor(rest / 32);
   }
-  return time + crockford(random.subarray(0, ULID_RANDOM_BYTES), 16);
+  return `wh_${time}${crockford(random.subarray(0, ULID_RANDOM_BYTES), 16)}` as WebhookId;
+}
+
+export function parseWebhookId(text: string): WebhookId | null {
+  return WEBHOOK_ID.test(text) ? (text as WebhookId) : null;
 }
 
 /** The first `digits` × 5 bits of `bytes`, most significant first. */

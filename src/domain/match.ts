@@ -49,7 +49,7 @@ export type Why = { webhookId: WebhookId; matched: boolean; why: string };
  */
 export function explain(
   webhook: Webhook,
-  received: { event: string; webhookIds: readonly WebhookId[]; receivedAtMs: number; size: number },
+  received: Received & { size: number },
   event: Pick<RelayEvent, "name" | "envelope"> | null,
 ): Why {
   const matched = received.webhookIds.includes(webhook.id);
@@ -63,18 +63,14 @@ export function explain(
   const isGone = event === null && miss === null && webhook.filter !== null;
   const why = isGone
     ? `It asks for ${received.event}; what the event said is gone, so there is no telling what its filter makes of it.`
-    : sentenceOf({ webhook, received, matched, miss });
+    : sentenceOf(webhook, received, miss);
   return { webhookId: webhook.id, matched, why };
 }
 
-type Reasons = {
-  webhook: Webhook;
-  received: { event: string; receivedAtMs: number };
-  matched: boolean;
-  miss: string | null;
-};
+type Received = { event: string; webhookIds: readonly WebhookId[]; receivedAtMs: number };
 
-function sentenceOf({ webhook, received, matched, miss }: Reasons): string {
+function sentenceOf(webhook: Webhook, received: Received, miss: string | null): string {
+  const matched = received.webhookIds.includes(webhook.id);
   const isByStar = webhook.events.includes(ALL_EVENTS) && !isRelayEvent(received.event);
   const asks = isByStar ? "every event" : received.event;
   if (miss === null && matched) {

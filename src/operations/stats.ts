@@ -81,9 +81,10 @@ export async function knownStats(
   const nowMs = Date.now();
   const hours = stepsBetween(sinceMs, nowMs, HOUR_MS);
   const recent = stepsBetween(nowMs - HOUR_MS + STEP_MS, nowMs, STEP_MS);
-  const [lastAtMs, queues, alerts, openAlerts, outgoing] = await Promise.all([
+  const [lastAtMs, events, deadLetters, alerts, openAlerts, outgoing] = await Promise.all([
     lastEventAtMs(env, unanswered),
-    queuesOf(env),
+    backlogOf(env.EVENTS),
+    backlogOf(env.DEAD_LETTERS),
     registry(env).alertsRefused(),
     registry(env).openAlerts(),
     addDeliveries(env, webhooks, { hours, recent, unanswered }),
@@ -91,12 +92,8 @@ export async function knownStats(
     addEvents(env, { steps: recent, stepMs: STEP_MS }, unanswered),
   ]);
   const incoming = { lastEventAtMs: lastAtMs, events: sumOf(hours, "events") };
+  const queues = { events, deadLetters };
   return { ...incoming, ...outgoing, hours, recent, queues, alerts, openAlerts };
-}
-
-async function queuesOf(env: Env): Promise<Queues> {
-  const [events, waiting] = await Promise.all([backlogOf(env.EVENTS), backlogOf(env.DEAD_LETTERS)]);
-  return { events, deadLetters: waiting };
 }
 
 /** What a queue says of itself is an estimate, and no reason to answer nothing. */

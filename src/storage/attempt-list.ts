@@ -28,15 +28,13 @@ export type AttemptPage = { attempts: ListedAttempt[]; next: AttemptPlace | null
 type Step = { position: Position; attempts: ListedAttempt[] };
 type Head = IteratorResult<Step, void>;
 
-export class AttemptList {
-  readonly #tables: DeliveryTables;
-  readonly #lists: DeliveryLists;
-  readonly #store: DeliveryStore;
+type Parts = { tables: DeliveryTables; lists: DeliveryLists; store: DeliveryStore };
 
-  constructor(tables: DeliveryTables, lists: DeliveryLists, store: DeliveryStore) {
-    this.#tables = tables;
-    this.#lists = lists;
-    this.#store = store;
+export class AttemptList {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
   }
 
   /** @param maxRows so many deliveries are looked at, at most; `next` goes on behind them, null at the end. */
@@ -59,7 +57,7 @@ export class AttemptList {
   }
 
   *#first(before: Position): Generator<Step, void> {
-    for (const delivery of this.#lists.newestFirst(before, 0)) {
+    for (const delivery of this.#parts.lists.newestFirst(before, 0)) {
       const { position, attempts } = delivery;
       yield { position, attempts: attempts === 0 ? [] : this.#firstOf(delivery) };
     }
@@ -67,19 +65,19 @@ export class AttemptList {
 
   /** Of a period that does not write the others down all attempts stand here. */
   #firstOf({ id, period, createdAtMs }: ListedDelivery): ListedAttempt[] {
-    const delivery = this.#store.get(id);
+    const delivery = this.#parts.store.get(id);
     if (delivery === null) return [];
-    if (!this.#tables.listsAttempts(period)) return listed(delivery, () => true);
+    if (!this.#parts.tables.listsAttempts(period)) return listed(delivery, () => true);
     // What retention moved does not stand where it arrived; it was first tried before what is kept.
     return createdAtMs < period ? [] : listed(delivery, isInOrder);
   }
 
   *#again(before: Position): Generator<Step, void> {
-    for (const { seq, attempts } of this.#tables.attemptsDownFrom(before.seq)) {
+    for (const { seq, attempts } of this.#parts.tables.attemptsDownFrom(before.seq)) {
       const end = seq === before.seq ? before.index : attempts.length;
       for (const [index, key] of [...attempts.slice(0, end).entries()].reverse()) {
-        const delivery = this.#store.get(key.id);
-        const isHere = delivery !== null && this.#tables.listsAttempts(delivery.period);
+        const delivery = this.#parts.store.get(key.id);
+        const isHere = delivery !== null && this.#parts.tables.listsAttempts(delivery.period);
         const found = isHere ? listed(delivery, isOf(key)) : [];
         yield { position: { seq, index }, attempts: found };
       }

@@ -254,7 +254,10 @@ export class DeliveryStore {
         const { rows: from, bindings } = freshFrom(next, period);
         const query = `SELECT ${FRESH_COLUMNS} ${from} AND d.id NOT IN (SELECT value FROM json_each(?)) LIMIT ?`;
         const rows: FreshRow[] = this.#tables.rows(query, ...bindings, without, limit);
-        for (const row of rows) yield freshOf(row, period);
+        for (const { seq, index, body, ...row } of rows) {
+          const position = { seq, index };
+          yield { ...FRESH, ...row, period, position, body: new Uint8Array(body) };
+        }
         const last = rows.at(-1);
         next = last && rows.length === limit ? { seq: last.seq, index: last.index + 1 } : null;
       }
@@ -341,10 +344,6 @@ export class DeliveryStore {
     const known = this.#known(ids);
     return ids.filter((id) => !known.has(id));
   }
-}
-
-function freshOf({ seq, index, body, ...row }: FreshRow, period: number): DueDelivery {
-  return { ...FRESH, ...row, period, position: { seq, index }, body: new Uint8Array(body) };
 }
 
 function byDue(a: Waiting, b: Waiting): number {

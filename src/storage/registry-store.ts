@@ -102,18 +102,13 @@ export class RegistryStore {
 
   addToAudit({ atMs, key, action, webhookId, before, after }: Omit<AuditEntry, "number">): void {
     this.#makeAudit();
-    const { number } = this.#sql
-      .exec<{ number: number }>(
-        "INSERT INTO audit (at, key, action, webhook_id, before, after) VALUES (?, ?, ?, ?, ?, ?) RETURNING number",
-        atMs,
-        key,
-        action,
-        webhookId,
-        before && JSON.stringify(before),
-        after && JSON.stringify(after),
-      )
-      .one();
-    this.#sql.exec("DELETE FROM audit WHERE number <= ?", number - MAX_AUDIT_ENTRIES);
+    this.#tables.put("audit", {
+      ...{ at: atMs, key, action, webhook_id: webhookId },
+      before: before && JSON.stringify(before),
+      after: after && JSON.stringify(after),
+    });
+    const old = "DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?";
+    this.#sql.exec(old, MAX_AUDIT_ENTRIES);
   }
 
   #makeAudit(): void {

@@ -143,11 +143,10 @@ export class Deliveries {
     return delivery === null ? null : { ...this.#view(delivery), attemptLog: delivery.log };
   }
 
-  /** Attempts, newest first; `next` is where the following page begins, null on the last. */
   attempts(before: AttemptPlace | null, limit: number): AttemptPage {
     this.#ledger.record();
     const all = { first: this.#ledger.attemptedTo, again: END };
-    const list = new AttemptList(this.#parts.tables, this.#lists, this.#store);
+    const list = new AttemptList({ ...this.#parts, lists: this.#lists });
     return list.list(before ?? all, { limit, maxRows: MAX_ROWS_PER_PAGE });
   }
 
@@ -189,7 +188,6 @@ export class Deliveries {
 
   // --- doing ------------------------------------------------------------------------------------------------
 
-  /** What came of each, in order. */
   reopen(deliveries: readonly Reopening[], by: "retry" | "replay"): Opened[] {
     const asked = by === "retry" ? ASKED.byRetry : ASKED.byReplay;
     const opened: (Opened | null)[] = [];
@@ -242,7 +240,6 @@ export class Deliveries {
     return "opened";
   }
 
-  /** Some of what waits for its time goes now. @returns how many there were. */
   hasten(): number {
     const nowMs = Date.now();
     const waiting = this.#store

@@ -72,7 +72,7 @@ export function startEngine(host: EngineHost) {
     { agenda, ledger, lanes, slots: host.slots },
   );
   const outlook = new Outlook(
-    { situation, standing: () => inForce.standing(ledger.run.unconnectedSinceMs) },
+    { situation, standing: () => inForce.standing(ledger.run) },
     { agenda, store, ledger, pump },
   );
   const parts = {

@@ -71,12 +71,10 @@ export function givenOf(
   webhook: Webhook,
   isTimed: boolean,
 ): LaneShare {
+  const { id, slots, closesAtMs } = share;
+  const lastStartAtMs = share.lastStartAtMs - CLOCKS_DIFFER_MS;
   return {
-    id: share.id,
-    slots: share.slots,
-    lastStartAtMs: share.lastStartAtMs - CLOCKS_DIFFER_MS,
-    closesAtMs: share.closesAtMs,
-    webhook,
+    ...{ id, slots, lastStartAtMs, closesAtMs, webhook },
     attempts: attempts.map(({ delivery, lease, startAtMs }) => ({
       id: delivery.id,
       event: delivery.event,

@@ -6,6 +6,7 @@ import type { Standing } from "../../domain/health-report";
 import type { Terms } from "../../domain/pace";
 import { MAX_TIMEOUT_MS, parseSchedule } from "../../domain/schedule";
 import { DEFAULTS, isListener, timeoutMsOf, type Webhook } from "../../domain/webhook";
+import type { Run } from "../../storage/run";
 import type { RunStore, Settings } from "../../storage/run-store";
 import type { Listener } from "./listener";
 
@@ -62,13 +63,10 @@ export class InForce {
     return this.isListener && !this.#listener.isConnected;
   }
 
-  /**
-   * What people and the configuration say about how it stands.
-   *
-   * @param unconnectedSinceMs as far as it is known.
-   */
-  standing(unconnectedSinceMs: number | null): Omit<Standing, "health"> {
+  /** How it stands, by what people and the configuration say and by its health. */
+  standing({ health, unconnectedSinceMs }: Pick<Run, "health" | "unconnectedSinceMs">): Standing {
     return {
+      health,
       status: this.webhook?.status ?? "active",
       statusSinceMs: this.webhook?.statusSinceMs ?? null,
       misconfigured: configOf(this.#env).delivery === null,

@@ -98,7 +98,7 @@ export class Leases {
   /** Those that this object makes itself, those in `first` before all else; each once. */
   own(first: Iterable<Leased>): LeasedAttempt[] {
     const own = [...this.#all.values()].filter(({ share }) => share === null);
-    return [...new Set([...first, ...own])].map(leaseOf);
+    return [...new Set([...first, ...own])].map(({ lease }) => lease);
   }
 
   // --- shares -----------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ export class Leases {
 
   /** What of a share has no outcome on disk, in the order of its start. */
   openIn(share: string): LeasedAttempt[] {
-    return [...(this.#shares.get(share)?.open ?? [])].map(leaseOf);
+    return [...(this.#shares.get(share)?.open ?? [])].map(({ lease }) => lease);
   }
 
   openCount(share: string): number {
@@ -136,8 +136,4 @@ export class Leases {
   #openOf({ share }: Leased): Set<Leased> | undefined {
     return share === null ? undefined : this.#shares.get(share)?.open;
   }
-}
-
-function leaseOf({ lease }: Leased): LeasedAttempt {
-  return lease;
 }

@@ -18,8 +18,7 @@ import type { Pump } from "./pump";
 type OutlookHost = {
   /** null while the webhook is held. */
   situation(): Situation | null;
-  /** Everything that decides about the state, but for what the ledger knows. */
-  standing(): Omit<Standing, "health">;
+  standing(): Standing;
 };
 
 type Parts = { agenda: Agenda; store: DeliveryStore; ledger: Ledger; pump: Pump };
@@ -54,8 +53,7 @@ export class Outlook {
     const nowMs = Date.now();
     const planned = this.#pump.standing.next;
     const isNext = delivery.id === next;
-    const standing = { ...this.#host.standing(), health: this.#ledger.run.health };
-    const connected = stateOf(standing, null, nowMs).state !== "unconnected";
+    const connected = stateOf(this.#host.standing(), null, nowMs).state !== "unconnected";
     const gates = {
       inFlight: this.#pump.isInFlight(delivery.id),
       held: situation === null && connected,
@@ -107,12 +105,11 @@ export class Outlook {
   }
 
   health(counted: Pick<HealthReport, "pending" | "undeliverable">): HealthReport {
-    const standing = { ...this.#host.standing(), health: this.#ledger.run.health };
     const situation = this.#host.situation();
     const next = situation && this.#next(situation);
     const delivery = next === null ? null : this.#store.get(next);
     const { nextAttemptAtMs } = delivery === null ? NOTHING_TO_WAIT_FOR : this.look()(delivery);
     const queue = { ...counted, nextAttemptAtMs, oldestDueAtMs: this.oldestDueAtMs() };
-    return reportHealth(standing, queue, Date.now());
+    return reportHealth(this.#host.standing(), queue, Date.now());
   }
 }
