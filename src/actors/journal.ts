@@ -187,7 +187,9 @@ export class Journal extends StoredObject {
     if (this.#isOver) await this.#handOver();
     const deleteAtMs = this.#deleteAtMs();
     if (deleteAtMs === null || deleteAtMs > Date.now()) {
-      await this.ctx.storage.setAlarm(this.#isOver ? this.#keptUntilMs() : this.#overAtMs);
+      // A `RETENTION` that does not parse stops deletion; the alarm looks again a day later.
+      const keptUntilMs = deleteAtMs ?? Date.now() + DAY_MS;
+      await this.ctx.storage.setAlarm(this.#isOver ? keptUntilMs : this.#overAtMs);
     } else {
       await this.ctx.storage.deleteAll();
       this.tables = openTables(this.ctx.storage, "journal").tables;
@@ -217,11 +219,6 @@ export class Journal extends StoredObject {
 
   get #isOver(): boolean {
     return this.#overAtMs <= Date.now();
-  }
-
-  /** A `RETENTION` that does not parse stops deletion; the alarm looks again a day later. */
-  #keptUntilMs(): number {
-    return this.#deleteAtMs() ?? Date.now() + DAY_MS;
   }
 
   #deleteAtMs(): number | null {
