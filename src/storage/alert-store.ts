@@ -1,4 +1,11 @@
-/** All SQL of the Registry's alerts; docs/engine.md says what each table is for. Reading creates nothing. */
+/**
+ * All SQL of the Registry's alerts. Reading creates nothing.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `alerts` | cause | what a person should know, sent or not, when it was last found to be so, and when it was last sent | while it lasts | 1 row a cause, of which a webhook has some seven |
+ * | `refusals` | the mark of an `ALERT_URL` (1 in 0.1.0) | since when it takes no alerts, how often it refused, and when it is asked again | until it takes one, or another refuses | 1 row |
+ */
 import type { AlertText } from "../domain/alert";
 import { DAY_MS } from "../domain/time";
 import type { Tables } from "./tables";

@@ -1,4 +1,10 @@
-/** All SQL of the DeadLetters object; docs/engine.md says what its table is for. Reading creates nothing. */
+/**
+ * All SQL of the DeadLetters object. Reading creates nothing.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `dead_letters` | `dl_` and the queue message's id | what could not be handed over, body included | `RETENTION`, unless redriven, deleted or erased before | 1 row and 2 of indexes a message, at most 100,000 and 5 GB |
+ */
 import { addressOf, mentions } from "../domain/address";
 import {
   DEAD_LETTER_REASONS,

@@ -1,11 +1,22 @@
 /**
- * The tables of a Subscriber, and how their rows are read; docs/engine.md says what each is for. Reading creates nothing:
- * a table is made by the first write that needs it.
+ * The tables of a Subscriber, and how their rows are read. Reading creates nothing: a table is made by the first write that needs it.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `settings` | 1 | the webhook as the Registry pushed it; of a deleted one only the version | the object's | 1 row |
+ * | `run` | 1 | lease, first fresh position, health, rate, the running hour | the object's | 1 row |
+ * | `hours` | hour | counters of a finished hour | 31 days | 24 rows a day |
+ * | `deliveries_T` | event id | one row per delivery, from accept to the end of `RETENTION` | dropped whole | 1 row a delivery |
+ * | `arrivals_T` | seq | the ids of one accept in order, and how many deliveries had ever arrived with it: the index by time, and the queue of fresh deliveries; `leased` 1 where they were leased as they were stored | with it | 1 row an accept |
+ * | `attempts_T` | seq | attempts that do not stand where their delivery arrived (`attempt-list.ts`), those that were recorded together | with it | 1 row such a group |
  *
  * `T` is the first millisecond of a period, a sixth of `RETENTION`. A delivery lives in the period of its first
  * arrival, so its id is looked for in all of them before it is inserted. A row is written once on accept and once
  * per attempt; a lease, one write for up to a hundred attempts, carries everything else. What can start as it arrives
  * needs none: its arrival is the lease.
+ *
+ * A delivery that was never attempted is *fresh*: pending without `due_at`, found through `arrivals_T` from the
+ * head on. `due_at` (and with it a place in the partial indexes) is for what waits for another attempt.
  */
 import {
   type AttemptRecord,

@@ -1,5 +1,11 @@
 /**
- * All SQL of a Journal: one UTC day of events; docs/engine.md says what each table is for. Reading creates nothing.
+ * All SQL of a Journal: one UTC day of events. Reading creates nothing.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `events` | event id | one row per event: name, times, size, whether it conforms, where its body is | the day + `RETENTION`, dropped whole | 1 row an event |
+ * | `batches` | seq | what one call recorded: ids in order (the index by time) and their bodies, packed | with it | 1 row a call, and one for each 1.5 MB |
+ * | `matches` | number | a list of webhook ids that some event matched: the lists repeat, the events do not | with it | 1 row a different list |
  *
  * `batches.before` is the number of Leadterra's events in all batches before it and `after` that up to and with it, so
  * that a count between two times takes two searches and no counter; `totals` is the same by name, with duplicates.

@@ -1,4 +1,10 @@
-/** All SQL of the Registry's outbox (docs/engine.md): the relay's own events that are still to be sent. */
+/**
+ * All SQL of the Registry's outbox: the relay's own events that are still to be sent.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `outbox` | event and webhook | what happened since this event was sent last, and when that was | until the queue has it, and the minute after that is over | 1 row a webhook and kind of event |
+ */
 import type { RelayEventName } from "../domain/relay-events";
 import { jsonObjectOf } from "./stored-json";
 import type { Tables } from "./tables";

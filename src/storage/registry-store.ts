@@ -1,4 +1,15 @@
-/** All SQL of the Registry; docs/engine.md says what each table is for. Reading creates nothing. */
+/**
+ * All SQL of the Registry. Reading creates nothing.
+ *
+ * | table | key | what | lifetime | growth |
+ * |---|---|---|---|---|
+ * | `webhooks` | webhook id | the webhook as people decided it, its version and the version that its Subscriber has acknowledged | until deleted, and the deletion acknowledged | 1 row a webhook |
+ * | `audit` | number | who changed what, without secrets | the last 10,000 | 1 row a change |
+ * | `answers` | API key and `Idempotency-Key` | the call and what it was answered | 24 h | 1 row a call with such a key |
+ * | `erasures` | event id | an event that was erased by its id: a copy that arrives later goes to nobody | 14 days | 1 row an erased event |
+ * | `facts` | name | what a day's Journal has counted (`events 2026-11-27`), which stays when the Journal goes; since when there are events (`first event`) | the object's; the oldest is added to the sum of those before | 1 row a day, at most 401 |
+ * | `routing` | 1 | the version of the routing table: grows with every change of a webhook | the object's | 1 row |
+ */
 import { addTotals, type EventTotals, noEvents } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";

@@ -1,6 +1,6 @@
 /**
  * The single rows of a Subscriber: what the Registry pushed, where the pump stands, and what an hour came to.
- * (docs/engine.md lists all tables of the object.)
+ * (The head of `delivery-tables.ts` lists all tables of the object.)
  */
 import type { HourCounters } from "../domain/counters";
 import type { Webhook } from "../domain/webhook";
