@@ -18,6 +18,9 @@ const ANSWERS_KEPT_MS = DAY_MS;
 /** A call that runs for longer has died with its Worker. */
 const MAX_CALL_MS = 2 * MINUTE_MS;
 
+/** What is asked for again, after a restart, is among so many. */
+const LATEST_LINES = 10;
+
 /** `begun`: go on, then end it; or the answer it was given before; or why it may not go on. */
 type Begun = { state: "begun" | "running" | "reused" | "answered"; answer: StoredAnswer | null };
 
@@ -36,15 +39,21 @@ export abstract class Records extends StoredObject {
     this.store = new RegistryStore(this.tables);
   }
 
-  /** Writes down what somebody did beside changing a webhook. */
+  /** Writes down what somebody did beside changing a webhook; once, though it is asked for again. */
   async addToAudit(entry: {
     by: Caller;
+    /** Unix milliseconds; left out by release 0.2.0. */
+    atMs?: number;
     action: string;
     webhookId: string | null;
     after: Record<string, unknown> | null;
   }): Promise<void> {
-    const { by, ...said } = entry;
-    this.store.addToAudit({ atMs: Date.now(), key: by.key, before: null, ...said });
+    const { by, atMs = Date.now(), ...said } = entry;
+    const line = { atMs, key: by.key, before: null, ...said };
+    const textOf = (each: Omit<AuditEntry, "number">) =>
+      JSON.stringify([each.atMs, each.key, each.action, each.webhookId, each.after]);
+    const isThere = this.store.audit(null, LATEST_LINES).map(textOf).includes(textOf(line));
+    if (!isThere) this.store.addToAudit(line);
   }
 
   /** Newest first. */

@@ -21,7 +21,7 @@ export async function addToAudit(
   env: Env,
   entry: { by: Caller; action: Action; webhookId?: WebhookId; after: Record<string, unknown> },
 ): Promise<void> {
-  await registry(env).addToAudit({ webhookId: null, ...entry });
+  await registry(env).addToAudit({ webhookId: null, atMs: Date.now(), ...entry });
 }
 
 /** Newest first. @param before the number of an entry; null for the newest. */

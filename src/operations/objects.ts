@@ -19,13 +19,7 @@ type Remote<Class> = {
 };
 
 /** What would happen twice if an object had done it and was restarted before it answered. */
-const ONCE: ReadonlySet<string> = new Set([
-  "create",
-  "register",
-  "addToAudit",
-  "beginCall",
-  "sendTest",
-]);
+const ONCE: ReadonlySet<string> = new Set(["create", "register", "beginCall", "sendTest"]);
 
 export function registry(env: Env): Remote<ObjectOf<Env["REGISTRY"]>> {
   return remote(env.REGISTRY, REGISTRY_NAME, "Registry");

@@ -1,9 +1,10 @@
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
 import type { EventId, WebhookId } from "../../src/domain/ids";
-import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
+import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../../src/domain/placement";
 import { accept, deliverAll, journal, newEvent, type Owed, register } from "../rig/worker/engine";
 import { answering, clock, it, service } from "../rig/worker/fixture";
+import { diverted } from "../rig/worker/objects";
 import { API_KEY, api, bytesOf, call, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 type Entry = {
@@ -344,4 +345,36 @@ describe("the audit log", () => {
       expect((await api("GET", `/v1/audit?${query}`)).status).toBe(422);
     },
   );
+});
+
+describe("what was done as a deploy restarted the Registry", () => {
+  it("is answered, and written down once: asked for again, it would be done again", async () => {
+    const { id } = await register();
+    const event = await recorded(id);
+    let times = 0;
+    const addToAudit = async (...given: unknown[]) => {
+      times += 1;
+      const stub = env.REGISTRY.getByName(REGISTRY_NAME);
+      await (stub.addToAudit as (...given: unknown[]) => Promise<void>)(...given);
+      if (times === 1) throw Object.assign(new Error("its code was updated"), { retryable: true });
+    };
+    const init = {
+      method: "POST",
+      headers: { authorization: `Bearer ${API_KEY}` },
+      body: JSON.stringify({ since: new Date(clock.nowMs() - 60_000).toISOString(), only: "all" }),
+    };
+    const bindings = { REGISTRY: diverted(env.REGISTRY, { addToAudit }) };
+    const response = await callWith(bindings, `/v1/webhooks/${id}/replay`, init);
+    expect([response.status, await response.json()]).toEqual([202, { replayed: 1, next: null }]);
+    expect(times).toBe(2);
+    const lines = (await audit()).data.filter(({ action }) => action === "webhook.replayed");
+    expect(lines).toHaveLength(1);
+    // The same at another time is another line.
+    for (let again = 0; again < 2; again++) {
+      await done("POST", `/v1/webhooks/${id}/deliveries/${event.id}/retry`);
+      clock.advance(1);
+    }
+    const retries = (await audit()).data.filter(({ action }) => action === "delivery.retried");
+    expect(retries).toHaveLength(2);
+  });
 });

@@ -16,8 +16,6 @@ function failing(failures: number, flags: { retryable?: boolean; overloaded?: bo
   return { asked, env: { ...env, REGISTRY: { getByName } as unknown as Env["REGISTRY"] } };
 }
 
-const BY = { key: "0123abcd" };
-
 describe("a call to an object", () => {
   it("is made once more when the object was restarted", async () => {
     const { asked, env: given } = failing(1, { retryable: true });
@@ -42,9 +40,8 @@ describe("a call to an object", () => {
 
   it("is not repeated when it may have been done already and would be done twice", async () => {
     const { asked, env: given } = failing(1, { retryable: true });
-    const entry = { by: BY, action: "webhook.tested", webhookId: null, after: {} };
-    await expect(registry(given).addToAudit(entry)).rejects.toThrow("gone");
-    expect(asked).toEqual(["addToAudit"]);
+    await expect(registry(given).beginCall("0123abcd", "key-1", "call")).rejects.toThrow("gone");
+    expect(asked).toEqual(["beginCall"]);
   });
 
   it("finds the object again after a restart", async () => {
