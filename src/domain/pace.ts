@@ -13,6 +13,8 @@ const PLAN_AHEAD_MS = 2_000;
 const MAX_PROBE_GAP_MS = 60_000;
 /** What a Lane has ahead it starts in about this time, in half of what it has for it. */
 const AHEAD_MS = 800;
+/** Between two attempts of a slot in a Lane: until it is reported that one has ended, and the next one has its time. */
+const TURNAROUND_MS = 250;
 
 /** An invocation may make 10,000 requests and use 30 s of CPU; the alarm goes on in a new one. */
 export const MAX_ATTEMPTS_PER_RUN = 1_000;
@@ -75,9 +77,11 @@ export function lanesOf(situation: Situation): number[] {
   const { terms, meanDurationMs } = situation;
   if (terms.frames) return [];
   let wanted = concurrencyOf(situation);
-  if (terms.rateLimit !== null) {
-    const atOnce = Math.ceil((terms.rateLimit * (meanDurationMs ?? 0)) / 1_000) + 1;
-    wanted = Math.min(wanted, atOnce);
+  const { rateLimit } = terms;
+  if (rateLimit !== null) {
+    const atOnce = (takenMs: number) => Math.ceil((rateLimit * takenMs) / 1_000) + 1;
+    if (meanDurationMs !== null && atOnce(meanDurationMs) <= MAX_IN_FLIGHT) return [];
+    wanted = Math.min(wanted, atOnce((meanDurationMs ?? 0) + TURNAROUND_MS));
   }
   const count = Math.max(0, Math.ceil(wanted / MAX_IN_FLIGHT) - 1);
   return Array.from({ length: count }, (_, lane) =>
@@ -86,7 +90,9 @@ export function lanesOf(situation: Situation): number[] {
 }
 
 /** How many attempts an object with these slots is given beside those that it has in flight; not a whole number. */
-export function aheadOf(slots: number, { meanDurationMs }: Situation): number {
+export function aheadOf(slots: number, { meanDurationMs, terms }: Situation): number {
+  // What has its time needs a slot that is free then.
+  if (terms.rateLimit !== null) return 0;
   if (meanDurationMs === null) return slots;
   return Math.min(MAX_PLANNED - slots, (slots * AHEAD_MS) / Math.max(1, meanDurationMs));
 }

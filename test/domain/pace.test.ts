@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { HEALTHY } from "../../src/domain/health";
 import {
+  aheadOf,
+  lanesOf,
   opensAtMs,
   pauseEndsAtMs,
   planLimitOf,
@@ -65,6 +67,40 @@ describe("how many attempts", () => {
     const now = situation(given);
     expect(slotsOf(now, true)).toBe(slots);
     expect(planLimitOf(now, true)).toBe(plan);
+  });
+
+  it.each<[string, Given, { lanes: number[]; ahead: number }]>([
+    ["six at most", {}, { lanes: [], ahead: 6 }],
+    ["twenty", { terms: { concurrency: 20 } }, { lanes: [6, 6, 2], ahead: 6 }],
+    [
+      "twenty, of 100 ms each",
+      { terms: { concurrency: 20 }, meanDurationMs: 100 },
+      { lanes: [6, 6, 2], ahead: 48 },
+    ],
+    [
+      "a rate for which six suffice",
+      { terms: { concurrency: 60, rateLimit: 50 }, meanDurationMs: 100 },
+      { lanes: [], ahead: 0 },
+    ],
+    [
+      "a rate for which six do not: what has its time needs a slot that is free then",
+      { terms: { concurrency: 60, rateLimit: 50 }, meanDurationMs: 700 },
+      { lanes: [6, 6, 6, 6, 6, 6, 6, 6], ahead: 0 },
+    ],
+    [
+      "a rate, before it is known how long they take",
+      { terms: { concurrency: 60, rateLimit: 50 } },
+      { lanes: [6, 6], ahead: 0 },
+    ],
+    [
+      "a rate that asks for more than the concurrency",
+      { terms: { concurrency: 10, rateLimit: 50 }, meanDurationMs: 700 },
+      { lanes: [4], ahead: 0 },
+    ],
+  ])("in Lanes, and ahead: %s", (_, given, { lanes, ahead }) => {
+    const now = situation(given);
+    expect(lanesOf(now)).toEqual(lanes);
+    expect(aheadOf(6, now)).toBe(ahead);
   });
 
   it("one probe a minute, or sooner by a shorter schedule", () => {
