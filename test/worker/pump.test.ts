@@ -92,6 +92,22 @@ async function endOfLast(id: string, eventId: string): Promise<number> {
 }
 
 describe("attempts at the same time", () => {
+  it("go on beside a slow one, without a wait for more answers than can come", async () => {
+    const { id, ids } = await owing(20, { concurrency: 2 });
+    const late = gate();
+    service.answer = async ({ eventId }) => {
+      if (eventId === ids[0]) await late.opened;
+      return answering(204)();
+    };
+    // Nothing but an answer rings: no wait of the pump comes to its end.
+    const timers = vi.spyOn(globalThis, "setTimeout").mockReturnValue(0 as never);
+    const running = ring(subscriber(id));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(20));
+    timers.mockRestore();
+    late.open();
+    await running;
+  });
+
   it("are six, and never more, whatever else arrives or is asked for", async () => {
     const late = holding();
     const { id, ids } = await owing(20);

@@ -29,7 +29,7 @@ import { isAsked, MAX_AWAKE_WAIT_MS, Plan } from "./plan";
 import { type Answer, unanswered } from "./send";
 import type { Slots } from "./slots";
 
-/** Answers are written together when this many are there, or after this long, or when nothing else goes on. */
+/** Answers are written together when this many are there, or after this long, or when nothing else goes on or can start. */
 const GATHERED_ANSWERS = 6;
 const GATHER_MS = 100;
 const MAX_RESTLESS_MS = 600_000;
@@ -308,7 +308,17 @@ export class Pump {
     return (
       this.#inFlight.size === 0 ||
       this.#ledger.unrecorded >= GATHERED_ANSWERS ||
-      Date.now() - this.#ledger.oldestAnswerAtMs >= GATHER_MS
+      Date.now() - this.#ledger.oldestAnswerAtMs >= GATHER_MS ||
+      this.#isFull
+    );
+  }
+
+  /** Nothing more may start before outcomes are on disk. */
+  get #isFull(): boolean {
+    const { unrecorded, unwritten } = this.#ledger;
+    const situation = this.#open;
+    return (
+      situation !== null && this.#inFlight.size + unrecorded + unwritten >= windowOf(situation)
     );
   }
 
