@@ -125,7 +125,7 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>) {
   const allowPrivate = parse("ALLOW_PRIVATE_DESTINATIONS", parseSwitch, '"true" or "false"');
   const idempotencyTtl = parse(
     "IDEMPOTENCY_TTL",
-    (text) => (text === "0" ? 0 : durationOver(text, MIN_KV_TTL_MS - 1)),
+    (text) => (isNone(text) ? 0 : durationOver(text, MIN_KV_TTL_MS - 1)),
     `0, or ${DURATION_FORM}, from 60s to 365d`,
   );
   const shortest = retryScheduleMs?.reduce((sum, wait) => sum + wait, 0) ?? 0;
@@ -223,6 +223,10 @@ function mistakeIn(value: string): string | null {
 function parseSwitch(text: string): boolean | null {
   if (text === "true") return true;
   return text === "false" ? false : null;
+}
+
+function isNone(duration: string): boolean {
+  return duration === "0" || parseDuration(duration) === 0;
 }
 
 function durationOver(text: string, shortestMs: number): number | null {

@@ -64,8 +64,9 @@ export async function putWebhook(
   if (!checked.ok) return checked;
   const rechecked = settingsOf(env, draft, before?.relayHost ?? draft.relayHost);
   if (!rechecked.ok) return rechecked;
-  const options = { signingSecret: secret, sameService, dryRun };
   const fresh = newSecret();
+  // Also as the one that is given: the Registry of the release before makes its own otherwise.
+  const options = { signingSecret: secret ?? fresh, sameService, dryRun };
   return shownOnce(env, draft.name, fresh, registry(env).put(checked.value, options, by, fresh));
 }
 

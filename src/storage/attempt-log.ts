@@ -27,6 +27,8 @@ export function encodeLog(log: readonly AttemptRecord[]): string | null {
     const responseBody = isLast ? (attempt.responseBody?.slice(0, MAX_ESCAPED) ?? null) : null;
     const responseTruncated = attempt.responseTruncated || responseBody !== attempt.responseBody;
     const responseHeaders = isLast ? attempt.responseHeaders : null;
+    if (responseBody === attempt.responseBody && responseHeaders === attempt.responseHeaders)
+      continue;
     kept[index] = { ...attempt, responseBody, responseTruncated, responseHeaders };
     text = jsonOfAttempts(kept);
   }

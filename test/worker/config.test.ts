@@ -110,6 +110,7 @@ describe("a configuration", () => {
     ],
     ["another dead-letter queue", { DEAD_LETTER_QUEUE: "b-2" }, { deadLetterQueue: "b-2" }],
     ["an IDEMPOTENCY_TTL of 0", { IDEMPOTENCY_TTL: "0" }, { idempotencyTtlSeconds: null }],
+    ["the same with a unit", { IDEMPOTENCY_TTL: "0s" }, { idempotencyTtlSeconds: null }],
     ["the shortest IDEMPOTENCY_TTL", { IDEMPOTENCY_TTL: "60s" }, { idempotencyTtlSeconds: 60 }],
     ["the same in minutes", { IDEMPOTENCY_TTL: "1m" }, { idempotencyTtlSeconds: 60 }],
     ["a RETENTION of a year", { RETENTION: "365d" }, { retentionMs: 365 * DAY }],

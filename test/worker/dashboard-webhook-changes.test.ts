@@ -424,7 +424,7 @@ describe("sending again", () => {
     expect(counted).toContain("1,200 deliveries would be replayed");
     const { pages, answer } = await goingOn(path, fieldsOf(counted, path));
     expect(pages).toHaveLength(1);
-    expect(pages[0]).toContain("1,000 deliveries were replayed so far");
+    expect(pages[0]).toContain("1,000 deliveries replayed so far");
     expect(pages[0]).toContain("1,000 of 1,200<");
     expect(leadsTo(answer)).toBe(`${PATH}/${id}?done=replayed&count=1200`);
     expect((await deeds()).filter(({ action }) => action === "webhook.replayed")).toHaveLength(2);

@@ -263,6 +263,8 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
     ]);
     const { data } = await (await api("GET", "/v1/webhooks")).json<{ data: unknown[] }>();
     expect(data).toHaveLength(status === 201 ? 2 : 1);
+    const audit = await (await api("GET", "/v1/audit")).json<{ data: unknown[] }>();
+    expect(audit.data).toHaveLength(2);
   });
 
   it.each<Sent>([

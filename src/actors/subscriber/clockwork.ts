@@ -169,7 +169,7 @@ export class Clockwork {
     return {
       pending,
       undeliverable,
-      /** The first failure since the last success or resume; null while all is well. */
+      /** The first failure since the last success or resume; null while all is well, and while held. */
       failingSinceMs: isHeld ? null : ledger.run.health.failingSinceMs,
       /** When the oldest delivery became due that has not gone out; null when none is, or while held. */
       overdueSinceMs: dueAtMs !== null && dueAtMs < Date.now() ? dueAtMs : null,

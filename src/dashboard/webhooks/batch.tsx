@@ -74,7 +74,7 @@ async function act(c: PageContext, { kind, webhook, chosen }: Asked, form: Form)
     fields: { ...chosen, step: "go", cursor: next, started: String(startedMs) },
     done,
     of: before.of,
-    headline: `${deliveries(done)} were ${kind.done} so far.`,
+    headline: `${deliveries(done)} ${kind.done} so far.`,
     tone: kind.tone,
     out: webhookPath(webhook.id),
   });
