@@ -98,6 +98,8 @@ export class Book {
   keptAll: boolean;
   /** Calls that ran in the present step, and a while before it where there are Lanes; `atMs` as of `Evidence.passedMs`. */
   calls: { method: string; args: unknown[]; atMs: number }[] = [];
+  /** When the share of an attempt (event id, number) may be closed, Unix milliseconds. */
+  readonly closings = new Map<string, number>();
   /** Lanes were given attempts of it. */
   hasLanes = false;
   /** Since when its alarm is later than what is due, with nothing leased; null when it is not. */

@@ -2,7 +2,7 @@
  * The judge: what must hold after every step (docs/contract.md). It looks at every request, and reads what the
  * objects have stored; it knows the rules from the contract and not from the code.
  */
-import type { LaneReport } from "../../src/actors/lane";
+import type { LaneReport, LaneShare } from "../../src/actors/lane";
 import { AttemptRules } from "./attempt-rules";
 import { type Attempt, isOfLane } from "./book";
 import { CounterRules } from "./counter-rules";
@@ -18,6 +18,7 @@ import { RoutingRules } from "./routing-rules";
 import { TruthRules } from "./truth-rules";
 
 /** What is to be erased, as objects are told. */
+type Reopened = { deliveries: { id: string; body: unknown }[] };
 type Erased = string | string[] | { eventIds: string[] };
 
 const DAY_MS = 86_400_000;
@@ -259,15 +260,22 @@ export class Invariants {
       const book = this.#evidence.book(object);
       book.calls.push({ method, args, atMs: this.#evidence.passedMs });
       if (method === "report") this.requests.told(book, args[0] as LaneReport[]);
-      if (method === "reopen") {
-        const [{ deliveries }] = args as [{ deliveries: { id: string; body: unknown }[] }];
-        for (const { id, body } of deliveries) {
-          if (body !== null) this.#evidence.owed.add(`${object.name} ${id}`);
-        }
-      }
+      if (method === "reopen") this.#reopens(object, args as [Reopened]);
     }
+    if (object.className === "Lane" && method === "take") this.#takes(object, args as [LaneShare]);
     if (object.className === "Registry") this.ownEvents.called(method, args);
     if (/^(erase|rememberErased$)/.test(method)) this.#erases(args as [Erased]);
+  }
+
+  #reopens({ name }: SimulatedObject, [{ deliveries }]: [Reopened]): void {
+    for (const { id, body } of deliveries) {
+      if (body !== null) this.#evidence.owed.add(`${name} ${id}`);
+    }
+  }
+
+  #takes(lane: SimulatedObject, [{ attempts, closesAtMs }]: [LaneShare]): void {
+    const { closings } = this.#evidence.book(lane);
+    for (const { id, number } of attempts) closings.set(`${id} ${number}`, closesAtMs);
   }
 
   #erases([given]: [Erased]): void {

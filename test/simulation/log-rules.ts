@@ -5,7 +5,6 @@ import { type Evidence, isSuccess, MAX_UNRECORDED } from "./evidence";
 import { attemptLog, type Row } from "./look";
 import type { Ending } from "./network";
 
-const LONGEST_SHARE_MS = 67_000;
 const REDIRECTS = [301, 302, 303, 307, 308];
 
 export class LogRules {
@@ -91,9 +90,9 @@ export class LogRules {
     const refused = ending?.reason === "refused";
     // A Lane's report that was heard, and not taken by a full disk before the object crashed.
     const wasUnwritten = isShared && book.refusedWrites > 0 && book.object.crashes > 0;
-    // Two seconds to start, the longest timeout and five to say so: then a share may be closed, and its Lane forget it.
-    const startedAtMs = attempt?.request.startedAtMs ?? this.#evidence.nowMs;
-    const isPast = isShared && this.#evidence.nowMs - startedAtMs > LONGEST_SHARE_MS;
+    // Nobody has heard of it for as long as its Lane had for it: then a share may be closed, and its Lane forget it.
+    const closesAtMs = attempt && book.closings.get(`${attempt.eventId} ${attempt.number}`);
+    const isPast = isShared && this.#evidence.nowMs >= (closesAtMs ?? Number.POSITIVE_INFINITY);
     if ((wasUnwritten || isPast) && attempt !== null) attempt.lost = true;
     const unheard = attempt === null || attempt.lost;
     this.#evidence.require(

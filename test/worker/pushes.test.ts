@@ -324,7 +324,7 @@ describe("an old version", () => {
 });
 
 describe("a change that the disk does not take whole", () => {
-  it.each(["INSERT INTO routing", "INSERT INTO audit"])(
+  it.each(["INSERT INTO routing", "INSERT OR REPLACE INTO audit"])(
     "is not made at all, now or after a restart: %s",
     async (start) => {
       const { id } = await register();
