@@ -213,12 +213,10 @@ export class Registry extends Records {
     const secret = signingSecret ?? newSecret();
     const known = this.settingsOf(id);
     const rotation = { secret, graceMs, nowMs: Date.now() };
-    // Asked for again, it is done.
-    const isDone = known?.secrets.at(-1)?.value === secret;
-    if (known !== null && !isDone && rotateSecret(known, rotation) === null) {
+    if (known !== null && rotateSecret(known, rotation) === null) {
       return fail({ code: "too_many_secrets" });
     }
-    const rotate = (before: Webhook) => (isDone ? null : rotateSecret(before, rotation)) ?? before;
+    const rotate = (before: Webhook) => rotateSecret(before, rotation) ?? before;
     const after = { gracePeriodSeconds: graceMs / 1_000 };
     const rotated = await this.#change(id, rotate, { action: "webhook.secret_rotated", by, after });
     return withSecret(rotated, secret);

@@ -47,6 +47,15 @@ async function expectSigned(asked: Asked, secrets: string[]): Promise<void> {
 }
 
 describe("a rotated secret", () => {
+  it("may be to the newest secret itself: the others end by the grace period that was asked for", async () => {
+    const { id, signingSecret: old } = await register();
+    const { signingSecret: fresh } = await rotate(id, { gracePeriodSeconds: 3_600 });
+    await rotate(id, { signingSecret: fresh, gracePeriodSeconds: 0 });
+    const values = (await settingsOf(id)).secrets.map(({ value }) => value);
+    expect(values).toContain(fresh);
+    expect(values).not.toContain(old);
+  });
+
   it("signs first, with the old one behind it, until the grace period ends", async () => {
     const { id, signingSecret: old } = await register();
     await expectSigned(await next(id), [old]);
@@ -263,8 +272,6 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
     ]);
     const { data } = await (await api("GET", "/v1/webhooks")).json<{ data: unknown[] }>();
     expect(data).toHaveLength(status === 201 ? 2 : 1);
-    const audit = await (await api("GET", "/v1/audit")).json<{ data: unknown[] }>();
-    expect(audit.data).toHaveLength(2);
   });
 
   it.each<Sent>([
