@@ -61,7 +61,7 @@ export type SideAccount = {
   lostAnswers: number;
   /** Those without a crash between. */
   duplicatesWithoutCrash: number;
-  /** The most that one crash has repeated. */
+  /** The most deliveries that one crash has repeated. */
   worstCrash: number;
   /** Crashes at which the Subscriber was busy. */
   busyCrashes: number;
@@ -194,8 +194,7 @@ function checkCrashes(
   const most = concurrency * REPEATED_PER_SLOT;
   const perCrash = crashes.map((atMs, life) => ({
     life,
-    repeated: repeats.filter(({ success, request }) => success.life === life && request.life > life)
-      .length,
+    repeated: countRepeated(repeats, life),
     busy: requests.some((request) => request.life === life && request.atMs > atMs - BUSY_MS),
   }));
   problems.add(
@@ -216,6 +215,14 @@ function checkCrashes(
     stale.map(({ request }) => describe(request)),
   );
   return perCrash;
+}
+
+/** Deliveries, not requests: a repeat that is answered with a failure is tried again as any attempt is. */
+function countRepeated(repeats: readonly Repeat[], life: number): number {
+  const its = repeats.filter(
+    ({ success, request }) => success.life === life && request.life > life,
+  );
+  return new Set(its.map(({ request }) => request.eventId)).size;
 }
 
 // --- order ----------------------------------------------------------------------------------------------------

@@ -29,6 +29,10 @@ export const SCRIPTS: readonly Mutant[] = [
     "0*1m)$",
     "0*2m)$",
   ]),
+  fault("scripts/crash-account", "a repeat that fails is more than one", "test/rig/account.ts", [
+    "new Set(its.map(({ request }) => request.eventId)).size",
+    "its.length",
+  ]),
   fault("scripts/curl", "a quote within a word ends it", "src/dashboard/deliveries/curl.ts", [
     String.raw`"'\\''"`,
     String.raw`"\\'"`,
