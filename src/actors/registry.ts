@@ -224,8 +224,12 @@ export class Registry extends Records {
 
   async remove(id: string, by: Caller): Promise<Result<null, ChangeFailure>> {
     const before = this.settingsOf(id);
-    if (before === null) return fail({ code: "not_found" });
-    const inForce = await this.#commit(before, null, { action: "webhook.deleted", by });
+    // Deleted, and not acknowledged.
+    const late = this.#registrations.get(id as WebhookId);
+    if (before === null && late === undefined) return fail({ code: "not_found" });
+    const inForce = await (before === null && late
+      ? this.#pushes.push(late)
+      : this.#commit(before, null, { action: "webhook.deleted", by }));
     return inForce ? ok(null) : fail({ code: "not_yet_in_force" });
   }
 

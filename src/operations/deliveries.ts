@@ -156,7 +156,7 @@ export async function cancelDelivery(
   webhook: Webhook,
   { id, by }: { id: EventId; by: Caller },
 ): Promise<Result<DeliveryView, "not_found" | "not_pending">> {
-  const cancelled = await subscriberOf(env, webhook.id).cancel(id);
+  const cancelled = await subscriberOf(env, webhook.id).cancel(id, Date.now());
   if (cancelled === null) return fail({ code: "not_found" });
   if (cancelled === "not_pending") return fail({ code: "not_pending" });
   const after = { eventId: id };

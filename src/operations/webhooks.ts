@@ -149,8 +149,16 @@ export function rotateSecret(
   return shownOnce(env, id, fresh, registry(env).rotateSecret(id, rotation, by));
 }
 
-export function removeWebhook(env: Env, id: string, by: Caller) {
-  return registry(env).remove(id, by);
+/** Done is done: where the Registry was restarted before it answered, it is asked again, and finds none any more. */
+export async function removeWebhook(
+  env: Env,
+  ref: WebhookRef,
+  by: Caller,
+): Promise<Result<null, ChangeFailure>> {
+  const webhook = await findWebhook(env, ref);
+  if (webhook === null) return fail({ code: "not_found" });
+  const removed = await registry(env).remove(webhook.id, by);
+  return removed.ok || removed.failure.code !== "not_found" ? removed : ok(null);
 }
 
 /** The event of a test, where none is named: the first that the webhook asks for. */

@@ -652,8 +652,8 @@ const LANES: readonly Mutant[] = [
     file: "src/actors/subscriber/subscriber.ts",
     edits: [
       [
-        "return this.#changing([id], () => this.#engine.deliveries.cancel(id), null);",
-        "return this.#changing([], () => this.#engine.deliveries.cancel(id), null);",
+        "return this.#changing([id], () => this.#engine.deliveries.cancel(id, atMs), null);",
+        "return this.#changing([], () => this.#engine.deliveries.cancel(id, atMs), null);",
       ],
     ],
     suite: {

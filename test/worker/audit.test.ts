@@ -4,7 +4,7 @@ import type { EventId, WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../../src/domain/placement";
 import { accept, deliverAll, journal, newEvent, type Owed, register } from "../rig/worker/engine";
 import { answering, clock, it, service } from "../rig/worker/fixture";
-import { diverted } from "../rig/worker/objects";
+import { answerLost, diverted, withBindings } from "../rig/worker/objects";
 import { API_KEY, api, bytesOf, call, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
 type Entry = {
@@ -347,34 +347,75 @@ describe("the audit log", () => {
   );
 });
 
-describe("what was done as a deploy restarted the Registry", () => {
+describe("what was done as a deploy restarted an object", () => {
+  async function restarted(
+    bindings: { [Name in keyof Env]?: unknown },
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<[status: number, body: unknown]> {
+    const headers = { authorization: `Bearer ${API_KEY}` };
+    const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
+    const response = await callWith(bindings, path, init);
+    return [response.status, response.status === 204 ? null : await response.json()];
+  }
+
+  async function linesOf(action: string): Promise<Entry[]> {
+    return (await audit()).data.filter((entry) => entry.action === action);
+  }
+
   it("is answered, and written down once: asked for again, it would be done again", async () => {
     const { id } = await register();
     const event = await recorded(id);
-    let times = 0;
-    const addToAudit = async (...given: unknown[]) => {
-      times += 1;
-      const stub = env.REGISTRY.getByName(REGISTRY_NAME);
-      await (stub.addToAudit as (...given: unknown[]) => Promise<void>)(...given);
-      if (times === 1) throw Object.assign(new Error("its code was updated"), { retryable: true });
-    };
-    const init = {
-      method: "POST",
-      headers: { authorization: `Bearer ${API_KEY}` },
-      body: JSON.stringify({ since: new Date(clock.nowMs() - 60_000).toISOString(), only: "all" }),
-    };
-    const bindings = { REGISTRY: diverted(env.REGISTRY, { addToAudit }) };
-    const response = await callWith(bindings, `/v1/webhooks/${id}/replay`, init);
-    expect([response.status, await response.json()]).toEqual([202, { replayed: 1, next: null }]);
-    expect(times).toBe(2);
-    const lines = (await audit()).data.filter(({ action }) => action === "webhook.replayed");
-    expect(lines).toHaveLength(1);
+    const bindings = { REGISTRY: answerLost(env.REGISTRY, REGISTRY_NAME, "addToAudit") };
+    const body = { since: new Date(clock.nowMs() - 60_000).toISOString(), only: "all" };
+    const answer = await restarted(bindings, "POST", `/v1/webhooks/${id}/replay`, body);
+    expect(answer).toEqual([202, { replayed: 1, next: null }]);
+    expect(await linesOf("webhook.replayed")).toHaveLength(1);
     // The same at another time is another line.
     for (let again = 0; again < 2; again++) {
       await done("POST", `/v1/webhooks/${id}/deliveries/${event.id}/retry`);
       clock.advance(1);
     }
-    const retries = (await audit()).data.filter(({ action }) => action === "delivery.retried");
-    expect(retries).toHaveLength(2);
+    expect(await linesOf("delivery.retried")).toHaveLength(2);
+  });
+
+  it("is a webhook that is deleted, and not one that nobody finds", async () => {
+    const { id } = await register({ name: "crm" });
+    const bindings = { REGISTRY: answerLost(env.REGISTRY, REGISTRY_NAME, "remove") };
+    expect(await restarted(bindings, "DELETE", "/v1/webhooks/crm")).toEqual([204, null]);
+    expect(await linesOf("webhook.deleted")).toMatchObject([{ webhookId: id }]);
+    expect((await api("DELETE", "/v1/webhooks/crm")).status).toBe(404);
+  });
+
+  it("is a deletion that its Subscriber has not heard of, and says so", async () => {
+    const { id } = await register();
+    const deaf = { remove: () => Promise.reject(new Error("gone")) };
+    const registry = env.REGISTRY.getByName(REGISTRY_NAME);
+    await withBindings(registry, (own) => ({ SUBSCRIBER: diverted(own.SUBSCRIBER, deaf) }));
+    const bindings = { REGISTRY: answerLost(env.REGISTRY, REGISTRY_NAME, "remove") };
+    const answer = await restarted(bindings, "DELETE", `/v1/webhooks/${id}`);
+    expect(answer).toMatchObject([503, { code: "not_yet_in_force" }]);
+  });
+
+  it("is a delivery that is cancelled, and not one that was cancelled before", async () => {
+    const { id } = await register();
+    const event = await recorded(id);
+    const path = `/v1/webhooks/${id}/deliveries/${event.id}/cancel`;
+    const bindings = { SUBSCRIBER: answerLost(env.SUBSCRIBER, id, "cancel") };
+    expect(await restarted(bindings, "POST", path)).toMatchObject([200, { status: "cancelled" }]);
+    expect(await linesOf("delivery.cancelled")).toHaveLength(1);
+    clock.advance(1);
+    const again = { SUBSCRIBER: answerLost(env.SUBSCRIBER, id, "cancel") };
+    expect(await restarted(again, "POST", path)).toMatchObject([409, { code: "not_pending" }]);
+  });
+
+  it("is a dead letter that is deleted", async () => {
+    await deadLetter("dl_1");
+    const lost = answerLost(env.DEAD_LETTER_STORE, DEAD_LETTERS_NAME, "delete");
+    const path = "/v1/dead-letters/dl_1";
+    expect(await restarted({ DEAD_LETTER_STORE: lost }, "DELETE", path)).toEqual([204, null]);
+    expect(await linesOf("dead_letter.deleted")).toHaveLength(1);
+    expect((await api("DELETE", path)).status).toBe(404);
   });
 });

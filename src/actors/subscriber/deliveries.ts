@@ -249,11 +249,14 @@ export class Deliveries {
     return waiting.length;
   }
 
-  cancel(id: EventId): DeliveryView | "not_pending" | null {
+  /** @param atMs Unix milliseconds: asked for again, after a restart, it is done. Left out by release 0.2.0. */
+  cancel(id: EventId, atMs = Date.now()): DeliveryView | "not_pending" | null {
     const delivery = this.#store.get(id);
     if (delivery === null) return null;
-    if (delivery.status !== "pending") return "not_pending";
-    const [after = delivery] = this.#end([delivery], null);
+    const { status, completedAtMs } = delivery;
+    if (status === "cancelled" && completedAtMs === atMs) return this.#view(delivery);
+    if (status !== "pending") return "not_pending";
+    const [after = delivery] = this.#end([delivery], null, atMs);
     return this.#view(after);
   }
 
@@ -306,9 +309,12 @@ export class Deliveries {
   }
 
   /** Ends pending deliveries without an attempt; one that is in flight stays ended whatever comes of it. */
-  #end(deliveries: readonly Changed[], error: "expired" | "erased" | null): Changed[] {
+  #end(
+    deliveries: readonly Changed[],
+    error: "expired" | "erased" | null,
+    nowMs = Date.now(),
+  ): Changed[] {
     if (deliveries.length === 0) return [];
-    const nowMs = Date.now();
     const ended = deliveries.map((delivery) => ({
       ...delivery,
       status: "cancelled" as const,

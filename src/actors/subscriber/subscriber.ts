@@ -275,9 +275,9 @@ export class Subscriber extends StoredObject {
     }
   }
 
-  /** Cancels a delivery; null when there is none, `not_pending` when it is finished. */
-  async cancel(id: EventId): Promise<DeliveryView | "not_pending" | null> {
-    return this.#changing([id], () => this.#engine.deliveries.cancel(id), null);
+  /** Cancels a delivery; null when there is none, `not_pending` when it is finished. @param atMs when that was asked. */
+  async cancel(id: EventId, atMs?: number): Promise<DeliveryView | "not_pending" | null> {
+    return this.#changing([id], () => this.#engine.deliveries.cancel(id, atMs), null);
   }
 
   /** Discards what waits, at most `query.limit` at once; `next` goes on behind them. */

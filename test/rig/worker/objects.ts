@@ -79,6 +79,23 @@ export function diverted<N extends { getByName(name: string): object }>(
   return { getByName } as unknown as N;
 }
 
+/** The first call of this method is done, and its answer lost: a deploy restarts the object in between. */
+export function answerLost<N extends { getByName(name: string): object }>(
+  namespace: N,
+  name: string,
+  method: string,
+): N {
+  let calls = 0;
+  const losing = async (...given: unknown[]) => {
+    const stub = namespace.getByName(name) as Record<string, (...given: unknown[]) => unknown>;
+    const answer = await stub[method]?.(...given);
+    calls += 1;
+    if (calls > 1) return answer;
+    throw Object.assign(new Error("its code was updated"), { retryable: true });
+  };
+  return diverted(namespace, { [method]: losing }, [name]);
+}
+
 /** The next `times` statements of an object's SQL that begin with `start` fail with `message`, until it is evicted. */
 export async function failStatements(
   stub: Stub,
