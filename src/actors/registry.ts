@@ -114,24 +114,32 @@ export class Registry extends Records {
   /**
    * Makes the webhook of this name what the draft says; its status and a given secret count where there was none.
    *
-   * @param options `dryRun`: nothing is done, and no secret is shown.
+   * @param options `dryRun`: nothing is done, and no secret is shown; `id`: that of a new one, left out by release 0.2.0.
    * @returns `created` where there was none.
    */
   async put(
     draft: WebhookDraft & { name: string },
-    options: { signingSecret: string | null; sameService: boolean; dryRun?: boolean },
+    options: {
+      signingSecret: string | null;
+      sameService: boolean;
+      dryRun?: boolean;
+      id?: WebhookId;
+    },
     by: Caller,
     fresh: string = newSecret(),
   ): Promise<Result<Changed & { created: boolean }, ChangeFailure | "too_many_webhooks">> {
-    const { signingSecret, sameService, dryRun = false } = options;
+    const { signingSecret, sameService, dryRun = false, id } = options;
     const before = this.settingsOf(draft.name);
     if (before === null) {
       if (this.#webhooks().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
       const created = dryRun
         ? made(draft, "")
-        : await this.create(draft, signingSecret ?? fresh, by);
+        : await this.create({ ...draft, ...(id && { id }) }, signingSecret ?? fresh, by);
       return ok({ ...created, ...(dryRun && { signingSecret: null }), created: true });
     }
+    // Asked for again, what it made already.
+    const known = { webhook: before, signingSecret: signingSecret ?? fresh };
+    if (before.id === id) return ok({ ...known, created: true });
     const { status: _, relayHost: __, ...settings } = draft;
     const changes = { ...DEFAULTS, ...settings, sameService };
     if (dryRun) {
@@ -140,9 +148,7 @@ export class Registry extends Records {
     }
     const changed = await this.update(before.id, changes, by, fresh);
     if (!changed.ok) return { ok: false, failure: changed.failure as { code: ChangeFailure } };
-    // Asked for again, what it made already.
-    const created = changed.value.signingSecret !== null && changed.value.webhook.version === 1;
-    return ok({ ...changed.value, created });
+    return ok({ ...changed.value, created: false });
   }
 
   #isTaken(name: string | null | undefined, except: WebhookId | null): boolean {
@@ -185,8 +191,8 @@ export class Registry extends Records {
   ): Promise<Result<Changed, ChangeFailure | "name_taken">> {
     const known = this.settingsOf(id);
     if (this.#isTaken(changes.name, known?.id ?? null)) return fail({ code: "name_taken" });
-    const change = (before: Webhook) =>
-      changeWebhook(before, changes, { nowMs: Date.now(), newSecret: secret });
+    const change = (before: Webhook, nowMs: number) =>
+      changeWebhook(before, changes, { nowMs, newSecret: secret });
     const changed = await this.#change(id, change, { action: "webhook.updated", by });
     // Also where it was asked for again, after a restart that kept the first answer back.
     const isItsOwn = this.settingsOf(id)?.secrets.some(({ value }) => value === secret);
@@ -194,14 +200,12 @@ export class Registry extends Records {
   }
 
   async pause(id: string, by: Caller): Promise<Result<Changed, ChangeFailure>> {
-    const pause = (before: Webhook) => pauseWebhook(before, Date.now());
-    return this.#change(id, pause, { action: "webhook.paused", by });
+    return this.#change(id, pauseWebhook, { action: "webhook.paused", by });
   }
 
   /** Releases what was held, also from being disabled. */
   async resume(id: string, by: Caller): Promise<Result<Changed, ChangeFailure>> {
-    const resume = (before: Webhook) => resumeWebhook(before, Date.now());
-    return this.#change(id, resume, { action: "webhook.resumed", by });
+    return this.#change(id, resumeWebhook, { action: "webhook.resumed", by });
   }
 
   /** @param signingSecret null for a new random one. */
@@ -211,15 +215,13 @@ export class Registry extends Records {
     by: Caller,
   ): Promise<Result<Changed, ChangeFailure | "too_many_secrets">> {
     const secret = signingSecret ?? newSecret();
-    const known = this.settingsOf(id);
-    const rotation = { secret, graceMs, nowMs: Date.now() };
-    if (known !== null && rotateSecret(known, rotation) === null) {
-      return fail({ code: "too_many_secrets" });
-    }
-    const rotate = (before: Webhook) => rotateSecret(before, rotation) ?? before;
+    const before = this.settingsOf(id);
+    if (before === null) return fail({ code: "not_found" });
+    const rotated = rotateSecret(before, { secret, graceMs, nowMs: Date.now() });
+    if (rotated === null) return fail({ code: "too_many_secrets" });
     const after = { gracePeriodSeconds: graceMs / 1_000 };
-    const rotated = await this.#change(id, rotate, { action: "webhook.secret_rotated", by, after });
-    return withSecret(rotated, secret);
+    const what = { action: "webhook.secret_rotated", by, after };
+    return withSecret(await this.#change(id, () => rotated, what), secret);
   }
 
   async remove(id: string, by: Caller): Promise<Result<null, ChangeFailure>> {
@@ -266,12 +268,12 @@ export class Registry extends Records {
 
   async #change(
     id: string,
-    change: (before: Webhook) => Webhook,
+    change: (before: Webhook, nowMs: number) => Webhook,
     what: Audited,
   ): Promise<Result<Changed, ChangeFailure>> {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
-    const webhook = change(before);
+    const webhook = change(before, Date.now());
     if (webhook === before) return this.#unchanged(before);
     const inForce = await this.#commit(before, webhook, what);
     return inForce ? ok({ webhook, signingSecret: null }) : fail({ code: "not_yet_in_force" });

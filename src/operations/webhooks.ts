@@ -4,7 +4,7 @@ import { configOf, serviceBindings } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
 import { type FieldError, fail, ok, type Result } from "../domain/failure";
-import { newWebhookId } from "../domain/ids";
+import { newWebhookId, type WebhookId } from "../domain/ids";
 import { answered } from "../domain/no-answer";
 import { parseSchedule } from "../domain/schedule";
 import { newSecret } from "../domain/signature";
@@ -34,7 +34,7 @@ export async function registerWebhook(
 ): Promise<Result<Changed, "invalid_request" | "name_taken" | "too_many_webhooks">> {
   const checked = settingsOf(env, draft, draft.relayHost);
   if (!checked.ok) return checked;
-  const id = newWebhookId(Date.now(), crypto.getRandomValues(new Uint8Array(10)));
+  const id = newId();
   const signingSecret = secret ?? newSecret();
   try {
     return await registry(env).register({ ...checked.value, id }, signingSecret, by);
@@ -66,7 +66,7 @@ export async function putWebhook(
   if (!rechecked.ok) return rechecked;
   const fresh = newSecret();
   // Also as the one that is given: the Registry of the release before makes its own otherwise.
-  const options = { signingSecret: secret ?? fresh, sameService, dryRun };
+  const options = { signingSecret: secret ?? fresh, sameService, dryRun, id: newId() };
   return shownOnce(env, draft.name, fresh, registry(env).put(checked.value, options, by, fresh));
 }
 
@@ -241,4 +241,8 @@ export function outlastsRetention(env: Env, retrySchedule: string | null): boole
   const { retentionMs } = configOf(env);
   const waitsMs = parseSchedule(retrySchedule ?? "") ?? [];
   return retentionMs !== null && waitsMs.reduce((sum, wait) => sum + wait, 0) >= retentionMs;
+}
+
+function newId(): WebhookId {
+  return newWebhookId(Date.now(), crypto.getRandomValues(new Uint8Array(10)));
 }

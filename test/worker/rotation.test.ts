@@ -225,6 +225,8 @@ describe("a change of origin", () => {
 describe("a new secret whose answer is lost, as the Registry is restarted by a deploy", () => {
   const authorization = { authorization: `Bearer ${API_KEY}` };
 
+  const GIVEN = `whsec_${btoa("a secret of thirty-two bytes ok!")}`;
+
   type Sent = [method: string, path: string, body: unknown];
 
   /** The call is done each time that it is asked for; the first answer is lost. @param retryable what the platform says. */
@@ -259,6 +261,12 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
       201,
     ],
     ["PUT", "/v1/webhooks/new", { url: "https://new.example.com/in", events: ["*"] }, 201],
+    [
+      "PUT",
+      "/v1/webhooks/new",
+      { url: "https://new.example.com/in", events: ["*"], signingSecret: GIVEN },
+      201,
+    ],
     ["PUT", "/v1/webhooks/crm", { url: "https://other.example.com/in", events: ["*"] }, 200],
     ["PATCH", "/v1/webhooks/crm", { url: "https://other.example.com/in" }, 200],
     ["POST", "/v1/webhooks/crm/rotate-secret", { gracePeriodSeconds: 0 }, 200],
