@@ -36,14 +36,11 @@ export async function registerWebhook(
   if (!checked.ok) return checked;
   const id = newId();
   const signingSecret = secret ?? newSecret();
-  try {
-    return await registry(env).register({ ...checked.value, id }, signingSecret, by);
-  } catch (thrown) {
-    // The Registry may have been restarted, as by a deploy, when it was done and not answered: nobody would see the secret.
-    const webhook = await findWebhook(env, id);
-    if (webhook === null) throw thrown;
+  const change = registry(env).register({ ...checked.value, id }, signingSecret, by);
+  return change.catch(async (thrown) => {
+    const webhook = await madeWith(env, id, signingSecret, thrown);
     return ok({ webhook, signingSecret });
-  }
+  });
 }
 
 /** Makes the webhook of this name what the draft says, whatever it was. @param secret for one that is new. */
@@ -103,14 +100,18 @@ export async function updateWebhook(
  * A new secret is shown to who asked for it, also where no answer comes of the change that is done. It is made here: where
  * the change has to be asked for again, it is the same.
  */
-async function shownOnce<Done>(env: Env, ref: WebhookRef, secret: string, change: Promise<Done>) {
-  try {
-    return await change;
-  } catch (thrown) {
-    const webhook = await findWebhook(env, ref);
-    if (webhook?.secrets.at(-1)?.value !== secret) throw thrown;
-    return fail({ code: "not_yet_in_force" as const, signingSecret: secret });
-  }
+function shownOnce<Done>(env: Env, ref: WebhookRef, signingSecret: string, change: Promise<Done>) {
+  return change.catch(async (thrown) => {
+    await madeWith(env, ref, signingSecret, thrown);
+    return fail({ code: "not_yet_in_force" as const, signingSecret });
+  });
+}
+
+/** The webhook whose newest secret this is. @throws `thrown`, the error that came for an answer, where there is none. */
+async function madeWith(env: Env, ref: WebhookRef, secret: string, thrown: unknown) {
+  const webhook = await findWebhook(env, ref);
+  if (webhook?.secrets.at(-1)?.value !== secret) throw thrown;
+  return webhook;
 }
 
 /** Holds its deliveries. */
