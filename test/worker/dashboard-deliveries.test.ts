@@ -129,6 +129,21 @@ describe("the list of deliveries", () => {
     expect(bad.status).toBe(422);
   });
 
+  it("says what of a search it does not look for: the list is longer than was asked for, and can be ticked", async () => {
+    await undeliverable();
+    const page = await textOf(`${LIST}?statusCode=5xx&event=a%20b&status=undeliverable`);
+    expect(rowsOf(page)).toHaveLength(1);
+    expect(page).toMatch(
+      /role="alert"><bdi>5xx<\/bdi> is not looked for: <code>statusCode<\/code> must be a status/,
+    );
+    expect(page).toMatch(
+      /role="alert"><bdi>a b<\/bdi> is not looked for: <code>event<\/code> must be 1 to 128/,
+    );
+    expect(await textOf(`${LIST}?statusCode=503&status=undeliverable`)).not.toContain(
+      "not looked for",
+    );
+  });
+
   it("shows the attempts of a webhook, the newest first, with the way to each delivery", async () => {
     const { webhook, event } = await undeliverable();
     const path = `/dashboard/webhooks/${webhook.id}/attempts`;

@@ -45,6 +45,7 @@ export const deliveryPages = new Hono<PageEnv>()
       title: "Deliveries",
       path: DELIVERIES_PATH,
       region: "deliveries",
+      search: deliveryFilters,
       fields: ["chosen", "webhook", ...FILTERS, ...Object.keys(SINCE), "within", "since", "until"],
       parseCursor: (text): Place | Position | null => parsePlace(text) ?? parsePosition(text),
       find: (query, before) => find(c, query, before),

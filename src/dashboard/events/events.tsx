@@ -45,6 +45,7 @@ export const eventPages = new Hono<PageEnv>()
         const key = query.id !== undefined && { key: query.id };
         return [sameQuery(c, "/v1/events", { ...understood(searchQuery, query), ...key })];
       },
+      search: searchQuery,
       fields: ["id", ...Object.keys(searchQuery.shape), "within", "since", "until"],
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
@@ -126,7 +127,7 @@ function EventSearch({ query }: { query: Query }) {
     <Search verb="Search" path={EVENTS_PATH} query={query}>
       <SearchField label="Id" name="id" query={query} placeholder="evt_, rpl_, msg_" />
       <EventNameField query={query} />
-      <SearchField label="Lead's e-mail" name="email" query={query} />
+      <SearchField label="Lead's e-mail" name="email" query={query} placeholder="whole address" />
       <SearchField label="Campaign" name="campaignId" query={query} />
       <TimeRangeFields query={query} />
     </Search>

@@ -1,10 +1,11 @@
 /** A page that lists: what it is asked with, a search, rows or why there are none, and the way to older ones. */
 import type { Child } from "hono/jsx";
 import type * as z from "zod";
-import { badCursor } from "../../contract/problem";
+import { badCursor, readBy } from "../../contract/problem";
 import { EVENT_TYPES } from "../../domain/event";
 import type { Webhook } from "../../domain/webhook";
 import type { Unanswered } from "../../operations/objects";
+import { Foreign } from "./foreign";
 import { type PageOptions, page, showFailure } from "./page";
 import { Empty, VERBATIM } from "./parts";
 import { withQuery } from "./paths";
@@ -29,6 +30,8 @@ type ListPage<Cursor, Found extends Listed> = {
   json: (query: Query, found: Found) => readonly (string | null)[];
   /** What the list may be asked with; other parameters are not part of it. */
   fields?: readonly string[];
+  /** What of them the API reads in the same way: see {@link understood}. */
+  search?: z.ZodObject;
   /** null for what is no cursor of this list. */
   parseCursor: (text: string) => Cursor | null;
   /** @returns with the cursor of the next page, as text; null on the last. */
@@ -56,6 +59,7 @@ export async function listPage<Cursor, Found extends Listed>(
     { title, trail, live: isFirstPage, json: goingOn(list.json(query, found), cursor) },
     <>
       {list.intro?.(query, found)}
+      {list.search && <PassedOver search={list.search} query={query} />}
       <div id={list.region} data-live>
         <NotHere unanswered={found.unanswered ?? []} webhooks={found.webhooks ?? []} />
         {list.show(found, { query, isFirstPage, address })}
@@ -72,7 +76,7 @@ function goingOn(calls: readonly (string | null)[], cursor: string | undefined):
   return [list && withQuery(path, asked), ...others].filter((call) => call !== null);
 }
 
-/** What of a query the API understands, by its own schema; the rest counts as not asked. */
+/** What of a query the API understands, by its own schema; the rest counts as not asked, which {@link PassedOver} says. */
 export function understood<Schema extends z.ZodObject>(
   schema: Schema,
   query: Query,
@@ -82,6 +86,17 @@ export function understood<Schema extends z.ZodObject>(
     return data === undefined ? [] : [[name, data]];
   });
   return Object.fromEntries(entries) as ReturnType<typeof understood<Schema>>;
+}
+
+/** The list is longer than who typed this asked for, and what is ticked in it may be retried. */
+function PassedOver({ search, query }: { search: z.ZodObject; query: Query }) {
+  const asked = Object.entries(query).filter(([name]) => name in search.shape);
+  const { errors } = readBy(search, Object.fromEntries(asked));
+  return errors.map(({ path, message }) => (
+    <p class="notice warn" role="alert">
+      <Foreign text={query[path] ?? ""} /> is not looked for: <code>{path}</code> {message}.
+    </p>
+  ));
 }
 
 type PagerProps = { path: string; query: Query; isFirstPage: boolean; next: string | null };
