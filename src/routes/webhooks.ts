@@ -74,9 +74,9 @@ serve(calls.getWebhook, async ({ params }, c) => {
 serve(calls.listenToWebhook, async ({ params }, c) => {
   // Deliveries are taken from it, so it is no reading.
   if (c.get("scope") !== "all") return fail({ code: "insufficient_scope" });
-  if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
-    return fail({ code: "upgrade_required" });
-  }
+  const upgrade = c.req.header("upgrade")?.toLowerCase();
+  // A HEAD comes here too, and connects nobody.
+  if (upgrade !== "websocket" || c.req.method === "HEAD") return fail({ code: "upgrade_required" });
   const socket = await listenTo(c.env, params.id);
   if (!socket.ok) return socket;
   return ok(new Response(null, { status: 101, webSocket: socket.value }));

@@ -20,7 +20,14 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { clock, DAY, HOUR, it, MINUTE, SECOND, service, startClock } from "../rig/worker/fixture";
-import { API_KEY, api, call, type Problem, READ_ONLY_API_KEY } from "../rig/worker/requests";
+import {
+  API_KEY,
+  api,
+  call,
+  callWith,
+  type Problem,
+  READ_ONLY_API_KEY,
+} from "../rig/worker/requests";
 
 type Frame = {
   type: string;
@@ -109,6 +116,20 @@ describe("a socket to listen", () => {
       "not_found",
     ]);
     expect(await asked(`/v1/webhooks/${id}/listen`, { upgrade })).toEqual([401, "unauthorized"]);
+  });
+
+  it("is left alone by a HEAD, which connects nobody", async () => {
+    const { id } = await listener();
+    const connected = await listen(id);
+    const headers = { authorization: `Bearer ${API_KEY}`, upgrade: "websocket" };
+    const init = { method: "HEAD", headers };
+    const status = await callWith({}, `/v1/webhooks/${id}/listen`, init).then(
+      (answer) => answer.status,
+      (thrown: Error) => thrown.message,
+    );
+    connected.socket.send("ping");
+    await vi.waitFor(() => expect(connected.closed ?? connected.heard[0]).toBeTruthy());
+    expect([status, connected.closed]).toEqual([426, null]);
   });
 
   it("gets each delivery as a frame with the headers and the bytes that a service would get", async () => {
