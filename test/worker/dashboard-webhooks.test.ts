@@ -319,6 +319,8 @@ describe("a webhook's page", () => {
       const answer = await visitor.get(`${PATH}/crm-2${rest}`);
       const [status, leadsTo] = [answer.status, answer.headers.get("location")];
       expect([status, leadsTo], rest).toEqual([303, `${PATH}/${id}${rest}`]);
+      const spelled = await visitor.get(`${PATH}/%63rm-%32${rest}`);
+      expect(spelled.headers.get("location"), rest).toBe(leadsTo);
     }
     expect((await visitor.get(`${PATH}/new`)).status).toBe(200);
   });

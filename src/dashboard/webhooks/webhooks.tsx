@@ -91,13 +91,13 @@ export const webhookPages = new Hono<PageEnv>()
       <Whole {...{ webhook, condition, unanswered, own: relaysOwn(c.env) }} />,
     );
   })
-  // By its name, as the API knows it too, and whatever is below; `new` is another page.
+  // By its name, as the API knows it too, however it is spelled, and whatever is below; `new` is another page.
   .get("/:name{(?!new$)[a-z][a-z0-9-]{0,62}}/*", async (c) => {
     const webhook = await findWebhook(c.env, c.req.param("name"));
     if (webhook === null) return showFailure(c, { code: "not_found" });
     const { pathname, search } = new URL(c.req.url);
-    const rest = pathname.slice(`${WEBHOOKS_PATH}/${webhook.name}`.length);
-    return c.redirect(`${webhookPath(webhook.id)}${rest}${search}`, 303);
+    const below = pathname.replace(/^(\/[^/]+){3}/, "");
+    return c.redirect(`${webhookPath(webhook.id)}${below}${search}`, 303);
   });
 
 /** Those that need attention first, then the newest. One call to each webhook's object. */
