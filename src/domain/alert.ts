@@ -184,6 +184,7 @@ export function silenceAlert(lastEventAtMs: number | null): AlertText {
 
 /** By its name where it has one: `crm (crm.example.com)`. */
 export function nameOf({ id, name, url, description }: Webhook): string {
-  const host = url.startsWith("service:") ? url.split("/")[0] : (URL.parse(url)?.host ?? "");
-  return `${name ?? id} (${description === null ? host : `${host}, ${description}`})`;
+  // `service:CRM` and `listener:` have no host.
+  const host = URL.parse(url)?.host || url.split("/")[0];
+  return `${name ?? id} (${[host, description?.trim()].filter(Boolean).join(", ")})`;
 }

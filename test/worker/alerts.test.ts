@@ -15,10 +15,13 @@ import {
   fullLettersAlert,
   fullRegistryAlert,
   misconfiguredAlert,
+  nameOf,
   silenceAlert,
   unreachableAlert,
   waitingLettersAlert,
 } from "../../src/domain/alert";
+import type { Webhook } from "../../src/domain/webhook";
+import { allWebhooks } from "../../src/operations/webhooks";
 import { sweep } from "../../src/sweep";
 import {
   accept,
@@ -412,6 +415,26 @@ describe("a webhook's alert", () => {
       await deliverAll(id, clock);
     }
   };
+
+  it.each(["", " \n"])(
+    "has a description only where there is one to read: %j is none",
+    async (description) => {
+      const { id } = await register({ name: "crm", giveUpOn: [404], description });
+      service.answer = ({ url }) => new Response(null, { status: url === ALERT_URL ? 200 : 404 });
+      await sendAll(id, 1);
+      await sweepQuietly();
+      expect(await alerts()).toEqual([
+        expect.stringContaining("webhook crm (crm.example.com) has"),
+      ]);
+    },
+  );
+
+  it("says what a webhook leads to where that has no host", async () => {
+    const { id } = await register({ name: "anna", url: "listener:", giveUpOn: [404] });
+    const webhook = (await allWebhooks(env)).find((each) => each.id === id) as Webhook;
+    expect(nameOf(webhook)).toBe("anna (listener:)");
+    expect(nameOf({ ...webhook, url: "service:CRM/in" })).toBe("anna (service:CRM)");
+  });
 
   it("says that deliveries are undeliverable, by the webhook's name, until they are delivered after all", async () => {
     const { id } = await register({ name: "crm", giveUpOn: [404] });
