@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
-import { DEAD_BECAUSE, STATES } from "../src/domain/vocabulary.ts";
+import { DEAD_BECAUSE, DISABLED_BECAUSE, STATES } from "../src/domain/vocabulary.ts";
 import { FAILED, readOptions, runCommand } from "./command.ts";
 import { DEV_VARS, firstOf, readVars } from "./dev-vars.ts";
 import { DOCUMENTED_REPLY, exampleEvent, send } from "./leadterra.ts";
@@ -265,11 +265,18 @@ function webhookFinding(webhook: Json, figures: Json | undefined): Finding {
   if (!RESTFUL.includes(state)) {
     const figures = { ...known, pending };
     const remedy = remedyOf(state, webhook, { figures, replay });
-    const why = STATES[state as keyof typeof STATES];
+    const why = whyOf(state, { statusReason, pending });
     if (remedy !== null) return wrong(`${told}; ${why}`, remedy);
   }
   if (replay !== null) return wrong(told, `When the service is mended: ${replay}`);
   return state === "unconnected" ? untold(`${told}; ${NOBODY}`) : well(told);
+}
+
+function whyOf(state: string, { statusReason, pending }: Json): string {
+  const because = DISABLED_BECAUSE[statusReason as keyof typeof DISABLED_BECAUSE];
+  if (because !== undefined) return `held: ${because}`;
+  const idle = state === "probing" && pending === 0 ? ", and nothing waits that could be" : "";
+  return `${STATES[state as keyof typeof STATES]}${idle}`;
 }
 
 /** One for each reason: what mends them differs. */

@@ -286,6 +286,24 @@ describe("the doctor", () => {
       "/v1/webhooks/wh_1/resume",
     ],
     [
+      "a webhook that is disabled for one of the two reasons, and by which",
+      {
+        "/v1/webhooks": {
+          json: { data: [{ ...WEBHOOK, status: "disabled", statusReason: "failing" }] },
+        },
+      },
+      "held: no attempt succeeded for five days",
+      "/v1/webhooks/wh_1/resume",
+    ],
+    [
+      "that a probing webhook has nothing to probe with",
+      stats({
+        webhooks: [{ ...FIGURES, health: { state: "probing", pending: 0, undeliverable: 1 } }],
+      }),
+      "is tried until it is back, and nothing waits",
+      "Its last answers",
+    ],
+    [
       "a disabled webhook beyond the first page",
       {
         "/v1/webhooks": { json: { data: [WEBHOOK], next: "second" } },
