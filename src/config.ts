@@ -19,21 +19,9 @@ export type AccessConfig = {
 };
 
 /** What is read from the environment; every one may be missing. */
-export type ConfigVariable =
-  | "LEADTERRA_SIGNING_SECRETS"
-  | "API_KEYS"
-  | "READ_ONLY_API_KEYS"
-  | "RETRY_SCHEDULE"
-  | "DELIVERY_TIMEOUT"
-  | "IDEMPOTENCY_TTL"
-  | "RETENTION"
-  | "DEAD_LETTER_QUEUE"
-  | "ALLOW_PRIVATE_DESTINATIONS"
-  | "ALERT_URL"
-  | "SILENCE_ALERT"
-  | "DASHBOARD_ACCESS"
-  | "ACCESS_TEAM"
-  | "ACCESS_AUDIENCE";
+export type ConfigVariable = {
+  [Name in keyof Env]: Env[Name] extends string ? Name : never;
+}[keyof Env];
 
 /** While one of these has no usable value, deliveries are held. */
 const HOLDING: ReadonlySet<string> = new Set([
