@@ -71,10 +71,8 @@ export function startEngine(host: EngineHost) {
     { situation, attempt: (delivery, number) => attempt(host, delivery, number), sync: host.sync },
     { agenda, ledger, lanes, slots: host.slots },
   );
-  const outlook = new Outlook(
-    { situation, standing: () => inForce.standing(ledger.run) },
-    { agenda, store, ledger, pump },
-  );
+  const standing = () => inForce.standing(ledger.run);
+  const outlook = new Outlook({ agenda, store, ledger, pump, situation, standing });
   const parts = {
     ...{ tables, store, runs, ledger, outlook, webhookId },
     retentionMs: () => configOf(env()).retentionMs,

@@ -15,55 +15,51 @@ import type { Agenda } from "./agenda";
 import type { Ledger } from "./ledger";
 import type { Pump } from "./pump";
 
-type OutlookHost = {
+type Parts = {
+  agenda: Agenda;
+  store: DeliveryStore;
+  ledger: Ledger;
+  pump: Pump;
   /** null while the webhook is held. */
   situation(): Situation | null;
   standing(): Standing;
 };
 
-type Parts = { agenda: Agenda; store: DeliveryStore; ledger: Ledger; pump: Pump };
-
 /** What a pending delivery waits for. */
 export type Look = (delivery: ListedDelivery) => Waiting;
 
 export class Outlook {
-  readonly #host: OutlookHost;
-  readonly #agenda: Agenda;
-  readonly #store: DeliveryStore;
-  readonly #ledger: Ledger;
-  readonly #pump: Pump;
+  readonly #parts: Parts;
 
-  constructor(host: OutlookHost, { agenda, store, ledger, pump }: Parts) {
-    this.#host = host;
-    this.#agenda = agenda;
-    this.#store = store;
-    this.#ledger = ledger;
-    this.#pump = pump;
+  constructor(parts: Parts) {
+    this.#parts = parts;
   }
 
   /** Looks once which delivery goes next, for as many deliveries as are asked about in this turn. */
   look(): Look {
-    const situation = this.#host.situation();
+    const situation = this.#parts.situation();
     const next = situation && this.#next(situation);
     return (delivery) => this.#waitingOf(delivery, situation, next);
   }
 
   #waitingOf(delivery: ListedDelivery, situation: Situation | null, next: EventId | null): Waiting {
     if (delivery.status !== "pending") return NOTHING_TO_WAIT_FOR;
+    const { ledger, pump, standing } = this.#parts;
     const nowMs = Date.now();
-    const planned = this.#pump.standing.next;
+    const { isBusy, next: planned } = pump.standing;
     const isNext = delivery.id === next;
-    const connected = stateOf(this.#host.standing(), null, nowMs).state !== "unconnected";
+    const connected = stateOf(standing(), null, nowMs).state !== "unconnected";
+    const isProbing = situation?.health.probing === true;
     const gates = {
-      inFlight: this.#pump.isInFlight(delivery.id),
+      inFlight: pump.isInFlight(delivery.id),
       held: situation === null && connected,
       connected,
       behind: situation?.terms.ordered === true && !isNext,
       isNext,
       byRetry: delivery.asked === ASKED.byRetry,
       dueAtMs: delivery.dueAtMs ?? delivery.createdAtMs,
-      probe: situation?.health.probing ? { atMs: this.#probeAtMs(situation) } : null,
-      postponedUntilMs: this.#ledger.run.health.postponedUntilMs,
+      probe: isProbing ? { atMs: isBusy ? null : probeOpensAtMs(situation) } : null,
+      postponedUntilMs: ledger.run.health.postponedUntilMs,
       rateAtMs:
         situation?.terms.rateLimit == null
           ? null
@@ -74,14 +70,10 @@ export class Outlook {
     return waiting(gates, nowMs);
   }
 
-  #probeAtMs(situation: Situation): number | null {
-    return this.#pump.standing.isBusy ? null : probeOpensAtMs(situation);
-  }
-
   /** The pending delivery that goes next; null when none waits. */
   #next({ terms: { ordered } }: Situation): EventId | null {
-    const planned = ordered ? null : this.#pump.standing.next;
-    return planned?.id ?? this.#agenda.next(ordered);
+    const planned = ordered ? null : this.#parts.pump.standing.next;
+    return planned?.id ?? this.#parts.agenda.next(ordered);
   }
 
   /**
@@ -89,27 +81,29 @@ export class Outlook {
    * held.
    */
   oldestDueAtMs(): number | null {
-    if (this.#host.situation() === null) return null;
-    const [first] = this.#store.waiting(1);
-    const byItselfMs = earliest(first?.dueAtMs, this.#store.freshSinceMs(this.#ledger.freshFrom));
+    const { ledger, situation, store } = this.#parts;
+    if (situation() === null) return null;
+    const [first] = store.waiting(1);
+    const byItselfMs = earliest(first?.dueAtMs, store.freshSinceMs(ledger.freshFrom));
     if (byItselfMs === null) return null;
-    const dueAtMs = Math.max(byItselfMs, this.#ledger.run.health.postponedUntilMs ?? 0);
-    return Math.min(dueAtMs, this.#store.waiting(1, { asked: true })[0]?.dueAtMs ?? dueAtMs);
+    const dueAtMs = Math.max(byItselfMs, ledger.run.health.postponedUntilMs ?? 0);
+    return Math.min(dueAtMs, store.waiting(1, { asked: true })[0]?.dueAtMs ?? dueAtMs);
   }
 
   /** The pending delivery that goes next, or the one under way that others wait for; null when none does, or all are held. */
   next(): EventId | null {
-    const situation = this.#host.situation();
+    const { ledger, pump } = this.#parts;
+    const situation = this.#parts.situation();
     if (situation === null) return null;
-    return this.#next(situation) ?? this.#ledger.leases.find((id) => this.#pump.isInFlight(id));
+    return this.#next(situation) ?? ledger.leases.find((id) => pump.isInFlight(id));
   }
 
   health(counted: Pick<HealthReport, "pending" | "undeliverable">): HealthReport {
-    const situation = this.#host.situation();
+    const situation = this.#parts.situation();
     const next = situation && this.#next(situation);
-    const delivery = next === null ? null : this.#store.get(next);
+    const delivery = next === null ? null : this.#parts.store.get(next);
     const { nextAttemptAtMs } = delivery === null ? NOTHING_TO_WAIT_FOR : this.look()(delivery);
     const queue = { ...counted, nextAttemptAtMs, oldestDueAtMs: this.oldestDueAtMs() };
-    return reportHealth(this.#host.standing(), queue, Date.now());
+    return reportHealth(this.#parts.standing(), queue, Date.now());
   }
 }

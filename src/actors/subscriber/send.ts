@@ -12,7 +12,10 @@ const MAX_READ_BYTES = 16 * 1024;
 const MAX_KEPT_OF_SUCCESS_BYTES = 1024;
 const MAX_KEPT_HEADERS_BYTES = 1024;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
-/** https://developers.cloudflare.com/workers/platform/limits/#subrequests */
+/**
+ * What the platform says when it will not make a request; the service has nothing to do with it.
+ * https://developers.cloudflare.com/workers/platform/limits/#subrequests
+ */
 const REFUSALS = /too many subrequests|too many worker invocations|subrequest depth limit/i;
 const RETRY_AFTER_STATUSES: ReadonlySet<number> = new Set([429, 503]);
 
@@ -60,7 +63,7 @@ export async function send(outgoing: Outgoing, env: object): Promise<Answer> {
       refused: false,
     };
   } catch (thrown) {
-    const refused = isRefusal(thrown);
+    const refused = thrown instanceof Error && REFUSALS.test(thrown.message);
     const isInterrupted = refused || thrown instanceof Interruption;
     const ranOut = deadline.signal.aborted;
     const error = ranOut ? "timeout" : "connection";
@@ -129,11 +132,6 @@ function headersOf(response: Reply, secrets: readonly string[]): Record<string, 
 
 function errorOf(status: number): AttemptError {
   return REDIRECTS.has(status) ? "redirect" : "status";
-}
-
-/** What the platform says when it will not make a request; the service has nothing to do with it. */
-function isRefusal(thrown: unknown): boolean {
-  return thrown instanceof Error && REFUSALS.test(thrown.message);
 }
 
 async function readBody(

@@ -155,7 +155,9 @@ export class Subscriber extends StoredObject {
     if (!this.#inForce.isKnown) await this.#askRegistry();
     if (this.#inForce.webhook === null) return { status: "deleted", added: 0 };
     try {
-      const added = this.#insert(deliveries, sendNow);
+      const { deliveries: store, pump } = this.#engine;
+      const insert = (mayLease: boolean) => store.insert(deliveries, { mayLease });
+      const added = sendNow ? pump.arrive(deliveries.length, insert) : insert(false).added.length;
       if (sendNow) this.#clockwork.wakeNow();
       else this.#wake();
       return { status: "accepted", added };
@@ -163,13 +165,6 @@ export class Subscriber extends StoredObject {
       if (!isFull(thrown)) throw thrown;
       return { status: "full", added: 0 };
     }
-  }
-
-  /** @returns how many are new. */
-  #insert(arrivals: Arrival[], sendNow: boolean): number {
-    const { deliveries, pump } = this.#engine;
-    if (!sendNow) return deliveries.insert(arrivals).added.length;
-    return pump.arrive(arrivals.length, (mayLease) => deliveries.insert(arrivals, { mayLease }));
   }
 
   /**
