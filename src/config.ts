@@ -113,7 +113,8 @@ export function readConfig(env: Partial<Record<ConfigVariable, unknown>>) {
   const allowPrivate = parse("ALLOW_PRIVATE_DESTINATIONS", parseSwitch, '"true" or "false"');
   const idempotencyTtl = parse(
     "IDEMPOTENCY_TTL",
-    (text) => (isNone(text) ? 0 : durationOver(text, MIN_KV_TTL_MS - 1)),
+    (text) =>
+      text === "0" || parseDuration(text) === 0 ? 0 : durationOver(text, MIN_KV_TTL_MS - 1),
     `0, or ${DURATION_FORM}, from 60s to 365d`,
   );
   const shortest = retryScheduleMs?.reduce((sum, wait) => sum + wait, 0) ?? 0;
@@ -211,10 +212,6 @@ function mistakeIn(value: string): string | null {
 function parseSwitch(text: string): boolean | null {
   if (text === "true") return true;
   return text === "false" ? false : null;
-}
-
-function isNone(duration: string): boolean {
-  return duration === "0" || parseDuration(duration) === 0;
 }
 
 function durationOver(text: string, shortestMs: number): number | null {

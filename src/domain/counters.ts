@@ -38,14 +38,10 @@ export function countOne(
   atMs: number,
 ): void {
   counters[what] += 1;
-  const step = stepAt(counters, atMs);
+  // What is counted a little late or early belongs to the hour's last or first step.
+  const index = Math.floor((atMs - counters.atMs) / STEP_MS);
+  const step = counters.steps[Math.min(Math.max(index, 0), STEPS_PER_HOUR - 1)];
   if (step !== undefined) step[what === "delivered" ? 0 : 1] += 1;
-}
-
-/** What is counted a little late or early belongs to the hour's last or first step. */
-function stepAt({ steps, atMs: startMs }: HourCounters, atMs: number): Step | undefined {
-  const index = Math.floor((atMs - startMs) / STEP_MS);
-  return steps?.[Math.min(Math.max(index, 0), STEPS_PER_HOUR - 1)];
 }
 
 export function countLatency(counters: HourCounters, durationMs: number): void {

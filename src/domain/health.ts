@@ -105,18 +105,14 @@ export function assess(before: Health, outcome: Outcome, subject: Subject): Heal
     postponedFromMs: postponedFromMs(before, outcome, endedAtMs),
     pauseAskedAtMs: outcome.retryAfterMs === null ? before.pauseAskedAtMs : endedAtMs,
     disabledFromMs: disabled === null ? null : (before.disabledFromMs ?? endedAtMs),
-    told: before.told ?? toldBy(probing, subject),
+    // That the relay's own events fail is no news, or there would be no end of it.
+    told: before.told ?? (probing && !subject.isOwn ? "failing" : null),
   };
 }
 
 /** When a state began: known already, or with this attempt; null for one that is not so. */
 function since(knownMs: number | null, isSo: boolean, endedAtMs: number): number | null {
   return knownMs ?? (isSo ? endedAtMs : null);
-}
-
-/** That the relay's own events fail is no news, or there would be no end of it. */
-function toldBy(probing: boolean, { isOwn }: Subject): Health["told"] {
-  return probing && !isOwn ? "failing" : null;
 }
 
 /** What is to be told after an outcome; null for nothing. */

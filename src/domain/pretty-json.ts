@@ -16,7 +16,8 @@ export function prettyJson(json: string, maxCharacters: number): string | null {
   for (const [token] of json.matchAll(TOKEN)) {
     if (closes(token)) depth -= 1;
     // Nothing stands between the brackets of an empty object or array.
-    if (before === "," || opens(before) !== closes(token)) pretty += lineAt(depth);
+    if (before === "," || opens(before) !== closes(token))
+      pretty += `\n${INDENT.repeat(Math.max(0, depth))}`;
     else if (before === ":") pretty += " ";
     pretty += token;
     if (opens(token)) depth += 1;
@@ -32,8 +33,4 @@ function opens(token: string): boolean {
 
 function closes(token: string): boolean {
   return token === "}" || token === "]";
-}
-
-function lineAt(depth: number): string {
-  return `\n${INDENT.repeat(Math.max(0, depth))}`;
 }

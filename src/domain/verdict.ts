@@ -57,7 +57,7 @@ export function verdictOn(
   attempts: number,
   knownForMs: number = Number.POSITIVE_INFINITY,
 ): Verdict {
-  const seconds = retrySeconds(attempts);
+  const seconds = Math.min(2 ** Math.min(attempts, 10), MAX_RETRY_SECONDS);
   const again = attempts > MAX_RETRIES ? null : seconds;
   // The first retries come soon, also of what was long in the queue; the others may be as late as they wait.
   const isKnown =
@@ -90,8 +90,4 @@ function routed({ owed, full }: Fate & { kind: "routed" }, again: number | null)
 
 function kept(because: DeadLetterReason, owed: WebhookId[] | null): Verdict {
   return { keep: { because, owed }, retryAfter: null };
-}
-
-function retrySeconds(attempts: number): number {
-  return Math.min(2 ** Math.min(attempts, 10), MAX_RETRY_SECONDS);
 }

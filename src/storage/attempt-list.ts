@@ -10,7 +10,6 @@ import type { DeliveryLists } from "./delivery-lists";
 import type { DeliveryStore } from "./delivery-store";
 import type { DeliveryTables, ListedDelivery, StoredDelivery } from "./delivery-tables";
 import type { Position } from "./position";
-import type { AttemptKey } from "./stored-json";
 
 /** An attempt without what was answered. */
 export type ListedAttempt = {
@@ -78,15 +77,13 @@ export class AttemptList {
       for (const [index, key] of [...attempts.slice(0, end).entries()].reverse()) {
         const delivery = this.#parts.store.get(key.id);
         const isHere = delivery !== null && this.#parts.tables.listsAttempts(delivery.period);
-        const found = isHere ? listed(delivery, isOf(key)) : [];
+        const isIt = ({ number, startedAtMs }: AttemptRecord) =>
+          number === key.number && startedAtMs === key.startedAtMs;
+        const found = isHere ? listed(delivery, isIt) : [];
         yield { position: { seq, index }, attempts: found };
       }
     }
   }
-}
-
-function isOf({ number, startedAtMs }: AttemptKey): (attempt: AttemptRecord) => boolean {
-  return (attempt) => attempt.number === number && attempt.startedAtMs === startedAtMs;
 }
 
 /** Those that the delivery's log still holds, newest first. */
