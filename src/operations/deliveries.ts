@@ -8,6 +8,7 @@ import type { EventId, WebhookId } from "../domain/ids";
 import { iso, MINUTE_MS } from "../domain/time";
 import { compileRoute, type Webhook } from "../domain/webhook";
 import type { AttemptPlace } from "../storage/attempt-list";
+import type { Reopening } from "../storage/delivery-tables";
 import type { StoredEvent } from "../storage/journal-store";
 import type { Position } from "../storage/position";
 import { addToAudit } from "./audit";
@@ -45,7 +46,7 @@ export async function retryDeliveries(
 ): Promise<{ retried: EventId[]; failed: NotRetried[] }> {
   const subscriber = subscriberOf(env, webhook.id);
   const outcomes = new Map<EventId, string>();
-  const open = async (deliveries: { id: EventId; event: string; body: Uint8Array | null }[]) => {
+  const open = async (deliveries: Reopening[]) => {
     const opened = await subscriber.reopen({ deliveries, by: "retry" });
     for (const [index, { id }] of deliveries.entries()) outcomes.set(id, opened[index] ?? "");
   };
@@ -123,8 +124,7 @@ export async function retryDelivery(
 > {
   const subscriber = subscriberOf(env, webhook.id);
   const before = wait ? await subscriber.delivery(id) : null;
-  const open = (one: { id: EventId; event: string; body: Uint8Array | null }) =>
-    subscriber.reopen({ deliveries: [one], by: "retry" });
+  const open = (one: Reopening) => subscriber.reopen({ deliveries: [one], by: "retry" });
   let [opened] = await open({ id, event: "", body: null });
   const found = opened === "needs_body" ? await findBody(env, id) : null;
   if (found !== null) [opened] = await open(found);
@@ -292,11 +292,7 @@ function rememberedSinceMs(env: Env): number {
 }
 
 /** @returns how many were opened, made due or added. */
-async function reopen(
-  env: Env,
-  webhook: Webhook,
-  deliveries: { id: EventId; event: string; body: Uint8Array | null }[],
-): Promise<number> {
+async function reopen(env: Env, webhook: Webhook, deliveries: Reopening[]): Promise<number> {
   if (deliveries.length === 0) return 0;
   const opened = await subscriberOf(env, webhook.id).reopen({ deliveries, by: "replay" });
   return opened.filter((each) => each === "opened" || each === "hastened" || each === "added")

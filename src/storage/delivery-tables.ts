@@ -108,6 +108,9 @@ type NewArrival = {
 /** `receivedAtMs`: when its event came, in Unix milliseconds; 0 where no Journal has it. Release 0.1.0 does not say it. */
 export type Arrival = { id: EventId; event: string; body: Uint8Array; receivedAtMs?: number };
 
+/** What is to be opened again. `body` null for a delivery that is believed to be pending. */
+export type Reopening = { id: EventId; event: string; body: Uint8Array | null };
+
 export type DeliveryRow = Omit<ListedDelivery, "period" | "position" | "status"> &
   Position & { status: number };
 

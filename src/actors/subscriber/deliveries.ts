@@ -27,6 +27,7 @@ import {
   ASKED,
   type DeliveryTables,
   type ListedDelivery,
+  type Reopening,
   type StoredDelivery,
 } from "../../storage/delivery-tables";
 import { END, type Position } from "../../storage/position";
@@ -46,9 +47,6 @@ export type TimeQuery = Omit<DeliveryQuery, "before"> & { before: Moment | null;
 
 /** What came of opening a delivery again. */
 export type Opened = "opened" | "hastened" | "added" | "in_flight" | "needs_body" | "unknown";
-
-/** `body` null for a delivery that is believed to be pending. */
-export type Reopening = { id: EventId; event: string; body: Uint8Array | null };
 
 export type Parts = {
   tables: DeliveryTables;
