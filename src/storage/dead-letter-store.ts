@@ -49,13 +49,11 @@ const COLUMNS =
   'id, event_id AS "eventId", event, email, reason, received_at AS "receivedAtMs", failed_at AS "failedAtMs", webhook_ids AS "webhookIds"';
 
 export class DeadLetterStore {
-  readonly #sql: SqlStorage;
   readonly #tables: Tables;
   #count: number | null = null;
   #isIndexed = false;
 
   constructor(tables: Tables) {
-    this.#sql = tables.sql;
     this.#tables = tables;
   }
 
@@ -115,7 +113,7 @@ export class DeadLetterStore {
   }
 
   get isFull(): boolean {
-    return this.count() >= MAX_LETTERS || this.#sql.databaseSize >= MAX_BYTES;
+    return this.count() >= MAX_LETTERS || this.#tables.sql.databaseSize >= MAX_BYTES;
   }
 
   /** The oldest one's, Unix milliseconds; null without any. */
@@ -187,7 +185,7 @@ export class DeadLetterStore {
     if (this.#isIndexed || this.count() > MAX_INDEXED_AT_ONCE) return;
     this.#isIndexed = this.#tables.hasIndexes("dead_letters");
     if (this.#isIndexed) return;
-    for (const statement of INDEXES) this.#sql.exec(statement);
+    for (const statement of INDEXES) this.#tables.sql.exec(statement);
     this.#isIndexed = true;
   }
 }

@@ -150,11 +150,9 @@ export class DeliveryStore {
     const index = asked ? "retry" : "due";
     if (limit === 0 || this.#noneBefore[index] > untilMs) return [];
     const where = asked ? `asked = ${ASKED.byRetry}` : "due_at IS NOT NULL";
-    const all = this.#tables.periods.flatMap((period) => {
-      const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} AND due_at <= ? ORDER BY due_at LIMIT ?`;
-      return this.#waitingIn(period, query, [untilMs, limit]);
-    });
-    const [first] = all.sort(byDue);
+    const which = `${where} AND due_at <= ? ORDER BY due_at LIMIT ?`;
+    const all = this.#waitingBy(index, which, untilMs, limit).sort(byDue);
+    const [first] = all;
     if (first !== undefined) this.#noneBefore[index] = first.dueAtMs;
     else if (untilMs >= Number.MAX_SAFE_INTEGER) this.#noneBefore[index] = Number.POSITIVE_INFINITY;
     // It is asked again soon: when the first is due is worth knowing.
@@ -170,16 +168,17 @@ export class DeliveryStore {
   /** The waiting delivery that arrived first, due or not. */
   firstWaiting(): Waiting | null {
     if (this.nothingWaits) return null;
-    const firsts = this.#tables.periods.flatMap((period) => {
-      const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY waiting_${period} WHERE due_at IS NOT NULL ORDER BY seq, position LIMIT 1`;
-      return this.#waitingIn(period, query, []);
-    });
-    return firsts.sort(byArrival)[0] ?? null;
+    const which = "due_at IS NOT NULL ORDER BY seq, position LIMIT 1";
+    return this.#waitingBy("waiting", which).sort(byArrival)[0] ?? null;
   }
 
-  #waitingIn(period: number, query: string, bindings: number[]): Waiting[] {
-    const rows = this.#tables.rows<WaitingRow>(query, ...bindings);
-    return rows.map(({ seq, index, ...row }) => ({ ...row, period, position: { seq, index } }));
+  /** @param which condition, order and limit, in each period. */
+  #waitingBy(by: "due" | "retry" | "waiting", which: string, ...bindings: number[]): Waiting[] {
+    return this.#tables.periods.flatMap((period) => {
+      const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY ${by}_${period} WHERE ${which}`;
+      const rows = this.#tables.rows<WaitingRow>(query, ...bindings);
+      return rows.map(({ seq, index, ...row }) => ({ ...row, period, position: { seq, index } }));
+    });
   }
 
   /** What they are sent with, as far as the bodies fit into `maxBytes`, and always of the first. */
@@ -193,12 +192,9 @@ export class DeliveryStore {
 
   /** The first of what waits that are due after `afterMs`, Unix milliseconds, by when. */
   waitingAfter(afterMs: number, limit: number): Waiting[] {
-    const periods = this.nothingWaits ? [] : this.#tables.periods;
-    const all = periods.flatMap((period) => {
-      const query = `SELECT ${WAITING} FROM deliveries_${period} INDEXED BY due_${period} WHERE due_at IS NOT NULL AND due_at > ? ORDER BY due_at LIMIT ?`;
-      return this.#waitingIn(period, query, [afterMs, limit]);
-    });
-    return all.sort(byDue).slice(0, limit);
+    if (this.nothingWaits) return [];
+    const which = "due_at IS NOT NULL AND due_at > ? ORDER BY due_at LIMIT ?";
+    return this.#waitingBy("due", which, afterMs, limit).sort(byDue).slice(0, limit);
   }
 
   /** Makes deliveries that wait due, as a replay does. */

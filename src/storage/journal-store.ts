@@ -78,14 +78,12 @@ const WITH_MATCH = "JOIN matches m ON m.number = e.matched";
 const AMONG_IDS = `FROM json_each(?) j CROSS JOIN events e ON e.id = j.value ${WITH_MATCH}`;
 
 export class JournalStore {
-  readonly #sql: SqlStorage;
   readonly #tables: Tables;
   readonly #numberOfMatch = new Map<string, number>();
   #lastBodies: { seq: number; bodies: Uint8Array } | null = null;
   #totals: EventTotals | null = null;
 
   constructor(tables: Tables) {
-    this.#sql = tables.sql;
     this.#tables = tables;
   }
 
@@ -116,7 +114,9 @@ export class JournalStore {
     if (size !== body.length) return true;
     // Not all of the batch: as many copies as come at once may each be of another one.
     const query = "SELECT substr(bodies, ?, ?) AS body FROM batches WHERE seq = ?";
-    const recorded = this.#sql.exec<{ body: ArrayBuffer }>(query, start + 1, size, seq).one();
+    const recorded = this.#tables.sql
+      .exec<{ body: ArrayBuffer }>(query, start + 1, size, seq)
+      .one();
     return new Uint8Array(recorded.body).some((byte, index) => byte !== body[index]);
   }
 
@@ -142,7 +142,7 @@ export class JournalStore {
       start += body.length;
     }
     // First, so that an object that fills up in between holds no event without its body.
-    this.#sql.exec(
+    this.#tables.sql.exec(
       "INSERT INTO batches (seq, at, before, after, ids, bodies, totals) VALUES (?, ?, ?, ?, ?, ?, ?)",
       seq,
       Math.min(...batch.map(({ receivedAtMs }) => receivedAtMs)),
@@ -155,7 +155,7 @@ export class JournalStore {
     this.#totals = totals;
     start = 0;
     for (const [position, entry] of batch.entries()) {
-      this.#sql.exec(
+      this.#tables.sql.exec(
         "INSERT INTO events (id, seq, position, start, size, event, timestamp, received_at, conforms, email, campaign_id, matched, erased, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         entry.id,
         seq,
@@ -197,7 +197,7 @@ export class JournalStore {
   /** Copies came of what is recorded. */
   countDuplicates(duplicates: number): void {
     this.#totals = countEvents(this.totals, { fresh: [], duplicates });
-    this.#sql.exec(
+    this.#tables.sql.exec(
       "UPDATE batches SET totals = ? WHERE seq = (SELECT max(seq) FROM batches)",
       JSON.stringify(this.#totals),
     );
@@ -211,7 +211,7 @@ export class JournalStore {
     const add = "INSERT INTO matches (webhook_ids) VALUES (?) RETURNING number";
     const { number } =
       this.#tables.first<{ number: number }>("matches", find, list) ??
-      this.#sql.exec<{ number: number }>(add, list).one();
+      this.#tables.sql.exec<{ number: number }>(add, list).one();
     this.#numberOfMatch.set(list, number);
     return number;
   }
@@ -249,7 +249,7 @@ export class JournalStore {
   /** Whoever asks for one body of a batch mostly asks for the next. */
   #bodiesOf(seq: number): Uint8Array {
     if (this.#lastBodies?.seq !== seq) {
-      const { bodies } = this.#sql
+      const { bodies } = this.#tables.sql
         .exec<{ bodies: ArrayBuffer }>("SELECT bodies FROM batches WHERE seq = ?", seq)
         .one();
       this.#lastBodies = { seq, bodies: new Uint8Array(bodies) };
@@ -300,7 +300,7 @@ export class JournalStore {
     let found: BatchRow | null = null;
     while (low <= high) {
       const middle = Math.floor((low + high) / 2);
-      const batch = this.#sql
+      const batch = this.#tables.sql
         .exec<BatchRow>(`SELECT ${BATCH_COLUMNS} FROM batches WHERE seq = ?`, middle)
         .one();
       if (batch.at < atMs) {
@@ -313,16 +313,15 @@ export class JournalStore {
     return found;
   }
 
-  /** Overwrites the body and what is known of the lead. Whether there was something to erase. */
-  erase(id: EventId): boolean {
+  /** Overwrites the body and what is known of the lead. */
+  erase(id: EventId): void {
     const event = this.#locate(id);
-    if (event === null) return false;
+    if (event === null) return;
     const blank = this.#bodiesOf(event.seq).slice();
     this.#lastBodies = null;
     blank.fill(0, event.start, event.start + event.size);
-    this.#sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
-    this.#sql.exec("UPDATE events SET email = NULL, erased = 1 WHERE id = ?", id);
-    return true;
+    this.#tables.sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
+    this.#tables.sql.exec("UPDATE events SET email = NULL, erased = 1 WHERE id = ?", id);
   }
 
   #locate(id: EventId): { seq: number; start: number; size: number } | null {

@@ -64,11 +64,9 @@ export type AnswerKey = [caller: string, key: string];
 export class RegistryStore {
   #lookedAtAnswer: AnswerKey | null = null;
   #lookedAtErasure = "";
-  readonly #sql: SqlStorage;
   readonly #tables: Tables;
 
   constructor(tables: Tables) {
-    this.#sql = tables.sql;
     this.#tables = tables;
   }
 
@@ -86,13 +84,13 @@ export class RegistryStore {
   save({ id, version, acknowledgedVersion, webhook }: Registration): void {
     const data = webhook && JSON.stringify(webhook);
     this.#tables.put("webhooks", { id, version, acknowledged: acknowledgedVersion, data });
-    this.#sql.exec(
+    this.#tables.sql.exec(
       "INSERT INTO routing (id, version) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET version = version + 1",
     );
   }
 
   acknowledge(id: WebhookId, version: number): void {
-    this.#sql.exec(
+    this.#tables.sql.exec(
       "UPDATE webhooks SET acknowledged = max(acknowledged, ?) WHERE id = ?",
       version,
       id,
@@ -101,7 +99,7 @@ export class RegistryStore {
 
   /** Forgets a deleted webhook whose Subscriber is empty. */
   forget(id: WebhookId): void {
-    this.#sql.exec("DELETE FROM webhooks WHERE id = ?", id);
+    this.#tables.sql.exec("DELETE FROM webhooks WHERE id = ?", id);
   }
 
   routingVersion(): number {
@@ -119,7 +117,7 @@ export class RegistryStore {
       after: after && JSON.stringify(after),
     });
     const old = "DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?";
-    this.#sql.exec(old, MAX_AUDIT_ENTRIES);
+    this.#tables.sql.exec(old, MAX_AUDIT_ENTRIES);
   }
 
   #makeAudit(): void {
@@ -169,7 +167,7 @@ export class RegistryStore {
       LOOKED_AT_ONCE,
     );
     for (const { at, ...row } of rows) {
-      if (at < forgetBeforeMs) this.#sql.exec("DELETE FROM erasures WHERE id = ?", row.id);
+      if (at < forgetBeforeMs) this.#tables.sql.exec("DELETE FROM erasures WHERE id = ?", row.id);
     }
     this.#lookedAtErasure = rows.length < LOOKED_AT_ONCE ? "" : (rows.at(-1)?.id ?? "");
   }
@@ -238,7 +236,7 @@ export class RegistryStore {
     if (oldest === undefined || counted === undefined || more.length < MAX_DAYS) return;
     // One write with the other, as everything that is written in one turn.
     this.#saveFact(EVENTS_OF, addTotals([counted, this.eventTotals().get("") ?? noEvents()]));
-    this.#sql.exec("DELETE FROM facts WHERE name = ?", `${EVENTS_OF}${oldest}`);
+    this.#tables.sql.exec("DELETE FROM facts WHERE name = ?", `${EVENTS_OF}${oldest}`);
   }
 
   #saveFact(name: string, value: object | number): void {
@@ -274,7 +272,7 @@ export class RegistryStore {
   }
 
   deleteAnswer(caller: string, key: string): void {
-    this.#sql.exec("DELETE FROM answers WHERE caller = ? AND key = ?", caller, key);
+    this.#tables.sql.exec("DELETE FROM answers WHERE caller = ? AND key = ?", caller, key);
   }
 
   /** Of those before `atMs` some go in each call: it walks over the table, and begins anew at its end. */
