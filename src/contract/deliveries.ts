@@ -1,9 +1,15 @@
 /** /v1/deliveries, /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import * as z from "zod";
-import { DELIVERY_STATUSES, type DeliveryView } from "../domain/delivery";
+import {
+  type AttemptRecord,
+  DELIVERY_ERRORS,
+  DELIVERY_STATUSES,
+  type DeliveryView,
+  TRIGGERS,
+} from "../domain/delivery";
 import { RELAY_EVENTS } from "../domain/relay-events";
+import { shown } from "../domain/time";
 import { WAITING_FOR } from "../domain/waiting";
-import { ATTEMPT_EXAMPLE, attempt, deliveryError } from "./attempts";
 import { parsePlace, parsePosition, parseReplayCursor } from "./cursor";
 import {
   count,
@@ -24,6 +30,45 @@ import {
 import { answer, body, call, callsOf, type Fields, optionalBody } from "./route";
 
 // --- what is shown ---
+
+/** One list for attempts and deliveries: generators make constants of its words, which must not be there twice. */
+export const deliveryError = z.enum(DELIVERY_ERRORS).meta({ id: "DeliveryError" });
+
+export const attempt = z
+  .object({
+    number: z.int().positive(),
+    trigger: z.enum(TRIGGERS).meta({ id: "Trigger" }),
+    startedAt: time,
+    durationMs: z.number().nonnegative(),
+    statusCode: z.int().nullable(),
+    error: deliveryError.nullable().meta({ description: "null on success: a status of 200–299." }),
+    responseBody: text.nullable().meta({
+      description: "The beginning of the answer, with secrets replaced by ***.",
+    }),
+    responseTruncated: z.boolean(),
+    responseHeaders: z
+      .record(z.string(), z.string())
+      .nullable()
+      .meta({ description: "Of a failure; null for a success." }),
+  } satisfies Fields<AttemptRecord>)
+  .meta({ id: "Attempt" });
+
+/** An object of the release before does not say the headers. */
+export function shownAttempt(record: AttemptRecord): z.infer<typeof attempt> {
+  return shown({ ...record, responseHeaders: record.responseHeaders ?? null });
+}
+
+export const ATTEMPT_EXAMPLE: z.infer<typeof attempt> = {
+  number: 1,
+  trigger: "scheduled",
+  startedAt: "2026-11-23T09:14:36.480Z",
+  durationMs: 212,
+  statusCode: 503,
+  error: "status",
+  responseBody: "try later",
+  responseTruncated: false,
+  responseHeaders: { "content-type": "text/plain", server: "nginx" },
+};
 
 const deliveryStatus = z.enum(DELIVERY_STATUSES).meta({ id: "DeliveryStatus" });
 

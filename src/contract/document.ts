@@ -13,8 +13,6 @@ import { CONFIGURATION, configurationSchema } from "./configuration";
 import { calls as deliveries } from "./deliveries";
 import { calls as events } from "./events";
 import { EXAMPLE } from "./fields";
-import { calls as filters } from "./filters";
-import { calls as health } from "./health";
 import { calls as operating } from "./operating";
 import { ANSWERS, PROBLEM_TYPE, typeOf } from "./problem";
 import { calls as open } from "./public";
@@ -31,8 +29,8 @@ const TAGS = [
 ];
 
 /** Every call of the relay, by tag; tags and calls in the order in which the document has them. */
-const CALLS = [webhooks, health, deliveries, events, filters, operating, open].flatMap(
-  (calls): Route[] => Object.values(calls),
+const CALLS = [webhooks, deliveries, events, operating, open].flatMap((calls): Route[] =>
+  Object.values(calls),
 );
 
 type Content = Record<string, object>;

@@ -1,8 +1,8 @@
-/** /v1/events and /v1/event-types: the journal, and what can be done with an event. */
+/** /v1/events, /v1/event-types and /v1/filters: the journal, what can be done with an event, and who would get it. */
 import * as z from "zod";
 import { addressOf } from "../domain/address";
 import { shownDelivery } from "../domain/delivery";
-import { EVENT_TYPES } from "../domain/event";
+import { EVENT_TYPES, isObject, type JsonObject } from "../domain/event";
 import type { WebhookId } from "../domain/ids";
 import type { Why } from "../domain/match";
 import { SCHEMA } from "../domain/vocabulary";
@@ -28,6 +28,7 @@ import {
   webhookId,
 } from "./fields";
 import { answer, body, call, callsOf, type Fields, optionalBody } from "./route";
+import { filterSchema } from "./webhook-settings";
 
 const MAX_SEARCH_CHARACTERS = 512;
 // --- what is shown ---
@@ -142,6 +143,17 @@ const eraseSchema = z
   })
   .meta({ id: "PersonErasure" });
 
+const filterTest = z
+  .strictObject({
+    filter: filterSchema.nullable(),
+    event: z.custom<JsonObject>(isObject, "must be an object: the envelope of an event").meta({
+      type: "object",
+      additionalProperties: true,
+      description: "The whole envelope, as Leadterra sends it.",
+    }),
+  })
+  .meta({ id: "FilterTest" });
+
 // --- the calls ---
 
 export const calls = callsOf("Events", {
@@ -220,6 +232,24 @@ export const calls = callsOf("Events", {
             },
           ],
         },
+      ),
+    },
+  }),
+
+  testFilter: call("post /v1/filters/test", {
+    summary: "Try a filter on an event",
+    description: "Before a filter is put in force.",
+    request: {
+      body: body(filterTest, {
+        filter: { "data.reply.classification": "interested" },
+        event: EXAMPLE.reply,
+      }),
+    },
+    responses: {
+      200: answer(
+        "Whether the filter wants the event.",
+        z.object({ matches: z.boolean() }).meta({ id: "FilterVerdict" }),
+        { matches: true },
       ),
     },
   }),

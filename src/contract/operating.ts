@@ -24,8 +24,8 @@ import {
   timeParam,
   webhookId,
 } from "./fields";
-import { HEALTH_EXAMPLE, webhookHealth } from "./health";
 import { answer, call, callsOf, type Fields, optionalBody } from "./route";
+import { HEALTH_EXAMPLE, webhookHealth } from "./webhooks";
 
 /** Counters are kept for a month. */
 const MAX_STATS_DAYS = 31;

@@ -1,8 +1,7 @@
 /** /v1/deliveries, /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
 import { Hono } from "hono";
-import { shownAttempt } from "../contract/attempts";
 import { formatPlace, formatPosition, formatReplayCursor } from "../contract/cursor";
-import { calls } from "../contract/deliveries";
+import { calls, shownAttempt } from "../contract/deliveries";
 import { shownDelivery } from "../domain/delivery";
 import { fail, ok } from "../domain/failure";
 import { listAllDeliveries } from "../operations/all-deliveries";

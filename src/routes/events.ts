@@ -3,7 +3,6 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { formatErasureCursor, formatEventCursor } from "../contract/cursor";
 import { calls, shownEvent, shownWholeEvent } from "../contract/events";
-import { calls as filters } from "../contract/filters";
 import type { Output } from "../contract/route";
 import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import { fail, ok } from "../domain/failure";
@@ -64,7 +63,7 @@ serve(calls.replayEvent, async ({ params, body }, c) => {
 
 serve(calls.listEventTypes, async () => ok({ data: eventTypes() }));
 
-serve(filters.testFilter, async ({ body: { filter, event } }) =>
+serve(calls.testFilter, async ({ body: { filter, event } }) =>
   ok({ matches: filter === null || matchesFilter(filter, event) }),
 );
 

@@ -1,7 +1,6 @@
 /** /v1/webhooks: registrations. */
 import { Hono } from "hono";
-import { shownAttempt } from "../contract/attempts";
-import { calls as health } from "../contract/health";
+import { shownAttempt } from "../contract/deliveries";
 import { changesOf, draftOf, relayHost } from "../contract/webhook-settings";
 import { calls, listedWebhook, shownWebhook } from "../contract/webhooks";
 import { type FailureCode, fail, ok, type Result } from "../domain/failure";
@@ -82,7 +81,7 @@ serve(calls.listenToWebhook, async ({ params }, c) => {
   return ok(new Response(null, { status: 101, webSocket: socket.value }));
 });
 
-serve(health.getWebhookHealth, async ({ params }, c) => {
+serve(calls.getWebhookHealth, async ({ params }, c) => {
   const health = await webhookHealth(c.env, params.id);
   return health === null ? fail({ code: "not_found" }) : ok(shownHealth(health));
 });

@@ -7,12 +7,10 @@ export const JOURNEYS: readonly Mutant[] = [
     "name === null || url === LISTENER || names.has(name)",
     "name === null || names.has(name)",
   ]),
-  fault(
-    "journey/client",
-    "an example that does not fit its own schema",
-    "src/contract/filters.ts",
-    ["{ matches: true }", '{ matches: "yes" as never }'],
-  ),
+  fault("journey/client", "an example that does not fit its own schema", "src/contract/events.ts", [
+    "{ matches: true }",
+    '{ matches: "yes" as never }',
+  ]),
   fault(
     "journey/doctor",
     "the log of a call that failed does not say its requestId",

@@ -80,7 +80,7 @@ export const WORKER: readonly Mutant[] = [
       ".refine((given) => given !== SECRET_EXAMPLE.toLowerCase(),",
     ],
   ),
-  fault("worker/filters-api", "an event without an envelope is tried", "src/contract/filters.ts", [
+  fault("worker/filters-api", "an event without an envelope is tried", "src/contract/events.ts", [
     "z.custom<JsonObject>(isObject,",
     "z.custom<JsonObject>(() => true,",
   ]),
