@@ -13,7 +13,7 @@ const MAX_DESCRIPTION_CHARACTERS = 1_000;
 const MAX_EVENT_NAMES = 100;
 /** Less than one a day would keep a delivery beyond any retention. */
 const MIN_RATE_PER_SECOND = 0.00001;
-const DEFAULT_GRACE_SECONDS = 86_400;
+export const DEFAULT_GRACE_SECONDS = 86_400;
 const MAX_GRACE_SECONDS = 604_800;
 const MAX_CONCURRENCY = 300;
 const MAX_GIVE_UP_ON = 97;

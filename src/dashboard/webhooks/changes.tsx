@@ -1,22 +1,33 @@
 /** What can be done to a webhook, in one table, and registering one. */
 import { Hono } from "hono";
+import { DEFAULT_GRACE_SECONDS, rotationSchema } from "../../contract/webhook-settings";
+import type { FieldError } from "../../domain/failure";
 import type { HealthState } from "../../domain/health-report";
 import type { WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
 import { webhookHealth } from "../../operations/stats";
-import { pauseWebhook, resumeWebhook } from "../../operations/webhooks";
-import { type Action, actions, performing } from "../ui/actions";
+import {
+  pauseWebhook,
+  removeWebhook,
+  resumeWebhook,
+  rotateSecret,
+} from "../../operations/webhooks";
+import { type Action, actions, type Outcome, performing } from "../ui/actions";
+import { type Form, text } from "../ui/form";
 import type { Done } from "../ui/notice";
-import { showFailure } from "../ui/page";
+import { newToken } from "../ui/once";
+import { page, showFailure } from "../ui/page";
+import { Choice, Hidden, Submit, webhookName } from "../ui/parts";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
-import { callerOf, mayChange, type PageEnv } from "../ui/session";
+import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { batch } from "./batch";
 import { DISCARD, REPLAY } from "./batch-kinds";
-import { deletion } from "./deletion";
 import { editing, registration, showEmptyForm } from "./editing";
+import { SecretField, Wrong } from "./field";
 import { filterTrial } from "./filter-trial";
-import { namedWebhook, WEBHOOK } from "./named-webhook";
-import { rotation } from "./rotation";
+import { check } from "./input";
+import { namedWebhook, trailOf, WEBHOOK } from "./named-webhook";
+import { showLateSecret, showSecret } from "./secret";
 import { testing, trying } from "./test";
 
 export const webhookChanges = new Hono<PageEnv>()
@@ -37,12 +48,16 @@ export const webhookChanges = new Hono<PageEnv>()
           const health = await webhookHealth(env, id);
           return RESUMED[health?.state ?? "healthy"] ?? "resumed";
         }),
-        rotate: rotation,
+        rotate: {
+          onceThen: "rotated_before",
+          ask: (c, webhook) => showRotation(c, webhook, []),
+          act: rotate,
+        },
         test: testing,
         try: trying,
         replay: batch(REPLAY),
         discard: batch(DISCARD),
-        delete: deletion,
+        delete: { ask: (c, webhook) => showDeletion(c, webhook, false), act: remove },
       },
     ),
   );
@@ -65,3 +80,129 @@ const RESUMED: { [State in HealthState]?: Done } = {
   unconnected: "resumed_held",
   postponed: "resumed_held",
 };
+
+/** Seconds, and what they are called. */
+const GRACE_PERIODS = [
+  [3_600, "an hour"],
+  [86_400, "a day"],
+  [604_800, "a week"],
+  [0, "none: the old one is known to others"],
+] as const;
+
+async function rotate(c: PageContext, webhook: Webhook, form: Form): Promise<Outcome> {
+  const own = text(form, "signingSecret").trim();
+  const given = check(rotationSchema, {
+    gracePeriodSeconds: Number(text(form, "grace") || Number.NaN),
+    ...(own !== "" && { signingSecret: own }),
+  });
+  if (!given.ok) return { asked: await showRotation(c, webhook, given.failure.errors) };
+  const { gracePeriodSeconds, signingSecret = null } = given.value;
+  const rotated = await rotateSecret(c.env, webhook.id, {
+    graceMs: gracePeriodSeconds * 1_000,
+    signingSecret,
+    by: callerOf(c),
+  });
+  const occasion = "rotated";
+  if (!rotated.ok) return showLateSecret(c, { webhook, failure: rotated.failure, occasion });
+  const { webhook: after, signingSecret: secret } = rotated.value;
+  return showSecret(c, { webhook: after, secret: secret ?? "", occasion });
+}
+
+function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldError[]) {
+  const status = errors.length > 0 ? 422 : 200;
+  return page(
+    c,
+    { title: "Rotate the signing secret", trail: trailOf(webhook), status },
+    <form
+      method="post"
+      action={`${webhookPath(webhook.id)}/rotate`}
+      class="panel webhook-form"
+      data-once=""
+    >
+      <Hidden fields={{ token: newToken() }} />
+      <p>
+        A new secret signs from now on; the old one signs along until the grace period ends, so that{" "}
+        <bdi>{webhookName(webhook)}</bdi> can change over without a gap.
+      </p>
+      <fieldset>
+        <legend>Grace period for the old secret</legend>
+        <Wrong field="gracePeriodSeconds" errors={errors} />
+        {GRACE_PERIODS.map(([seconds, words]) => (
+          <Choice
+            type="radio"
+            name="grace"
+            value={String(seconds)}
+            checked={seconds === DEFAULT_GRACE_SECONDS}
+          >
+            {words}
+          </Choice>
+        ))}
+      </fieldset>
+      <SecretField errors={errors} hint="Left empty, the relay makes one and shows it once." />
+      <Submit out={[webhookPath(webhook.id), "Cancel"]}>Rotate the secret</Submit>
+    </form>,
+  );
+}
+
+/** After whoever does it has said which. */
+async function remove(c: PageContext, webhook: Webhook, form: Form): Promise<Outcome> {
+  const typed = text(form, "host").trim().toLowerCase();
+  if (typed !== hostOf(webhook.url).toLowerCase()) {
+    return { asked: await showDeletion(c, webhook, true) };
+  }
+  const removed = await removeWebhook(c.env, webhook.id, callerOf(c));
+  return removed.ok
+    ? { done: "deleted", at: WEBHOOKS_PATH }
+    : { failure: removed.failure, at: WEBHOOKS_PATH };
+}
+
+/** What is typed to confirm: the host, with its port; of `service:NAME/path` the binding's name. */
+function hostOf(url: string): string {
+  const [, binding] = /^service:([^/?]+)/.exec(url) ?? [];
+  return binding ?? URL.parse(url)?.host ?? url;
+}
+
+function showDeletion(c: PageContext, webhook: Webhook, isWrong: boolean) {
+  const host = hostOf(webhook.url);
+  const mistake = isWrong
+    ? { "aria-invalid": "true" as const, "aria-describedby": "host-wrong" }
+    : {};
+  return page(
+    c,
+    { title: "Delete the webhook", trail: trailOf(webhook), status: isWrong ? 422 : 200 },
+    <form
+      method="post"
+      action={`${webhookPath(webhook.id)}/delete`}
+      class="panel narrow"
+      autocomplete="off"
+    >
+      <p>
+        What waits for it is discarded, and the record of its deliveries goes. To stop for a while,
+        pause it instead. Events stay recorded: a webhook registered later can be sent what it
+        missed.
+      </p>
+      <div class="field">
+        <label for="host">
+          To confirm, type <code>{host}</code>
+        </label>
+        <input
+          type="text"
+          id="host"
+          name="host"
+          required
+          autocapitalize="none"
+          spellcheck={false}
+          {...mistake}
+        />
+        {isWrong && (
+          <p class="wrong" id="host-wrong" role="alert">
+            This is not {host}: nothing was deleted.
+          </p>
+        )}
+      </div>
+      <Submit tone="danger" out={[webhookPath(webhook.id), "Keep it"]}>
+        Delete the webhook
+      </Submit>
+    </form>,
+  );
+}

@@ -60,7 +60,7 @@ export const DASHBOARD: readonly Mutant[] = [
   fault(
     "worker/dashboard-webhook-changes",
     "a webhook is deleted whatever is typed",
-    "src/dashboard/webhooks/deletion.tsx",
+    "src/dashboard/webhooks/changes.tsx",
     ["if (typed !== hostOf(webhook.url).toLowerCase()) {", 'if (typed === "") {'],
   ),
   fault(
