@@ -28,6 +28,9 @@ const INSTANT = /(\d{4}-\d\d-\d\dT[\d:.]+Z)/;
 
 export type Problem = { tone: Tone; text: Child; help?: Child };
 
+const bad = (text: Child): Problem => ({ tone: "bad", text });
+const warn = (text: Child): Problem => ({ tone: "warn", text });
+
 export type Situation = {
   nowMs: number;
   problems: readonly ConfigProblem[];
@@ -56,34 +59,33 @@ export function problemsOf(situation: Situation): Problem[] {
   }));
   const ofLetters = others.filter((alert) => pageOf(alert) === DEAD_LETTERS_PATH);
   const found = [
-    ...situation.problems.map((problem) => configLine(problem, watched)),
-    ...silent.map(({ of, own }): Problem => {
-      const text = (
+    situation.problems.map((problem) => configLine(problem, watched)),
+    silent.map(({ of, own }) =>
+      bad(
         <>
           <DoesNotAnswer of={of} webhooks={webhooks} /> <Told alerts={own} isNamed />
-        </>
-      );
-      return { tone: "bad", text };
-    }),
-    ...ofWebhooks.slice(0, MAX_NAMED),
-    ...(deadLetters ? [deadLettersLine(deadLetters, ofLetters)] : []),
-    ...others
+        </>,
+      ),
+    ),
+    ofWebhooks.slice(0, MAX_NAMED),
+    deadLetters ? deadLettersLine(deadLetters, ofLetters) : [],
+    others
       .filter((alert) => !silent.some(({ own }) => own.includes(alert)))
       .filter((alert) => !ofLetters.includes(alert) || SILENT.test(alert.cause))
-      .map((alert): Problem => ({ tone: "bad", text: <Told alerts={[alert]} /> })),
-    ...queuesOf(situation),
-    ...silenceOf(situation),
-    ...alertsOf(situation),
-    ...moreOf(
+      .map((alert) => bad(<Told alerts={[alert]} />)),
+    queuesOf(situation),
+    silenceOf(situation),
+    alertsOf(situation),
+    moreOf(
       unanswered,
       (rest) => `${count(rest, "more object does", "more objects do")} not answer.`,
     ),
-    ...moreOf(ofWebhooks, (rest) => (
+    moreOf(ofWebhooks, (rest) => (
       <>
         <a href={WEBHOOKS_PATH}>{count(rest, "more webhook")}</a> with a problem.
       </>
     )),
-  ];
+  ].flat();
   return found.toSorted((a, b) => Number(b.tone === "bad") - Number(a.tone === "bad"));
 }
 
@@ -119,7 +121,7 @@ function webhookLine(
   watched: Watched,
   alerts: readonly OpenAlert[],
   { problems }: Situation,
-): Problem[] {
+): Problem | [] {
   const { webhook, stats } = watched;
   const own = alerts.filter((alert) => webhookOf(alert) === webhook.id);
   // What holds all of them is said once, by its variable.
@@ -132,13 +134,8 @@ function webhookLine(
       <Told alerts={own} isNamed />
     </>
   );
-  return [
-    {
-      tone: own.length > 0 ? "bad" : toneOf(watched),
-      text,
-      help: isShown && <Help watched={watched} />,
-    },
-  ];
+  const tone = own.length > 0 ? "bad" : toneOf(watched);
+  return { tone, text, help: isShown && <Help watched={watched} /> };
 }
 
 /** What alerts say, each with when it was found. @param isNamed the webhook's name stands before it already. */
@@ -171,31 +168,29 @@ function Told({ alerts, isNamed }: { alerts: readonly OpenAlert[]; isNamed?: boo
 function configLine(problem: ConfigProblem, watched: readonly Watched[]): Problem {
   const held = watched.filter(({ stats }) => stats.health.state === "misconfigured");
   const pending = held.reduce((sum, { stats }) => sum + stats.health.pending, 0);
-  const text = (
+  return bad(
     <>
       Configuration: {problem.message}
       {holdsDeliveries(problem) &&
         pending > 0 &&
         ` ${deliveries(pending)} of ${count(held.length, "webhook")} ${pending === 1 ? "is held until then, and goes" : "are held until then, and go"} out by ${pending === 1 ? "itself" : "themselves"}.`}
-    </>
+    </>,
   );
-  return { tone: "bad", text };
 }
 
-function moreOf(all: readonly unknown[], words: (rest: number) => Child): Problem[] {
+function moreOf(all: readonly unknown[], words: (rest: number) => Child): Problem | [] {
   const rest = all.length - MAX_NAMED;
-  return rest > 0 ? [{ tone: "warn", text: words(rest) }] : [];
+  return rest > 0 ? warn(words(rest)) : [];
 }
 
 function deadLettersLine(deadLetters: number, alerts: readonly OpenAlert[]): Problem {
-  const text = (
+  return bad(
     <>
       <a href={DEAD_LETTERS_PATH}>{count(deadLetters, "dead letter")}</a> could not be handed over:
       redrive or delete {deadLetters === 1 ? "it" : "them"}.{" "}
       <Told alerts={alerts.filter(({ cause }) => !SILENT.test(cause))} />
-    </>
+    </>,
   );
-  return { tone: "bad", text };
 }
 
 /** What passes through a queue is no problem; what stays in it is. */
@@ -206,38 +201,35 @@ function queuesOf({ nowMs, stats: { queues } }: Situation): Problem[] {
   ] as const;
   return named.flatMap(([{ backlog, oldestAtMs }, ofWhat]) => {
     if (!backlog || oldestAtMs === null || oldestAtMs > nowMs - LATE_AFTER_MS) return [];
-    const text = (
+    return warn(
       <>
         {count(backlog, "message waits", "messages wait")} in the queue {ofWhat}, the oldest since{" "}
         <Time ms={oldestAtMs} />: the relay takes each as soon as what is in its way has gone. The
         log's lines <code>consumer.…</code> say what that is.
-      </>
+      </>,
     );
-    return [{ tone: "warn" as const, text }];
   });
 }
 
-function silenceOf({ nowMs, silenceAlertMs, stats }: Situation): Problem[] {
+function silenceOf({ nowMs, silenceAlertMs, stats }: Situation): Problem | [] {
   const { lastEventAtMs } = stats;
   if (silenceAlertMs === null || lastEventAtMs === null) return [];
   if (lastEventAtMs > nowMs - silenceAlertMs) return [];
-  const text = (
+  return warn(
     <>
       No event was accepted for long; the last came <Time ms={lastEventAtMs} />. Is the signing
       secret still the one that Leadterra signs with?
-    </>
+    </>,
   );
-  return [{ tone: "warn", text }];
 }
 
-function alertsOf({ stats: { alerts } }: Situation): Problem[] {
+function alertsOf({ stats: { alerts } }: Situation): Problem | [] {
   if (alerts === null) return [];
   const { refusedSinceMs, statusCode } = alerts;
-  const text = (
+  return bad(
     <>
       Alerts reach nobody: ALERT_URL takes none since <Time ms={refusedSinceMs} /> (
       {statusCode === null ? "no answer" : `it answered ${statusCode}`}).
-    </>
+    </>,
   );
-  return [{ tone: "bad", text }];
 }
