@@ -8,10 +8,12 @@ const FORMATS_ENOUGH = new Set(["date-time", "uuid"]);
 
 export class Components {
   readonly schemas: Record<string, JsonSchema> = {};
+  /** Answers that several calls have in common, by the codes that they carry. */
+  readonly responses: Record<string, object> = {};
 
   /** What stands in place of `schema`: a reference where it has a name. What is given is described, not what is made of it. */
   of(schema: z.ZodType): JsonSchema {
-    const { $defs = {}, properties = {} } = z.toJSONSchema(z.object({ it: schema }), {
+    const made = z.toJSONSchema(z.object({ it: schema }), {
       io: "input",
       unrepresentable: "any",
       override: ({ zodSchema, jsonSchema }) => {
@@ -20,10 +22,9 @@ export class Components {
         simplify(jsonSchema);
       },
     });
-    for (const [name, definition] of Object.entries($defs)) {
-      this.schemas[name] = withRefs(definition as JsonSchema) as JsonSchema;
-    }
-    return withRefs(properties.it) as JsonSchema;
+    const { $defs, properties } = withRefs(made, "#/$defs/", "#/components/schemas/");
+    Object.assign(this.schemas, $defs);
+    return (properties as JsonSchema).it as JsonSchema;
   }
 
   /** The properties of an object, as parameters are described. */
@@ -61,13 +62,7 @@ function simplify(schema: JsonSchema): void {
   if (pattern === undefined) delete schema.propertyNames;
 }
 
-function withRefs(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withRefs);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key,
-      key === "$ref" ? String(inner).replace("#/$defs/", "#/components/schemas/") : withRefs(inner),
-    ]),
-  );
+/** The same with its references to another place. */
+export function withRefs(schema: object, from: string, to: string): JsonSchema {
+  return JSON.parse(JSON.stringify(schema).replaceAll(from, to));
 }

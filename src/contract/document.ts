@@ -8,7 +8,7 @@ import type { FailureCode } from "../domain/failure";
 import { isRelayEvent } from "../domain/relay-events";
 import { VERSION as STORED_VERSION } from "../storage/schema";
 import { VERSION } from "../version";
-import { Components } from "./components";
+import { Components, withRefs } from "./components";
 import { CONFIGURATION, configurationSchema } from "./configuration";
 import { calls as deliveries } from "./deliveries";
 import { calls as events } from "./events";
@@ -16,7 +16,7 @@ import { EXAMPLE } from "./fields";
 import { calls as operating } from "./operating";
 import { ANSWERS, PROBLEM_TYPE, typeOf } from "./problem";
 import { calls as open } from "./public";
-import type { Route } from "./route";
+import { type Content, json, type Route } from "./route";
 import { calls as webhooks } from "./webhooks";
 
 const TAGS = [
@@ -33,14 +33,16 @@ const CALLS = [webhooks, deliveries, events, operating, open].flatMap((calls): R
   Object.values(calls),
 );
 
-type Content = Record<string, object>;
-type Answer = { description: string; headers?: Record<string, Header>; content?: Content };
+type Answer = {
+  description: string;
+  headers?: Record<string, Header>;
+  content?: Record<string, object>;
+};
 type Answers = Record<string, Answer | { $ref: string }>;
 
 /** What is undefined in it is not there: JSON leaves it out. */
 export function openApiDocument(): object {
   const components = new Components();
-  const answers: Record<string, Answer> = {};
   components.of(configurationSchema);
   return {
     openapi: "3.1.0",
@@ -54,7 +56,12 @@ export function openApiDocument(): object {
     },
     servers: [{ url: "/" }],
     tags: TAGS,
-    paths: pathsOf(components, answers),
+    paths: Object.fromEntries(
+      [...Map.groupBy(CALLS, ({ path }) => path)].map(([path, calls]) => [
+        path,
+        Object.fromEntries(calls.map((call) => [call.method, described(call, components)])),
+      ]),
+    ),
     webhooks: byName(Object.keys(KNOWN_EVENTS) as EventTypeName[], (name) => ({
       post: signedDelivery(components, name),
     })),
@@ -67,7 +74,7 @@ export function openApiDocument(): object {
         },
       },
       schemas: { ...components.schemas, ...CONFIGURATION },
-      responses: answers,
+      responses: components.responses,
       examples: byName(Object.keys(ANSWERS) as FailureCode[], (code) => ({
         value: problemExample(code),
       })),
@@ -79,17 +86,7 @@ function byName<Name extends string>(names: readonly Name[], of: (name: Name) =>
   return Object.fromEntries(names.map((name) => [name, of(name)]));
 }
 
-/** @param answers gets those that several calls have in common, by the codes that they carry. */
-function pathsOf(components: Components, answers: Record<string, Answer>) {
-  const paths: Record<string, Record<string, object>> = {};
-  for (const call of CALLS) {
-    paths[call.path] ??= {};
-    Object.assign(paths[call.path] ?? {}, { [call.method]: described(call, components, answers) });
-  }
-  return paths;
-}
-
-function described(call: Route, components: Components, answers: Record<string, Answer>): object {
+function described(call: Route, components: Components): object {
   const { operationId, path, summary, description, request = {}, tags } = call;
   const parameters = [
     ...components.parameters("path", request.params),
@@ -109,21 +106,15 @@ function described(call: Route, components: Components, answers: Record<string, 
     },
     responses: {
       ...successesOf(call, components),
-      ...failuresOf(failureCodes(call), components, answers),
+      ...failuresOf(failureCodes(call), components),
     },
   };
 }
 
-function contentOf(components: Components, content: { [type: string]: Media }): Content {
-  return Object.fromEntries(
-    Object.entries(content).map(([type, { schema, example }]) => [
-      type,
-      { schema: components.of(schema), example },
-    ]),
-  );
+function contentOf(components: Components, content: Content) {
+  const { schema, example } = content["application/json"];
+  return { "application/json": { schema: components.of(schema), example } };
 }
-
-type Media = { schema: z.ZodType; example: unknown };
 
 const idempotencyKey = z
   .string()
@@ -168,7 +159,7 @@ function successesOf(call: Route, components: Components): Answers {
           description,
           ...(Object.keys(headers).length > 0 && { headers }),
           ...(content && { content: contentOf(components, content) }),
-          ...(text !== undefined && { content: { [text]: { schema: { type: "string" } } } }),
+          ...(text && { content: { [text]: { schema: { type: "string" } } } }),
         },
       ];
     }),
@@ -205,11 +196,7 @@ function failureCodes({ failures = [], request, method, path }: Route) {
 }
 
 /** One answer for each status, with an example for each code that it can carry. */
-function failuresOf(
-  codes: ReadonlySet<FailureCode>,
-  components: Components,
-  answers: Record<string, Answer>,
-): Answers {
+function failuresOf(codes: ReadonlySet<FailureCode>, components: Components): Answers {
   const statuses = [...new Set([...codes].map((code) => ANSWERS[code].status))];
   return Object.fromEntries(
     statuses
@@ -217,7 +204,7 @@ function failuresOf(
       .map((status) => {
         const alike = [...codes].filter((code) => ANSWERS[code].status === status);
         const name = alike.map(componentOf).join("Or");
-        answers[name] ??= failureAnswer(alike, components);
+        components.responses[name] ??= failureAnswer(alike, components);
         return [status, { $ref: `#/components/responses/${name}` }];
       }),
   );
@@ -289,7 +276,7 @@ export function configurationJsonSchema(): object {
     ...WebhooksFile,
     $defs: others,
   };
-  return JSON.parse(JSON.stringify(whole).replaceAll("#/components/schemas/", "#/$defs/"));
+  return withRefs(whole, "#/components/schemas/", "#/$defs/");
 }
 
 /** What a service gets when an event of this name is delivered to it. */
@@ -308,7 +295,7 @@ function signedDelivery(components: Components, name: EventTypeName): object {
     parameters: components.parameters("header", DELIVERY_HEADERS),
     requestBody: {
       required: true,
-      content: contentOf(components, { "application/json": { schema, example } }),
+      content: contentOf(components, json(schema, example)),
     },
     responses: {
       "2XX": { description: "Taken. Every other status is tried again on the schedule." },

@@ -7,7 +7,7 @@ import type * as z from "zod";
 import type { FailureCode } from "../domain/failure";
 import type { ShownName } from "../domain/time";
 
-type Content = { "application/json": { schema: z.ZodType; example: unknown } };
+export type Content = { "application/json": { schema: z.ZodType; example: unknown } };
 
 export type Route = {
   method: "get" | "post" | "put" | "patch" | "delete";
