@@ -38,6 +38,8 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
   const highest = 2 * Math.ceil(most / 2);
   const heightOf = (value: number) => (value / highest) * (FLOOR - 8);
   const width = (WIDTH - LEFT) / Math.max(1, steps.length);
+  const every = Math.max(1, Math.ceil(steps.length / MARKS));
+  const clock = clocksOf(zone, { weekday: "short", ...CLOCK });
   const barWidth = (width * (1 - GAP)) / bars.length;
   const total = Object.fromEntries(parts.map(([name]) => [name, sumOf(steps, name)])) as Step;
   return (
@@ -78,7 +80,19 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
               </g>
             );
           })}
-          <Hours steps={steps} zone={zone} />
+          {/* Where a bar begins, a few times along the axis; and now, at its end. */}
+          {steps.map(
+            ({ atMs }, index) =>
+              index % every === 0 && (
+                <text class="tick" x={LEFT + index * width} y={HEIGHT - 4}>
+                  {clock.format(atMs)}
+                </text>
+              ),
+          )}
+          <line class="now" x1={WIDTH} x2={WIDTH} y1={0} y2={FLOOR} />
+          <text class="tick" x={WIDTH} y={HEIGHT - 4} text-anchor="end">
+            now
+          </text>
         </svg>
         {/* It stays in sight, however far the bars are scrolled. */}
         <svg class="side" viewBox={`0 0 ${LEFT} ${HEIGHT}`} aria-hidden="true">
@@ -112,25 +126,4 @@ function told(step: Step, parts: readonly Part[]): string {
   return parts
     .map(([name, many, one]) => `${step[name] ?? "unknown"} ${step[name] === 1 ? one : many}`)
     .join(", ");
-}
-
-/** Where a bar begins: a few times along the axis, and now at its end. */
-function Hours({ steps, zone }: { steps: readonly Step[]; zone: string }) {
-  const width = (WIDTH - LEFT) / Math.max(1, steps.length);
-  const every = Math.max(1, Math.ceil(steps.length / MARKS));
-  const clock = clocksOf(zone, { weekday: "short", ...CLOCK });
-  const marked = steps.flatMap((step, index) => (index % every === 0 ? [{ ...step, index }] : []));
-  return (
-    <>
-      {marked.map(({ atMs, index }) => (
-        <text class="tick" x={LEFT + index * width} y={HEIGHT - 4}>
-          {clock.format(atMs)}
-        </text>
-      ))}
-      <line class="now" x1={WIDTH} x2={WIDTH} y1={0} y2={FLOOR} />
-      <text class="tick" x={WIDTH} y={HEIGHT - 4} text-anchor="end">
-        now
-      </text>
-    </>
-  );
 }
