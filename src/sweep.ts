@@ -6,21 +6,14 @@ import { configOf } from "./config";
 import { inTime } from "./deadline";
 import {
   type AlertText,
-  cutOffAlert,
-  disabledAlert,
-  expiringAlert,
   expiringLettersAlert,
-  failingAlert,
   fullLettersAlert,
   misconfiguredAlert,
   newerDataAlert,
-  overdueAlert,
-  retentionAlert,
   silenceAlert,
-  undeliverableAlert,
   unreachableAlert,
-  unwrittenAlert,
   waitingLettersAlert,
+  webhookAlert,
 } from "./domain/alert";
 import { NewerDataError } from "./domain/no-answer";
 import { journalName } from "./domain/placement";
@@ -74,8 +67,14 @@ export async function sweep(env: Env): Promise<void> {
 async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   const { status, statusReason } = webhook;
   const decided = [
-    { alert: disabledAlert(webhook, statusReason ?? "failing"), isSo: status === "disabled" },
-    { alert: cutOffAlert(webhook), isSo: outlastsRetention(env, webhook.retrySchedule) },
+    {
+      alert: webhookAlert(webhook, "disabled", statusReason ?? "failing"),
+      isSo: status === "disabled",
+    },
+    {
+      alert: webhookAlert(webhook, "cut off"),
+      isSo: outlastsRetention(env, webhook.retrySchedule),
+    },
   ];
   const found = await ask(`Subscriber ${webhook.id}`, subscriberOf(env, webhook.id).check());
   if (found.answer === null) return [...decided, ...found.findings];
@@ -92,17 +91,20 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
     ...decided,
     ...found.findings,
     {
-      alert: failingAlert(webhook, failingSinceMs ?? nowMs),
+      alert: webhookAlert(webhook, "failing", failingSinceMs ?? nowMs),
       isSo: failingSinceMs !== null && failingSinceMs <= nowMs - FAILING_AFTER_MS,
     },
-    { alert: undeliverableAlert(webhook, undeliverable), isSo: undeliverable > 0 },
+    { alert: webhookAlert(webhook, "undeliverable", undeliverable), isSo: undeliverable > 0 },
     {
-      alert: overdueAlert(webhook, overdueSinceMs ?? nowMs),
+      alert: webhookAlert(webhook, "overdue", overdueSinceMs ?? nowMs),
       isSo: overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS,
     },
-    { alert: expiringAlert(webhook, expiresAtMs ?? nowMs), isSo: isExpiring(expiresAtMs, env) },
-    { alert: retentionAlert(webhook), isSo: cannotRetain },
-    { alert: unwrittenAlert(webhook, unwritten), isSo: unwritten > 0 },
+    {
+      alert: webhookAlert(webhook, "expiring", expiresAtMs ?? nowMs),
+      isSo: isExpiring(expiresAtMs, env),
+    },
+    { alert: webhookAlert(webhook, "retention"), isSo: cannotRetain },
+    { alert: webhookAlert(webhook, "unwritten", unwritten), isSo: unwritten > 0 },
   ];
 }
 

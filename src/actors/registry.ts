@@ -3,7 +3,7 @@
  * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
  * A push that failed is repeated by alarm until it arrives.
  */
-import { type AlertText, disabledAlert, fullRegistryAlert } from "../domain/alert";
+import { type AlertText, fullRegistryAlert, webhookAlert } from "../domain/alert";
 import type { DeadLetterNews } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
 import type { HealthReport } from "../domain/health-report";
@@ -261,7 +261,7 @@ export class Registry extends Records {
       this.#pushes.arm();
       const disabled = { event: "relay.webhook.disabled", count: 1, delivery: null } as const;
       this.happened({ webhookId: webhook.id, health: report.health ?? null, told: [disabled] });
-      await this.raise(disabledAlert(webhook, report.reason));
+      await this.raise(webhookAlert(webhook, "disabled", report.reason));
     }
     return webhook;
   }

@@ -72,8 +72,38 @@ function alert(cause: string, says: string): AlertText {
   return { cause, text: `${NAME}${says}` };
 }
 
-function aboutWebhook(webhook: Webhook, what: string, says: string): AlertText {
-  return alert(`${what} ${webhook.id}`, `webhook ${nameOf(webhook)} ${says}`);
+/** What is told of a webhook, by what it is about; behind its name. */
+const OF_WEBHOOK = {
+  disabled: (reason: StatusReason) =>
+    `is disabled: ${DISABLED_BECAUSE[reason]}. Its events are held. When the service is back, resume it.`,
+  "cut off": () =>
+    "has a retry schedule that is not shorter than RETENTION: deliveries expire before its last attempts. Shorten it, or raise RETENTION.",
+  retention: () =>
+    "cannot drop what is past RETENTION. Deliveries go on; look for retention.failed in the log.",
+  unwritten: (count: number) => {
+    const what = count === 1 ? "an attempt" : `${count} attempts`;
+    return `cannot write down what came of ${what}. It is tried again every minute; with more than 10, nothing more is sent. Look for outcome.not_written in the log, which names the events.`;
+  },
+  overdue: (sinceMs: number) =>
+    `has a delivery that was due at ${iso(sinceMs)} and has not gone out. Its page says why, and what helps.`,
+  failing: (sinceMs: number) =>
+    `is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. Its page has the last answer.`,
+  undeliverable: (count: number) => {
+    const what = count === 1 ? "an undeliverable delivery" : `${count} undeliverable deliveries`;
+    return `has ${what}: every attempt failed. When the service takes them again, replay them.`;
+  },
+  expiring: (expiresAtMs: number) =>
+    `has deliveries that are held and expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them.`,
+};
+
+/** @param given what its text tells. */
+export function webhookAlert<Cause extends keyof typeof OF_WEBHOOK>(
+  webhook: Webhook,
+  cause: Cause,
+  ...given: Parameters<(typeof OF_WEBHOOK)[Cause]>
+): AlertText {
+  const textOf = OF_WEBHOOK[cause] as (...given: unknown[]) => string;
+  return alert(`${cause} ${webhook.id}`, `webhook ${nameOf(webhook)} ${textOf(...given)}`);
 }
 
 /** @param names of variables and bindings. */
@@ -81,50 +111,6 @@ export function misconfiguredAlert(names: readonly string[]): AlertText {
   const have = names.length === 1 ? "has" : "have";
   const says = `${names.join(", ")} ${have} no usable value: what depends on it is held or refused. GET /healthz says what to write.`;
   return alert("misconfigured", says);
-}
-
-export function disabledAlert(webhook: Webhook, reason: StatusReason): AlertText {
-  const says = `is disabled: ${DISABLED_BECAUSE[reason]}. Its events are held. When the service is back, resume it.`;
-  return aboutWebhook(webhook, "disabled", says);
-}
-
-export function cutOffAlert(webhook: Webhook): AlertText {
-  const says =
-    "has a retry schedule that is not shorter than RETENTION: deliveries expire before its last attempts. Shorten it, or raise RETENTION.";
-  return aboutWebhook(webhook, "cut off", says);
-}
-
-export function retentionAlert(webhook: Webhook): AlertText {
-  const says =
-    "cannot drop what is past RETENTION. Deliveries go on; look for retention.failed in the log.";
-  return aboutWebhook(webhook, "retention", says);
-}
-
-export function unwrittenAlert(webhook: Webhook, count: number): AlertText {
-  const what = count === 1 ? "an attempt" : `${count} attempts`;
-  const says = `cannot write down what came of ${what}. It is tried again every minute; with more than 10, nothing more is sent. Look for outcome.not_written in the log, which names the events.`;
-  return aboutWebhook(webhook, "unwritten", says);
-}
-
-export function overdueAlert(webhook: Webhook, sinceMs: number): AlertText {
-  const says = `has a delivery that was due at ${iso(sinceMs)} and has not gone out. Its page says why, and what helps.`;
-  return aboutWebhook(webhook, "overdue", says);
-}
-
-export function failingAlert(webhook: Webhook, sinceMs: number): AlertText {
-  const says = `is failing: its first failure was at ${iso(sinceMs)}, and nothing succeeded since. Its page has the last answer.`;
-  return aboutWebhook(webhook, "failing", says);
-}
-
-export function undeliverableAlert(webhook: Webhook, count: number): AlertText {
-  const what = count === 1 ? "an undeliverable delivery" : `${count} undeliverable deliveries`;
-  const says = `has ${what}: every attempt failed. When the service takes them again, replay them.`;
-  return aboutWebhook(webhook, "undeliverable", says);
-}
-
-export function expiringAlert(webhook: Webhook, expiresAtMs: number): AlertText {
-  const says = `has deliveries that are held and expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them.`;
-  return aboutWebhook(webhook, "expiring", says);
 }
 
 export function deadLetterAlert(count: number, reason: DeadLetterReason): AlertText {

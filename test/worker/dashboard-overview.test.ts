@@ -4,22 +4,16 @@ import { beforeEach, describe, expect, vi } from "vitest";
 import {
   type AlertText,
   brokenRouteAlert,
-  disabledAlert,
-  expiringAlert,
   expiringLettersAlert,
-  failingAlert,
   fullAlert,
   fullLettersAlert,
   fullRegistryAlert,
   misconfiguredAlert,
   newerDataAlert,
-  overdueAlert,
-  retentionAlert,
   silenceAlert,
-  undeliverableAlert,
   unreachableAlert,
-  unwrittenAlert,
   waitingLettersAlert,
+  webhookAlert,
 } from "../../src/domain/alert";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
 import { sweep } from "../../src/sweep";
@@ -193,10 +187,10 @@ describe("an alert", () => {
     const { id } = webhook;
     const soonMs = clock.nowMs() + 3 * HOUR;
     const said: [AlertText, string][] = [
-      [unwrittenAlert(webhook, 2), "It cannot write down what came of 2 attempts."],
-      [retentionAlert(webhook), "It cannot drop what is past RETENTION."],
+      [webhookAlert(webhook, "unwritten", 2), "It cannot write down what came of 2 attempts."],
+      [webhookAlert(webhook, "retention"), "It cannot drop what is past RETENTION."],
       [
-        expiringAlert(webhook, soonMs),
+        webhookAlert(webhook, "expiring", soonMs),
         "It has deliveries that are held and expire from in 2 hours",
       ],
       [brokenRouteAlert(id), `the filter of webhook ${id} is not understood`],
@@ -231,10 +225,10 @@ describe("an alert", () => {
   it("that the page knows better of this moment is no line", async () => {
     const webhook = await well();
     const raised = [
-      disabledAlert(webhook, "gone"),
-      failingAlert(webhook, clock.nowMs()),
-      overdueAlert(webhook, clock.nowMs()),
-      undeliverableAlert(webhook, 2),
+      webhookAlert(webhook, "disabled", "gone"),
+      webhookAlert(webhook, "failing", clock.nowMs()),
+      webhookAlert(webhook, "overdue", clock.nowMs()),
+      webhookAlert(webhook, "undeliverable", 2),
       waitingLettersAlert(1),
       expiringLettersAlert(clock.nowMs()),
       fullLettersAlert(),
@@ -263,7 +257,7 @@ describe("an alert", () => {
     const webhook = await register({ description: long("before") });
     const registered = await registry().get(webhook.id);
     if (registered === null) throw new Error("there is no webhook");
-    const raised = [expiringAlert(registered, clock.nowMs() + 3 * HOUR)];
+    const raised = [webhookAlert(registered, "expiring", clock.nowMs() + 3 * HOUR)];
     await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
     await arrive();
     await deliverAll(webhook.id, clock);
@@ -319,7 +313,7 @@ describe("an object that does not answer", () => {
     const { id } = await register({ name: "dead" });
     const webhook = await registry().get(id);
     if (webhook === null) throw new Error("there is no webhook");
-    const raised = [expiringAlert(webhook, clock.nowMs() + 3 * HOUR)];
+    const raised = [webhookAlert(webhook, "expiring", clock.nowMs() + 3 * HOUR)];
     await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
     const dead = diverted(env.SUBSCRIBER, { stats: () => Promise.reject(new Error("gone")) }, [id]);
     const page = await overview("", { SUBSCRIBER: dead });
@@ -330,7 +324,7 @@ describe("an object that does not answer", () => {
     const { id } = await register({ name: "dead" });
     const webhook = await registry().get(id);
     if (webhook === null) throw new Error("there is no webhook");
-    const raised = [expiringAlert(webhook, clock.nowMs() + 3 * HOUR)];
+    const raised = [webhookAlert(webhook, "expiring", clock.nowMs() + 3 * HOUR)];
     await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
     const dead = diverted(env.SUBSCRIBER, { stats: () => Promise.reject(new Error("gone")) }, [id]);
     const page = await overview("", { SUBSCRIBER: dead });
