@@ -58,10 +58,7 @@ export async function readCapped(
   }
 }
 
-async function readCounting(
-  stream: ReadableStream<Uint8Array> | null,
-  maxBytes: number,
-): Promise<Uint8Array | null> {
+async function readCounting(stream: ReadableStream<Uint8Array> | null, maxBytes: number) {
   const chunks: Uint8Array[] = [];
   let length = 0;
   // Whoever leaves the loop cancels the stream.

@@ -210,10 +210,7 @@ const NO_TABLE: Table = { routes: [], broken: [], names: new Set() };
 let known: { version: number; table: Table } | null = null;
 
 /** The table, and which of the events were erased before they came. */
-async function routingOf(
-  items: readonly Readable[],
-  env: Env,
-): Promise<{ table: Table; erased: ReadonlySet<EventId> }> {
+async function routingOf(items: readonly Readable[], env: Env) {
   // Batches run side by side: the answer is about the table that was asked with, whatever `known` is by then.
   const held = known;
   const ids = items.map(({ event }) => event.id);

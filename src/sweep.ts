@@ -162,10 +162,7 @@ function checkConfig(env: Env): Finding {
 }
 
 /** @returns `answer` is null when there is none in time; `findings` say so. */
-async function ask<T>(
-  what: string,
-  asked: Promise<T>,
-): Promise<{ answer: T | null; findings: Finding[] }> {
+async function ask<T>(what: string, asked: Promise<T>) {
   let answer: T | null = null;
   let newer: string | null = null;
   try {

@@ -156,10 +156,7 @@ function markOf(url: string): number {
 }
 
 /** Posts `{"text": …}`, the form of Slack's incoming webhooks. */
-async function post(
-  url: string,
-  text: string,
-): Promise<{ taken: boolean; statusCode: number | null }> {
+async function post(url: string, text: string) {
   try {
     const { target, headers } = requestTo(url);
     const response = await fetch(target, {

@@ -7,7 +7,7 @@ import type { AttemptError, Outcome } from "./delivery";
 import type { EventId } from "./ids";
 import { latest } from "./time";
 import { fields, isText, loose, number, numberOrNull, textOrNull, yes } from "./tolerant";
-import { STATUS_REASONS, type StatusReason } from "./webhook-status";
+import { STATUS_REASONS } from "./webhook-status";
 
 /** Not without the event that it can be seen at. */
 export type LastFailure = z.output<typeof lastFailure>;
@@ -231,11 +231,7 @@ function postponedFromMs(before: Health, outcome: Outcome, endedAtMs: number): n
   return isPostponed ? (before.postponedFromMs ?? endedAtMs) : endedAtMs;
 }
 
-function disabledBy(
-  statusCode: number | null,
-  failingForMs: number,
-  failuresSince: number,
-): StatusReason | null {
+function disabledBy(statusCode: number | null, failingForMs: number, failuresSince: number) {
   if (statusCode === GONE) return "gone";
   return failingForMs >= DISABLE_AFTER_MS && failuresSince >= DISABLE_AFTER_FAILURES
     ? "failing"

@@ -53,11 +53,7 @@ export function formatSchedule(waitsMs: readonly number[]): string {
  * @param random in [0, 1).
  * @returns milliseconds, or null when the schedule is used up.
  */
-export function retryWaitMs(
-  schedule: readonly number[],
-  failures: number,
-  random: number,
-): number | null {
+export function retryWaitMs(schedule: readonly number[], failures: number, random: number) {
   const wait = schedule[failures - 1];
   return wait === undefined ? null : wait + Math.floor(wait * JITTER * random);
 }

@@ -1,7 +1,6 @@
 /** The audit log: reading it, and writing down what is no change of a webhook (the Registry writes those itself). */
 import type { Caller } from "../access";
 import type { WebhookId } from "../domain/ids";
-import type { AuditEntry } from "../storage/registry-store";
 import { registry } from "./objects";
 
 export type Action =
@@ -25,11 +24,7 @@ export async function addToAudit(
 }
 
 /** Newest first. @param before the number of an entry; null for the newest. */
-export async function listAudit(
-  env: Env,
-  before: number | null,
-  limit: number,
-): Promise<{ entries: AuditEntry[]; next: number | null }> {
+export async function listAudit(env: Env, before: number | null, limit: number) {
   const found = await registry(env).audit(before, limit + 1);
   const entries = found.slice(0, limit);
   return { entries, next: found.length > limit ? (entries.at(-1)?.number ?? null) : null };

@@ -139,11 +139,7 @@ async function handOver(env: Env, kept: readonly KeptLetter[]): Promise<HandedOv
     );
 }
 
-async function isTaken(
-  env: Env,
-  webhookId: WebhookId,
-  letters: readonly KeptLetter[],
-): Promise<boolean> {
+async function isTaken(env: Env, webhookId: WebhookId, letters: readonly KeptLetter[]) {
   const deliveries = letters.flatMap(({ letter: { eventId, event, receivedAtMs }, body }) =>
     eventId === null || event === null ? [] : [{ id: eventId, event, body, receivedAtMs }],
   );

@@ -89,11 +89,7 @@ export function nextToAttempt(env: Env, webhook: Webhook) {
 }
 
 /** The service is back: what waits for its time goes now. @returns how many there were. */
-export async function hastenDeliveries(
-  env: Env,
-  webhook: Webhook,
-  { by }: { by: Caller },
-): Promise<number> {
+export async function hastenDeliveries(env: Env, webhook: Webhook, { by }: { by: Caller }) {
   const subscriber = subscriberOf(env, webhook.id);
   let hastened = 0;
   // Bounded: what fails again meanwhile waits anew.

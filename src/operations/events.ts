@@ -153,10 +153,7 @@ export async function replayEvent(
  *
  * @returns whether there was one.
  */
-export async function eraseEvent(
-  env: Env,
-  { id, by }: { id: EventId; by: Caller },
-): Promise<boolean> {
+export async function eraseEvent(env: Env, { id, by }: { id: EventId; by: Caller }) {
   const before = await findEvent(env, id);
   const remembered = await registry(env).rememberErased([id]);
   const found = (await eraseEvents(env, [id], await everyJournalDay(env))) > 0;

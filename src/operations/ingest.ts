@@ -1,7 +1,7 @@
 /** Taking an event in: signature → event → seen before? → queue. Each step is a value; the first failure is the answer. */
 import { type Config, configOf } from "../config";
 import { exampleEvent, parseEvent, type RelayEvent } from "../domain/event";
-import { fail, ok, type Result } from "../domain/failure";
+import { fail, ok } from "../domain/failure";
 import { isRelayEvent } from "../domain/relay-events";
 import { importHmacKey, sha256Hex, signLeadterra, verifyLeadterra } from "../domain/signature";
 import { errorText, logError, logInfo, logWarning } from "../log";
@@ -86,11 +86,7 @@ async function isDuplicate(
   return true;
 }
 
-async function enqueue(
-  event: RelayEvent,
-  body: Uint8Array,
-  env: Env,
-): Promise<Result<null, "queue_unavailable">> {
+async function enqueue(event: RelayEvent, body: Uint8Array, env: Env) {
   try {
     // A copy: sending takes the buffer away.
     await env.EVENTS.send(body.slice(), { contentType: "bytes" });

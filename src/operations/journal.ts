@@ -46,11 +46,7 @@ export async function everyJournalDay(env: Env): Promise<string[]> {
 }
 
 /** Erases what the journals of `days` have of events. @returns how many they had, over all days. */
-export async function eraseFromJournals(
-  env: Env,
-  days: readonly string[],
-  ids: EventId[],
-): Promise<number> {
+export async function eraseFromJournals(env: Env, days: readonly string[], ids: EventId[]) {
   let erased = 0;
   for await (const group of sideBySide(env, days)) {
     const counts = await Promise.all(group.map((day) => journalOf(env, day).eraseMany(ids)));
@@ -120,11 +116,7 @@ async function firstDayOf(env: Env): Promise<string> {
 }
 
 /** null where no older day has an event. */
-async function nextDay(
-  env: Env,
-  days: readonly string[],
-  after: string,
-): Promise<EventCursor | null> {
+async function nextDay(env: Env, days: readonly string[], after: string) {
   const day = days[days.indexOf(after) + 1];
   return day === undefined || day < (await firstDayOf(env)) ? null : { day, position: null };
 }
@@ -183,11 +175,7 @@ export async function readEvents(
 }
 
 /** The event as the newest day that has it recorded it; null when none has. @param unanswered as for `listEvents`. */
-export function findEvent(
-  env: Env,
-  id: EventId,
-  unanswered?: Unanswered[],
-): Promise<JournalEvent | null> {
+export function findEvent(env: Env, id: EventId, unanswered?: Unanswered[]) {
   return overDays(env, (day) => journalOf(env, day).get(id), unanswered);
 }
 
@@ -200,11 +188,7 @@ export async function bodyOf(
 }
 
 /** The event's name and raw body; null when they are erased or past their retention. @param unanswered as for `listEvents`. */
-export function findBody(
-  env: Env,
-  id: EventId,
-  unanswered?: Unanswered[],
-): Promise<StoredEvent | null> {
+export function findBody(env: Env, id: EventId, unanswered?: Unanswered[]) {
   return overDays(env, (day) => bodyIn(env, day, id), unanswered);
 }
 

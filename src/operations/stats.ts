@@ -108,11 +108,7 @@ async function backlogOf(queue: Queue): Promise<Backlog> {
 }
 
 /** One webhook and its hours, without `events`: what came in is the relay's. @param sinceMs as for `stats`. */
-export async function webhookStats(
-  env: Env,
-  id: WebhookId,
-  sinceMs: number,
-): Promise<{ stats: WebhookStats; hours: Step[] }> {
+export async function webhookStats(env: Env, id: WebhookId, sinceMs: number) {
   const hours = stepsBetween(sinceMs, Date.now(), HOUR_MS);
   const { stats: own } = await addDeliveriesOf(env, id, hours, []);
   return { stats: own, hours };

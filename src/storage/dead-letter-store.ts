@@ -154,11 +154,7 @@ export class DeadLetterStore {
    * @returns which went, with their events, and where to go on: some bytes of bodies are read in one call. null at the
    *   end.
    */
-  erasePerson(
-    email: string,
-    after: string | null,
-    isDry: boolean,
-  ): { ids: string[]; eventIds: EventId[]; next: string | null } {
+  erasePerson(email: string, after: string | null, isDry: boolean) {
     const address = addressOf(email);
     const ids: string[] = [];
     const eventIds: EventId[] = [];

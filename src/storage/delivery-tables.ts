@@ -346,10 +346,7 @@ export class DeliveryTables {
  * FROM and WHERE of the fresh deliveries from `head` on, called `d`, in the order of arrival: what is not fresh any more,
  * be it a million, is passed within SQLite.
  */
-export function freshFrom(
-  { seq, index }: Position,
-  period: number,
-): { rows: string; bindings: number[] } {
+export function freshFrom({ seq, index }: Position, period: number) {
   // CROSS JOIN keeps arrivals outside, and the list within each: rows come in their order.
   const rows = `FROM arrivals_${period} a CROSS JOIN json_each(a.ids) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE a.seq >= ? AND (a.seq > ? OR j.key >= ?) AND d.seq = a.seq AND status = ${PENDING} AND due_at IS NULL`;
   return { rows, bindings: [seq, seq, index] };

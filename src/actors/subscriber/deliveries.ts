@@ -258,10 +258,7 @@ export class Deliveries {
     return this.#view(after);
   }
 
-  discard(
-    query: Omit<DeliveryQuery, "status">,
-    dryRun: boolean,
-  ): { discarded: number; next: Position | null } {
+  discard(query: Omit<DeliveryQuery, "status">, dryRun: boolean) {
     const page = this.#list({ ...query, status: "pending" });
     if (!dryRun) this.#end(page.deliveries, null);
     return { discarded: page.deliveries.length, next: page.next };

@@ -134,10 +134,7 @@ function errorOf(status: number): AttemptError {
   return REDIRECTS.has(status) ? "redirect" : "status";
 }
 
-async function readBody(
-  response: Reply,
-  keepBytes: number,
-): Promise<{ text: string | null; truncated: boolean }> {
+async function readBody(response: Reply, keepBytes: number) {
   // In this order: a stream is made when it is asked for.
   if (response.headers.get("content-length") === "0" || response.body === null) {
     return { text: null, truncated: false };

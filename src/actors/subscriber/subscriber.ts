@@ -276,10 +276,7 @@ export class Subscriber extends StoredObject {
   }
 
   /** Discards what waits, at most `query.limit` at once; `next` goes on behind them. */
-  async discard(
-    query: Omit<DeliveryQuery, "status">,
-    dryRun: boolean,
-  ): Promise<{ discarded: number; next: Position | null }> {
+  async discard(query: Omit<DeliveryQuery, "status">, dryRun: boolean) {
     const discard = () => this.#engine.deliveries.discard(query, dryRun);
     return this.#changing(null, discard, { discarded: 0, next: null });
   }
