@@ -26,11 +26,7 @@ export function portionsOf<T>(
 }
 
 /** As many of the first as come to no more than `maxBytes`, and the very first in any case. */
-export function firstWithin<T>(
-  all: readonly T[],
-  bytesOf: (item: T) => number,
-  maxBytes: number,
-): T[] {
+export function firstWithin<T>(all: readonly T[], bytesOf: (item: T) => number, maxBytes: number) {
   let bytes = 0;
   return all.filter((item, index) => {
     bytes += bytesOf(item);

@@ -90,10 +90,7 @@ export async function findEventsByKey(
 }
 
 /** Whether a list that goes on at `next` still comes to it. */
-function isBehind(
-  { receivedAtMs, position }: JournalEvent,
-  { day, ...next }: EventCursor,
-): boolean {
+function isBehind({ receivedAtMs, position }: JournalEvent, { day, ...next }: EventCursor) {
   const itsDay = journalName(receivedAtMs);
   if (itsDay !== day || next.position === null) return itsDay <= day;
   return isBefore(position, next.position);

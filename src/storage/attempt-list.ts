@@ -87,10 +87,7 @@ export class AttemptList {
 }
 
 /** Those that the delivery's log still holds, newest first. */
-function listed(
-  { id, event, log }: StoredDelivery,
-  isWanted: (attempt: AttemptRecord) => boolean,
-): ListedAttempt[] {
+function listed({ id, event, log }: StoredDelivery, isWanted: (attempt: AttemptRecord) => boolean) {
   return log
     .filter(isWanted)
     .map(({ number, trigger, startedAtMs, durationMs, statusCode, error }) => ({

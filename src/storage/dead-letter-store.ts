@@ -90,11 +90,7 @@ export class DeadLetterStore {
   }
 
   /** Newest first. */
-  list(
-    before: DeadLetterPosition | null,
-    limit: number,
-    reason: DeadLetterReason | null = null,
-  ): DeadLetter[] {
+  list(before: DeadLetterPosition | null, limit: number, reason: DeadLetterReason | null = null) {
     // What release 0.1.0 wrote reads as `unreadable`.
     const others = DEAD_LETTER_REASONS.filter((each) => each !== "unreadable");
     const [is, among] = reason === "unreadable" ? ["NOT IN", others] : ["IN", [reason]];

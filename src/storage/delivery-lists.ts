@@ -53,10 +53,7 @@ export class DeliveryLists {
    *
    * @param head where fresh deliveries begin.
    */
-  list(
-    before: Position | null,
-    options: ListOptions,
-  ): { deliveries: ListedDelivery[]; next: Position | null } {
+  list(before: Position | null, options: ListOptions) {
     const { limit, maxRows, keep } = options;
     const deliveries: ListedDelivery[] = [];
     let looked = 0;
@@ -96,10 +93,7 @@ export class DeliveryLists {
   }
 
   /** `delivery` is null where it moved on. */
-  *#momentsBefore(
-    before: Moment | null,
-    { status, head, untilMs }: ListOptions,
-  ): Generator<Moment & { delivery: ListedDelivery | null }> {
+  *#momentsBefore(before: Moment | null, { status, head, untilMs }: ListOptions) {
     const fromMs = Math.min(
       before?.atMs ?? Number.POSITIVE_INFINITY,
       untilMs ?? Number.POSITIVE_INFINITY,
@@ -121,10 +115,7 @@ export class DeliveryLists {
   }
 
   /** Arrivals of one millisecond are one. */
-  *#groupsDownFrom(
-    fromMs: number,
-    { status, head }: Pick<ListOptions, "status" | "head">,
-  ): Generator<Group> {
+  *#groupsDownFrom(fromMs: number, { status, head }: Pick<ListOptions, "status" | "head">) {
     let group: Group = { atMs: Number.POSITIVE_INFINITY, of: new Map() };
     for (const { period, seq, atMs, ids } of this.#arrivalsOf(status, this.#seqAt(fromMs), head)) {
       if (group.atMs !== atMs) {
@@ -167,10 +158,7 @@ export class DeliveryLists {
     return after === null ? this.#tables.lastSeq() : after.seq - 1;
   }
 
-  #candidates(
-    before: Position | null,
-    { status, head, untilMs }: ListOptions,
-  ): Iterable<ListedDelivery> {
+  #candidates(before: Position | null, { status, head, untilMs }: ListOptions) {
     if (status === "undeliverable") return this.#indexed(before, INDEXED.undeliverable);
     if (status === "pending") {
       return merged(this.newestFirst(before, head.seq), this.#indexed(before, INDEXED.pending));
@@ -193,10 +181,7 @@ export class DeliveryLists {
   }
 
   /** Rows of a partial index by arrival, newest first. */
-  *#indexed(
-    before: Position | null,
-    { index, where }: Indexed | typeof KEPT,
-  ): Generator<ListedDelivery> {
+  *#indexed(before: Position | null, { index, where }: Indexed | typeof KEPT) {
     for (const period of this.#tables.periodsNewestFirst) {
       const query = `SELECT ${COLUMNS} FROM deliveries_${period} d INDEXED BY ${index}_${period} WHERE ${where} AND (seq, position) < (?, ?) ORDER BY seq DESC, position DESC LIMIT ?`;
       for (let next: Position | null = before ?? END; next !== null; ) {
@@ -303,10 +288,7 @@ function isSince(sinceMs: number | undefined, atMs: number | null): boolean {
 }
 
 /** Two lists by arrival, newest first, as one. */
-function* merged(
-  a: Iterator<ListedDelivery>,
-  b: Iterator<ListedDelivery>,
-): Generator<ListedDelivery> {
+function* merged(a: Iterator<ListedDelivery>, b: Iterator<ListedDelivery>) {
   let left = a.next();
   let right = b.next();
   while (!left.done || !right.done) {

@@ -238,11 +238,7 @@ export class DeliveryStore {
   }
 
   /** The same as they are on disk. */
-  *#readFresh(
-    head: Position,
-    atMost: number,
-    passed: ReadonlyMap<EventId, unknown>,
-  ): Generator<DueDelivery> {
+  *#readFresh(head: Position, atMost: number, passed: ReadonlyMap<EventId, unknown>) {
     const limit = Math.min(atMost, BODIES_AT_ONCE);
     const without = JSON.stringify([...passed.keys()]);
     for (const period of this.#tables.periods) {

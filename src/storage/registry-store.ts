@@ -177,10 +177,7 @@ export class RegistryStore {
    *
    * @returns where to go on; null at the end.
    */
-  deleteAnswersAbout(
-    isAbout: (body: string) => boolean,
-    after: AnswerKey | null,
-  ): AnswerKey | null {
+  deleteAnswersAbout(isAbout: (body: string) => boolean, after: AnswerKey | null) {
     return this.#deleteAnswersWhere("body", (body) => isAbout(String(body ?? "")), after);
   }
 

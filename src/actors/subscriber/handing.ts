@@ -3,7 +3,6 @@ import { aheadOf, concurrencyOf, lanesOf, MAX_IN_FLIGHT, type Situation } from "
 import type { Webhook } from "../../domain/webhook";
 import type { DueDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt, Share } from "../../storage/run";
-import type { LaneShare } from "../lane";
 
 /** How long a share may be started by its Lane; its clock may differ from ours by a little. */
 const START_WITHIN_MS = 1_500;
@@ -66,11 +65,7 @@ export function shareOf(
 }
 
 /** As its Lane gets it. @param isTimed each attempt has its time under a rate limit. */
-export function givenOf(
-  { share, attempts }: Handing,
-  webhook: Webhook,
-  isTimed: boolean,
-): LaneShare {
+export function givenOf({ share, attempts }: Handing, webhook: Webhook, isTimed: boolean) {
   const { id, slots, closesAtMs } = share;
   const lastStartAtMs = share.lastStartAtMs - CLOCKS_DIFFER_MS;
   return {

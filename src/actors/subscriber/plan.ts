@@ -140,11 +140,7 @@ export class Plan {
     return handings.length;
   }
 
-  async #lease(
-    planned: readonly Planned[],
-    handings: readonly Handing[],
-    situation: Situation,
-  ): Promise<void> {
+  async #lease(planned: readonly Planned[], handings: readonly Handing[], situation: Situation) {
     const own = { share: null, attempts: this.#attempts };
     try {
       this.#ledger.lease([own, ...handings], windowOf(situation));
