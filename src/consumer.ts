@@ -273,11 +273,7 @@ function notRouted(
 type Routed = { item: Readable; webhookIds: WebhookId[]; isUnrecorded?: boolean };
 
 /** Settles who gets each event: whoever matched when the Journal first recorded it. */
-async function record(
-  items: readonly Readable[],
-  routes: readonly CompiledRoute[],
-  round: Round,
-): Promise<Routed[]> {
+async function record(items: readonly Readable[], routes: readonly CompiledRoute[], round: Round) {
   const wanting = items.map((item) => ({
     item,
     webhookIds: round.erased.has(item.event.id) ? [] : wantedBy(routes, item),

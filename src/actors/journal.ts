@@ -157,7 +157,7 @@ export class Journal extends StoredObject {
       return count;
     };
     const counts = starts.map((atMs) => countBefore(atMs + stepMs) - countBefore(atMs));
-    return { counts, lastAtMs: this.#store.lastAtMs() };
+    return { counts, lastAtMs: this.#store.totals.lastAtMs };
   }
 
   /** Erases the payloads and what is known of the leads. How many of the events this day has. */

@@ -275,10 +275,7 @@ export type EventFilter = {
 };
 
 /** Whether a list by this filter has an event, whosever it is. */
-export function isListed(
-  { event, campaignId, key, receivedAtMs }: Listed,
-  filter: EventFilter,
-): boolean {
+export function isListed({ event, campaignId, key, receivedAtMs }: Listed, filter: EventFilter) {
   if (filter.key !== undefined && !hasKey(key, filter.key)) return false;
   if ((filter.event ?? event) !== event) return false;
   if (filter.names?.includes(event) === false) return false;

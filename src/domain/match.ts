@@ -18,10 +18,7 @@ const MAX_SENTENCE_CHARACTERS = 600;
  * @returns null when it wants it; else a clause without a capital and a full stop, of at most 600 characters. It
  *   repeats text of the event: to be shown as text.
  */
-export function explainMiss(
-  route: Route,
-  event: Pick<RelayEvent, "name" | "envelope">,
-): string | null {
+export function explainMiss(route: Route, event: Pick<RelayEvent, "name" | "envelope">) {
   if (compileRoute(route).wants(event)) return null;
   const { events, filter } = route;
   if (isAbout(event, route.id)) return "it is about this webhook itself";

@@ -100,10 +100,7 @@ export function asksFor(events: Pick<Set<string>, "has">, name: string): boolean
 }
 
 /** Whether one of the relay's own events is about the webhook, which is not told of itself. */
-export function isAbout(
-  { name, envelope }: Pick<RelayEvent, "name" | "envelope">,
-  id: WebhookId,
-): boolean {
+export function isAbout({ name, envelope }: Pick<RelayEvent, "name" | "envelope">, id: WebhookId) {
   return isRelayEvent(name) && Object(envelope.data).id === id;
 }
 

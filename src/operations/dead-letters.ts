@@ -68,10 +68,7 @@ type BulkRedrive = {
  *
  * @returns how many are gone, or would be tried.
  */
-export async function redriveDeadLetters(
-  env: Env,
-  { reason, dryRun, cursor, by }: BulkRedrive,
-): Promise<{ redriven: number; next: DeadLetterPosition | null }> {
+export async function redriveDeadLetters(env: Env, { reason, dryRun, cursor, by }: BulkRedrive) {
   const page = await listDeadLetters(env, { before: cursor, limit: MAX_REDRIVEN, reason });
   if (dryRun) return { redriven: page.letters.length, next: page.next };
   let redriven = 0;

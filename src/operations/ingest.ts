@@ -71,12 +71,7 @@ function signingKeys(config: Config): Promise<CryptoKey[]> {
   return keys;
 }
 
-async function isDuplicate(
-  event: RelayEvent,
-  body: Uint8Array,
-  config: Config,
-  env: Env,
-): Promise<boolean> {
+async function isDuplicate(event: RelayEvent, body: Uint8Array, config: Config, env: Env) {
   if (config.idempotencyTtlSeconds === null) return false;
   const seen = await lookUpSeen(env.IDEMPOTENCY, event.id);
   if (seen === null) return false;
@@ -97,12 +92,7 @@ async function enqueue(event: RelayEvent, body: Uint8Array, env: Env) {
   }
 }
 
-async function remember(
-  event: RelayEvent,
-  body: Uint8Array,
-  ttlSeconds: number,
-  env: Env,
-): Promise<void> {
+async function remember(event: RelayEvent, body: Uint8Array, ttlSeconds: number, env: Env) {
   try {
     const bodySha256 = await sha256Hex(body);
     await rememberSeen(env.IDEMPOTENCY, event.id, { bodySha256, ttlSeconds });

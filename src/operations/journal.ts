@@ -271,10 +271,7 @@ export async function* findBodies(
  * Bodies of events of which only the ids are known, in groups that fit into one call; newest day first, until all
  * are found: one call a day, however many they are. What is erased or past its retention is left out.
  */
-export async function* searchBodies(
-  env: Env,
-  ids: readonly EventId[],
-): AsyncGenerator<StoredEvent[]> {
+export async function* searchBodies(env: Env, ids: readonly EventId[]) {
   const missing = new Set(ids);
   if (missing.size === 0) return;
   for await (const group of sideBySide(env, journalDays(env))) {

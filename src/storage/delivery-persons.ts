@@ -40,11 +40,7 @@ export class DeliveryPersons {
    * @param sinceMs what came later is in a Journal.
    * @returns `next`: where to go on, null at the end.
    */
-  outliving(
-    address: Address,
-    sinceMs: number,
-    after: KeptPlace | null,
-  ): { ids: EventId[]; next: KeptPlace | null } {
+  outliving(address: Address, sinceMs: number, after: KeptPlace | null) {
     const ids: EventId[] = [];
     let looked = 0;
     let bytes = 0;

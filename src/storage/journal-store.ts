@@ -288,11 +288,6 @@ export class JournalStore {
     return this.#lastBatchBefore(atMs)?.after ?? 0;
   }
 
-  /** When the newest of Leadterra's events came in, Unix milliseconds. */
-  lastAtMs(): number | null {
-    return this.totals.lastAtMs;
-  }
-
   /** By bisection over seq, in which time only grows but for what a retry delayed. */
   #lastBatchBefore(atMs: number): BatchRow | null {
     let low = 1;

@@ -25,11 +25,7 @@ export class Agenda {
    *
    * @param isBusy something is in flight, so that no other probe may go.
    */
-  take(
-    situation: Situation,
-    nowMs: number,
-    { isBusy, room }: { isBusy: boolean; room: number },
-  ): DueDelivery[] {
+  take(situation: Situation, nowMs: number, { isBusy, room }: { isBusy: boolean; room: number }) {
     const limit = Math.min(room, leaseLimitOf(situation));
     const { probing } = situation.health;
     // An outcome that is not on disk yet decides what comes behind it.
