@@ -1,5 +1,5 @@
 /** Deliveries of a Subscriber: arrival, what is to be sent next, and what came of it (`delivery-tables.ts`). */
-import { type AttemptRecord, isInOrder } from "../domain/delivery";
+import { isInOrder } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
 import { journalName } from "../domain/placement";
 import { firstWithin } from "../domain/portions";
@@ -46,8 +46,8 @@ type Arriving = {
 /** What an arrival came to. */
 export type Inserted = { added: DueDelivery[]; isLeased: boolean };
 
-/** Which attempt, and who asked for it. */
-export type RecordedAttempt = AttemptKey & Pick<AttemptRecord, "trigger">;
+/** A delivery whose last attempt is told of. */
+export type Attempted = Pick<StoredDelivery, "id" | "log">;
 
 /** What is not known of a fresh delivery without reading its row. */
 type FreshRow = Pick<DueDelivery, "id" | "event" | "createdAtMs" | "keptFromMs" | "asked"> &
@@ -325,9 +325,13 @@ export class DeliveryStore {
     }
   }
 
-  /** Attempts were recorded together: those that `AttemptList` would not find are written down. */
-  listAttempts(recorded: readonly RecordedAttempt[]): void {
-    const others = recorded.filter((attempt) => !isInOrder(attempt));
+  /** The last attempts of these were recorded together: those that `AttemptList` would not find are written down. */
+  listAttempts(attempted: readonly Attempted[]): void {
+    const others: AttemptKey[] = [];
+    for (const { id, log } of attempted) {
+      const last = log.at(-1);
+      if (last !== undefined && !isInOrder(last)) others.push({ ...last, id });
+    }
     if (others.length > 0) this.#tables.insertAttempts(others);
   }
 

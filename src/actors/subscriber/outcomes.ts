@@ -2,7 +2,7 @@
 import { type Outcome, type Policy, settle } from "../../domain/delivery";
 import type { EventId } from "../../domain/ids";
 import { errorText, logError, logInfo, logWarning } from "../../log";
-import type { DeliveryStore, RecordedAttempt } from "../../storage/delivery-store";
+import type { Attempted, DeliveryStore } from "../../storage/delivery-store";
 import { ASKED, type StoredDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run";
 
@@ -47,10 +47,10 @@ export function withoutEcho(outcome: Outcome, { lastError }: StoredDelivery): Ou
 export function listAttempts(
   store: DeliveryStore,
   webhookId: string,
-  recorded: readonly RecordedAttempt[],
+  attempted: readonly Attempted[],
 ): void {
   try {
-    store.listAttempts(recorded);
+    store.listAttempts(attempted);
   } catch (thrown) {
     logError("attempts.not_listed", { webhookId, error: errorText(thrown) });
   }
@@ -73,12 +73,8 @@ export class OutcomeNotes {
 
   /** Call it once for each attempt, with those that were written together. */
   recorded(written: readonly Written[]): void {
-    const attempts = written.flatMap(({ after: { id, log } }) =>
-      log
-        .slice(-1)
-        .map(({ number, trigger, startedAtMs }) => ({ id, number, trigger, startedAtMs })),
-    );
-    listAttempts(this.#store, this.#webhookId, attempts);
+    const attempted = written.map(({ after }) => after);
+    listAttempts(this.#store, this.#webhookId, attempted);
     for (const { before, after } of written) {
       const attempt = after.log.at(-1);
       if (attempt?.error === null) this.#succeeded.push(after.id);

@@ -44,8 +44,9 @@ export function recover(
   const outcome = unanswered("interrupted", nowMs);
   const unwritten = left.flatMap((each) => closed(run, { ...each, outcome }, by));
   const late = new Set(unwritten.map(({ lease }) => lease));
-  const onDisk = left.flatMap(({ lease }) => (late.has(lease) ? [] : { ...outcome, ...lease }));
-  listAttempts(deliveries, webhookId, onDisk);
+  const onDisk = left.filter(({ lease }) => !late.has(lease));
+  const logged = onDisk.map(({ lease }) => ({ ...lease, log: [{ ...outcome, ...lease }] }));
+  listAttempts(deliveries, webhookId, logged);
   run.shares = run.shares.map((share) => ({
     ...share,
     attempts: openOf(share.attempts).map(({ lease }) => lease),
