@@ -4,7 +4,7 @@
  *   npm start
  *   npm start -- --port 8788 --persist-to /tmp/relay-state
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs, styleText } from "node:util";
 import { Misuse, onInterrupt, readPort, runCommand } from "./command.ts";
@@ -15,6 +15,8 @@ import { DEFAULT_IP, type Relay, startRelay } from "./relay.ts";
 import { optionOf, ROOT } from "./wrangler.ts";
 
 const DEFAULT_PORT = 8787;
+/** wrangler's option for a variable. */
+const VAR = "--var";
 /** The cron trigger in wrangler.toml, which `wrangler dev` never fires. */
 const SCHEDULED_EVERY_MS = 5 * 60_000;
 
@@ -124,9 +126,47 @@ Ctrl-C stops the relay; what it knows is kept. Its log follows.`);
 
 type Problem = { name: string; message: string };
 
-/** What is wrong with what the files say: that is known before the relay is there. */
-async function problemsIn(vars: Readonly<Record<string, string>>): Promise<readonly Problem[]> {
+type Variables = { where: string; vars: Readonly<Record<string, string | undefined>> };
+
+/** What is set, and where: of a name that stands in several places the last one counts. */
+export function variablesOf(
+  { config, passedOn }: Arguments,
+  files: readonly string[],
+): Variables[] {
+  return [
+    { where: config, vars: textsIn(config, optionOf(passedOn, ["--env", "-e"])) },
+    ...files.map((file) => ({ where: file, vars: readVars(file) })),
+    { where: VAR, vars: givenAs(VAR, passedOn) },
+  ];
+}
+
+/** The `[vars]` of a wrangler.toml that are text in one line; what is written in another way is told later. */
+function textsIn(config: string, env: string | undefined): Record<string, string> {
+  const table = env === undefined ? "[vars]" : `[env.${env}.vars]`;
+  const tables = existsSync(config) ? readFileSync(config, "utf8").split(/^(?=[ \t]*\[)/m) : [];
+  const lines = tables.find((each) => each.trimStart().startsWith(table)) ?? "";
+  const texts = lines.matchAll(/^[ \t]*(\w+)[ \t]*=[ \t]*(?:"([^"\\\n]*)"|'([^'\n]*)')/gm);
+  return Object.fromEntries([...texts].map(([, name, one, other]) => [name, one ?? other]));
+}
+
+/** `--var NAME:value NAME:value`, as often as it stands there. */
+function givenAs(option: string, args: readonly string[]): Record<string, string> {
+  const words = args.flatMap((word) =>
+    word.startsWith(`${option}=`) ? [option, word.slice(option.length + 1)] : word,
+  );
+  let last = "";
+  const pairs = words.flatMap((word) => {
+    if (word.startsWith("-")) last = word;
+    const [name = "", ...value] = word.split(":");
+    return last === option && word !== last ? [[name, value.join(":")]] : [];
+  });
+  return Object.fromEntries(pairs);
+}
+
+/** What is wrong with what is set: that is known before the relay is there. */
+async function problemsIn(set: readonly Variables[]): Promise<readonly Problem[]> {
   const { readConfig } = await importConfig();
+  const vars = Object.assign({}, ...set.map((each) => each.vars));
   return readConfig(vars).problems.filter(({ name }) => Object.hasOwn(vars, name));
 }
 
@@ -157,13 +197,15 @@ async function main(args: string[]): Promise<number> {
     return relay === undefined ? counted : 0;
   });
   const told = new Set<string>();
-  const tell = ({ message }: Problem) => {
+  const set = variablesOf(given, files);
+  const tell = ({ name, message }: Problem) => {
     if (told.has(message)) return;
     told.add(message);
-    console.log(styleText("red", `✗ ${message} Mend it in ${files.join(", ")}, and start again.`));
+    const where = set.findLast(({ vars }) => Object.hasOwn(vars, name))?.where ?? files.join(", ");
+    console.log(styleText("red", `✗ ${message} Mend it in ${where}, and start again.`));
   };
   console.log("Starting the relay …");
-  for (const problem of await problemsIn(vars)) tell(problem);
+  for (const problem of await problemsIn(set)) tell(problem);
   const print = (text: string) => process.stdout.write(text);
   relay = await startRelay({
     port: given.port,

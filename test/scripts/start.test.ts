@@ -1,7 +1,38 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
-import { parseArguments } from "../../scripts/start.ts";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { parseArguments, variablesOf } from "../../scripts/start.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
+
+describe("the variables of npm start", () => {
+  it("stand in wrangler.toml, in files, and with --var, and the last of them counts", () => {
+    const directory = mkdtempSync(join(tmpdir(), "start-variables-"));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const at = (name: string, text: string) => {
+      writeFileSync(join(directory, name), text);
+      return join(directory, name);
+    };
+    const config = at(
+      "wrangler.toml",
+      `[vars]\n# RETENTION = "1d"\nRETENTION = "2d" # of two\n  SILENCE_ALERT='off'\nACCESS_TEAM = 7\n\n[env.eu.vars]\nRETENTION = "3d"\n[[x]]\nRETENTION = "4d"\n`,
+    );
+    const files = [at("a.env", "API_KEYS=a\nRETENTION=5d\n"), at("b.env", "API_KEYS=b\n")];
+    const of = (args: string[], given: string[] = []) =>
+      variablesOf(parseArguments(["--config", config, ...args]), given);
+    expect(of([])).toEqual([
+      { where: config, vars: { RETENTION: "2d", SILENCE_ALERT: "off" } },
+      { where: "--var", vars: {} },
+    ]);
+    const options = ["--env=eu", "--var", "A:b:c", "B:", "--x", "C:1", "--var=D:1"];
+    expect(of(options, files)).toEqual([
+      { where: config, vars: { RETENTION: "3d" } },
+      { where: files[0], vars: { API_KEYS: "a", RETENTION: "5d" } },
+      { where: files[1], vars: { API_KEYS: "b" } },
+      { where: "--var", vars: { A: "b:c", B: "", D: "1" } },
+    ]);
+  });
+});
 
 // D5 of the cases from the field: own options give way, or are named as impossible, and why.
 describe("the arguments of npm start", () => {
