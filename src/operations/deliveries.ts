@@ -112,12 +112,7 @@ export async function retryDelivery(
   env: Env,
   webhook: Webhook,
   { id, by, wait = false }: { id: EventId; by: Caller; wait?: boolean },
-): Promise<
-  Result<
-    { delivery: DeliveryView; attempt: AttemptRecord | null },
-    "in_flight" | "not_found" | "payload_gone"
-  >
-> {
+) {
   const subscriber = subscriberOf(env, webhook.id);
   const before = wait ? await subscriber.delivery(id) : null;
   const open = (one: Reopening) => subscriber.reopen({ deliveries: [one], by: "retry" });
@@ -160,27 +155,31 @@ export async function cancelDelivery(
   return ok(cancelled);
 }
 
-export type Replay = {
+/** Where a replay goes on: among the webhook's deliveries, or among the events of a day. */
+export type ReplayCursor = { day: string | null; position: Position | null };
+
+type Replay = {
   sinceMs: number;
   untilMs: number;
   only: "undeliverable" | "all" | "missing";
   event?: string;
   dryRun: boolean;
+  /** null at its beginning. */
+  cursor: ReplayCursor | null;
 };
 
-/** Where a replay goes on: among the webhook's deliveries, or among the events of a day. */
-export type ReplayCursor = { day: string | null; position: Position | null };
+/** `replayed`: how many deliveries were opened, made due or added, or would be. */
+type Replayed = { replayed: number; next: ReplayCursor | null };
 
-/** @returns how many deliveries were opened, made due or added, or would be. */
 export async function replay(
   env: Env,
   webhook: Webhook,
-  { cursor, by, ...wanted }: Replay & { cursor: ReplayCursor | null; by: Caller },
-): Promise<{ replayed: number; next: ReplayCursor | null }> {
-  const page = wanted.only === "missing" ? backfill : replayDeliveries;
-  const done = await page(env, webhook, { ...wanted, cursor });
-  if (done.replayed > 0 && !wanted.dryRun) {
-    const { sinceMs, untilMs, only, event } = wanted;
+  { by, ...asked }: Replay & { by: Caller },
+) {
+  const page = asked.only === "missing" ? backfill : replayDeliveries;
+  const done = await page(env, webhook, asked);
+  if (done.replayed > 0 && !asked.dryRun) {
+    const { sinceMs, untilMs, only, event } = asked;
     const times = { since: iso(sinceMs), until: iso(untilMs) };
     const after = { ...times, only, event, deliveries: done.replayed };
     await addToAudit(env, { by, action: "webhook.replayed", webhookId: webhook.id, after });
@@ -188,13 +187,9 @@ export async function replay(
   return done;
 }
 
-async function replayDeliveries(
-  env: Env,
-  webhook: Webhook,
-  { sinceMs, untilMs, only, event, dryRun, cursor }: Replay & { cursor: ReplayCursor | null },
-): Promise<{ replayed: number; next: ReplayCursor | null }> {
-  const subscriber = subscriberOf(env, webhook.id);
-  const page = await subscriber.deliveries({
+async function replayDeliveries(env: Env, webhook: Webhook, asked: Replay): Promise<Replayed> {
+  const { sinceMs, untilMs, only, event, dryRun, cursor } = asked;
+  const { deliveries, next } = await subscriberOf(env, webhook.id).deliveries({
     sinceMs,
     untilMs,
     limit: MAX_REPLAYED,
@@ -202,37 +197,28 @@ async function replayDeliveries(
     ...(event !== undefined && { event }),
     ...(cursor?.position && { before: cursor.position }),
   });
-  const deliveries = page.deliveries;
-  const next = page.next === null ? null : { day: null, position: page.next };
   // What is under way is not sent again.
-  const pending = deliveries.filter(
-    ({ status, waitingFor }) => status === "pending" && waitingFor !== "attempt",
-  );
-  const finished = deliveries.filter(
-    ({ status, lastError }) => status !== "pending" && lastError !== "expired",
-  );
-  let replayed = dryRun
-    ? pending.length
-    : await reopen(
-        env,
-        webhook,
-        pending.map(({ eventId: id, event: name }) => ({ id, event: name, body: null })),
-      );
-  const wanted = finished.map(({ eventId: id, createdAtMs }) => ({ id, createdAtMs }));
-  for await (const found of findBodies(env, wanted)) {
+  const pending = deliveries
+    .filter(({ status, waitingFor }) => status === "pending" && waitingFor !== "attempt")
+    .map(({ eventId: id, event: name }) => ({ id, event: name, body: null }));
+  const finished = deliveries
+    .filter(({ status, lastError }) => status !== "pending" && lastError !== "expired")
+    .map(({ eventId: id, createdAtMs }) => ({ id, createdAtMs }));
+  let replayed = dryRun ? pending.length : await reopen(env, webhook, pending);
+  for await (const found of findBodies(env, finished)) {
     replayed += dryRun ? found.length : await reopen(env, webhook, found);
   }
-  return { replayed, next };
+  return { replayed, next: next && { day: null, position: next } };
 }
 
-export type Discard = { untilMs?: number; event?: string; dryRun: boolean };
+type Discard = Pick<Replay, "event" | "dryRun"> & { untilMs?: number; cursor: Position | null };
 
 /** Discards what waits, a page of deliveries at a time. */
 export async function discardDeliveries(
   env: Env,
   webhook: Webhook,
-  { dryRun, cursor, by, ...which }: Discard & { cursor: Position | null; by: Caller },
-): Promise<{ discarded: number; next: Position | null }> {
+  { dryRun, cursor, by, ...which }: Discard & { by: Caller },
+) {
   const query = { ...which, limit: MAX_DISCARDED, ...(cursor && { before: cursor }) };
   const done = await subscriberOf(env, webhook.id).discard(query, dryRun);
   if (done.discarded > 0 && !dryRun) {
@@ -244,11 +230,8 @@ export async function discardDeliveries(
 }
 
 /** Events of the journals that the webhook wants, as it is now, and never had. */
-async function backfill(
-  env: Env,
-  webhook: Webhook,
-  { sinceMs, untilMs, event, dryRun, cursor }: Replay & { cursor: ReplayCursor | null },
-): Promise<{ replayed: number; next: ReplayCursor | null }> {
+async function backfill(env: Env, webhook: Webhook, asked: Replay): Promise<Replayed> {
+  const { sinceMs, untilMs, event, dryRun, cursor } = asked;
   const from: EventCursor | null =
     cursor?.day == null ? null : { day: cursor.day, position: cursor.position };
   const filter = {
@@ -259,8 +242,8 @@ async function backfill(
   const page = await listEvents(env, filter, { cursor: from, limit: MAX_REPLAYED });
   const route = compileRoute(webhook);
   const candidates = page.events.filter((each) => !each.erased);
-  const subscriber = subscriberOf(env, webhook.id);
-  const missing = new Set(await subscriber.missing(candidates.map(({ id }) => id)));
+  const ids = candidates.map(({ id }) => id);
+  const missing = new Set(await subscriberOf(env, webhook.id).missing(ids));
   const wanted = candidates
     .filter(({ id }) => missing.has(id))
     .map(({ id, receivedAtMs }) => ({ id, createdAtMs: receivedAtMs }))
