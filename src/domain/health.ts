@@ -3,7 +3,7 @@
  * object that answers, pages, alerts and metrics take it from. Pure: the clock comes in as an argument.
  */
 import * as z from "zod";
-import type { AttemptError, Outcome } from "./delivery";
+import type { AttemptError, AttemptRecord, Outcome } from "./delivery";
 import type { EventId } from "./ids";
 import { latest } from "./time";
 import { fields, isText, loose, number, numberOrNull, textOrNull, yes } from "./tolerant";
@@ -146,10 +146,7 @@ function succeeded(before: Health, outcome: Outcome): Health {
 }
 
 /** A success that was written after this was: nothing but its time is news, or it would have been written with it. */
-export function noteSuccess(
-  before: Health,
-  { startedAtMs, durationMs }: Pick<Outcome, "startedAtMs" | "durationMs">,
-): Health {
+export function noteSuccess(before: Health, { startedAtMs, durationMs }: AttemptRecord): Health {
   return { ...before, lastSuccessAtMs: latest(before.lastSuccessAtMs, startedAtMs + durationMs) };
 }
 

@@ -95,9 +95,8 @@ export class InForce {
 
   /** What becomes of failed attempts. Without a configuration that parses nothing starts. */
   policy(): Policy {
-    const own = this.webhook?.retrySchedule ?? null;
-    const parsed = own === null ? null : parseSchedule(own);
-    const schedule = parsed ?? configOf(this.#env).delivery?.retryScheduleMs ?? UNKNOWN_SCHEDULE;
+    const own = parseSchedule(this.webhook?.retrySchedule ?? "");
+    const schedule = own ?? configOf(this.#env).delivery?.retryScheduleMs ?? UNKNOWN_SCHEDULE;
     const giveUpOn = this.webhook?.giveUpOn ?? [];
     return { schedule, giveUpOn, interruptible: this.isListener };
   }
