@@ -20,10 +20,6 @@ export const storedTotals = fields({
   durationSumMs: number,
 });
 
-export function emptyTotals(): Totals {
-  return storedTotals.parse({});
-}
-
 /** Counts an attempt. */
 export function countOutcome(
   totals: Totals,

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { renderMetrics } from "../../src/domain/open-metrics";
-import { countEnding, countOutcome, DURATION_BOUNDS, emptyTotals } from "../../src/domain/totals";
+import { countEnding, countOutcome, DURATION_BOUNDS, storedTotals } from "../../src/domain/totals";
 
 describe("the totals of a webhook", () => {
   it("count attempts by outcome, and the time that answers took", () => {
-    const totals = emptyTotals();
+    const totals = storedTotals.parse({});
     countOutcome(totals, { error: null, durationMs: 50, statusCode: 200 });
     countOutcome(totals, { error: null, durationMs: 51, statusCode: 200 });
     countOutcome(totals, { error: "status", durationMs: 61_000, statusCode: 500 });
@@ -17,7 +17,7 @@ describe("the totals of a webhook", () => {
   });
 
   it("count deliveries by how they ended, as often as they end", () => {
-    const totals = emptyTotals();
+    const totals = storedTotals.parse({});
     for (const status of ["undeliverable", "delivered", "undeliverable"] as const) {
       countEnding(totals, status);
     }
