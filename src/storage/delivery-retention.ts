@@ -204,11 +204,7 @@ export class DeliveryRetention {
   }
 
   /** All of it, or nothing where the disk is full. The head stays: what waits is found by when it is due. */
-  #move(
-    rows: readonly KeptRow[],
-    { from, to, seq: end, atMs }: Moving,
-    behind: Behind,
-  ): Pick<Retained, "moved" | "undeliverable"> {
+  #move(rows: readonly KeptRow[], { from, to, seq: end, atMs }: Moving, behind: Behind) {
     const ids = rows.map(({ id }) => id);
     const next = `SELECT max(coalesce(max(seq), 0), ?) + 1 AS seq FROM arrivals_${to} WHERE seq < ?`;
     const { seq } = this.#tables.sql
