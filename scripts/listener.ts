@@ -8,10 +8,12 @@ import { parseDuration } from "../src/domain/schedule.ts";
 import { causeOf } from "./command.ts";
 import type { RelayApi } from "./relay-api.ts";
 
-/** A socket without a pong in time is dead, whatever the operating system believes of it. */
-const PACE = { pingEveryMs: 20_000, pongWithinMs: 10_000 };
+/**
+ * A socket without a pong in time is dead, whatever the operating system believes of it. One that the relay closed ends when
+ * its object rests, which a newer listener may keep busy for ever.
+ */
+const PACE = { pingEveryMs: 20_000, pongWithinMs: 10_000, closesWithinMs: 15_000 };
 const SLEPT_MS = 30_000;
-const CLOSES_WITHIN_MS = 60_000;
 const MIN_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 15_000;
 /**
@@ -43,8 +45,8 @@ export type Listening = {
   sinceMs: number | null;
   once: boolean;
   write: (line: string) => void;
-  /** How often it pings, and how long it waits for the answer; default every 20 s, and 10 s. */
-  pace?: { pingEveryMs: number; pongWithinMs: number };
+  /** How often it pings, how long it waits for the answer, and for the end of what was closed. */
+  pace?: Partial<typeof PACE>;
   /** Aborts when a person ends it. */
   signal: AbortSignal;
 };
@@ -200,15 +202,20 @@ async function connection(
   const socket = new HeaderSocket(url, { headers });
   const { promise, resolve } = Promise.withResolvers<number | null>();
   const timeoutMs = Number(parseDuration(webhook.timeout ?? TIMEOUT));
-  const { pingEveryMs, pongWithinMs } = options.pace ?? PACE;
+  const { pingEveryMs, pongWithinMs, closesWithinMs } = { ...PACE, ...options.pace };
   // To open is the answer to the first.
   let pingedAtMs = Date.now();
   let heardAtMs = pingedAtMs - 1;
   let tickedAtMs = pingedAtMs;
+  let closedAtMs = Number.POSITIVE_INFINITY;
   const tend = setInterval(() => {
     const nowMs = Date.now();
     // It was closed, and why is known when the connection ends, some seconds later.
-    if (socket.readyState === WebSocket.CLOSING && nowMs < heardAtMs + CLOSES_WITHIN_MS) return;
+    if (socket.readyState === WebSocket.CLOSING) {
+      closedAtMs = Math.min(closedAtMs, nowMs);
+      if (nowMs >= closedAtMs + closesWithinMs) resolve(CLOSED);
+      return;
+    }
     const isUnanswered = heardAtMs < pingedAtMs && nowMs >= pingedAtMs + pongWithinMs;
     // A machine that slept has not heard what happened to its sockets.
     if (isUnanswered || nowMs > tickedAtMs + SLEPT_MS) resolve(null);
@@ -250,8 +257,11 @@ async function connection(
   }
 }
 
-/** No close code: the one event was answered. */
+/** No close codes: the one event was answered; the relay closed it, and why is not heard of. */
 const ONCE = 0;
+const CLOSED = -1;
+/** In these nobody can tell whether a listener is connected, or none is. */
+const UNHEARD = ["disabled", "paused", "misconfigured", "unconnected"];
 
 async function handle(frame: Frame, options: Listening, timeoutMs: number): Promise<Outcome> {
   const startedMs = Date.now();
@@ -290,7 +300,8 @@ export async function listen(options: Listening): Promise<void> {
         if (!signal.aborted) write(thrown.message);
       });
     };
-    const code = await connection(options, { webhook, opened });
+    const end = await connection(options, { webhook, opened });
+    const code = end === CLOSED ? await whyClosed(options) : end;
     if (signal.aborted) break;
     if (code === ONCE) {
       await options.api.call("DELETE", `/v1/webhooks/${webhook.id}`);
@@ -305,6 +316,17 @@ export async function listen(options: Listening): Promise<void> {
     failures += 1;
     webhook = (await check(options)) ?? webhook;
   }
+}
+
+/** Why the relay has closed this connection, as its state now tells: its code; null where it does not. */
+async function whyClosed(options: Listening): Promise<number | null> {
+  const { api, name } = options;
+  const webhook = await check(options);
+  if (webhook === null) return null;
+  if (webhook.url !== "listener:") return ENDED;
+  const health = await api.call("GET", `/v1/webhooks/${name}/health`).catch(() => null);
+  const state = health?.json?.state;
+  return typeof state === "string" && !UNHEARD.includes(state) ? REPLACED : null;
 }
 
 /** Whether there is still something to connect to; null when the relay cannot be asked now. */

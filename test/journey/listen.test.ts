@@ -33,6 +33,8 @@ async function startWire() {
     cutting: null as { direction: Direction; left: number } | null,
     /** How often it was cut so. */
     hits: 0,
+    /** The listener does not hear that its connection ends. */
+    keepsOpen: false,
     /** Nothing passes any more over what is open, and nobody is told. */
     stall: () => {
       for (const socket of open) socket.removeAllListeners("data").pause();
@@ -43,7 +45,7 @@ async function startWire() {
   };
   const server = createServer((near) => {
     const { hostname, port } = new URL(relay.url);
-    const far = dial(Number(port), hostname);
+    const far = dial({ port: Number(port), host: hostname, allowHalfOpen: wire.keepsOpen });
     let isSocket = false;
     let isCut = false;
     const end = () => {
@@ -55,7 +57,9 @@ async function startWire() {
       ["toListener", far, near],
     ] as const) {
       open.add(from);
-      from.on("error", end).on("close", end);
+      from.on("error", end).on("close", () => {
+        if (from === near || !wire.keepsOpen) end();
+      });
       from.on("data", (bytes: Buffer) => {
         if (isCut) return;
         isSocket ||= /^upgrade: websocket/im.test(bytes.toString("latin1"));
@@ -302,6 +306,24 @@ describe("npm run listen", () => {
     await second.said(/listen\.twice/);
     expect(first.lines.join("\n")).not.toMatch(/listen\.twice/);
   });
+
+  it("ends so too where the end of its connection is not heard of, and does not take the name back", async () => {
+    const wire = await startWire();
+    wire.keepsOpen = true;
+    const pace = { pingEveryMs: 20_000, pongWithinMs: 1_000, closesWithinMs: 500 };
+    const first = start({ name: "anna-unheard", events: ["listen.unheard"], url: wire.url, pace });
+    await first.said("Listening");
+    const second = start({ name: "anna-unheard" });
+    await second.said("Listening");
+    await vi.waitFor(() => expect(first.ended()).toMatch(/newer listener/), {
+      ...patient,
+      timeout: 90_000,
+    });
+    await relay.post(newEvent("listen.unheard"));
+    await second.said(/listen\.unheard/);
+    expect(second.ended()).toBeNull();
+    expect(first.lines.join("\n")).not.toMatch(/Connected again|listen\.unheard/);
+  }, 120_000);
 
   it("lets two names have each event once", async () => {
     const [anna, berta] = [start({ events: ["listen.two"] }), start({ events: ["listen.two"] })];
