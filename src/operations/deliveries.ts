@@ -114,8 +114,12 @@ export async function retryDelivery(
   { id, by, wait = false }: { id: EventId; by: Caller; wait?: boolean },
 ) {
   const subscriber = subscriberOf(env, webhook.id);
-  const before = wait ? await subscriber.delivery(id) : null;
-  const open = (one: Reopening) => subscriber.reopen({ deliveries: [one], by: "retry" });
+  let attempts = 0;
+  const open = async (one: Reopening) => {
+    // Anew each time: somebody else's attempt may have ended meanwhile.
+    if (wait) attempts = (await subscriber.delivery(id))?.attempts ?? 0;
+    return subscriber.reopen({ deliveries: [one], by: "retry" });
+  };
   let [opened] = await open({ id, event: "", body: null });
   const found = opened === "needs_body" ? await findBody(env, id) : null;
   if (found !== null) [opened] = await open(found);
@@ -125,8 +129,7 @@ export async function retryDelivery(
   if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
   const after = { eventId: id };
   await addToAudit(env, { by, action: "delivery.retried", webhookId: webhook.id, after });
-  const number = (before?.attempts ?? 0) + 1;
-  const attempted = wait ? await subscriber.attemptOf(id, number, "manual") : null;
+  const attempted = wait ? await subscriber.attemptOf(id, attempts + 1, "manual") : null;
   return ok(attempted ?? { delivery, attempt: null });
 }
 

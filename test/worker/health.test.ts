@@ -8,6 +8,7 @@ import {
   accept,
   deliverAll,
   deliveryOf,
+  journal,
   newEvents,
   type Owed,
   register,
@@ -16,6 +17,7 @@ import {
 } from "../rig/worker/engine";
 import { answering, clock, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
 import { diverted } from "../rig/worker/objects";
+import { consume } from "../rig/worker/queue";
 import { api } from "../rig/worker/requests";
 
 type Health = {
@@ -379,6 +381,24 @@ describe("a retry that waits", () => {
     expect(retried).toMatchObject({
       value: { attempt: { number: 3, trigger: "manual", statusCode: 204 } },
     });
+  });
+
+  it("answers with the attempt that it caused, not with that of who asked for the same just before", async () => {
+    const { id } = await register();
+    const [event] = (await newEvents(1)) as [Owed];
+    await consume([event]);
+    await deliverAll(id, clock);
+    let others: Response | null = null;
+    // It asks for the body, and somebody else is faster.
+    const bodies = async (...asked: Parameters<ReturnType<typeof journal>["bodies"]>) => {
+      others ??= await retry(id, event.id);
+      return journal(clock.nowMs()).bodies(...asked);
+    };
+    const asked = { ...env, JOURNAL: diverted(env.JOURNAL, { bodies }) };
+    const wanted = { id: event.id, by: { key: "a person's" }, wait: true };
+    const retried = await retryDelivery(asked, await settingsOf(id), wanted);
+    expect(await (others as Response | null)?.json()).toMatchObject({ attempt: { number: 2 } });
+    expect(retried).toMatchObject({ value: { attempt: { number: 3, trigger: "manual" } } });
   });
 
   it("answers why it could not start", async () => {
