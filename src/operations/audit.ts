@@ -15,12 +15,15 @@ export type Action =
   | "dead_letter.redriven"
   | "dead_letter.deleted";
 
-/** @param entry `after` holds what was asked and what it came to: no secret, and nobody's data. */
+/** @param after holds what was asked and what it came to: no secret, and nobody's data. */
 export async function addToAudit(
   env: Env,
-  entry: { by: Caller; action: Action; webhookId?: WebhookId; after: Record<string, unknown> },
+  by: Caller,
+  action: Action,
+  { webhookId, ...after }: { webhookId?: WebhookId; [name: string]: unknown },
 ): Promise<void> {
-  await registry(env).addToAudit({ webhookId: null, atMs: Date.now(), ...entry });
+  const entry = { by, atMs: Date.now(), action, webhookId: webhookId ?? null, after };
+  await registry(env).addToAudit(entry);
 }
 
 /** Newest first. @param before the number of an entry; null for the newest. */

@@ -49,7 +49,7 @@ export async function redriveDeadLetter(env: Env, { id, by }: { id: string; by: 
   const kept = await deadLetters(env).get(id);
   if (kept === null) return fail({ code: "not_found" });
   if ((await redrive(env, [kept])) === 0) return fail({ code: "unavailable" });
-  await addToAudit(env, { by, action: "dead_letter.redriven", after: { id } });
+  await addToAudit(env, by, "dead_letter.redriven", { id });
   return ok(kept.letter);
 }
 
@@ -75,7 +75,7 @@ export async function redriveDeadLetters(env: Env, { reason, dryRun, cursor, by 
     left = some.left;
   }
   const after = { ...(reason !== null && { reason }), deadLetters: redriven };
-  if (redriven > 0) await addToAudit(env, { by, action: "dead_letter.redriven", after });
+  if (redriven > 0) await addToAudit(env, by, "dead_letter.redriven", after);
   return { redriven, next: page.next };
 }
 
@@ -83,7 +83,7 @@ export async function deleteDeadLetter(env: Env, { id, by }: { id: string; by: C
   if ((await deadLetters(env).get(id)) === null) return fail({ code: "not_found" });
   // Whether there was one does not count: where the object was restarted before it answered, it is asked again.
   await deadLetters(env).delete(id);
-  await addToAudit(env, { by, action: "dead_letter.deleted", after: { id } });
+  await addToAudit(env, by, "dead_letter.deleted", { id });
   return ok(null);
 }
 

@@ -62,10 +62,8 @@ export async function retryDeliveries(
     else if (outcome === "unknown") failed.push({ id, code: "not_found" });
     else retried.push(id);
   }
-  if (retried.length > 0) {
-    const after = { eventIds: retried };
-    await addToAudit(env, { by, action: "delivery.retried", webhookId: webhook.id, after });
-  }
+  const asked = { webhookId: webhook.id, eventIds: retried };
+  if (retried.length > 0) await addToAudit(env, by, "delivery.retried", asked);
   return { retried, failed };
 }
 
@@ -96,10 +94,8 @@ export async function hastenDeliveries(env: Env, webhook: Webhook, { by }: { by:
   for (let call = 0, some = 1; some > 0 && call < MAX_CALLS; call++, hastened += some) {
     some = await subscriber.hasten();
   }
-  if (hastened > 0) {
-    const after = { only: "pending", deliveries: hastened };
-    await addToAudit(env, { by, action: "webhook.replayed", webhookId: webhook.id, after });
-  }
+  const asked = { webhookId: webhook.id, only: "pending", deliveries: hastened };
+  if (hastened > 0) await addToAudit(env, by, "webhook.replayed", asked);
   return hastened;
 }
 
@@ -127,8 +123,7 @@ export async function retryDelivery(
   if (opened === "in_flight") return fail({ code: "in_flight" });
   const delivery = await subscriber.delivery(id);
   if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
-  const after = { eventId: id };
-  await addToAudit(env, { by, action: "delivery.retried", webhookId: webhook.id, after });
+  await addToAudit(env, by, "delivery.retried", { webhookId: webhook.id, eventId: id });
   const attempted = wait ? await subscriber.attemptOf(id, attempts + 1, "manual") : null;
   return ok(attempted ?? { delivery, attempt: null });
 }
@@ -153,8 +148,7 @@ export async function cancelDelivery(
   const cancelled = await subscriberOf(env, webhook.id).cancel(id, Date.now());
   if (cancelled === null) return fail({ code: "not_found" });
   if (cancelled === "not_pending") return fail({ code: "not_pending" });
-  const after = { eventId: id };
-  await addToAudit(env, { by, action: "delivery.cancelled", webhookId: webhook.id, after });
+  await addToAudit(env, by, "delivery.cancelled", { webhookId: webhook.id, eventId: id });
   return ok(cancelled);
 }
 
@@ -183,9 +177,9 @@ export async function replay(
   const done = await page(env, webhook, asked);
   if (done.replayed > 0 && !asked.dryRun) {
     const { sinceMs, untilMs, only, event } = asked;
-    const times = { since: iso(sinceMs), until: iso(untilMs) };
-    const after = { ...times, only, event, deliveries: done.replayed };
-    await addToAudit(env, { by, action: "webhook.replayed", webhookId: webhook.id, after });
+    const wanted = { since: iso(sinceMs), until: iso(untilMs), only, event };
+    const after = { webhookId: webhook.id, ...wanted, deliveries: done.replayed };
+    await addToAudit(env, by, "webhook.replayed", after);
   }
   return done;
 }
@@ -226,8 +220,8 @@ export async function discardDeliveries(
   const done = await subscriberOf(env, webhook.id).discard(query, dryRun);
   if (done.discarded > 0 && !dryRun) {
     const until = which.untilMs === undefined ? undefined : iso(which.untilMs);
-    const after = { until, event: which.event, deliveries: done.discarded };
-    await addToAudit(env, { by, action: "webhook.discarded", webhookId: webhook.id, after });
+    const asked = { webhookId: webhook.id, until, event: which.event };
+    await addToAudit(env, by, "webhook.discarded", { ...asked, deliveries: done.discarded });
   }
   return done;
 }

@@ -140,7 +140,7 @@ export async function replayEvent(
   );
   const done = opened.flat().filter((each) => !NOT_OPENED.has(each));
   const after = { id, webhookIds: targets, deliveries: done.length };
-  if (done.length > 0) await addToAudit(env, { by, action: "event.replayed", after });
+  if (done.length > 0) await addToAudit(env, by, "event.replayed", after);
   return ok(done.length);
 }
 
@@ -155,7 +155,7 @@ export async function eraseEvent(env: Env, { id, by }: { id: EventId; by: Caller
   const remembered = await registry(env).rememberErased([id]);
   const found = (await eraseEvents(env, [id], await everyJournalDay(env))) > 0;
   const isNew = remembered > 0 || (found && before?.erased !== true);
-  if (isNew) await addToAudit(env, { by, action: "event.erased", after: { id } });
+  if (isNew) await addToAudit(env, by, "event.erased", { id });
   return found;
 }
 
@@ -185,8 +185,7 @@ export async function erasePerson(
   // What a service said to a test names no event.
   if (page.next === null) await forgetAnswers(env, { email });
   const erased = ids.length + letters + kept;
-  const after = { events: erased };
-  if (erased > 0) await addToAudit(env, { by, action: "person.erased", after });
+  if (erased > 0) await addToAudit(env, by, "person.erased", { events: erased });
   return { erased, next: page.next && { ...page.next, queued }, queued };
 }
 

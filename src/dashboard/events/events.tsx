@@ -64,8 +64,7 @@ export const eventPages = new Hono<PageEnv>()
 async function sendSample(c: PageContext): Promise<Outcome> {
   const taken = await takeInSample(c.env, Date.now(), (work) => c.executionCtx.waitUntil(work));
   if (!taken.ok) return { failure: taken.failure, at: EVENTS_PATH };
-  const after = { id: taken.value.id };
-  await addToAudit(c.env, { by: callerOf(c), action: "event.sampled", after });
+  await addToAudit(c.env, callerOf(c), "event.sampled", { id: taken.value.id });
   return { done: "sampled" };
 }
 
