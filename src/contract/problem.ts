@@ -123,10 +123,7 @@ export function badCursor(): Failure {
 }
 
 /** What was given, as the schema reads it; else what is wrong with it, as it is answered. */
-export function readBy<S extends z.ZodType>(
-  schema: S,
-  given: unknown,
-): { data: z.output<S>; errors: FieldError[] } {
+export function readBy<S extends z.ZodType>(schema: S, given: unknown) {
   const { data, error } = schema.safeParse(given, { error: inWords });
   return { data: data as z.output<S>, errors: error?.issues.flatMap(fieldErrors) ?? [] };
 }

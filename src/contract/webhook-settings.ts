@@ -205,10 +205,7 @@ const UNSET = {
 } satisfies Omit<WebhookDraft, "url" | "events" | "status" | "relayHost">;
 
 /** @param given without its secret. @param host as `relayHost` has it. */
-export function draftOf(
-  given: Omit<z.output<typeof draftSchema>, "signingSecret">,
-  host: string,
-): WebhookDraft {
+export function draftOf(given: Omit<z.output<typeof draftSchema>, "signingSecret">, host: string) {
   return { ...UNSET, ...changesOf(given), relayHost: host } as WebhookDraft;
 }
 

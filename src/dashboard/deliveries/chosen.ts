@@ -1,6 +1,5 @@
 /** Some deliveries of any webhooks, by their ids alone: in the address of their list, and from form to form. */
 
-import type { LoggedDelivery } from "../../domain/delivery";
 import { type EventId, parseEventId, parseWebhookId, type WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
 import { findDelivery } from "../../operations/deliveries";
@@ -58,10 +57,7 @@ type Wanted = {
 };
 
 /** Those that there are, newest first. */
-export async function findChosen(
-  env: Env,
-  { chosen, webhooks, unanswered }: Wanted,
-): Promise<LoggedDelivery[]> {
+export async function findChosen(env: Env, { chosen, webhooks, unanswered }: Wanted) {
   const byId = new Map(webhooks.map((webhook) => [webhook.id, webhook]));
   const found = await Promise.all(
     chosen.map(({ webhookId, eventId }) => {

@@ -47,10 +47,7 @@ export async function retrySelected(c: PageContext, _: null, form: Form): Promis
     : { ...told, at: back, touched: list };
 }
 
-async function retry(
-  c: PageContext,
-  some: readonly Chosen[],
-): Promise<{ retried: Chosen[]; failed: NotRetried[] }> {
+async function retry(c: PageContext, some: readonly Chosen[]) {
   const webhooks = await allWebhooks(c.env);
   const retried: Chosen[] = [];
   const failed: NotRetried[] = [];

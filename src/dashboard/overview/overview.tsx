@@ -138,11 +138,7 @@ async function looked(
 }
 
 /** From the day of the last event and the one before it, two journals at most; of the last two days where it is not known. */
-async function newestEvents(
-  env: Env,
-  lastEventAtMs: number | null,
-  unanswered: Unanswered[],
-): Promise<EventRow[]> {
+async function newestEvents(env: Env, lastEventAtMs: number | null, unanswered: Unanswered[]) {
   const around =
     lastEventAtMs === null
       ? { sinceMs: Date.now() - 2 * DAY_MS }

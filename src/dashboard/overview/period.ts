@@ -25,10 +25,7 @@ export function firstHourMs(over: Period, nowMs: number): number {
 }
 
 /** The bars of a period, oldest first. */
-export function stepsOf(
-  { hours, recent }: Pick<KnownStats, "hours" | "recent">,
-  over: Period,
-): Step[] {
+export function stepsOf({ hours, recent }: Pick<KnownStats, "hours" | "recent">, over: Period) {
   if (over === "hour") return recent;
   if (over === "day") return hours;
   return inGroups(hours, HOURS_PER_BAR);

@@ -117,11 +117,7 @@ function isNews(alert: OpenAlert, watched: readonly Watched[]): boolean {
 }
 
 /** A webhook's one line, by its state and what else was found; none where it is well. */
-function webhookLine(
-  watched: Watched,
-  alerts: readonly OpenAlert[],
-  { problems }: Situation,
-): Problem | [] {
+function webhookLine(watched: Watched, alerts: readonly OpenAlert[], { problems }: Situation) {
   const { webhook, stats } = watched;
   const own = alerts.filter((alert) => webhookOf(alert) === webhook.id);
   // What holds all of them is said once, by its variable.

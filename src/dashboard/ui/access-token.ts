@@ -19,10 +19,7 @@ const ALGORITHMS = ["RS256"];
 const keySets = new Map<string, JWTVerifyGetKey>();
 
 /** @returns the address of who comes; null when the token does not say so. */
-export async function whoComes(
-  token: string,
-  { team, audience }: AccessConfig,
-): Promise<string | null> {
+export async function whoComes(token: string, { team, audience }: AccessConfig) {
   try {
     const { payload } = await jwtVerify(token, keysOf(team), {
       ...{ issuer: team, audience, algorithms: ALGORITHMS, requiredClaims: ["exp"] },

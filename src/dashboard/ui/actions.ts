@@ -78,11 +78,7 @@ async function perform<Subject>(
 }
 
 /** @returns the path that shows what was done; null when nothing was. */
-async function answerTo(
-  c: PageContext,
-  home: string,
-  outcome: Outcome,
-): Promise<{ answer: Response; path: string | null }> {
+async function answerTo(c: PageContext, home: string, outcome: Outcome) {
   if ("shown" in outcome) return { answer: outcome.shown, path: outcome.at };
   if ("asked" in outcome) return { answer: outcome.asked, path: null };
   const path = outcome.at ?? home;

@@ -36,11 +36,7 @@ export type PageOptions = {
   refresh?: string;
 };
 
-export async function page(
-  c: Context<PageEnv>,
-  options: PageOptions,
-  content: Child,
-): Promise<Response> {
+export async function page(c: Context<PageEnv>, options: PageOptions, content: Child) {
   const { title, trail = [], status = 200, live = false, refresh, json = [] } = options;
   const session = c.get("session") ?? null;
   const viewer = { zone: c.get("zone") ?? "UTC", mayChange: mayChange(c), nowMs: Date.now() };
@@ -113,10 +109,7 @@ function callOf(path: string) {
   return <code>GET {path}</code>;
 }
 
-export function showFailure(
-  c: Context<PageEnv>,
-  failure: Failure | { code: "cross_origin" },
-): Promise<Response> {
+export function showFailure(c: Context<PageEnv>, failure: Failure | { code: "cross_origin" }) {
   const { title, detail, status } =
     failure.code === "cross_origin" ? CROSS_ORIGIN : ANSWERS[failure.code];
   const errors = "errors" in failure ? failure.errors : [];

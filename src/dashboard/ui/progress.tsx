@@ -1,5 +1,4 @@
 /** Work of many pages, one with each form: how far it is, and the form that goes on; with the script it is sent by itself. */
-import type { Outcome } from "./actions";
 import { type Form, text } from "./form";
 import { number } from "./format";
 import { type PageOptions, page } from "./page";
@@ -26,11 +25,7 @@ type Progress = ReturnType<typeof soFarIn> & {
   out: string;
 };
 
-export async function goOn(
-  c: PageContext,
-  options: PageOptions,
-  progress: Progress,
-): Promise<Outcome> {
+export async function goOn(c: PageContext, options: PageOptions, progress: Progress) {
   return { asked: await page(c, options, <GoOn {...progress} />) };
 }
 

@@ -30,10 +30,6 @@ export async function failureOf(
   return attempt === undefined ? null : { title, eventId, attempt };
 }
 
-export async function attemptsOf(
-  env: Env,
-  webhook: Webhook,
-  id: EventId,
-): Promise<AttemptRecord[]> {
+export async function attemptsOf(env: Env, webhook: Webhook, id: EventId) {
   return (await findDelivery(env, webhook, id))?.attemptLog ?? [];
 }

@@ -6,13 +6,7 @@ import { EVENT_TYPES } from "../../domain/event";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { isRelayEvent } from "../../domain/relay-events";
 import { maskQuery } from "../../domain/target";
-import {
-  ALL_EVENTS,
-  DEFAULTS,
-  type Webhook,
-  type WebhookChanges,
-  type WebhookDraft,
-} from "../../domain/webhook";
+import { ALL_EVENTS, DEFAULTS, type Webhook, type WebhookChanges } from "../../domain/webhook";
 import { visible } from "../ui/foreign";
 import { type Form, text, texts } from "../ui/form";
 
@@ -67,10 +61,7 @@ export function typedOf(webhook: Webhook): Typed {
 
 export const NOTHING_TYPED: Typed = { ...typedIn({}), events: [ALL_EVENTS] };
 
-export function draftIn(
-  form: Form,
-  host: string,
-): Result<{ draft: WebhookDraft; secret: string | null }, "invalid_request"> {
+export function draftIn(form: Form, host: string) {
   const { given, errors } = fieldsIn(form);
   const signingSecret = text(form, "signingSecret").trim();
   const checked = checkFields(draftSchema, errors, {
@@ -84,11 +75,7 @@ export function draftIn(
 }
 
 /** What the form would change, of those fields that were changed in it: header values and queries are never shown. */
-export function changesIn(
-  form: Form,
-  before: Webhook,
-  changed: ReadonlySet<keyof WebhookChanges>,
-): Result<WebhookChanges, "invalid_request"> {
+export function changesIn(form: Form, before: Webhook, changed: ReadonlySet<keyof WebhookChanges>) {
   const { given, errors } = fieldsIn(form);
   const { url } = given;
   const keepsUrl = !changed.has("url") || url === before.url;
@@ -183,11 +170,7 @@ function byName(lists: Lists) {
   };
 }
 
-function checkFields<S extends z.ZodType>(
-  schema: S,
-  errors: readonly FieldError[],
-  given: Lists,
-): Result<z.output<S>, "invalid_request"> {
+function checkFields<S extends z.ZodType>(schema: S, errors: readonly FieldError[], given: Lists) {
   const checked = check(schema, given);
   if (checked.ok && errors.length === 0) return checked;
   const all = [...errors, ...(checked.ok ? [] : checked.failure.errors)];
@@ -195,10 +178,7 @@ function checkFields<S extends z.ZodType>(
 }
 
 /** @returns `invalid_request` with the mistakes under the API's field names. */
-export function check<S extends z.ZodType>(
-  schema: S,
-  given: unknown,
-): Result<z.output<S>, "invalid_request"> {
+export function check<S extends z.ZodType>(schema: S, given: unknown) {
   const { data, errors } = readBy(schema, given);
   return errors.length === 0 ? ok(data) : fail({ code: "invalid_request", errors });
 }

@@ -26,14 +26,7 @@ import { type Condition, Controls, Health, Numbers } from "./health";
 import { PACED_OVER_MS } from "./late";
 import { namedWebhook, WEBHOOK } from "./named-webhook";
 import { relaysOwn } from "./pace";
-import {
-  byUrgency,
-  hasProblem,
-  hasStumbled,
-  isFailing,
-  type Listed,
-  type Watched,
-} from "./problem";
+import { byUrgency, hasProblem, hasStumbled, isFailing, type Watched } from "./problem";
 import { WebhookTable } from "./table";
 import { TestForm } from "./test";
 
@@ -101,11 +94,7 @@ export const webhookPages = new Hono<PageEnv>()
   });
 
 /** Those that need attention first, then the newest. One call to each webhook's object. */
-async function listAll(
-  c: PageContext,
-  webhooks: readonly Webhook[],
-  unanswered: Unanswered[],
-): Promise<Listed[]> {
+async function listAll(c: PageContext, webhooks: readonly Webhook[], unanswered: Unanswered[]) {
   const listed = await Promise.all(
     webhooks.map(async (webhook) => {
       const ask = () => webhookStats(c.env, webhook.id, lookBackMs());
