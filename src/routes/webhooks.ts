@@ -51,8 +51,7 @@ serve(calls.listWebhooks, async ({ query }, c) => {
 serve(
   calls.putWebhook,
   async ({ params: { id: name }, body }, c) => {
-    const { signingSecret: secret = null, sameService = false, ...rest } = body;
-    const { dryRun = false, ...given } = rest;
+    const { signingSecret: secret = null, sameService = false, dryRun = false, ...given } = body;
     if (given.name !== undefined && given.name !== name) return NOT_ITS_NAME;
     const draft = { ...draftOf(given, relayHost(c.req.url)), name };
     const by = c.get("caller");
