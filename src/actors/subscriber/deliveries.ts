@@ -304,11 +304,7 @@ export class Deliveries {
   }
 
   /** Ends pending deliveries without an attempt; one that is in flight stays ended whatever comes of it. */
-  #end(
-    deliveries: readonly Changed[],
-    error: "expired" | "erased" | null,
-    nowMs = Date.now(),
-  ): Changed[] {
+  #end(deliveries: readonly Changed[], error: "expired" | "erased" | null, nowMs = Date.now()) {
     if (deliveries.length === 0) return [];
     const ended = deliveries.map((delivery) => ({
       ...delivery,
