@@ -92,7 +92,7 @@ const PROMISED: readonly Mutant[] = [
       [
         "answer = await this.#host.attempt(delivery, lease.number);",
         `const success = { ...unanswered("interrupted", Date.now()), error: null, statusCode: 200 };
-         this.#end(delivery.id, { ...success, refused: false, isStale: false });
+         this.#end(lease, { ...success, refused: false, isStale: false });
          this.#ledger.record();
          answer = await this.#host.attempt(delivery, lease.number);`,
       ],
@@ -301,6 +301,8 @@ const MORE: readonly Mutant[] = [
       ],
       ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
       ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],
+      ["this.#inFlight.size === 0 ||\n", ""],
+      ["GATHER_MS ||\n      this.#isFull", "GATHER_MS"],
     ],
     suite: {
       project: "worker",
@@ -496,7 +498,7 @@ const MORE: readonly Mutant[] = [
     edits: [
       [
         "const set =",
-        `this.#sql.exec("UPDATE deliveries_" + delivery.period + " SET attempts = attempts WHERE id = ?", delivery.id);
+        `this.#tables.sql.exec("UPDATE deliveries_" + delivery.period + " SET attempts = attempts WHERE id = ?", delivery.id);
          const set =`,
       ],
     ],
@@ -692,8 +694,8 @@ const STORED: readonly Mutant[] = [
   },
   {
     name: "stored data: a field of JSON without a default",
-    file: "src/domain/health.ts",
-    edits: [["  probing: yes,", "  probing: z.boolean(),"]],
+    file: "src/storage/run.ts",
+    edits: [["slots: z.number().catch(MAX_IN_FLIGHT)", "slots: z.number()"]],
     suite: { project: "upgrade", file: "test/upgrade/stored-json.test.ts" },
   },
   {
