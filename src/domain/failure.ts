@@ -1,6 +1,6 @@
 /**
  * What a caller can act on. A failure is a value: it crosses Durable Object RPC whole and becomes an HTTP
- * answer in one place (`routes/problem.ts`). What is thrown instead is a bug or an outage.
+ * answer in one place (`routes/http/problem.ts`). What is thrown instead is a bug or an outage.
  */
 export type FieldError = { path: string; message: string };
 

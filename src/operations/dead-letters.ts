@@ -1,7 +1,7 @@
 /** Dead letters: what could not be handed over, and doing it again for the webhooks that are still owed. */
 import type { Caller } from "../access";
 import type { DeadLetterReason } from "../domain/dead-letter";
-import { fail, ok } from "../domain/failure";
+import { fail, ok, type Result } from "../domain/failure";
 import type { WebhookId } from "../domain/ids";
 import { portionsOf } from "../domain/portions";
 import { errorText, logWarning } from "../log";
@@ -45,7 +45,10 @@ export async function countDeadLetters(env: Env): Promise<number> {
  *
  * @returns `unavailable` when somebody could not take it: the letter stays, for those.
  */
-export async function redriveDeadLetter(env: Env, { id, by }: { id: string; by: Caller }) {
+export async function redriveDeadLetter(
+  env: Env,
+  { id, by }: { id: string; by: Caller },
+): Promise<Result<DeadLetter, "not_found" | "unavailable">> {
   const kept = await deadLetters(env).get(id);
   if (kept === null) return fail({ code: "not_found" });
   if ((await redrive(env, [kept])) === 0) return fail({ code: "unavailable" });
@@ -79,7 +82,10 @@ export async function redriveDeadLetters(env: Env, { reason, dryRun, cursor, by 
   return { redriven, next: page.next };
 }
 
-export async function deleteDeadLetter(env: Env, { id, by }: { id: string; by: Caller }) {
+export async function deleteDeadLetter(
+  env: Env,
+  { id, by }: { id: string; by: Caller },
+): Promise<Result<null, "not_found">> {
   if ((await deadLetters(env).get(id)) === null) return fail({ code: "not_found" });
   // Whether there was one does not count: where the object was restarted before it answered, it is asked again.
   await deadLetters(env).delete(id);
