@@ -112,4 +112,8 @@ async function main(args: string[]): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await runCommand(USAGE, main);
+if (import.meta.main) {
+  await runCommand(USAGE, main);
+  // A connection whose end is not heard of would keep the process.
+  if (process.exitCode) process.exit();
+}

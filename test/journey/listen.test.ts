@@ -6,6 +6,7 @@ import { listen as bind, closeServer, freePort } from "../../scripts/loopback.ts
 import { relayApi } from "../../scripts/relay-api.ts";
 import { type Delivery, PATIENCE_MS } from "../rig/api.ts";
 import { answering, GENUINE, startReceiver, verdicts } from "../rig/receiver.ts";
+import { runScript } from "../scripts/run.ts";
 import { balance } from "./listening.ts";
 import { API_KEY, type JourneyRelay, startRelay } from "./relay.ts";
 
@@ -324,6 +325,19 @@ describe("npm run listen", () => {
     expect(second.ended()).toBeNull();
     expect(first.lines.join("\n")).not.toMatch(/Connected again|listen\.unheard/);
   }, 120_000);
+
+  it("is over as a command then, whatever is left of its connection", async () => {
+    const wire = await startWire();
+    wire.keepsOpen = true;
+    const name = "anna-over";
+    const env = { RELAY_API_KEY: API_KEY };
+    const first = runScript("listen", ["--relay", wire.url, "--name", name], { env });
+    const isListening = async () => expect((await health(name)).state).toBe("healthy");
+    await vi.waitFor(isListening, patient);
+    await start({ name }).said("Listening");
+    const { exitCode, stderr } = await first;
+    expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/newer listener/)]);
+  }, 60_000);
 
   it("lets two names have each event once", async () => {
     const [anna, berta] = [start({ events: ["listen.two"] }), start({ events: ["listen.two"] })];
