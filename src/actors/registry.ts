@@ -148,7 +148,9 @@ export class Registry extends Records {
     }
     const changed = await this.update(before.id, changes, by, fresh);
     if (!changed.ok) return { ok: false, failure: changed.failure as { code: ChangeFailure } };
-    return ok({ ...changed.value, created: false });
+    // So too where release 0.2.0 made it, whose id is another one.
+    const created = changed.value.signingSecret !== null && changed.value.webhook.version === 1;
+    return ok({ ...changed.value, created });
   }
 
   #isTaken(name: string | null | undefined, except: WebhookId | null): boolean {

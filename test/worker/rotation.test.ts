@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
+import type { Registry } from "../../src/actors/registry";
 import { REGISTRY_NAME } from "../../src/domain/placement";
 import {
   accept,
@@ -280,6 +281,26 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
     ]);
     const { data } = await (await api("GET", "/v1/webhooks")).json<{ data: unknown[] }>();
     expect(data).toHaveLength(status === 201 ? 2 : 1);
+  });
+
+  it("is shown as that of a webhook that was made, also where the Registry of the release before made it", async () => {
+    let calls = 0;
+    const put = async (...[draft, options, ...by]: Parameters<Registry["put"]>) => {
+      const { id, ...known } = options;
+      calls += 1;
+      const registry = env.REGISTRY.getByName(REGISTRY_NAME);
+      if (calls > 1) return registry.put(draft, options, ...by);
+      // It gives the webhook an id of its own.
+      await registry.put(draft, known, ...by);
+      throw Object.assign(new Error("its code was updated"), { retryable: true });
+    };
+    const body = JSON.stringify({ url: "https://new.example.com/in", events: ["*"] });
+    const init = { method: "PUT", headers: authorization, body };
+    const bindings = { REGISTRY: diverted(env.REGISTRY, { put }) };
+    const response = await callWith(bindings, "/v1/webhooks/new", init);
+    expect([calls, response.status]).toEqual([2, 201]);
+    const { webhook } = await response.json<{ webhook: ShownWebhook }>();
+    expect((await settingsOf("new")).secrets).toMatchObject([{ value: webhook.signingSecret }]);
   });
 
   it.each<Sent>([
