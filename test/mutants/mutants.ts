@@ -301,7 +301,7 @@ const MORE: readonly Mutant[] = [
       ],
       ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
       ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],
-      ["this.#inFlight.size === 0 ||\n", ""],
+      ["(this.#isLingering && !this.#mayLinger) ||\n", ""],
       ["GATHER_MS ||\n      this.#isFull", "GATHER_MS"],
     ],
     suite: {
@@ -309,6 +309,20 @@ const MORE: readonly Mutant[] = [
       file: "test/worker/pump.test.ts",
       name: "a crash while attempts are in flight",
     },
+  },
+  {
+    name: "waiting for the next arrival while something is due",
+    file: "src/actors/subscriber/pump.ts",
+    edits: [
+      ["return nextAtMs === null || nextAtMs > Date.now();", "return nextAtMs !== undefined;"],
+    ],
+    suite: { project: "worker", file: "test/worker/arrivals.test.ts", name: "keeps nothing else" },
+  },
+  {
+    name: "two commits where one does",
+    file: "src/actors/subscriber/pump.ts",
+    edits: [["nowMs - this.#lastArrivalAtMs < GATHER_MS", "false"]],
+    suite: { project: "worker", file: "test/worker/arrivals.test.ts", name: "with the arrival of" },
   },
   {
     name: "ignoring the lease's window in recovery",

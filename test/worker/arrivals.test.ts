@@ -166,6 +166,76 @@ describe("what can start as it arrives", () => {
   });
 });
 
+describe("the outcome of one of many that follow each other closely", () => {
+  /** A webhook whose clock stands still, with the second of two deliveries answered. @returns its id, and the second's. */
+  async function answered(status = 204): Promise<{ id: string; second: string }> {
+    const { id } = await register({ retrySchedule: "1h" });
+    vi.spyOn(Date, "now").mockReturnValue(clock.nowMs());
+    await handOneByOne(id, 1);
+    service.answer = answering(status);
+    const [event] = await newEvents(1);
+    if (event === undefined) throw new Error("no event");
+    await hand(id, [event]);
+    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    await scheduler.wait(20);
+    return { id, second: event.id };
+  }
+
+  /** As it is on disk, without a call that would write anything first. */
+  function onDisk(
+    webhookId: string,
+    eventId: string,
+  ): Promise<{ status: number; attempts: number }> {
+    return inObject(subscriber(webhookId), ({ storage: { sql } }) => {
+      const [{ name } = { name: "" }] = sql
+        .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name GLOB 'deliveries_*'")
+        .toArray();
+      const query = `SELECT status, attempts FROM ${name} WHERE id = ?`;
+      return sql.exec<{ status: number; attempts: number }>(query, eventId).one();
+    });
+  }
+
+  it("is written with the arrival of the next, before that leaves", async () => {
+    const { id, second } = await answered();
+    expect(await onDisk(id, second)).toEqual({ status: 0, attempts: 0 });
+    const disk = gate();
+    const isWaitedFor = await holdDisk(subscriber(id), disk);
+    await hand(id, await newEvents(1));
+    await vi.waitFor(() => expect(isWaitedFor()).toBe(true));
+    expect(await onDisk(id, second)).toEqual({ status: 1, attempts: 1 });
+    expect(await stored(id)).toMatchObject({ arrivals: 3, leased: 3 });
+    expect(service.requests).toHaveLength(2);
+    disk.open();
+    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+  });
+
+  it("is written a tenth of a second later when none follows", async () => {
+    const { id, second } = await answered();
+    vi.mocked(Date.now).mockReturnValue(Date.now() + 100);
+    await vi.waitFor(async () => expect(await onDisk(id, second)).toMatchObject({ status: 1 }));
+  });
+
+  it("is written at once when the service begins to fail", async () => {
+    const { id, second } = await answered(500);
+    await vi.waitFor(async () => expect(await onDisk(id, second)).toMatchObject({ attempts: 1 }));
+  });
+
+  it("keeps nothing else waiting: what is due goes at once", async () => {
+    const { id } = await answered();
+    await accept(id, await newEvents(1));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+  });
+
+  it("is closed as interrupted by a crash, and its delivery goes again", async () => {
+    const { id, second } = await answered();
+    await abortAllDurableObjects();
+    expect(await deliveryOf(id, second)).toMatchObject({ attempts: 1, lastError: "interrupted" });
+    await deliverAll(id, clock);
+    expect(service.ids().filter((each) => each === second)).toHaveLength(2);
+    expect(await tally(id)).toEqual({ delivered: 2 });
+  });
+});
+
 describe("what cannot", () => {
   it.each([
     ["because there is an order", { ordered: true }],

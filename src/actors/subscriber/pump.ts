@@ -29,7 +29,10 @@ import { isAsked, MAX_AWAKE_WAIT_MS, Plan } from "./plan";
 import { type Answer, unanswered } from "./send";
 import type { Slots } from "./slots";
 
-/** Answers are written together when this many are there, or after this long, or when nothing else goes on or can start. */
+/**
+ * Answers are written together when this many are there, or after this long, or when nothing else goes on or can start;
+ * where arrivals follow each other within this time, with the next one.
+ */
 const GATHERED_ANSWERS = 6;
 const GATHER_MS = 100;
 const MAX_RESTLESS_MS = 600_000;
@@ -63,6 +66,9 @@ export class Pump {
   #mustRest = false;
   /** An ordered delivery failed: what was planned behind it waits for it. */
   #blocked = false;
+  #lastArrivalAtMs = 0;
+  /** Arrivals follow each other closely: an outcome may wait for the commit of the next. */
+  #isSteady = false;
   #running = false;
 
   constructor(
@@ -117,7 +123,12 @@ export class Pump {
    * @returns how many are new.
    */
   arrive(count: number, store: (mayLease: boolean) => Inserted): number {
-    this.#rest(Date.now());
+    const nowMs = Date.now();
+    this.#isSteady = nowMs - this.#lastArrivalAtMs < GATHER_MS;
+    this.#lastArrivalAtMs = nowMs;
+    // So that it is at rest for a moment, also where arrivals never let up.
+    if (this.#isLingering) this.#ledger.record();
+    this.#rest(nowMs);
     const situation = this.#open;
     const mayLease = situation !== null && this.#startsAtOnce(situation, count);
     const { added, isLeased } = store(mayLease);
@@ -186,7 +197,7 @@ export class Pump {
     await this.#plan.onDisk();
     const situation = this.#open;
     const nowMs = Date.now();
-    if (situation === null || this.#isSpent(nowMs) || this.#mustRest) return;
+    if (situation === null || this.#isSpent(nowMs) || this.#mustRest || this.#isLingering) return;
     const isFree = this.#hasSlot(situation, true);
     this.#startedInRun += await this.#plan.fill(situation, nowMs, { isFree, isBusy: this.#isBusy });
   }
@@ -306,11 +317,24 @@ export class Pump {
     if (this.#ledger.hasNews) return true;
     if (this.#ledger.unrecorded === 0) return false;
     return (
-      this.#inFlight.size === 0 ||
+      (this.#isLingering && !this.#mayLinger) ||
       this.#ledger.unrecorded >= GATHERED_ANSWERS ||
       Date.now() - this.#ledger.oldestAnswerAtMs >= GATHER_MS ||
       this.#isFull
     );
+  }
+
+  /** Nothing goes on, and what was answered is not on disk. */
+  get #isLingering(): boolean {
+    return this.#inFlight.size === 0 && this.#ledger.unrecorded > 0;
+  }
+
+  /** Whether the next arrival may be waited for: nothing else is to be sent before it. */
+  get #mayLinger(): boolean {
+    const situation = this.#open;
+    if (!this.#isSteady || situation === null || !this.#plan.isEmpty) return false;
+    const nextAtMs = this.#agenda.nextAtMs(situation);
+    return nextAtMs === null || nextAtMs > Date.now();
   }
 
   /** Nothing more may start before outcomes are on disk. */
