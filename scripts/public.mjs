@@ -30,7 +30,7 @@ function copyReference() {
 /** What describes the API, by the sources: they name each other without suffix, so they are bundled first. */
 async function describe() {
   const { outputFiles } = await build({
-    entryPoints: [join(ROOT, "src/contract/document.ts")],
+    entryPoints: [join(ROOT, "scripts/openapi.ts")],
     write: false,
     bundle: true,
     format: "esm",

@@ -1,7 +1,7 @@
 /**
  * The form in which a call is described: much as `createRoute` of @hono/zod-openapi has it, with the codes that it can
  * fail with by name. The handlers are checked against it, the schemas in it decide what is taken, and the OpenAPI document
- * is made from it (`document.ts`), so that nothing is said twice.
+ * is made from it (`scripts/openapi.ts`), so that nothing is said twice.
  */
 import type * as z from "zod";
 import type { FailureCode } from "../domain/failure";

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, it } from "vitest";
+import { configurationJsonSchema, openApiDocument } from "../../scripts/openapi.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
-import { configurationJsonSchema, openApiDocument } from "../../src/contract/document";
 
 const stored = JSON.parse(readFileSync(join(ROOT, "webhooks.schema.json"), "utf8"));
 type Schemas = Record<string, { properties: object }>;

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
-import { openApiDocument } from "../../src/contract/document";
+import { openApiDocument } from "../../scripts/openapi";
 import { conforms, parseEvent } from "../../src/domain/event";
 import { app } from "../../src/routes/app";
 import { it } from "../rig/worker/fixture";

@@ -133,7 +133,7 @@ export const WORKER: readonly Mutant[] = [
   fault(
     "worker/openapi",
     "the document does not say which failures a POST with a key can have",
-    "src/contract/document.ts",
+    "scripts/openapi.ts",
     [
       '  if (method === "post") codes.add("idempotency_key_reused").add("idempotency_key_in_use");\n',
       "",

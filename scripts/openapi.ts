@@ -1,23 +1,23 @@
 /**
- * The OpenAPI 3.1 document, from the calls of this folder. scripts/public.mjs writes it before the Worker is bundled: it is
- * not in the Worker. `x-stored-data` is the version of what objects store, for who is about to deploy another release.
+ * The OpenAPI 3.1 document, from the calls of src/contract. public.mjs writes it before the Worker is bundled: it is not in the
+ * Worker. `x-stored-data` is the version of what objects store, for who is about to deploy another release.
  */
 import * as z from "zod";
-import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
-import type { FailureCode } from "../domain/failure";
-import { isRelayEvent } from "../domain/relay-events";
-import { VERSION as STORED_VERSION } from "../storage/schema";
-import { VERSION } from "../version";
-import { Components, withRefs } from "./components";
-import { CONFIGURATION, configurationSchema } from "./configuration";
-import { calls as deliveries } from "./deliveries";
-import { calls as events } from "./events";
-import { EXAMPLE } from "./fields";
-import { calls as operating } from "./operating";
-import { ANSWERS, PROBLEM_TYPE, typeOf } from "./problem";
-import { calls as open } from "./public";
-import { type Content, json, type Route } from "./route";
-import { calls as webhooks } from "./webhooks";
+import { calls as deliveries } from "../src/contract/deliveries";
+import { calls as events } from "../src/contract/events";
+import { EXAMPLE } from "../src/contract/fields";
+import { calls as operating } from "../src/contract/operating";
+import { ANSWERS, PROBLEM_TYPE, typeOf } from "../src/contract/problem";
+import { calls as open } from "../src/contract/public";
+import { type Content, json, type Route } from "../src/contract/route";
+import { calls as webhooks } from "../src/contract/webhooks";
+import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../src/domain/event";
+import type { FailureCode } from "../src/domain/failure";
+import { isRelayEvent } from "../src/domain/relay-events";
+import { VERSION as STORED_VERSION } from "../src/storage/schema";
+import { VERSION } from "../src/version";
+import { Components, withRefs } from "./openapi-components";
+import { CONFIGURATION, configurationSchema } from "./openapi-configuration";
 
 const TAGS = [
   { name: "Webhooks", description: "Who gets which events, and where." },

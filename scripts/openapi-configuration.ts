@@ -1,6 +1,6 @@
 /** The configuration file of `npm run apply`: every webhook of a relay that has a name. */
 import * as z from "zod";
-import { name, putSchema } from "./webhook-settings";
+import { name, putSchema } from "../src/contract/webhook-settings";
 
 const headerValue = z
   .union([

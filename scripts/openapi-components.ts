@@ -1,4 +1,4 @@
-/** From the schemas of this folder to those of the OpenAPI document: one that has an id stands once, under its name. */
+/** From the schemas of src/contract to those of the OpenAPI document: one that has an id stands once, under its name. */
 import * as z from "zod";
 
 type JsonSchema = { [key: string]: unknown };
