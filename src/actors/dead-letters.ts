@@ -18,6 +18,8 @@ export class DeadLetters extends StoredObject {
   readonly #store: DeadLetterStore;
   /** Letters of erased persons, and erased events. */
   readonly #gone = new ErasedLately();
+  /** Letters that were deleted, each also with the call that did it. */
+  readonly #deleted = new ErasedLately();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env, "dead-letters");
@@ -102,11 +104,17 @@ export class DeadLetters extends StoredObject {
     };
   }
 
-  /** Whether there was one. */
-  delete(id: string): boolean {
-    const deleted = this.#store.delete(id);
-    if (deleted) logInfo("dead_letter.deleted", { deadLetterId: id });
-    return deleted;
+  /**
+   * Whether this call deleted it, or may have: who asks for it again was not answered, since the object was restarted.
+   *
+   * @param call the same each time that it is made; left out by release 0.2.0.
+   */
+  delete(id: string, call = ""): boolean {
+    const thisOne = `${id} ${call}`;
+    if (!this.#store.delete(id)) return !this.#deleted.has(id) || this.#deleted.has(thisOne);
+    this.#deleted.add([id, thisOne]);
+    logInfo("dead_letter.deleted", { deadLetterId: id });
+    return true;
   }
 
   /** @param by `email` is what release 0.1.0 asks with. */

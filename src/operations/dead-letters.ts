@@ -86,9 +86,10 @@ export async function deleteDeadLetter(
   env: Env,
   { id, by }: { id: string; by: Caller },
 ): Promise<Result<null, "not_found">> {
-  if ((await deadLetters(env).get(id)) === null) return fail({ code: "not_found" });
-  // Whether there was one does not count: where the object was restarted before it answered, it is asked again.
-  await deadLetters(env).delete(id);
+  const isThere = (await deadLetters(env).get(id)) !== null;
+  if (!isThere || !(await deadLetters(env).delete(id, crypto.randomUUID()))) {
+    return fail({ code: "not_found" });
+  }
   await addToAudit(env, by, "dead_letter.deleted", { id });
   return ok(null);
 }

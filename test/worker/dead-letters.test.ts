@@ -2,7 +2,11 @@ import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import type { EventId } from "../../src/domain/ids";
-import { redriveDeadLetter, redriveDeadLetters } from "../../src/operations/dead-letters";
+import {
+  deleteDeadLetter,
+  redriveDeadLetter,
+  redriveDeadLetters,
+} from "../../src/operations/dead-letters";
 import { sweep } from "../../src/sweep";
 import {
   deliverAll,
@@ -198,6 +202,32 @@ describe("a deleted dead letter", () => {
     expect((await api("DELETE", `/v1/dead-letters/${letter.id}`)).status).toBe(404);
     expect((await redriven(letter.id)).status).toBe(404);
     expect(await tally(id)).toEqual({});
+  });
+
+  it("is deleted by one of two who ask for it at once, and the other does not find it", async () => {
+    const { id } = await register();
+    const { letter } = await owedTo(id);
+    const both = [1, 2].map(() => api("DELETE", `/v1/dead-letters/${letter.id}`));
+    const codes = (await Promise.all(both)).map(({ status }) => status);
+    expect(codes.sort()).toEqual([204, 404]);
+    const { data } = await (await api("GET", "/v1/audit")).json<{ data: { action: string }[] }>();
+    expect(data.filter(({ action }) => action === "dead_letter.deleted")).toHaveLength(1);
+  });
+
+  it("is deleted for who asks again since its object was restarted meanwhile", async () => {
+    const { id } = await register();
+    const { letter } = await owedTo(id);
+    const remove = async (...given: [string, string]) => {
+      await letterStore().delete(...given);
+      await evictDurableObject(letterStore());
+      return letterStore().delete(...given);
+    };
+    const DEAD_LETTER_STORE = diverted(env.DEAD_LETTER_STORE, { delete: remove });
+    const deleted = await deleteDeadLetter(
+      { ...env, DEAD_LETTER_STORE },
+      { id: letter.id, by: BY },
+    );
+    expect(deleted).toEqual({ ok: true, value: null });
   });
 });
 
