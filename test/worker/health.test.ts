@@ -261,6 +261,7 @@ describe("the log of an attempt", () => {
           "x-echo": secret,
           "x-long": "y".repeat(2_000),
           "x-request-id": "r-1",
+          ["__proto__"]: "a header like any other",
         },
       });
     const [event] = (await deliver(id, 1)) as [Owed];
@@ -269,6 +270,7 @@ describe("the log of an attempt", () => {
     expect(responseHeaders).toMatchObject({ server: "nginx", "x-echo": "***" });
     // Behind one that does not fit.
     expect(responseHeaders).toMatchObject({ "x-request-id": "r-1" });
+    expect(JSON.stringify(responseHeaders)).toContain('"__proto__":"a header like any other"');
     expect(responseHeaders).not.toHaveProperty("set-cookie");
     expect(responseHeaders).not.toHaveProperty("x-long");
     expect(JSON.stringify(responseHeaders).length).toBeLessThan(1_200);

@@ -116,7 +116,7 @@ function request(
 
 /** Those that still fit, names and values; a cookie is a secret of the service. */
 function headersOf(response: Reply, secrets: readonly string[]): Record<string, string> {
-  const kept: Record<string, string> = {};
+  const kept: [name: string, value: string][] = [];
   let left = MAX_KEPT_HEADERS_BYTES;
   for (const [name, value] of response.headers) {
     if (name === "set-cookie") continue;
@@ -125,9 +125,9 @@ function headersOf(response: Reply, secrets: readonly string[]): Record<string, 
     const length = name.length + clean.length;
     if (length > left) continue;
     left -= length;
-    kept[name] = clean;
+    kept.push([name, clean]);
   }
-  return kept;
+  return Object.fromEntries(kept);
 }
 
 function errorOf(status: number): AttemptError {
