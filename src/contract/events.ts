@@ -105,6 +105,10 @@ const eventType = z
 // --- what is given ---
 
 const searchText = z.string().min(1).max(MAX_SEARCH_CHARACTERS);
+const emailAddress = searchText.refine(
+  (given) => addressOf(given) !== null,
+  "must be an e-mail address",
+);
 const params = z.object({ id: eventIdParam.meta({ example: EXAMPLE.eventId }) });
 
 export const eventQuery = z.strictObject({
@@ -113,7 +117,7 @@ export const eventQuery = z.strictObject({
   event: eventName.optional(),
   since: timeParam.optional(),
   until: timeParam.optional(),
-  email: searchText.optional(),
+  email: emailAddress.optional(),
   campaignId: searchText.optional(),
   key: searchText.optional().meta({
     description: "Leadterra's own id: the `messageId` or `reply.id` of a documented event.",
@@ -136,9 +140,7 @@ const erased = z.object({ erased: count, next: nextOfMany, queued }).meta({ id: 
 
 const eraseSchema = z
   .strictObject({
-    email: searchText
-      .refine((given) => addressOf(given) !== null, "must be an e-mail address")
-      .meta({ description: "The person's e-mail address." }),
+    email: emailAddress.meta({ description: "The person's e-mail address." }),
     cursor: cursorParam(parseErasureCursor),
   })
   .meta({ id: "PersonErasure" });

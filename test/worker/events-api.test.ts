@@ -182,7 +182,7 @@ describe("the list of events", () => {
     expect(await listed({ event: "message.sent" })).toEqual([sent.id]);
     expect(await listed({ event: "nobody.knows" })).toEqual([]);
     expect(await listed({ email: "ava@acmecorp.com" })).toEqual([later.id, ava.id]);
-    expect(await listed({ email: "acmecorp.com" })).toEqual([]);
+    expect(await listed({ email: "a@acmecorp.com" })).toEqual([]);
     expect(await listed({ campaignId: "camp_1" })).toEqual([bob.id, ava.id]);
     expect(await listed({ campaignId: "camp_1", email: "bob@acmecorp.com" })).toEqual([bob.id]);
     expect(await listed({ event: "message.sent", campaignId: "camp_1" })).toEqual([]);
@@ -232,6 +232,9 @@ describe("the list of events", () => {
     "event=a%20b",
     `event=${"a".repeat(129)}`,
     "email=",
+    "email=ava",
+    "email=acmecorp.com",
+    "email=@acmecorp.com",
     "campaignId=",
     "cursor=",
     "cursor=x",
@@ -510,7 +513,7 @@ describe("an event by Leadterra's own id", () => {
     });
     await consume([sent]);
     expect(await listed({ key: "msg_1", email: "BOB@acme.example" })).toEqual([sent.id]);
-    for (const email of ["ava@acme.example", "nobody"]) {
+    for (const email of ["ava@acme.example", "ob@acme.example"]) {
       expect(await listed({ key: "msg_1", email })).toEqual([]);
     }
   });
