@@ -144,6 +144,19 @@ describe("the list of deliveries", () => {
     );
   });
 
+  it.each(["opened", "ended", "since", "until"])(
+    "says so of `%s` that is no time",
+    async (name) => {
+      await undeliverable();
+      const page = await textOf(`${LIST}?${name}=2026-02-30T10:00`);
+      expect(rowsOf(page)).toHaveLength(1);
+      expect(page).toContain(
+        `role="alert"><bdi>2026-02-30T10:00</bdi> is not looked for: <code>${name}</code> must be a date`,
+      );
+      expect(await textOf(`${LIST}?${name}=2026-02-28T10:00`)).not.toContain("not looked for");
+    },
+  );
+
   it("shows the attempts of a webhook, the newest first, with the way to each delivery", async () => {
     const { webhook, event } = await undeliverable();
     const path = `/dashboard/webhooks/${webhook.id}/attempts`;

@@ -11,17 +11,9 @@ import { answerOf, type Unanswered } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
 import type { Position } from "../../storage/position";
 import { performing } from "../ui/actions";
-import {
-  EventNameField,
-  listPage,
-  NoneFound,
-  type Query,
-  Search,
-  SearchField,
-  understood,
-} from "../ui/list";
+import { EventNameField, listPage, NoneFound, Search, SearchField, understood } from "../ui/list";
 import { Empty, Select, webhookName } from "../ui/parts";
-import { DELIVERIES_PATH, deliveryCall, webhookPath } from "../ui/paths";
+import { DELIVERIES_PATH, deliveryCall, type Query, webhookPath } from "../ui/paths";
 import type { PageContext, PageEnv } from "../ui/session";
 import { parseLocalTime, sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { useViewer } from "../ui/viewer";

@@ -12,17 +12,9 @@ import type { Unanswered } from "../../operations/objects";
 import { allWebhooks } from "../../operations/webhooks";
 import { FirstSteps, progressOf } from "../overview/first-steps";
 import { type Outcome, performing } from "../ui/actions";
-import {
-  EventNameField,
-  listPage,
-  NoneFound,
-  type Query,
-  Search,
-  SearchField,
-  understood,
-} from "../ui/list";
+import { EventNameField, listPage, NoneFound, Search, SearchField, understood } from "../ui/list";
 import { page } from "../ui/page";
-import { EVENTS_PATH, eventPath } from "../ui/paths";
+import { EVENTS_PATH, eventPath, type Query } from "../ui/paths";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";

@@ -8,11 +8,14 @@ import type { Unanswered } from "../../operations/objects";
 import { Foreign } from "./foreign";
 import { type PageOptions, page, showFailure } from "./page";
 import { Empty, VERBATIM } from "./parts";
-import { withQuery } from "./paths";
+import { type Query, withQuery } from "./paths";
 import type { PageContext } from "./session";
+import { parseLocalTime } from "./time-range";
 import { NotHere } from "./unanswered";
+import { useViewer } from "./viewer";
 
-export type Query = Readonly<Record<string, string>>;
+/** What lists can be asked with that is a time. */
+const TIMES = ["opened", "ended", "since", "until"] as const;
 
 type Listed = {
   next: string | null;
@@ -90,9 +93,12 @@ export function understood<Schema extends z.ZodObject>(
 
 /** The list is longer than who typed this asked for, and what is ticked in it may be retried. */
 function PassedOver({ search, query }: { search: z.ZodObject; query: Query }) {
+  const { zone } = useViewer();
   const asked = Object.entries(query).filter(([name]) => name in search.shape);
   const { errors } = readBy(search, Object.fromEntries(asked));
-  return errors.map(({ path, message }) => (
+  const noTimes = TIMES.filter((name) => query[name] && parseLocalTime(query[name], zone) === null);
+  const message = "must be a date and a time, such as 2026-11-27T22:00";
+  return [...errors, ...noTimes.map((path) => ({ path, message }))].map(({ path, message }) => (
     <p class="notice warn" role="alert">
       <Foreign text={query[path] ?? ""} /> is not looked for: <code>{path}</code> {message}.
     </p>

@@ -23,7 +23,9 @@ export function eventPath(eventId: string): string {
   return `${EVENTS_PATH}/${eventId}`;
 }
 
-export function withQuery(path: string, query: Readonly<Record<string, string>>): string {
+export type Query = Readonly<Record<string, string>>;
+
+export function withQuery(path: string, query: Query): string {
   const search = new URLSearchParams(query).toString();
   return search === "" ? path : `${path}?${search}`;
 }

@@ -1,8 +1,7 @@
 /** The part of a search that says when: within the last while, or from and to in the visitor's zone. */
 import { DAY_MS, HOUR_MS, iso, SECOND_MS } from "../../domain/time";
-import type { Query } from "./list";
 import { Select } from "./parts";
-import { withQuery } from "./paths";
+import { type Query, withQuery } from "./paths";
 import type { PageContext } from "./session";
 import { useViewer } from "./viewer";
 
