@@ -210,18 +210,18 @@ export class Registry extends Records {
     return this.#change(id, resumeWebhook, { action: "webhook.resumed", by });
   }
 
-  /** @param signingSecret null for a new random one. */
+  /** @param rotation `signingSecret`: null for a new random one; `atMs`: Unix milliseconds, left out by release 0.2.0. */
   async rotateSecret(
     id: string,
-    { graceMs, signingSecret }: { graceMs: number; signingSecret: string | null },
+    rotation: { graceMs: number; signingSecret: string | null; atMs?: number },
     by: Caller,
   ): Promise<Result<Changed, ChangeFailure | "too_many_secrets">> {
-    const secret = signingSecret ?? newSecret();
+    const secret = rotation.signingSecret ?? newSecret();
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
-    const rotated = rotateSecret(before, { secret, graceMs, nowMs: Date.now() });
+    const rotated = rotateSecret(before, { atMs: Date.now(), ...rotation, secret });
     if (rotated === null) return fail({ code: "too_many_secrets" });
-    const after = { gracePeriodSeconds: graceMs / 1_000 };
+    const after = { gracePeriodSeconds: rotation.graceMs / 1_000 };
     const what = { action: "webhook.secret_rotated", by, after };
     return withSecret(await this.#change(id, () => rotated, what), secret);
   }

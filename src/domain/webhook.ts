@@ -275,21 +275,23 @@ const MAX_LIVE_SECRETS = 5;
 /**
  * The webhook with a new secret; the live ones sign along until the grace period ends.
  *
+ * @param rotation `atMs`: when it was asked for. Asked for again, after a restart, it is done.
  * @returns null when more would be live at once than may be.
  */
 export function rotateSecret(
   before: Webhook,
-  { secret, graceMs, nowMs }: { secret: string; graceMs: number; nowMs: number },
+  { secret, graceMs, atMs }: { secret: string; graceMs: number; atMs: number },
 ): Webhook | null {
-  const untilMs = nowMs + graceMs;
+  if (before.updatedAtMs === atMs && before.secrets.at(-1)?.value === secret) return before;
+  const untilMs = atMs + graceMs;
   const old = before.secrets
     .map(({ value, expiresAtMs }) => ({
       value,
       expiresAtMs: Math.min(expiresAtMs ?? untilMs, untilMs),
     }))
-    .filter(({ value, expiresAtMs }) => expiresAtMs > nowMs && value !== secret);
+    .filter(({ value, expiresAtMs }) => expiresAtMs > atMs && value !== secret);
   if (old.length >= MAX_LIVE_SECRETS) return null;
-  return nextVersion(before, { secrets: [...old, { value: secret, expiresAtMs: null }] }, nowMs);
+  return nextVersion(before, { secrets: [...old, { value: secret, expiresAtMs: null }] }, atMs);
 }
 
 function nextVersion(before: Webhook, changes: Partial<Webhook>, nowMs: number): Webhook {

@@ -143,7 +143,7 @@ export function rotateSecret(
   { graceMs, signingSecret, by }: { graceMs: number; signingSecret: string | null; by: Caller },
 ) {
   const fresh = signingSecret ?? newSecret();
-  const rotation = { graceMs, signingSecret: fresh };
+  const rotation = { graceMs, signingSecret: fresh, atMs: Date.now() };
   return shownOnce(env, id, fresh, registry(env).rotateSecret(id, rotation, by));
 }
 

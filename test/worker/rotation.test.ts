@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
 import type { Registry } from "../../src/actors/registry";
 import { REGISTRY_NAME } from "../../src/domain/placement";
 import {
@@ -253,6 +253,11 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
     return callWith({ REGISTRY: diverted(env.REGISTRY, methods) }, path, init);
   }
 
+  async function rotations(): Promise<number> {
+    const { data } = await (await api("GET", "/v1/audit")).json<{ data: { action: string }[] }>();
+    return data.filter(({ action }) => action === "webhook.secret_rotated").length;
+  }
+
   it.each([
     ["POST", "/v1/webhooks", { url: "https://new.example.com/in", events: ["*"] }, 201],
     [
@@ -329,11 +334,30 @@ describe("a new secret whose answer is lost, as the Registry is restarted by a d
     expect((await callWith({ REGISTRY: gone }, "/v1/webhooks", init)).status).toBe(503);
   });
 
-  it("does not use up the secrets that may be live at once", async () => {
+  it("does not use up the secrets that may be live at once, and is audited once", async () => {
     await register({ name: "crm" });
     const path = "/v1/webhooks/crm/rotate-secret";
     for (let times = 0; times < 3; times++) await api("POST", path);
     const response = await restarted(["POST", path, {}]);
     expect(response.status).toBe(200);
+    expect(await rotations()).toBe(4);
+  });
+
+  it("is audited once also where the others end at once, or are to end a moment later each time", async () => {
+    await register({ name: "crm" });
+    const path = "/v1/webhooks/crm/rotate-secret";
+    const nowMs = Date.now();
+    const now = vi.spyOn(Date, "now");
+    let calls = 0;
+    now.mockImplementation(() => nowMs + calls++);
+    for (const gracePeriodSeconds of [60, 0]) {
+      expect((await restarted(["POST", path, { gracePeriodSeconds }])).status).toBe(200);
+    }
+    expect(await rotations()).toBe(2);
+    // Who asks for another end of the old ones changes something.
+    const given = { signingSecret: GIVEN, gracePeriodSeconds: 60 };
+    for (const fields of [given, { ...given, gracePeriodSeconds: 0 }])
+      await api("POST", path, fields);
+    expect(await rotations()).toBe(4);
   });
 });
