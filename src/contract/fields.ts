@@ -12,7 +12,6 @@ const DEFAULT_PAGE = 50;
 export const EXAMPLE = {
   webhookId: "wh_01HZC7RQNP4XT2KM9QZ8W3V5YA",
   eventId: "evt_QNH783WW52FCCN914ZB1QAYTW0",
-  otherEventId: "evt_7M2K9QZ8W3V5YA01HZC7RQNP4X",
   reply: exampleEvent("reply.received", Date.parse("2026-11-23T09:14:35Z")),
 };
 

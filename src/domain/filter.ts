@@ -75,21 +75,6 @@ export function compileFilter(filter: Filter): Matcher {
   return matcher;
 }
 
-const compiled = new WeakMap<Filter, Matcher>();
-
-/**
- * Whether `filter` wants `envelope`. The filter is compiled at its first use and remembered for as long as the
- * object lives, so it must not be changed. Throws on a filter that `checkFilter` refuses.
- */
-export function matchesFilter(filter: Filter, envelope: unknown): boolean {
-  let matcher = compiled.get(filter);
-  if (matcher === undefined) {
-    matcher = compileFilter(filter);
-    compiled.set(filter, matcher);
-  }
-  return matcher(envelope);
-}
-
 /** In UTF-8 and without white space; infinite for what cannot be written out. */
 function jsonBytes(value: unknown): number {
   try {

@@ -90,17 +90,12 @@ function sentenceOf(webhook: Webhook, received: Received, miss: string | null): 
 function missOf(filter: Filter, envelope: unknown): string | null {
   for (const [key, operand] of Object.entries(filter)) {
     if (compileFilter({ [key]: operand })(envelope)) continue;
-    if (key === "$and") return firstMiss(operand as readonly Filter[], envelope);
+    if (key === "$and") {
+      const misses = (operand as readonly Filter[]).map((each) => missOf(each, envelope));
+      return misses.find((miss) => miss !== null) ?? null;
+    }
     if (key === "$or") return everyMiss(operand as readonly Filter[], envelope);
     return missAt(key, operand, envelope);
-  }
-  return null;
-}
-
-function firstMiss(filters: readonly Filter[], envelope: unknown): string | null {
-  for (const filter of filters) {
-    const miss = missOf(filter, envelope);
-    if (miss !== null) return miss;
   }
   return null;
 }

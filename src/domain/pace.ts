@@ -159,11 +159,6 @@ export function rateOpensAtMs({ terms, nextStartAtMs }: Situation): number {
   return terms.rateLimit === null ? 0 : nextStartAtMs;
 }
 
-/** When the pause ends that the service asked for, Unix milliseconds; 0 without one. */
-export function pauseEndsAtMs({ health }: Situation): number {
-  return health.postponedUntilMs ?? 0;
-}
-
 /**
  * When the gates open that keep every attempt, Unix milliseconds.
  *
@@ -175,7 +170,7 @@ export function opensAtMs(situation: Situation, asked: boolean): number {
 
 /** When neither probing nor a pause keeps an attempt of the schedule, Unix milliseconds. */
 export function troubleEndsAtMs(situation: Situation): number {
-  return Math.max(probeOpensAtMs(situation), pauseEndsAtMs(situation));
+  return Math.max(probeOpensAtMs(situation), situation.health.postponedUntilMs ?? 0);
 }
 
 /** The least time between two starts, in milliseconds. */

@@ -324,23 +324,11 @@ export function auditViews(
 }
 
 function auditView(webhook: Webhook): AuditView {
-  const { name, url, events, description, filter } = webhook;
+  const { name, url, events, description, filter, headers, status, statusReason } = webhook;
   const { rateLimit, ordered, concurrency, timeout, retrySchedule, giveUpOn } = webhook;
   return {
-    name,
-    url: maskQuery(url),
-    events,
-    description,
-    filter,
-    headers: Object.keys(webhook.headers),
-    rateLimit,
-    ordered,
-    concurrency,
-    timeout,
-    retrySchedule,
-    giveUpOn,
-    status: webhook.status,
-    statusReason: webhook.statusReason,
-    signingSecrets: webhook.secrets.length,
+    ...{ name, url: maskQuery(url), events, description, filter, headers: Object.keys(headers) },
+    ...{ rateLimit, ordered, concurrency, timeout, retrySchedule, giveUpOn },
+    ...{ status, statusReason, signingSecrets: webhook.secrets.length },
   };
 }

@@ -6,7 +6,7 @@ import { calls, shownEvent, shownWholeEvent } from "../contract/events";
 import type { Output } from "../contract/route";
 import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import { fail, ok } from "../domain/failure";
-import { matchesFilter } from "../domain/filter";
+import { compileFilter } from "../domain/filter";
 import {
   eraseEvent,
   erasePerson,
@@ -64,7 +64,7 @@ serve(calls.replayEvent, async ({ params, body }, c) => {
 serve(calls.listEventTypes, async () => ok({ data: eventTypes() }));
 
 serve(calls.testFilter, async ({ body: { filter, event } }) =>
-  ok({ matches: filter === null || matchesFilter(filter, event) }),
+  ok({ matches: filter === null || compileFilter(filter)(event) }),
 );
 
 type EventTypes = Output<typeof calls.listEventTypes>["data"];

@@ -1,6 +1,6 @@
 /** The attempt log of a delivery as it is stored: in the delivery's own row. */
 import type { AttemptRecord } from "../domain/delivery";
-import { attemptsOf, jsonOfAttempts } from "./stored-json";
+import { jsonOfAttempts } from "./stored-json";
 
 const MAX_LOG_ENTRIES = 20;
 const MAX_LOG_BYTES = 64 * 1024;
@@ -10,10 +10,6 @@ const MAX_BYTES_PER_UNIT = 3;
 const MAX_ESCAPED = 8 * 1024;
 
 const utf8 = new TextEncoder();
-
-export function decodeLog(text: string | null): AttemptRecord[] {
-  return text === null ? [] : attemptsOf(text);
-}
 
 /** The last 20 attempts in 64 KB: past that the oldest bodies go first, and of the newest its end. */
 export function encodeLog(log: readonly AttemptRecord[]): string | null {

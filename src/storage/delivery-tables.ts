@@ -25,9 +25,8 @@ import {
   type Progress,
 } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
-import { decodeLog } from "./attempt-log";
 import { END, type Position } from "./position";
-import { type AttemptKey, attemptKeysOf, eventIdsOf } from "./stored-json";
+import { type AttemptKey, attemptKeysOf, attemptsOf, eventIdsOf } from "./stored-json";
 import type { Row, Tables } from "./tables";
 
 const PERIODS_PER_RETENTION = 6;
@@ -365,7 +364,7 @@ function arrivalOf({ seq, at, ids }: ArrivalRow, period: number): ArrivalIds {
 export type LoggedRow = DeliveryRow & { log: string | null };
 
 export function loggedOf(row: LoggedRow, period: number): StoredDelivery {
-  return { ...deliveryOf(row, period), log: decodeLog(row.log) };
+  return { ...deliveryOf(row, period), log: attemptsOf(row.log) };
 }
 
 export function deliveryOf(

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { checkFilter, compileFilter, type Filter, matchesFilter } from "../../src/domain/filter";
+import { checkFilter, compileFilter, type Filter } from "../../src/domain/filter";
 
 const REPLY = {
   event: "reply.received",
@@ -15,6 +15,10 @@ const REPLY = {
     flag: false,
   },
 };
+
+function matchesFilter(filter: Filter, envelope: unknown): boolean {
+  return compileFilter(filter)(envelope);
+}
 
 /** A filter as the API gets it: text. Literals would lose a key such as `__proto__`. */
 function parsed(json: string): Filter {
@@ -125,7 +129,6 @@ describe("a filter", () => {
   ])("%s matches: %j", (json, matches) => {
     const filter = parsed(json);
     expect(matchesFilter(filter, REPLY)).toBe(matches);
-    expect(compileFilter(filter)(REPLY)).toBe(matches);
   });
 
   it.each<[string, boolean]>([
@@ -350,7 +353,6 @@ describe("a mistake in a filter", () => {
   it("stops a filter from being run", () => {
     const filter = { a: { $regex: "x" } } as unknown as Filter;
     expect(() => compileFilter(filter)).toThrow("filter.a.$regex is not an operator");
-    expect(() => matchesFilter(filter, {})).toThrow("filter.a.$regex is not an operator");
   });
 });
 

@@ -4,13 +4,13 @@ import {
   aheadOf,
   lanesOf,
   opensAtMs,
-  pauseEndsAtMs,
   planLimitOf,
   probeOpensAtMs,
   rateOpensAtMs,
   type Situation,
   slotsOf,
   spacingMs,
+  troubleEndsAtMs,
   windowOf,
 } from "../../src/domain/pace";
 
@@ -132,7 +132,7 @@ describe("when an attempt may start", () => {
     const now = situation(given);
     expect(probeOpensAtMs(now)).toBe(probe);
     expect(rateOpensAtMs(now)).toBe(rate);
-    expect(pauseEndsAtMs(now)).toBe(pause);
+    expect(troubleEndsAtMs(now)).toBe(Math.max(probe, pause));
     expect(opensAtMs(now, true)).toBe(rate);
     expect(opensAtMs(now, false)).toBe(Math.max(probe, rate, pause));
   });

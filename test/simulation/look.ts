@@ -6,8 +6,8 @@ import {
 } from "../../src/domain/delivery";
 import type { Health } from "../../src/domain/health";
 import type { Webhook } from "../../src/domain/webhook";
-import { decodeLog } from "../../src/storage/attempt-log";
 import type { Share } from "../../src/storage/run";
+import { attemptsOf } from "../../src/storage/stored-json";
 import type { ObjectStorage } from "./storage";
 
 export type View = "live" | "disk";
@@ -286,7 +286,7 @@ function parsed(text: string): Webhook {
 }
 
 export function attemptLog(row: Row): AttemptRecord[] {
-  return decodeLog(row.log);
+  return attemptsOf(row.log);
 }
 
 export function isBefore(a: Row, b: Row): boolean {

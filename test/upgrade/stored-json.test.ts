@@ -1,9 +1,9 @@
 /** JSON of rows that another release wrote: less than today's, more, or other. */
 import { describe, expect, it } from "vitest";
 import { HEALTHY } from "../../src/domain/health";
-import { decodeLog, encodeLog } from "../../src/storage/attempt-log";
+import { encodeLog } from "../../src/storage/attempt-log";
 import { hourOf, jsonOfRun, runOf } from "../../src/storage/run";
-import { eventIdsOf, webhookIdsOf, webhookOf } from "../../src/storage/stored-json";
+import { attemptsOf, eventIdsOf, webhookIdsOf, webhookOf } from "../../src/storage/stored-json";
 
 describe("a stored object that lacks fields", () => {
   it("gets the default of each, at every depth", () => {
@@ -29,7 +29,7 @@ describe("a stored object that lacks fields", () => {
       value === undefined ||
       (typeof value === "object" && value !== null && Object.values(value).some(holes));
     const lease = '{"lease":{"attempts":[{"id":"evt_1","number":1}]},"health":{"lastFailure":{}}}';
-    for (const value of [runOf(lease), webhookOf("{}"), hourOf("{}"), decodeLog("[[1]]")]) {
+    for (const value of [runOf(lease), webhookOf("{}"), hourOf("{}"), attemptsOf("[[1]]")]) {
       expect(holes(value), JSON.stringify(value)).toBe(false);
     }
   });
@@ -50,7 +50,9 @@ describe("a stored object with fields of a newer release", () => {
 describe("an attempt log", () => {
   it("is read from shorter and longer lines than today's", () => {
     const full = [4, "manual", 10, 20, 503, "status", "busy", 1, { "retry-after": "1" }];
-    const [short, long] = decodeLog(JSON.stringify([full.slice(0, 3), [...full, { later: true }]]));
+    const [short, long] = attemptsOf(
+      JSON.stringify([full.slice(0, 3), [...full, { later: true }]]),
+    );
     expect(short).toEqual({
       number: 4,
       trigger: "manual",
@@ -153,7 +155,7 @@ describe("an element of a list that lacks a field, or has it in another form", (
 
   it("keeps its place where places count", () => {
     expect(eventIdsOf('["evt_1",7,"evt_3"]')).toEqual(["evt_1", "", "evt_3"]);
-    expect(decodeLog('[[1],{"number":2},[3]]').map(({ number }) => number)).toEqual([1, 3]);
+    expect(attemptsOf('[[1],{"number":2},[3]]').map(({ number }) => number)).toEqual([1, 3]);
   });
 });
 
@@ -183,6 +185,6 @@ describe("what is no JSON, or JSON of another kind", () => {
     expect(runOf(json)).toEqual(runOf("{}"));
     expect(eventIdsOf(json)).toEqual([]);
     expect(webhookIdsOf(json)).toEqual([]);
-    expect(decodeLog(json)).toEqual([]);
+    expect(attemptsOf(json)).toEqual([]);
   });
 });
