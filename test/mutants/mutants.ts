@@ -313,15 +313,13 @@ const MORE: readonly Mutant[] = [
   {
     name: "waiting for the next arrival while something is due",
     file: "src/actors/subscriber/pump.ts",
-    edits: [
-      ["return nextAtMs === null || nextAtMs > Date.now();", "return nextAtMs !== undefined;"],
-    ],
+    edits: [["return nextAtMs === null || nextAtMs > nowMs;", "return nextAtMs !== undefined;"]],
     suite: { project: "worker", file: "test/worker/arrivals.test.ts", name: "keeps nothing else" },
   },
   {
     name: "two commits where one does",
     file: "src/actors/subscriber/pump.ts",
-    edits: [["nowMs - this.#lastArrivalAtMs < GATHER_MS", "false"]],
+    edits: [["sinceMs >= 0 && sinceMs < GATHER_MS", "false"]],
     suite: { project: "worker", file: "test/worker/arrivals.test.ts", name: "with the arrival of" },
   },
   {

@@ -19,13 +19,14 @@ import {
   answering,
   clock,
   gate,
+  HOUR,
   holding,
   it,
   MINUTE,
   SECOND,
   service,
 } from "../rig/worker/fixture";
-import { holdDisk, inObject } from "../rig/worker/objects";
+import { failStatements, holdDisk, inObject } from "../rig/worker/objects";
 import { api } from "../rig/worker/requests";
 
 const never = () => new Promise<Response>(() => {});
@@ -224,6 +225,43 @@ describe("the outcome of one of many that follow each other closely", () => {
     const { id } = await answered();
     await accept(id, await newEvents(1));
     await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+  });
+
+  it("is written as soon as it is due where the clock steps back meanwhile", async () => {
+    const { id, second } = await answered();
+    vi.mocked(Date.now).mockReturnValue(Date.now() - HOUR);
+    await vi.waitFor(async () => expect(await onDisk(id, second)).toMatchObject({ status: 1 }));
+  });
+
+  it("is written at once where none has followed for a tenth of a second before it", async () => {
+    const { id } = await register();
+    vi.spyOn(Date, "now").mockReturnValue(clock.nowMs());
+    await handOneByOne(id, 1);
+    const late = holding();
+    const [event] = await newEvents(1);
+    if (event === undefined) throw new Error("no event");
+    await hand(id, [event]);
+    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    vi.mocked(Date.now).mockReturnValue(Date.now() + 100);
+    late.open();
+    await vi.waitFor(async () => expect(await onDisk(id, event.id)).toMatchObject({ status: 1 }));
+  });
+
+  it("that the disk does not take keeps no arrival, and is written later, without a repeat", async () => {
+    const { id, second } = await answered();
+    await failStatements(subscriber(id), {
+      start: "UPDATE deliveries",
+      message: "disk I/O error",
+      times: 1,
+    });
+    await hand(id, await newEvents(1));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    expect(await onDisk(id, second)).toEqual({ status: 0, attempts: 0 });
+    vi.mocked(Date.now).mockReturnValue(Date.now() + MINUTE);
+    await ring(subscriber(id));
+    expect(await onDisk(id, second)).toEqual({ status: 1, attempts: 1 });
+    expect(await tally(id)).toEqual({ delivered: 3 });
+    expect(service.requests).toHaveLength(3);
   });
 
   it("is closed as interrupted by a crash, and its delivery goes again", async () => {

@@ -124,7 +124,7 @@ export class Pump {
    */
   arrive(count: number, store: (mayLease: boolean) => Inserted): number {
     const nowMs = Date.now();
-    this.#isSteady = nowMs - this.#lastArrivalAtMs < GATHER_MS;
+    this.#isSteady = this.#hasJustArrived(nowMs);
     this.#lastArrivalAtMs = nowMs;
     // So that it is at rest for a moment, also where arrivals never let up.
     if (this.#isLingering) this.#ledger.record();
@@ -331,10 +331,17 @@ export class Pump {
 
   /** Whether the next arrival may be waited for: nothing else is to be sent before it. */
   get #mayLinger(): boolean {
+    const nowMs = Date.now();
+    if (!this.#isSteady || !this.#hasJustArrived(nowMs)) return false;
     const situation = this.#open;
-    if (!this.#isSteady || situation === null || !this.#plan.isEmpty) return false;
+    if (situation === null || !this.#plan.isEmpty) return false;
     const nextAtMs = this.#agenda.nextAtMs(situation);
-    return nextAtMs === null || nextAtMs > Date.now();
+    return nextAtMs === null || nextAtMs > nowMs;
+  }
+
+  #hasJustArrived(nowMs: number): boolean {
+    const sinceMs = nowMs - this.#lastArrivalAtMs;
+    return sinceMs >= 0 && sinceMs < GATHER_MS;
   }
 
   /** Nothing more may start before outcomes are on disk. */
