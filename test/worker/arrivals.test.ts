@@ -247,6 +247,27 @@ describe("the outcome of one of many that follow each other closely", () => {
     await vi.waitFor(async () => expect(await onDisk(id, event.id)).toMatchObject({ status: 1 }));
   });
 
+  it("is written at once where something else is due within that time", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ retrySchedule: "1s" });
+    vi.spyOn(Date, "now").mockReturnValue(clock.nowMs());
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    const [first, ...others] = await newEvents(3);
+    if (first === undefined) throw new Error("no event");
+    await accept(id, [first]);
+    await ring(subscriber(id));
+    expect(await tally(id)).toEqual({ pending: 1 });
+    service.answer = answering(204);
+    vi.mocked(Date.now).mockReturnValue(Date.now() + 950);
+    for (const [index, event] of others.entries()) {
+      await hand(id, [event]);
+      await vi.waitFor(() => expect(service.requests).toHaveLength(index + 2));
+    }
+    const last = others[1]?.id ?? "";
+    await vi.waitFor(async () => expect(await onDisk(id, last)).toMatchObject({ status: 1 }));
+    expect(await alarmAt(subscriber(id))).toBe(Date.now() + 50);
+  });
+
   it("that the disk does not take keeps no arrival, and is written later, without a repeat", async () => {
     const { id, second } = await answered();
     await failStatements(subscriber(id), {

@@ -336,7 +336,7 @@ export class Pump {
     const situation = this.#open;
     if (situation === null || !this.#plan.isEmpty) return false;
     const nextAtMs = this.#agenda.nextAtMs(situation);
-    return nextAtMs === null || nextAtMs > nowMs;
+    return nextAtMs === null || nextAtMs > this.#ledger.oldestAnswerAtMs + GATHER_MS;
   }
 
   #hasJustArrived(nowMs: number): boolean {
