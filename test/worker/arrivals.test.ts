@@ -247,6 +247,15 @@ describe("the outcome of one of many that follow each other closely", () => {
     await vi.waitFor(async () => expect(await onDisk(id, event.id)).toMatchObject({ status: 1 }));
   });
 
+  it("is written at once where the run has made its share: the platform refuses", async () => {
+    const { id } = await answered();
+    service.answer = () => Promise.reject(new Error("Too many subrequests."));
+    const [event] = await newEvents(1);
+    if (event === undefined) throw new Error("no event");
+    await hand(id, [event]);
+    await vi.waitFor(async () => expect(await onDisk(id, event.id)).toMatchObject({ attempts: 1 }));
+  });
+
   it("is written at once where something else is due within that time", async () => {
     service.answer = answering(500);
     const { id } = await register({ retrySchedule: "1s" });
@@ -266,6 +275,25 @@ describe("the outcome of one of many that follow each other closely", () => {
     const last = others[1]?.id ?? "";
     await vi.waitFor(async () => expect(await onDisk(id, last)).toMatchObject({ status: 1 }));
     expect(await alarmAt(subscriber(id))).toBe(Date.now() + 50);
+  });
+
+  it("does not keep the alarm from what it does behind the deliveries, however long others follow", async () => {
+    const { id } = await answered();
+    const startedMs = Date.now();
+    let isDone = false;
+    const alarm = ring(subscriber(id)).then(() => {
+      isDone = true;
+    });
+    let ms = 0;
+    for (let count = 2; ms < 20 * SECOND && !isDone; ms += 90) {
+      vi.mocked(Date.now).mockReturnValue(startedMs + ms);
+      await hand(id, await newEvents(1));
+      count += 1;
+      await vi.waitFor(() => expect(service.requests).toHaveLength(count), { interval: 2 });
+      await scheduler.wait(2);
+    }
+    expect(ms).toBeLessThan(10.5 * SECOND);
+    await alarm;
   });
 
   it("that the disk does not take keeps no arrival, and is written later, without a repeat", async () => {

@@ -35,6 +35,8 @@ import type { Slots } from "./slots";
  */
 const GATHERED_ANSWERS = 6;
 const GATHER_MS = 100;
+/** For the next arrival a run waits only so long: the alarm does behind it what else there is to do. */
+const MAX_LINGERING_MS = 10_000;
 const MAX_RESTLESS_MS = 600_000;
 
 type PumpHost = {
@@ -332,7 +334,8 @@ export class Pump {
   /** Whether the next arrival may be waited for: nothing else is to be sent before it. */
   get #mayLinger(): boolean {
     const nowMs = Date.now();
-    if (!this.#isSteady || !this.#hasJustArrived(nowMs)) return false;
+    if (!this.#isSteady || !this.#hasJustArrived(nowMs) || this.#isSpent(nowMs)) return false;
+    if (nowMs > this.#endsAtMs - MAX_RUN_MS + MAX_LINGERING_MS) return false;
     const situation = this.#open;
     if (situation === null || !this.#plan.isEmpty) return false;
     const nextAtMs = this.#agenda.nextAtMs(situation);
