@@ -79,13 +79,11 @@ export function formatReplayCursor(untilMs: number, { day, position }: ReplayCur
 }
 
 export function parseReplayCursor(text: string): ReplayPage | null {
-  const match = /^(\d{1,15})~(\d{4}-\d{2}-\d{2})?~([\d.]*)$/.exec(text);
-  if (match === null) return null;
-  const [, untilMs, day = null, rest = ""] = match;
-  if (day !== null && !isDay(day)) return null;
+  const [, untilMs, day = "", rest = ""] = /^(\d{1,15})~([\d-]*)~([\d.]*)$/.exec(text) ?? [];
   const position = parsePosition(rest);
-  if (position === null && (rest !== "" || day === null)) return null;
-  return { untilMs: Number(untilMs), cursor: { day, position } };
+  const ofDelivery = position && { day: null, position };
+  const cursor = day === "" ? ofDelivery : parseEventCursor(`${day}~${rest}`);
+  return cursor && { untilMs: Number(untilMs), cursor };
 }
 
 export function formatDeadLetterCursor({ failedAtMs, id }: DeadLetterPosition): string {

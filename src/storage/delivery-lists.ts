@@ -11,7 +11,7 @@ import {
   type ListedDelivery,
   UNDELIVERABLE,
 } from "./delivery-tables";
-import { byArrival, END, isBefore, type Place, type Position } from "./position";
+import { byArrival, END, firstThat, isBefore, type Place, type Position } from "./position";
 
 export type ListOptions = {
   /** null for all. */
@@ -211,20 +211,10 @@ export class DeliveryLists {
 
   /** The position before which everything came at `untilMs` or earlier, by bisection over the index by time. */
   #positionAfter(untilMs: number): Position | null {
-    let low = 1;
-    let high = this.#tables.lastSeq();
-    let found: Position | null = null;
-    while (low <= high) {
-      const middle = Math.floor((low + high) / 2);
-      const at = this.#arrivedAtMs(middle);
-      if (at !== null && at > untilMs) {
-        found = { seq: middle, index: 0 };
-        high = middle - 1;
-      } else {
-        low = middle + 1;
-      }
-    }
-    return found;
+    const last = this.#tables.lastSeq();
+    const isLater = (seq: number) => (this.#arrivedAtMs(seq) ?? Number.NEGATIVE_INFINITY) > untilMs;
+    const seq = firstThat(last, isLater);
+    return seq > last ? null : { seq, index: 0 };
   }
 
   /** When the first arrival from `seq` on came. */

@@ -14,7 +14,7 @@ import type { EventFacts } from "../domain/event";
 import { countEvents, countedAs, type EventTotals, noEvents } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
 import { portionsOf } from "../domain/portions";
-import type { Position } from "./position";
+import { firstThat, type Position } from "./position";
 import { eventIdsOf, eventTotalsOf, webhookIdsOf } from "./stored-json";
 import type { Tables } from "./tables";
 
@@ -290,22 +290,15 @@ export class JournalStore {
 
   /** By bisection over seq, in which time only grows but for what a retry delayed. */
   #lastBatchBefore(atMs: number): BatchRow | null {
-    let low = 1;
-    let high = this.#next().seq - 1;
-    let found: BatchRow | null = null;
-    while (low <= high) {
-      const middle = Math.floor((low + high) / 2);
-      const batch = this.#tables.sql
-        .exec<BatchRow>(`SELECT ${BATCH_COLUMNS} FROM batches WHERE seq = ?`, middle)
-        .one();
-      if (batch.at < atMs) {
-        found = batch;
-        low = middle + 1;
-      } else {
-        high = middle - 1;
-      }
-    }
-    return found;
+    const query = `SELECT ${BATCH_COLUMNS} FROM batches WHERE seq = ?`;
+    // The one that is looked for is read on the way.
+    let before: BatchRow | null = null;
+    firstThat(this.#next().seq - 1, (seq) => {
+      const batch = this.#tables.sql.exec<BatchRow>(query, seq).one();
+      if (batch.at < atMs) before = batch;
+      return batch.at >= atMs;
+    });
+    return before;
   }
 
   /** Overwrites the body and what is known of the lead. */

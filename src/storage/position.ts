@@ -17,6 +17,18 @@ export function isBefore(a: Position, b: Position): boolean {
   return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
 }
 
+/** The first of 1 to `last` that is so, where all behind it are; `last + 1` for none. By bisection. */
+export function firstThat(last: number, isSo: (seq: number) => boolean): number {
+  let low = 1;
+  let high = last;
+  while (low <= high) {
+    const middle = Math.floor((low + high) / 2);
+    if (isSo(middle)) high = middle - 1;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 export function latest(a: Position, b: Position): Position {
   return isBefore(a, b) ? b : a;
 }
