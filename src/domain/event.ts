@@ -109,10 +109,8 @@ function envelopeErrors(envelope: unknown): FieldError[] {
  */
 function naturalKey(name: string, data: JsonObject): string | null {
   switch (name) {
-    case "reply.received": {
-      const reply = own(data, "reply");
-      return isObject(reply) ? keyPart(own(reply, "id")) : null;
-    }
+    case "reply.received":
+      return keyPart(own(own(data, "reply"), "id"));
     case "message.sent":
       return keyPart(own(data, "messageId"));
     case "message.bounced": {
@@ -149,8 +147,9 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function own(object: JsonObject, key: string): unknown {
-  return Object.hasOwn(object, key) ? object[key] : undefined;
+/** A property of its own; `undefined` where there is none, or no object. */
+export function own(value: unknown, key: string): unknown {
+  return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
 const isoTime = z.iso.datetime({ offset: true });
@@ -292,12 +291,11 @@ function hasKey(key: string | null, id: string): boolean {
 
 export function factsOf(event: RelayEvent): EventFacts {
   const data = event.envelope.data as JsonObject;
-  const [lead, reply] = [own(data, "lead"), own(data, "reply")];
-  const ids = [isObject(reply) ? keyPart(own(reply, "id")) : null, keyPart(own(data, "messageId"))];
+  const ids = [keyPart(own(own(data, "reply"), "id")), keyPart(own(data, "messageId"))];
   return {
     timestamp: textOrNull(own(event.envelope, "timestamp")),
     conforms: conforms(event),
-    email: isObject(lead) ? normalAddress(textOrNull(own(lead, "email")) ?? "") : null,
+    email: normalAddress(textOrNull(own(own(data, "lead"), "email")) ?? ""),
     campaignId: textOrNull(own(data, "campaignId")),
     key: ids.filter((id) => id !== null).join(KEY_SEPARATOR) || null,
   };

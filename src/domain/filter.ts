@@ -15,7 +15,7 @@
  *
  * Cost. A condition looks at each value in the envelope at most once, and a filter has a bounded number of them.
  */
-import { isObject } from "./event";
+import { isObject, own } from "./event";
 
 type Ordered = string | number;
 type Scalar = Ordered | boolean | null;
@@ -299,13 +299,9 @@ function valuesAt(path: readonly Segment[], envelope: unknown): unknown[] {
 
 /** Adds to `found` what `segment` leads to from `value`: `undefined` where that is missing. */
 function follow(value: unknown, { name, index }: Segment, found: unknown[]): void {
-  if (!Array.isArray(value)) found.push(field(value, name));
+  if (!Array.isArray(value)) found.push(own(value, name));
   else if (index !== null) found.push(value[index]);
-  else for (const item of value) if (isObject(item)) found.push(field(item, name));
-}
-
-function field(value: unknown, name: string): unknown {
-  return isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+  else for (const item of value) if (isObject(item)) found.push(own(item, name));
 }
 
 function isString(value: unknown): value is string {

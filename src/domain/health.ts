@@ -125,22 +125,16 @@ export function newsOf(before: Health, after: Health): "failing" | "recovered" |
 /** A success ends the failing and a pause that the service asked for before the attempt began; a 410 stands. */
 function succeeded(before: Health, outcome: Outcome): Health {
   const endedAtMs = endOf(outcome);
-  const lastSuccessAtMs = latest(before.lastSuccessAtMs, endedAtMs);
-  const { postponedFromMs, pauseAskedAtMs, disabled, disabledFromMs } = before;
-  const { lastFailure, lateFromMs } = before;
+  const { postponedUntilMs, postponedFromMs, pauseAskedAtMs } = before;
+  const { disabled, disabledFromMs, lastFailure, lateFromMs } = before;
   const stands = pauseAskedAtMs !== null && outcome.startedAtMs <= pauseAskedAtMs;
-  const isPostponed = before.postponedUntilMs !== null && before.postponedUntilMs > endedAtMs;
+  const isPostponed = (postponedUntilMs ?? 0) > endedAtMs;
   const wasWell = before.failingFromMs === null && !before.probing && (stands || !isPostponed);
   return {
     ...HEALTHY,
-    postponedUntilMs: stands ? before.postponedUntilMs : null,
-    postponedFromMs: stands ? postponedFromMs : null,
-    pauseAskedAtMs: stands ? pauseAskedAtMs : null,
-    disabled,
-    disabledFromMs,
-    lastSuccessAtMs,
-    lastFailure,
-    lateFromMs,
+    ...(stands && { postponedUntilMs, postponedFromMs, pauseAskedAtMs }),
+    ...{ disabled, disabledFromMs, lastFailure, lateFromMs },
+    lastSuccessAtMs: latest(before.lastSuccessAtMs, endedAtMs),
     wellFromMs: wasWell ? before.wellFromMs : endedAtMs,
   };
 }
@@ -183,15 +177,7 @@ export function release(before: Health, wasDisabled: boolean, nowMs: number): He
 /** The webhook got another URL: what the service of before did says nothing about this one. */
 export function renew(before: Health, wasDisabled: boolean, nowMs: number): Health {
   const { lastSuccessAtMs, lastFailure } = before;
-  const probingFromMs = wasDisabled ? nowMs : null;
-  return {
-    ...HEALTHY,
-    lastSuccessAtMs,
-    lastFailure,
-    probing: wasDisabled,
-    probingFromMs,
-    told: wasDisabled ? "resumed" : null,
-  };
+  return release({ ...HEALTHY, lastSuccessAtMs, lastFailure }, wasDisabled, nowMs);
 }
 
 /** A test was answered: the service is there, so the next probe need not wait. */
@@ -223,8 +209,7 @@ function firstBytes(text: string, bytes: number): string {
 
 function postponedFromMs(before: Health, outcome: Outcome, endedAtMs: number): number | null {
   if (outcome.retryAfterMs === null) return before.postponedFromMs;
-  const { postponedUntilMs } = before;
-  const isPostponed = postponedUntilMs !== null && postponedUntilMs > endedAtMs;
+  const isPostponed = (before.postponedUntilMs ?? 0) > endedAtMs;
   return isPostponed ? (before.postponedFromMs ?? endedAtMs) : endedAtMs;
 }
 

@@ -27,9 +27,6 @@ export function portionsOf<T>(
 
 /** As many of the first as come to no more than `maxBytes`, and the very first in any case. */
 export function firstWithin<T>(all: readonly T[], bytesOf: (item: T) => number, maxBytes: number) {
-  let bytes = 0;
-  return all.filter((item, index) => {
-    bytes += bytesOf(item);
-    return index === 0 || bytes <= maxBytes;
-  });
+  const [first = []] = portionsOf(all, bytesOf, { maxBytes });
+  return first;
 }
