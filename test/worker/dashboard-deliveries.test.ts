@@ -157,6 +157,17 @@ describe("the list of deliveries", () => {
     },
   );
 
+  it("takes a time and a span with blanks around them, and says of a span that there is not", async () => {
+    await undeliverable();
+    expect(rowsOf(await textOf(`${LIST}?since=%202999-01-01T10:00`))).toEqual([]);
+    expect(rowsOf(await textOf(`${LIST}?until=2001-01-01T10:00%20`))).toEqual([]);
+    clock.advance(2 * HOUR);
+    expect(rowsOf(await textOf(`${LIST}?within=%20hour`))).toEqual([]);
+    expect(await textOf(`${LIST}?within=year`)).toContain(
+      "<bdi>year</bdi> is not looked for: <code>within</code> must be hour or day or week or month",
+    );
+  });
+
   it("shows the attempts of a webhook, the newest first, with the way to each delivery", async () => {
     const { webhook, event } = await undeliverable();
     const path = `/dashboard/webhooks/${webhook.id}/attempts`;

@@ -10,12 +10,9 @@ import { type PageOptions, page, showFailure } from "./page";
 import { Empty, VERBATIM } from "./parts";
 import { type Query, withQuery } from "./paths";
 import type { PageContext } from "./session";
-import { parseLocalTime } from "./time-range";
+import { noTimesIn } from "./time-range";
 import { NotHere } from "./unanswered";
 import { useViewer } from "./viewer";
-
-/** What lists can be asked with that is a time. */
-const TIMES = ["opened", "ended", "since", "until"] as const;
 
 type Listed = {
   next: string | null;
@@ -96,9 +93,7 @@ function PassedOver({ search, query }: { search: z.ZodObject; query: Query }) {
   const { zone } = useViewer();
   const asked = Object.entries(query).filter(([name]) => name in search.shape);
   const { errors } = readBy(search, Object.fromEntries(asked));
-  const noTimes = TIMES.filter((name) => query[name] && parseLocalTime(query[name], zone) === null);
-  const message = "must be a date and a time, such as 2026-11-27T22:00";
-  return [...errors, ...noTimes.map((path) => ({ path, message }))].map(({ path, message }) => (
+  return [...errors, ...noTimesIn(query, zone)].map(({ path, message }) => (
     <p class="notice warn" role="alert">
       <Foreign text={query[path] ?? ""} /> is not looked for: <code>{path}</code> {message}.
     </p>

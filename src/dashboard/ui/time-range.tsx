@@ -13,12 +13,17 @@ export const WITHIN = {
   month: { text: "The last 30 days", ms: 30 * DAY_MS },
 } as const;
 
+const SPANS = Object.keys(WITHIN);
+/** What lists can be asked with that is a time. */
+const TIMES = ["opened", "ended", "since", "until"] as const;
+
 /** Receive times, Unix milliseconds, both ends included. */
 type TimeRange = { sinceMs?: number; untilMs?: number };
 
 /** What the query says; what it says wrongly counts as not said. A `since` counts more than `within`. */
 export function timeRangeOf(c: PageContext, nowMs: number): TimeRange {
-  const { within = "", since = "", until = "" } = c.req.query();
+  const said = (name: string) => c.req.query(name)?.trim() ?? "";
+  const [within, since, until] = [said("within"), said("since"), said("until")];
   const zone = c.get("zone");
   const length = Object.hasOwn(WITHIN, within) ? WITHIN[within as keyof typeof WITHIN].ms : null;
   const sinceMs = parseLocalTime(since, zone) ?? (length === null ? null : nowMs - length);
@@ -28,6 +33,18 @@ export function timeRangeOf(c: PageContext, nowMs: number): TimeRange {
     // The field shows minutes or seconds, and what it shows is meant to the end.
     ...(untilMs !== null && { untilMs: untilMs + (until.length > MINUTE_LENGTH ? 999 : 59_999) }),
   };
+}
+
+/** What of a query says no time, and what it should. */
+export function noTimesIn(query: Query, zone: string): { path: string; message: string }[] {
+  const { within } = query;
+  const noTimes = TIMES.filter((name) => query[name] && parseLocalTime(query[name], zone) === null);
+  const message = "must be a date and a time, such as 2026-11-27T22:00";
+  const noSpan = within !== undefined && !SPANS.includes(within);
+  return [
+    ...noTimes.map((path) => ({ path, message })),
+    ...(noSpan ? [{ path: "within", message: `must be ${SPANS.join(" or ")}` }] : []),
+  ];
 }
 
 /** A list of the API, asked as this page is. @param asked by the names that the API has, without times */
