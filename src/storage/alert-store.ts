@@ -48,12 +48,9 @@ export class AlertStore {
       "alerts",
       "CREATE TABLE alerts (cause TEXT PRIMARY KEY, text TEXT NOT NULL, raised_at INTEGER NOT NULL, sent_at INTEGER) WITHOUT ROWID",
     );
-    this.#tables.sql.exec(
-      "INSERT INTO alerts (cause, text, raised_at) VALUES (?, ?, ?) ON CONFLICT (cause) DO UPDATE SET text = excluded.text, raised_at = excluded.raised_at",
-      cause,
-      text,
-      nowMs,
-    );
+    const raise =
+      "INSERT INTO alerts (cause, text, raised_at) VALUES (?, ?, ?) ON CONFLICT (cause) DO UPDATE SET text = excluded.text, raised_at = excluded.raised_at";
+    this.#tables.sql.exec(raise, cause, text, nowMs);
   }
 
   sent(cause: string, nowMs: number): void {

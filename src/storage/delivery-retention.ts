@@ -26,6 +26,10 @@ const MAX_MOVED_BYTES = 8 * 1024 * 1024;
 /** So many arrivals are reserved for what a period moves: what arrives meanwhile stands behind all of it. */
 const RESERVED_ARRIVALS = 1_000_000;
 
+/** Of a row, all but where it stands. */
+const MOVED =
+  "event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body";
+
 /** So many that wait are looked at each time. */
 const FEW = 20;
 
@@ -171,22 +175,14 @@ export class DeliveryRetention {
 
   /** What waits, in its order, then what is finished: the order counts for what is still to be sent. */
   #keptIn(period: number, sinceMs: number, limit: number): KeptRow[] {
-    const select = (index: string, where: string) =>
-      this.#tables.rows<KeptRow>(
-        `SELECT id, seq, position, status, coalesce(length(body), 0) + coalesce(length(log), 0) AS size FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} LIMIT ?`,
-        sinceMs,
-        limit,
-      );
-    const waiting = select(
-      "waiting",
-      "due_at IS NOT NULL AND kept_from > ? ORDER BY seq, position",
-    );
-    const rows =
-      waiting.length > 0
-        ? waiting
-        : select("kept", "kept_from > ? AND due_at IS NULL").sort(
-            (a, b) => a.seq - b.seq || a.position - b.position,
-          );
+    const select = (index: string, where: string) => {
+      const query = `SELECT id, seq, position, status, coalesce(length(body), 0) + coalesce(length(log), 0) AS size FROM deliveries_${period} INDEXED BY ${index}_${period} WHERE ${where} LIMIT ?`;
+      const rows = this.#tables.rows<KeptRow>(query, sinceMs, limit);
+      return rows.sort((a, b) => a.seq - b.seq || a.position - b.position);
+    };
+    const waits = "due_at IS NOT NULL AND kept_from > ? ORDER BY seq, position";
+    const waiting = select("waiting", waits);
+    const rows = waiting.length > 0 ? waiting : select("kept", "kept_from > ? AND due_at IS NULL");
     return firstWithin(rows, ({ size }) => size, MAX_MOVED_BYTES);
   }
 
@@ -214,12 +210,8 @@ export class DeliveryRetention {
     this.#tables.atomically(() => {
       this.#tables.insertArrival({ period: to, atMs, ids, added: 0, seq }, behind);
       for (const [index, row] of rows.entries()) {
-        this.#tables.sql.exec(
-          `INSERT INTO deliveries_${to} (id, seq, position, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body) SELECT id, ?, ?, event, status, created_at, kept_from, due_at, asked, attempts, failures, interruptions, completed_at, last_status_code, last_error, log, body FROM deliveries_${from} WHERE id = ?`,
-          seq,
-          index,
-          row.id,
-        );
+        const copy = `INSERT INTO deliveries_${to} (id, seq, position, ${MOVED}) SELECT id, ?, ?, ${MOVED} FROM deliveries_${from} WHERE id = ?`;
+        this.#tables.sql.exec(copy, seq, index, row.id);
         this.#tables.sql.exec(`DELETE FROM deliveries_${from} WHERE id = ?`, row.id);
         if (row.status !== UNDELIVERABLE) continue;
         const was = { period: from, seq: row.seq, index: row.position };

@@ -308,11 +308,8 @@ export class DeliveryStore {
     if (body !== undefined) values.body = body;
     else if (delivery.status !== "pending") values.body = null;
     const set = Object.keys(values).map((name) => `${name} = ?`);
-    this.#tables.sql.exec(
-      `UPDATE deliveries_${delivery.period} SET ${set.join(", ")} WHERE id = ?`,
-      ...Object.values(values),
-      delivery.id,
-    );
+    const write = `UPDATE deliveries_${delivery.period} SET ${set.join(", ")} WHERE id = ?`;
+    this.#tables.sql.exec(write, ...Object.values(values), delivery.id);
     this.#tail.remove(delivery.id);
     if (delivery.dueAtMs === null) return;
     const { keptFromMs, createdAtMs, period } = delivery;

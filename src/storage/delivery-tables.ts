@@ -216,13 +216,8 @@ export class DeliveryTables {
     const seq = given.seq ?? this.nextSeq(behind);
     const total = this.arrived(behind.ended) + added;
     const [column, value] = given.isLeased === true ? [", leased", ", 1"] : ["", ""];
-    this.sql.exec(
-      `INSERT INTO arrivals_${period} (seq, at, total, ids${column}) VALUES (?, ?, ?, ?${value})`,
-      seq,
-      atMs,
-      total,
-      JSON.stringify(ids),
-    );
+    const insert = `INSERT INTO arrivals_${period} (seq, at, total, ids${column}) VALUES (?, ?, ?, ?${value})`;
+    this.sql.exec(insert, seq, atMs, total, JSON.stringify(ids));
     if (seq > this.lastSeq()) this.#newest = { seq, total };
     return seq;
   }

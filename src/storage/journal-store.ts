@@ -67,6 +67,8 @@ export type JournalEvent = Omit<JournalEntry, "body" | "erased" | "key" | "count
 type EventRow = Omit<JournalEvent, "position" | "conforms" | "erased" | "webhookIds"> &
   Position & { conforms: number; erased: number; webhookIds: string };
 
+type RecordedRow = Pick<EventRow, "id" | "erased" | "webhookIds">;
+
 /** `after`: how many of Leadterra's events came up to and with it. */
 type BatchRow = { at: number; after: number };
 
@@ -96,11 +98,8 @@ export class JournalStore {
    * to nobody any more.
    */
   recorded(ids: readonly EventId[]): Map<EventId, WebhookId[]> {
-    const rows = this.#tables.rows<{ id: EventId; erased: number; webhookIds: string }>(
-      "events",
-      `SELECT e.id, e.erased, m.webhook_ids AS "webhookIds" ${AMONG_IDS}`,
-      JSON.stringify(ids),
-    );
+    const query = `SELECT e.id, e.erased, m.webhook_ids AS "webhookIds" ${AMONG_IDS}`;
+    const rows = this.#tables.rows<RecordedRow>("events", query, JSON.stringify(ids));
     return new Map(
       rows.map((row) => [row.id, row.erased === 1 ? [] : webhookIdsOf(row.webhookIds)]),
     );
@@ -260,14 +259,9 @@ export class JournalStore {
   /** Events before `before`, newest first, read in chunks as the caller asks. */
   *newestFirst(before: Position | null): Generator<JournalEvent> {
     if (!this.exists) return;
-    const query = "SELECT seq, ids FROM batches WHERE seq <= ? ORDER BY seq DESC LIMIT ?";
+    const query = `SELECT seq, ids FROM batches WHERE seq <= ? ORDER BY seq DESC LIMIT ${BATCHES_AT_ONCE}`;
     for (let next: number | null = before?.seq ?? Number.MAX_SAFE_INTEGER; next !== null; ) {
-      const batches: { seq: number; ids: string }[] = this.#tables.rows(
-        "batches",
-        query,
-        next,
-        BATCHES_AT_ONCE,
-      );
+      const batches: { seq: number; ids: string }[] = this.#tables.rows("batches", query, next);
       for (const { seq, ids } of batches) {
         const all = eventIdsOf(ids);
         yield* this.#among(before?.seq === seq ? all.slice(0, before.index) : all);

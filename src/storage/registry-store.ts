@@ -47,6 +47,8 @@ export type AuditEntry = {
 
 type AuditRow = Omit<AuditEntry, "before" | "after"> & Record<"before" | "after", string | null>;
 
+type FactRow = { name: string; value: string };
+
 /** An answer of the API, as it is given again. */
 export type StoredAnswer = { status: number; type: string; body: string };
 
@@ -90,11 +92,8 @@ export class RegistryStore {
   }
 
   acknowledge(id: WebhookId, version: number): void {
-    this.#tables.sql.exec(
-      "UPDATE webhooks SET acknowledged = max(acknowledged, ?) WHERE id = ?",
-      version,
-      id,
-    );
+    const acknowledge = "UPDATE webhooks SET acknowledged = max(acknowledged, ?) WHERE id = ?";
+    this.#tables.sql.exec(acknowledge, version, id);
   }
 
   /** Forgets a deleted webhook whose Subscriber is empty. */
@@ -202,12 +201,8 @@ export class RegistryStore {
 
   /** By day; the empty day is what was added up. */
   eventTotals(): Map<string, EventTotals> {
-    const rows = this.#tables.rows<{ name: string; value: string }>(
-      "facts",
-      "SELECT name, value FROM facts WHERE name >= ? AND name < ? ORDER BY name",
-      EVENTS_OF,
-      `${EVENTS_OF}~`,
-    );
+    const query = "SELECT name, value FROM facts WHERE name >= ? AND name < ? ORDER BY name";
+    const rows = this.#tables.rows<FactRow>("facts", query, EVENTS_OF, `${EVENTS_OF}~`);
     return new Map(
       rows.map(({ name, value }) => [name.slice(EVENTS_OF.length), eventTotalsOf(value)]),
     );
