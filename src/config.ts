@@ -4,6 +4,7 @@
  */
 
 import { parseDuration, parseSchedule, parseTimeout } from "./domain/schedule";
+import type { TargetRules } from "./domain/target";
 import { DAY_MS } from "./domain/time";
 
 export type ConfigProblem = { name: string; message: string };
@@ -285,6 +286,12 @@ export function serviceBindings(env: object): string[] {
   return Object.entries(env)
     .filter(([name, value]) => !OWN_BINDINGS.has(name) && isFetcher(value))
     .map(([name]) => name);
+}
+
+/** By what a URL is checked. @param relayHost as `TargetRules` has it. */
+export function targetRules(env: object, relayHost: string): TargetRules {
+  const { allowPrivateDestinations: allowPrivate } = configOf(env);
+  return { allowPrivate, relayHost, services: serviceBindings(env) };
 }
 
 function isFetcher(value: unknown): boolean {

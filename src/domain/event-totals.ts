@@ -33,19 +33,10 @@ export function countEvents(
   before: EventTotals,
   { fresh, duplicates }: { fresh: readonly Counted[]; duplicates: number },
 ): EventTotals {
-  const events = countsOf(before);
-  let { lastAtMs } = before;
-  for (const { as, receivedAtMs } of fresh) {
-    if (as === null) continue;
-    events.set(as, (events.get(as) ?? 0) + 1);
-    lastAtMs = Math.max(lastAtMs ?? 0, receivedAtMs);
-  }
-  return {
-    ...before,
-    events: Object.fromEntries(events),
-    duplicates: before.duplicates + duplicates,
-    lastAtMs,
-  };
+  const each = fresh.flatMap(({ as, receivedAtMs: lastAtMs }) =>
+    as === null ? [] : { events: { [as]: 1 }, duplicates: 0, lastAtMs },
+  );
+  return { ...before, ...addTotals([before, ...each, { ...noEvents(), duplicates }]) };
 }
 
 /** An event may be called `constructor`, or `__proto__`. */

@@ -25,16 +25,12 @@ function linesOf(family: Family): string[] {
   const unit = name.endsWith("_seconds") ? [`# UNIT ${name} seconds`] : [];
   const head = [`# TYPE ${name} ${type}`, ...unit, `# HELP ${name} ${escaped(help)}`];
   if (family.type === "histogram") {
-    return [
-      ...head,
-      ...family.histograms.flatMap((each) => histogramLines(name, family.bounds, each)),
-    ];
+    const { bounds, histograms } = family;
+    return [...head, ...histograms.flatMap((each) => histogramLines(name, bounds, each))];
   }
   const suffix = type === "counter" ? "_total" : "";
-  return [
-    ...head,
-    ...family.samples.map(({ labels, value }) => line(name + suffix, labels, value)),
-  ];
+  const samples = family.samples.map(({ labels, value }) => line(name + suffix, labels, value));
+  return [...head, ...samples];
 }
 
 function histogramLines(

@@ -1,6 +1,6 @@
 /** Registering, changing and testing webhooks: one way, for routes and dashboard alike. */
 import type { Caller } from "../access";
-import { configOf, serviceBindings } from "../config";
+import { configOf, targetRules } from "../config";
 import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
 import { type FieldError, fail, ok, type Result } from "../domain/failure";
@@ -227,11 +227,7 @@ function checkedUrl(env: Env, given: string, relayHost: string): TargetCheck {
       reason: "must be given with its query: the one that is there is not shown",
     };
   }
-  return checkTarget(given, {
-    allowPrivate: configOf(env).allowPrivateDestinations,
-    relayHost,
-    services: serviceBindings(env),
-  });
+  return checkTarget(given, targetRules(env, relayHost));
 }
 
 /** Whether a delivery would expire before its last attempt: the rule that `RETRY_SCHEDULE` has. */

@@ -1,5 +1,5 @@
 /** One attempt: URL rules, signatures, headers, and what must not be kept of the answer. */
-import { configOf, serviceBindings } from "../../config";
+import { configOf, targetRules } from "../../config";
 import type { AttemptRecord } from "../../domain/delivery";
 import { standardHeaders } from "../../domain/headers";
 import { randomEventId } from "../../domain/ids";
@@ -96,12 +96,8 @@ export class Attempts {
   #facts(webhook: Webhook): Facts {
     const { version } = webhook;
     if (this.#known?.version !== version) {
-      const { delivery, allowPrivateDestinations } = configOf(this.#env);
-      const check = checkTarget(webhook.url, {
-        allowPrivate: allowPrivateDestinations,
-        relayHost: webhook.relayHost,
-        services: serviceBindings(this.#env),
-      });
+      const { delivery } = configOf(this.#env);
+      const check = checkTarget(webhook.url, targetRules(this.#env, webhook.relayHost));
       // A test goes out, too, while a variable that does not parse holds deliveries.
       const timeoutMs = timeoutMsOf(webhook, delivery?.timeoutMs ?? MAX_TIMEOUT_MS);
       this.#known = { version, check, timeoutMs, secrets: secretsOf(webhook) };
