@@ -98,25 +98,23 @@ export function aheadOf(slots: number, { meanDurationMs, terms }: Situation): nu
 }
 
 /**
- * Deals attempts in turn to objects that have room, to no more of them than have six each to make.
+ * Deals attempts to objects that have room, each to the one with most of it, so that all come to their end together; to
+ * no more of them than have six each to make.
  *
  * @returns for each attempt the index of its object; there may be fewer than `count`.
  */
 export function deal(count: number, rooms: readonly number[]): number[] {
   const left = [...rooms];
   const dealt: number[] = [];
-  let used = Math.max(1, Math.ceil(count / MAX_IN_FLIGHT));
-  while (dealt.length < count) {
-    let went = 0;
-    for (let index = 0; index < Math.min(used, left.length) && dealt.length < count; index++) {
-      const room = left[index] ?? 0;
-      if (room <= 0) continue;
-      left[index] = room - 1;
+  let used = Math.min(left.length, Math.ceil(count / MAX_IN_FLIGHT));
+  while (dealt.length < count && used <= left.length) {
+    const most = Math.max(...left.slice(0, used));
+    const index = left.indexOf(most);
+    if (most <= 0) used += 1;
+    else {
+      left[index] = most - 1;
       dealt.push(index);
-      went += 1;
     }
-    if (went === 0 && used >= left.length) break;
-    if (went === 0) used += 1;
   }
   return dealt;
 }

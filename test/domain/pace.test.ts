@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { HEALTHY } from "../../src/domain/health";
 import {
   aheadOf,
+  deal,
   lanesOf,
   opensAtMs,
   planLimitOf,
@@ -140,5 +141,29 @@ describe("when an attempt may start", () => {
   it("is spaced by the rate limit, fractions too", () => {
     expect([null, 4, 0.5].map(spacingMs)).toEqual([0, 250, 2_000]);
     expect(spacingMs(3)).toBeCloseTo(1_000 / 3);
+  });
+});
+
+describe("attempts are dealt to objects", () => {
+  /** How many each of the objects gets. */
+  const dealt = (count: number, rooms: number[]) => {
+    const of = deal(count, rooms);
+    return rooms.map((_, index) => of.filter((each) => each === index).length);
+  };
+
+  it.each([
+    ["as many to each where all have the same room", 36, [20, 20, 20], [12, 12, 12]],
+    [
+      "most to those that have least to do, so that all end together",
+      40,
+      [40, 10, 30],
+      [25, 0, 15],
+    ],
+    ["no more than there is room for", 100, [8, 2, 5], [8, 2, 5]],
+    ["to no more of them than have six each to make", 12, [20, 20, 20], [6, 6, 0]],
+    ["to others where those have no room", 12, [4, 1, 20], [4, 1, 7]],
+    ["none where there is none", 0, [20, 20], [0, 0]],
+  ])("%s", (_, count, rooms, expected) => {
+    expect(dealt(count, rooms)).toEqual(expected);
   });
 });
