@@ -110,7 +110,7 @@ function printWelcome(url: string, made: boolean, files: readonly string[], key?
   const isDefault = files.includes(devVars);
   const named = files.map((file) => (file === devVars ? DEV_VARS : file)).join(", ");
   const headers = `-H 'Authorization: Bearer ${key ?? "…"}' -H 'Content-Type: application/json'`;
-  const webhook = `{"url":"http://127.0.0.1:9000/","events":["*"]}`;
+  const webhook = `{"url":"http://127.0.0.1:9000/leadterra","events":["*"]}`;
   const elsewhere = url.endsWith(`:${DEFAULT_PORT}`) ? "" : ` --url ${url}/webhooks/leadterra`;
   const signedWith = isDefault ? "" : ` --secret "one of ${named}"`;
   const bold = (text: string) => styleText("bold", text);
@@ -119,7 +119,7 @@ function printWelcome(url: string, made: boolean, files: readonly string[], key?
   signing secret  LEADTERRA_SIGNING_SECRETS in ${named}${made ? ", made just now" : ""}
 Next, in other terminals:
   1. a service    npm run receiver
-  2. register it  curl ${url}/v1/webhooks ${headers} -d '${webhook}'
+  2. register it  curl -X PUT ${url}/v1/webhooks/my-service ${headers} -d '${webhook}'
   3. an event     npm run leadterra -- send${elsewhere}${signedWith}
 Ctrl-C stops the relay; what it knows is kept. Its log follows.`);
 }
