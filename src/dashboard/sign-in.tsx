@@ -28,7 +28,7 @@ export const signIn = new Hono<PageEnv>()
   .get("/sign-in", async (c) => {
     const next = ownPath(c.req.query("next"));
     if ((await sessionOf(c)) !== null) return c.redirect(next, 303);
-    return page(c, { title: "Sign in" }, <SignInThen next={next} wrong={false} />);
+    return page(c, { title: "Sign in" }, <SignIn next={next} wrong={false} />);
   })
   .post("/sign-in", async (c) => {
     const form = await formOf(c);
@@ -39,7 +39,7 @@ export const signIn = new Hono<PageEnv>()
       return page(c, { title: "Sign in", status: 403 }, refusal);
     }
     if ((await openSession(c, key)) !== null) return c.redirect(next, 303);
-    return page(c, { title: "Sign in", status: 401 }, <SignInThen next={next} wrong />);
+    return page(c, { title: "Sign in", status: 401 }, <SignIn next={next} wrong />);
   })
   .post("/sign-out", (c) => {
     closeSession(c);
@@ -100,7 +100,7 @@ async function askAgain(c: PageContext): Promise<Response> {
   return page(
     c,
     { title: "Sign in", status: 401 },
-    <SignIn action={c.req.path} keyField={KEY_FIELD} wrong={key !== undefined}>
+    <SignIn again={c.req.path} wrong={key !== undefined}>
       <p>
         <strong>The session has ended.</strong> Sign in, and what you sent is done.
       </p>
@@ -123,21 +123,14 @@ function isSecure(c: PageContext): boolean {
   return new URL(c.req.url).protocol === "https:" || isLocal(c);
 }
 
-function SignInThen({ next, wrong }: { next: string; wrong: boolean }) {
-  return (
-    <SignIn action={`${HOME}/sign-in`} keyField="key" wrong={wrong}>
-      <Hidden fields={{ next }} />
-    </SignIn>
-  );
-}
+type SignInProps = { wrong: boolean; next?: string; again?: string; children?: Child };
 
-type SignInProps = { action: string; keyField: string; wrong: boolean; children?: Child };
-
-/** What is to come along with the key are the children. */
-function SignIn({ action, keyField, wrong, children }: SignInProps) {
+/** Where the way leads with the key: to `next`, or `again` to what was sent without one, which are the children. */
+function SignIn({ wrong, next, again, children }: SignInProps) {
   return (
-    <form method="post" action={action} class="panel narrow">
+    <form method="post" action={again ?? `${HOME}/sign-in`} class="panel narrow">
       {children}
+      {next !== undefined && <Hidden fields={{ next }} />}
       <p class="quiet">
         One of the keys in the secrets <code>API_KEYS</code> (may change things) or{" "}
         <code>READ_ONLY_API_KEYS</code> (looks only).
@@ -153,7 +146,7 @@ function SignIn({ action, keyField, wrong, children }: SignInProps) {
         API key
         <input
           type="password"
-          name={keyField}
+          name={again === undefined ? "key" : KEY_FIELD}
           required
           autofocus
           autocomplete="current-password"

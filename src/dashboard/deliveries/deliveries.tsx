@@ -14,15 +14,13 @@ import { performing } from "../ui/actions";
 import { EventNameField, listPage, NoneFound, Search, SearchField, understood } from "../ui/list";
 import { Empty, Select, webhookName } from "../ui/parts";
 import { DELIVERIES_PATH, deliveryCall, type Query, webhookPath } from "../ui/paths";
-import type { PageContext, PageEnv } from "../ui/session";
+import { type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { parseLocalTime, sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
-import { useViewer } from "../ui/viewer";
 import { NoWebhooks } from "../webhooks/table";
 import { ERRORS } from "./attempts";
-import { findChosen, MAX_CHOSEN, parseChosen } from "./chosen";
+import { findChosen, MAX_CHOSEN, parseChosen, retrySelected } from "./chosen";
 import { deliveryPage } from "./delivery";
 import { DeliveryRows } from "./delivery-rows";
-import { retrySelected } from "./retry";
 
 /** All of them may be ticked. */
 const DELIVERIES_PER_PAGE = MAX_CHOSEN;
@@ -131,7 +129,7 @@ function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook
         label="Status"
         name="status"
         any="Any status"
-        of={DELIVERY_STATUSES.map((status) => [status, status])}
+        of={DELIVERY_STATUSES}
         chosen={query.status}
       />
       <Select label="Last error" name="error" any="Any, or none" of={ERRORS} chosen={query.error} />

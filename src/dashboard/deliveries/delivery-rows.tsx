@@ -4,8 +4,8 @@ import { WAITS } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import { type Column, DeliveryBadge, RowLink, Table, webhookAmong } from "../ui/parts";
 import { deliveryPath } from "../ui/paths";
+import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
-import { useViewer } from "../ui/viewer";
 import { LastOutcome } from "./attempts";
 
 type Named = Pick<DeliveryView, "webhookId" | "eventId" | "event">;

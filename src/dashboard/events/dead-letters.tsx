@@ -22,10 +22,9 @@ import { listPage } from "../ui/list";
 import { Action, Commas, Empty, Facts, Select, WebhookOrId } from "../ui/parts";
 import { DEAD_LETTERS_PATH, DELIVERIES_PATH, EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
-import { callerOf, type PageContext, type PageEnv } from "../ui/session";
+import { callerOf, type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { Time } from "../ui/time";
 import { sinceStart } from "../ui/time-range";
-import { useViewer } from "../ui/viewer";
 
 const LETTERS_PER_PAGE = 25;
 /** Of 1,000 dead letters each. */
@@ -166,12 +165,7 @@ function RedriveMany({ letters }: { letters: readonly DeadLetter[] }) {
   const reasons = [...new Set(letters.map(({ reason }) => reason))];
   return (
     <form method="post" action={`${DEAD_LETTERS_PATH}/redrive`} class="inline-form spaced-below">
-      <Select
-        label="Many at once"
-        name="reason"
-        any="whatever the reason"
-        of={reasons.map((reason) => [reason, reason])}
-      />
+      <Select label="Many at once" name="reason" any="whatever the reason" of={reasons} />
       <button type="submit">Redrive them</button>
     </form>
   );

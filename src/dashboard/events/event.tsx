@@ -27,10 +27,9 @@ import {
   webhookName,
 } from "../ui/parts";
 import { DEAD_LETTERS_PATH, deliveryPath, EVENTS_PATH, eventPath } from "../ui/paths";
-import { callerOf, type PageContext, type PageEnv } from "../ui/session";
+import { callerOf, type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { Time } from "../ui/time";
 import { NotHere } from "../ui/unanswered";
-import { useViewer } from "../ui/viewer";
 import { GivenTime, noneOf, SearchLink } from "./table";
 
 const EVENTS = ["Events", EVENTS_PATH] as const;
@@ -178,25 +177,20 @@ type Recipient = ReturnType<typeof recipientsOf>[number];
 /** Those that it went to first, then those that it did not go to, and why. */
 function recipientsOf({ whole, unanswered }: EventProps) {
   const { event, webhooks, deliveries, reasons } = whole;
-  const there = webhooks.map((webhook) => ({
-    id: webhook.id,
-    webhook,
-    delivery: deliveries.find(({ webhookId }) => webhookId === webhook.id),
+  const there = webhooks.map((webhook) => {
+    const { id } = webhook;
+    const delivery = deliveries.find(({ webhookId }) => webhookId === id);
     // Whether it has one nobody knows: its object does not answer.
-    isSilent: unanswered.some(({ object }) => object.endsWith(webhook.id)),
-    why: reasons.find(({ webhookId }) => webhookId === webhook.id)?.why ?? "",
-  }));
+    const isSilent = unanswered.some(({ object }) => object.endsWith(id));
+    const why = reasons.find(({ webhookId }) => webhookId === id)?.why ?? "";
+    return { id, webhook, delivery, isSilent, why };
+  });
+  const lost = { webhook: null, delivery: undefined, isSilent: false };
   const deleted = event.webhookIds
     .filter((id) => !webhooks.some((webhook) => webhook.id === id))
-    .map((id) => ({
-      id,
-      webhook: null,
-      delivery: undefined,
-      isSilent: false,
-      why: "It matched, and was deleted since.",
-    }));
+    .map((id) => ({ id, ...lost, why: "It matched, and was deleted since." }));
   const hasIt = ({ id, delivery }: (typeof there)[number]) =>
-    delivery !== undefined || event.webhookIds.some((each) => each === id);
+    delivery !== undefined || event.webhookIds.includes(id);
   return [...there.toSorted((a, b) => Number(hasIt(b)) - Number(hasIt(a))), ...deleted];
 }
 

@@ -3,8 +3,7 @@ import type { Child } from "hono/jsx";
 import { configOf } from "../../config";
 import { Action, Copy } from "../ui/parts";
 import { EVENTS_PATH } from "../ui/paths";
-import type { PageContext } from "../ui/session";
-import { useViewer } from "../ui/viewer";
+import { type PageContext, useViewer } from "../ui/session";
 
 const INGEST_PATH = "/webhooks/leadterra";
 

@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 import { configOf } from "../../config";
 import { DAY_MS, earliest } from "../../domain/time";
+import type { Webhook } from "../../domain/webhook";
 import { countDeadLetters } from "../../operations/dead-letters";
 import { findDelivery } from "../../operations/deliveries";
 import { isSample, SAMPLE } from "../../operations/ingest";
@@ -23,10 +24,9 @@ import {
   WEBHOOKS_PATH,
   withQuery,
 } from "../ui/paths";
-import type { PageContext, PageEnv } from "../ui/session";
+import { type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
 import { NotCounted } from "../ui/unanswered";
-import { useViewer } from "../ui/viewer";
 import { newestEnded } from "../webhooks/ended";
 import { FirstDue, responseTime } from "../webhooks/health";
 import { PACED_OVER_MS } from "../webhooks/late";
@@ -35,9 +35,8 @@ import {
   hasStumbled,
   isUndeliverable,
   LastAttempt,
-  listedBy,
+  type Listed,
   type Watched,
-  watchedIn,
 } from "../webhooks/problem";
 import { NoWebhooks, WebhookTable } from "../webhooks/table";
 import { FirstSteps, progressOf } from "./first-steps";
@@ -81,8 +80,10 @@ async function lookAt(c: PageContext, over: Period) {
     knownStats(c.env, firstHourMs(over, nowMs), webhooks, unanswered),
     answerOf(DEAD_LETTERS, () => countDeadLetters(c.env), unanswered),
   ]);
-  const listed = listedBy(webhooks, stats);
-  const watched = await looked(c.env, watchedIn(listed), { over, unanswered });
+  const statsOf = ({ id }: Webhook) => stats.webhooks.find((each) => each.id === id) ?? null;
+  const listed = webhooks.map((webhook): Listed => ({ webhook, stats: statsOf(webhook) }));
+  const known = listed.filter((each): each is Watched => each.stats !== null);
+  const watched = await looked(c.env, known, { over, unanswered });
   const { lastEventAtMs } = stats;
   // Where a journal does not answer, it may be that which has the last.
   const mayHaveEvent = lastEventAtMs !== null || unanswered.some(isJournal);
@@ -240,10 +241,7 @@ function Periods({ over }: { over: Period }) {
   return (
     <nav aria-label="Period" class="periods">
       {Object.entries(PERIODS).map(([period, { name }]) => (
-        <a
-          href={`/dashboard?over=${period}`}
-          {...(period === over ? { "aria-current": "true" as const } : {})}
-        >
+        <a href={`/dashboard?over=${period}`} aria-current={period === over ? "true" : undefined}>
           {name}
         </a>
       ))}

@@ -1,7 +1,7 @@
 /** Bars over time as SVG: what came in beside what went out, each step with its numbers on hover. */
 import { type Step, sumOf } from "../../operations/stats";
+import { useViewer } from "./session";
 import { CLOCK, clocksOf, exactTime } from "./time";
-import { useViewer } from "./viewer";
 
 /** What a bar is drawn of, from its foot up, with the words for many of it and for one. */
 const IN = [["events", "events in", "event in"]] as const;

@@ -9,10 +9,9 @@ import { Foreign } from "./foreign";
 import { type PageOptions, page, showFailure } from "./page";
 import { Empty, VERBATIM } from "./parts";
 import { type Query, withQuery } from "./paths";
-import type { PageContext } from "./session";
+import { type PageContext, useViewer } from "./session";
 import { noTimesIn } from "./time-range";
 import { NotHere } from "./unanswered";
-import { useViewer } from "./viewer";
 
 type Listed = {
   next: string | null;

@@ -7,35 +7,39 @@ import type { Child } from "hono/jsx";
 import { ANSWERS } from "../../contract/problem";
 import type { FailureCode } from "../../domain/failure";
 import { deliveries, number } from "./format";
-import { attributesOf, nameOf, type PageContext, prefixOf } from "./session";
+import { attributesOf, nameOf, type PageContext, prefixOf, useViewer } from "./session";
 import { Time } from "./time";
-import { useViewer } from "./viewer";
 
 /** A retry waits for no schedule, probe or Retry-After. */
 const SOON = "each goes out as soon as no hold, order or rate limit keeps it.";
 
-const DONE = {
-  created: () => "The webhook is registered.",
+/** What is told of these is not all that was wanted. */
+const NOT_QUITE = {
   created_before: () =>
     "It was registered by this form before, so nothing was done again. Its secret was shown once: rotate it if nobody has it.",
-  changed: () => "The change is in force.",
   unchanged: () => "Nothing was changed in the form, so nothing was saved.",
   rotated_before: () =>
     "The secret was rotated by this form before, so nothing was done again. It was shown once: rotate again if nobody has it.",
-  paused: () => "Paused: nothing is sent until you resume; events are kept.",
-  resumed: () => "Resumed: what was due goes out.",
-  resumed_probing: () =>
-    "Resumed: one delivery at a time is tried until the service takes one; then the others go.",
   resumed_held: () => "Resumed, and held all the same: how it stands is below.",
-  deleted: () => "The webhook is deleted, with what was waiting for it.",
-  retried: (count) => `${deliveries(count)} retried: ${SOON}`,
-  attempt_worked: (count) =>
-    `The service took it.${count === 0 ? "" : ` ${deliveries(count)} that waited for a retry became due.`}`,
   attempt_failed: () => "It was tried, and failed: what came of it stands below.",
   attempt_waits: () => "It could not start at once: how it stands is below.",
   retried_in_part: (count) =>
     `${deliveries(count)} retried: ${SOON} The others could not be: an attempt was on its way, or the payload is gone.`,
   nothing_selected: () => "Nothing was selected, so nothing was done.",
+} as const satisfies Record<string, (count: number) => string>;
+
+const DONE = {
+  ...NOT_QUITE,
+  created: () => "The webhook is registered.",
+  changed: () => "The change is in force.",
+  paused: () => "Paused: nothing is sent until you resume; events are kept.",
+  resumed: () => "Resumed: what was due goes out.",
+  resumed_probing: () =>
+    "Resumed: one delivery at a time is tried until the service takes one; then the others go.",
+  deleted: () => "The webhook is deleted, with what was waiting for it.",
+  retried: (count) => `${deliveries(count)} retried: ${SOON}`,
+  attempt_worked: (count) =>
+    `The service took it.${count === 0 ? "" : ` ${deliveries(count)} that waited for a retry became due.`}`,
   cancelled: (count) => `${deliveries(count)} cancelled.`,
   replayed: (count) =>
     count === 0
@@ -52,20 +56,8 @@ const DONE = {
 
 export type Done = keyof typeof DONE;
 
-/** What is told of these is not all that was wanted. */
-const NOT_QUITE: ReadonlySet<string> = new Set<Done>([
-  "created_before",
-  "unchanged",
-  "resumed_held",
-  "rotated_before",
-  "attempt_failed",
-  "attempt_waits",
-  "retried_in_part",
-  "nothing_selected",
-]);
-
 /** @param touched the path of a list of what it was done to; with others of the same time where it `isAmong` them. */
-export type Told =
+type Told =
   | { done: Done; count?: number; touched?: string; isAmong?: boolean }
   | { failed: FailureCode };
 
@@ -117,7 +109,7 @@ function Notice({ told }: { told: URLSearchParams }) {
   if (!Object.hasOwn(DONE, done)) return null;
   const touched = told.get("touched");
   const count = Number(told.get("count") ?? "1");
-  const isShort = NOT_QUITE.has(done) || (done === "replayed" && count === 0);
+  const isShort = Object.hasOwn(NOT_QUITE, done) || (done === "replayed" && count === 0);
   return (
     <p class={`notice ${isShort ? "warn" : "good"}`} role="status">
       {DONE[done as Done](count)} <Time ms={useViewer().nowMs} />

@@ -4,13 +4,11 @@ import type { Child } from "hono/jsx";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { ANSWERS } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
-import type { Unanswered } from "../../operations/objects";
 import { VERSION } from "../../version";
 import { takeNotice } from "./notice";
 import { Commas, Errors } from "./parts";
-import { mayChange, type PageEnv, type Session } from "./session";
+import { mayChange, type PageEnv, type Session, Viewing } from "./session";
 import { NotHere } from "./unanswered";
-import { Viewing } from "./viewer";
 
 const SECTIONS = [
   ["Overview", "/dashboard"],
@@ -114,14 +112,14 @@ export function showFailure(c: Context<PageEnv>, failure: Failure | { code: "cro
     failure.code === "cross_origin" ? CROSS_ORIGIN : ANSWERS[failure.code];
   const errors = "errors" in failure ? failure.errors : [];
   const isSignedOut = failure.code === "unauthorized";
-  const silent = silentIn(failure);
+  const { object, code } = { object: undefined, ...failure };
   const { pathname, search } = new URL(c.req.url);
   return page(
     c,
     { title, status },
     <>
       <p>{isSignedOut ? "The session has ended. Sign in, then do it again." : detail}</p>
-      <NotHere unanswered={silent} webhooks={[]} />
+      {object !== undefined && <NotHere unanswered={[{ object, code }]} webhooks={[]} />}
       {errors.length > 0 && <Errors of={errors} />}
       <p class="actions">
         {status === 503 && c.req.method === "GET" && (
@@ -133,12 +131,6 @@ export function showFailure(c: Context<PageEnv>, failure: Failure | { code: "cro
       </p>
     </>,
   );
-}
-
-function silentIn(failure: Parameters<typeof showFailure>[1]): Unanswered[] {
-  if (failure.code !== "newer_data" && failure.code !== "unavailable") return [];
-  const { code, object } = failure;
-  return object === undefined ? [] : [{ object, code }];
 }
 
 /** Shown by the script when the page could not be asked for anew. */

@@ -325,7 +325,8 @@ type SelectProps = {
   name: string;
   /** What choosing nothing is called, where one may. */
   any?: string;
-  of: readonly (readonly [value: string, text: string])[];
+  /** Each value with what it is called, where that is another word. */
+  of: readonly (string | readonly [value: string, text: string])[];
   chosen?: string | undefined;
 };
 
@@ -335,11 +336,14 @@ export function Select({ label, name, any, of, chosen }: SelectProps) {
       {label}
       <select name={name}>
         {any !== undefined && <option value="">{any}</option>}
-        {of.map(([value, text]) => (
-          <option value={value} selected={value === chosen}>
-            {text}
-          </option>
-        ))}
+        {of.map((each) => {
+          const [value, text] = typeof each === "string" ? [each, each] : each;
+          return (
+            <option value={value} selected={value === chosen}>
+              {text}
+            </option>
+          );
+        })}
       </select>
     </label>
   );

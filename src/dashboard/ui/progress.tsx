@@ -26,12 +26,9 @@ type Progress = ReturnType<typeof soFarIn> & {
 };
 
 export async function goOn(c: PageContext, options: PageOptions, progress: Progress) {
-  return { asked: await page(c, options, <GoOn {...progress} />) };
-}
-
-function GoOn({ action, fields, done, of, headline, tone = "primary", out }: Progress) {
+  const { action, fields, done, of, headline, tone = "primary", out } = progress;
   const isKnown = of !== null && of > done;
-  return (
+  const form = (
     <section class="panel narrow" aria-label="So far">
       <p class="headline" role="status">
         {headline}
@@ -52,4 +49,5 @@ function GoOn({ action, fields, done, of, headline, tone = "primary", out }: Pro
       </form>
     </section>
   );
+  return { asked: await page(c, options, form) };
 }

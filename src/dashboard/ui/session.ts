@@ -2,9 +2,12 @@
  * Sessions without storage. Whoever comes through Cloudflare Access has one for as long as their token holds, by the token
  * alone. Else it is a cookie that says until when it holds, signed with a key made of the API key that it
  * was opened with. Removing that API key ends its sessions; nothing else does before their time.
+ *
+ * And who looks at a page, from where and when: any part of it may ask, and none has to hand it on.
  */
 import type { Context } from "hono";
 import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
+import { createContext, useContext } from "hono/jsx";
 import { type Caller, callerOf as callerOfKey, keysOf, type Scope, scopeOf } from "../../access";
 import { configOf } from "../../config";
 
@@ -120,4 +123,18 @@ export function prefixOf(c: Context): "host" | undefined {
 export function attributesOf(c: Context) {
   const shared = { path: "/", httpOnly: true, sameSite: "Strict" } as const;
   return isLocal(c) ? shared : ({ ...shared, secure: true, prefix: "host" } as const);
+}
+
+type Viewer = {
+  /** IANA name of the time zone in which times are told. */
+  zone: string;
+  mayChange: boolean;
+  nowMs: number;
+};
+
+export const Viewing = createContext<Viewer>({ zone: "UTC", mayChange: false, nowMs: 0 });
+
+/** Within a page only: elsewhere it is nobody, long ago. */
+export function useViewer(): Viewer {
+  return useContext(Viewing);
 }

@@ -2,8 +2,7 @@
 import { DAY_MS, HOUR_MS, iso, SECOND_MS } from "../../domain/time";
 import { Select } from "./parts";
 import { type Query, withQuery } from "./paths";
-import type { PageContext } from "./session";
-import { useViewer } from "./viewer";
+import { type PageContext, useViewer } from "./session";
 
 /** How far back, by the name that forms have for it. */
 export const WITHIN = {

@@ -1,7 +1,7 @@
 /** Times as people read them: relative, with the exact one in the visitor's zone on hover. */
 import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
-import { useViewer } from "./viewer";
+import { useViewer } from "./session";
 
 const RELATIVE = new Intl.RelativeTimeFormat("en");
 /** Largest first. */

@@ -11,9 +11,8 @@ import { type PageOptions, page } from "../ui/page";
 import { Hidden, Submit, webhookName } from "../ui/parts";
 import { deliveriesPath, webhookPath } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
-import { callerOf, type PageContext } from "../ui/session";
+import { callerOf, type PageContext, useViewer } from "../ui/session";
 import { formatLocalTime, sinceStart } from "../ui/time-range";
-import { useViewer } from "../ui/viewer";
 import type { Batch, Chosen } from "./batch-kinds";
 import { trailOf } from "./named-webhook";
 

@@ -22,10 +22,10 @@ import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { callerOf, mayChange, type PageContext, type PageEnv } from "../ui/session";
 import { batch } from "./batch";
 import { DISCARD, REPLAY } from "./batch-kinds";
-import { editing, registration, showEmptyForm } from "./editing";
+import { editing, registration, showForm } from "./editing";
 import { SecretField, Wrong } from "./field";
 import { filterTrial } from "./filter-trial";
-import { check } from "./input";
+import { check, NOTHING_TYPED } from "./input";
 import { namedWebhook, trailOf, WEBHOOK } from "./named-webhook";
 import { showLateSecret, showSecret } from "./secret";
 import { testing, trying } from "./test";
@@ -33,7 +33,9 @@ import { testing, trying } from "./test";
 export const webhookChanges = new Hono<PageEnv>()
   .route("/", filterTrial)
   .get("/new", (c) =>
-    mayChange(c) ? showEmptyForm(c) : showFailure(c, { code: "insufficient_scope" }),
+    mayChange(c)
+      ? showForm(c, { webhook: null, typed: NOTHING_TYPED })
+      : showFailure(c, { code: "insufficient_scope" }),
   )
   .post("/", performing(WEBHOOKS_PATH, registration))
   .route(

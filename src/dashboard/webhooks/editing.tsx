@@ -12,7 +12,7 @@ import { page } from "../ui/page";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { WebhookForm } from "./form";
-import { changesIn, draftIn, NOTHING_TYPED, type Typed, typedIn, typedOf } from "./input";
+import { changesIn, draftIn, type Typed, typedIn, typedOf } from "./input";
 import { trailOf } from "./named-webhook";
 import { showLateSecret, showSecret } from "./secret";
 import { compare, merged, shownIn, writtenOf } from "./versions";
@@ -86,10 +86,6 @@ function mistakesOf(failure: Failure): readonly FieldError[] {
   return "errors" in failure ? failure.errors : [];
 }
 
-export function showEmptyForm(c: PageContext): Promise<Response> {
-  return showForm(c, { webhook: null, typed: NOTHING_TYPED });
-}
-
 async function askAgain(
   c: PageContext,
   form: Form,
@@ -108,7 +104,7 @@ type Shown = {
   overtaken?: readonly Setting[];
 };
 
-function showForm(
+export function showForm(
   c: PageContext,
   { webhook, form = {}, typed = typedIn(form), errors = [], overtaken = [] }: Shown,
 ): Promise<Response> {

@@ -8,7 +8,7 @@ import type { HealthReport, HealthState } from "../../domain/health-report";
 import { hasFailedLast, isSoonOver, waitsForRetry } from "../../domain/late";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
-import type { KnownStats, WebhookStats } from "../../operations/stats";
+import type { WebhookStats } from "../../operations/stats";
 import { LastOutcome } from "../deliveries/attempts";
 import { beginning, Foreign } from "../ui/foreign";
 import { count, number, waiting } from "../ui/format";
@@ -27,17 +27,6 @@ export type Watched = Listed & {
   /** The delivery of its last failure is not kept any more; undefined where nobody looked for it. */
   isGone?: boolean;
 };
-
-export function listedBy(webhooks: readonly Webhook[], { webhooks: all }: KnownStats): Listed[] {
-  return webhooks.map((webhook) => ({
-    webhook,
-    stats: all.find(({ id }) => id === webhook.id) ?? null,
-  }));
-}
-
-export function watchedIn(listed: readonly Listed[]): Watched[] {
-  return listed.filter((each): each is Watched => each.stats !== null);
-}
 
 /** What a webhook has on top of its health: deliveries that stopped retrying are a problem of one that is well, too. */
 type Kind = HealthState | "undeliverable";
@@ -124,17 +113,17 @@ const CAUSES: Record<Kind, Words> = {
   probing: Failing,
   failing: Failing,
   unconnected: ({ stats }) => <Became health={stats.health}>: no listener is connected.</Became>,
-  late: ({ webhook, stats: { health } }) =>
-    waitsForRetry(webhook, health) ? (
-      <Became health={health}>
-        , because the order waits for one that failed
-        <Cause of={health.lastFailure} />
-      </Became>
-    ) : (
+  late: (watched) => {
+    const { health } = watched.stats;
+    if (waitsForRetry(watched.webhook, health)) {
+      return <Failing {...watched} why=", because the order waits for one that failed" />;
+    }
+    return (
       <Became health={health}>
         : the oldest delivery was due <Time ms={health.oldestDueAtMs} />.
       </Became>
-    ),
+    );
+  },
   undeliverable: (watched) => (
     <>
       Healthy, but {number(watched.stats.health.undeliverable)} undeliverable
@@ -146,12 +135,7 @@ const CAUSES: Record<Kind, Words> = {
       <Cause of={endedBy(watched)} />
     </>
   ),
-  postponed: ({ stats: { health } }) => (
-    <Became health={health}>
-      , because the service asked for a pause
-      <Cause of={health.lastFailure} />
-    </Became>
-  ),
+  postponed: (watched) => <Failing {...watched} why=", because the service asked for a pause" />,
   paused: ({ stats }) => <Became health={stats.health}>.</Became>,
   healthy: (watched) =>
     hasStumbled(watched) ? (
@@ -176,9 +160,10 @@ export function LastAttempt({ webhook, stats, isGone, of }: Watched & { of?: Chi
   );
 }
 
-function Failing({ stats: { health } }: Watched) {
+function Failing({ stats: { health }, why }: Watched & { why?: string }) {
   return (
     <Became health={health}>
+      {why}
       <Cause of={health.lastFailure} />
     </Became>
   );
@@ -212,7 +197,7 @@ function endedBy({ webhook, stats, ended }: Watched): Failure | null {
 const MAX_CAUSE_CHARACTERS = 160;
 
 /** `: 500 refused, “could not connect to postgres”`. */
-export function Cause({ of }: { of: Failure | null }) {
+function Cause({ of }: { of: Failure | null }) {
   if (of === null) return <>.</>;
   const { statusCode, error, responseBody } = of;
   const said = firstLine(responseBody ?? "");

@@ -4,8 +4,8 @@ import type { WebhookStats } from "../../operations/stats";
 import { duration, number, share } from "../ui/format";
 import { Badge, type Column, Empty, shortUrl, Table, WebhookLink } from "../ui/parts";
 import { WEBHOOKS_PATH } from "../ui/paths";
+import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
-import { useViewer } from "../ui/viewer";
 import { hasProblem, type Listed, StateBadge } from "./problem";
 
 const EVENTS_LISTED = 3;

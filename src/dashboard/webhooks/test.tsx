@@ -77,12 +77,7 @@ export function TestForm({ webhook, event }: { webhook: Webhook; event?: string 
   const names = [...new Set([...asked, ...Object.keys(EVENT_TYPES)])];
   return (
     <form method="post" action={`${webhookPath(webhook.id)}/test`} class="inline-form">
-      <Select
-        label="Event"
-        name="event"
-        of={names.map((name) => [name, name])}
-        chosen={event ?? testEventOf(webhook)}
-      />
+      <Select label="Event" name="event" of={names} chosen={event ?? testEventOf(webhook)} />
       <button type="submit">Send a test</button>
     </form>
   );

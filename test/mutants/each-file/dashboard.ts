@@ -18,7 +18,7 @@ export const DASHBOARD: readonly Mutant[] = [
   fault(
     "worker/dashboard-deliveries",
     "the way back from the selected leads to another page",
-    "src/dashboard/deliveries/retry.tsx",
+    "src/dashboard/deliveries/chosen.ts",
     [
       String.raw`/^\/dashboard\/deliveries(?:\?[\x21-\x7e]*)?$/.test(given)`,
       String.raw`/^\/dashboard\/deliveries/.test(given)`,
@@ -45,7 +45,7 @@ export const DASHBOARD: readonly Mutant[] = [
   fault(
     "worker/dashboard-progress",
     "all that are selected are retried by one request",
-    "src/dashboard/deliveries/retry.tsx",
+    "src/dashboard/deliveries/chosen.ts",
     ["const RETRIED_AT_ONCE = 10;", "const RETRIED_AT_ONCE = 100;"],
   ),
   fault(
