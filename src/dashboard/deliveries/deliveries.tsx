@@ -173,9 +173,7 @@ function Retry({ back, children }: { back: string; children?: Child }) {
   );
 }
 
-type NoneProps = { found: Found; query: Query; isFirstPage: boolean };
-
-function None({ found, query, isFirstPage }: NoneProps) {
+function None({ found, query, isFirstPage }: { found: Found; query: Query; isFirstPage: boolean }) {
   const { webhooks, webhook, next, unanswered } = found;
   if (webhooks.length === 0) return <NoWebhooks />;
   if (query.webhook !== undefined && webhook === null) {

@@ -58,7 +58,7 @@ const erasing: Action<EventId> = {
   },
   act: async (c, id) => {
     const erased = await eraseEvent(c.env, { id, by: callerOf(c) });
-    return erased ? { done: "erased" } : { asked: await noSuchEvent(c) };
+    return erased ? { done: "erased" } : noSuchEvent(c);
   },
 };
 

@@ -16,7 +16,7 @@ export type Outcome =
   /** Done, and this answer alone shows it; `at` is where a repeated form leads. */
   | { shown: Response; at: string }
   /** Nothing was done; this answer asks again. */
-  | { asked: Response }
+  | Response
   /** Told on `at`, or on the page of what it was about; on a page of its own where there is no such thing. */
   | { failure: Failure; at?: string };
 
@@ -79,8 +79,8 @@ async function perform<Subject>(
 
 /** @returns the path that shows what was done; null when nothing was. */
 async function answerTo(c: PageContext, home: string, outcome: Outcome) {
+  if (outcome instanceof Response) return { answer: outcome, path: null };
   if ("shown" in outcome) return { answer: outcome.shown, path: outcome.at };
-  if ("asked" in outcome) return { answer: outcome.asked, path: null };
   const path = outcome.at ?? home;
   if ("done" in outcome) {
     const { at: _, ...told } = outcome;

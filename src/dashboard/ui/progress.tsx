@@ -25,7 +25,7 @@ type Progress = ReturnType<typeof soFarIn> & {
   out: string;
 };
 
-export async function goOn(c: PageContext, options: PageOptions, progress: Progress) {
+export function goOn(c: PageContext, options: PageOptions, progress: Progress) {
   const { action, fields, done, of, headline, tone = "primary", out } = progress;
   const isKnown = of !== null && of > done;
   const form = (
@@ -49,5 +49,5 @@ export async function goOn(c: PageContext, options: PageOptions, progress: Progr
       </form>
     </section>
   );
-  return { asked: await page(c, options, form) };
+  return page(c, options, form);
 }

@@ -29,8 +29,7 @@ export function batch(kind: Batch): Action<Webhook> {
       if (text(form, "step") === "go") return act(c, asked, form);
       const counted = await countFirst(c, asked);
       if (!counted.ok) return counted;
-      const content = <Counted {...asked} {...counted.value} />;
-      return { asked: await page(c, titleOf(kind, webhook), content) };
+      return page(c, titleOf(kind, webhook), <Counted {...asked} {...counted.value} />);
     },
   };
 }

@@ -97,7 +97,7 @@ async function rotate(c: PageContext, webhook: Webhook, form: Form): Promise<Out
     gracePeriodSeconds: Number(text(form, "grace") || Number.NaN),
     ...(own !== "" && { signingSecret: own }),
   });
-  if (!given.ok) return { asked: await showRotation(c, webhook, given.failure.errors) };
+  if (!given.ok) return showRotation(c, webhook, given.failure.errors);
   const { gracePeriodSeconds, signingSecret = null } = given.value;
   const rotated = await rotateSecret(c.env, webhook.id, {
     graceMs: gracePeriodSeconds * 1_000,
@@ -149,9 +149,7 @@ function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldEr
 /** After whoever does it has said which. */
 async function remove(c: PageContext, webhook: Webhook, form: Form): Promise<Outcome> {
   const typed = text(form, "host").trim().toLowerCase();
-  if (typed !== hostOf(webhook.url).toLowerCase()) {
-    return { asked: await showDeletion(c, webhook, true) };
-  }
+  if (typed !== hostOf(webhook.url).toLowerCase()) return showDeletion(c, webhook, true);
   const removed = await removeWebhook(c.env, webhook.id, callerOf(c));
   return removed.ok
     ? { done: "deleted", at: WEBHOOKS_PATH }

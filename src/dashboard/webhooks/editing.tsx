@@ -6,7 +6,7 @@ import type { Failure, FieldError } from "../../domain/failure";
 import { sameOrigin } from "../../domain/target";
 import type { Webhook, WebhookChanges } from "../../domain/webhook";
 import { registerWebhook, updateWebhook } from "../../operations/webhooks";
-import type { Action, Outcome } from "../ui/actions";
+import type { Action } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { page } from "../ui/page";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
@@ -21,12 +21,12 @@ export const registration: Action<null> = {
   onceThen: "created_before",
   act: async (c, _, form) => {
     const given = draftIn(form, relayHost(c.req.url));
-    if (!given.ok) return askAgain(c, form, null, given.failure.errors);
+    if (!given.ok) return showForm(c, { webhook: null, form, errors: given.failure.errors });
     const { draft, secret } = given.value;
     const created = await registerWebhook(c.env, draft, { secret, by: callerOf(c) });
     if (!created.ok) {
-      const mistakes = mistakesOf(created.failure);
-      return mistakes.length > 0 ? askAgain(c, form, null, mistakes) : created;
+      const errors = mistakesOf(created.failure);
+      return errors.length > 0 ? showForm(c, { webhook: null, form, errors }) : created;
     }
     const { webhook, signingSecret } = created.value;
     return signingSecret === null
@@ -44,17 +44,17 @@ export const editing: Action<Webhook> = {
     if (comparison.overtaken.length > 0) {
       const typed = merged(form, webhook, comparison);
       const { overtaken } = comparison;
-      return { asked: await showForm(c, { webhook, typed, overtaken }) };
+      return showForm(c, { webhook, typed, overtaken });
     }
     const given = changesIn(form, webhook, comparison.changed);
-    if (!given.ok) return askAgain(c, form, webhook, given.failure.errors);
+    if (!given.ok) return showForm(c, { webhook, form, errors: given.failure.errors });
     const changes = moved(form, webhook, given.value);
-    if (changes === null) return askAgain(c, form, webhook, [UNCONFIRMED]);
+    if (changes === null) return showForm(c, { webhook, form, errors: [UNCONFIRMED] });
     const changed = await updateWebhook(c.env, webhook.id, { changes, by: callerOf(c) });
     if (!changed.ok) {
       const { failure } = changed;
-      const mistakes = mistakesOf(failure);
-      if (mistakes.length > 0) return askAgain(c, form, webhook, mistakes);
+      const errors = mistakesOf(failure);
+      if (errors.length > 0) return showForm(c, { webhook, form, errors });
       return showLateSecret(c, { webhook, failure, occasion: "moved" });
     }
     const { webhook: after, signingSecret: secret } = changed.value;
@@ -84,15 +84,6 @@ function mistakesOf(failure: Failure): readonly FieldError[] {
   if (failure.code === "too_many_webhooks")
     return [{ path: "", message: ANSWERS.too_many_webhooks.detail }];
   return "errors" in failure ? failure.errors : [];
-}
-
-async function askAgain(
-  c: PageContext,
-  form: Form,
-  webhook: Webhook | null,
-  errors: readonly FieldError[],
-): Promise<Outcome> {
-  return { asked: await showForm(c, { webhook, form, errors }) };
 }
 
 type Shown = {

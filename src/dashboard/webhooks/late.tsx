@@ -5,8 +5,6 @@ import type { Webhook } from "../../domain/webhook";
 import type { WebhookStats } from "../../operations/stats";
 import { duration, number, perSecond } from "../ui/format";
 
-type Late = { webhook: Webhook; stats: WebhookStats };
-
 /** What its pace is judged over: with the running hour, 24 of them. */
 export const PACED_OVER_MS = 23 * HOUR_MS;
 
@@ -14,7 +12,7 @@ export function figuresOf({ latencyMs: { p50 }, health: { pending } }: WebhookSt
   return { p50, pending };
 }
 
-export function Remedy({ webhook, stats }: Late) {
+export function Remedy({ webhook, stats }: { webhook: Webhook; stats: WebhookStats }) {
   const { pending } = stats.health;
   const { field, aSecond, p50, atOnce } = boundOf(webhook, figuresOf(stats));
   if (field === "rateLimit") {

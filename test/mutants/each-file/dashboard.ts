@@ -61,7 +61,7 @@ export const DASHBOARD: readonly Mutant[] = [
     "worker/dashboard-webhook-changes",
     "a webhook is deleted whatever is typed",
     "src/dashboard/webhooks/changes.tsx",
-    ["if (typed !== hostOf(webhook.url).toLowerCase()) {", 'if (typed === "") {'],
+    ["if (typed !== hostOf(webhook.url).toLowerCase()) return", 'if (typed === "") return'],
   ),
   fault(
     "worker/dashboard-webhook-form",
