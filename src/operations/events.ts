@@ -47,8 +47,6 @@ export async function wholeEvent(env: Env, id: EventId, unanswered?: Unanswered[
     event,
     /** null when it was erased. */
     payload: stored === null ? null : new JsonText(new TextDecoder().decode(stored.body)),
-    /** The same, byte for byte. */
-    body: stored?.body ?? null,
     /** Every webhook there is. */
     webhooks,
     /** Of every webhook that has one, backfilled ones too. */

@@ -106,9 +106,8 @@ function noSuchEvent(c: PageContext): Promise<Response> {
 type EventProps = { whole: WholeEvent; unanswered: readonly Unanswered[] };
 
 function Event({ whole, unanswered }: EventProps) {
-  const { event, body } = whole;
+  const { event, payload } = whole;
   const { mayChange } = useViewer();
-  const text = body === null ? null : new TextDecoder().decode(body);
   return (
     <>
       <section class="panel" aria-label="Facts">
@@ -120,21 +119,21 @@ function Event({ whole, unanswered }: EventProps) {
         <Webhooks whole={whole} unanswered={unanswered} />
       </div>
       <Panel id="payload-title" title="Payload">
-        {text === null ? (
+        {payload === null ? (
           <p class="quiet">
             The payload was erased: only the record of what was delivered is left.
           </p>
         ) : (
           <>
-            <JsonText label="The event as JSON" text={text} />
+            <JsonText label="The event as JSON" text={payload.text} />
             <p class="quiet">
               Laid out to be read; every number and escape is as Leadterra sent it.{" "}
-              <Copy text={text}>Copy as it came</Copy>
+              <Copy text={payload.text}>Copy as it came</Copy>
             </p>
           </>
         )}
       </Panel>
-      {mayChange && text !== null && (
+      {mayChange && payload !== null && (
         <p class="actions">
           <a href={`${eventPath(event.id)}/erase`}>Erase this event…</a>
         </p>
@@ -196,7 +195,7 @@ function recipientsOf({ whole, unanswered }: EventProps) {
 
 /** Every webhook can be given it: one by its row, or those that are ticked. */
 function Webhooks({ whole, unanswered }: EventProps) {
-  const { event, body } = whole;
+  const { event, payload } = whole;
   const { mayChange } = useViewer();
   const rows = recipientsOf({ whole, unanswered });
   if (rows.length === 0) {
@@ -206,7 +205,7 @@ function Webhooks({ whole, unanswered }: EventProps) {
       </Empty>
     );
   }
-  const isOffered = mayChange && body !== null;
+  const isOffered = mayChange && payload !== null;
   const columns = [
     ...(isOffered ? [tickFor(event)] : []),
     ...COLUMNS,
