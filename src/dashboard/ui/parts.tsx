@@ -271,7 +271,7 @@ export function Copy({ text, children }: { text: string; children?: Child }) {
 
 export type SubmitTone = "primary" | "danger";
 
-type ActionProps = {
+export type ActionProps = {
   action: string;
   tone?: SubmitTone | "normal";
   /** A second click, while the answer to the first is on its way, counts as none. */

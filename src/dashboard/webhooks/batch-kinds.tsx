@@ -5,10 +5,9 @@ import { formatPosition, formatReplayCursor } from "../../contract/cursor";
 import { discardSchema, replaySchema } from "../../contract/deliveries";
 import { ok, type Result } from "../../domain/failure";
 import { iso } from "../../domain/time";
-import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import type { Webhook } from "../../domain/webhook";
 import { discardDeliveries, replay } from "../../operations/deliveries";
 import { type Form, text } from "../ui/form";
-import { EventNameField } from "../ui/list";
 import type { Done } from "../ui/notice";
 import { Choice, Select, type SubmitTone } from "../ui/parts";
 import type { Query } from "../ui/paths";
@@ -33,7 +32,8 @@ export type Batch = {
   button: string;
   tone: SubmitTone;
   nothing: string;
-  choices: (webhook: Webhook) => Child;
+  /** Besides the name of an event. */
+  choices: Child;
   chosenIn: (form: Form, nowMs: number) => Chosen;
   /** A page of it; on a dry run only counted. */
   run: (env: Env, webhook: Webhook, asked: Asked) => Promise<Page>;
@@ -61,7 +61,7 @@ export const REPLAY: Batch = {
   tone: "primary",
   nothing:
     "There is nothing of this kind to replay. Look further back, or choose other deliveries.",
-  choices: (webhook) => (
+  choices: (
     <>
       <fieldset>
         <legend>Which deliveries</legend>
@@ -72,7 +72,6 @@ export const REPLAY: Batch = {
         ))}
       </fieldset>
       <Select label="Received within" name="span" of={spans("")} chosen="day" />
-      <EventChoice webhook={webhook} />
     </>
   ),
   chosenIn: (form, nowMs) => ({
@@ -80,7 +79,6 @@ export const REPLAY: Batch = {
     since: text(form, "since") || spanStart(form, nowMs),
     // What arrives after the count is not replayed.
     until: text(form, "until") || iso(nowMs),
-    ...eventIn(form),
   }),
   async run(env, webhook, { given, by }) {
     const checked = check(replaySchema, given);
@@ -112,20 +110,16 @@ export const DISCARD: Batch = {
   button: "Discard them",
   tone: "danger",
   nothing: "Nothing of this kind waits.",
-  choices: (webhook) => (
+  choices: (
     <>
       <p>
         They end as <em>cancelled</em> and are not tried again by themselves; each can still be
         replayed while its event is kept. The webhook goes on with what arrives later.
       </p>
       <Select label="Received" name="span" any="at any time until now" of={spans("before ")} />
-      <EventChoice webhook={webhook} />
     </>
   ),
-  chosenIn: (form, nowMs) => ({
-    until: text(form, "until") || spanStart(form, nowMs),
-    ...eventIn(form),
-  }),
+  chosenIn: (form, nowMs) => ({ until: text(form, "until") || spanStart(form, nowMs) }),
   async run(env, webhook, { given, by }) {
     const checked = check(discardSchema, given);
     if (!checked.ok) return checked;
@@ -148,17 +142,6 @@ export const DISCARD: Batch = {
 
 function spans(before: string): [value: string, text: string][] {
   return Object.entries(WITHIN).map(([span, { text }]) => [span, before + text.toLowerCase()]);
-}
-
-function EventChoice({ webhook }: { webhook: Webhook }) {
-  const names = webhook.events.filter((name) => name !== ALL_EVENTS);
-  return <EventNameField label="Only this event" names={names} query={{}} />;
-}
-
-/** It counts as left out where it is empty. */
-function eventIn(form: Form): { event?: string } {
-  const event = text(form, "event").trim();
-  return event === "" ? {} : { event };
 }
 
 function of(event: string | undefined): string {

@@ -3,10 +3,11 @@
  * 1,000 with each form, so that no request runs for long and one can stop in between.
  */
 import { ok } from "../../domain/failure";
-import type { Webhook } from "../../domain/webhook";
+import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import type { Action, Outcome } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { deliveries } from "../ui/format";
+import { EventNameField } from "../ui/list";
 import { type PageOptions, page } from "../ui/page";
 import { Hidden, Submit, webhookName } from "../ui/parts";
 import { deliveriesPath, webhookPath } from "../ui/paths";
@@ -25,7 +26,9 @@ export function batch(kind: Batch): Action<Webhook> {
   return {
     ask: (c, webhook) => page(c, titleOf(kind, webhook), <Ask kind={kind} webhook={webhook} />),
     act: async (c, webhook, form) => {
-      const asked = { kind, webhook, chosen: kind.chosenIn(form, Date.now()) };
+      const event = text(form, "event").trim();
+      const chosen = { ...kind.chosenIn(form, Date.now()), ...(event !== "" && { event }) };
+      const asked = { kind, webhook, chosen };
       if (text(form, "step") === "go") return act(c, asked, form);
       const counted = await countFirst(c, asked);
       if (!counted.ok) return counted;
@@ -79,10 +82,12 @@ async function act(c: PageContext, { kind, webhook, chosen }: Asked, form: Form)
 }
 
 function Ask({ kind, webhook }: Omit<Asked, "chosen">) {
+  const names = webhook.events.filter((name) => name !== ALL_EVENTS);
   return (
     <form method="post" action={pathOf(kind, webhook)} class="panel narrow">
       <input type="hidden" name="step" value="count" />
-      {kind.choices(webhook)}
+      {kind.choices}
+      <EventNameField label="Only this event" names={names} query={{}} />
       <Submit out={[webhookPath(webhook.id), "Cancel"]}>Count them first</Submit>
     </form>
   );

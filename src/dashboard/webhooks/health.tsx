@@ -1,13 +1,14 @@
 /** A webhook's page from its top: how it is doing and what to do, the last answer, its numbers of the last day. */
 import type { DeliveryView } from "../../domain/delivery";
 import { boundOf, isSoonOver } from "../../domain/late";
+import { iso } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { type Step, sumOf, type WebhookStats } from "../../operations/stats";
 import { Attempted } from "../deliveries/attempts";
 import { Chart } from "../ui/chart";
 import { count, duration, number, share } from "../ui/format";
 import { newToken } from "../ui/once";
-import { Action, Panel, type Tile, Tiles } from "../ui/parts";
+import { Action, type ActionProps, Panel, type Tile, Tiles } from "../ui/parts";
 import { deliveriesPath, deliveryPath, webhookPath } from "../ui/paths";
 import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
@@ -83,23 +84,24 @@ export function Help({ watched }: { watched: Watched }) {
   const { webhook, stats } = watched;
   if (!useViewer().mayChange) return null;
   const path = webhookPath(webhook.id);
+  const button = (
+    name: string,
+    text: string,
+    more: Pick<ActionProps, "isOnce" | "fields"> = {},
+  ) => (
+    <Action action={`${path}/${name}`} tone="primary" {...more}>
+      {text}
+    </Action>
+  );
   const { state, pending, undeliverable } = stats.health;
   // What waits for nothing but a replay is not helped by a resume.
   const isForReplay = pending === 0 && undeliverable > 0;
   if (state === "disabled" || (state === "paused" && !isForReplay)) {
-    return (
-      <Action action={`${path}/resume`} tone="primary">
-        Resume
-      </Action>
-    );
+    return button("resume", "Resume");
   }
   const isTried = isFailing(watched) && (pending > 0 || undeliverable === 0);
   if (isTried || (hasStumbled(watched) && pending > 0)) {
-    return (
-      <Action action={`${path}/try`} tone="primary" isOnce>
-        Try now
-      </Action>
-    );
+    return button("try", "Try now", { isOnce: true });
   }
   if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {
     return (
@@ -109,22 +111,11 @@ export function Help({ watched }: { watched: Watched }) {
     );
   }
   if (undeliverable === 0) return null;
-  return (
-    <Action
-      action={`${path}/replay`}
-      tone="primary"
-      isOnce
-      fields={{
-        step: "go",
-        token: newToken(),
-        only: "undeliverable",
-        of: String(undeliverable),
-        since: new Date(webhook.createdAtMs).toISOString(),
-      }}
-    >
-      Replay {number(undeliverable)}
-    </Action>
-  );
+  const fields = {
+    ...{ step: "go", token: newToken(), only: "undeliverable", of: String(undeliverable) },
+    since: iso(webhook.createdAtMs),
+  };
+  return button("replay", `Replay ${number(undeliverable)}`, { isOnce: true, fields });
 }
 
 export function Numbers({ condition }: { condition: Condition }) {
