@@ -29,13 +29,10 @@ function formatChosen(chosen: readonly Chosen[]): string {
 export function parseChosen(text: string): Chosen[] {
   const chosen = text.split("-").flatMap((group) => {
     const [webhook, ...events] = group.split(".");
-    return events.flatMap((event) => chosenOf(`${WEBHOOK}${webhook}`, `${EVENT}${event}`));
+    return events.flatMap((event) => chosenOf(`wh_${webhook}`, `evt_${event}`));
   });
   return chosen.slice(0, MAX_CHOSEN);
 }
-
-const WEBHOOK = "wh_";
-const EVENT = "evt_";
 
 /** As they are ticked: `webhook/event`. */
 function parseTicked(values: readonly string[]): Chosen[] {

@@ -151,9 +151,8 @@ async function remove(c: PageContext, webhook: Webhook, form: Form): Promise<Out
   const typed = text(form, "host").trim().toLowerCase();
   if (typed !== hostOf(webhook.url).toLowerCase()) return showDeletion(c, webhook, true);
   const removed = await removeWebhook(c.env, webhook.id, callerOf(c));
-  return removed.ok
-    ? { done: "deleted", at: WEBHOOKS_PATH }
-    : { failure: removed.failure, at: WEBHOOKS_PATH };
+  const at = WEBHOOKS_PATH;
+  return removed.ok ? { done: "deleted", at } : { ...removed, at };
 }
 
 /** What is typed to confirm: the host, with its port; of `service:NAME/path` the binding's name. */
@@ -164,9 +163,7 @@ function hostOf(url: string): string {
 
 function showDeletion(c: PageContext, webhook: Webhook, isWrong: boolean) {
   const host = hostOf(webhook.url);
-  const mistake = isWrong
-    ? { "aria-invalid": "true" as const, "aria-describedby": "host-wrong" }
-    : {};
+  const mistake = isWrong && { "aria-invalid": "true" as const, "aria-describedby": "host-wrong" };
   return page(
     c,
     { title: "Delete the webhook", trail: trailOf(webhook), status: isWrong ? 422 : 200 },

@@ -24,7 +24,7 @@ import { Pace, type PaceProps } from "./pace";
 import type { Written } from "./versions";
 
 /** Without the script; with it, there is a button for more. */
-const EMPTY_HEADER_ROWS = 2;
+const EMPTY_HEADER_ROWS = ["", ""];
 const FILTER_EXAMPLE = '{"data.reply.classification": "interested"}';
 
 const URL_INPUT = {
@@ -248,7 +248,6 @@ function FilterField({ typed, errors }: FormProps) {
 
 function Headers({ typed, errors, webhook }: FormProps) {
   const kept = Object.keys(webhook?.headers ?? {});
-  const empty = Array.from({ length: EMPTY_HEADER_ROWS }, () => "");
   const isWrong = errors.some(({ path }) => fieldOf(path) === "headers");
   return (
     <details open={isWrong || typed.headerNames.some((name) => name !== "")}>
@@ -268,7 +267,7 @@ function Headers({ typed, errors, webhook }: FormProps) {
           )}
         </p>
         <Wrong field="headers" errors={errors} />
-        {[...typed.headerNames.filter((name) => name !== ""), ...empty].map((name) => (
+        {[...typed.headerNames.filter((name) => name !== ""), ...EMPTY_HEADER_ROWS].map((name) => (
           <div class="pair">
             <label>
               Name
