@@ -69,7 +69,8 @@ function attemptText(fields: Record<string, unknown>): string {
 /** `webhookId wh_…, events 3` */
 function fieldsText(fields: Record<string, unknown>): string {
   return Object.entries(fields)
-    .filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(" ") : value}`)
+    .map(([name, value]) => [name, Array.isArray(value) ? value.join(" ") : (value ?? "")])
+    .filter(([, text]) => text !== "")
+    .map(([name, text]) => `${name} ${text}`)
     .join(", ");
 }

@@ -38,6 +38,9 @@ describe("the log of npm start", () => {
     expect(read(`${SUCCEEDED}\n`)).toBe(
       "· attempts succeeded: webhookId wh_1, eventIds evt_1 evt_2\n",
     );
+    const deleted =
+      '{"level":"info","happening":"webhook.deleted","webhookId":"wh_1","changed":[]}';
+    expect(read(`${deleted}\n`)).toBe("· webhook deleted: webhookId wh_1\n");
   });
 
   it("takes lines in pieces, and leaves what is no happening as it is", () => {
