@@ -206,9 +206,9 @@ async function replayDeliveries(env: Env, webhook: Webhook, asked: Replay): Prom
   const finished = deliveries
     .filter(({ status, lastError }) => status !== "pending" && lastError !== "expired")
     .map(({ eventId: id, createdAtMs }) => ({ id, createdAtMs }));
-  let replayed = dryRun ? pending.length : await reopen(env, webhook, pending);
+  let replayed = dryRun ? pending.length : await reopen(env, webhook.id, pending);
   for await (const found of findBodies(env, finished)) {
-    replayed += dryRun ? found.length : await reopen(env, webhook, found);
+    replayed += dryRun ? found.length : await reopen(env, webhook.id, found);
   }
   return { replayed, next: next && { day: null, position: next } };
 }
@@ -258,7 +258,7 @@ async function backfill(env: Env, webhook: Webhook, asked: Replay): Promise<Repl
       const parsed = await parseEvent(stored.body);
       if (parsed.ok && route.wants(parsed.value)) matching.push(stored);
     }
-    replayed += dryRun ? matching.length : await reopen(env, webhook, matching);
+    replayed += dryRun ? matching.length : await reopen(env, webhook.id, matching);
   }
   return { replayed, next: page.next };
 }
@@ -272,10 +272,10 @@ function rememberedSinceMs(env: Env): number {
   return retentionMs === null ? 0 : Date.now() - retentionMs + MINUTE_MS;
 }
 
-/** @returns how many were opened, made due or added. */
-async function reopen(env: Env, webhook: Webhook, deliveries: Reopening[]): Promise<number> {
+/** Sends deliveries of a webhook again. @returns how many were opened, made due or added. */
+export async function reopen(env: Env, id: WebhookId, deliveries: Reopening[]): Promise<number> {
   if (deliveries.length === 0) return 0;
-  const opened = await subscriberOf(env, webhook.id).reopen({ deliveries, by: "replay" });
+  const opened = await subscriberOf(env, id).reopen({ deliveries, by: "replay" });
   return opened.filter((each) => each === "opened" || each === "hastened" || each === "added")
     .length;
 }

@@ -12,6 +12,7 @@ import type { JournalEvent } from "../storage/journal-store";
 import { isBefore } from "../storage/position";
 import type { AnswerKey } from "../storage/registry-store";
 import { addToAudit } from "./audit";
+import { reopen } from "./deliveries";
 import {
   bodyOf,
   type EventCursor,
@@ -24,7 +25,6 @@ import { answerOf, deadLetters, registry, subscriberOf, type Unanswered } from "
 import { allWebhooks } from "./webhooks";
 
 const MAX_ERASED = 100;
-const NOT_OPENED: ReadonlySet<string> = new Set(["in_flight", "needs_body", "unknown"]);
 
 export type WholeEvent = NonNullable<Awaited<ReturnType<typeof wholeEvent>>>;
 
@@ -131,15 +131,11 @@ export async function replayEvent(
     });
   }
   const targets = [...new Set(webhookIds ?? event.webhookIds)].filter((each) => existing.has(each));
-  const opened = await Promise.all(
-    targets.map((webhookId) =>
-      subscriberOf(env, webhookId).reopen({ deliveries: [stored], by: "replay" }),
-    ),
-  );
-  const done = opened.flat().filter((each) => !NOT_OPENED.has(each));
-  const after = { id, webhookIds: targets, deliveries: done.length };
-  if (done.length > 0) await addToAudit(env, by, "event.replayed", after);
-  return ok(done.length);
+  const opened = await Promise.all(targets.map((each) => reopen(env, each, [stored])));
+  const deliveries = opened.reduce((sum, each) => sum + each, 0);
+  const after = { id, webhookIds: targets, deliveries };
+  if (deliveries > 0) await addToAudit(env, by, "event.replayed", after);
+  return ok(deliveries);
 }
 
 /**

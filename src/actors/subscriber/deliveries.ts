@@ -170,18 +170,11 @@ export class Deliveries {
   }
 
   #view(delivery: ListedDelivery, look = this.#outlook.look()): DeliveryView {
-    return {
-      webhookId: this.#parts.webhookId,
-      eventId: delivery.id,
-      event: delivery.event,
-      status: delivery.status,
-      attempts: delivery.attempts,
-      createdAtMs: delivery.createdAtMs,
-      ...look(delivery),
-      completedAtMs: delivery.completedAtMs,
-      lastStatusCode: delivery.lastStatusCode,
-      lastError: delivery.lastError,
-    };
+    const { id: eventId, event, status, attempts, createdAtMs } = delivery;
+    const { completedAtMs, lastStatusCode, lastError } = delivery;
+    const { webhookId } = this.#parts;
+    const view = { webhookId, eventId, event, status, attempts, createdAtMs, ...look(delivery) };
+    return { ...view, completedAtMs, lastStatusCode, lastError };
   }
 
   // --- doing ------------------------------------------------------------------------------------------------

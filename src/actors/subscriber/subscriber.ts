@@ -31,6 +31,8 @@ import { Slots } from "./slots";
 const MAX_START_MS = 1_000;
 const LOOK_AGAIN_MS = 20;
 
+type Accepted = { status: "accepted" | "deleted" | "full"; added: number };
+
 export class Subscriber extends StoredObject {
   readonly #runs: RunStore;
   readonly #attempts: Attempts;
@@ -145,13 +147,8 @@ export class Subscriber extends StoredObject {
    * @returns `added`, how many were new; `deleted` when the Registry says that there is no such webhook any more,
    *   so nothing is owed; `full` when the object can take no more.
    */
-  async accept({
-    deliveries,
-    sendNow = false,
-  }: {
-    deliveries: Arrival[];
-    sendNow?: boolean;
-  }): Promise<{ status: "accepted" | "deleted" | "full"; added: number }> {
+  async accept(given: { deliveries: Arrival[]; sendNow?: boolean }): Promise<Accepted> {
+    const { deliveries, sendNow = false } = given;
     if (!this.#inForce.isKnown) await this.#askRegistry();
     if (this.#inForce.webhook === null) return { status: "deleted", added: 0 };
     try {
