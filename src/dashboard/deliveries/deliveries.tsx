@@ -26,6 +26,7 @@ import { DeliveryRows } from "./delivery-rows";
 const DELIVERIES_PER_PAGE = MAX_CHOSEN;
 /** What a list can be narrowed by, besides the webhook and the time. */
 const FILTERS = ["status", "event", "statusCode", "error", "attempted"] as const;
+const TRIED = Object.entries({ true: "at least once", false: "not yet" });
 /** And by what was done to many of them: the API has no such list, the notice of that leads here. */
 const SINCE = { opened: "Opened again since", ended: "Ended since" } as const;
 
@@ -116,15 +117,10 @@ function filterOf(c: PageContext, query: Query): DeliveryFilter {
 }
 
 function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {
+  const names = webhooks.map((webhook) => [webhook.id, webhookName(webhook)] as const);
   return (
     <Search verb="Filter" path={DELIVERIES_PATH} query={query}>
-      <Select
-        label="Webhook"
-        name="webhook"
-        any="All webhooks"
-        of={webhooks.map((webhook) => [webhook.id, webhookName(webhook)])}
-        chosen={query.webhook}
-      />
+      <Select label="Webhook" name="webhook" any="All webhooks" of={names} chosen={query.webhook} />
       <Select
         label="Status"
         name="status"
@@ -134,16 +130,7 @@ function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook
       />
       <Select label="Last error" name="error" any="Any, or none" of={ERRORS} chosen={query.error} />
       <SearchField label="Status code" name="statusCode" query={query} placeholder="503" />
-      <Select
-        label="Tried"
-        name="attempted"
-        any="Either way"
-        of={[
-          ["true", "at least once"],
-          ["false", "not yet"],
-        ]}
-        chosen={query.attempted}
-      />
+      <Select label="Tried" name="attempted" any="Either way" of={TRIED} chosen={query.attempted} />
       <EventNameField query={query} />
       {Object.entries(SINCE).map(
         ([name, label]) =>

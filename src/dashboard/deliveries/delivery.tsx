@@ -51,12 +51,7 @@ export const deliveryPage = new Hono<PageEnv>()
         live: delivery.status === "pending",
         json: [deliveryCall(delivery), `/v1/events/${eventId}`],
       },
-      <Delivery
-        webhook={webhook}
-        delivery={delivery}
-        body={stored?.body ?? null}
-        unanswered={unanswered}
-      />,
+      <Delivery {...{ webhook, delivery, unanswered }} body={stored?.body ?? null} />,
     );
   })
   .route(

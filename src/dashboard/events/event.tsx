@@ -36,7 +36,7 @@ const EVENTS = ["Events", EVENTS_PATH] as const;
 /** Its deliveries come within seconds of it. */
 const FRESH_MS = 60_000;
 
-const replaying: Action<EventId> = {
+const replay: Action<EventId> = {
   act: async (c, id, form) => {
     // The button of a row sends to that one, whatever is ticked.
     const named = texts(form, "only");
@@ -49,7 +49,7 @@ const replaying: Action<EventId> = {
   },
 };
 
-const erasing: Action<EventId> = {
+const erase: Action<EventId> = {
   ask: async (c, id) => {
     const event = await findEvent(c.env, id);
     if (event === null) return noSuchEvent(c);
@@ -80,11 +80,7 @@ export const eventPage = new Hono<PageEnv>()
   })
   .route(
     "/",
-    actions(
-      "/:id",
-      { find, pathOf: eventPath, missing: noSuchEvent },
-      { replay: replaying, erase: erasing },
-    ),
+    actions("/:id", { find, pathOf: eventPath, missing: noSuchEvent }, { replay, erase }),
   );
 
 async function find(c: PageContext): Promise<EventId | null> {
@@ -206,11 +202,7 @@ function Webhooks({ whole, unanswered }: EventProps) {
     );
   }
   const isOffered = mayChange && payload !== null;
-  const columns = [
-    ...(isOffered ? [tickFor(event)] : []),
-    ...COLUMNS,
-    ...(isOffered ? [REPLAY] : []),
-  ];
+  const columns = isOffered ? [tickFor(event), ...COLUMNS, REPLAY] : COLUMNS;
   const table = <Table label="Webhooks" columns={columns} rows={rows} keyOf={({ id }) => id} />;
   if (!isOffered) return table;
   return (

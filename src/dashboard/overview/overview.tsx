@@ -258,7 +258,9 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   const { stats, listed, deadLetters, watched } = look;
   const delivered = sumOf(steps, "delivered");
   const failed = sumOf(steps, "failedAttempts");
+  const failures = failed === null ? "unknown" : count(failed, "failed attempt");
   const attempts = (delivered ?? 0) + (failed ?? 0);
+  const successRate = delivered === null || attempts === 0 ? null : delivered / attempts;
   const oldestDueAtMs = earliest(...watched.map(({ stats }) => stats.health.oldestDueAtMs));
   const pending = watched.reduce((sum, each) => sum + each.stats.health.pending, 0);
   const isPart = watched.length < listed.length;
@@ -274,16 +276,8 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
     <Tiles
       of={[
         ["Events in", least(sumOf(steps, "events"), isPartOfEvents), last],
-        [
-          "Delivered",
-          least(delivered, isPart),
-          failed === null ? "unknown" : count(failed, "failed attempt"),
-        ],
-        [
-          "Success rate",
-          share(delivered === null || attempts === 0 ? null : delivered / attempts),
-          "of attempts",
-        ],
+        ["Delivered", least(delivered, isPart), failures],
+        ["Success rate", share(successRate), "of attempts"],
         responseTime(stats.all?.latencyMs ?? { p50: null, p95: null }),
         [
           "Pending",

@@ -37,6 +37,7 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
   // Its half is a whole number too.
   const highest = 2 * Math.ceil(most / 2);
   const heightOf = (value: number) => (value / highest) * (FLOOR - 8);
+  const topOf = (value: number) => FLOOR - heightOf(value);
   const width = (WIDTH - LEFT) / Math.max(1, steps.length);
   const every = Math.max(1, Math.ceil(steps.length / MARKS));
   const clock = clocksOf(zone, { weekday: "short", ...CLOCK });
@@ -52,13 +53,7 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
         >
           <line class="axis" x1={LEFT} x2={WIDTH} y1={FLOOR} y2={FLOOR} />
           {[highest / 2, highest].map((value) => (
-            <line
-              class="grid"
-              x1={LEFT}
-              x2={WIDTH}
-              y1={FLOOR - heightOf(value)}
-              y2={FLOOR - heightOf(value)}
-            />
+            <line class="grid" x1={LEFT} x2={WIDTH} y1={topOf(value)} y2={topOf(value)} />
           ))}
           {steps.map((step, index) => {
             const x = LEFT + index * width;
@@ -71,7 +66,7 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
                     <rect
                       class={name}
                       x={x + (width * GAP) / 2 + place * barWidth}
-                      y={FLOOR - heightOf(countIn(step, bar.slice(0, above + 1)))}
+                      y={topOf(countIn(step, bar.slice(0, above + 1)))}
                       width={barWidth}
                       height={heightOf(step[name] ?? 0)}
                     />
@@ -100,7 +95,7 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
             <text
               class="tick"
               x={LEFT - 6}
-              y={FLOOR - heightOf(value) + (value === 0 ? 0 : 4)}
+              y={topOf(value) + (value === 0 ? 0 : 4)}
               text-anchor="end"
             >
               {COMPACT.format(value)}

@@ -157,17 +157,11 @@ type SearchFieldProps = {
   list?: string;
 };
 
-export function SearchField({ label, name, query, placeholder = "any", list }: SearchFieldProps) {
+export function SearchField({ label, name, query, ...other }: SearchFieldProps) {
   return (
     <label>
       {label}
-      <input
-        name={name}
-        value={query[name] ?? ""}
-        placeholder={placeholder}
-        {...VERBATIM}
-        {...(list === undefined ? {} : { list })}
-      />
+      <input name={name} value={query[name] ?? ""} placeholder="any" {...VERBATIM} {...other} />
     </label>
   );
 }

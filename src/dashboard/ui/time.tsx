@@ -1,6 +1,7 @@
 /** Times as people read them: relative, with the exact one in the visitor's zone on hover. */
 import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
+import { iso } from "../../domain/time";
 import { useViewer } from "./session";
 
 const RELATIVE = new Intl.RelativeTimeFormat("en");
@@ -38,11 +39,7 @@ export function Time({ ms, none = "–", isAhead = false }: TimeProps) {
   const { zone, nowMs } = useViewer();
   if (ms === null) return <span class="quiet">{none}</span>;
   return (
-    <time
-      datetime={new Date(ms).toISOString()}
-      title={exactTime(ms, zone)}
-      data-ahead={isAhead || undefined}
-    >
+    <time datetime={iso(ms)} title={exactTime(ms, zone)} data-ahead={isAhead || undefined}>
       {isAhead && ms < nowMs + JUST_NOW_MS ? "now" : relativeTime(ms, nowMs)} (
       {clockTime(ms, { nowMs, zone })})
     </time>

@@ -50,11 +50,7 @@ export const webhookChanges = new Hono<PageEnv>()
           const health = await webhookHealth(env, id);
           return RESUMED[health?.state ?? "healthy"] ?? "resumed";
         }),
-        rotate: {
-          onceThen: "rotated_before",
-          ask: (c, webhook) => showRotation(c, webhook, []),
-          act: rotate,
-        },
+        rotate: { onceThen: "rotated_before", ask: showRotation, act: rotate },
         test: testing,
         try: trying,
         replay: batch(REPLAY),
@@ -110,17 +106,13 @@ async function rotate(c: PageContext, webhook: Webhook, form: Form): Promise<Out
   return showSecret(c, { webhook: after, secret: secret ?? "", occasion });
 }
 
-function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldError[]) {
+function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldError[] = []) {
   const status = errors.length > 0 ? 422 : 200;
+  const path = webhookPath(webhook.id);
   return page(
     c,
     { title: "Rotate the signing secret", trail: trailOf(webhook), status },
-    <form
-      method="post"
-      action={`${webhookPath(webhook.id)}/rotate`}
-      class="panel webhook-form"
-      data-once=""
-    >
+    <form method="post" action={`${path}/rotate`} class="panel webhook-form" data-once="">
       <Hidden fields={{ token: newToken() }} />
       <p>
         A new secret signs from now on; the old one signs along until the grace period ends, so that{" "}
@@ -141,7 +133,7 @@ function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldEr
         ))}
       </fieldset>
       <SecretField errors={errors} hint="Left empty, the relay makes one and shows it once." />
-      <Submit out={[webhookPath(webhook.id), "Cancel"]}>Rotate the secret</Submit>
+      <Submit out={[path, "Cancel"]}>Rotate the secret</Submit>
     </form>,
   );
 }
@@ -163,16 +155,12 @@ function hostOf(url: string): string {
 
 function showDeletion(c: PageContext, webhook: Webhook, isWrong: boolean) {
   const host = hostOf(webhook.url);
+  const path = webhookPath(webhook.id);
   const mistake = isWrong && { "aria-invalid": "true" as const, "aria-describedby": "host-wrong" };
   return page(
     c,
     { title: "Delete the webhook", trail: trailOf(webhook), status: isWrong ? 422 : 200 },
-    <form
-      method="post"
-      action={`${webhookPath(webhook.id)}/delete`}
-      class="panel narrow"
-      autocomplete="off"
-    >
+    <form method="post" action={`${path}/delete`} class="panel narrow" autocomplete="off">
       <p>
         What waits for it is discarded, and the record of its deliveries goes. To stop for a while,
         pause it instead. Events stay recorded: a webhook registered later can be sent what it
@@ -197,7 +185,7 @@ function showDeletion(c: PageContext, webhook: Webhook, isWrong: boolean) {
           </p>
         )}
       </div>
-      <Submit tone="danger" out={[webhookPath(webhook.id), "Keep it"]}>
+      <Submit tone="danger" out={[path, "Keep it"]}>
         Delete the webhook
       </Submit>
     </form>,

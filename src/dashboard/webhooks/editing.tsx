@@ -107,12 +107,8 @@ export function showForm(
       status: overtaken.length > 0 ? 409 : errors.length === 0 ? 200 : 422,
     },
     <WebhookForm
-      typed={typed}
-      errors={errors}
-      overtaken={overtaken}
+      {...{ typed, errors, overtaken, webhook, env: c.env }}
       shown={webhook && (shownIn(form) ?? writtenOf(webhook))}
-      webhook={webhook}
-      env={c.env}
       isOpen={c.req.query("pace") !== undefined}
     />,
   );

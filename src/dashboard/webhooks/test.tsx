@@ -45,12 +45,10 @@ async function sendTest(c: PageContext, webhook: Webhook, event: string | null):
   const name = given.data.event ?? testEventOf(webhook);
   const tested = await testWebhook(c.env, webhook.id, name);
   if (!tested.ok) return tested;
+  const title = tested.value.error === null ? "The test arrived" : "The test failed";
   const shown = await page(
     c,
-    {
-      title: tested.value.error === null ? "The test arrived" : "The test failed",
-      trail: trailOf(webhook),
-    },
+    { title, trail: trailOf(webhook) },
     <>
       {event === null && (
         <p class="notice warn" role="status">

@@ -203,12 +203,9 @@ function Settings({ webhook, own }: Pick<WholeProps, "webhook" | "own">) {
   const names = Object.keys(headers);
   const none = (text: string) => <span class="quiet">{text}</span>;
   const relays = (value: string | null) => none(`${value ?? "–"}, as the relay's own`);
+  const edit = mayChange && <a href={`${webhookPath(webhook.id)}/edit`}>Edit the settings</a>;
   return (
-    <Panel
-      id="settings"
-      title="Settings"
-      action={mayChange && <a href={`${webhookPath(webhook.id)}/edit`}>Edit the settings</a>}
-    >
+    <Panel id="settings" title="Settings" action={edit}>
       <Facts
         of={[
           isCut(webhook) && ["Description", <Foreign text={webhook.description ?? ""} />],
