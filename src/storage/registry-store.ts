@@ -128,18 +128,13 @@ export class RegistryStore {
 
   /** Newest first. */
   audit(before: number | null, limit: number): AuditEntry[] {
-    return this.#tables
-      .rows<AuditRow>(
-        "audit",
-        'SELECT number, at AS "atMs", key, action, webhook_id AS "webhookId", before, after FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?',
-        before ?? Number.MAX_SAFE_INTEGER,
-        limit,
-      )
-      .map((row) => ({
-        ...row,
-        before: auditValuesOf(row.before),
-        after: auditValuesOf(row.after),
-      }));
+    const query =
+      'SELECT number, at AS "atMs", key, action, webhook_id AS "webhookId", before, after FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?';
+    const end = before ?? Number.MAX_SAFE_INTEGER;
+    const rows = this.#tables.rows<AuditRow>("audit", query, end, limit);
+    return rows.map(({ before: old, after: now, ...row }) => {
+      return { ...row, before: auditValuesOf(old), after: auditValuesOf(now) };
+    });
   }
 
   // --- erased events ----------------------------------------------------------------------------------------
@@ -159,12 +154,9 @@ export class RegistryStore {
       "CREATE TABLE erasures (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
     );
     this.#tables.put("erasures", { id, at: nowMs });
-    const rows = this.#tables.rows<{ id: string; at: number }>(
-      "erasures",
-      "SELECT id, at FROM erasures WHERE id > ? ORDER BY id LIMIT ?",
-      this.#lookedAtErasure,
-      LOOKED_AT_ONCE,
-    );
+    const query = `SELECT id, at FROM erasures WHERE id > ? ORDER BY id LIMIT ${LOOKED_AT_ONCE}`;
+    const after = this.#lookedAtErasure;
+    const rows = this.#tables.rows<{ id: string; at: number }>("erasures", query, after);
     for (const { at, ...row } of rows) {
       if (at < forgetBeforeMs) this.#tables.sql.exec("DELETE FROM erasures WHERE id = ?", row.id);
     }
@@ -242,12 +234,9 @@ export class RegistryStore {
   // --- idempotent answers -----------------------------------------------------------------------------------
 
   answer(caller: string, key: string): StoredCall | null {
-    const row = this.#tables.first<AnswerRow>(
-      "answers",
-      'SELECT call, at AS "atMs", status, type, body FROM answers WHERE caller = ? AND key = ?',
-      caller,
-      key,
-    );
+    const query =
+      'SELECT call, at AS "atMs", status, type, body FROM answers WHERE caller = ? AND key = ?';
+    const row = this.#tables.first<AnswerRow>("answers", query, caller, key);
     if (row === null) return null;
     const { call, atMs, status, type, body } = row;
     return { call, atMs, answer: status === null ? null : { status, type, body } };
