@@ -17,13 +17,14 @@ type Parsed<O extends OptionsConfig> = ReturnType<
 
 /**
  * @param options as `parseArgs` of node:util takes them.
- * @throws Misuse when an option is unknown or lacks its value, and for words beyond `words`.
+ * @throws Misuse when an option is unknown or lacks its value, for words beyond `words`, and as `refuseKept`.
  */
 export function readOptions<const O extends OptionsConfig>(
   args: readonly string[],
   options: O,
   { words = 0 }: { words?: number } = {},
 ): Parsed<O> {
+  refuseKept(args, options);
   const parsed = parse(args, options);
   const extra = parsed.positionals[words];
   if (extra !== undefined) throw new Misuse(`"${extra}" is one word too many.`);
@@ -38,6 +39,66 @@ function parse<const O extends OptionsConfig>(args: readonly string[], options: 
     const [said = ""] = (thrown as Error).message.split(/(?<=[^.])\.(?: |$)/);
     throw new Misuse(`${said}.`);
   }
+}
+
+/**
+ * What stands before npm's `--` npm takes for an option of its own, and the command would do without it what was not
+ * meant: `npm run deploy --dry-run` a deploy. It is left in the environment, as what an .npmrc sets for npm is:
+ * `options` must have no name that npm goes by and that is usual there.
+ *
+ * @throws Misuse when npm has an option that is the command's.
+ */
+export function refuseKept(
+  args: readonly string[],
+  options: OptionsConfig,
+  env: NodeJS.ProcessEnv = process.env,
+): void {
+  const script = env.npm_lifecycle_event;
+  const isGiven = (name: string) => args.some((word) => word.replace(/=.*/s, "") === `--${name}`);
+  const kept = Object.keys(options).filter((name) => keptBy(env, name) && !isGiven(name));
+  if (script === undefined || kept.length === 0) return;
+  const run = script === "start" ? "npm start" : `npm run ${script}`;
+  const line = [run, "--", ...wordsMeant(args, { options, kept, env })].join(" ");
+  const names = kept.map((name) => `--${name}`).join(" and ");
+  throw new Misuse(
+    `npm kept ${names} for itself, and nothing was done: write \`--\` before the options: ${line}`,
+  );
+}
+
+/** As npm leaves it: "true" where no value stood behind a "="; empty for no. */
+function keptBy(env: NodeJS.ProcessEnv, name: string): string {
+  return env[`npm_config_${name.replaceAll("-", "_")}`] ?? "";
+}
+
+/** The words in their right order; "…" for a value that cannot be told, or is not for the screen. */
+function wordsMeant(
+  args: readonly string[],
+  {
+    options,
+    kept,
+    env,
+  }: { options: OptionsConfig; kept: readonly string[]; env: NodeJS.ProcessEnv },
+): string[] {
+  const firstOption = args.findIndex((word) => word.startsWith("-"));
+  const before = firstOption === -1 ? args.length : firstOption;
+  // The value of such an option came as one word more: of several nobody knows whose each is.
+  const without = kept.filter(
+    (name) => options[name]?.type === "string" && keptBy(env, name) === "true",
+  );
+  const words = args.slice(0, Math.max(0, before - without.length));
+  const strays = args.slice(words.length, before);
+  const meant = kept.flatMap((name) => {
+    if (options[name]?.type === "boolean") return [`--${name}`];
+    const value = without.includes(name) ? strays[0] : keptBy(env, name);
+    const isTold = value !== undefined && strays.length <= 1 && !name.includes("secret");
+    return [`--${name}`, isTold ? quoted(value) : "…"];
+  });
+  return [...words.map(quoted), ...meant, ...args.slice(before).map(quoted)];
+}
+
+/** As a shell takes it for one word. */
+function quoted(word: string): string {
+  return /^[\w./:@=,+%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** @throws Misuse when the text is no whole number in the range. */

@@ -8,7 +8,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { styleText } from "node:util";
 import { batchTimeoutAdvice } from "./batch-timeout.ts";
-import { FAILED, runCommand } from "./command.ts";
+import { FAILED, refuseKept, runCommand } from "./command.ts";
 import {
   type DeployConfig,
   problemsOfBindings,
@@ -36,6 +36,18 @@ const LEADTERRA_SECRET = "LEADTERRA_SIGNING_SECRETS";
 const TITLE_TAKEN = 10_014;
 /** Options that say which Worker is meant, for `wrangler secret` too. */
 const WHICH_WORKER = [["--env", "-e"], ["--config", "-c"], ["--name"]] as const;
+
+/** Options that npm must not keep: what changes where a deploy goes, and what it leaves there. */
+const OPTIONS = {
+  env: { type: "string" },
+  config: { type: "string" },
+  name: { type: "string" },
+  "dry-run": { type: "boolean" },
+  "secrets-file": { type: "string" },
+  var: { type: "string" },
+  "keep-vars": { type: "boolean" },
+  strict: { type: "boolean" },
+} as const;
 
 /** The words without these options and their values. */
 function without(args: readonly string[], names: readonly string[]): string[] {
@@ -227,6 +239,7 @@ function tell(file: string, problems: readonly string[]): void {
 }
 
 async function main(args: string[]): Promise<number> {
+  refuseKept(args, OPTIONS);
   const config = await readDeployConfig(args);
   const problems = [...problemsOfBindings(config), ...(await problemsOfVars(config.vars))];
   const secrets = optionOf(args, ["--secrets-file"]);

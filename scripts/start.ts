@@ -7,7 +7,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs, styleText } from "node:util";
-import { Misuse, onInterrupt, readPort, runCommand } from "./command.ts";
+import { Misuse, onInterrupt, readPort, refuseKept, runCommand } from "./command.ts";
 import { importConfig } from "./deploy-check.ts";
 import { DEV_VARS, DEV_VARS_EXAMPLE, firstOf, makeDevVars, readVars } from "./dev-vars.ts";
 import { readableLog } from "./log-lines.ts";
@@ -27,6 +27,12 @@ const OWN = {
   "env-file": { type: "string", multiple: true },
   "persist-to": { type: "string" },
   "raw-log": { type: "boolean" },
+} as const;
+/** Of wrangler's, what says which relay it is. */
+const WRANGLERS = {
+  env: { type: "string" },
+  config: { type: "string" },
+  var: { type: "string" },
 } as const;
 /** Options of `wrangler dev` that cannot be had here, and why. */
 const IMPOSSIBLE: Readonly<Record<string, string>> = {
@@ -180,6 +186,7 @@ async function problemsOf(url: string): Promise<readonly Problem[]> {
 }
 
 async function main(args: string[]): Promise<number> {
+  refuseKept(args, { ...OWN, ...WRANGLERS });
   const given = parseArguments(args);
   const files = envFilesOf(given);
   const made =

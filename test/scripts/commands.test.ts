@@ -6,11 +6,13 @@ import { BLOCKED_PORTS } from "../../scripts/command.ts";
 import { startLeadterraApi } from "../../scripts/leadterra-api.ts";
 import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
 import { type Behaviour, parseBehaviour, startReceiver } from "../../scripts/receiver.ts";
-import { ROOT } from "../../scripts/wrangler.ts";
+import { collect, exitCodeOf, ROOT } from "../../scripts/wrangler.ts";
 import { startCloudflare } from "./cloudflare.ts";
 import { printed, runScript, SCRIPTS } from "./run.ts";
 
 const OWN = Object.entries(SCRIPTS).filter(([, command]) => /^node .*\.ts$/.test(command));
+/** wrangler starts, builds and bundles, twice. */
+const SLOW = { timeout: 300_000 };
 /** A proxy where nobody listens: whatever is sent to it is lost. */
 const PROXY = {
   NODE_USE_ENV_PROXY: "1",
@@ -72,6 +74,77 @@ describe("npm run apply", () => {
     const { exitCode, stderr } = await runScript("apply", args, { env });
     expect(stderr).not.toBe("");
     expect(exitCode).toBe(1);
+  });
+});
+
+/** Runs a command as npm does when these options stand before its `--`. */
+function runWithoutDashes(
+  name: string,
+  args: readonly string[],
+  { kept, env }: { kept: Readonly<Record<string, string>>; env?: Readonly<Record<string, string>> },
+) {
+  const left = Object.entries(kept).map(([option, value]) => [`npm_config_${option}`, value]);
+  return runScript(name, args, {
+    env: { ...env, npm_lifecycle_event: name, ...Object.fromEntries(left) },
+  });
+}
+
+describe("an option that npm took for its own", () => {
+  const key = { RELAY_API_KEY: "a-key-of-the-relay" };
+
+  it("has npm run apply do nothing, run by npm itself", async () => {
+    const relay = await relayThat(200, { data: [], next: null });
+    const { origin } = new URL(relay.url);
+    const args = ["other.json", "--export", "--dry-run", "--relay", origin];
+    const child = spawn("npm", ["run", "apply", ...args], {
+      cwd: ROOT,
+      env: { ...process.env, ...key },
+    });
+    const stderr = collect(child.stderr);
+    const exitCode = await exitCodeOf(child);
+    expect(stderr()).toContain(
+      `npm kept --relay and --dry-run and --export for itself, and nothing was done: write \`--\` before the options: npm run apply -- other.json --relay ${origin} --dry-run --export\n`,
+    );
+    expect({ exitCode, requests: relay.requests() }).toEqual({ exitCode: 1, requests: 0 });
+  });
+
+  it.each([
+    ["apply", ["a.json"], { dry_run: "true" }, "npm run apply -- a.json --dry-run"],
+    ["doctor", ["http://127.0.0.1:1"], { relay: "true" }, "-- --relay http://127.0.0.1:1"],
+    ["doctor", ["--send"], { relay: "http://x" }, "npm run doctor -- --relay http://x --send"],
+    ["listen", ["{}", "http://x"], { filter: "true", forward: "true" }, "--forward … --filter …"],
+    ["listen", [], { filter: '{"event":"x"}' }, `--filter '{"event":"x"}'\n`],
+    ["leadterra", ["send", "whsec_x"], { secret: "true" }, "leadterra -- send --secret …\n"],
+    ["receiver", [], { gone: "true" }, "npm run receiver -- --gone"],
+    ["start", ["6000"], { port: "true" }, "npm start -- --port 6000"],
+    ["start", ["staging"], { env: "true" }, "npm start -- --env staging"],
+  ])("is refused by npm run %s %j with %j", async (name, args, kept, line) => {
+    const { exitCode, stdout, stderr } = await runWithoutDashes(name, args, { kept, env: key });
+    expect(stderr).toContain("for itself, and nothing was done: write `--` before the options: ");
+    expect(stderr).toContain(line);
+    expect({ exitCode, stdout }).toEqual({ exitCode: name === "apply" ? 1 : 2, stdout: "" });
+  });
+
+  it.each([
+    [[], { dry_run: "true" }, "npm run deploy -- --dry-run"],
+    [[], { env: "staging" }, "npm run deploy -- --env staging"],
+  ])("deploys nothing: npm run deploy %j with %j", SLOW, async (args, kept, line) => {
+    const cloudflare = await startCloudflare();
+    const { exitCode, stderr } = await runWithoutDashes("deploy", args, {
+      kept,
+      env: cloudflare.env,
+    });
+    expect(stderr).toContain(line);
+    expect({ exitCode, workers: cloudflare.workers.size }).toEqual({ exitCode: 2, workers: 0 });
+  });
+
+  it("is taken where it stands behind the dashes too, and what an .npmrc sets is npm's", async () => {
+    const relay = await relayThat(200, { data: [], next: null });
+    const args = ["a.json", "--export", "--dry-run", "--relay", new URL(relay.url).origin];
+    const kept = { dry_run: "true", prune: "", registry: "https://npm.example/", tag: "next" };
+    expect(await runWithoutDashes("apply", args, { kept, env: key })).toMatchObject({
+      exitCode: 0,
+    });
   });
 });
 
@@ -187,8 +260,6 @@ describe("npm run leadterra -- send", () => {
   });
 });
 
-/** wrangler starts, builds and bundles, twice. */
-const SLOW = { timeout: 300_000 };
 /** A way to switch the proxy on that Node knows beside NODE_USE_ENV_PROXY. */
 const BY_OPTION = { ...PROXY, NODE_USE_ENV_PROXY: "", NODE_OPTIONS: "--use-env-proxy" };
 
