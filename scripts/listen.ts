@@ -98,12 +98,9 @@ async function main(args: string[]): Promise<number> {
   onInterrupt(async (counted) => {
     abort.abort();
     // It had not begun to listen, or something went wrong at that moment.
-    const isWhole = await listening.then(
-      () => true,
-      () => false,
-    );
-    if (!isWhole) return counted;
-    console.log(`\n${name} stays for 24 hours, and what comes for it waits.`);
+    const stays = await listening.catch(() => null);
+    if (stays === null) return counted;
+    if (stays) console.log(`\n${name} stays for 24 hours, and what comes for it waits.`);
     return 0;
   });
   await listening.catch((thrown: unknown) => {
@@ -114,6 +111,6 @@ async function main(args: string[]): Promise<number> {
 
 if (import.meta.main) {
   await runCommand(USAGE, main);
-  // A connection whose end is not heard of would keep the process.
-  if (process.exitCode) process.exit();
+  // A connection whose end is not heard of, or only after some seconds, would keep the process.
+  process.stdout.write("", () => process.exit());
 }

@@ -275,9 +275,10 @@ async function handle(frame: Frame, options: Listening, timeoutMs: number): Prom
 /**
  * Listens until a person ends it, through sleep, lost networks and deploys.
  *
+ * @returns whether the webhook stays.
  * @throws Error with a sentence when it cannot go on.
  */
-export async function listen(options: Listening): Promise<void> {
+export async function listen(options: Listening): Promise<boolean> {
   const { signal, write, name } = options;
   let webhook = await prepare(options);
   let failures = 0;
@@ -305,7 +306,7 @@ export async function listen(options: Listening): Promise<void> {
     if (signal.aborted) break;
     if (code === ONCE) {
       await options.api.call("DELETE", `/v1/webhooks/${webhook.id}`);
-      return;
+      return false;
     }
     if (code === REPLACED) throw new Ended(`A newer listener has the name ${name}.`);
     if (code === ENDED) throw new Ended(`The webhook ${name} was deleted, or has an address now.`);
@@ -316,6 +317,7 @@ export async function listen(options: Listening): Promise<void> {
     failures += 1;
     webhook = (await check(options)) ?? webhook;
   }
+  return true;
 }
 
 /** Why the relay has closed this connection, as its state now tells: its code; null where it does not. */

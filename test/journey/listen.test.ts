@@ -1,9 +1,12 @@
 /** `npm run listen` as a person has it: a relay, a wire between that can be cut, and a handler on this machine. */
+import { spawn } from "node:child_process";
 import { createServer, connect as dial, type Socket } from "node:net";
+import { constants } from "node:os";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type Listening, listen } from "../../scripts/listener.ts";
 import { listen as bind, closeServer, freePort } from "../../scripts/loopback.ts";
 import { relayApi } from "../../scripts/relay-api.ts";
+import { collect, exitCodeOf, ROOT } from "../../scripts/wrangler.ts";
 import { type Delivery, PATIENCE_MS } from "../rig/api.ts";
 import { answering, GENUINE, startReceiver, verdicts } from "../rig/receiver.ts";
 import { runScript } from "../scripts/run.ts";
@@ -296,6 +299,34 @@ describe("npm run listen", () => {
     await vi.waitFor(() => expect(anna.ended()).toBe(""), patient);
     expect((await relay.request("GET", `/v1/webhooks/${anna.name}`)).status).toBe(404);
   });
+
+  it.for([null, "SIGINT"] as const)(
+    "is over as a command once the webhook is removed with --once, and %s then has it say nothing that is false",
+    { timeout: 60_000 },
+    async (signal) => {
+      const name = `anna-done-${++count}`;
+      const args = ["--once", "--name", name, "--events", "listen.done", "--relay", relay.url];
+      const child = spawn(process.execPath, ["scripts/listen.ts", ...args], {
+        cwd: ROOT,
+        env: { ...process.env, RELAY_API_KEY: API_KEY },
+      });
+      onTestFinished(() => void child.kill("SIGKILL"));
+      const said = collect(child.stdout);
+      const ended = exitCodeOf(child);
+      await vi.waitFor(() => expect(said()).toContain("Listening"), patient);
+      await relay.post(newEvent("listen.done"));
+      const path = `/v1/webhooks/${name}`;
+      const isGone = async () => expect((await relay.request("GET", path)).status).toBe(404);
+      await vi.waitFor(isGone, patient);
+      const removedMs = Date.now();
+      if (signal !== null) child.kill(signal);
+      // The signal may come before the answer that the webhook is gone.
+      expect([0, signal && 128 + constants.signals[signal]]).toContain(await ended);
+      expect(said()).toContain("listen.done");
+      expect(said()).not.toContain("stays");
+      expect(Date.now() - removedMs).toBeLessThan(3_000);
+    },
+  );
 
   it("ends with a reason when a newer listener has its name, and the newer one goes on", async () => {
     const first = start({ name: "anna-twice", events: ["listen.twice"] });
