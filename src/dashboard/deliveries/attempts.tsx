@@ -158,7 +158,7 @@ function When({ attempt: { startedAtMs, durationMs } }: { attempt: AttemptRecord
 function Answer({ attempt, isOpen }: { attempt: AttemptRecord; isOpen: boolean }) {
   const { number, statusCode, responseBody, responseHeaders, responseTruncated } = attempt;
   if (statusCode === null) return null;
-  const headers = Object.entries(responseHeaders ?? {});
+  const headers = Object.entries(responseHeaders ?? {}).map((header) => header.join(": "));
   return (
     <>
       {headers.length > 0 && (
@@ -166,7 +166,7 @@ function Answer({ attempt, isOpen }: { attempt: AttemptRecord; isOpen: boolean }
           <summary>Its headers</summary>
           <Code
             label={`The headers of the answer to attempt ${number}`}
-            text={headers.map(([name, value]) => `${name}: ${value}`).join("\n")}
+            text={headers.join("\n")}
           />
         </details>
       )}

@@ -1,5 +1,6 @@
 /** One delivery: how it stands and what to do next, its attempts, and the request as it is sent. */
 import { Hono } from "hono";
+import type { Child } from "hono/jsx";
 import type { AttemptRecord, DeliveryView, LoggedDelivery } from "../../domain/delivery";
 import { type EventId, parseEventId } from "../../domain/ids";
 import { journalName } from "../../domain/placement";
@@ -175,15 +176,13 @@ function Situation({ webhook, delivery }: ViewProps) {
   return <>It waits: the webhook is {webhook.status}.</>;
 }
 
-function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }) {
+function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }): Child {
   const { status, attempts, waitingFor, lastError } = delivery;
   if (status === "delivered") return <>Nothing to do. It can be replayed, with the same id.</>;
   if (status === "undeliverable") {
-    return isGone ? (
-      <>The event's payload is gone, so it cannot be replayed.</>
-    ) : (
-      <>Look at the last answer below, put the service right, then retry.</>
-    );
+    return isGone
+      ? "The event's payload is gone, so it cannot be replayed."
+      : "Look at the last answer below, put the service right, then retry.";
   }
   if (status === "cancelled") {
     if (isGone || lastError === "erased") return <>It cannot be replayed.</>;

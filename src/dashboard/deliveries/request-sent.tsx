@@ -32,14 +32,12 @@ export function RequestSent(request: RequestProps) {
   const { webhook, body, isUnknown } = request;
   const url = maskQuery(webhook.url);
   const headers = headersOf(request);
+  const lines = headers.map((header) => header.join(": "));
   const text = body === null ? null : new TextDecoder().decode(body);
   return (
     <>
       <h3>Headers</h3>
-      <Code
-        label="The headers of the request"
-        text={[`POST ${url}`, ...headers.map(([name, value]) => `${name}: ${value}`)].join("\n")}
-      />
+      <Code label="The headers of the request" text={[`POST ${url}`, ...lines].join("\n")} />
       <h3>Body</h3>
       {isUnknown && <Unknown />}
       {text === null ? (

@@ -123,6 +123,7 @@ export function Numbers({ condition }: { condition: Condition }) {
   const { health, successRate, latencyMs } = stats;
   const failed = sumOf(hours, "failedAttempts") ?? 0;
   const { pending, undeliverable } = health;
+  const tone = undeliverable > 0 ? "bad" : "";
   const counts = { pending, delivered: stats.delivered, undeliverable };
   const listed = (status: keyof typeof counts) => (
     <a href={deliveriesPath(webhook, { status })}>{number(counts[status])}</a>
@@ -135,12 +136,7 @@ export function Numbers({ condition }: { condition: Condition }) {
           responseTime(latencyMs),
           ["Pending", listed("pending"), <FirstDue ms={health.oldestDueAtMs} />],
           ["Delivered", listed("delivered"), count(failed, "failed attempt")],
-          [
-            "Undeliverable",
-            listed("undeliverable"),
-            "not retried any more",
-            undeliverable > 0 ? "bad" : "",
-          ],
+          ["Undeliverable", listed("undeliverable"), "not retried any more", tone],
         ]}
       />
       <div class="panel">

@@ -107,9 +107,8 @@ const CAUSES: Record<Kind, Words> = {
       {webhook.statusReason !== null && `: ${DISABLED_BECAUSE[webhook.statusReason]}`}.
     </Became>
   ),
-  misconfigured: () => (
-    <>Misconfigured: a variable of the relay's configuration has no usable value.</>
-  ),
+  misconfigured: () =>
+    "Misconfigured: a variable of the relay's configuration has no usable value.",
   probing: Failing,
   failing: Failing,
   unconnected: ({ stats }) => <Became health={stats.health}>: no listener is connected.</Became>,

@@ -203,6 +203,12 @@ function Settings({ webhook, own }: Pick<WholeProps, "webhook" | "own">) {
   const names = Object.keys(headers);
   const none = (text: string) => <span class="quiet">{text}</span>;
   const relays = (value: string | null) => none(`${value ?? "–"}, as the relay's own`);
+  const shownFilter = filter && <Code label="The filter" text={JSON.stringify(filter, null, 2)} />;
+  const shownHeaders = (
+    <>
+      <code>{names.join(", ")}</code> {none("values are never shown")}
+    </>
+  );
   const edit = mayChange && <a href={`${webhookPath(webhook.id)}/edit`}>Edit the settings</a>;
   return (
     <Panel id="settings" title="Settings" action={edit}>
@@ -212,24 +218,8 @@ function Settings({ webhook, own }: Pick<WholeProps, "webhook" | "own">) {
           ["Name", webhook.name === null ? none("none") : <code>{webhook.name}</code>],
           ["URL", <code>{maskQuery(url)}</code>],
           ["Events", events.includes(ALL_EVENTS) ? "every event" : <code>{events.join(" ")}</code>],
-          [
-            "Filter",
-            filter === null ? (
-              none("none: each of them")
-            ) : (
-              <Code label="The filter" text={JSON.stringify(filter, null, 2)} />
-            ),
-          ],
-          [
-            "Headers",
-            names.length === 0 ? (
-              none("none of its own")
-            ) : (
-              <>
-                <code>{names.join(", ")}</code> {none("values are never shown")}
-              </>
-            ),
-          ],
+          ["Filter", shownFilter ?? none("none: each of them")],
+          ["Headers", names.length === 0 ? none("none of its own") : shownHeaders],
           ["Order", ordered ? "one at a time, in the order of arrival" : "as fast as it answers"],
           ["Rate limit", rateLimit === null ? none("none") : perSecond(rateLimit)],
           ["At once", ordered ? "1" : webhook.concurrency],
