@@ -184,7 +184,9 @@ async function keyFinding(api: RelayApi): Promise<Finding> {
   if (answer.status === 401) {
     return wrong(
       "The relay does not know the key",
-      "Give RELAY_API_KEY one of its API_KEYS, or put them anew: npx wrangler secret put API_KEYS",
+      isLoopback(api.origin)
+        ? `Give RELAY_API_KEY one of API_KEYS in ${DEV_VARS}, or unset it: then that file is read.`
+        : "Give RELAY_API_KEY one of its API_KEYS, or put them anew: npx wrangler secret put API_KEYS",
     );
   }
   return unanswered("POST /v1/filters/test", answer) ?? well("The key may change things");

@@ -157,7 +157,7 @@ describe("the doctor of a relay", () => {
   it("names a key that is none, and is content with one of API_KEYS", async () => {
     const about = /does not know the key/;
     const { remedy } = await fault(about, { apiKey: "a-key-that-nobody-knows" });
-    expect(remedy).toContain("Give RELAY_API_KEY one of its API_KEYS");
+    expect(remedy).toContain("Give RELAY_API_KEY one of API_KEYS in .dev.vars");
     await isWell(about);
     // The other half of the remedy: the key is put into the relay.
     await relay.redeploy({ READ_ONLY_API_KEYS: READS_ONLY_KEY });

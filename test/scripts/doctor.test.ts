@@ -124,7 +124,7 @@ describe("the doctor", () => {
       "a key that is none",
       { "/v1/filters/test": { status: 401, json: {} } },
       "does not know the key",
-      "RELAY_API_KEY",
+      "Give RELAY_API_KEY one of API_KEYS in .dev.vars, or unset it: then that file is read.",
     ],
     [
       "silence",
@@ -415,6 +415,12 @@ describe("the doctor", () => {
       "wrangler tail",
     ],
   ];
+  it("says of a key that is none what mends it on Cloudflare", async () => {
+    const api = await relayWith({ "/v1/filters/test": { status: 401, json: {} } });
+    const findings = await examine({ ...api, origin: "https://relay.example" }, { now });
+    expect(findings.at(-1)?.remedy).toContain("npx wrangler secret put API_KEYS");
+  });
+
   it.each(faults)("names %s and what mends it", async (_, answers, what, remedy) => {
     const found = await wrongAt(answers);
     expect(found).toMatchObject([
