@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
-import { DEAD_BECAUSE, DISABLED_BECAUSE, STATES } from "../src/domain/vocabulary.ts";
+import { DEAD_BECAUSE } from "../src/domain/vocabulary.ts";
 import { FAILED, readOptions, runCommand } from "./command.ts";
 import { DEV_VARS, firstOf, readVars } from "./dev-vars.ts";
 import { DOCUMENTED_REPLY, exampleEvent, send } from "./leadterra.ts";
@@ -22,7 +22,7 @@ import {
   relayApi,
   webhookPages,
 } from "./relay-api.ts";
-import { remedyOf, replayOf } from "./remedy.ts";
+import { remedyOf, replayOf, whyOf } from "./remedy.ts";
 import { ROOT } from "./wrangler.ts";
 
 /** A signature's time may be off by 5 minutes; a clock that is off by less is no trouble yet. */
@@ -267,18 +267,11 @@ function webhookFinding(webhook: Json, figures: Json | undefined): Finding {
   if (!RESTFUL.includes(state)) {
     const figures = { ...known, pending };
     const remedy = remedyOf(state, webhook, { figures, replay });
-    const why = whyOf(state, { statusReason, pending });
+    const why = whyOf(state, { ...figures, statusReason });
     if (remedy !== null) return wrong(`${told}; ${why}`, remedy);
   }
   if (replay !== null) return wrong(told, `When the service is mended: ${replay}`);
   return state === "unconnected" ? untold(`${told}; ${NOBODY}`) : well(told);
-}
-
-function whyOf(state: string, { statusReason, pending }: Json): string {
-  const because = DISABLED_BECAUSE[statusReason as keyof typeof DISABLED_BECAUSE];
-  if (because !== undefined) return `held: ${because}`;
-  const idle = state === "probing" && pending === 0 ? ", and nothing waits that could be" : "";
-  return `${STATES[state as keyof typeof STATES]}${idle}`;
 }
 
 /** One for each reason: what mends them differs. */

@@ -1,12 +1,34 @@
-/** What mends a webhook that needs somebody, as the doctor says it. */
+/** Why a webhook needs somebody and what mends it, as the doctor says it. */
 import { boundOf, isSoonOver, waitsForRetry } from "../src/domain/late.ts";
+import { DISABLED_BECAUSE, STATES } from "../src/domain/vocabulary.ts";
 
 /** As a webhook may have. */
 const MAX_CONCURRENCY = 300;
 /** As many as one replay sends again. */
 const MAX_REPLAYED = 1_000;
 
+/** After a success that is older one failure is failing; else three in a row are. */
+const WITHOUT_SUCCESS_MS = 300_000;
+
 type Json = Record<string, unknown>;
+
+/** Why it is in a state that needs somebody. @param figures what the relay says of it, and its `statusReason`. */
+export function whyOf(state: string, figures: Json): string {
+  const because = DISABLED_BECAUSE[figures.statusReason as keyof typeof DISABLED_BECAUSE];
+  if (because !== undefined) return `held: ${because}`;
+  if (state === "probing" && figures.pending === 0) {
+    return "it fails, and nothing waits: the next event is the next try";
+  }
+  const { lastFailure, lastSuccessAt } = figures;
+  const failedAtMs = Date.parse(String(Object(lastFailure).at));
+  if (state === "failing" && lastSuccessAt !== undefined && !Number.isNaN(failedAtMs)) {
+    const succeededAtMs = Date.parse(String(lastSuccessAt)) || 0;
+    return succeededAtMs < failedAtMs - WITHOUT_SUCCESS_MS
+      ? "its last attempt failed, and none succeeded in the five minutes before it"
+      : "its last attempt failed, at least the third in a row";
+  }
+  return STATES[state as keyof typeof STATES];
+}
 
 /** The call that sends again what stopped retrying; null without any. */
 export function replayOf({ id, createdAt }: Json, undeliverable: number): string | null {

@@ -102,7 +102,8 @@ describe("the doctor", () => {
     `);
   });
 
-  const faults: [name: string, answers: typeof WELL, what: string, remedy: string][] = [
+  type Fault = [name: string, answers: typeof WELL, what: string, remedy: string];
+  const faults: Fault[] = [
     [
       "an address of something else",
       { "/healthz": { json: "hello" } },
@@ -187,6 +188,40 @@ describe("the doctor", () => {
       "crm (https://crm.example.com/?…): failing",
       "It said 503. When the service is mended: POST /v1/webhooks/wh_1/deliveries/evt_1/retry sends that one,",
     ],
+    [
+      "a webhook that failed three times in a row, soon after a success",
+      stats({
+        webhooks: [
+          {
+            ...FIGURES,
+            health: {
+              ...{ state: "failing", pending: 3, lastSuccessAt: "2026-11-27T11:50:00.000Z" },
+              lastFailure: { at: "2026-11-27T11:55:00.000Z", statusCode: 503, eventId: "evt_1" },
+            },
+          },
+        ],
+      }),
+      "; its last attempt failed, at least the third in a row",
+      "It said 503",
+    ],
+    ...["2026-11-27T11:49:59.999Z", null].map(
+      (lastSuccessAt): Fault => [
+        `a webhook that failed with its last success at ${lastSuccessAt}`,
+        stats({
+          webhooks: [
+            {
+              ...FIGURES,
+              health: {
+                ...{ state: "failing", pending: 3, lastSuccessAt },
+                lastFailure: { at: "2026-11-27T11:55:00.000Z", statusCode: 503, eventId: "evt_1" },
+              },
+            },
+          ],
+        }),
+        "; its last attempt failed, and none succeeded in the five minutes before it",
+        "It said 503",
+      ],
+    ),
     [
       "a webhook whose service is not there",
       stats({
@@ -300,7 +335,7 @@ describe("the doctor", () => {
       stats({
         webhooks: [{ ...FIGURES, health: { state: "probing", pending: 0, undeliverable: 1 } }],
       }),
-      "is tried until it is back, and nothing waits",
+      "; it fails, and nothing waits: the next event is the next try",
       "Its last answers",
     ],
     [
@@ -335,7 +370,7 @@ describe("the doctor", () => {
           },
         ],
       }),
-      "one delivery at a time is tried",
+      "13 undeliverable; it fails, and nothing waits: the next event is the next try",
       'It said 500. When the service is mended: POST /v1/webhooks/wh_1/replay {"since": "2026-11-01T12:00:00.000Z", "only": "undeliverable"}.',
     ],
     [
