@@ -148,14 +148,19 @@ async function superfluous(
   );
   return Promise.all(
     extra.map(async (name): Promise<Step> => {
-      const { pending } = answerOf(await api.call("GET", `/v1/webhooks/${name}/health`));
-      return {
-        kind: "delete",
-        name,
-        lines: [`${pending} waiting ${pending === 1 ? "delivery goes" : "deliveries go"} too`],
-      };
+      const health = answerOf(await api.call("GET", `/v1/webhooks/${name}/health`));
+      return { kind: "delete", name, lines: whatGoesToo(health) };
     }),
   );
+}
+
+function whatGoesToo({ pending, undeliverable }: Record<string, unknown>): string[] {
+  const some = Object.entries({ waiting: Number(pending), undeliverable: Number(undeliverable) });
+  const told = some.filter(([, count]) => count > 0);
+  if (told.length === 0) return [];
+  const isOne = told.length === 1 && told[0]?.[1] === 1;
+  const counts = told.map(([what, count]) => `${count} ${what}`).join(" and ");
+  return [`${counts} ${isOne ? "delivery goes" : "deliveries go"} too`];
 }
 
 /**

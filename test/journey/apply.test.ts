@@ -10,8 +10,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { mapInParallel } from "../rig/api.ts";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { mapInParallel, PATIENCE_MS } from "../rig/api.ts";
+import { answering, startReceiver } from "../rig/receiver.ts";
 import { runScript } from "../scripts/run.ts";
 import { API_KEY, type JourneyRelay, READ_ONLY_API_KEY, startRelay } from "./relay.ts";
 
@@ -224,13 +225,37 @@ describe("npm run apply", () => {
     expect(await webhooks()).toHaveLength(4);
     const dry = await apply(["--prune", "--dry-run"]);
     expect(dry).toMatchObject({ exitCode: 2 });
-    expect(dry.stdout).toContain("- old\n    0 waiting deliveries go too");
+    expect(dry.stdout).toContain("- old\nNothing was changed");
     expect(await webhooks()).toHaveLength(4);
     expect((await apply(["--prune"])).exitCode).toBe(0);
     expect((await webhooks()).map(({ name }) => name)).toEqual(
       expect.arrayContaining([null, "anna", "audit"]),
     );
     expect(await webhooks()).toHaveLength(3);
+  });
+
+  it("says with --prune what of a webhook goes too", async () => {
+    const receiver = await startReceiver();
+    receiver.answer = answering(422);
+    const old = { url: receiver.url, events: ["apply.old"], giveUpOn: [422] };
+    await relay.request("PUT", "/v1/webhooks/old", old);
+    const health = async () => (await relay.request("GET", "/v1/webhooks/old/health")).body;
+    const post = (messageId: string) =>
+      relay.post({ event: "apply.old", timestamp: new Date().toISOString(), data: { messageId } });
+    const dry = async () => (await apply(["--prune", "--dry-run"])).stdout;
+    write({ webhooks: [] });
+    await post("apply_1");
+    await vi.waitFor(async () => expect(await health()).toMatchObject({ undeliverable: 1 }), {
+      timeout: PATIENCE_MS,
+    });
+    expect(await dry()).toContain("- old\n    1 undeliverable delivery goes too\n");
+    await relay.request("POST", "/v1/webhooks/old/pause");
+    await post("apply_2");
+    await post("apply_3");
+    await vi.waitFor(async () => expect(await health()).toMatchObject({ pending: 2 }), {
+      timeout: PATIENCE_MS,
+    });
+    expect(await dry()).toContain("- old\n    2 waiting and 1 undeliverable deliveries go too\n");
   });
 
   it("gives new secrets to --secret-command, and keeps those that it does not take", async () => {
