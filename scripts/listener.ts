@@ -26,6 +26,7 @@ const ANSWER_BEFORE_MS = 500;
 const MAX_BODY_BYTES = 16 * 1024;
 export const UNREACHABLE = 502;
 export const LATE = 504;
+const UNAUTHORIZED = 401;
 /** Close codes of the relay. */
 const REPLACED = 4000;
 const ENDED = 4001;
@@ -195,7 +196,11 @@ const HeaderSocket = WebSocket as unknown as new (
  */
 async function connection(
   options: Listening,
-  { webhook, opened }: { webhook: Webhook; opened: () => void },
+  {
+    webhook,
+    opened,
+    answered,
+  }: { webhook: Webhook; opened: () => void; answered: (outcome: Outcome) => void },
 ): Promise<number | null> {
   const url = `${options.api.origin.replace(/^http/, "ws")}/v1/webhooks/${webhook.id}/listen`;
   const headers = { authorization: `Bearer ${options.apiKey}` };
@@ -238,6 +243,7 @@ async function connection(
     const frame = parse(String(data)) as Frame | null;
     if (frame?.type !== "delivery") return;
     void handle(frame, options, timeoutMs - ANSWER_BEFORE_MS).then((outcome) => {
+      answered(outcome);
       const { eventId, attempt } = frame;
       const isOpen = socket.readyState === WebSocket.OPEN;
       if (isOpen) socket.send(JSON.stringify({ type: "outcome", eventId, attempt, ...outcome }));
@@ -291,6 +297,7 @@ export async function listen(options: Listening): Promise<boolean> {
     await catchUp(options, since);
     since = null;
   };
+  const answered = asksForSecret(options, webhook.signingSecret !== undefined);
   while (!signal.aborted) {
     const opened = () => {
       failures = 0;
@@ -301,7 +308,7 @@ export async function listen(options: Listening): Promise<boolean> {
         if (!signal.aborted) write(thrown.message);
       });
     };
-    const end = await connection(options, { webhook, opened });
+    const end = await connection(options, { webhook, opened, answered });
     const code = end === CLOSED ? await whyClosed(options) : end;
     if (signal.aborted) break;
     if (code === ONCE) {
@@ -318,6 +325,19 @@ export async function listen(options: Listening): Promise<boolean> {
     webhook = (await check(options)) ?? webhook;
   }
   return true;
+}
+
+/** At the first 401 of a handler: most often it checks signatures with another secret. */
+function asksForSecret({ forward, name, write }: Listening, wasPrinted: boolean) {
+  let isAsked = forward === null;
+  return ({ statusCode }: Outcome) => {
+    if (isAsked || statusCode !== UNAUTHORIZED) return;
+    isAsked = true;
+    const where = wasPrinted
+      ? "above"
+      : `when ${name} was registered; POST /v1/webhooks/${name}/rotate-secret makes a new one`;
+    write(`  Does the handler have the secret of this name? It was printed ${where}.`);
+  };
 }
 
 /** Why the relay has closed this connection, as its state now tells: its code; null where it does not. */

@@ -196,6 +196,29 @@ describe("npm run listen", () => {
     }, patient);
   });
 
+  it("asks at the first 401 of a handler whether it has the secret, and says where that was", async () => {
+    const handler = await startReceiver();
+    handler.answer = answering(401);
+    const name = "anna-refused";
+    const forward = { forward: handler.url, name };
+    const first = start({ ...forward, events: ["listen.401"] });
+    await first.said("Listening");
+    await relay.post(newEvent("listen.401"));
+    await relay.post(newEvent("listen.401"));
+    await first.said(/401 (.|\n)*401 /);
+    const hints = first.lines.filter((line) => line.includes("Does the handler"));
+    expect(hints).toEqual([
+      "  Does the handler have the secret of this name? It was printed above.",
+    ]);
+    await first.stop();
+    const second = start(forward);
+    await second.said("Listening");
+    await relay.post(newEvent("listen.401"));
+    await second.said(
+      "Does the handler have the secret of this name? It was printed when anna-refused was registered; POST /v1/webhooks/anna-refused/rotate-secret makes a new one.",
+    );
+  });
+
   it("counts a handler that is not there as 502", async () => {
     const anna = start({
       events: ["listen.502"],
@@ -300,10 +323,13 @@ describe("npm run listen", () => {
     expect((await relay.request("GET", `/v1/webhooks/${anna.name}`)).status).toBe(404);
   });
 
-  it.for([null, "SIGINT"] as const)(
-    "is over as a command once the webhook is removed with --once, and %s then has it say nothing that is false",
+  it.for([
+    ["nothing", null],
+    ["Ctrl-C", "SIGINT"],
+  ] as const)(
+    "is over as a command once the webhook is removed with --once, and says nothing that is false, after %s",
     { timeout: 60_000 },
-    async (signal) => {
+    async ([, signal]) => {
       const name = `anna-done-${++count}`;
       const args = ["--once", "--name", name, "--events", "listen.done", "--relay", relay.url];
       const child = spawn(process.execPath, ["scripts/listen.ts", ...args], {
