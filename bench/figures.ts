@@ -9,7 +9,7 @@ import { readResults } from "./results.ts";
 
 const USAGE = `Writes the tables of figures in the pages from bench/results.json.
 
-  npm run figures --`;
+  npm run figures`;
 
 await runCommand(USAGE, async (args) => {
   readOptions(args, {});

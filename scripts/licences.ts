@@ -100,7 +100,7 @@ ${table(referencePackages())}
 
 const USAGE = `Names what a deploy brings that others wrote, with its licence, in LICENCES.md.
 
-  npm run licences --`;
+  npm run licences`;
 
 async function main(args: string[]): Promise<number> {
   readOptions(args, {});

@@ -37,6 +37,11 @@ function lacksRuntime() {
   );
 }
 
+/** What the install script of the package brings. */
+function hasBinary(own) {
+  return ["node", "node.exe"].some((file) => existsSync(join(own, "bin", file)));
+}
+
 /** What is wrong, and what mends it; null when nothing is. */
 function complaint() {
   const { devDependencies, dependencies } = JSON.parse(
@@ -57,6 +62,9 @@ function complaint() {
   const what = `Node ${NEEDED} or newer runs these scripts, and this is Node ${process.versions.node}.`;
   if (own === null)
     return `${what} Install a newer one, or the project's own:\n  ${manager} install`;
+  if (process.env.npm_lifecycle_event === undefined && hasBinary(own)) {
+    return `${what} The project brings its own, which ${manager} takes: run this by ${manager}.`;
+  }
   return `${what} The project brings its own, but its install script was not run (--ignore-scripts, or a manager that asks first). Run:\n  ${rebuild} node`;
 }
 

@@ -45,12 +45,16 @@ function install(folder: string, ...names: string[]): void {
 }
 
 /** `npm start` on a Node that runs no TypeScript, as an older one. */
-function startOnOldNode(userAgent: string) {
+function startOnOldNode(userAgent: string, byNpm = true) {
   const args = ["--no-strip-types", "--import", "./scripts/ready.mjs", "scripts/start.ts"];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd: project,
     encoding: "utf8",
-    env: { ...process.env, npm_config_user_agent: userAgent },
+    env: {
+      ...process.env,
+      npm_config_user_agent: userAgent,
+      npm_lifecycle_event: byNpm ? "start" : undefined,
+    },
   });
   return { exitCode: status, stdout, said: stderr };
 }
@@ -103,6 +107,16 @@ describe("a script of a project that is not whole", () => {
     expect(said).toMatch(sentence);
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
     expect(said).not.toMatch(/\n {4}at /);
+  });
+
+  it.each(["node", "node.exe"])("says to run it by npm where the project's %s is there", (file) => {
+    install(project, "hono", "wrangler", "node");
+    mkdirSync(join(project, "node_modules/node/bin"));
+    writeFileSync(join(project, "node_modules/node/bin", file), "");
+    expect(startOnOldNode(NPM, false).said).toMatch(
+      /^Node 22\.18 or newer runs these scripts, .* The project brings its own, which npm takes: run this by npm\.\n$/,
+    );
+    expect(startOnOldNode(NPM).said).toMatch(/npm rebuild node\n$/);
   });
 
   it("looks first, whichever script it is", () => {

@@ -58,7 +58,7 @@ function verdict(wrong: readonly string[]): string {
 
 const USAGE = `Goes from a released relay, killed under load, to today's, killed while it starts; and balances the account.
 
-  npm run test:upgrade --
+  npm run test:upgrade
 
 It starts from ${RELEASE}.`;
 
