@@ -5,6 +5,10 @@ type Happening = { level: string; happening: string } & Record<string, unknown>;
 
 /** wrangler puts a badge before what a Worker prints as a warning or an error, and empty lines behind it. */
 const BADGED = /^(\S+ \[(?:ERROR|WARNING)\] )?(\{"level":.*\})\s*$/;
+/** What workerd says of a name that does not resolve, in two lines with empty ones behind each; the attempt says so too. */
+const LOOKUP =
+  /^\S+ \[ERROR\] e = rust\/worker\/ffi\.rs:\d+: failed: failed to lookup address information: /;
+const STACK = /^ +stack: \S*workerd\S*@/;
 const MARKS: Readonly<Record<string, string>> = {
   info: styleText("dim", "·"),
   warning: styleText("yellow", "▲"),
@@ -21,17 +25,31 @@ export function readableLog(
 ): (chunk: string) => void {
   let rest = "";
   let afterBadge = false;
+  const isNoise = lookupNoise();
   return (chunk) => {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {
-      const [, badge, json = ""] = BADGED.exec(stripVTControlCharacters(line)) ?? [];
+      const plain = stripVTControlCharacters(line);
+      const [, badge, json = ""] = BADGED.exec(plain) ?? [];
       const happening = parse(json);
       const isPadding = afterBadge && line.trim() === "";
+      const isSkipped = isNoise(plain) || isPadding;
       if (happening !== null) write(`${describeHappening(happening, now())}\n`);
-      else if (!isPadding) write(`${line}\n`);
-      afterBadge = isPadding || (happening !== null && badge !== undefined);
+      else if (!isSkipped) write(`${line}\n`);
+      afterBadge = isSkipped || (happening !== null && badge !== undefined);
     }
+  };
+}
+
+/** @returns whether a line, as they come, is one of those two. */
+function lookupNoise(): (line: string) => boolean {
+  let expectsStack = false;
+  return (line) => {
+    const isStack = expectsStack && STACK.test(line);
+    const isLookup = LOOKUP.test(line);
+    expectsStack = isLookup || (expectsStack && line.trim() === "");
+    return isLookup || isStack;
   };
 }
 

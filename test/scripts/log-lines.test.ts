@@ -43,6 +43,32 @@ describe("the log of npm start", () => {
     expect(read(`${deleted}\n`)).toBe("· webhook deleted: webhookId wh_1\n");
   });
 
+  describe("what workerd says of a name that does not resolve", () => {
+    const LOOKUP =
+      "\x1b[31m✘ \x1b[41;31m[\x1b[41;97mERROR\x1b[41;31m]\x1b[0m \x1b[1me = rust/worker/ffi.rs:110: failed: failed to lookup address information: Name or service not known\x1b[0m\n";
+    const STACK =
+      "  stack: /a/bin/workerd@383c3f9 /a/bin/workerd@28a3c60; sentryErrorContext = jsgInternalError; wdErrId = e9d\n";
+
+    it("is left out: the attempt says it in its own line", () => {
+      const told = read(`${FAILED}\n`);
+      expect(read(`${LOOKUP}\n${STACK}\n\n▲ [WARNING] ${FAILED}\n\n\n`)).toBe(told);
+      expect(read(...`before\n\n${LOOKUP}\n${STACK}\n\nafter\n\n`)).toBe("before\n\nafter\n\n");
+    });
+
+    it.each([
+      ["another error of workerd", LOOKUP.replace("failed to lookup", "failed to read")],
+      ["its words in the log of the Worker", LOOKUP.replace("e = rust/worker/ffi.rs:110: ", "")],
+      ["a stack behind something else", "✘ [ERROR] Oh\n"],
+    ])("takes nothing else along: %s", (_, line) => {
+      const log = `${line}\n${STACK}\n\nend\n`;
+      expect(read(log)).toBe(stripVTControlCharacters(log));
+    });
+
+    it("takes nothing else along: what comes in place of its stack", () => {
+      expect(read(`${LOOKUP}\nend\n\n${STACK}`)).toBe(`end\n\n${STACK}`);
+    });
+  });
+
   it("takes lines in pieces, and leaves what is no happening as it is", () => {
     const log = `[wrangler:info] GET / 200 OK (1ms)\n\n${SUCCEEDED}\n{"level":"x"}\n✘ [ERROR] Oh {"level":1}\n\nend\n`;
     expect(read(...log)).toBe(log.replace(SUCCEEDED, read(`${SUCCEEDED}\n`).trimEnd()));
