@@ -107,11 +107,13 @@ export class DeadLetters extends StoredObject {
   /**
    * Whether this call deleted it, or may have: who asks for it again was not answered, since the object was restarted.
    *
-   * @param call the same each time that it is made; left out by release 0.2.0.
+   * @param call the same each time that it is made; without it, as release 0.2.0 asks, whether there was one.
    */
-  delete(id: string, call = ""): boolean {
+  delete(id: string, call?: string): boolean {
     const thisOne = `${id} ${call}`;
-    if (!this.#store.delete(id)) return !this.#deleted.has(id) || this.#deleted.has(thisOne);
+    if (!this.#store.delete(id)) {
+      return call !== undefined && (!this.#deleted.has(id) || this.#deleted.has(thisOne));
+    }
     this.#deleted.add([id, thisOne]);
     logInfo("dead_letter.deleted", { deadLetterId: id });
     return true;

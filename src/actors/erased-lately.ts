@@ -1,7 +1,8 @@
 /**
  * What was erased a moment ago, by id. Who read a body before that and hands it over after it (a consumer between two
- * calls, a replay, a redrive) brings an erased person back: it is not taken. In memory: it is about calls that are under
- * way, each with a time limit. An object that is evicted or restarted between two of them forgets it.
+ * calls, a replay, a redrive) brings an erased person back: it is not taken. In memory: it is about calls that are
+ * under way, each with a time limit. `DeadLetters` remembers with it, too, which letters were deleted. An object that
+ * is evicted or restarted between two of them forgets it.
  */
 import { MINUTE_MS } from "../domain/time";
 

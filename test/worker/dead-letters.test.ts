@@ -214,6 +214,10 @@ describe("a deleted dead letter", () => {
     expect(data.filter(({ action }) => action === "dead_letter.deleted")).toHaveLength(1);
   });
 
+  it("that was never there is none for a Worker of release 0.2.0 either", async () => {
+    expect(await letterStore().delete("dl_none")).toBe(false);
+  });
+
   it("is deleted for who asks again since its object was restarted meanwhile", async () => {
     const { id } = await register();
     const { letter } = await owedTo(id);
