@@ -47,7 +47,7 @@ export async function retryDeliveries(
   const subscriber = subscriberOf(env, webhook.id);
   const outcomes = new Map<EventId, string>();
   const open = async (deliveries: Reopening[]) => {
-    const opened = await subscriber.reopen({ deliveries, by: "retry" });
+    const opened = await subscriber.reopen({ deliveries, by: "retry", atMs: Date.now() });
     for (const [index, { id }] of deliveries.entries()) outcomes.set(id, opened[index] ?? "");
   };
   const wanted = [...new Set(ids)];
@@ -119,7 +119,7 @@ export async function retryDelivery(
   const open = async (one: Reopening) => {
     // Anew each time: somebody else's attempt may have ended meanwhile.
     if (wait) attempts = (await subscriber.delivery(id))?.attempts ?? 0;
-    return subscriber.reopen({ deliveries: [one], by: "retry" });
+    return subscriber.reopen({ deliveries: [one], by: "retry", atMs: Date.now() });
   };
   let [opened] = await open({ id, event: "", body: null });
   const found = opened === "needs_body" ? await findBody(env, id) : null;
@@ -275,7 +275,7 @@ function rememberedSinceMs(env: Env): number {
 /** Sends deliveries of a webhook again. @returns how many were opened, made due or added. */
 export async function reopen(env: Env, id: WebhookId, deliveries: Reopening[]): Promise<number> {
   if (deliveries.length === 0) return 0;
-  const opened = await subscriberOf(env, id).reopen({ deliveries, by: "replay" });
+  const opened = await subscriberOf(env, id).reopen({ deliveries, by: "replay", atMs: Date.now() });
   return opened.filter((each) => each === "opened" || each === "hastened" || each === "added")
     .length;
 }

@@ -1,9 +1,17 @@
 import { env } from "cloudflare:workers";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
 import type { EventId, WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../../src/domain/placement";
-import { accept, deliverAll, journal, newEvent, type Owed, register } from "../rig/worker/engine";
-import { answering, clock, it, service } from "../rig/worker/fixture";
+import {
+  accept,
+  deliverAll,
+  journal,
+  newEvent,
+  type Owed,
+  register,
+  tally,
+} from "../rig/worker/engine";
+import { answering, clock, holding, it, service } from "../rig/worker/fixture";
 import { answerLost, diverted, withBindings } from "../rig/worker/objects";
 import { API_KEY, api, bytesOf, call, callWith, READ_ONLY_API_KEY } from "../rig/worker/requests";
 
@@ -42,7 +50,8 @@ async function fingerprint(key: string): Promise<string> {
 }
 
 /** In the journal and with the webhook. */
-async function recorded(webhookId: string): Promise<Owed> {
+/** An event of which no webhook has a delivery. */
+async function kept(...webhookIds: string[]): Promise<Owed> {
   const event = await newEvent({ lead: { email: "zoe@example.com" } });
   const entry = {
     ...event,
@@ -51,9 +60,14 @@ async function recorded(webhookId: string): Promise<Owed> {
     email: "zoe@example.com",
     campaignId: null,
     receivedAtMs: clock.nowMs(),
-    webhookIds: [webhookId as WebhookId],
+    webhookIds: webhookIds as WebhookId[],
   };
   await journal(clock.nowMs()).record({ entries: [entry] });
+  return event;
+}
+
+async function recorded(webhookId: string): Promise<Owed> {
+  const event = await kept(webhookId);
   await accept(webhookId, [event]);
   return event;
 }
@@ -408,6 +422,51 @@ describe("what was done as a deploy restarted an object", () => {
     clock.advance(1);
     const again = { SUBSCRIBER: answerLost(env.SUBSCRIBER, id, "cancel") };
     expect(await restarted(again, "POST", path)).toMatchObject([409, { code: "not_pending" }]);
+  });
+
+  const since = "2020-01-01T00:00:00Z";
+
+  type Again = { action: string; answer: object; lost?: number; only?: string };
+
+  describe.each(["has gone out", "is going out"])("which %s when it is asked for again", (when) => {
+    const retry = { action: "delivery.retried", answer: { attempts: expect.any(Number) } };
+    const replay = { action: "webhook.replayed", answer: { replayed: 1 } };
+
+    // The first call to retry what was delivered finds that its body is needed: it loses the second.
+    it.each<[string, number | null, Again]>([
+      ["a retry of what was delivered", 204, { ...retry, lost: 2 }],
+      ["a retry of what waits", 503, retry],
+      ["a replay of what was delivered", 204, { ...replay, only: "all" }],
+      ["a replay of what waits", 503, { ...replay, only: "all" }],
+      ["a replay of what is missing", null, { ...replay, only: "missing" }],
+    ])("is %s, once", async (_, first, { action, answer, lost = 1, only = null }) => {
+      const { id } = await register();
+      const event = first === null ? await kept() : await recorded(id);
+      service.answer = answering(first ?? 204);
+      await deliverAll(id, clock);
+      service.requests.length = 0;
+      const late = holding();
+      const going: Promise<void>[] = [];
+      const meanwhile = async () => {
+        going.push(deliverAll(id, clock));
+        await vi.waitUntil(() => service.requests.length > 0);
+        if (when === "is going out") return;
+        late.open();
+        await Promise.all(going);
+      };
+      const lose = answerLost(env.SUBSCRIBER, id, "reopen", { lost, meanwhile });
+      const path = only === null ? `deliveries/${event.id}/retry` : "replay";
+      const body = only === null ? undefined : { since, only };
+      const bindings = { SUBSCRIBER: lose };
+      const said = await restarted(bindings, "POST", `/v1/webhooks/${id}/${path}`, body);
+      late.open();
+      await Promise.all(going);
+      await deliverAll(id, clock);
+      expect(said).toMatchObject([202, answer]);
+      expect(service.requests).toHaveLength(1);
+      expect(await tally(id)).toEqual({ delivered: 1 });
+      expect(await linesOf(action)).toHaveLength(1);
+    });
   });
 
   it("is a dead letter that is deleted", async () => {

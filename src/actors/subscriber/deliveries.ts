@@ -25,6 +25,7 @@ import type { DeliveryStore, Inserted } from "../../storage/delivery-store";
 import {
   type Arrival,
   ASKED,
+  type Asked,
   type DeliveryTables,
   type ListedDelivery,
   type Reopening,
@@ -44,6 +45,9 @@ export type DeliveryQuery = DeliveryFilter & { before?: Position; limit: number 
 
 /** A page in the order that all webhooks share. */
 export type TimeQuery = Omit<DeliveryQuery, "before"> & { before: Moment | null; maxRows: number };
+
+/** @property atMs when it was asked, Unix milliseconds; left out by release 0.2.0. */
+export type Reopenings = { deliveries: Reopening[]; by: "retry" | "replay"; atMs?: number };
 
 /** What came of opening a delivery again. */
 export type Opened = "opened" | "hastened" | "added" | "in_flight" | "needs_body" | "unknown";
@@ -179,13 +183,14 @@ export class Deliveries {
 
   // --- doing ------------------------------------------------------------------------------------------------
 
-  reopen(deliveries: readonly Reopening[], by: "retry" | "replay"): Opened[] {
+  reopen({ deliveries, by, atMs }: Reopenings): Opened[] {
     const asked = by === "retry" ? ASKED.byRetry : ASKED.byReplay;
     const opened: (Opened | null)[] = [];
     this.#together(() => {
       for (const { id, body } of deliveries) {
         const delivery = this.#store.get(id);
-        opened.push(delivery && this.#open(delivery, asked, this.#erased.has(id) ? null : body));
+        const given = { asked, body: this.#erased.has(id) ? null : body, atMs };
+        opened.push(delivery && this.#open(delivery, given));
       }
     });
     return deliveries.map(({ id, event, body }, index) => {
@@ -214,9 +219,13 @@ export class Deliveries {
     }
   }
 
-  #open(delivery: StoredDelivery, asked: StoredDelivery["asked"], body: Uint8Array | null): Opened {
+  #open(
+    delivery: StoredDelivery,
+    { asked, body, atMs }: { asked: Asked; body: Uint8Array | null; atMs: number | undefined },
+  ): Opened {
+    if (atMs !== undefined && isDone(delivery, atMs)) return "hastened";
     if (this.#ledger.leases.has(delivery.id)) return "in_flight";
-    const nowMs = Date.now();
+    const nowMs = atMs ?? Date.now();
     if (delivery.status === "pending") {
       // What a person asked for by name stays that.
       const first = delivery.asked === ASKED.byRetry ? delivery.asked : asked;
@@ -323,4 +332,10 @@ export class Deliveries {
     }
     return ended;
   }
+}
+
+/** Whether what was asked at `atMs` is done, and asked for again after a restart: it came, waits or was tried so. */
+function isDone({ createdAtMs, dueAtMs, log }: StoredDelivery, atMs: number): boolean {
+  const isTried = log.some((each) => each.trigger === "manual" && each.startedAtMs >= atMs);
+  return isTried || dueAtMs === atMs || createdAtMs >= atMs;
 }

@@ -12,7 +12,7 @@ import { REGISTRY_NAME, webhookOf } from "../../domain/placement";
 import type { Webhook } from "../../domain/webhook";
 import type { AttemptPage, AttemptPlace } from "../../storage/attempt-list";
 import type { KeptPlace } from "../../storage/delivery-persons";
-import type { Arrival, Reopening } from "../../storage/delivery-tables";
+import type { Arrival } from "../../storage/delivery-tables";
 import { isFull } from "../../storage/full";
 import type { Position } from "../../storage/position";
 import { RunStore } from "../../storage/run-store";
@@ -21,7 +21,7 @@ import type { LaneReport } from "../lane";
 import { StoredObject } from "../stored-object";
 import { Attempts } from "./attempt";
 import { Clockwork } from "./clockwork";
-import type { DeliveryQuery, Opened, TimeQuery } from "./deliveries";
+import type { DeliveryQuery, Opened, Reopenings, TimeQuery } from "./deliveries";
 import { type Engine, startEngine } from "./engine";
 import { InForce } from "./in-force";
 import { Listener } from "./listener";
@@ -220,14 +220,12 @@ export class Subscriber extends StoredObject {
   /**
    * Opens finished deliveries again, makes pending ones due now, and adds those that the webhook never had.
    *
-   * @param deliveries `body` null for one that is believed to be pending; it is not opened without.
    * @returns what came of each, in order.
    */
-  async reopen(asked: { deliveries: Reopening[]; by: "retry" | "replay" }): Promise<Opened[]> {
-    const { deliveries, by } = asked;
-    const ids = deliveries.map(({ id }) => id);
+  async reopen(asked: Reopenings): Promise<Opened[]> {
+    const ids = asked.deliveries.map(({ id }) => id);
     const nothing: Opened[] = ids.map(() => "unknown");
-    return this.#changing(ids, () => this.#engine.deliveries.reopen(deliveries, by), nothing);
+    return this.#changing(ids, () => this.#engine.deliveries.reopen(asked), nothing);
   }
 
   /** The pending delivery that goes next, or one that is under way where no other does; null when none is. */

@@ -79,18 +79,23 @@ export function diverted<N extends { getByName(name: string): object }>(
   return { getByName } as unknown as N;
 }
 
-/** The first call of this method is done, and its answer lost: a deploy restarts the object in between. */
+/**
+ * A call of this method, the first unless `lost` says another one, is done and its answer lost: a deploy restarts the
+ * object, and `meanwhile` happens.
+ */
 export function answerLost<N extends { getByName(name: string): object }>(
   namespace: N,
   name: string,
   method: string,
+  { lost = 1, meanwhile }: { lost?: number; meanwhile?: () => Promise<unknown> } = {},
 ): N {
   let calls = 0;
   const losing = async (...given: unknown[]) => {
     const stub = namespace.getByName(name) as Record<string, (...given: unknown[]) => unknown>;
     const answer = await stub[method]?.(...given);
     calls += 1;
-    if (calls > 1) return answer;
+    if (calls !== lost) return answer;
+    await meanwhile?.();
     throw Object.assign(new Error("its code was updated"), { retryable: true });
   };
   return diverted(namespace, { [method]: losing }, [name]);
