@@ -84,7 +84,8 @@ const RULES: readonly [HealthState, Rule][] = [
   [
     "disabled",
     ({ status, statusSinceMs, health }) => {
-      if (status === "disabled") return statusSinceMs ?? health.disabledFromMs;
+      // The Registry hears of it later: when what was under way has ended.
+      if (status === "disabled") return health.disabledFromMs ?? statusSinceMs;
       return health.disabled === null ? undefined : health.disabledFromMs;
     },
   ],

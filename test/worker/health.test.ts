@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { renderMetrics } from "../../src/domain/open-metrics";
 import { retryDelivery } from "../../src/operations/deliveries";
 import { metrics as metricsOf } from "../../src/operations/metrics";
@@ -199,6 +199,22 @@ describe("the health of a webhook", () => {
     clock.advance(601 * SECOND);
     await deliverAll(id, clock);
     expect(await healthOf(id)).toMatchObject({ state: "disabled", nextAttemptAt: null });
+  });
+
+  it("is disabled since the answer that did it, though its Registry hears of it once what was under way has ended", async () => {
+    const { id } = await register();
+    const [gone, slow] = (await newEvents(2)) as [Owed, Owed];
+    service.answer = async ({ eventId }) => {
+      if (eventId === gone.id) return answering(410)();
+      await vi.waitFor(async () => expect((await healthOf(id)).state).toBe("disabled"));
+      clock.advance(8 * SECOND);
+      return answering(204)();
+    };
+    await accept(id, [gone, slow]);
+    await deliverAll(id, clock);
+    expect((await settingsOf(id)).status).toBe("disabled");
+    const disabled = await healthOf(id);
+    expect(disabled).toMatchObject({ state: "disabled", since: disabled.lastFailure?.at });
   });
 
   it("is paused since it was made, where it was made so", async () => {
