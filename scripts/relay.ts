@@ -22,6 +22,8 @@ const ANY_IP: readonly string[] = ["0.0.0.0", "::", "*"];
 const STOP_TIMEOUT_MS = 5_000;
 /** Where `wrangler dev` takes the call instead; `/cdn-cgi/handler/scheduled` is its older name. */
 const SCHEDULED_PATH = "/cdn-cgi/local/scheduled";
+/** What wrangler prints before it lets the first request in, which may be another one than this script's. */
+const READY = /Ready on [^\n]*\n(.*)/s;
 /** Kept of wrangler's output, to be shown when it does not start. */
 const OUTPUT_KEPT_CHARACTERS = 20_000;
 
@@ -36,6 +38,8 @@ export type Relay = {
   kill(): Promise<void>;
   /** The last of what wrangler and the relay printed. */
   output(): string;
+  /** Gives on what they print from when wrangler is ready, what it printed meanwhile first. */
+  follow(on: (text: string) => void): void;
   /** Resolves when wrangler ends, by itself or stopped. */
   ended: Promise<void>;
 };
@@ -51,8 +55,6 @@ export type RelayOptions = {
   vars?: Readonly<Record<string, string>>;
   /** More options of `wrangler dev`. */
   passedOn?: readonly string[];
-  /** Gets the output from when the relay is ready. */
-  onOutput?: (text: string) => void;
   /** Gets what has to be said about the state before the start. */
   onNotice?: (sentence: string) => void;
 };
@@ -87,9 +89,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       ...(vars === undefined ? [] : ["--env-file", envFile]),
       ...passedOn,
     ];
-    const relay = await runDev({ args, directory, ip, port, cleanUp });
-    if (options.onOutput !== undefined) relay.follow(options.onOutput);
-    return relay;
+    return await runDev({ args, directory, ip, port, cleanUp });
   } catch (thrown) {
     cleanUp();
     throw thrown;
@@ -109,7 +109,7 @@ type Run = {
   cleanUp: () => void;
 };
 
-async function runDev({ args, ip, port, directory, cleanUp }: Run) {
+async function runDev({ args, ip, port, directory, cleanUp }: Run): Promise<Relay> {
   const child = spawnWrangler(["dev", "--show-interactive-dev-session=false", ...args], {
     // A group of its own, so that workerd can be ended with wrangler, and a Ctrl-C reaches this process first.
     detached: true,
@@ -142,7 +142,7 @@ function relayOf(
   child: ChildProcess,
   { ip, port }: { ip: string; port: number },
   cleanUp: () => void,
-): Omit<Relay, "output"> {
+): Omit<Relay, "output" | "follow"> {
   const url = `http://${ip.includes(":") ? `[${ip}]` : ip}:${port}`;
   const ended = new Promise<void>((resolveEnded) => {
     child.once("exit", () => resolveEnded()).once("error", () => resolveEnded());
@@ -184,10 +184,7 @@ async function whenFree(port: number, ip: string): Promise<void> {
   while (Date.now() < untilMs && (await freePort(port, ip)) === null) await sleep(POLL_MS);
 }
 
-function keepOutput(child: ChildProcess): {
-  text(): string;
-  follow(on: (text: string) => void): void;
-} {
+function keepOutput(child: ChildProcess): { text: Relay["output"]; follow: Relay["follow"] } {
   let kept = "";
   let forward: ((text: string) => void) | undefined;
   const take = (coloured: string) => {
@@ -201,6 +198,7 @@ function keepOutput(child: ChildProcess): {
     text: () => kept,
     follow: (on) => {
       forward = on;
+      on(READY.exec(kept)?.[1] ?? "");
     },
   };
 }

@@ -213,18 +213,18 @@ async function main(args: string[]): Promise<number> {
   };
   console.log("Starting the relay …");
   for (const problem of await problemsIn(set)) tell(problem);
-  const print = (text: string) => process.stdout.write(text);
   relay = await startRelay({
     port: given.port,
     ip: given.ip,
     persistTo: given.persistTo,
     vars,
     passedOn: given.passedOn,
-    onOutput: given.rawLog ? print : readableLog(print),
     onNotice: (sentence) => console.log(styleText("yellow", sentence)),
   });
-  const { ended, runScheduled, url } = relay;
+  const { ended, follow, runScheduled, url } = relay;
   printWelcome(url, made, files, firstOf(vars.API_KEYS));
+  const print = (text: string) => process.stdout.write(text);
+  follow(given.rawLog ? print : readableLog(print));
   for (const problem of await problemsOf(url)) tell(problem);
   const sweep = () =>
     runScheduled().catch((thrown: Error) => console.error(`Scheduled run: ${thrown.message}`));

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { endsWithUs } from "./processes.ts";
 
@@ -65,6 +65,8 @@ export function spawnWrangler(
     stdio: [...stdio, "ipc"],
     env: {
       ...process.env,
+      // What wrangler starts as `node`, the build, gets the same one.
+      PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
       ...env,
       [GUARDED]: detached ? "group" : "alone",
       [STARTED_BY]: String(process.pid),

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { freePort } from "../../scripts/loopback.ts";
 import { isAlive, processesWithFilesIn } from "../../scripts/processes.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
-import { printed, runScript } from "./run.ts";
+import { printed, runScript, SCRIPTS } from "./run.ts";
 
 const API_KEY = "rk_a$HOME_key_with_$5_and_$(date)";
 const SIGNING_SECRET = "whsec_$PATH_of_the_test";
@@ -17,6 +17,7 @@ const PROXY = {
   HTTP_PROXY: "http://127.0.0.1:1",
   http_proxy: "http://127.0.0.1:1",
 };
+const AT_ONCE = 10;
 /** How long the last process may take to go. */
 const GONE_WITHIN = { timeout: 30_000, interval: 200 };
 
@@ -122,6 +123,39 @@ describe("npm start", { timeout: 180_000 }, () => {
     expect(health.problems.map(({ name }) => name).sort()).toEqual(["RETENTION", "SILENCE_ALERT"]);
     npm.kill("SIGTERM");
     await expectAllGone(url);
+  });
+
+  it("shows what happened before it said that it is there", async () => {
+    const port = await freePort();
+    const webhook = { url: "http://127.0.0.1:9/", events: ["*"] };
+    // wrangler keeps what is asked until the relay can answer it, the question whether it can among them.
+    const create = async () => {
+      const status = () =>
+        call(`http://127.0.0.1:${port}`, "/webhooks", webhook).then((made) => made.status, String);
+      await expect.poll(status, { timeout: 90_000, interval: 10 }).toBe(201);
+    };
+    const created = Promise.all(Array.from({ length: AT_ONCE }, create));
+    const { npm, url, said } = await startAt(port);
+    let log = said;
+    npm.stdout?.on("data", (chunk) => {
+      log += chunk;
+    });
+    await created;
+    await expect.poll(() => log.match(/webhook created: /g)?.length).toBe(AT_ONCE);
+    npm.kill("SIGTERM");
+    await expectAllGone(url);
+  });
+
+  it("builds by the Node that runs it, whichever is on the PATH", async () => {
+    const [, ...words] = (SCRIPTS.start ?? "").split(" ");
+    const given = ["--port", "0", "--persist-to", state, "--env-file", envFile];
+    const script = spawn(process.execPath, [...words, ...given], {
+      cwd: ROOT,
+      env: { ...process.env, PATH: directory, TMPDIR: temporary },
+    });
+    const said = await printed(script, "Its log follows.");
+    script.kill("SIGTERM");
+    await expectAllGone(/http:\S+:\d+/.exec(said)?.[0] ?? "");
   });
 
   it("brings its events to who listens, over a start of its own", async () => {
