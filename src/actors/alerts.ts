@@ -86,7 +86,6 @@ export class Alerts {
       .map(({ cause, text, raisedAtMs: foundAtMs }) => ({ cause, text, foundAtMs }));
   }
 
-  /** Since when `ALERT_URL` takes no alerts; null while it does. */
   refusedSince(): { refusedSinceMs: number; statusCode: number | null } | null {
     const url = this.#url;
     const refusals = url && this.#store.refusals(markOf(url));

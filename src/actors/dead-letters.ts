@@ -11,7 +11,6 @@ import {
 import { ErasedLately } from "./erased-lately";
 import { StoredObject } from "./stored-object";
 
-/** One turn deletes so many. */
 const MAX_EXPIRED_AT_ONCE = 500;
 
 export class DeadLetters extends StoredObject {
@@ -149,7 +148,6 @@ export class DeadLetters extends StoredObject {
     return { erased: ids.length, next, eventIds };
   }
 
-  /** How many there are, and when the last one came. */
   stats(): { count: number; lastFailedAtMs: number | null } {
     return {
       count: this.#store.count(),

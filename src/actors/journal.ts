@@ -81,7 +81,6 @@ export class Journal extends StoredObject {
   readonly #unlessErased = (entry: JournalEntry): JournalEntry =>
     this.#erased.has(entry.id) ? { ...entry, ...NOTHING_KNOWN } : entry;
 
-  /** How many events of each name came, and how many copies. */
   totals(): EventTotals {
     return this.#store.totals;
   }

@@ -16,7 +16,6 @@ const PUSH_TIMEOUT_MS = 5_000;
 const MIN_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 60_000;
 
-/** What the parts of the Registry need of it. */
 export type RegistryHost = {
   /** Asked each time: the bindings may be other ones. */
   env(): Env;
@@ -56,7 +55,6 @@ export class Pushes {
     if (this.#waiting().length > 0) this.arm();
   }
 
-  /** Repeats all that is not acknowledged. */
   async repeat(): Promise<void> {
     const pushed = await Promise.all(
       this.#waiting().map((registration) => this.push(registration)),

@@ -8,7 +8,6 @@ import { answer } from "./route";
 const MAX_PAGE = 250;
 const DEFAULT_PAGE = 50;
 
-/** What the examples of the document are about. */
 export const EXAMPLE = {
   webhookId: "wh_01HZC7RQNP4XT2KM9QZ8W3V5YA",
   eventId: "evt_QNH783WW52FCCN914ZB1QAYTW0",

@@ -114,7 +114,6 @@ export function newerDataDetail(object: string): string {
   return `${object} holds data of a newer release: nothing in it was read or changed. Deploy that release again.`;
 }
 
-/** The failure for a cursor that no list gave. */
 export function badCursor(): Failure {
   return {
     code: "invalid_request",

@@ -121,7 +121,6 @@ export function toldHealth({ lastFailure, ...report }: HealthReport) {
   return { ...shown(report), lastFailure: shown(failure) };
 }
 
-/** The report as answers have it. */
 export function shownHealth({ lastFailure, ...report }: HealthReport) {
   return { ...shown(report), lastFailure: lastFailure && shown(lastFailure) };
 }

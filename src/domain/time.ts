@@ -15,7 +15,6 @@ export function earliest(...times: readonly (number | null | undefined)[]): numb
   return known.length === 0 ? null : Math.min(...known);
 }
 
-/** The last of them. */
 export function latest(...times: readonly (number | null)[]): number | null {
   const known = times.filter((time) => time !== null);
   return known.length === 0 ? null : Math.max(...known);

@@ -20,7 +20,6 @@ export const storedTotals = fields({
   durationSumMs: number,
 });
 
-/** Counts an attempt. */
 export function countOutcome(
   totals: Totals,
   { error, durationMs, statusCode }: Pick<AttemptRecord, "error" | "durationMs" | "statusCode">,

@@ -22,7 +22,6 @@ export const KEEP_AGAIN_SECONDS = 12_600;
  */
 const MAX_ASKED = 5;
 
-/** What happened to a message. */
 export type Fate =
   /** Its body is no event. */
   | { kind: "unreadable" }

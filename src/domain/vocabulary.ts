@@ -7,7 +7,6 @@ import type { HealthState } from "./health-report";
 import type { WaitingFor } from "./waiting";
 import type { StatusReason } from "./webhook-status";
 
-/** What each state of a webhook means. */
 export const STATES: Readonly<Record<HealthState, string>> = {
   disabled: "held, because its service is gone or failed for five days",
   paused: "held, because somebody paused it",
@@ -33,7 +32,6 @@ type Words = {
   sentence: string;
 };
 
-/** What a pending delivery waits for. */
 export const WAITS: Readonly<Record<WaitingFor, Words>> = {
   attempt: { short: "under way", sentence: "An attempt is under way." },
   hold: {

@@ -28,7 +28,6 @@ export const NOTHING_TO_WAIT_FOR: Waiting = { nextAttemptAtMs: null, waitingFor:
 
 /** What stands between a pending delivery and its next attempt. */
 export type Gates = {
-  /** An attempt of it is under way. */
   inFlight: boolean;
   /** Paused, disabled, or a configuration that does not parse. */
   held: boolean;

@@ -14,7 +14,6 @@ import type {
 import { addToAudit } from "./audit";
 import { deadLetters, subscriberOf } from "./objects";
 
-/** How many one call looks at. */
 const MAX_REDRIVEN = 1_000;
 /** Bodies in one call to an object. */
 const MAX_CALL_BYTES = 1024 * 1024;

@@ -19,7 +19,6 @@ import { subscriberOf } from "./objects";
 const MAX_REPLAYED = 1_000;
 /** How often what waits is asked to go, a thousand deliveries each time. */
 const MAX_CALLS = 10;
-/** How many deliveries one call discards. */
 const MAX_DISCARDED = 1_000;
 
 /** A webhook's deliveries, newest first. A page may be short, or empty, while `next` goes on. */
@@ -67,7 +66,6 @@ export async function retryDeliveries(
   return { retried, failed };
 }
 
-/** One delivery with its attempts, oldest first; null when the webhook has none of that event. */
 export function findDelivery(env: Env, webhook: Webhook, id: EventId) {
   return subscriberOf(env, webhook.id).delivery(id);
 }

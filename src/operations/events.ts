@@ -47,7 +47,6 @@ export async function wholeEvent(env: Env, id: EventId, unanswered?: Unanswered[
     event,
     /** null when it was erased. */
     payload: stored === null ? null : new JsonText(new TextDecoder().decode(stored.body)),
-    /** Every webhook there is. */
     webhooks,
     /** Of every webhook that has one, backfilled ones too. */
     deliveries: deliveries.filter((delivery) => delivery !== null),

@@ -6,7 +6,6 @@ import { answered, failureOf, NewerDataError, SilentError } from "../domain/no-a
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../domain/placement";
 import { errorText, logWarning } from "../log";
 
-/** The class behind a namespace. */
 type ObjectOf<Namespace> = Namespace extends DurableObjectNamespace<infer Class> ? Class : never;
 
 /** What an object answers from elsewhere: the same values, brands included. */
@@ -41,7 +40,6 @@ export function deadLetters(env: Env): Remote<ObjectOf<Env["DEAD_LETTER_STORE"]>
 /** After so long an object counts as one that does not answer. */
 const CALL_TIMEOUT_MS = 10_000;
 
-/** What people call the object of the dead letters. */
 export const DEAD_LETTERS = `DeadLetters ${DEAD_LETTERS_NAME}`;
 
 /** An object that does not answer, by what people call it: `Subscriber wh_…`, `Journal 2026-11-29`. */

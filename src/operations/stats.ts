@@ -114,7 +114,6 @@ export async function webhookStats(env: Env, id: WebhookId, sinceMs: number) {
   return { stats: own, hours };
 }
 
-/** How a webhook is doing now; null when there is none. */
 export async function webhookHealth(env: Env, ref: WebhookRef): Promise<HealthReport | null> {
   const webhook = await findWebhook(env, ref);
   return webhook && (await ownStats(env, webhook.id, Date.now())).health;

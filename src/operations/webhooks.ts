@@ -111,7 +111,6 @@ async function madeWith(env: Env, ref: WebhookRef, secret: string, thrown: unkno
   return webhook;
 }
 
-/** Holds its deliveries. */
 export function pauseWebhook(env: Env, id: string, by: Caller) {
   return registry(env).pause(id, by);
 }

@@ -37,13 +37,11 @@ type Arriving = {
   behind: Behind;
   /** null when retention is off. */
   retentionMs: number | null;
-  /** Whether they may be stored as leased. */
   mayLease: boolean;
   /** Their events came earlier, and a person asked for them. */
   isBackfill: boolean;
 };
 
-/** What an arrival came to. */
 export type Inserted = { added: DueDelivery[]; isLeased: boolean };
 
 /** A delivery whose last attempt is told of. */
@@ -332,7 +330,6 @@ export class DeliveryStore {
     if (others.length > 0) this.#tables.insertAttempts(others);
   }
 
-  /** Which of `ids` this webhook never had. */
   missing(ids: readonly EventId[]): EventId[] {
     const known = this.#known(ids);
     return ids.filter((id) => !known.has(id));

@@ -36,7 +36,6 @@ const MAX_ARRIVALS_AT_ONCE = 160;
 /** A retention that does not parse stops deletion; a table then takes what arrives in 5 days. */
 const DEFAULT_PERIOD_MS = 5 * 86_400_000;
 
-/** The number that stands for a status. */
 export function statusNumber(status: DeliveryStatus): number {
   return DELIVERY_STATUSES.indexOf(status);
 }
@@ -66,10 +65,8 @@ export type ListedDelivery = Progress & {
 /** A delivery with its attempts: nobody reads them but for one delivery at a time. */
 export type StoredDelivery = ListedDelivery & { log: AttemptRecord[] };
 
-/** A delivery with what is needed to send it. */
 export type DueDelivery = StoredDelivery & { body: Uint8Array };
 
-/** What every fresh delivery is. */
 export const FRESH = {
   status: "pending",
   dueAtMs: null,
@@ -144,7 +141,6 @@ export class DeliveryTables {
     return this.sql.exec<Found>(query, ...bindings).toArray();
   }
 
-  /** The first row that it finds; null for none. */
   first<Found extends Row>(query: string, ...bindings: SqlStorageValue[]): Found | null {
     return this.rows<Found>(query, ...bindings)[0] ?? null;
   }

@@ -12,7 +12,6 @@ export function byArrival(a: Placed, b: Placed): number {
   return a.position.seq - b.position.seq || a.position.index - b.position.index;
 }
 
-/** Whether `a` stands before `b` in the order of arrival. */
 export function isBefore(a: Position, b: Position): boolean {
   return a.seq < b.seq || (a.seq === b.seq && a.index < b.index);
 }

@@ -78,7 +78,6 @@ export class RunStore {
     this.#tables.sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
   }
 
-  /** Finished hours from `sinceMs` on. */
   hours(sinceMs: number): HourCounters[] {
     const query = "SELECT counters FROM hours WHERE at >= ? ORDER BY at";
     const rows = this.#tables.rows<{ counters: string }>("hours", query, sinceMs);

@@ -57,7 +57,6 @@ export type StoredShare = z.output<typeof share>;
 export type Share = Omit<StoredShare, "attempts">;
 const share = fields({
   id: text,
-  /** Which Lane of the webhook. */
   lane: number,
   /** How many it may have in flight. */
   slots: z.number().catch(MAX_IN_FLIGHT),

@@ -34,7 +34,6 @@ export class Tables {
     return this.has(table) ? this.sql.exec<Found>(query, ...bindings).toArray() : [];
   }
 
-  /** The first row that it finds; null for none. */
   first<Found extends Row>(
     table: string,
     query: string,

@@ -113,7 +113,6 @@ export class Agenda {
     return chosen;
   }
 
-  /** The first of what waits and is not leased. */
   #free(limit: number, which: { untilMs?: number; asked?: boolean } = {}): Waiting[] {
     return this.#store
       .waiting(limit + this.#ledger.leases.size, which)

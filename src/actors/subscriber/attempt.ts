@@ -19,7 +19,6 @@ const MIN_REDACTED_CHARACTERS = 8;
 /** What is sent; `attempt` is its number. */
 export type Sending = { eventId: string; event: string; body: Uint8Array; attempt: number };
 
-/** What a version of the webhook comes to. */
 type Facts = { version: number; check: TargetCheck; timeoutMs: number; secrets: string[] };
 
 export class Attempts {

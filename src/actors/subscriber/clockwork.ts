@@ -87,7 +87,6 @@ export class Clockwork {
     if (!pump.standing.isRunning) housekeeping.turn();
   }
 
-  /** The run under way, or a new one. */
   #runPump(): Promise<number> {
     this.#run ??= this.#host
       .engine()

@@ -49,7 +49,6 @@ export type TimeQuery = Omit<DeliveryQuery, "before"> & { before: Moment | null;
 /** @property atMs when it was asked, Unix milliseconds; left out by release 0.2.0. */
 export type Reopenings = { deliveries: Reopening[]; by: "retry" | "replay"; atMs?: number };
 
-/** What came of opening a delivery again. */
 export type Opened = "opened" | "hastened" | "added" | "in_flight" | "needs_body" | "unknown";
 
 export type Parts = {
@@ -165,7 +164,6 @@ export class Deliveries {
     return { pending, oldestDueAtMs, failingSinceMs, probing, hours, health, totals };
   }
 
-  /** How the webhook is doing now. */
   health(): HealthReport {
     this.#ledger.record();
     const pending = this.#arrived() - this.#ledger.run.ended;

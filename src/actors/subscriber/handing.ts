@@ -19,7 +19,6 @@ export type Planned = {
   startAtMs: number;
 };
 
-/** Room in a Lane for a share. */
 export type Room = { lane: number; slots: number; room: number };
 
 /** A share that is planned, with what goes into it. */
@@ -28,7 +27,6 @@ export type Handing = { share: Share; attempts: Planned[] };
 /** By Lane: how many of its attempts have no outcome on disk, and how many may be in flight. */
 export type Load = Map<number, { open: number; slots: number }>;
 
-/** How many attempts may be in flight in Lanes. */
 export function busyOf(load: Load): number {
   let busy = 0;
   for (const { open, slots } of load.values()) busy += Math.min(open, slots);

@@ -53,7 +53,6 @@ export class InForce {
     this.#settings = { version, webhook: null };
   }
 
-  /** Whether deliveries go to whoever listens. */
   get isListener(): boolean {
     return this.webhook !== null && isListener(this.webhook);
   }
@@ -87,7 +86,6 @@ export class InForce {
     return { ordered, rateLimit, concurrency, frames: this.isListener };
   }
 
-  /** How long an attempt may take, in milliseconds. */
   timeoutMs(): number {
     const ownMs = configOf(this.#env).delivery?.timeoutMs ?? MAX_TIMEOUT_MS;
     return timeoutMsOf(this.webhook ?? DEFAULTS, ownMs);

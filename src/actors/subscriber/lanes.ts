@@ -94,7 +94,6 @@ export class Lanes {
     for (const { id } of ledger.leases.shares) this.#known.set(id, new Known());
   }
 
-  /** Whether Lanes hold anything. */
   get areUsed(): boolean {
     return this.#known.size > 0;
   }

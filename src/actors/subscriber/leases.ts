@@ -44,7 +44,6 @@ export class Leases {
     return this.#all.get(id);
   }
 
-  /** The first that is so; null when none is. */
   find(isSo: (id: EventId) => boolean): EventId | null {
     return [...this.#all.keys()].find(isSo) ?? null;
   }
@@ -63,7 +62,6 @@ export class Leases {
     return first;
   }
 
-  /** Whether a period has any of the deliveries. */
   isIn(period: number): boolean {
     return [...this.#all.values()].some(({ delivery }) => delivery.period === period);
   }

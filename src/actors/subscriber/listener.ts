@@ -18,7 +18,6 @@ const SILENT_AFTER_MS = 60_000;
 /** The attempt did not come to its end, and the handler behind the socket has nothing to do with it. */
 export class Interruption extends Error {}
 
-/** What a listener answers to a delivery. */
 const outcomeFrame = z.object({
   type: z.literal("outcome"),
   eventId: z.string(),
@@ -27,7 +26,6 @@ const outcomeFrame = z.object({
   body: z.string().default(""),
 });
 
-/** A delivery as it goes over the socket. */
 export type Frame = {
   eventId: string;
   attempt: number;

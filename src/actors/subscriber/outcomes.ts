@@ -12,7 +12,6 @@ const MAX_LOGGED_TOGETHER = 50;
 /** An attempt that came to an end, and is not on disk. */
 export type Unwritten = { delivery: StoredDelivery; lease: LeasedAttempt; outcome: Outcome };
 
-/** A delivery before and after an attempt's outcome was written. */
 export type Written = { before: StoredDelivery; after: StoredDelivery };
 
 /** The delivery with the attempt in its log; one that a person ended meanwhile stays ended. */

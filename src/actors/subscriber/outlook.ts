@@ -25,7 +25,6 @@ type Parts = {
   standing(): Standing;
 };
 
-/** What a pending delivery waits for. */
 export type Look = (delivery: ListedDelivery) => Waiting;
 
 export class Outlook {

@@ -75,7 +75,6 @@ export class Plan {
     }
   }
 
-  /** The first one starts. */
   shift(): void {
     this.#attempts.shift();
   }

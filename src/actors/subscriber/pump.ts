@@ -188,7 +188,6 @@ export class Pump {
     return this.#attemptsLeft <= 0 || nowMs >= this.#endsAtMs;
   }
 
-  /** Gives back what was leased and has not started. */
   #unplan(): void {
     this.#blocked = false;
     this.#plan.drop();
@@ -249,7 +248,6 @@ export class Pump {
     }
   }
 
-  /** Whether there is one for `count` attempts. */
   #hasSlot(situation: Situation, asked: boolean, count = 1): boolean {
     const size = this.#inFlight.size + count;
     return (

@@ -87,7 +87,6 @@ function shown(text: string, secrets: readonly string[], isTruncated: boolean): 
   }
 }
 
-/** The outcome of an attempt that brought no answer. */
 export function unanswered(error: AttemptError, startedAtMs: number): Outcome {
   return {
     error,

@@ -204,7 +204,6 @@ export class Subscriber extends StoredObject {
     return this.#engine.deliveries.attempts(before, limit);
   }
 
-  /** Which of `ids` this webhook never had. */
   missing(ids: EventId[]): EventId[] {
     return this.#engine.store.missing(ids);
   }

@@ -71,7 +71,6 @@ type ErrorsProps = {
   id?: string;
 };
 
-/** What is wrong with what was given, each with the name of its field. */
 export function Errors({ of, nameOf = codeOf, ...list }: ErrorsProps) {
   return (
     <ul {...list}>
@@ -303,7 +302,6 @@ export function Hidden({ fields }: { fields: Readonly<Record<string, string>> })
 
 type SubmitProps = {
   tone?: SubmitTone;
-  /** Where the way out leads, and what it says. */
   out: readonly [href: string, text: Child];
   children?: Child;
 };

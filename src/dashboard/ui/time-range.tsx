@@ -13,7 +13,6 @@ export const WITHIN = {
 } as const;
 
 const SPANS = Object.keys(WITHIN);
-/** What lists can be asked with that is a time. */
 const TIMES = ["opened", "ended", "since", "until"] as const;
 
 /** Receive times, Unix milliseconds, both ends included. */
