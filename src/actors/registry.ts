@@ -56,7 +56,7 @@ export class Registry extends Records {
     this.#alarm = new AlarmClock(ctx.storage);
     const host = {
       ...{ store: this.store, tables: this.tables, alarm: this.#alarm },
-      ...{ registrations: this.#registrations, webhooks: () => this.#webhooks() },
+      ...{ registrations: this.#registrations, webhooks: () => this.all() },
       env: () => this.env,
     };
     this.#alerts = new Alerts(host);
@@ -90,14 +90,14 @@ export class Registry extends Records {
     const version = this.store.routingVersion();
     const erased = this.store.erasedAmong(ids);
     if (version === known) return { version, routes: null, erased };
-    this.#routes ??= this.#webhooks().map(({ id, events, filter }) => ({ id, events, filter }));
+    this.#routes ??= this.all().map(({ id, events, filter }) => ({ id, events, filter }));
     return { version, routes: this.#routes, erased };
   }
 
   /** What a Subscriber without settings asks for; null when there is no such webhook (any more). @param id or its name. */
   settingsOf(id: string): Webhook | null {
     const registration = this.#registrations.get(id as WebhookId);
-    return registration?.webhook ?? this.#webhooks().find(({ name }) => name === id) ?? null;
+    return registration?.webhook ?? this.all().find(({ name }) => name === id) ?? null;
   }
 
   /** As `create`, unless its name is taken or there are as many as may be. */
@@ -107,7 +107,7 @@ export class Registry extends Records {
     by: Caller,
   ): Promise<Result<Changed, "name_taken" | "too_many_webhooks">> {
     if (this.#isTaken(draft.name, null)) return fail({ code: "name_taken" });
-    if (this.#webhooks().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
+    if (this.all().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
     return ok(await this.create(draft, signingSecret, by));
   }
 
@@ -131,7 +131,7 @@ export class Registry extends Records {
     const { signingSecret, sameService, dryRun = false, id } = options;
     const before = this.settingsOf(draft.name);
     if (before === null) {
-      if (this.#webhooks().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
+      if (this.all().length >= MAX_WEBHOOKS) return fail({ code: "too_many_webhooks" });
       const created = dryRun
         ? made(draft, "")
         : await this.create({ ...draft, ...(id && { id }) }, signingSecret ?? fresh, by);
@@ -155,7 +155,7 @@ export class Registry extends Records {
 
   #isTaken(name: string | null | undefined, except: WebhookId | null): boolean {
     if (name === null || name === undefined) return false;
-    return this.#webhooks().some((webhook) => webhook.name === name && webhook.id !== except);
+    return this.all().some((webhook) => webhook.name === name && webhook.id !== except);
   }
 
   /** Answered even when the push is late: an object without settings asks for them. */
@@ -166,9 +166,8 @@ export class Registry extends Records {
     return changed;
   }
 
-  /** Every webhook, for the sweep. */
   all(): Webhook[] {
-    return this.#webhooks();
+    return [...this.#registrations.values()].flatMap(({ webhook }) => webhook ?? []);
   }
 
   get(id: string): Webhook | null {
@@ -177,7 +176,7 @@ export class Registry extends Records {
 
   /** Webhooks by creation, newest first. */
   list(before: string | null, limit: number): { webhooks: Webhook[]; next: string | null } {
-    const all = this.#webhooks()
+    const all = this.all()
       .sort((a, b) => (a.id < b.id ? 1 : -1))
       .filter(({ id }) => before === null || id < before);
     const webhooks = all.slice(0, limit);
@@ -293,7 +292,6 @@ export class Registry extends Records {
 
   // --- alerts -----------------------------------------------------------------------------------------------
 
-  /** Keeps an alert, and sends it meanwhile. */
   async raise(alert: AlertText): Promise<void> {
     this.#alerts.raise(alert);
     this.ctx.waitUntil(this.#alerts.send());
@@ -319,7 +317,6 @@ export class Registry extends Records {
     return this.#alerts.refusedSince();
   }
 
-  /** Sends what is due, and returns when it is done. */
   async sendAlerts(): Promise<void> {
     await this.#alerts.send();
   }
@@ -385,10 +382,6 @@ export class Registry extends Records {
     if (after?.status !== "active") this.#alerts.forgetMoot();
     logInfo(action, { webhookId: id, changed: Object.keys(views.after ?? {}) });
     return registration;
-  }
-
-  #webhooks(): Webhook[] {
-    return [...this.#registrations.values()].flatMap(({ webhook }) => webhook ?? []);
   }
 }
 

@@ -91,8 +91,8 @@ function missOf(filter: Filter, envelope: unknown): string | null {
   for (const [key, operand] of Object.entries(filter)) {
     if (compileFilter({ [key]: operand })(envelope)) continue;
     if (key === "$and") {
-      const misses = (operand as readonly Filter[]).map((each) => missOf(each, envelope));
-      return misses.find((miss) => miss !== null) ?? null;
+      const missed = (operand as readonly Filter[]).find((each) => !compileFilter(each)(envelope));
+      return missOf(missed ?? {}, envelope);
     }
     if (key === "$or") return everyMiss(operand as readonly Filter[], envelope);
     return missAt(key, operand, envelope);
