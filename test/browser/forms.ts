@@ -207,7 +207,7 @@ const CONDITIONS: readonly Form[] = [
   },
   {
     place: /^p$/,
-    text: /^(?:(?:They are|It is) probed(?: one at a time)?|(?:Each|It) (?:is tried again|goes out) by its schedule|As it asked|It goes out in its turn|They go out in turn), next @; [^\d@]+$/,
+    text: /^(?:(?:They are|It is) probed(?: one at a time)?|(?:Each|It|The oldest) (?:is tried again|goes out) by its schedule|As it asked|It goes out in its turn|They go out in turn), next @; [^\d@]+$/,
     agrees: at((told) => own(told).health.nextAttemptAt, "to come"),
   },
   {

@@ -74,6 +74,16 @@ describe("the list of deliveries", () => {
     expect(page).toContain(`<option value="${id}" selected`);
   });
 
+  it("tells webhooks apart that are called alike, where one is chosen", async () => {
+    const [one, two] = [await register(), await register()];
+    const named = await register({ name: "crm" });
+    const page = await textOf(LIST);
+    for (const { id } of [one, two]) {
+      expect(page).toMatch(new RegExp(`<option value="${id}"[^>]*>[^<]+: ${id}</option>`));
+    }
+    expect(page).toMatch(new RegExp(`<option value="${named.id}"[^>]*>crm</option>`));
+  });
+
   it("shows the newest over all webhooks, and with one chosen its own, page by page", async () => {
     const [first, second] = [await register(), await register({ events: ["campaign.started"] })];
     const old = await newEvents(51);

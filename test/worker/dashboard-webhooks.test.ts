@@ -54,6 +54,19 @@ describe("the list of webhooks", () => {
     expect(page).toContain("Pending is what waits now; the other numbers are of the last day.");
   });
 
+  it("tells those apart that have neither name nor description, by their ids", async () => {
+    const url = "https://crm.example.com/in";
+    const [one, two, named] = [
+      await register({ url }),
+      await register({ url }),
+      await register({ url, name: "crm" }),
+    ];
+    const below = [...(await shown(PATH)).matchAll(/<small class="quiet below">([^<]*)</g)];
+    const expected = [one.id, two.id, "crm.example.com/in"];
+    expect(below.map(([, text]) => text).sort()).toEqual(expected.sort());
+    expect(await shown(PATH)).toContain(`href="/dashboard/webhooks/${named.id}"`);
+  });
+
   it("shows neither the query of a URL nor markup of others", async () => {
     await register({ url: "https://crm.example.com/in?token=hush", description: MARKUP });
     await register({ url: "https://erp.example.com/in?token=hush" });
@@ -128,6 +141,16 @@ describe("a webhook's page", () => {
     expect(page).toContain("It answered 503");
     expect(page).toContain("could not connect to &lt;postgres&gt;");
     expect(page).toMatch(/by its schedule, next <time[^>]*>in (?:1 minute|\d+ seconds)/);
+  });
+
+  it("says of an ordered one that the oldest is tried, and what the others wait for", async () => {
+    const webhook = await register({ ordered: true });
+    service.answer = answering(422);
+    await accept(webhook.id, await newEvents(2));
+    await deliverAll(webhook.id, clock);
+    expect(await shown(`${PATH}/${webhook.id}`)).toMatch(
+      /2 deliveries wait\. The oldest is tried again by its schedule, next <time.*?; the others wait until it is taken, given up on or cancelled\./,
+    );
   });
 
   it("says of one that is well by its state what failed last, in the same line, and what comes of it", async () => {

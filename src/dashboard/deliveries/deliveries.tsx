@@ -117,7 +117,10 @@ function filterOf(c: PageContext, query: Query): DeliveryFilter {
 }
 
 function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {
-  const names = webhooks.map((webhook) => [webhook.id, webhookName(webhook)] as const);
+  const named = Map.groupBy(webhooks, webhookName);
+  const names = [...named].flatMap(([name, alike]) =>
+    alike.map(({ id }) => [id, alike.length === 1 ? name : `${name}: ${id}`] as const),
+  );
   return (
     <Search verb="Filter" path={DELIVERIES_PATH} query={query}>
       <Select label="Webhook" name="webhook" any="All webhooks" of={names} chosen={query.webhook} />

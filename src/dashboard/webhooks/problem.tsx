@@ -281,7 +281,7 @@ function Held({ stats: { health } }: Watched) {
   return <>{count(health.pending, "delivery is", "deliveries are")} held.</>;
 }
 
-/** How one that waits, or several, are tried, and what happens then. */
+/** Of one that waits, and of several. */
 const HOW_AND_THEN: { [State in HealthState]?: Record<"one" | "many", readonly [string, string]> } =
   {
     probing: {
@@ -317,6 +317,20 @@ const RETRIED_IN_ORDER = [
   "the others go out behind it.",
 ] as const;
 
+/** While it fails, nothing that came later is tried. */
+const FAILS_IN_ORDER = [
+  "The oldest is tried again by its schedule,",
+  "the others wait until it is taken, given up on or cancelled.",
+] as const;
+
+/** How what waits is tried, and what happens then. */
+function howAndThen(webhook: Webhook, health: HealthReport, state: HealthState) {
+  if (waitsForRetry(webhook, health)) return RETRIED_IN_ORDER;
+  const isOne = health.pending === 1;
+  if (webhook.ordered && state === "failing" && !isOne) return FAILS_IN_ORDER;
+  return HOW_AND_THEN[state]?.[isOne ? "one" : "many"] ?? [];
+}
+
 /** What is due waits for a slot, and goes as soon as there is one; else what has no time is under way. */
 function untimed({ ordered }: Webhook, { state, oldestDueAtMs }: HealthReport): string {
   const isUnderWay = ordered || state === "probing" || oldestDueAtMs === null;
@@ -334,9 +348,7 @@ function Tried(watched: Watched) {
   const { health } = stats;
   const { pending, nextAttemptAtMs } = health;
   const state = hasStumbled(watched) ? "failing" : health.state;
-  const [how, then] = waitsForRetry(webhook, health)
-    ? RETRIED_IN_ORDER
-    : (HOW_AND_THEN[state]?.[pending === 1 ? "one" : "many"] ?? []);
+  const [how, then] = howAndThen(webhook, health, state);
   const isAsItFailed =
     hasFailedLast(health) && webhook.updatedAtMs <= (health.lastFailure?.atMs ?? 0);
   const needed = isAsItFailed && NEEDED[health.lastFailure?.error ?? "status"];

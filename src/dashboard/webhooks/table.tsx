@@ -48,9 +48,9 @@ const COLUMNS: readonly Column<Listed>[] = [
     cell: ({ webhook }) => (
       <>
         <WebhookLink webhook={webhook} />
-        {(webhook.description?.trim() || webhook.name) && (
-          <small class="quiet below">{shortUrl(webhook.url)}</small>
-        )}
+        <small class="quiet below">
+          {webhook.description?.trim() || webhook.name ? shortUrl(webhook.url) : webhook.id}
+        </small>
       </>
     ),
     class: "name",
