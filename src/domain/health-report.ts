@@ -1,6 +1,5 @@
 /** How a webhook is doing, as one object: answers, pages, alerts and metrics all say it from here. Pure. */
-import type { Health, LastFailure } from "./health";
-import { LATE_AFTER_MS } from "./health";
+import { caughtUpAtMs, type Health, LATE_AFTER_MS, type LastFailure } from "./health";
 import { latest, shown } from "./time";
 import type { WebhookStatus } from "./webhook-status";
 
@@ -70,7 +69,10 @@ export function stateOf(
     const since = sinceMs(standing, oldestDueAtMs, nowMs);
     if (since !== undefined) return { state, sinceMs: since };
   }
-  return { state: "healthy", sinceMs: wellSinceMs(standing) };
+  return {
+    state: "healthy",
+    sinceMs: latest(wellSinceMs(standing), caughtUpAtMs(standing.health)),
+  };
 }
 
 /** Since when a state holds; undefined when it does not. */
@@ -102,8 +104,10 @@ const RULES: readonly [HealthState, Rule][] = [
   [
     "late",
     (standing, oldestDueAtMs, nowMs) => {
-      if (oldestDueAtMs === null || oldestDueAtMs + LATE_AFTER_MS > nowMs) return undefined;
-      const lateFromMs = standing.health.lateFromMs ?? oldestDueAtMs + LATE_AFTER_MS;
+      const lateAtMs = (oldestDueAtMs ?? Number.POSITIVE_INFINITY) + LATE_AFTER_MS;
+      if (lateAtMs > nowMs) return undefined;
+      const isAnew = caughtUpAtMs(standing.health, lateAtMs) !== null;
+      const lateFromMs = isAnew ? lateAtMs : (standing.health.lateFromMs ?? lateAtMs);
       return Math.max(lateFromMs, wellSinceMs(standing) ?? 0);
     },
   ],

@@ -152,10 +152,27 @@ export function isNotable(before: Health, after: Health): boolean {
 
 /** Notes whether what is sent now is late. @param dueAtMs when what of it has been due longest became due. */
 export function noteLateness(before: Health, dueAtMs: number, nowMs: number): Health {
-  const isLate = dueAtMs + LATE_AFTER_MS <= nowMs;
-  if (isLate === (before.lateFromMs !== null)) return before;
-  if (isLate) return { ...before, lateFromMs: dueAtMs + LATE_AFTER_MS };
-  return { ...before, lateFromMs: null, wellFromMs: latest(before.wellFromMs, nowMs) };
+  const lateAtMs = dueAtMs + LATE_AFTER_MS;
+  const isLate = lateAtMs <= nowMs;
+  const wasLate = before.lateFromMs !== null;
+  const overMs = caughtUpAtMs(before, lateAtMs);
+  if (isLate === wasLate && overMs === null) return before;
+  const lateFromMs = isLate ? lateAtMs : null;
+  if (!wasLate) return { ...before, lateFromMs };
+  return { ...before, lateFromMs, wellFromMs: latest(before.wellFromMs, overMs ?? nowMs) };
+}
+
+/**
+ * When the last of what was late had gone out, if nothing that is not has been sent since; null while it lasts.
+ *
+ * @param lateAtMs when what waits longest is late.
+ */
+export function caughtUpAtMs(
+  { lateFromMs, lastSuccessAtMs }: Health,
+  lateAtMs = Number.POSITIVE_INFINITY,
+): number | null {
+  if (lateFromMs === null || lastSuccessAtMs === null) return null;
+  return lateFromMs <= lastSuccessAtMs && lastSuccessAtMs < lateAtMs ? lastSuccessAtMs : null;
 }
 
 /** The webhook's health after a person released it: the failure clock starts anew, and the next probe goes at once. */

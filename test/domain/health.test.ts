@@ -27,6 +27,7 @@ const DAY = 24 * HOUR;
 const T0 = Date.UTC(2026, 10, 23, 12, 0, 0);
 const SUBJECT = { eventId: "evt_1" as EventId };
 const OTHER = { eventId: "evt_2" as EventId };
+const LATER = { startedAtMs: T0 + 5 * MINUTE };
 
 function outcome(changes: Partial<Outcome> = {}): Outcome {
   return {
@@ -426,6 +427,29 @@ describe("the state of a webhook", () => {
       lateFromMs: null,
       wellFromMs: T0 + DAY,
     });
+  });
+
+  it("is well since the last of what was late has gone out, also when the next is sent long after", () => {
+    const caughtUp = assess(
+      noteLateness(HEALTHY, T0, T0 + 5 * MINUTE),
+      outcome({ startedAtMs: T0 + 5 * MINUTE, durationMs: 7 }),
+      SUBJECT,
+    );
+    const since = { state: "healthy", sinceMs: T0 + 5 * MINUTE + 7 };
+    expect(stateOf(standing({ health: caughtUp }), null, T0 + HOUR)).toEqual(since);
+    const next = noteLateness(caughtUp, T0 + HOUR, T0 + HOUR);
+    expect(stateOf(standing({ health: next }), null, T0 + HOUR)).toEqual(since);
+  });
+
+  it("is late since what waits now is, whatever was late long ago and has gone out", () => {
+    const caughtUp = assess(noteLateness(HEALTHY, T0, T0 + 5 * MINUTE), outcome(LATER), SUBJECT);
+    const since = { state: "late", sinceMs: T0 + HOUR + MINUTE };
+    const lookMs = T0 + HOUR + 2 * MINUTE;
+    expect(stateOf(standing({ health: caughtUp }), T0 + HOUR, lookMs)).toEqual(since);
+    const sent = noteLateness(caughtUp, T0 + HOUR, lookMs);
+    expect(stateOf(standing({ health: sent }), T0 + HOUR, lookMs)).toEqual(since);
+    const answered = assess(sent, outcome({ startedAtMs: lookMs }), SUBJECT);
+    expect(stateOf(standing({ health: answered }), T0 + HOUR, lookMs)).toEqual(since);
   });
 
   it("stands in the report with what waits, what failed last and what succeeded last", () => {
