@@ -148,11 +148,8 @@ export class DeadLetters extends StoredObject {
     return { erased: ids.length, next, eventIds };
   }
 
-  stats(): { count: number; lastFailedAtMs: number | null } {
-    return {
-      count: this.#store.count(),
-      lastFailedAtMs: this.#store.list(null, 1)[0]?.failedAtMs ?? null,
-    };
+  stats(): { count: number } {
+    return { count: this.#store.count() };
   }
 }
 

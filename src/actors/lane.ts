@@ -157,11 +157,10 @@ export class Lane extends DurableObject<Env> {
 
   #startUnlessLate(held: Held, attempt: LaneAttempt, nowMs: number): void {
     const { startAtMs } = attempt;
-    if (startAtMs !== null && nowMs > startAtMs + MAX_LATE_MS) held.unsent.push(attempt.id);
-    else this.#start(held, attempt);
-  }
-
-  #start(held: Held, attempt: LaneAttempt): void {
+    if (startAtMs !== null && nowMs > startAtMs + MAX_LATE_MS) {
+      held.unsent.push(attempt.id);
+      return;
+    }
     held.inFlight += 1;
     this.#inFlight += 1;
     this.#started += 1;

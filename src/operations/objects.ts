@@ -82,20 +82,17 @@ function remote<Class>(namespace: Namespace, name: string, object: string): Remo
   const get = (_: object, method: string | symbol) => {
     // Not a promise, wherever it is returned from.
     if (typeof method !== "string" || method === "then") return undefined;
-    return async (...given: unknown[]) => {
-      const once = () => call(method, given);
-      const again = (thrown: unknown) => {
-        if (ONCE.has(method) || !wasRestarted(thrown)) throw thrown;
-        return once();
-      };
-      return once()
-        .catch(again)
+    return (...given: unknown[]) =>
+      call(method, given)
+        .catch((thrown: unknown) => {
+          if (ONCE.has(method) || !wasRestarted(thrown)) throw thrown;
+          return call(method, given);
+        })
         .catch((thrown: unknown) => {
           throw thrown instanceof NewerDataError
             ? thrown
             : new SilentError(object, errorText(thrown));
         });
-    };
   };
   return new Proxy({}, { get }) as Remote<Class>;
 }

@@ -66,18 +66,14 @@ export function merged(form: Form, webhook: Webhook, { changed }: Comparison): T
 }
 
 function written(typed: Typed): Omit<Written, "headers"> {
+  const { url, name, rateLimit, concurrency, timeout, retrySchedule } = typed;
   return {
-    url: typed.url,
-    name: typed.name,
+    ...{ url, name, rateLimit, concurrency, timeout, retrySchedule },
     // A field of one line drops the ends of lines.
     description: typed.description.replace(/[\r\n]+/g, "").trim(),
     events: eventsOf(typed).toSorted().join(" "),
     filter: compact(typed.filter),
-    rateLimit: typed.rateLimit,
     ordered: typed.ordered ? "yes" : "",
-    concurrency: typed.concurrency,
-    timeout: typed.timeout,
-    retrySchedule: typed.retrySchedule,
     giveUpOn: wordsOf(typed.giveUpOn).join(" "),
   };
 }
