@@ -146,7 +146,6 @@ export class Journal extends StoredObject {
    * How many events came in within each step, and when the last one did.
    *
    * @param starts Unix milliseconds of each step's start.
-   * @param stepMs the length of each step.
    */
   stats(starts: number[], stepMs: number = HOUR_MS): { counts: number[]; lastAtMs: number | null } {
     const before = new Map<number, number>();

@@ -77,7 +77,6 @@ export class Registry extends Records {
    * The routing table, for a consumer that may have it already.
    *
    * @param known the version that the caller holds.
-   * @param ids the events that are to be routed.
    * @param receivedAtMs when the first of them came, Unix milliseconds; left out by release 0.1.0.
    * @returns `routes` is null when that is the current one; `erased` are those of the events that go to nobody.
    */

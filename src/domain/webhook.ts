@@ -104,7 +104,6 @@ export function isAbout({ name, envelope }: Pick<RelayEvent, "name" | "envelope"
   return isRelayEvent(name) && Object(envelope.data).id === id;
 }
 
-/** Makes a route ready for many events. */
 export function compileRoute({ id, events, filter }: Route): CompiledRoute {
   const names = new Set(events);
   const matches = filter === null ? () => true : compileFilter(filter);
@@ -158,7 +157,6 @@ export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost" | "status" |
   sameService?: boolean;
 };
 
-/** Why a change was not made, or is not in force for everyone yet. */
 export type ChangeFailure = "not_found" | "not_yet_in_force";
 
 /** A webhook after a change, with its secret where that is new: it is shown once. */

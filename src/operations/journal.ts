@@ -128,7 +128,6 @@ export type ReadEvent = { event: JournalEvent; envelope: JsonObject };
  * The latest events that were not erased, newest first, of the last week at most: to try a filter on.
  *
  * @param names of which name; null for every one.
- * @param count how many are looked at.
  * @param unanswered as for `listEvents`.
  */
 export async function latestEvents(

@@ -50,8 +50,6 @@ export class DeliveryLists {
   /**
    * Deliveries before `before`, newest first: all through the index by time, pending and undeliverable ones
    * through their own, which are short.
-   *
-   * @param head where fresh deliveries begin.
    */
   list(before: Position | null, options: ListOptions) {
     const { limit, maxRows, keep } = options;

@@ -208,7 +208,6 @@ export class DeliveryStore {
    * Fresh deliveries from `head` on, in the order of arrival.
    *
    * @param limit how many at most; `maxBytes` of bodies at most, but always one.
-   * @param passed those that are passed over.
    * @returns them, and the head after them: what lies between was no longer fresh.
    */
   fresh(

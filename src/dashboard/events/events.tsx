@@ -21,7 +21,6 @@ import { eventPage } from "./event";
 import { EventTable, eventRows, NoneKept } from "./table";
 
 const EVENTS_PER_PAGE = 50;
-/** What the API calls the same. */
 const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
 
 export const eventPages = new Hono<PageEnv>()

@@ -107,7 +107,6 @@ export function Tick({ hint, children, ...tick }: TickProps) {
 
 type TextFieldProps = FieldProps & {
   value: string;
-  /** Further attributes of the input. */
   input?: Readonly<Record<string, string | number | boolean>>;
 };
 

@@ -19,7 +19,6 @@ import { Time } from "../ui/time";
 import { NotHere } from "../ui/unanswered";
 import { check, eventsOf, filterIn, typedIn } from "./input";
 
-/** The region of the form that shows the answer. */
 export const TRIAL_ID = "trial";
 export const TRIAL_PATH = "/dashboard/webhooks/filter-trial";
 const EVENTS_TRIED = 20;

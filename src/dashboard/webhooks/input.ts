@@ -87,7 +87,6 @@ export function changesIn(form: Form, before: Webhook, changed: ReadonlySet<keyo
   return checked.ok ? ok(changesOf(checked.value)) : checked;
 }
 
-/** The events that are asked for: every one, or those that are ticked or typed. */
 export function eventsOf({ events, names }: Typed): string[] {
   if (events.includes(ALL_EVENTS)) return [ALL_EVENTS, ...wordsOf(names).filter(isRelayEvent)];
   return [...new Set([...events, ...wordsOf(names)])];

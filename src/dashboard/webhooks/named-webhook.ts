@@ -15,7 +15,6 @@ export async function namedWebhook(c: PageContext): Promise<Webhook | null> {
   return id === null ? null : findWebhook(c.env, id);
 }
 
-/** The way to a page about the webhook. */
 export function trailOf(webhook: Webhook): readonly (readonly [string, string])[] {
   return [
     ["Webhooks", WEBHOOKS_PATH],

@@ -27,7 +27,6 @@ export function shownIn(form: Form): Written | null {
 }
 
 type Comparison = {
-  /** What was changed in the form. */
   changed: ReadonlySet<Setting>;
   /** Of those, what somebody else has changed too, to something else. */
   overtaken: readonly Setting[];
