@@ -107,7 +107,7 @@ const eventType = z
 const searchText = z.string().min(1).max(MAX_SEARCH_CHARACTERS);
 const emailAddress = searchText.refine(
   (given) => addressOf(given) !== null,
-  "must be an e-mail address",
+  "must be one e-mail address",
 );
 const params = z.object({ id: eventIdParam.meta({ example: EXAMPLE.eventId }) });
 

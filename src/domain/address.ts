@@ -27,17 +27,21 @@ const WIDER_BY = 0xfee0;
 /** Of JSON. */
 const ESCAPE = /\\(?:u([\dA-Fa-f]{4})|(.))/g;
 
+/** What else stands in a text makes it several addresses, or one with words around it: neither stands anywhere as a whole. */
+const ONE = /^(?:".+"|[^\s"(),:;<>@[\]\\]+)@[^\s"'(),;<>@\\]+$/;
+
 const ENTITY = /&(?:#(\d{1,7});?|#[xX]([\da-fA-F]{1,6});|(commat|period|shy|zwnj|zwj);)/g;
 /** What is invisible goes: it keeps an address from becoming a link. */
 const ENTITIES: Readonly<Record<string, string>> = { commat: "@", period: "." };
 
-/** @param text may have a name and brackets, `mailto:`, spaces around it. @returns null when it is no address. */
+/** @param text may have a name and brackets, `mailto:`, spaces around it. @returns null when it is not one address. */
 export function addressOf(text: string): Address | null {
   const plain = narrowOf(plainOf(text)).trim();
   const bare = (/<([^<>]*)>$/.exec(plain)?.[1] ?? plain).trim().replace(/^mailto:/, "");
   const at = bare.lastIndexOf("@");
-  const domain = domainOf(bare.slice(at + 1));
-  return at > 0 && domain !== null ? { local: bare.slice(0, at), domain } : null;
+  const [local, domain] = [bare.slice(0, at), domainOf(bare.slice(at + 1))];
+  if (at < 1 || domain === null || !ONE.test(`${local}@${domain}`)) return null;
+  return { local, domain };
 }
 
 /** As text, which is its own normal form; null when it is no address. */

@@ -25,6 +25,25 @@ describe("an address", () => {
   it.each(["", "ava", "@acme.example", "ava@", "ava@."])("is none: %j", (text) => {
     expect(addressOf(text)).toBeNull();
   });
+
+  it.each([
+    "ava@acme.example, bo@b.example",
+    "ava@acme.example; bo@b.example",
+    "ava@acme.example bo@b.example",
+    "Ava ava@acme.example",
+    "ava@acme.example (Ava)",
+    "Ava <ava@acme.example> (work)",
+    "ava@acme.example,",
+    "'ava@acme.example'",
+    '"ava@acme.example"',
+    "to:ava@acme.example",
+  ])("is not one, so that nobody takes it for a person of whom there is nothing: %j", (text) => {
+    expect(addressOf(text)).toBeNull();
+  });
+
+  it("may have a local part in quotes", () => {
+    expect(finds({ email: '"ava, or bo"@acme.example' }, '"Ava, or Bo"@acme.example')).toBe(true);
+  });
 });
 
 describe("a body", () => {
