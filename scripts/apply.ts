@@ -25,6 +25,7 @@ import {
   type RelayApi,
   readApiKey,
   relayApi,
+  UNKNOWN_KEY,
   webhookPages,
 } from "./relay-api.ts";
 
@@ -65,7 +66,7 @@ async function registered(api: RelayApi): Promise<Webhook[]> {
 /** @throws with a sentence unless it went well. */
 function answerOf({ status, json }: Answer): Record<string, unknown> {
   if (status >= 200 && status <= 299 && json !== null) return json;
-  if (status === 401) throw new Error("The relay does not know the key in RELAY_API_KEY.");
+  if (status === 401) throw new Error(UNKNOWN_KEY);
   if (status === 403) throw new Error("To apply takes a key that may change things.");
   throw new Error(mistakesOf({ status, json }).join("; "));
 }

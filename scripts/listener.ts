@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
 import { parseDuration } from "../src/domain/schedule.ts";
 import { causeOf } from "./command.ts";
-import type { RelayApi } from "./relay-api.ts";
+import { type RelayApi, UNKNOWN_KEY } from "./relay-api.ts";
 
 /**
  * A socket without a pong in time is dead, whatever the operating system believes of it. One that the relay closed ends when
@@ -101,7 +101,7 @@ async function prepare({ api, name, events, filter, write }: Listening): Promise
 /** @throws Ended for what no other try can mend. */
 function webhookOf({ status, json }: Awaited<ReturnType<RelayApi["call"]>>): Webhook {
   if (status === 200 || status === 201) return json?.webhook as Webhook;
-  if (status === 401) throw new Ended("The relay does not know the key in RELAY_API_KEY.");
+  if (status === 401) throw new Ended(UNKNOWN_KEY);
   if (status === 403) throw new Ended("To listen takes a key that may change things.");
   if (status === 404) {
     throw new Ended("The webhook is gone: it was deleted, or nobody listened for 24 hours.");

@@ -27,6 +27,8 @@ export function parseRelay(text: string = DEFAULT_RELAY): string {
   return readUrl("--relay", text, "https://my-relay.workers.dev").origin;
 }
 
+export const UNKNOWN_KEY = `The relay does not know the key: RELAY_API_KEY, or without it the first of API_KEYS in ${DEV_VARS}.`;
+
 /** A key is never an option: other users of the machine would see it. @throws Misuse when there is none. */
 export function readApiKey(env: NodeJS.ProcessEnv = process.env): string {
   const key = env.RELAY_API_KEY?.trim() || firstOf(readVars(join(ROOT, DEV_VARS)).API_KEYS);

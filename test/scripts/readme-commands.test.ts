@@ -146,7 +146,7 @@ it(
 
     expect(await testOfOwnService(key)).toMatchObject({ statusCode: 204 });
 
-    const doctor = await run(block("RELAY_API_KEY=", { ...here(), YOUR_KEY: key }));
+    const doctor = await run(block("RELAY_API_KEY=", here()), { API_KEY: key });
     expect(doctor).toMatchObject({ exitCode: 0, stderr: "" });
 
     const relay = ` -- --relay http://localhost:${port}`;
