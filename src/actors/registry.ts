@@ -203,9 +203,10 @@ export class Registry extends Records {
     return this.#change(id, pauseWebhook, { action: "webhook.paused", by });
   }
 
-  /** Releases what was held, also from being disabled. */
-  async resume(id: string, by: Caller): Promise<Result<Changed, ChangeFailure>> {
-    return this.#change(id, resumeWebhook, { action: "webhook.resumed", by });
+  /** Releases what was held, also from being disabled. @param atMs when that was asked; left out by release 0.2.0. */
+  async resume(id: string, by: Caller, atMs = Date.now()): Promise<Result<Changed, ChangeFailure>> {
+    const resume = (before: Webhook) => resumeWebhook(before, atMs);
+    return this.#change(id, resume, { action: "webhook.resumed", by });
   }
 
   /** @param rotation `signingSecret`: null for a new random one; `atMs`: Unix milliseconds, left out by release 0.2.0. */

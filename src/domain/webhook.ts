@@ -241,8 +241,13 @@ export function pauseWebhook(before: Webhook, nowMs: number): Webhook {
   return nextVersion(before, { status: "paused", statusSinceMs: nowMs }, nowMs);
 }
 
-/** The webhook released by a person, also from being disabled; the failure clock starts anew. */
+/**
+ * The webhook released by a person, also from being disabled; the failure clock starts anew.
+ *
+ * @param nowMs when it was asked for. Asked for again, after a restart, it is done.
+ */
 export function resumeWebhook(before: Webhook, nowMs: number): Webhook {
+  if (before.updatedAtMs === nowMs && before.resumedVersion === before.version) return before;
   const resumed = {
     status: "active",
     statusReason: null,

@@ -132,7 +132,7 @@ export async function resumeWebhook(
       return same as Result<Changed, ChangeFailure>;
     }
   }
-  return registry(env).resume(before.id, by);
+  return registry(env).resume(before.id, by, Date.now());
 }
 
 /** @param signingSecret null for a new random one. */

@@ -412,6 +412,14 @@ describe("what was done as a deploy restarted an object", () => {
     expect(answer).toMatchObject([503, { code: "not_yet_in_force" }]);
   });
 
+  it("is a webhook that is resumed, once", async () => {
+    const { id } = await register({ status: "paused" });
+    const bindings = { REGISTRY: answerLost(env.REGISTRY, REGISTRY_NAME, "resume") };
+    const answer = await restarted(bindings, "POST", `/v1/webhooks/${id}/resume`);
+    expect(answer).toMatchObject([200, { webhook: { status: "active" } }]);
+    expect(await linesOf("webhook.resumed")).toHaveLength(1);
+  });
+
   it("is a delivery that is cancelled, and not one that was cancelled before", async () => {
     const { id } = await register();
     const event = await recorded(id);
