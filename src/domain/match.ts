@@ -158,8 +158,11 @@ function listed(items: readonly string[]): string {
   return items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
 }
 
+/** What JSON has beyond the whole numbers that are exact is read as another number, and may be too large for any. */
 function text(value: unknown): string {
-  return value === undefined ? "missing" : short(JSON.stringify(value));
+  if (value === undefined) return "missing";
+  const isExact = typeof value !== "number" || Math.abs(value) <= Number.MAX_SAFE_INTEGER;
+  return isExact ? short(JSON.stringify(value)) : `about ${value}`;
 }
 
 function short(given: string): string {

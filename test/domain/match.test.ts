@@ -118,6 +118,18 @@ describe("why an event is not wanted", () => {
     expect(explainMiss(route(deep), REPLY)?.length).toBeLessThanOrEqual(600);
   });
 
+  it("does not give a number of an event that cannot be read exactly for another", () => {
+    const envelope = JSON.parse(
+      '{"x":8202522731445525542,"y":1e999,"z":-1e999,"n":9007199254740991,"f":1.5}',
+    );
+    const why = (path: string) => explainMiss(route({ [path]: 1 }), { name: "a", envelope });
+    expect(why("x")).toBe("x is about 8202522731445526000, and the filter wants 1");
+    expect(why("y")).toBe("y is about Infinity, and the filter wants 1");
+    expect(why("z")).toBe("z is about -Infinity, and the filter wants 1");
+    expect(why("n")).toBe("n is 9007199254740991, and the filter wants 1");
+    expect(why("f")).toBe("f is 1.5, and the filter wants 1");
+  });
+
   it("does not cut a character in half", () => {
     const event = { name: "a", envelope: { event: "a", x: "a".repeat(77) + "😀".repeat(20) } };
     const why = explainMiss(route({ x: 1 }), event) ?? "";
