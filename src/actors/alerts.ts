@@ -86,6 +86,7 @@ export class Alerts {
       .map(({ cause, text, raisedAtMs: foundAtMs }) => ({ cause, text, foundAtMs }));
   }
 
+  /** Since when `ALERT_URL` takes no alerts, Unix milliseconds; null while it does. */
   refusedSince(): { refusedSinceMs: number; statusCode: number | null } | null {
     const url = this.#url;
     const refusals = url && this.#store.refusals(markOf(url));

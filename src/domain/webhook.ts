@@ -157,6 +157,7 @@ export type WebhookChanges = Partial<Omit<WebhookDraft, "relayHost" | "status" |
   sameService?: boolean;
 };
 
+/** `not_yet_in_force`: stored, and on its way to the webhook's object. */
 export type ChangeFailure = "not_found" | "not_yet_in_force";
 
 /** A webhook after a change, with its secret where that is new: it is shown once. */

@@ -66,6 +66,7 @@ export async function retryDeliveries(
   return { retried, failed };
 }
 
+/** With its attempts, oldest first; null when the webhook has none of that event. */
 export function findDelivery(env: Env, webhook: Webhook, id: EventId) {
   return subscriberOf(env, webhook.id).delivery(id);
 }

@@ -114,6 +114,7 @@ export async function webhookStats(env: Env, id: WebhookId, sinceMs: number) {
   return { stats: own, hours };
 }
 
+/** null when there is no such webhook. */
 export async function webhookHealth(env: Env, ref: WebhookRef): Promise<HealthReport | null> {
   const webhook = await findWebhook(env, ref);
   return webhook && (await ownStats(env, webhook.id, Date.now())).health;

@@ -78,6 +78,7 @@ export class RunStore {
     this.#tables.sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
   }
 
+  /** Those that are over: the running one stands in the `run` row. */
   hours(sinceMs: number): HourCounters[] {
     const query = "SELECT counters FROM hours WHERE at >= ? ORDER BY at";
     const rows = this.#tables.rows<{ counters: string }>("hours", query, sinceMs);

@@ -132,6 +132,7 @@ export class Ledger {
     return this.leases.size === this.#unwritten.size;
   }
 
+  /** How many outcomes the disk did not take. */
   get unwritten(): number {
     return this.#unwritten.size;
   }

@@ -188,6 +188,7 @@ export class Pump {
     return this.#attemptsLeft <= 0 || nowMs >= this.#endsAtMs;
   }
 
+  /** Gives back what was leased and has not started. */
   #unplan(): void {
     this.#blocked = false;
     this.#plan.drop();

@@ -302,6 +302,7 @@ export function Hidden({ fields }: { fields: Readonly<Record<string, string>> })
 
 type SubmitProps = {
   tone?: SubmitTone;
+  /** The way out: where it leads, and what it says. */
   out: readonly [href: string, text: Child];
   children?: Child;
 };

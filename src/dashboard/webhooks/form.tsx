@@ -35,6 +35,7 @@ const URL_INPUT = {
 } as const;
 
 type FormProps = PaceProps & {
+  /** What somebody else changed, while it was changed here too. */
   overtaken: readonly Setting[];
   /** What the form shows of the webhook that it changes; null for a new one. */
   shown: Written | null;
