@@ -348,6 +348,20 @@ describe("a listener that is not there", () => {
   });
 });
 
+describe("a webhook that is listened to", () => {
+  it("is healthy since the listener came, not since before there was none", async () => {
+    const { id } = await listener();
+    clock.advance(HOUR);
+    const anna = await listen(id);
+    const first = await health(id);
+    expect(first.state).toBe("healthy");
+    expect(clock.nowMs() - Date.parse(String(first.since))).toBeLessThan(MINUTE);
+    await listen(id);
+    await vi.waitFor(() => expect(anna.closed).toMatchObject({ code: 4000 }));
+    expect((await health(id)).since).toBe(first.since);
+  });
+});
+
 describe("a listener that goes", () => {
   it("leaves what was under way interrupted and uncounted, however often", async () => {
     const { id } = await listener({ retrySchedule: "1m" });

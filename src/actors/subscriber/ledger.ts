@@ -108,6 +108,7 @@ export class Ledger {
   /** @param sinceMs since when nobody listens, Unix milliseconds; null while somebody does. */
   setUnconnected(sinceMs: number | null): void {
     this.#run.unconnectedSinceMs = sinceMs;
+    if (sinceMs === null) this.#run.health = { ...this.#run.health, wellFromMs: Date.now() };
     this.saveSoon();
   }
 
