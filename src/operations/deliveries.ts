@@ -221,7 +221,8 @@ export async function discardDeliveries(
   { dryRun, cursor, by, ...which }: Discard & { by: Caller },
 ) {
   const query = { ...which, limit: MAX_DISCARDED, ...(cursor && { before: cursor }) };
-  const done = await subscriberOf(env, webhook.id).discard(query, dryRun);
+  const subscriber = subscriberOf(env, webhook.id);
+  const done = await subscriber.discard(query, dryRun, crypto.randomUUID());
   if (done.discarded > 0 && !dryRun) {
     const until = which.untilMs === undefined ? undefined : iso(which.untilMs);
     const asked = { webhookId: webhook.id, until, event: which.event };

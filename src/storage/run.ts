@@ -30,6 +30,8 @@ const place: z.ZodType<Place> = fields({ period: number, seq: number, index: num
 export type Moving = z.output<typeof moving>;
 const moving = loose({ from: z.number(), to: z.number(), seq: z.number(), atMs: z.number() });
 
+const discarded = loose({ call: z.string(), count: z.number(), next: position.nullable() });
+
 /** An attempt that may have left: on disk before the request is made. */
 export type LeasedAttempt = z.output<typeof leasedAttempt>;
 const leasedAttempt = loose({
@@ -115,6 +117,8 @@ const run = fields({
   undeliverableTo: place.nullable().catch(() => place.parse({})),
   /** What retention is in the middle of; whole or not at all: it then reserves a way anew. */
   moving: moving.nullable().catch(null),
+  /** What the last call to discard came to: it is answered so again, where a restart kept the answer back. */
+  discarded: discarded.nullable().catch(null),
   /** What happened and is to be told of; and what the Registry is being told, until it has answered. */
   happenings,
   told: happenings,

@@ -477,6 +477,24 @@ describe("what was done as a deploy restarted an object", () => {
     });
   });
 
+  it("is all that was discarded, and what waits behind it still waits", async () => {
+    const { id } = await register({ status: "paused" });
+    await recorded(id);
+    clock.advance(60_000);
+    const until = new Date(clock.nowMs()).toISOString();
+    await recorded(id);
+    clock.advance(60_000);
+    await recorded(id);
+    const path = `/v1/webhooks/${id}/discard`;
+    const bindings = { SUBSCRIBER: answerLost(env.SUBSCRIBER, id, "discard") };
+    const answer = await restarted(bindings, "POST", path, { until });
+    expect(answer).toEqual([202, { discarded: 1, next: null }]);
+    expect(await linesOf("webhook.discarded")).toMatchObject([{ after: { deliveries: 1 } }]);
+    expect(await tally(id)).toEqual({ cancelled: 1, pending: 2 });
+    clock.advance(1);
+    expect(await done("POST", path, {})).toMatchObject({ after: { deliveries: 2 } });
+  });
+
   it("is a dead letter that is deleted", async () => {
     await deadLetter("dl_1");
     const lost = answerLost(env.DEAD_LETTER_STORE, DEAD_LETTERS_NAME, "delete");

@@ -112,6 +112,11 @@ export class Ledger {
     this.saveSoon();
   }
 
+  /** On disk with what is discarded. */
+  noteDiscarded(discarded: Run["discarded"]): void {
+    this.#run.discarded = discarded;
+  }
+
   /** Behind this nothing was attempted in the order of arrival. */
   get attemptedTo(): Position {
     return latest(this.#run.attemptedTo, this.#run.head);

@@ -270,8 +270,8 @@ export class Subscriber extends StoredObject {
   }
 
   /** Discards what waits, at most `query.limit` at once; `next` goes on behind them. */
-  async discard(query: Omit<DeliveryQuery, "status">, dryRun: boolean) {
-    const discard = () => this.#engine.deliveries.discard(query, dryRun);
+  async discard(query: Omit<DeliveryQuery, "status">, dryRun: boolean, call?: string) {
+    const discard = () => this.#engine.deliveries.discard(query, dryRun, call);
     return this.#changing(null, discard, { discarded: 0, next: null });
   }
 
