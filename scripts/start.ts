@@ -224,6 +224,8 @@ async function main(args: string[]): Promise<number> {
   const { ended, follow, runScheduled, url } = relay;
   printWelcome(url, made, files, firstOf(vars.API_KEYS));
   const print = (text: string) => process.stdout.write(text);
+  // Who has read enough of it, as head, is gone.
+  process.stdout.on("error", () => process.kill(process.pid, "SIGHUP"));
   follow(given.rawLog ? print : readableLog(print));
   for (const problem of await problemsOf(url)) tell(problem);
   const sweep = () =>

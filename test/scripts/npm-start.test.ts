@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { freePort } from "../../scripts/loopback.ts";
 import { isAlive, processesWithFilesIn } from "../../scripts/processes.ts";
-import { ROOT } from "../../scripts/wrangler.ts";
+import { collect, ROOT } from "../../scripts/wrangler.ts";
 import { printed, runScript, SCRIPTS } from "./run.ts";
 
 const API_KEY = "rk_a$HOME_key_with_$5_and_$(date)";
@@ -156,6 +156,17 @@ describe("npm start", { timeout: 180_000 }, () => {
     const said = await printed(script, "Its log follows.");
     script.kill("SIGTERM");
     await expectAllGone(/http:\S+:\d+/.exec(said)?.[0] ?? "");
+  });
+
+  it("ends in silence when nobody reads its log any more, as behind head", async () => {
+    const { npm, url } = await start();
+    const stderr = collect(npm.stderr);
+    npm.stdout?.destroy();
+    await expect
+      .poll(() => call(url, "/webhooks", {}).then(String, () => "gone"), GONE_WITHIN)
+      .toBe("gone");
+    await expectAllGone(url);
+    expect(stderr()).toBe("");
   });
 
   it("brings its events to who listens, over a start of its own", async () => {
