@@ -15,6 +15,8 @@ const DEAD_LETTER_QUEUE = "leadterra-dead-letters";
 export type DeployConfig = {
   path: string;
   env: string | undefined;
+  /** Those that the file has. */
+  definedEnvironments?: readonly string[] | undefined;
   name?: string | undefined;
   vars: Readonly<Record<string, unknown>>;
   kv_namespaces: readonly { binding: string }[];
@@ -41,7 +43,12 @@ export function problemsOfBindings(config: DeployConfig): string[] {
   const missing = requiredBindings().filter((name) => !bound.has(name));
   const classes = migrations.flatMap(({ new_sqlite_classes = [] }) => new_sqlite_classes);
   const unmade = durable_objects.bindings.filter(({ class_name }) => !classes.includes(class_name));
+  // wrangler would make another Worker with the same queues.
+  const isUnknown = config.env && !config.definedEnvironments?.includes(config.env);
   return [
+    ...(isUnknown
+      ? [`there is no environment ${config.env}: [env.${config.env}] would make it.`]
+      : []),
     ...missing.map((name) => `the binding ${name} is missing${where}.`),
     ...(missing.length > 0 ? [] : problemsOfQueues(config)),
     ...unmade.map(({ class_name }) => `no [[migrations]] make the class ${class_name}.`),

@@ -285,6 +285,12 @@ describe("the check before a deploy", () => {
       "the binding REGISTRY is missing for --env staging",
     ],
     [
+      "an environment that there is not",
+      TOML,
+      ["--env", "staging"],
+      "there is no environment staging: [env.staging] would make it.",
+    ],
+    [
       "a binding that is left out",
       TOML.replace('binding = "DEAD_LETTERS"', 'binding = "OTHERS"'),
       [],
