@@ -16,11 +16,14 @@ const OF_LOCAL = /[\p{L}\p{N}._%+-]/u;
 /** `<o'brien`: a local part from its beginning on. Behind a blank it may be an elision, as in `d'ava@…`. */
 const IN_LOCAL = /(?:^|["<:;,=(])[\p{L}\p{N}._%+-]+['\u2019]$/u;
 const MAX_LOCAL_CHARACTERS = 64;
-/** As it is written, and with an underscore: no host has one, and some addresses do. */
-const DOMAINS = ["\\p{L}\\p{N}\\p{M}", "\\p{L}\\p{N}\\p{M}_"].map((letters) => {
-  const label = `[${letters}]+(?:-+[${letters}]+)*`;
-  return new RegExp(`^${label}(?:[.\u3002\uFF0E\uFF61]${label})*`, "u");
-});
+/** A name as it is written, or with an underscore: no host has one, and some addresses do. Or an address in brackets. */
+const DOMAINS = [
+  ...["\\p{L}\\p{N}\\p{M}", "\\p{L}\\p{N}\\p{M}_"].map((letters) => {
+    const label = `[${letters}]+(?:-+[${letters}]+)*`;
+    return new RegExp(`^${label}(?:[.\u3002\uFF0E\uFF61]${label})*`, "u");
+  }),
+  /^\[[a-z\d.:]+\]/,
+];
 /** As an input method for Chinese, Japanese or Korean types what is narrow in ASCII. */
 const FULL_WIDTH = /[\uFF01-\uFF5E]/g;
 const WIDER_BY = 0xfee0;

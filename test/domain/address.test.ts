@@ -125,6 +125,14 @@ describe("a body", () => {
     expect(finds({ email: "ava@mail_eu.acme.example" }, "ava@mail.acme.example")).toBe(false);
   });
 
+  it("is a person's when the domain is an address in brackets", () => {
+    for (const address of ["ava@[192.0.2.7]", "ava@[IPv6:2001:db8::7]"]) {
+      expect(finds({ text: `Write to ${address}, please.` }, address)).toBe(true);
+    }
+    expect(finds({ email: "ava@[192.0.2.7]" }, "ava@[192.0.2.70]")).toBe(false);
+    expect(finds({ email: "java@[192.0.2.7]" }, "ava@[192.0.2.7]")).toBe(false);
+  });
+
   it("is given in full-width letters, too", () => {
     expect(finds({ email: "ava@acme.example" }, "\uFF41va\uFF20acme\uFF0Eexample")).toBe(true);
     expect(finds({ email: "\uFF4Aava\uFF20acme.example" })).toBe(false);
