@@ -198,6 +198,18 @@ const PROMISED: readonly Mutant[] = [
     suite: { project: "worker", file: "test/worker/consumer.test.ts" },
   },
   {
+    name: "a retry that is asked for again after a restart is made again",
+    file: "src/actors/subscriber/deliveries.ts",
+    edits: [['    if (atMs !== undefined && isDone(delivery, atMs)) return "hastened";\n', ""]],
+    suite: { project: "worker", file: "test/worker/audit.test.ts" },
+  },
+  {
+    name: "a discard that is asked for again after a restart forgets what it did",
+    file: "src/actors/subscriber/deliveries.ts",
+    edits: [['call !== "" && last?.call === call', "false"]],
+    suite: { project: "worker", file: "test/worker/audit.test.ts" },
+  },
+  {
     name: "what people end is written without its count",
     file: "src/actors/subscriber/deliveries.ts",
     edits: [
