@@ -46,7 +46,7 @@ export async function retryDeliveries(
   const subscriber = subscriberOf(env, webhook.id);
   const outcomes = new Map<EventId, string>();
   const open = async (deliveries: Reopening[]) => {
-    const opened = await subscriber.reopen({ deliveries, by: "retry", atMs: Date.now() });
+    const opened = await subscriber.reopen(reopening("retry", deliveries));
     for (const [index, { id }] of deliveries.entries()) outcomes.set(id, opened[index] ?? "");
   };
   const wanted = [...new Set(ids)];
@@ -118,7 +118,7 @@ export async function retryDelivery(
   const open = async (one: Reopening) => {
     // Anew each time: somebody else's attempt may have ended meanwhile.
     if (wait) attempts = (await subscriber.delivery(id))?.attempts ?? 0;
-    return subscriber.reopen({ deliveries: [one], by: "retry", atMs: Date.now() });
+    return subscriber.reopen(reopening("retry", [one]));
   };
   let [opened] = await open({ id, event: "", body: null });
   const found = opened === "needs_body" ? await findBody(env, id) : null;
@@ -275,7 +275,11 @@ function rememberedSinceMs(env: Env): number {
 /** Sends deliveries of a webhook again. @returns how many were opened, made due or added. */
 export async function reopen(env: Env, id: WebhookId, deliveries: Reopening[]): Promise<number> {
   if (deliveries.length === 0) return 0;
-  const opened = await subscriberOf(env, id).reopen({ deliveries, by: "replay", atMs: Date.now() });
+  const opened = await subscriberOf(env, id).reopen(reopening("replay", deliveries));
   return opened.filter((each) => each === "opened" || each === "hastened" || each === "added")
     .length;
+}
+
+function reopening(by: "retry" | "replay", deliveries: Reopening[]) {
+  return { deliveries, by, atMs: Date.now(), isAgain: false };
 }

@@ -86,7 +86,7 @@ function remote<Class>(namespace: Namespace, name: string, object: string): Remo
       call(method, given)
         .catch((thrown: unknown) => {
           if (ONCE.has(method) || !wasRestarted(thrown)) throw thrown;
-          return call(method, given);
+          return call(method, given.map(again));
         })
         .catch((thrown: unknown) => {
           throw thrown instanceof NewerDataError
@@ -95,6 +95,12 @@ function remote<Class>(namespace: Namespace, name: string, object: string): Remo
         });
   };
   return new Proxy({}, { get }) as Remote<Class>;
+}
+
+/** An object that is asked once more is told so, where it wants to know. */
+function again(given: unknown): unknown {
+  const { isAgain } = Object(given) as { isAgain?: unknown };
+  return isAgain === false ? { ...Object(given), isAgain: true } : given;
 }
 
 /** https://developers.cloudflare.com/durable-objects/best-practices/error-handling/ */

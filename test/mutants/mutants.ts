@@ -200,7 +200,7 @@ const PROMISED: readonly Mutant[] = [
   {
     name: "a retry that is asked for again after a restart is made again",
     file: "src/actors/subscriber/deliveries.ts",
-    edits: [['    if (atMs !== undefined && isDone(delivery, atMs)) return "hastened";\n', ""]],
+    edits: [["wasDone = isAgain && ", "wasDone = false && "]],
     suite: { project: "worker", file: "test/worker/audit.test.ts" },
   },
   {

@@ -14,7 +14,7 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, gate, it, MINUTE, service } from "../rig/worker/fixture";
+import { answering, clock, gate, it, MINUTE, service } from "../rig/worker/fixture";
 import { failStatements, inObject, tablesOf } from "../rig/worker/objects";
 import { api, bytesOf } from "../rig/worker/requests";
 
@@ -41,6 +41,46 @@ describe("a rate limit of almost nothing", () => {
     await ring(subscriber(id));
     expect(service.requests).toHaveLength(1);
   });
+});
+
+describe("a retry", () => {
+  it.each([-1_000, -1, 0, 1, 1_000])(
+    "goes out at once, also right after another or the arrival, where who asks has a clock %i ms off",
+    async (offMs) => {
+      const { id } = await register();
+      const event = await newEvent();
+      service.answer = answering(503);
+      await accept(id, [event]);
+      await deliverAll(id, clock);
+      const retry = { deliveries: [event], by: "retry" as const };
+      for (const requests of [2, 3]) {
+        const asked = { ...retry, atMs: clock.nowMs() + offMs, isAgain: false };
+        expect(await subscriber(id).reopen(asked)).toEqual(["hastened"]);
+        await deliverAll(id, clock);
+        expect(service.requests).toHaveLength(requests);
+      }
+    },
+  );
+});
+
+describe("a retry that is asked for once more after a restart", () => {
+  it.each([-1_000, -20, 0, 20])(
+    "goes out once, where who asks has a clock %i ms off",
+    async (offMs) => {
+      const { id } = await register();
+      const event = await newEvent();
+      await accept(id, [event]);
+      await deliverAll(id, clock);
+      clock.advance(MINUTE);
+      const atMs = clock.nowMs() + offMs;
+      const retry = { deliveries: [event], by: "retry" as const, atMs };
+      expect(await subscriber(id).reopen({ ...retry, isAgain: false })).toEqual(["opened"]);
+      await deliverAll(id, clock);
+      expect(await subscriber(id).reopen({ ...retry, isAgain: true })).toEqual(["hastened"]);
+      await deliverAll(id, clock);
+      expect(service.requests).toHaveLength(2);
+    },
+  );
 });
 
 describe("a deleted webhook", () => {

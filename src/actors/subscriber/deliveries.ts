@@ -40,14 +40,22 @@ import type { Changed } from "./tally";
 
 /** A filtered page looks at this many deliveries and no more; `next` goes on behind them. */
 const MAX_ROWS_PER_PAGE = 1_000;
+/** The clock of who asks may be so far ahead of the object's. */
+const MAX_AHEAD_MS = 100;
 
 export type DeliveryQuery = DeliveryFilter & { before?: Position; limit: number };
 
 /** A page in the order that all webhooks share. */
 export type TimeQuery = Omit<DeliveryQuery, "before"> & { before: Moment | null; maxRows: number };
 
-/** @property atMs when it was asked, Unix milliseconds; left out by release 0.2.0. */
-export type Reopenings = { deliveries: Reopening[]; by: "retry" | "replay"; atMs?: number };
+export type Reopenings = {
+  deliveries: Reopening[];
+  by: "retry" | "replay";
+  /** When it was asked, Unix milliseconds, by the clock of who asks; left out by release 0.2.0. */
+  atMs?: number;
+  /** Asked once more, after a restart: it may be done. */
+  isAgain?: boolean;
+};
 
 export type Opened = "opened" | "hastened" | "added" | "in_flight" | "needs_body" | "unknown";
 
@@ -181,14 +189,15 @@ export class Deliveries {
 
   // --- doing ------------------------------------------------------------------------------------------------
 
-  reopen({ deliveries, by, atMs }: Reopenings): Opened[] {
+  reopen({ deliveries, by, atMs = 0, isAgain = false }: Reopenings): Opened[] {
     const asked = by === "retry" ? ASKED.byRetry : ASKED.byReplay;
     const opened: (Opened | null)[] = [];
     this.#together(() => {
       for (const { id, body } of deliveries) {
         const delivery = this.#store.get(id);
-        const given = { asked, body: this.#erased.has(id) ? null : body, atMs };
-        opened.push(delivery && this.#open(delivery, given));
+        const wasDone = isAgain && delivery !== null && isDone(delivery, atMs - MAX_AHEAD_MS);
+        const given = this.#erased.has(id) ? null : body;
+        opened.push(wasDone ? "hastened" : delivery && this.#open(delivery, asked, given));
       }
     });
     return deliveries.map(({ id, event, body }, index) => {
@@ -217,13 +226,9 @@ export class Deliveries {
     }
   }
 
-  #open(
-    delivery: StoredDelivery,
-    { asked, body, atMs }: { asked: Asked; body: Uint8Array | null; atMs: number | undefined },
-  ): Opened {
-    if (atMs !== undefined && isDone(delivery, atMs)) return "hastened";
+  #open(delivery: StoredDelivery, asked: Asked, body: Uint8Array | null): Opened {
     if (this.#ledger.leases.has(delivery.id)) return "in_flight";
-    const nowMs = atMs ?? Date.now();
+    const nowMs = Date.now();
     if (delivery.status === "pending") {
       // What a person asked for by name stays that.
       const first = delivery.asked === ASKED.byRetry ? delivery.asked : asked;
@@ -338,8 +343,8 @@ export class Deliveries {
   }
 }
 
-/** Whether what was asked at `atMs` is done, and asked for again after a restart: it came, waits or was tried so. */
-function isDone({ createdAtMs, dueAtMs, log }: StoredDelivery, atMs: number): boolean {
-  const isTried = log.some((each) => each.trigger === "manual" && each.startedAtMs >= atMs);
-  return isTried || dueAtMs === atMs || createdAtMs >= atMs;
+/** Whether what a person asked for from `fromMs` on is done: it waits or was tried so. */
+function isDone({ createdAtMs, dueAtMs, asked, log }: StoredDelivery, fromMs: number): boolean {
+  const isWaiting = asked !== ASKED.bySchedule && (dueAtMs ?? createdAtMs) >= fromMs;
+  return isWaiting || log.some((each) => each.trigger === "manual" && each.startedAtMs >= fromMs);
 }
