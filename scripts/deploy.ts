@@ -234,7 +234,8 @@ async function readDeployConfig(args: readonly string[]): Promise<DeployConfig> 
   const path = resolve(ROOT, optionOf(args, ["--config", "-c"]) ?? "wrangler.toml");
   const { unstable_readConfig } = await import("wrangler");
   const config = unstable_readConfig({ config: path, ...(env === undefined ? {} : { env }) });
-  return { ...config, path, env };
+  // A variable may name it, too.
+  return { ...config, path, env: config.targetEnvironment || undefined };
 }
 
 function tell(file: string, problems: readonly string[]): void {

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { type Unstable_Config, unstable_readConfig } from "wrangler";
 import {
   problemsOfBindings,
@@ -314,6 +314,19 @@ describe("the check before a deploy", () => {
       asked: [],
     });
   });
+
+  it(
+    "stops at an environment that there is not, also where a variable names it",
+    SLOW,
+    async () => {
+      const cloudflare = await startCloudflare();
+      vi.stubEnv("CLOUDFLARE_ENV", "staging");
+      onTestFinished(() => void vi.unstubAllEnvs());
+      const { exitCode, stderr } = await deploy(cloudflare, "--config", writeToml(TOML));
+      expect(stderr).toContain("there is no environment staging: [env.staging] would make it.");
+      expect({ exitCode, asked: [...cloudflare.paths] }).toEqual({ exitCode: 1, asked: [] });
+    },
+  );
 
   it.each([
     ["as JSON", (secrets: object) => JSON.stringify(secrets)],
