@@ -31,7 +31,8 @@ const WIDER_BY = 0xfee0;
 const ESCAPE = /\\(?:u([\dA-Fa-f]{4})|(.))/g;
 
 /** What else stands in a text makes it several addresses, or one with words around it: neither stands anywhere as a whole. */
-const ONE = /^(?:".+"|[^\s"(),:;<>@[\]\\]+)@[^\s"'(),;<>@\\]+$/;
+const ONE =
+  /^(?:".+"|(?!['\u2019])[^\s"\u2018\u201C-\u201F«»‹›(),:;<>@[\]\\]+)@[^\s"'\u2018-\u201F«»‹›!(),;<>@\\]+$/;
 
 const ENTITY = /&(?:#(\d{1,7});?|#[xX]([\da-fA-F]{1,6});|(commat|period|shy|zwnj|zwj);)/g;
 /** What is invisible goes: it keeps an address from becoming a link. */
@@ -42,9 +43,8 @@ export function addressOf(text: string): Address | null {
   const plain = narrowOf(plainOf(text)).trim();
   const bare = (/<([^<>]*)>$/.exec(plain)?.[1] ?? plain).trim().replace(/^mailto:/, "");
   const at = bare.lastIndexOf("@");
-  const [local, domain] = [bare.slice(0, at), domainOf(bare.slice(at + 1))];
-  if (at < 1 || domain === null || !ONE.test(`${local}@${domain}`)) return null;
-  return { local, domain };
+  const domain = ONE.test(bare) ? domainOf(bare.slice(at + 1)) : null;
+  return domain === null ? null : { local: bare.slice(0, at), domain };
 }
 
 /** As text, which is its own normal form; null when it is no address. */

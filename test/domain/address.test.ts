@@ -37,6 +37,12 @@ describe("an address", () => {
     "'ava@acme.example'",
     '"ava@acme.example"',
     "to:ava@acme.example",
+    "“ava@acme.example”",
+    "‘ava@acme.example’",
+    "«ava@acme.example»",
+    "'ava@acme.example",
+    "ava@acme.example’",
+    "ava@acme.example!",
   ])("is not one, so that nobody takes it for a person of whom there is nothing: %j", (text) => {
     expect(addressOf(text)).toBeNull();
   });
