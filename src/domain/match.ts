@@ -158,11 +158,16 @@ function listed(items: readonly string[]): string {
   return items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
 }
 
-/** What JSON has beyond the whole numbers that are exact is read as another number, and may be too large for any. */
 function text(value: unknown): string {
-  if (value === undefined) return "missing";
+  const told = exactly("", value);
+  if (told === undefined) return "missing";
+  return told === value ? short(JSON.stringify(value, exactly)) : String(told);
+}
+
+/** What JSON has beyond the whole numbers that are exact is read as another number, and may be too large for any. */
+function exactly(_: string, value: unknown): unknown {
   const isExact = typeof value !== "number" || Math.abs(value) <= Number.MAX_SAFE_INTEGER;
-  return isExact ? short(JSON.stringify(value)) : `about ${value}`;
+  return isExact ? value : `about ${value}`;
 }
 
 function short(given: string): string {

@@ -120,7 +120,7 @@ describe("why an event is not wanted", () => {
 
   it("does not give a number of an event that cannot be read exactly for another", () => {
     const envelope = JSON.parse(
-      '{"x":8202522731445525542,"y":1e999,"z":-1e999,"n":9007199254740991,"f":1.5}',
+      '{"x":8202522731445525542,"y":1e999,"z":-1e999,"n":9007199254740991,"f":1.5,"o":{"x":8202522731445525542,"y":[1e999]}}',
     );
     const why = (path: string) => explainMiss(route({ [path]: 1 }), { name: "a", envelope });
     expect(why("x")).toBe("x is about 8202522731445526000, and the filter wants 1");
@@ -128,6 +128,8 @@ describe("why an event is not wanted", () => {
     expect(why("z")).toBe("z is about -Infinity, and the filter wants 1");
     expect(why("n")).toBe("n is 9007199254740991, and the filter wants 1");
     expect(why("f")).toBe("f is 1.5, and the filter wants 1");
+    const inside = '{"x":"about 8202522731445526000","y":["about Infinity"]}';
+    expect(why("o")).toBe(`o is ${inside}, and the filter wants 1`);
   });
 
   it("does not cut a character in half", () => {
