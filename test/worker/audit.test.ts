@@ -49,8 +49,7 @@ async function fingerprint(key: string): Promise<string> {
   return [...digest.slice(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** In the journal and with the webhook. */
-/** An event of which no webhook has a delivery. */
+/** In the journal, with no delivery. */
 async function kept(...webhookIds: string[]): Promise<Owed> {
   const event = await newEvent({ lead: { email: "zoe@example.com" } });
   const entry = {
@@ -66,6 +65,7 @@ async function kept(...webhookIds: string[]): Promise<Owed> {
   return event;
 }
 
+/** In the journal and with the webhook. */
 async function recorded(webhookId: string): Promise<Owed> {
   const event = await kept(webhookId);
   await accept(webhookId, [event]);
