@@ -66,7 +66,7 @@ export function spawnWrangler(
     env: {
       ...process.env,
       // What wrangler starts as `node`, the build, gets the same one.
-      PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
+      PATH: [dirname(process.execPath), process.env.PATH].filter(Boolean).join(delimiter),
       ...env,
       [GUARDED]: detached ? "group" : "alone",
       [STARTED_BY]: String(process.pid),
