@@ -7,7 +7,7 @@ import type { Failure } from "../../domain/failure";
 import { VERSION } from "../../version";
 import { takeNotice } from "./notice";
 import { Commas, Errors } from "./parts";
-import { mayChange, type PageEnv, type Session, Viewing } from "./session";
+import { mayChange, type PageEnv, type Session, writtenFor } from "./session";
 import { NotHere } from "./unanswered";
 
 const SECTIONS = [
@@ -96,7 +96,7 @@ export async function page(c: Context<PageEnv>, options: PageOptions, content: C
       </body>
     </html>
   );
-  const text = <Viewing.Provider value={viewer}>{document}</Viewing.Provider>;
+  const text = writtenFor(viewer, document);
   return c.html(`<!DOCTYPE html>${text}`, status);
 }
 

@@ -7,7 +7,7 @@
  */
 import type { Context } from "hono";
 import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
-import { createContext, useContext } from "hono/jsx";
+import type { Child } from "hono/jsx";
 import { type Caller, callerOf as callerOfKey, keysOf, type Scope, scopeOf } from "../../access";
 import { configOf } from "../../config";
 
@@ -132,9 +132,20 @@ type Viewer = {
   nowMs: number;
 };
 
-export const Viewing = createContext<Viewer>({ zone: "UTC", mayChange: false, nowMs: 0 });
+const NOBODY: Viewer = { zone: "UTC", mayChange: false, nowMs: 0 };
+let viewing = NOBODY;
+
+/** Written out for one viewer, at a stretch: no component waits, so that no other request comes in between. */
+export function writtenFor(viewer: Viewer, document: Child): string {
+  viewing = viewer;
+  try {
+    return String(document);
+  } finally {
+    viewing = NOBODY;
+  }
+}
 
 /** Within a page only: elsewhere it is nobody, long ago. */
 export function useViewer(): Viewer {
-  return useContext(Viewing);
+  return viewing;
 }
