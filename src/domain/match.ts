@@ -90,11 +90,11 @@ function sentenceOf(webhook: Webhook, received: Received, miss: string | null): 
 function missOf(filter: Filter, envelope: unknown): string | null {
   for (const [key, operand] of Object.entries(filter)) {
     if (compileFilter({ [key]: operand })(envelope)) continue;
+    const parts = operand as readonly Filter[];
     if (key === "$and") {
-      const missed = (operand as readonly Filter[]).find((each) => !compileFilter(each)(envelope));
-      return missOf(missed ?? {}, envelope);
+      return parts.reduce<string | null>((miss, each) => miss ?? missOf(each, envelope), null);
     }
-    if (key === "$or") return everyMiss(operand as readonly Filter[], envelope);
+    if (key === "$or") return everyMiss(parts, envelope);
     return missAt(key, operand, envelope);
   }
   return null;
@@ -159,9 +159,9 @@ function listed(items: readonly string[]): string {
 }
 
 function text(value: unknown): string {
-  const told = exactly("", value);
-  if (told === undefined) return "missing";
-  return told === value ? short(JSON.stringify(value, exactly)) : String(told);
+  return typeof value === "number"
+    ? String(exactly("", value))
+    : short(JSON.stringify(value, exactly) ?? "missing");
 }
 
 /** What JSON has beyond the whole numbers that are exact is read as another number, and may be too large for any. */
