@@ -298,6 +298,19 @@ describe("the log of an attempt", () => {
   });
 });
 
+describe("the answer of a service that echoes its request", () => {
+  it("is kept without the signature, in small letters and in capitals", async () => {
+    const { id } = await register();
+    service.answer = ({ headers }) => {
+      const signature = headers.get("x-leadterra-signature") ?? "";
+      return failing(`got ${signature}, i.e. ${signature.toUpperCase()}.`)();
+    };
+    const [event] = (await deliver(id, 1)) as [Owed];
+    const { attemptLog } = await deliveryOf(id, event.id);
+    expect(attemptLog).toMatchObject([{ responseBody: "got ***, i.e. ***." }]);
+  });
+});
+
 describe("the answer of a service that refuses its token", () => {
   it("is kept without the token, which comes without its scheme", async () => {
     const headers = { authorization: "Bearer abcdefgh12345678", "x-plain": "some words of mine" };

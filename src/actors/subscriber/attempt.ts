@@ -60,6 +60,7 @@ export class Attempts {
       secrets: () => [
         ...secrets,
         signatures.leadterra,
+        signatures.leadterra.toUpperCase(),
         ...signatures.standard.split(" ").map((signature) => signature.slice("v1,".length)),
       ],
     };
