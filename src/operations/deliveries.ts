@@ -128,8 +128,9 @@ export async function retryDelivery(
   const delivery = await subscriber.delivery(id);
   if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
   await addToAudit(env, by, "delivery.retried", { webhookId: webhook.id, eventId: id });
-  const attempted = wait ? await subscriber.attemptOf(id, attempts + 1, "manual") : null;
-  return ok(attempted ?? { delivery, attempt: null });
+  if (!wait) return ok({ delivery, attempt: null });
+  const attempted = await subscriber.attemptOf(id, attempts + 1, "manual");
+  return attempted === null ? fail({ code: "not_found" }) : ok(attempted);
 }
 
 /** The attempt of it that is under way, once that has ended; null when none is. */

@@ -15,7 +15,16 @@ import {
   settingsOf,
   subscriber,
 } from "../rig/worker/engine";
-import { answering, clock, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import {
+  answering,
+  clock,
+  HOUR,
+  holding,
+  it,
+  MINUTE,
+  SECOND,
+  service,
+} from "../rig/worker/fixture";
 import { diverted } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api } from "../rig/worker/requests";
@@ -430,6 +439,19 @@ describe("a retry that waits", () => {
     const retried = await retryDelivery(asked, await settingsOf(id), wanted);
     expect(await (others as Response | null)?.json()).toMatchObject({ attempt: { number: 2 } });
     expect(retried).toMatchObject({ value: { attempt: { number: 3, trigger: "manual" } } });
+  });
+
+  it("answers 404 when the webhook is deleted meanwhile", async () => {
+    const { id } = await register({ retrySchedule: "1h" });
+    service.answer = answering(503);
+    const [event] = (await deliver(id, 1)) as [Owed];
+    const late = holding();
+    const retried = retry(id, event.id);
+    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
+    late.open();
+    const response = await retried;
+    expect([response.status, await response.json()]).toMatchObject([404, { code: "not_found" }]);
   });
 
   it("answers why it could not start", async () => {
