@@ -12,8 +12,10 @@ import {
   newEvents,
   type Owed,
   register,
+  registry,
   settingsOf,
   subscriber,
+  tally,
 } from "../rig/worker/engine";
 import {
   answering,
@@ -25,7 +27,7 @@ import {
   SECOND,
   service,
 } from "../rig/worker/fixture";
-import { diverted } from "../rig/worker/objects";
+import { diverted, withBindings } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api } from "../rig/worker/requests";
 
@@ -210,12 +212,21 @@ describe("the health of a webhook", () => {
     expect(await healthOf(id)).toMatchObject({ state: "disabled", nextAttemptAt: null });
   });
 
-  it("is disabled since the answer that did it, though its Registry hears of it once what was under way has ended", async () => {
+  it("is disabled since the answer that did it, though the first word of it to its Registry was lost", async () => {
     const { id } = await register();
+    let tries = 0;
+    await withBindings(subscriber(id), ({ REGISTRY }) => {
+      const reportDisabled = (
+        ...said: Parameters<ReturnType<typeof registry>["reportDisabled"]>
+      ) =>
+        ++tries > 1 ? registry().reportDisabled(...said) : Promise.reject(new Error("restarted"));
+      return { REGISTRY: diverted(REGISTRY, { reportDisabled }) };
+    });
     const [gone, slow] = (await newEvents(2)) as [Owed, Owed];
     service.answer = async ({ eventId }) => {
       if (eventId === gone.id) return answering(410)();
       await vi.waitFor(async () => expect((await healthOf(id)).state).toBe("disabled"));
+      expect((await settingsOf(id)).status).toBe("active");
       clock.advance(8 * SECOND);
       return answering(204)();
     };
@@ -224,6 +235,23 @@ describe("the health of a webhook", () => {
     expect((await settingsOf(id)).status).toBe("disabled");
     const disabled = await healthOf(id);
     expect(disabled).toMatchObject({ state: "disabled", since: disabled.lastFailure?.at });
+  });
+
+  it("is disabled for its Registry too at once, while another attempt is under way", async () => {
+    const { id } = await register();
+    const [gone, slow] = (await newEvents(2)) as [Owed, Owed];
+    const late = holding();
+    const { answer } = service;
+    service.answer = (asked) => (asked.eventId === gone.id ? answering(410)() : answer(asked));
+    await accept(id, [gone, slow]);
+    const going = deliverAll(id, clock);
+    const disabled = { status: "disabled", statusReason: "gone" };
+    await vi
+      .waitFor(async () => expect(await settingsOf(id)).toMatchObject(disabled))
+      .finally(late.open);
+    await going;
+    expect(await tally(id)).toEqual({ pending: 1, delivered: 1 });
+    expect(await settingsOf(id)).toMatchObject(disabled);
   });
 
   it("is paused since it was made, where it was made so", async () => {

@@ -181,6 +181,13 @@ export class Clockwork {
     };
   }
 
+  /** The Registry hears of it while others are under way; where it does not, the alarm tells it. */
+  disabled(): void {
+    void Promise.resolve()
+      .then(() => this.#reportDisabled())
+      .catch(() => {});
+  }
+
   /** Tells the Registry that the webhook was disabled, until it answers; what it answers is in force. */
   async #reportDisabled(): Promise<void> {
     const { webhook } = this.#host.inForce();

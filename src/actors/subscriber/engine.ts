@@ -32,6 +32,8 @@ type EngineHost = {
   inForce: InForce;
   attempts: Attempts;
   slots: Slots;
+  /** The service is gone, or failing for too long. */
+  disabled(): void;
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
   transaction: Transaction;
@@ -47,7 +49,10 @@ export function startEngine(host: EngineHost) {
   const terms = { policy: policy(), spacingMs: spacingMs(inForce.webhook?.rateLimit ?? null) };
   const recovery = recover(stores, terms, webhookId);
   const outcomes = new OutcomeNotes(store, webhookId);
-  const healthChanged = (before: Health, after: Health) => logHealth(webhookId, before, after);
+  const healthChanged = (before: Health, after: Health) => {
+    logHealth(webhookId, before, after);
+    if (before.disabled !== after.disabled) host.disabled();
+  };
   const ledger = new Ledger({ webhookId, policy, outcomes, healthChanged }, stores, recovery);
   const agenda = new Agenda(store, ledger);
   const lanes = new Lanes(

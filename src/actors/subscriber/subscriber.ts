@@ -71,6 +71,7 @@ export class Subscriber extends StoredObject {
     return startEngine({
       ...{ env: () => this.env, webhookId: this.#id, tables: this.tables, runs: this.#runs },
       ...{ inForce: this.#inForce, attempts: this.#attempts, slots: this.#slots },
+      disabled: () => this.#clockwork.disabled(),
       sync: () => this.ctx.storage.sync(),
       transaction: (work) => this.ctx.storage.transactionSync(work),
     });
