@@ -2,7 +2,7 @@
  * Writes what in public/ is made from something else, and the schema of the configuration file. wrangler runs it before it bundles (wrangler.toml, `[build]`):
  * plain JavaScript, so that the Node of a wrangler that was installed elsewhere can run it too.
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
@@ -24,7 +24,7 @@ function copyReference() {
   const { resolve } = createRequire(import.meta.url);
   const script = join(dirname(resolve("@scalar/api-reference")), "browser", "standalone.js");
   mkdirSync(join(PUBLIC, "reference"), { recursive: true });
-  copyFileSync(script, join(PUBLIC, "reference", "scalar.js"));
+  writeIfNew(join(PUBLIC, "reference", "scalar.js"), readFileSync(script));
 }
 
 /** What describes the API, by the sources: they name each other without suffix, so they are bundled first. */
@@ -41,7 +41,8 @@ async function describe() {
   return import(`data:text/javascript;base64,${code}`);
 }
 
-/** A file that is not touched starts no second build while wrangler watches. */
-function writeIfNew(path, text) {
-  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
+/** A file that is not touched starts no second build while wrangler watches, and may lie where nobody can write. */
+function writeIfNew(path, content) {
+  const bytes = Buffer.from(content);
+  if (!existsSync(path) || !readFileSync(path).equals(bytes)) writeFileSync(path, bytes);
 }

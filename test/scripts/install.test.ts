@@ -6,7 +6,9 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -174,6 +176,23 @@ describe("a project in a workspace", () => {
       readFileSync(join(folder, "LICENCES.md"), "utf8"),
     );
     expect(theirs).toBe(own);
+  });
+});
+
+// A checkout that only the one who installed it may write to.
+describe("a build", () => {
+  it("leaves what it would write as it is already", async () => {
+    symlinkSync(join(ROOT, "node_modules"), join(project, "node_modules"));
+    const run = () => spawnSync(process.execPath, ["scripts/public.mjs"], { cwd: project });
+    const written = ["public/reference/scalar.js", "public/openapi.json", "webhooks.schema.json"];
+    const paths = written.map((name) => join(project, name));
+    expect(run().status).toBe(0);
+    for (const path of paths) utimesSync(path, 1, 1);
+    expect(run().status).toBe(0);
+    expect(paths.map((path) => statSync(path).mtimeMs)).toEqual([1_000, 1_000, 1_000]);
+    rmSync(paths[0] ?? "");
+    expect(run().status).toBe(0);
+    expect(statSync(paths[0] ?? "").size).toBeGreaterThan(1_000_000);
   });
 });
 
