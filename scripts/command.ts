@@ -65,9 +65,14 @@ export function refuseKept(
   );
 }
 
-/** As npm leaves it: "true" where no value stood behind a "="; empty for no. */
+/**
+ * As npm leaves it: "true" where no value stood behind a "="; empty for no. A `-c` is npm's own `--call`, which a command
+ * may hold whole, too: a file of settings stands there for `--config`. (Of an `-e` npm leaves nothing.)
+ */
 function keptBy(env: NodeJS.ProcessEnv, name: string): string {
-  return env[`npm_config_${name.replaceAll("-", "_")}`] ?? "";
+  const kept = env[`npm_config_${name.replaceAll("-", "_")}`] ?? "";
+  const { npm_config_call: call = "" } = env;
+  return kept === "" && name === "config" && /^\S+\.(toml|jsonc?)$/.test(call) ? call : kept;
 }
 
 /** The words in their right order; "…" for a value that cannot be told, or is not for the screen. */

@@ -119,6 +119,7 @@ describe("an option that npm took for its own", () => {
     ["receiver", [], { gone: "true" }, "npm run receiver -- --gone"],
     ["start", ["6000"], { port: "true" }, "npm start -- --port 6000"],
     ["start", ["staging"], { env: "true" }, "npm start -- --env staging"],
+    ["start", [], { call: "w.toml" }, "npm start -- --config w.toml"],
   ])("is refused by npm run %s %j with %j", async (name, args, kept, line) => {
     const { exitCode, stdout, stderr } = await runWithoutDashes(name, args, { kept, env: key });
     expect(stderr).toContain("for itself, and nothing was done: write `--` before the options: ");
@@ -129,6 +130,8 @@ describe("an option that npm took for its own", () => {
   it.each([
     [[], { dry_run: "true" }, "npm run deploy -- --dry-run"],
     [[], { env: "staging" }, "npm run deploy -- --env staging"],
+    // npm's own -c is --call.
+    [[], { call: "my/wrangler.json" }, "npm run deploy -- --config my/wrangler.json"],
   ])("deploys nothing: npm run deploy %j with %j", SLOW, async (args, kept, line) => {
     const cloudflare = await startCloudflare();
     const { exitCode, stderr } = await runWithoutDashes("deploy", args, {
@@ -142,7 +145,8 @@ describe("an option that npm took for its own", () => {
   it("is taken where it stands behind the dashes too, and what an .npmrc sets is npm's", async () => {
     const relay = await relayThat(200, { data: [], next: null });
     const args = ["a.json", "--export", "--dry-run", "--relay", new URL(relay.url).origin];
-    const kept = { dry_run: "true", prune: "", registry: "https://npm.example/", tag: "next" };
+    const theirs = { registry: "https://npm.example/", tag: "next", call: "npm run apply" };
+    const kept = { dry_run: "true", prune: "", ...theirs };
     expect(await runWithoutDashes("apply", args, { kept, env: key })).toMatchObject({
       exitCode: 0,
     });
