@@ -1,9 +1,9 @@
 /** What is wrong with a wrangler.toml, or with a file of secrets, found before anything is sent to Cloudflare. */
 import { existsSync, readFileSync } from "node:fs";
 import { registerHooks } from "node:module";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { DEV_VARS_EXAMPLE, readVars } from "./dev-vars.ts";
-import { ROOT } from "./wrangler.ts";
+import { optionOf, ROOT } from "./wrangler.ts";
 
 /** Without them the relay takes no event and answers no call. */
 export const REQUIRED_SECRETS: readonly string[] = ["LEADTERRA_SIGNING_SECRETS", "API_KEYS"];
@@ -29,6 +29,22 @@ export type DeployConfig = {
   migrations: readonly { new_sqlite_classes?: readonly string[] | undefined }[];
 };
 
+/** The wrangler.toml that is meant, as wrangler reads it. @param args options of wrangler. */
+export async function readWranglerToml(args: readonly string[]): Promise<DeployConfig> {
+  const env = optionOf(args, ["--env", "-e"]);
+  const path = resolve(ROOT, optionOf(args, ["--config", "-c"]) ?? "wrangler.toml");
+  const { unstable_readConfig } = await import("wrangler");
+  const config = unstable_readConfig({ config: path, ...(env === undefined ? {} : { env }) });
+  // A variable may name it, too.
+  return { ...config, path, env: config.targetEnvironment || undefined };
+}
+
+/** A sentence where the environment that is meant is none of the file's: wrangler would take the top of it, under another name. */
+export function unknownEnvironment({ env, definedEnvironments }: DeployConfig): string[] {
+  if (!env || definedEnvironments?.includes(env)) return [];
+  return [`there is no environment ${env}: [env.${env}] would make it.`];
+}
+
 /** What is missing in wrangler.toml, of what the code needs: a sentence each. */
 export function problemsOfBindings(config: DeployConfig): string[] {
   const { queues, durable_objects, migrations } = config;
@@ -43,12 +59,8 @@ export function problemsOfBindings(config: DeployConfig): string[] {
   const missing = requiredBindings().filter((name) => !bound.has(name));
   const classes = migrations.flatMap(({ new_sqlite_classes = [] }) => new_sqlite_classes);
   const unmade = durable_objects.bindings.filter(({ class_name }) => !classes.includes(class_name));
-  // wrangler would make another Worker with the same queues.
-  const isUnknown = config.env && !config.definedEnvironments?.includes(config.env);
   return [
-    ...(isUnknown
-      ? [`there is no environment ${config.env}: [env.${config.env}] would make it.`]
-      : []),
+    ...unknownEnvironment(config),
     ...missing.map((name) => `the binding ${name} is missing${where}.`),
     ...(missing.length > 0 ? [] : problemsOfQueues(config)),
     ...unmade.map(({ class_name }) => `no [[migrations]] make the class ${class_name}.`),

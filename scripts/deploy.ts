@@ -15,6 +15,7 @@ import {
   problemsOfSecrets,
   problemsOfVars,
   REQUIRED_SECRETS,
+  readWranglerToml,
 } from "./deploy-check.ts";
 import { relayApi } from "./relay-api.ts";
 import { removesAtExit, temporaryDirectory } from "./temporary.ts";
@@ -220,7 +221,7 @@ const USAGE = `Checks the configuration, deploys, and says what is left to do.
 
   npm run deploy -- [options of wrangler deploy]
 
-  --env NAME     another environment of wrangler.toml
+  --env NAME     another environment of wrangler.toml; never -e without -- before it: npm drops it, and the value
   --config FILE  another wrangler.toml
   --dry-run      checks and bundles, and sends nothing
   --secrets-file FILE
@@ -229,15 +230,6 @@ const USAGE = `Checks the configuration, deploys, and says what is left to do.
 With RELAY_API_KEY in the environment, a key of the relay, it also says what max_batch_timeout 0 and 1 cost at the rate of
 its last day.`;
 
-async function readDeployConfig(args: readonly string[]): Promise<DeployConfig> {
-  const env = optionOf(args, ["--env", "-e"]);
-  const path = resolve(ROOT, optionOf(args, ["--config", "-c"]) ?? "wrangler.toml");
-  const { unstable_readConfig } = await import("wrangler");
-  const config = unstable_readConfig({ config: path, ...(env === undefined ? {} : { env }) });
-  // A variable may name it, too.
-  return { ...config, path, env: config.targetEnvironment || undefined };
-}
-
 function tell(file: string, problems: readonly string[]): void {
   if (problems.length > 0) console.error(styleText("red", `In ${file}:`));
   for (const problem of problems) console.error(`  ${problem}`);
@@ -245,7 +237,7 @@ function tell(file: string, problems: readonly string[]): void {
 
 async function main(args: string[]): Promise<number> {
   refuseKept(args, OPTIONS);
-  const config = await readDeployConfig(args);
+  const config = await readWranglerToml(args);
   const problems = [...problemsOfBindings(config), ...(await problemsOfVars(config.vars))];
   const secrets = optionOf(args, ["--secrets-file"]);
   const wrong = secrets === undefined ? [] : await problemsOfSecrets(resolve(ROOT, secrets));

@@ -8,7 +8,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs, styleText } from "node:util";
 import { Misuse, onInterrupt, readPort, refuseKept, runCommand } from "./command.ts";
-import { importConfig } from "./deploy-check.ts";
+import { importConfig, readWranglerToml, unknownEnvironment } from "./deploy-check.ts";
 import { DEV_VARS, DEV_VARS_EXAMPLE, firstOf, makeDevVars, readVars } from "./dev-vars.ts";
 import { readableLog } from "./log-lines.ts";
 import { DEFAULT_IP, type Relay, startRelay } from "./relay.ts";
@@ -101,11 +101,24 @@ const USAGE = `Runs the relay on this machine with "wrangler dev".
   --persist-to DIR   where events and webhooks are kept; default .wrangler/state
   --raw-log          the relay's log as it is on Cloudflare: a line of JSON for each happening`;
 
+/** The environment of wrangler.toml that is meant: an option says it, or the variable that wrangler takes. */
+function environmentOf({ passedOn }: Arguments): string | undefined {
+  return (optionOf(passedOn, ["--env", "-e"]) ?? process.env.CLOUDFLARE_ENV) || undefined;
+}
+
+/** @throws Misuse when there is no such environment. Without one nothing is read: wrangler takes two seconds to load. */
+async function refuseUnknownEnvironment(given: Arguments): Promise<void> {
+  if (environmentOf(given) === undefined) return;
+  const [problem] = unknownEnvironment(await readWranglerToml(given.passedOn));
+  if (problem !== undefined) throw new Misuse(`In ${given.config}: ${problem}`);
+}
+
 /** The file, or files, that hold the variables: named here, or the one that wrangler would take. */
-function envFilesOf({ envFiles, config, passedOn }: Arguments): string[] {
+function envFilesOf(given: Arguments): string[] {
+  const { envFiles, config } = given;
   if (envFiles.length > 0) return envFiles;
   const plain = join(dirname(config), DEV_VARS);
-  const env = optionOf(passedOn, ["--env", "-e"]);
+  const env = environmentOf(given);
   const ofEnvironment = `${plain}.${env}`;
   return [env !== undefined && existsSync(ofEnvironment) ? ofEnvironment : plain];
 }
@@ -135,12 +148,10 @@ type Problem = { name: string; message: string };
 type Variables = { where: string; vars: Readonly<Record<string, string | undefined>> };
 
 /** What is set, and where: of a name that stands in several places the last one counts. */
-export function variablesOf(
-  { config, passedOn }: Arguments,
-  files: readonly string[],
-): Variables[] {
+export function variablesOf(given: Arguments, files: readonly string[]): Variables[] {
+  const { config, passedOn } = given;
   return [
-    { where: config, vars: textsIn(config, optionOf(passedOn, ["--env", "-e"])) },
+    { where: config, vars: textsIn(config, environmentOf(given)) },
     ...files.map((file) => ({ where: file, vars: readVars(file) })),
     { where: VAR, vars: givenAs(VAR, passedOn) },
   ];
@@ -188,6 +199,7 @@ async function problemsOf(url: string): Promise<readonly Problem[]> {
 async function main(args: string[]): Promise<number> {
   refuseKept(args, { ...OWN, ...WRANGLERS });
   const given = parseArguments(args);
+  await refuseUnknownEnvironment(given);
   const files = envFilesOf(given);
   const made =
     given.envFiles.length === 0 &&

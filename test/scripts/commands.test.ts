@@ -62,6 +62,17 @@ describe("npm start", () => {
       stderr: expect.stringContaining("--env-file: there is no /nowhere/vars.env."),
     });
   });
+
+  it.each<[string, string[], Record<string, string>]>([
+    ["an option", ["--env", "nope"], {}],
+    ["a short one", ["-e=nope"], {}],
+    ["a variable", [], { CLOUDFLARE_ENV: "nope" }],
+  ])("stops at an environment that there is not, named by %s", async (_, args, env) => {
+    const given = ["--port", "0", "--persist-to", "/nowhere/state", ...args];
+    const { exitCode, stdout, stderr } = await runScript("start", given, { env });
+    expect(stderr).toContain("there is no environment nope: [env.nope] would make it.");
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+  });
 });
 
 describe("npm run apply", () => {
