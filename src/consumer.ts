@@ -9,9 +9,8 @@ import {
   type AlertText,
   brokenRouteAlert,
   deadLetterAlert,
-  fullAlert,
-  fullLettersAlert,
-  newerDataAlert,
+  objectAlert,
+  relayAlert,
 } from "./domain/alert";
 import type { DeadLetterNews } from "./domain/dead-letter";
 import { factsOf, parseEvent, type RelayEvent } from "./domain/event";
@@ -155,7 +154,7 @@ async function kept({ message, event, body }: Item, keep: Keep, round: Round): P
   } catch (thrown) {
     logError("dead_letter.not_kept", { messageId: message.id, error: errorText(thrown) });
     alertNewerData(thrown, round);
-    if (isFull(thrown)) addAlert(fullLettersAlert(), round);
+    if (isFull(thrown)) addAlert(relayAlert("full DeadLetters"), round);
     return false;
   }
   round.letters.push(letter);
@@ -168,8 +167,9 @@ async function kept({ message, event, body }: Item, keep: Keep, round: Round): P
 
 /** @param count how many of the batch were kept for this reason. */
 function alertsOf({ because, owed }: Keep, receivedAtMs: number, count: number): AlertText[] {
-  if (because === "full") return (owed ?? []).map((id) => fullAlert(`Subscriber ${id}`));
-  if (because === "journal_full") return [fullAlert(`Journal ${journalName(receivedAtMs)}`)];
+  if (because === "full") return (owed ?? []).map((id) => objectAlert("full", `Subscriber ${id}`));
+  if (because === "journal_full")
+    return [objectAlert("full", `Journal ${journalName(receivedAtMs)}`)];
   return [deadLetterAlert(count, because)];
 }
 
@@ -179,7 +179,7 @@ function addAlert(alert: AlertText, { alerts }: Round): void {
 }
 
 function alertNewerData(thrown: unknown, round: Round): void {
-  if (thrown instanceof NewerDataError) addAlert(newerDataAlert(thrown.object), round);
+  if (thrown instanceof NewerDataError) addAlert(objectAlert("newer data", thrown.object), round);
 }
 
 /** Best effort: the dead letters themselves are safe, and stand on the dashboard. */

@@ -6,12 +6,8 @@ import { configOf } from "./config";
 import { inTime } from "./deadline";
 import {
   type AlertText,
-  expiringLettersAlert,
-  fullLettersAlert,
-  misconfiguredAlert,
-  newerDataAlert,
-  silenceAlert,
-  unreachableAlert,
+  objectAlert,
+  relayAlert,
   waitingLettersAlert,
   webhookAlert,
 } from "./domain/alert";
@@ -130,8 +126,11 @@ async function checkDeadLetters(env: Env): Promise<Finding[]> {
   return [
     ...findings,
     { alert: waitingLettersAlert(count), isSo: count > 0 },
-    { alert: fullLettersAlert(), isSo: isFull },
-    { alert: expiringLettersAlert(expiresAtMs ?? nowMs), isSo: isExpiring(expiresAtMs, env) },
+    { alert: relayAlert("full DeadLetters"), isSo: isFull },
+    {
+      alert: relayAlert("expiring dead letters", expiresAtMs ?? nowMs),
+      isSo: isExpiring(expiresAtMs, env),
+    },
   ];
 }
 
@@ -152,12 +151,15 @@ async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<Fin
   const { lastAtMs } = answer;
   const sinceMs = lastAtMs ?? Math.min(...webhooks.map(({ createdAtMs }) => createdAtMs));
   const isSo = sinceMs <= Date.now() - silenceAlertMs;
-  return [...findings, { alert: silenceAlert(lastAtMs), isSo }];
+  return [...findings, { alert: relayAlert("silence", lastAtMs), isSo }];
 }
 
 function checkConfig(env: Env): Finding {
   const { problems } = configOf(env);
-  const alert = misconfiguredAlert(problems.map(({ name }) => name));
+  const alert = relayAlert(
+    "misconfigured",
+    problems.map(({ name }) => name),
+  );
   return { alert, isSo: problems.length > 0 };
 }
 
@@ -174,8 +176,8 @@ async function ask<T>(what: string, asked: Promise<T>) {
   return {
     answer,
     findings: [
-      { alert: unreachableAlert(what), isSo: answer === null && newer === null },
-      { alert: newerDataAlert(newer ?? what), isSo: newer !== null },
+      { alert: objectAlert("unreachable", what), isSo: answer === null && newer === null },
+      { alert: objectAlert("newer data", newer ?? what), isSo: newer !== null },
     ],
   };
 }

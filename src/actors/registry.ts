@@ -3,7 +3,7 @@
  * Subscriber and acknowledged, and only then answered: it is in force for every attempt that starts later.
  * A push that failed is repeated by alarm until it arrives.
  */
-import { type AlertText, fullRegistryAlert, webhookAlert } from "../domain/alert";
+import { type AlertText, relayAlert, webhookAlert } from "../domain/alert";
 import type { DeadLetterNews } from "../domain/dead-letter";
 import { fail, ok, type Result } from "../domain/failure";
 import type { HealthReport } from "../domain/health-report";
@@ -299,7 +299,7 @@ export class Registry extends Records {
 
   /** What the sweep found: what is so, and what is over; and whether there is room here. */
   report({ raised, looked, ...said }: Findings): void {
-    const full = fullRegistryAlert();
+    const full = relayAlert("full Registry");
     this.#alerts.report({
       ...said,
       raised: isNearlyFull(this.ctx.storage.sql) ? [...raised, full] : raised,

@@ -96,6 +96,31 @@ const OF_WEBHOOK = {
     `has deliveries that are held and expire from ${iso(expiresAtMs)} on. Resume it, or raise RETENTION, to keep them.`,
 };
 
+/** What is told of an object, by what it is about; behind what people call it: `Subscriber wh_…`. */
+const OF_OBJECT = {
+  unreachable:
+    "does not answer. What is for it waits in the queue. See whether Cloudflare reports trouble with Durable Objects.",
+  full: 'is full: what it cannot take goes to the dead letters. Shorten RETENTION, or spread the load (docs/performance.md, "Scale").',
+  "newer data":
+    "holds data of a newer release and takes nothing until that release is deployed again. What is for it waits in the queue for 20 hours, then goes to the dead letters.",
+};
+
+/** What is told of the relay as a whole, by what it is about. */
+const OF_RELAY = {
+  /** @param names of variables and bindings. */
+  misconfigured: (names: readonly string[]) =>
+    `${names.join(", ")} ${names.length === 1 ? "has" : "have"} no usable value: what depends on it is held or refused. GET /healthz says what to write.`,
+  "expiring dead letters": (expiresAtMs: number) =>
+    `dead letters expire from ${iso(expiresAtMs)} on. Redrive them, or raise RETENTION, to keep them.`,
+  /** Nothing that is full loses what it cannot take: it stays in the queue. */
+  "full DeadLetters": () =>
+    "there are too many dead letters (100,000, or 5 GB): what would be one stays in the queue, until the queue's retention ends. Redrive or delete some.",
+  "full Registry": () =>
+    "the Registry is nearly full: soon it takes no change, and no call with an Idempotency-Key. Its answers to such calls are kept for a day: see who makes so many.",
+  silence: (lastEventAtMs: number | null) =>
+    `no event was accepted ${lastEventAtMs === null ? "ever" : `since ${iso(lastEventAtMs)}`}. Is the signing secret still the one that Leadterra signs with? Look for invalid_signature in the log.`,
+};
+
 /** @param given what its text tells. */
 export function webhookAlert<Cause extends keyof typeof OF_WEBHOOK>(
   webhook: Webhook,
@@ -106,11 +131,17 @@ export function webhookAlert<Cause extends keyof typeof OF_WEBHOOK>(
   return alert(`${cause} ${webhook.id}`, `webhook ${nameOf(webhook)} ${textOf(...given)}`);
 }
 
-/** @param names of variables and bindings. */
-export function misconfiguredAlert(names: readonly string[]): AlertText {
-  const have = names.length === 1 ? "has" : "have";
-  const says = `${names.join(", ")} ${have} no usable value: what depends on it is held or refused. GET /healthz says what to write.`;
-  return alert("misconfigured", says);
+export function objectAlert(cause: keyof typeof OF_OBJECT, object: string): AlertText {
+  return alert(`${cause} ${object}`, `${object} ${OF_OBJECT[cause]}`);
+}
+
+/** @param given what its text tells. */
+export function relayAlert<Cause extends keyof typeof OF_RELAY>(
+  cause: Cause,
+  ...given: Parameters<(typeof OF_RELAY)[Cause]>
+): AlertText {
+  const textOf = OF_RELAY[cause] as (...given: unknown[]) => string;
+  return alert(cause, textOf(...given));
 }
 
 export function deadLetterAlert(count: number, reason: DeadLetterReason): AlertText {
@@ -123,49 +154,9 @@ export function waitingLettersAlert(count: number): AlertText {
   return alert(DEAD_LETTERS, says);
 }
 
-export function expiringLettersAlert(expiresAtMs: number): AlertText {
-  const says = `dead letters expire from ${iso(expiresAtMs)} on. Redrive them, or raise RETENTION, to keep them.`;
-  return alert("expiring dead letters", says);
-}
-
-/** Nothing that is full loses what it cannot take: it stays in the queue. */
-export function fullLettersAlert(): AlertText {
-  const says =
-    "there are too many dead letters (100,000, or 5 GB): what would be one stays in the queue, until the queue's retention ends. Redrive or delete some.";
-  return alert("full DeadLetters", says);
-}
-
-export function fullRegistryAlert(): AlertText {
-  const says =
-    "the Registry is nearly full: soon it takes no change, and no call with an Idempotency-Key. Its answers to such calls are kept for a day: see who makes so many.";
-  return alert("full Registry", says);
-}
-
-/** @param what which object, for people: `Subscriber wh_…`. */
-export function unreachableAlert(what: string): AlertText {
-  const says = `${what} does not answer. What is for it waits in the queue. See whether Cloudflare reports trouble with Durable Objects.`;
-  return alert(`unreachable ${what}`, says);
-}
-
-export function fullAlert(what: string): AlertText {
-  const says = `${what} is full: what it cannot take goes to the dead letters. Shorten RETENTION, or spread the load (docs/performance.md, "Scale").`;
-  return alert(`full ${what}`, says);
-}
-
-export function newerDataAlert(object: string): AlertText {
-  const says = `${object} holds data of a newer release and takes nothing until that release is deployed again. What is for it waits in the queue for 20 hours, then goes to the dead letters.`;
-  return alert(`newer data ${object}`, says);
-}
-
 export function brokenRouteAlert(webhookId: WebhookId): AlertText {
   const says = `the filter of webhook ${webhookId} is not understood by this release: the events that it may want wait in the queue, for 20 hours. Set its filter anew.`;
   return alert(`filter ${webhookId}`, says);
-}
-
-export function silenceAlert(lastEventAtMs: number | null): AlertText {
-  const since = lastEventAtMs === null ? "ever" : `since ${iso(lastEventAtMs)}`;
-  const says = `no event was accepted ${since}. Is the signing secret still the one that Leadterra signs with? Look for invalid_signature in the log.`;
-  return alert("silence", says);
 }
 
 /** By its name where it has one: `crm (crm.example.com)`. */

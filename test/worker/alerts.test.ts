@@ -11,13 +11,9 @@ import worker from "../../src";
 import {
   type AlertText,
   deadLetterAlert,
-  expiringLettersAlert,
-  fullLettersAlert,
-  fullRegistryAlert,
-  misconfiguredAlert,
   nameOf,
-  silenceAlert,
-  unreachableAlert,
+  objectAlert,
+  relayAlert,
   waitingLettersAlert,
 } from "../../src/domain/alert";
 import type { Webhook } from "../../src/domain/webhook";
@@ -296,12 +292,12 @@ describe("an alert", () => {
   it.each<[AlertText, string]>([
     [waitingLettersAlert(2), "/dashboard/dead-letters"],
     [deadLetterAlert(2, "unreadable"), "/dashboard/dead-letters"],
-    [expiringLettersAlert(0), "/dashboard/dead-letters"],
-    [fullLettersAlert(), "/dashboard/dead-letters"],
-    [misconfiguredAlert(["RETENTION"]), "/dashboard"],
-    [silenceAlert(null), "/dashboard"],
-    [fullRegistryAlert(), "/dashboard"],
-    [unreachableAlert("Journal 2026-11-29"), "/dashboard"],
+    [relayAlert("expiring dead letters", 0), "/dashboard/dead-letters"],
+    [relayAlert("full DeadLetters"), "/dashboard/dead-letters"],
+    [relayAlert("misconfigured", ["RETENTION"]), "/dashboard"],
+    [relayAlert("silence", null), "/dashboard"],
+    [relayAlert("full Registry"), "/dashboard"],
+    [objectAlert("unreachable", "Journal 2026-11-29"), "/dashboard"],
   ])("leads to the page that shows it: %o to %s", async (alert, page) => {
     await registry().raise(alert);
     expect(await alerts()).toEqual([`${alert.text} ${page}`]);

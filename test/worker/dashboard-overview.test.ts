@@ -4,14 +4,8 @@ import { beforeEach, describe, expect, vi } from "vitest";
 import {
   type AlertText,
   brokenRouteAlert,
-  expiringLettersAlert,
-  fullAlert,
-  fullLettersAlert,
-  fullRegistryAlert,
-  misconfiguredAlert,
-  newerDataAlert,
-  silenceAlert,
-  unreachableAlert,
+  objectAlert,
+  relayAlert,
   waitingLettersAlert,
   webhookAlert,
 } from "../../src/domain/alert";
@@ -194,13 +188,16 @@ describe("an alert", () => {
         "It has deliveries that are held and expire from in 2 hours",
       ],
       [brokenRouteAlert(id), `the filter of webhook ${id} is not understood`],
-      [unreachableAlert(`Subscriber ${id}`), `Subscriber ${id} does not answer.`],
-      [unreachableAlert("DeadLetters dead-letters"), "DeadLetters dead-letters does not answer."],
-      [unreachableAlert("Journal 2026-10-29"), "Journal 2026-10-29 does not answer."],
-      [fullAlert(`Subscriber ${id}`), `Subscriber ${id} is full`],
-      [fullAlert("Journal 2026-11-29"), "Journal 2026-11-29 is full"],
-      [fullRegistryAlert(), "the Registry is nearly full"],
-      [newerDataAlert("Journal 2026-11-29"), "holds data of a newer release"],
+      [objectAlert("unreachable", `Subscriber ${id}`), `Subscriber ${id} does not answer.`],
+      [
+        objectAlert("unreachable", "DeadLetters dead-letters"),
+        "DeadLetters dead-letters does not answer.",
+      ],
+      [objectAlert("unreachable", "Journal 2026-10-29"), "Journal 2026-10-29 does not answer."],
+      [objectAlert("full", `Subscriber ${id}`), `Subscriber ${id} is full`],
+      [objectAlert("full", "Journal 2026-11-29"), "Journal 2026-11-29 is full"],
+      [relayAlert("full Registry"), "the Registry is nearly full"],
+      [objectAlert("newer data", "Journal 2026-11-29"), "holds data of a newer release"],
     ];
     for (const [alert, text] of said) {
       await registry().report({ raised: [alert], looked: [], sinceMs: clock.nowMs() });
@@ -230,10 +227,10 @@ describe("an alert", () => {
       webhookAlert(webhook, "overdue", clock.nowMs()),
       webhookAlert(webhook, "undeliverable", 2),
       waitingLettersAlert(1),
-      expiringLettersAlert(clock.nowMs()),
-      fullLettersAlert(),
-      misconfiguredAlert(["RETENTION"]),
-      silenceAlert(clock.nowMs()),
+      relayAlert("expiring dead letters", clock.nowMs()),
+      relayAlert("full DeadLetters"),
+      relayAlert("misconfigured", ["RETENTION"]),
+      relayAlert("silence", clock.nowMs()),
     ];
     await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
     expect(await overview()).toContain("All is well");
@@ -282,7 +279,7 @@ describe("an alert", () => {
     await consume([{ ...(await newEvent()), body: new TextEncoder().encode("no JSON") }], {
       atMs: clock.nowMs(),
     });
-    const raised = [expiringLettersAlert(clock.nowMs() + HOUR)];
+    const raised = [relayAlert("expiring dead letters", clock.nowMs() + HOUR)];
     await registry().report({ raised, looked: [], sinceMs: clock.nowMs() });
     expect(textOf(await overview(), "condition")).toMatch(
       / 1 dead letter could not be handed over: redrive or delete it\. dead letters expire from /,
