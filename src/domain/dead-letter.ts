@@ -1,19 +1,10 @@
 /** Dead letters: messages that could not be handed over, why, and how they are told of. Pure. */
 import type { EventId, WebhookId } from "./ids";
 import { shown } from "./time";
+import { DEAD_BECAUSE } from "./vocabulary";
 
-/** Why a message could not be handed over. */
-export const DEAD_LETTER_REASONS = [
-  "unreadable",
-  "not_consumed",
-  "registry_unreachable",
-  "journal_unreachable",
-  "journal_full",
-  "subscriber_unreachable",
-  "full",
-] as const;
-
-export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
+export type DeadLetterReason = keyof typeof DEAD_BECAUSE;
+export const DEAD_LETTER_REASONS = Object.keys(DEAD_BECAUSE) as DeadLetterReason[];
 
 /** As it is stored: release 0.1.0 wrote other texts too, all of them of bodies that are no event. */
 export function deadLetterReason(stored: string): DeadLetterReason {

@@ -1,21 +1,11 @@
 /** How a webhook is doing, as one object: answers, pages, alerts and metrics all say it from here. Pure. */
 import { caughtUpAtMs, type Health, LATE_AFTER_MS, type LastFailure } from "./health";
 import { latest, shown } from "./time";
+import { STATES } from "./vocabulary";
 import type { WebhookStatus } from "./webhook-status";
 
-/** The first that fits, in this order. */
-export const HEALTH_STATES = [
-  "disabled",
-  "paused",
-  "misconfigured",
-  "unconnected",
-  "probing",
-  "postponed",
-  "failing",
-  "late",
-  "healthy",
-] as const;
-export type HealthState = (typeof HEALTH_STATES)[number];
+export type HealthState = keyof typeof STATES;
+export const HEALTH_STATES = Object.keys(STATES) as HealthState[];
 
 /** Every time in Unix milliseconds. */
 export type HealthReport = {

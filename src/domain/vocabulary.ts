@@ -2,12 +2,10 @@
  * The words in which people are told how things stand. Pages, alerts, the doctor and the API's own description take
  * them from here, so that the same thing is called the same everywhere.
  */
-import type { DeadLetterReason } from "./dead-letter";
-import type { HealthState } from "./health-report";
-import type { WaitingFor } from "./waiting";
 import type { StatusReason } from "./webhook-status";
 
-export const STATES: Readonly<Record<HealthState, string>> = {
+/** How a webhook is doing: the first that fits, in this order. */
+export const STATES = {
   disabled: "held, because its service is gone or failed for five days",
   paused: "held, because somebody paused it",
   misconfigured: "held, because a variable of the relay has no usable value",
@@ -18,7 +16,7 @@ export const STATES: Readonly<Record<HealthState, string>> = {
     "its last attempt failed: at least the third in a row, or none succeeded in the five minutes before it",
   late: "takes deliveries, but slower than they come",
   healthy: "takes deliveries",
-};
+} as const;
 
 export const DISABLED_BECAUSE: Readonly<Record<StatusReason, string>> = {
   gone: "the service answered 410 Gone",
@@ -32,7 +30,11 @@ type Words = {
   sentence: string;
 };
 
-export const WAITS: Readonly<Record<WaitingFor, Words>> = {
+/**
+ * What a delivery waits for: the first that fits, in this order; of `schedule`, `retry_after` and `rate_limit` the gate that
+ * opens last.
+ */
+export const WAITS = {
   attempt: { short: "under way", sentence: "An attempt is under way." },
   hold: {
     short: "held",
@@ -50,15 +52,15 @@ export const WAITS: Readonly<Record<WaitingFor, Words>> = {
   retry_after: { short: "postponed", sentence: "The service asked for a pause." },
   rate_limit: { short: "rate limit", sentence: "It waits for the rate limit." },
   turn: { short: "next in turn", sentence: "It goes out as soon as it is its turn." },
-};
+} as const satisfies Record<string, Words>;
 
 /** Whether an event is as Leadterra's page describes it. */
 export const SCHEMA = { fits: "Matches schema", differs: "does not match schema" } as const;
 
 const UNREACHABLE = "See whether Cloudflare reports trouble with Durable Objects, then redrive it.";
 
-/** Why it became a dead letter, and what to do about it. */
-export const DEAD_BECAUSE: Readonly<Record<DeadLetterReason, { why: string; advice: string }>> = {
+/** Why a message could not be handed over, and what to do about it. */
+export const DEAD_BECAUSE = {
   unreadable: {
     why: "What was in the queue is no event, so nobody can be given it.",
     advice: "Redriving it would end the same way; find out who else writes to the queue.",
@@ -67,27 +69,27 @@ export const DEAD_BECAUSE: Readonly<Record<DeadLetterReason, { why: string; advi
     why: "The queue's retries were used up before the relay could look at it.",
     advice: "Look in the log for exceptions of the Worker, then redrive it.",
   },
-  full: {
-    why: "The storage of the webhooks it is owed to is full.",
-    advice: "Shorten RETENTION or discard what waits there, then redrive it.",
-  },
-  journal_full: {
-    why: "The journal of its day is full, so it was not routed.",
-    advice: "Redrive it tomorrow: it goes into that day's journal.",
+  registry_unreachable: {
+    why: "The registry of webhooks did not answer, over 90 retries.",
+    advice: UNREACHABLE,
   },
   journal_unreachable: {
     why: "The journal did not answer, over 90 retries.",
     advice: UNREACHABLE,
   },
-  registry_unreachable: {
-    why: "The registry of webhooks did not answer, over 90 retries.",
-    advice: UNREACHABLE,
+  journal_full: {
+    why: "The journal of its day is full, so it was not routed.",
+    advice: "Redrive it tomorrow: it goes into that day's journal.",
   },
   subscriber_unreachable: {
     why: "A webhook's object did not take it, over 90 retries.",
     advice: UNREACHABLE,
   },
-};
+  full: {
+    why: "The storage of the webhooks it is owed to is full.",
+    advice: "Shorten RETENTION or discard what waits there, then redrive it.",
+  },
+} as const;
 
 /** As Markdown, for a description: each word with what it means. */
 export function glossary(words: Readonly<Record<string, string>>): string {

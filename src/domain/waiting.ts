@@ -2,20 +2,10 @@
  * When a delivery goes next, and what it waits for. One look-up per delivery answers it: nothing is ever counted, so
  * of those that wait for the same thing only the one that goes next has a time. Pure.
  */
+import { WAITS } from "./vocabulary";
 
-/** The first that fits, in this order; of `schedule`, `retry_after` and `rate_limit` the gate that opens last. */
-export const WAITING_FOR = [
-  "attempt",
-  "hold",
-  "listener",
-  "order",
-  "probe",
-  "schedule",
-  "retry_after",
-  "rate_limit",
-  "turn",
-] as const;
-export type WaitingFor = (typeof WAITING_FOR)[number];
+export type WaitingFor = keyof typeof WAITS;
+export const WAITING_FOR = Object.keys(WAITS) as WaitingFor[];
 
 export type Waiting = {
   /** When the last gate opens that opens by time, Unix milliseconds; null where it depends on something else. */
