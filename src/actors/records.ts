@@ -47,13 +47,15 @@ export abstract class Records extends StoredObject {
     action: string;
     webhookId: string | null;
     after: Record<string, unknown> | null;
+    /** Asked once more, after a restart: it may be done. */
+    isAgain?: boolean;
   }): Promise<void> {
-    const { by, atMs = Date.now(), ...said } = entry;
+    const { by, atMs = Date.now(), isAgain = false, ...said } = entry;
     const line = { atMs, key: by.key, before: null, ...said };
     const textOf = (each: Omit<AuditEntry, "number">) =>
       JSON.stringify([each.atMs, each.key, each.action, each.webhookId, each.after]);
-    const isThere = this.store.audit(null, LATEST_LINES).map(textOf).includes(textOf(line));
-    if (!isThere) this.store.addToAudit(line);
+    const latest = isAgain ? this.store.audit(null, LATEST_LINES) : [];
+    if (!latest.map(textOf).includes(textOf(line))) this.store.addToAudit(line);
   }
 
   /** Newest first. */
@@ -138,11 +140,15 @@ export abstract class Records extends StoredObject {
     return this.store.deleteAnswersAbout((body) => mentions(body, address), after);
   }
 
-  /** Copies of erased events that still arrive are to go to nobody. @returns how many were not remembered before. */
-  rememberErased(ids: EventId[]): number {
-    const nowMs = Date.now();
-    const known = this.store.erasedAmong(ids).length;
-    for (const id of ids) this.store.rememberErased(id, nowMs, nowMs - ERASED_KEPT_MS);
+  /**
+   * Copies of erased events that still arrive are to go to nobody.
+   *
+   * @param atMs the same where it is asked for again, after a restart; Unix milliseconds, left out by release 0.2.0.
+   * @returns how many were not remembered before.
+   */
+  rememberErased(ids: EventId[], atMs = Date.now()): number {
+    const known = this.store.erasedAmong(ids, atMs).length;
+    for (const id of ids) this.store.rememberErased(id, atMs, atMs - ERASED_KEPT_MS);
     return ids.length - known;
   }
 }

@@ -23,7 +23,7 @@ export async function addToAudit(
   { webhookId, ...after }: { webhookId?: WebhookId; [name: string]: unknown },
 ): Promise<void> {
   const entry = { by, atMs: Date.now(), action, webhookId: webhookId ?? null, after };
-  await registry(env).addToAudit(entry);
+  await registry(env).addToAudit({ ...entry, isAgain: false });
 }
 
 /** Newest first. @param before the number of an entry; null for the newest. */

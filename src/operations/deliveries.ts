@@ -91,7 +91,7 @@ export async function hastenDeliveries(env: Env, webhook: Webhook, { by }: { by:
   let hastened = 0;
   // Bounded: what fails again meanwhile waits anew.
   for (let call = 0, some = 1; some > 0 && call < MAX_CALLS; call++, hastened += some) {
-    some = await subscriber.hasten();
+    some = await subscriber.hasten(crypto.randomUUID());
   }
   const asked = { webhookId: webhook.id, only: "pending", deliveries: hastened };
   if (hastened > 0) await addToAudit(env, by, "webhook.replayed", asked);

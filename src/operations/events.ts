@@ -145,7 +145,7 @@ export async function replayEvent(
  */
 export async function eraseEvent(env: Env, { id, by }: { id: EventId; by: Caller }) {
   const before = await findEvent(env, id);
-  const remembered = await registry(env).rememberErased([id]);
+  const remembered = await registry(env).rememberErased([id], Date.now());
   const found = (await eraseEvents(env, [id], await everyJournalDay(env))) > 0;
   const isNew = remembered > 0 || (found && before?.erased !== true);
   if (isNew) await addToAudit(env, by, "event.erased", { id });

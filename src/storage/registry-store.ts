@@ -139,11 +139,17 @@ export class RegistryStore {
 
   // --- erased events ----------------------------------------------------------------------------------------
 
-  /** Which of these events were erased by their id, and are remembered. */
-  erasedAmong(ids: readonly EventId[]): EventId[] {
+  /** Which of these events were erased by their id, and are remembered. @param exceptAtMs without those erased then. */
+  erasedAmong(ids: readonly EventId[], exceptAtMs = -1): EventId[] {
     if (ids.length === 0) return [];
-    const query = "SELECT e.id FROM json_each(?) j CROSS JOIN erasures e ON e.id = j.value";
-    const rows = this.#tables.rows<{ id: EventId }>("erasures", query, JSON.stringify(ids));
+    const query =
+      "SELECT e.id FROM json_each(?) j CROSS JOIN erasures e ON e.id = j.value WHERE e.at <> ?";
+    const rows = this.#tables.rows<{ id: EventId }>(
+      "erasures",
+      query,
+      JSON.stringify(ids),
+      exceptAtMs,
+    );
     return rows.map(({ id }) => id);
   }
 

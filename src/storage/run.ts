@@ -117,7 +117,7 @@ const run = fields({
   undeliverableTo: place.nullable().catch(() => place.parse({})),
   /** What retention is in the middle of; whole or not at all: it then reserves a way anew. */
   moving: moving.nullable().catch(null),
-  /** What the last call to discard came to: it is answered so again, where a restart kept the answer back. */
+  /** What the last call to discard, or to hasten, came to: it is answered so again, where a restart kept the answer back. */
   discarded: discarded.nullable().catch(null),
   /** What happened and is to be told of; and what the Registry is being told, until it has answered. */
   happenings,

@@ -2,13 +2,17 @@ import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import type { EventId, WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../../src/domain/placement";
+import { hastenDeliveries } from "../../src/operations/deliveries";
 import {
   accept,
   deliverAll,
   journal,
   newEvent,
+  newEvents,
   type Owed,
   register,
+  registry,
+  settingsOf,
   tally,
 } from "../rig/worker/engine";
 import { answering, clock, holding, it, service } from "../rig/worker/fixture";
@@ -493,6 +497,36 @@ describe("what was done as a deploy restarted an object", () => {
     expect(await tally(id)).toEqual({ cancelled: 1, pending: 2 });
     clock.advance(1);
     expect(await done("POST", path, {})).toMatchObject({ after: { deliveries: 2 } });
+  });
+
+  it("is all that goes now since the service is back", async () => {
+    const { id } = await register({ retrySchedule: "1h" });
+    service.answer = answering(503);
+    await accept(id, await newEvents(3));
+    await deliverAll(id, clock);
+    const asked = { ...env, SUBSCRIBER: answerLost(env.SUBSCRIBER, id, "hasten") };
+    const by = { key: "a person's" };
+    expect(await hastenDeliveries(asked, await settingsOf(id), { by })).toBe(3);
+    expect(await linesOf("webhook.replayed")).toMatchObject([{ after: { deliveries: 3 } }]);
+  });
+
+  it("is an event that nobody knows and that is erased, once", async () => {
+    const { id } = await newEvent();
+    const path = `/v1/events/${id}`;
+    const bindings = { REGISTRY: answerLost(env.REGISTRY, REGISTRY_NAME, "rememberErased") };
+    expect(await restarted(bindings, "DELETE", path)).toEqual([204, null]);
+    clock.advance(1);
+    expect((await api("DELETE", path)).status).toBe(204);
+    expect(await linesOf("event.erased")).toMatchObject([{ after: { id } }]);
+  });
+
+  it("is told from the same that one key does twice at once", async () => {
+    const atMs = clock.nowMs();
+    const line = { by: { key: "a person's" }, action: "webhook.replayed", webhookId: null };
+    for (const isAgain of [false, false, true]) {
+      await registry().addToAudit({ ...line, atMs, after: null, isAgain });
+    }
+    expect(await linesOf("webhook.replayed")).toHaveLength(2);
   });
 
   it("is a dead letter that is deleted", async () => {

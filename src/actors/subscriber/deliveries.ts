@@ -243,12 +243,23 @@ export class Deliveries {
     return "opened";
   }
 
-  hasten(): number {
+  /** What this call came to already, before a restart; null for another one. */
+  #answerTo(call: string) {
+    const last = this.#ledger.run.discarded;
+    return call !== "" && last?.call === call ? last : null;
+  }
+
+  /** @param call as for `discard`. */
+  hasten(call = ""): number {
+    const known = this.#answerTo(call);
+    if (known !== null) return known.count;
     const nowMs = Date.now();
     const waiting = this.#store
       .waitingAfter(nowMs, MAX_ROWS_PER_PAGE)
       .filter(({ id }) => !this.#ledger.leases.has(id));
-    this.#store.hasten(waiting, nowMs);
+    if (waiting.length === 0) return 0;
+    this.#ledger.noteDiscarded({ call, count: waiting.length, next: null });
+    this.#together(() => this.#store.hasten(waiting, nowMs));
     return waiting.length;
   }
 
@@ -265,8 +276,8 @@ export class Deliveries {
 
   /** @param call the same where it is asked for again, after a restart. Left out by release 0.2.0. */
   discard(query: Omit<DeliveryQuery, "status">, dryRun: boolean, call = "") {
-    const last = this.#ledger.run.discarded;
-    if (call !== "" && last?.call === call) return { discarded: last.count, next: last.next };
+    const known = this.#answerTo(call);
+    if (known !== null) return { discarded: known.count, next: known.next };
     const { deliveries, next } = this.#list({ ...query, status: "pending" });
     if (!dryRun) {
       this.#ledger.noteDiscarded({ call, count: deliveries.length, next });

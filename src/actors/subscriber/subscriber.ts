@@ -235,8 +235,8 @@ export class Subscriber extends StoredObject {
   }
 
   /** What waits for its time goes now, some of it in each call. @returns how many there were. */
-  hasten(): number {
-    const hastened = this.#engine.deliveries.hasten();
+  hasten(call?: string): number {
+    const hastened = this.#engine.deliveries.hasten(call);
     this.#wake();
     return hastened;
   }
