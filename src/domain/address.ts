@@ -115,13 +115,12 @@ function isInPlain(plain: string, { local, domain }: Address): boolean {
   const wanted = `${local}@`;
   for (let at = plain.indexOf(wanted); at >= 0; at = plain.indexOf(wanted, at + 1)) {
     if (at > 0 && OF_LOCAL.test(characterBefore(plain, at))) continue;
-    const isInLocal = IN_LOCAL.test(plain.slice(Math.max(0, at - MAX_LOCAL_CHARACTERS), at));
     const rest = plain.slice(at + wanted.length);
-    for (const form of DOMAINS) {
-      const [run = ""] = form.exec(rest) ?? [];
+    for (const run of new Set(DOMAINS.map((form) => form.exec(rest)?.[0] ?? ""))) {
       if (domainOf(run) !== domain) continue;
+      const before = plain.slice(Math.max(0, at - MAX_LOCAL_CHARACTERS), at);
       // `b'ava@acme.example'` is a quotation all the same.
-      if (!isInLocal || /^['\u2019]/.test(rest.slice(run.length))) return true;
+      if (!IN_LOCAL.test(before) || /^['\u2019]/.test(rest.slice(run.length))) return true;
     }
   }
   return false;
@@ -151,5 +150,7 @@ function narrowOf(text: string): string {
 
 function domainOf(text: string): string | null {
   const domain = text.replace(/[.\u3002\uFF0E\uFF61]+$/, "");
+  // Most are their own punycode: a text may have 60,000 of them.
+  if (/^[a-z.-]+$/.test(domain)) return domain;
   return domain === "" ? null : (URL.parse(`http://${domain}/`)?.hostname ?? domain);
 }

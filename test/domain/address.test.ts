@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { addressOf, mentions } from "../../src/domain/address";
 
 const ava = { local: "ava", domain: "acme.example" };
@@ -164,5 +164,15 @@ describe("a body", () => {
   it("is searched as text where it is no JSON", () => {
     expect(mentions("hello\nava@acme.example\nbye", ava)).toBe(true);
     expect(mentions(new TextEncoder().encode('{"to":"Ava@acme.example'), ava)).toBe(true);
+  });
+
+  it("is looked for in what is full of addresses without reading each domain as that of a URL", () => {
+    const parse = vi.spyOn(URL, "parse");
+    onTestFinished(() => parse.mockRestore());
+    expect(finds({ text: "a@a".repeat(40_000).replaceAll("aa", "a,a") }, "a@acme.example")).toBe(
+      false,
+    );
+    expect(finds({ text: "a@".repeat(59_000) }, "a@acme.example")).toBe(false);
+    expect(parse.mock.calls.length).toBeLessThan(10);
   });
 });
