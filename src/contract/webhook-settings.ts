@@ -3,7 +3,7 @@ import * as z from "zod";
 import { checkFilter, type Filter } from "../domain/filter";
 import { checkHeaders, headersOf } from "../domain/headers";
 import { WEBHOOK_NAME } from "../domain/ids";
-import { isRelayEvent } from "../domain/relay-events";
+import { RELAY_EVENTS } from "../domain/relay-events";
 import { parseSchedule, parseTimeout } from "../domain/schedule";
 import { isSecret } from "../domain/signature";
 import { ALL_EVENTS, DEFAULTS, type WebhookChanges, type WebhookDraft } from "../domain/webhook";
@@ -52,7 +52,7 @@ const events = z
   .refine(
     (names) =>
       !names.includes(ALL_EVENTS) ||
-      names.every((name) => name === ALL_EVENTS || isRelayEvent(name)),
+      names.every((name) => name === ALL_EVENTS || Object.hasOwn(RELAY_EVENTS, name)),
     'must be names or "*"; beside "*" only events of the relay itself, such as relay.webhook.failing',
   )
   .refine((names) => new Set(names).size === names.length, "must name each event once")

@@ -447,9 +447,11 @@ describe("the names of the relay's own events", () => {
     const draft = (events: string[]) => ({ url: WATCHER, events });
     const [name = ""] = Object.keys(RELAY_EVENTS);
     expect((await api("POST", "/v1/webhooks", draft(["*", name]))).status).toBe(201);
-    const refused = await api("POST", "/v1/webhooks", draft(["*", "message.sent"]));
-    expect(refused.status).toBe(422);
-    expect((await refused.json<Problem>()).errors?.[0]?.path).toBe("events");
+    for (const other of ["message.sent", "relay.nothing", "relay.webhook.failng"]) {
+      const refused = await api("POST", "/v1/webhooks", draft(["*", other]));
+      expect([other, refused.status]).toEqual([other, 422]);
+      expect((await refused.json<Problem>()).errors?.[0]?.path).toBe("events");
+    }
   });
 
   it("come from the relay alone", async () => {
