@@ -1,6 +1,6 @@
 /** What the linter cannot count: the rooms stay small. */
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 import { ROOT } from "../../scripts/wrangler.ts";
 
@@ -27,4 +27,21 @@ it("has objects called by name in one file alone, beside the actors themselves",
       /\.tsx?$/.test(name) && readFileSync(join(ROOT, "src", name), "utf8").includes(".getByName("),
   );
   expect(calling.filter((name) => !name.startsWith("actors/"))).toEqual(["operations/objects.ts"]);
+});
+
+it("evaluates no page and no schema of the API as the Worker starts", () => {
+  const started = new Set<string>();
+  const start = (file: string) => {
+    if (started.has(file) || file.endsWith(".json")) return;
+    started.add(file);
+    const text = readFileSync(join(ROOT, "src", `${file}.ts`), "utf8");
+    const imports = text.matchAll(/^(?:(?:import|export) (?!type )[^;"]*from )"(\.[^"]+)";$/gm);
+    for (const [, from = ""] of imports) start(join(dirname(file), from));
+  };
+  start("index");
+  expect(started).toContain("operations/ingest");
+  expect([...started].filter((file) => /^(contract|dashboard)\//.test(file)).sort()).toEqual([
+    "contract/problem",
+    "dashboard/mount",
+  ]);
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect } from "vitest";
-import { app } from "../../src/routes/app";
+import { api as router } from "../../src/routes/api";
 import { accept, newEvents, register } from "../rig/worker/engine";
 import { answering, it, service } from "../rig/worker/fixture";
 import { API_KEY, api, call, type Problem, READ_ONLY_API_KEY } from "../rig/worker/requests";
@@ -12,7 +12,7 @@ type Route = { method: string; path: string };
 /** Every call below /v1, as the router itself knows them. */
 const ROUTES: Route[] = [
   ...new Map(
-    app.routes
+    router.routes
       .filter(({ path }) => path.startsWith("/v1/") && !path.includes("*"))
       .map(({ method, path }) => [`${method} ${path}`, { method, path }]),
   ).values(),

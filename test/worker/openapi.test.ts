@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
 import { openApiDocument } from "../../scripts/openapi";
 import { conforms, parseEvent } from "../../src/domain/event";
+import { api as router } from "../../src/routes/api";
 import { app } from "../../src/routes/app";
 import { it } from "../rig/worker/fixture";
 import { api, bytesOf, call, callWith } from "../rig/worker/requests";
@@ -70,7 +71,7 @@ function answersOf(document: Document) {
 
 /** What the router serves, in the words of OpenAPI. A path for every method is a call by POST. */
 function routedCalls(): string[] {
-  const calls = app.routes
+  const calls = [...router.routes, ...app.routes]
     // A path with a slash at its end is another spelling of the one without.
     .filter(({ path }) => !path.includes("*") && !path.endsWith("/") && !PAGES.test(path))
     .map(

@@ -1,5 +1,5 @@
 /** Failures → HTTP: RFC 9457 problem details. */
-import type { Context } from "hono";
+import type { Context, Hono, Env as HonoEnv } from "hono";
 import {
   ANSWERS,
   type Answer,
@@ -8,7 +8,25 @@ import {
   typeOf,
 } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
-import { logError, logWarning } from "../../log";
+import { failureOf } from "../../domain/no-answer";
+import { errorText, logError, logWarning } from "../../log";
+import { otherMethods } from "./other-methods";
+
+/** The app with all its routes, and the answers to what none of them handles, and to what throws. */
+export function refusing<E extends HonoEnv>(app: Hono<E>): Hono<E> {
+  const allowed = otherMethods(app.routes);
+  return app
+    .notFound((c) => {
+      const allow = allowed(c.req.path);
+      return problem(
+        c,
+        allow === null || allow.split(", ").includes(c.req.method)
+          ? { code: "not_found" }
+          : { code: "method_not_allowed", allow },
+      );
+    })
+    .onError((thrown, c) => problem(c, failureOf(thrown), errorText(thrown)));
+}
 
 /**
  * The answer to a failure, with a request id that the log line beside it carries too.
