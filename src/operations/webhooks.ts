@@ -216,8 +216,8 @@ function settingsOf<Settings extends WebhookChanges>(
   return ok(target?.ok ? { ...settings, url: target.url } : settings);
 }
 
-/** What a URL's query is shown as, also once the parser has seen it. */
-const HIDDEN_QUERY = /\?(…|%E2%80%A6)$/i;
+/** What a URL's query is shown as, also once the parser has seen it, and where more was put behind it. */
+const HIDDEN_QUERY = /\?(…|%E2%80%A6)(&|$)/i;
 
 function checkedUrl(env: Env, given: string, relayHost: string): TargetCheck {
   if (HIDDEN_QUERY.test(given)) {

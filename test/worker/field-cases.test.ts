@@ -204,7 +204,7 @@ describe("the payload that is shown is the text that was sent", () => {
 // --- settings ---------------------------------------------------------------------------------------------------
 
 describe("a URL whose query was not shown", () => {
-  it.each([`${HOOK}?…`, `${HOOK}?%e2%80%a6`, `${HOOK}?%E2%80%A6`])(
+  it.each([`${HOOK}?…`, `${HOOK}?%e2%80%a6`, `${HOOK}?%E2%80%A6`, `${HOOK}?…&b=1`])(
     "is refused: %s",
     async (url) => {
       const { id } = await hook({ url: `${HOOK}?token=1` });

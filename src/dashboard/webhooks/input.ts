@@ -10,10 +10,6 @@ import { ALL_EVENTS, DEFAULTS, type Webhook, type WebhookChanges } from "../../d
 import { visible } from "../ui/foreign";
 import { type Form, text, texts } from "../ui/form";
 
-/** What a URL's query, which may hold a token, is shown as. */
-const HIDDEN_QUERY = "?…";
-const QUERY_NEEDED = "must be typed with its query: the one that was there is not shown";
-
 /** What is typed again for whoever has to correct something; header values and secrets are not. */
 export type Typed = ReturnType<typeof typedIn>;
 
@@ -79,7 +75,6 @@ export function changesIn(form: Form, before: Webhook, changed: ReadonlySet<keyo
   const { given, errors } = fieldsIn(form);
   const { url } = given;
   const keepsUrl = !changed.has("url") || url === before.url;
-  if (!keepsUrl && url.endsWith(HIDDEN_QUERY)) errors.push({ path: "url", message: QUERY_NEEDED });
   const entries = Object.entries(given).filter(([name]) =>
     name === "url" ? !keepsUrl : changed.has(name as keyof WebhookChanges),
   );
