@@ -9,7 +9,16 @@ import { allWebhooks } from "../operations/webhooks";
 import type { AuditEntry } from "../storage/registry-store";
 import { Foreign, visible } from "./ui/foreign";
 import { listPage } from "./ui/list";
-import { type Column, Commas, Empty, Facts, Table, WebhookLink, webhookAmong } from "./ui/parts";
+import {
+  type Column,
+  Commas,
+  Empty,
+  Facts,
+  Table,
+  toldApart,
+  WebhookLink,
+  webhookAmong,
+} from "./ui/parts";
 import { eventPath } from "./ui/paths";
 import type { PageEnv } from "./ui/session";
 import { Time } from "./ui/time";
@@ -28,7 +37,11 @@ export const auditPages = new Hono<PageEnv>().get("/", (c) =>
         listAudit(c.env, before, ENTRIES_PER_PAGE),
         allWebhooks(c.env),
       ]);
-      return { entries, webhooks, next: next === null ? null : formatAuditId(next) };
+      return {
+        entries,
+        webhooks: toldApart(webhooks),
+        next: next === null ? null : formatAuditId(next),
+      };
     },
     show: ({ entries, webhooks }, { isFirstPage }) =>
       entries.length === 0 ? (

@@ -377,6 +377,29 @@ describe("the audit log", () => {
   });
 });
 
+describe("webhooks that are called alike", () => {
+  it.each(["CRM", "x".repeat(80)])(
+    "are told apart by their ids wherever one is named: %s",
+    async (description) => {
+      const [one, two] = [await register({ description }), await register({ description })];
+      const other = await register({ description: "ERP" });
+      const event = await newEvent();
+      await consume([event]);
+      const pages = [PATH, "/dashboard", "/dashboard/audit", "/dashboard/deliveries"];
+      for (const path of [...pages, `/dashboard/events/${event.id}`]) {
+        const page = await shown(path);
+        for (const { id } of [one, two]) {
+          expect(page, path).toMatch(
+            new RegExp(`<bdi>${description.slice(0, 40)}[^<]*: ${id}</bdi>`),
+          );
+        }
+        expect(page, path).toContain("<bdi>ERP</bdi>");
+        expect(page, path).not.toContain(`: ${other.id}`);
+      }
+    },
+  );
+});
+
 describe("C4: what others wrote", () => {
   it("is spelled out where it would not be seen, and cannot turn the line around", async () => {
     const hidden = "in\u202evoice\u200b \u0007\ufeff!";

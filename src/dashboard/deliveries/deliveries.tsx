@@ -12,7 +12,7 @@ import { allWebhooks } from "../../operations/webhooks";
 import type { Position } from "../../storage/position";
 import { performing } from "../ui/actions";
 import { EventNameField, listPage, NoneFound, Search, SearchField, understood } from "../ui/list";
-import { Empty, Select, webhookName } from "../ui/parts";
+import { Empty, Select, toldApart, webhookName } from "../ui/parts";
 import { DELIVERIES_PATH, deliveryCall, type Query, webhookPath } from "../ui/paths";
 import { type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { parseLocalTime, sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
@@ -88,9 +88,10 @@ async function find(c: PageContext, query: Query, from: Place | Position | null)
     const before = from !== null && "atMs" in from ? from : null;
     const place = { before, limit };
     const { next, ...found } = await listAllDeliveries(c.env, filter, place, unanswered);
-    return { ...found, webhook: null, unanswered, next: next && formatPlace(next) };
+    const webhooks = toldApart(found.webhooks);
+    return { ...found, webhooks, webhook: null, unanswered, next: next && formatPlace(next) };
   }
-  const webhooks = await allWebhooks(c.env);
+  const webhooks = toldApart(await allWebhooks(c.env));
   const none = { webhooks, webhook: null, deliveries: [], unanswered, next: null };
   if (chosen.length > 0) {
     return { ...none, deliveries: await findChosen(c.env, { webhooks, chosen, unanswered }) };
@@ -117,10 +118,7 @@ function filterOf(c: PageContext, query: Query): DeliveryFilter {
 }
 
 function Filters({ query, webhooks }: { query: Query; webhooks: readonly Webhook[] }) {
-  const named = Map.groupBy(webhooks, webhookName);
-  const names = [...named].flatMap(([name, alike]) =>
-    alike.map(({ id }) => [id, alike.length === 1 ? name : `${name}: ${id}`] as const),
-  );
+  const names = webhooks.map((webhook) => [webhook.id, webhookName(webhook)] as const);
   return (
     <Search verb="Filter" path={DELIVERIES_PATH} query={query}>
       <Select label="Webhook" name="webhook" any="All webhooks" of={names} chosen={query.webhook} />

@@ -19,7 +19,7 @@ import { actions, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { count } from "../ui/format";
 import { listPage } from "../ui/list";
-import { Action, Commas, Empty, Facts, Select, WebhookOrId } from "../ui/parts";
+import { Action, Commas, Empty, Facts, Select, toldApart, WebhookOrId } from "../ui/parts";
 import { DEAD_LETTERS_PATH, DELIVERIES_PATH, EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv, useViewer } from "../ui/session";
@@ -42,7 +42,7 @@ export const deadLetterPages = new Hono<PageEnv>()
         const asked = { before, limit: LETTERS_PER_PAGE, reason: null };
         const { letters, next } = await listDeadLetters(c.env, asked);
         const isOwed = letters.some(({ webhookIds }) => webhookIds !== null);
-        const webhooks = isOwed ? await allWebhooks(c.env) : [];
+        const webhooks = toldApart(isOwed ? await allWebhooks(c.env) : []);
         return { letters, webhooks, next: next && formatDeadLetterCursor(next) };
       },
       intro: (_, { letters }) => (

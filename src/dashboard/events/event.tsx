@@ -23,6 +23,7 @@ import {
   Panel,
   Submit,
   Table,
+  toldApart,
   WebhookLink,
   webhookName,
 } from "../ui/parts";
@@ -172,7 +173,7 @@ type Recipient = ReturnType<typeof recipientsOf>[number];
 /** Those that it went to first, then those that it did not go to, and why. */
 function recipientsOf({ whole, unanswered }: EventProps) {
   const { event, webhooks, deliveries, reasons } = whole;
-  const there = webhooks.map((webhook) => {
+  const there = toldApart(webhooks).map((webhook) => {
     const { id } = webhook;
     const delivery = deliveries.find(({ webhookId }) => webhookId === id);
     // Whether it has one nobody knows: its object does not answer.

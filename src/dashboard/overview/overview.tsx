@@ -15,7 +15,7 @@ import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table"
 import { Chart } from "../ui/chart";
 import { count, deliveries, number, share } from "../ui/format";
 import { page } from "../ui/page";
-import { Empty, Panel, Tiles, WebhookLink } from "../ui/parts";
+import { Empty, Panel, Tiles, toldApart, WebhookLink } from "../ui/parts";
 import {
   DEAD_LETTERS_PATH,
   DELIVERIES_PATH,
@@ -74,7 +74,7 @@ type Look = Awaited<ReturnType<typeof lookAt>>;
 async function lookAt(c: PageContext, over: Period) {
   const nowMs = Date.now();
   const { problems, silenceAlertMs } = configOf(c.env);
-  const webhooks = await allWebhooks(c.env);
+  const webhooks = toldApart(await allWebhooks(c.env));
   const unanswered: Unanswered[] = [];
   const [stats, deadLetters] = await Promise.all([
     knownStats(c.env, firstHourMs(over, nowMs), webhooks, unanswered),

@@ -32,6 +32,20 @@ export function webhookName({ description, name, url }: Webhook): string {
   return visible(beginning(description?.trim() || name || shortUrl(url), MAX_NAME_CHARACTERS));
 }
 
+/** What is kept of the name of one that is called like another: its id has to follow. */
+const KEPT_CHARACTERS = 48;
+
+/** Those that are called alike stand together, each with its id in its name. */
+export function toldApart(webhooks: readonly Webhook[]): Webhook[] {
+  return [...Map.groupBy(webhooks, webhookName)].flatMap(([name, alike]) =>
+    alike.map((webhook) =>
+      alike.length === 1
+        ? webhook
+        : { ...webhook, description: `${beginning(name, KEPT_CHARACTERS)}: ${webhook.id}` },
+    ),
+  );
+}
+
 export function shortUrl(url: string): string {
   return maskQuery(url).replace(/^https?:\/\//, "");
 }

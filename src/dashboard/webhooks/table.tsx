@@ -2,7 +2,7 @@
 import { ALL_EVENTS } from "../../domain/webhook";
 import type { WebhookStats } from "../../operations/stats";
 import { duration, number, share } from "../ui/format";
-import { Badge, type Column, Empty, shortUrl, Table, WebhookLink } from "../ui/parts";
+import { Badge, type Column, Empty, shortUrl, Table, WebhookLink, webhookName } from "../ui/parts";
 import { WEBHOOKS_PATH } from "../ui/paths";
 import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
@@ -49,7 +49,9 @@ const COLUMNS: readonly Column<Listed>[] = [
       <>
         <WebhookLink webhook={webhook} />
         <small class="quiet below">
-          {webhook.description?.trim() || webhook.name ? shortUrl(webhook.url) : webhook.id}
+          {webhookName(webhook).startsWith(shortUrl(webhook.url))
+            ? webhook.id
+            : shortUrl(webhook.url)}
         </small>
       </>
     ),

@@ -15,7 +15,7 @@ import { DeliveryRows } from "../deliveries/delivery-rows";
 import { Foreign } from "../ui/foreign";
 import { perSecond } from "../ui/format";
 import { page, showFailure } from "../ui/page";
-import { Code, Empty, Facts, Panel, webhookName } from "../ui/parts";
+import { Code, Empty, Facts, Panel, toldApart, webhookName } from "../ui/parts";
 import { deliveriesPath, deliveryCall, statsCall, WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { mayChange, type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { Time } from "../ui/time";
@@ -35,7 +35,7 @@ const lookBackMs = () => Date.now() - PACED_OVER_MS;
 
 export const webhookPages = new Hono<PageEnv>()
   .get("/", async (c) => {
-    const webhooks = await allWebhooks(c.env);
+    const webhooks = toldApart(await allWebhooks(c.env));
     const unanswered: Unanswered[] = [];
     const listed = await listAll(c, webhooks, unanswered);
     return page(
