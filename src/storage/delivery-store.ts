@@ -329,6 +329,11 @@ export class DeliveryStore {
     if (others.length > 0) this.#tables.insertAttempts(others);
   }
 
+  /** A release that does not know `attempts_T` has made attempts. */
+  unlistAttempts(): void {
+    this.#tables.dropAttempts(Number.POSITIVE_INFINITY);
+  }
+
   missing(ids: readonly EventId[]): EventId[] {
     const known = this.#known(ids);
     return ids.filter((id) => !known.has(id));

@@ -263,11 +263,16 @@ export class DeliveryTables {
     this.#tables.drop(`deliveries_${period}`);
     this.#tables.drop(`arrivals_${period}`);
     // A release that does not know them drops a period without them.
-    const attempts = this.#tables.names.filter((name) => name.startsWith("attempts_"));
-    for (const name of attempts) {
-      if (Number(name.slice("attempts_".length)) <= period) this.#tables.drop(name);
-    }
+    this.dropAttempts(period);
     this.#periods = this.periods.filter((start) => start !== period);
+  }
+
+  /** Those of periods up to this one: their attempts stand where their delivery arrived, from then on. */
+  dropAttempts(period: number): void {
+    for (const name of this.#tables.names) {
+      const [, start] = name.split("attempts_");
+      if (start !== undefined && Number(start) <= period) this.#tables.drop(name);
+    }
   }
 
   /** Arrivals down from `seq`, newest first. Read in chunks: an open cursor would stand in the way of a DROP TABLE. */

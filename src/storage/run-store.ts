@@ -64,6 +64,7 @@ export class RunStore {
   saveRun(run: Run): void {
     run.saved += 1;
     run.endedAsOf = run.saved;
+    run.attemptsAsOf = run.saved;
     this.#tables.make("run", "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
     this.#tables.put("run", { id: 1, state: jsonOfRun(run) });
   }

@@ -129,6 +129,8 @@ const run = fields({
    * and moves `saved` on: what was counted is then counted anew.
    */
   endedAsOf: number,
+  /** The save up to which `attempts_T` has all attempts: release 0.2.0 writes none down there. */
+  attemptsAsOf: number,
 });
 
 export const runOf = reading(run);

@@ -230,6 +230,27 @@ describe("the list of deliveries", () => {
     expect(await listed("", `${path}/attempts`)).toEqual([third, second, first]);
   });
 
+  it("lists all attempts where their delivery was received once 0.2.0, rolled back to, has made some", async () => {
+    const { webhook, event } = await undeliverable();
+    await api("POST", `/v1/webhooks/${webhook.id}/deliveries/${event.id}/retry`);
+    await deliverAll(webhook.id, clock);
+    await inObject(subscriber(webhook.id), ({ storage: { sql } }) => {
+      const like = "SELECT name FROM sqlite_master WHERE name GLOB 'attempts_*'";
+      const [{ name } = { name: "" }] = sql.exec<{ name: string }>(like).toArray();
+      // It does not write down what it tries, and keeps of the row what it does not know.
+      sql.exec(`DELETE FROM ${name} WHERE seq = (SELECT max(seq) FROM ${name})`);
+      for (const field of ["$.saved", "$.endedAsOf"])
+        sql.exec(
+          "UPDATE run SET state = json_set(state, ?, json_extract(state, ?) + 1)",
+          field,
+          field,
+        );
+    });
+    await evictDurableObject(subscriber(webhook.id));
+    const all = [3, 2, 1].map((number) => `${event.id}/${number}`);
+    expect(await listed("", `/dashboard/webhooks/${webhook.id}/attempts`)).toEqual(all);
+  });
+
   it("lists attempts before a backlog that nobody has tried yet, however long it is", async () => {
     const webhook = await register();
     const tried = await newEvent();

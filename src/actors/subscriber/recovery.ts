@@ -30,6 +30,7 @@ export function recover(
 ) {
   const run = runs.run();
   const isCounted = run.endedAsOf === run.saved;
+  if (run.attemptsAsOf !== run.saved) deliveries.unlistAttempts();
   const nowMs = Date.now();
   const by = { deliveries, policy, spacingMs, webhookId };
   const openOf = (leases: readonly LeasedAttempt[]) =>
