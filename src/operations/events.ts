@@ -168,13 +168,18 @@ export async function erasePerson(
   // Before the letters, since what leaves the queue may become one, and after them, since they may be redriven. What
   // has left it by then is in a journal when the journals are read; on a later page perhaps before the cursor.
   const wasQueued = cursor?.queued === true || (await mayBeQueued(env));
-  const letters = await eraseLettersOf(env, email);
-  const queued = wasQueued || (await mayBeQueued(env));
+  let letters = cursor === null ? await eraseLettersOf(env, email) : 0;
+  let queued = wasQueued || (await mayBeQueued(env));
   const among = await everyJournalDay(env);
   const page = await listEvents(env, { email }, { cursor, limit: MAX_ERASED, among });
   const ids = page.events.map(({ id }) => id);
   if (ids.length > 0) await eraseEvents(env, ids, among);
   const kept = page.next === null ? await eraseKeptOf(env, email) : 0;
+  if (page.next === null && cursor !== null) {
+    // Those that came since the first page: with each they would be looked through once more.
+    letters += await eraseLettersOf(env, email);
+    queued ||= await mayBeQueued(env);
+  }
   // What a service said to a test names no event.
   if (page.next === null) await forgetAnswers(env, { email });
   const erased = ids.length + letters + kept;

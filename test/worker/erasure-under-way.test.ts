@@ -26,6 +26,12 @@ async function erase({ id }: Pick<Owed, "id">): Promise<void> {
   expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
 }
 
+/** The bindings with no journal that takes anything. */
+function unwritable(): Env {
+  const record = () => Promise.reject(new Error("the object is unreachable"));
+  return { ...env, JOURNAL: diverted(env.JOURNAL, { record }) };
+}
+
 const store = () => env.DEAD_LETTER_STORE.getByName("dead-letters");
 
 /** The bindings with a call to `method` of the journal that an erasure comes before, or after. */
@@ -134,6 +140,29 @@ describe("an erasure of a person in pages", () => {
     expect(last).toMatchObject({ erased: 30, next: null, queued: true });
     const again = await erasePerson(relay, { email: EMAIL, cursor: null, by: BY });
     expect(again).toMatchObject({ erased: 0, next: null, queued: false });
+  });
+
+  it("looks through the dead letters at its beginning and at its end, and not for each page", async () => {
+    const events = await Promise.all(Array.from({ length: 230 }, () => newEvent(LEAD)));
+    await consume(events.slice(0, 115));
+    await consume(events.slice(115), { name: "n" });
+    let walks = 0;
+    const erasing = (...given: Parameters<ReturnType<typeof store>["erasePerson"]>) => {
+      walks += 1;
+      return store().erasePerson(...given);
+    };
+    const letters = diverted(env.DEAD_LETTER_STORE, { erasePerson: erasing });
+    const relay = { ...env, DEAD_LETTER_STORE: letters };
+    const page = (cursor: Parameters<typeof erasePerson>[1]["cursor"]) =>
+      erasePerson(relay, { email: EMAIL, cursor, by: BY });
+    const first = await page(null);
+    expect(walks).toBe(2);
+    const second = await page(first.next);
+    expect([first.erased, second.erased, walks]).toEqual([100, 100, 2]);
+    await consume([await newEvent(LEAD)], { attempts: 91, name: "late", env: unwritable() });
+    expect(await store().list(null, 10)).toHaveLength(1);
+    expect(await page(second.next)).toMatchObject({ erased: 31, next: null });
+    expect(await store().list(null, 10)).toEqual([]);
   });
 
   it("looks at the queue once more when the dead letters are gone: one may have been redriven", async () => {
