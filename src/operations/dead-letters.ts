@@ -15,22 +15,29 @@ import { addToAudit } from "./audit";
 import { deadLetters, subscriberOf } from "./objects";
 
 const MAX_REDRIVEN = 1_000;
+/** Of all of them, by a page of those with one reason. */
+const MAX_LOOKED = 1_000;
 /** Bodies in one call to an object. */
 const MAX_CALL_BYTES = 1024 * 1024;
 /** https://developers.cloudflare.com/queues/platform/limits/, less what a message weighs beside its body. */
 const MAX_QUEUED_TOGETHER = 100;
 const MAX_QUEUED_BYTES = 200 * 1024;
 
-/** Newest first. @param reason null for all of them. */
+/** Newest first. A page by reason may be short, or empty, while `next` goes on. @param reason null for all of them. */
 export async function listDeadLetters(
   env: Env,
   asked: { before: DeadLetterPosition | null; limit: number; reason: DeadLetterReason | null },
 ): Promise<{ letters: DeadLetter[]; next: DeadLetterPosition | null }> {
   const { before, limit, reason } = asked;
-  const found = await deadLetters(env).list(before, limit + 1, reason);
-  const letters = found.slice(0, limit);
-  const last = letters.at(-1);
-  if (found.length <= limit || last === undefined) return { letters, next: null };
+  // The object itself would look at all of them where few are wanted.
+  const most = reason === null ? limit : MAX_LOOKED;
+  const found = await deadLetters(env).list(before, most + 1);
+  const looked = found.slice(0, most);
+  const wanted = looked.filter((each) => reason === null || each.reason === reason);
+  const letters = wanted.slice(0, limit);
+  const isCut = wanted.length > limit;
+  const last = (isCut ? letters : looked).at(-1);
+  if ((!isCut && found.length <= most) || last === undefined) return { letters, next: null };
   return { letters, next: { failedAtMs: last.failedAtMs, id: last.id } };
 }
 

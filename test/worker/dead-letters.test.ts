@@ -425,6 +425,36 @@ describe("the store of dead letters", () => {
     expect(left).toBe(1);
   });
 
+  it("by their reason are pages of 1,000 that were looked at, however few fit", async () => {
+    await consume([bytesOf("no event")]);
+    await manyLetters(2_500);
+    await inObject(letterStore(), ({ storage }) =>
+      storage.sql.exec(
+        "UPDATE dead_letters SET reason = 'subscriber_unreachable' WHERE id = 'dl_many7'",
+      ),
+    );
+    const found: string[] = [];
+    let pages = 0;
+    for (let next: string | null = ""; next !== null; pages++) {
+      const cursor: string = next && `&cursor=${encodeURIComponent(next)}`;
+      let shown: Page | undefined;
+      const rows = await rowsReadBy(letterStore(), async () => {
+        shown = await page(`?reason=subscriber_unreachable${cursor}`);
+      });
+      expect(rows).toBeLessThan(1_100);
+      found.push(...(shown?.data ?? []).map(({ id }) => id));
+      next = shown?.next ?? null;
+    }
+    expect([pages, found]).toEqual([3, ["dl_many7"]]);
+    const first = await page("?reason=full&limit=2");
+    const second = await page(
+      `?reason=full&limit=2&cursor=${encodeURIComponent(first.next ?? "")}`,
+    );
+    expect([...first.data, ...second.data].map(({ id }) => id)).toEqual(
+      [2_500, 2_499, 2_498, 2_497].map((each) => `dl_many${each}`),
+    );
+  });
+
   it("indexes what release 0.1.0 kept once it is little", async () => {
     const indexes = () =>
       inObject(letterStore(), ({ storage }) =>
