@@ -310,6 +310,24 @@ describe("an alarm that tells the Registry", () => {
   });
 });
 
+describe("a Registry that does not answer", () => {
+  it.each([
+    ["what was undeliverable", "happened", 404],
+    ["that the webhook is disabled", "reportDisabled", 410],
+  ])("is told %s in vain, and the alarm goes on", async (_, method, status) => {
+    const { failing } = await watched(["relay.delivery.undeliverable"], { giveUpOn: [404] });
+    downIs(status);
+    const unanswered = vi.fn(() => new Promise(() => {}));
+    await withBindings(subscriber(failing.id), () => ({
+      REGISTRY: diverted(env.REGISTRY, { [method]: unanswered }),
+    }));
+    await accept(failing.id, await newEvents(1));
+    await ring(subscriber(failing.id));
+    expect(unanswered).toHaveBeenCalled();
+    expect(await alarmAt(subscriber(failing.id))).not.toBeNull();
+  });
+});
+
 describe("relay.dead_letter.added", () => {
   it("tells what could not be handed over, and nothing of the relay's own events", async () => {
     const { failing, watcher } = await watched([

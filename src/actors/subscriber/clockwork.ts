@@ -2,6 +2,7 @@
  * The clockwork of a Subscriber: while anything is pending, the pump runs or an alarm is set. What the alarm does, it
  * does in this order: deliveries first, then what the Registry is to hear, housekeeping last.
  */
+import { inTime } from "../../deadline";
 import { Backoff } from "../../domain/backoff";
 import { parseWebhookId } from "../../domain/ids";
 import { answered } from "../../domain/no-answer";
@@ -19,6 +20,8 @@ import { News } from "./news";
 const IDLE_MS = 1_000;
 /** At most so far ahead the alarm stands while the object sends. */
 const STANDING_MS = 10_000;
+/** While the alarm waits for the Registry no other rings. */
+const REGISTRY_TIMEOUT_MS = 5_000;
 
 type ClockworkHost = {
   /** Asked each time: the bindings may be other ones. */
@@ -43,7 +46,10 @@ export class Clockwork {
     this.#host = host;
     this.#news = new News({
       engine: host.engine,
-      tell: (news) => this.#registry.happened({ webhookId: host.webhookId, ...news }),
+      tell: (news) => {
+        const told = this.#registry.happened({ webhookId: host.webhookId, ...news });
+        return inTime(told, REGISTRY_TIMEOUT_MS);
+      },
     });
   }
 
@@ -195,7 +201,8 @@ export class Clockwork {
     const { disabled } = ledger.run.health;
     if (disabled === null || webhook === null || webhook.status === "disabled") return;
     const report = { reason: disabled, version: webhook.version, health: deliveries.health() };
-    const answer = answered(await this.#registry.reportDisabled(this.#host.webhookId, report));
+    const reported = this.#registry.reportDisabled(this.#host.webhookId, report);
+    const answer = answered(await inTime(reported, REGISTRY_TIMEOUT_MS));
     if (answer !== null) await this.#host.configure(answer as Webhook);
   }
 }
