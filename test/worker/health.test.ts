@@ -456,16 +456,18 @@ describe("a retry that waits", () => {
     const [event] = (await newEvents(1)) as [Owed];
     await consume([event]);
     await deliverAll(id, clock);
-    let others: Response | null = null;
-    // It asks for the body, and somebody else is faster.
+    let others: Promise<Response> | null = null;
+    // It asks for the body, of two days at once, and somebody else is faster.
     const bodies = async (...asked: Parameters<ReturnType<typeof journal>["bodies"]>) => {
-      others ??= await retry(id, event.id);
+      others ??= retry(id, event.id);
+      await others;
       return journal(clock.nowMs()).bodies(...asked);
     };
     const asked = { ...env, JOURNAL: diverted(env.JOURNAL, { bodies }) };
     const wanted = { id: event.id, by: { key: "a person's" }, wait: true };
     const retried = await retryDelivery(asked, await settingsOf(id), wanted);
-    expect(await (others as Response | null)?.json()).toMatchObject({ attempt: { number: 2 } });
+    const answer = await (others as Promise<Response> | null);
+    expect(await answer?.json()).toMatchObject({ attempt: { number: 2 } });
     expect(retried).toMatchObject({ value: { attempt: { number: 3, trigger: "manual" } } });
   });
 
