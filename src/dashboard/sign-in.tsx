@@ -56,9 +56,9 @@ export const signIn = new Hono<PageEnv>()
     );
   });
 
-/** For how long a body is waited for: as long as it takes from whoever has a session. */
-export async function patienceWith(c: PageContext): Promise<number | null> {
-  return (await sessionOf(c)) === null ? STRANGERS_BODY_MS : null;
+/** For how long a body is waited for: no longer than from anybody from whoever has a session. */
+export async function patienceWith(c: PageContext): Promise<number | undefined> {
+  return (await sessionOf(c)) === null ? STRANGERS_BODY_MS : undefined;
 }
 
 /** Lets in who has a session; whoever may only read gets pages and changes nothing. */

@@ -4,7 +4,7 @@
  */
 import { createExecutionContext, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import worker from "../../src/index";
 
 const ORIGIN = "https://relay.example";
@@ -513,6 +513,24 @@ describe("a body that never comes", () => {
     const answer = await Promise.race([asked, late]);
     expect(answer).not.toBeNull();
     if (status !== null) expect(answer?.status).toBe(status);
+  });
+
+  it.each([
+    ["/webhooks/leadterra", {}],
+    ["/webhooks/leadterra", { "content-length": "100" }],
+    ["/v1/webhooks", { authorization: `Bearer ${KEY}` }],
+  ])("is waited for a minute: %s %j", async (path, headers) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let answer: Response | undefined;
+    void ask(path, { method: "POST", headers, body: body(() => {}) }).then((given) => {
+      answer = given;
+    });
+    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1));
+    await vi.advanceTimersByTimeAsync(58_000);
+    expect(answer).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await answer?.json()).toMatchObject({ status: 400, code: "incomplete_body" });
   });
 });
 
