@@ -85,8 +85,9 @@ export function assess(before: Health, outcome: Outcome, subject: Subject): Heal
   const failuresInARow = before.failuresInARow + 1;
   const failuresSince = before.failuresSince + 1;
   const probing = before.probing || failuresInARow >= FAILURES_BEFORE_PROBING;
-  const disabled =
-    before.disabled ?? disabledBy(outcome.statusCode, endedAtMs - failingSinceMs, failuresSince);
+  const by = disabledBy(outcome.statusCode, endedAtMs - failingSinceMs, failuresSince);
+  // Once the Registry has been told, the time of it alone stands here until a release, and another 410 is no news.
+  const disabled = before.disabled ?? (before.disabledFromMs === null ? by : null);
   const isFailing =
     failuresInARow >= FAILURES_BEFORE_FAILING ||
     (before.lastSuccessAtMs ?? 0) < endedAtMs - FAILING_WITHOUT_SUCCESS_MS;
@@ -104,7 +105,7 @@ export function assess(before: Health, outcome: Outcome, subject: Subject): Heal
     probingFromMs: since(before.probingFromMs, probing, endedAtMs),
     postponedFromMs: postponedFromMs(before, outcome, endedAtMs),
     pauseAskedAtMs: outcome.retryAfterMs === null ? before.pauseAskedAtMs : endedAtMs,
-    disabledFromMs: disabled === null ? null : (before.disabledFromMs ?? endedAtMs),
+    disabledFromMs: since(before.disabledFromMs, disabled !== null, endedAtMs),
     // That the relay's own events fail is no news, or there would be no end of it.
     told: before.told ?? (probing && !subject.isOwn ? "failing" : null),
   };

@@ -254,6 +254,28 @@ describe("the health of a webhook", () => {
     expect(await settingsOf(id)).toMatchObject(disabled);
   });
 
+  it.each([500, 410])(
+    "is disabled since the first answer that did it, once, though another of %i comes behind it",
+    async (status) => {
+      const logged = vi.spyOn(console, "error");
+      const { id } = await register();
+      const [gone, slow] = (await newEvents(2)) as [Owed, Owed];
+      let since: string | null = null;
+      service.answer = async ({ eventId }) => {
+        if (eventId === gone.id) return answering(410)();
+        await vi.waitFor(async () => expect((await settingsOf(id)).status).toBe("disabled"));
+        ({ since } = await healthOf(id));
+        clock.advance(8 * SECOND);
+        return answering(status)();
+      };
+      await accept(id, [gone, slow]);
+      await deliverAll(id, clock);
+      expect(await healthOf(id)).toMatchObject({ state: "disabled", since });
+      const disabled = logged.mock.calls.filter(([line]) => `${line}`.includes("webhook.disabled"));
+      expect(disabled).toHaveLength(1);
+    },
+  );
+
   it("is paused since it was made, where it was made so", async () => {
     const made = await api("POST", "/v1/webhooks", {
       url: "https://crm.example.com/in",
