@@ -303,7 +303,7 @@ async function recordPart(day: string, part: Routed[], round: Round): Promise<Ro
   }));
   const items = part.map(({ item }) => item);
   try {
-    const recorded = journalOf(round.env, day).record({ entries });
+    const recorded = journalOf(round.env, day).record({ entries, isAgain: false });
     const { webhookIds } = await inTime(recorded, CALL_TIMEOUT_MS);
     if (webhookIds !== null) {
       return items.map((item, index) => ({ item, webhookIds: webhookIds[index] ?? [] }));

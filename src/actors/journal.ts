@@ -49,10 +49,14 @@ export class Journal extends StoredObject {
   /**
    * Records events. One that is recorded already keeps what it was recorded with.
    *
+   * @param batch `isAgain`: asked for once more, after a restart: it may be done.
    * @returns the webhooks that each event goes to, in the order of `entries`; null when the object is full.
    */
-  async record(batch: { entries: JournalEntry[] }): Promise<{ webhookIds: WebhookId[][] | null }> {
-    const { entries } = batch;
+  async record(batch: {
+    entries: JournalEntry[];
+    isAgain?: boolean;
+  }): Promise<{ webhookIds: WebhookId[][] | null }> {
+    const { entries, isAgain = false } = batch;
     const lists = this.#store.recorded(entries.map(({ id }) => id));
     const fresh: JournalEntry[] = [];
     const copies: JournalEntry[] = [];
@@ -60,7 +64,7 @@ export class Journal extends StoredObject {
       if (!lists.has(entry.id)) {
         lists.set(entry.id, entry.webhookIds);
         fresh.push(entry);
-      } else if (isCopy(entry)) {
+      } else if (!isAgain && isCopy(entry)) {
         copies.push(entry);
       }
     }

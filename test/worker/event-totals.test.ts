@@ -1,6 +1,8 @@
 /** relay_events_total and relay_duplicates_total: what the Journals counted, and the Registry keeps when they go. */
 import { evictDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
+import { journalName } from "../../src/domain/placement";
 import {
   alarmAt,
   eventOf,
@@ -12,7 +14,7 @@ import {
   ring,
 } from "../rig/worker/engine";
 import { clock, DAY, HOUR, it, MINUTE } from "../rig/worker/fixture";
-import { inObject } from "../rig/worker/objects";
+import { answerLost, inObject } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf } from "../rig/worker/requests";
 
@@ -87,6 +89,16 @@ describe("the counters of events", () => {
     expect(await counted()).toEqual(expected);
     await evictDurableObject(journal(clock.nowMs()));
     expect(await counted()).toEqual(expected);
+  });
+
+  it("count no duplicates when a deploy restarts a Journal before it has answered", async () => {
+    const atMs = clock.nowMs();
+    const lost = answerLost(env.JOURNAL, journalName(atMs), "record");
+    const events = await newEvents(3);
+    expect((await consume(events, { atMs, env: { ...env, JOURNAL: lost } })).acked).toHaveLength(3);
+    expect(await counted()).toEqual({ ...NONE, "message.sent": 3 });
+    await consume(events, { atMs });
+    expect(await counted()).toEqual({ ...NONE, "message.sent": 3, duplicates: 3 });
   });
 
   it("do not count the relay's own events, nor do stats; lastEventAt is Leadterra's", async () => {
