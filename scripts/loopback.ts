@@ -41,11 +41,14 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
  * A port of an address of this machine that nobody listens on.
  * @param wanted 0: any.
  * @returns null when the wanted one is taken.
+ * @throws when nobody could listen there.
  */
 export async function freePort(wanted = 0, address = LOOPBACK): Promise<number | null> {
   const probe = createServer();
-  const { promise, resolve } = Promise.withResolvers<number | null>();
-  probe.once("error", () => resolve(null));
+  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
+  probe.once("error", (thrown: NodeJS.ErrnoException) =>
+    thrown.code === "EADDRINUSE" ? resolve(null) : reject(thrown),
+  );
   probe.listen(wanted, address, () => {
     const { port } = probe.address() as AddressInfo;
     probe.close(() => resolve(port));

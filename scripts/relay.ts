@@ -76,7 +76,9 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     const lock = lockState(state);
     release = lock.release;
     lock.notices.forEach(onNotice);
-    const port = await freePort(options.port, ip);
+    const port = await freePort(options.port, ip).catch(({ code }: NodeJS.ErrnoException) => {
+      throw new Error(cannotListen(String(code), ip, options.port ?? 0));
+    });
     if (port === null) throw new Error(portTaken(options.port ?? 0));
     const envFile = join(directory, "vars.env");
     if (vars !== undefined) writeVars(envFile, vars);
@@ -98,6 +100,12 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
 
 function portTaken(port: number): string {
   return `Port ${port} is taken. End what listens there, or choose another port with --port.`;
+}
+
+function cannotListen(code: string, ip: string, port: number): string {
+  return code === "EACCES"
+    ? `Port ${port} is the system's (${code}). Choose another port with --port.`
+    : `--ip: this machine has no address ${ip} (${code}).`;
 }
 
 type Run = {

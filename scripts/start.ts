@@ -7,7 +7,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs, styleText } from "node:util";
-import { Misuse, onInterrupt, readPort, refuseKept, runCommand } from "./command.ts";
+import {
+  Misuse,
+  onInterrupt,
+  readPort,
+  readWholeNumber,
+  refuseKept,
+  runCommand,
+} from "./command.ts";
 import { importConfig, readWranglerToml, unknownEnvironment } from "./deploy-check.ts";
 import { DEV_VARS, DEV_VARS_EXAMPLE, firstOf, makeDevVars, readVars } from "./dev-vars.ts";
 import { readableLog } from "./log-lines.ts";
@@ -61,6 +68,8 @@ export type Arguments = {
 export function parseArguments(args: readonly string[]): Arguments {
   const { values, passedOn } = takeOwn(args);
   const config = resolve(ROOT, optionOf(passedOn, ["--config", "-c"]) ?? "wrangler.toml");
+  const inspectorPort = optionOf(passedOn, ["--inspector-port"]);
+  if (inspectorPort !== undefined) readWholeNumber("--inspector-port", inspectorPort, [0, 65_535]);
   const { port, ip, "persist-to": persistTo, "env-file": envFiles = [] } = values;
   return {
     port: port === undefined ? DEFAULT_PORT : readPort(String(port)),

@@ -63,6 +63,15 @@ describe("npm start", () => {
     });
   });
 
+  it.each(["192.0.2.7", "no-such-host.invalid"])(
+    "says that %s is no address of this machine",
+    async (ip) => {
+      const { exitCode, stderr } = await runScript("start", ["--port", "0", "--ip", ip]);
+      expect(stderr).toMatch(`--ip: this machine has no address ${ip} (`);
+      expect(exitCode).toBe(1);
+    },
+  );
+
   it.each<[string, string[], Record<string, string>]>([
     ["an option", ["--env", "nope"], {}],
     ["a short one", ["-e=nope"], {}],

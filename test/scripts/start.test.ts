@@ -87,6 +87,10 @@ describe("the arguments of npm start", () => {
     expect(() => parseArguments([`--port=${port}`])).toThrow(/^--port (must be|needs)/);
   });
 
+  it.each([["x"], ["-1"], ["65536"]])("refuse %j as the inspector's port", (port) => {
+    expect(() => parseArguments([`--inspector-port=${port}`])).toThrow(/^--inspector-port must be/);
+  });
+
   it.each([
     ["--port"],
     ["--port", "--live-reload"],
