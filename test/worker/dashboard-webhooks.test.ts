@@ -193,6 +193,8 @@ describe("a webhook's page", () => {
       /Healthy, but 2 undeliverable, the last since <time[^>]*>[^<]*<\/time>: .*<code>503<\/code> refused\./,
     );
     expect(page).toMatch(/action="[^"]*\/replay".*>Replay 2<\/button>/);
+    // A retry of one does as a replay.
+    expect(page).toContain("What stopped retrying is not tried again by itself; nothing else");
   });
 
   it("says which answer ended what its settings give up on, and what to do, whatever failed before", async () => {

@@ -249,7 +249,7 @@ const NEXT: Record<Kind, Words> = {
   undeliverable: (watched) => (
     <>
       {watched.stats.health.pending === 0 ? (
-        "What stopped retrying is tried again by a replay only; nothing else waits."
+        "What stopped retrying is not tried again by itself; nothing else waits."
       ) : (
         <Tried {...watched} />
       )}
