@@ -19,7 +19,7 @@ export const app = refusing(
       return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
     })
     .route("/", docs)
-    // Its schemas are a third of a start: they are not made before somebody calls it.
+    // Its schemas are a quarter of a start: they are not made before somebody calls it.
     .all("/v1/*", async (c) => {
       const { api } = await import("./api");
       return api.fetch(c.req.raw, c.env, c.executionCtx);
