@@ -1,5 +1,5 @@
 /** From the schemas of src/contract to those of the OpenAPI document: one that has an id stands once, under its name. */
-import * as z from "zod";
+import * as z from "zod/mini";
 
 type JsonSchema = { [key: string]: unknown };
 
@@ -12,7 +12,7 @@ export class Components {
   readonly responses: Record<string, object> = {};
 
   /** What stands in place of `schema`: a reference where it has a name. What is given is described, not what is made of it. */
-  of(schema: z.ZodType): JsonSchema {
+  of(schema: z.ZodMiniType): JsonSchema {
     const made = z.toJSONSchema(z.object({ it: schema }), {
       io: "input",
       unrepresentable: "any",
@@ -28,10 +28,13 @@ export class Components {
   }
 
   /** The properties of an object, as parameters are described. */
-  parameters(where: "path" | "query" | "header", object: z.ZodObject | undefined): JsonSchema[] {
+  parameters(
+    where: "path" | "query" | "header",
+    object: z.ZodMiniObject | undefined,
+  ): JsonSchema[] {
     return Object.entries(object?.shape ?? {}).map(([name, field]) => {
-      const { description, example, ...schema } = this.of(field as z.ZodType);
-      const required = where === "path" || !(field as z.ZodType).safeParse(undefined).success;
+      const { description, example, ...schema } = this.of(field as z.ZodMiniType);
+      const required = where === "path" || !(field as z.ZodMiniType).safeParse(undefined).success;
       return { name, in: where, required, description, schema, example };
     });
   }

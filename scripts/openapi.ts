@@ -2,7 +2,7 @@
  * The OpenAPI 3.1 document, from the calls of src/contract. public.mjs writes it before the Worker is bundled: it is not in the
  * Worker. `x-stored-data` is the version of what objects store, for who is about to deploy another release.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { calls as deliveries } from "../src/contract/deliveries";
 import { calls as events } from "../src/contract/events";
 import { EXAMPLE } from "../src/contract/fields";
@@ -117,25 +117,25 @@ function contentOf(components: Components, content: Content) {
 }
 
 const idempotencyKey = z
-  .string()
-  .regex(/^[\x21-\x7e]{1,255}$/)
-  .optional()
-  .meta({
+  .optional(z.string().check(z.regex(/^[\x21-\x7e]{1,255}$/)))
+  .register(z.globalRegistry, {
     description:
       "For 24 h the same key from the same API key, with the same path and body, gets the same answer, marked Idempotency-Replayed: true.",
   });
 
 const leadterraSignature = z
   .string()
-  .regex(/^[0-9A-Fa-f]{64}$/)
-  .meta({
+  .check(z.regex(/^[0-9A-Fa-f]{64}$/))
+  .register(z.globalRegistry, {
     description: "Hex HMAC-SHA256 of the raw body, keyed with Leadterra's signing secret.",
     example: "a".repeat(64),
   });
 
-const upgrade = z.string().meta({ pattern: "^websocket$", example: "websocket" });
+const upgrade = z
+  .string()
+  .register(z.globalRegistry, { pattern: "^websocket$", example: "websocket" });
 
-function headersOf({ method, path, responses }: Route): z.ZodObject | undefined {
+function headersOf({ method, path, responses }: Route): z.ZodMiniObject | undefined {
   if (101 in responses) return z.object({ Upgrade: upgrade });
   if (path.startsWith("/webhooks/")) {
     return z.object({ "X-Leadterra-Signature": leadterraSignature });
@@ -239,19 +239,30 @@ const problemDetails = z
   .object({
     type: z.string(),
     title: z.string(),
-    status: z.int().min(400).max(599),
+    status: z.int().check(z.minimum(400), z.maximum(599)),
     detail: z.string(),
-    code: z.enum(Object.keys(ANSWERS) as [FailureCode]).meta({ id: "ProblemCode" }),
-    requestId: z.uuid().meta({ description: "Stands in the log line beside it too." }),
+    code: z
+      .enum(Object.keys(ANSWERS) as [FailureCode])
+      .register(z.globalRegistry, { id: "ProblemCode" }),
+    requestId: z
+      .uuid()
+      .register(z.globalRegistry, { description: "Stands in the log line beside it too." }),
     errors: z
-      .array(z.object({ path: z.string(), message: z.string() }).meta({ id: "FieldError" }))
-      .optional()
-      .meta({ description: "With every 422; `path` is empty where it is the whole." }),
-    signingSecret: z.string().optional().meta({
+      .optional(
+        z.array(
+          z
+            .object({ path: z.string(), message: z.string() })
+            .register(z.globalRegistry, { id: "FieldError" }),
+        ),
+      )
+      .register(z.globalRegistry, {
+        description: "With every 422; `path` is empty where it is the whole.",
+      }),
+    signingSecret: z.optional(z.string()).register(z.globalRegistry, {
       description: "With `not_yet_in_force`, when the change made a new one: shown here only.",
     }),
   })
-  .meta({ id: "Problem", description: "RFC 9457 problem details." });
+  .register(z.globalRegistry, { id: "Problem", description: "RFC 9457 problem details." });
 
 function problemExample(code: FailureCode) {
   const { status, title, detail } = ANSWERS[code];
@@ -283,7 +294,7 @@ export function configurationJsonSchema(): object {
 function signedDelivery(components: Components, name: EventTypeName): object {
   const { description } = KNOWN_EVENTS[name];
   // Named and not referred to: a generator that writes code for webhooks makes none that compiles of a reference.
-  components.of(eventSchema(name).meta({ id: componentOf(name) }));
+  components.of(eventSchema(name).register(z.globalRegistry, { id: componentOf(name) }));
   const schema = z.looseObject({});
   const example = exampleEvent(name, Date.parse("2026-11-23T09:14:35Z"));
   return {
@@ -310,7 +321,9 @@ function componentOf(name: string): string {
 }
 
 function told(description: string, example?: string) {
-  return z.string().meta({ description, ...(example !== undefined && { example }) });
+  return z
+    .string()
+    .register(z.globalRegistry, { description, ...(example !== undefined && { example }) });
 }
 
 const DELIVERY_HEADERS = z.object({
@@ -319,7 +332,7 @@ const DELIVERY_HEADERS = z.object({
   "webhook-signature": told(
     "Standard Webhooks 1.0: `v1,` and base64 for each live secret, newest first, separated by a space.",
   ),
-  "X-Leadterra-Signature": leadterraSignature.meta({
+  "X-Leadterra-Signature": z.clone(leadterraSignature).register(z.globalRegistry, {
     description:
       "Hex HMAC-SHA256 of the raw body, keyed with the webhook's oldest live signing secret.",
     example: "a".repeat(64),

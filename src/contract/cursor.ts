@@ -1,5 +1,5 @@
 /** Where a page of a list ends: opaque outside, read strictly when it comes back; null for what no list gave. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { parseEventId, parseWebhookId } from "../domain/ids";
 import type { Place } from "../operations/all-deliveries";
 import type { ReplayCursor } from "../operations/deliveries";

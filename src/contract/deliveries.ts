@@ -1,5 +1,5 @@
 /** /v1/deliveries, /v1/webhooks/{id}/deliveries, /replay, /discard: what a webhook is owed, again or no more. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import {
   type AttemptRecord,
   DELIVERY_ERRORS,
@@ -9,11 +9,13 @@ import {
 } from "../domain/delivery";
 import { RELAY_EVENTS } from "../domain/relay-events";
 import { shown } from "../domain/time";
+import { turned } from "../domain/tolerant";
 import { WAITING_FOR } from "../domain/waiting";
 import { parsePlace, parsePosition, parseReplayCursor } from "./cursor";
 import {
   count,
   cursorParam,
+  document,
   doneToMany,
   EXAMPLE,
   eventId,
@@ -22,6 +24,7 @@ import {
   limitParam,
   ofWebhook,
   page,
+  said,
   text,
   time,
   timeParam,
@@ -32,26 +35,27 @@ import { answer, body, call, callsOf, type Fields, optionalBody } from "./route"
 // --- what is shown ---
 
 /** One list for attempts and deliveries: generators make constants of its words, which must not be there twice. */
-export const deliveryError = z.enum(DELIVERY_ERRORS).meta({ id: "DeliveryError" });
+export const deliveryError = z.enum(DELIVERY_ERRORS).register(document, { id: "DeliveryError" });
 
 export const attempt = z
   .object({
-    number: z.int().positive(),
-    trigger: z.enum(TRIGGERS).meta({ id: "Trigger" }),
+    number: z.int().check(z.positive()),
+    trigger: z.enum(TRIGGERS).register(document, { id: "Trigger" }),
     startedAt: time,
-    durationMs: z.number().nonnegative(),
-    statusCode: z.int().nullable(),
-    error: deliveryError.nullable().meta({ description: "null on success: a status of 200–299." }),
-    responseBody: text.nullable().meta({
-      description: "The beginning of the answer, with secrets replaced by ***.",
-    }),
+    durationMs: z.number().check(z.nonnegative()),
+    statusCode: z.nullable(z.int()),
+    error: said(z.nullable(deliveryError), "null on success: a status of 200–299."),
+    responseBody: said(
+      z.nullable(text),
+      "The beginning of the answer, with secrets replaced by ***.",
+    ),
     responseTruncated: z.boolean(),
-    responseHeaders: z
-      .record(z.string(), z.string())
-      .nullable()
-      .meta({ description: "Of a failure; null for a success." }),
+    responseHeaders: said(
+      z.nullable(z.record(z.string(), z.string())),
+      "Of a failure; null for a success.",
+    ),
   } satisfies Fields<AttemptRecord>)
-  .meta({ id: "Attempt" });
+  .register(document, { id: "Attempt" });
 
 /** An object of the release before does not say the headers. */
 export function shownAttempt(record: AttemptRecord): z.infer<typeof attempt> {
@@ -70,39 +74,39 @@ export const ATTEMPT_EXAMPLE: z.infer<typeof attempt> = {
   responseHeaders: { "content-type": "text/plain", server: "nginx" },
 };
 
-const deliveryStatus = z.enum(DELIVERY_STATUSES).meta({ id: "DeliveryStatus" });
+const deliveryStatus = z.enum(DELIVERY_STATUSES).register(document, { id: "DeliveryStatus" });
 
 const waitingFor = z
   .enum(WAITING_FOR)
-  .meta({ id: "WaitingFor", description: "The first that fits, in this order." });
+  .register(document, { id: "WaitingFor", description: "The first that fits, in this order." });
 
 const fields = {
   webhookId,
   eventId,
   event: text,
   status: deliveryStatus,
-  attempts: count.meta({ description: "Requests that may have left, ever." }),
+  attempts: said(count, "Requests that may have left, ever."),
   createdAt: time,
-  nextAttemptAt: time.nullable().meta({
-    description:
-      "When the attempt starts, unless others wait for the same slot; null where it depends on something else.",
-  }),
-  waitingFor: waitingFor.nullable().meta({ description: "null when it is finished." }),
-  completedAt: time.nullable(),
-  lastStatusCode: z.int().nullable(),
-  lastError: deliveryError.nullable(),
+  nextAttemptAt: said(
+    z.nullable(time),
+    "When the attempt starts, unless others wait for the same slot; null where it depends on something else.",
+  ),
+  waitingFor: said(z.nullable(waitingFor), "null when it is finished."),
+  completedAt: z.nullable(time),
+  lastStatusCode: z.nullable(z.int()),
+  lastError: z.nullable(deliveryError),
 } satisfies Fields<DeliveryView>;
 
-export const delivery = z.object(fields).meta({ id: "Delivery" });
+export const delivery = z.object(fields).register(document, { id: "Delivery" });
 
 const loggedDelivery = z
   .object({
     ...fields,
-    attemptLog: z.array(attempt).meta({ description: "Oldest first, at most 20." }),
+    attemptLog: said(z.array(attempt), "Oldest first, at most 20."),
   })
-  .meta({ id: "LoggedDelivery" });
+  .register(document, { id: "LoggedDelivery" });
 
-const attempted = z.object({ ...fields, attempt }).meta({ id: "AttemptedDelivery" });
+const attempted = z.object({ ...fields, attempt }).register(document, { id: "AttemptedDelivery" });
 
 export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
   ...RELAY_EVENTS["relay.delivery.undeliverable"].example.delivery,
@@ -115,31 +119,39 @@ export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
 
 // --- what is given ---
 
-const ofDelivery = ofWebhook.extend({ eventId: eventIdParam.meta({ example: EXAMPLE.eventId }) });
+const ofDelivery = z.extend(ofWebhook, {
+  eventId: z.clone(eventIdParam).register(document, { example: EXAMPLE.eventId }),
+});
 
 const filters = {
   limit: limitParam,
-  status: deliveryStatus.optional(),
-  event: eventName.optional(),
-  since: timeParam.optional(),
-  until: timeParam.optional(),
+  status: z.optional(deliveryStatus),
+  event: z.optional(eventName),
+  since: z.optional(timeParam),
+  until: z.optional(timeParam),
   attempted: z
-    .string()
-    .regex(/^(true|false)$/, "must be true or false")
-    .transform((given) => given === "true")
-    .optional()
-    .meta({ type: "boolean", description: "`false`: those that were never tried." }),
+    .optional(
+      turned(
+        z.string().check(z.regex(/^(true|false)$/, "must be true or false")),
+        (given) => given === "true",
+      ),
+    )
+    .register(document, { type: "boolean", description: "`false`: those that were never tried." }),
   statusCode: z
-    .string()
-    .regex(/^[1-9]\d{2}$/, "must be a status such as 503")
-    .transform(Number)
-    .optional()
-    .meta({ type: "integer", minimum: 100, maximum: 999, description: "Of the last attempt." }),
-  error: deliveryError.optional().meta({ description: "Of the last attempt." }),
+    .optional(
+      turned(z.string().check(z.regex(/^[1-9]\d{2}$/, "must be a status such as 503")), Number),
+    )
+    .register(document, {
+      type: "integer",
+      minimum: 100,
+      maximum: 999,
+      description: "Of the last attempt.",
+    }),
+  error: said(z.optional(deliveryError), "Of the last attempt."),
 };
 
 /** What narrows a list of deliveries, apart from times and pages. */
-export const deliveryFilters = z.object(filters).pick({
+export const deliveryFilters = z.pick(z.object(filters), {
   status: true,
   event: true,
   attempted: true,
@@ -147,43 +159,48 @@ export const deliveryFilters = z.object(filters).pick({
   error: true,
 });
 
-const dryRun = z
-  .boolean()
-  .default(false)
-  .meta({ description: "Answers as if it had been done, and does nothing." });
+const dryRun = said(
+  z._default(z.boolean(), false),
+  "Answers as if it had been done, and does nothing.",
+);
 
 const retrySchema = z
   .strictObject({
-    wait: z
-      .boolean()
-      .default(false)
-      .meta({ description: "Answer when the attempt has ended, with what came of it." }),
+    wait: said(
+      z._default(z.boolean(), false),
+      "Answer when the attempt has ended, with what came of it.",
+    ),
   })
-  .meta({ id: "RetryRequest" });
+  .register(document, { id: "RetryRequest" });
 
 export const replaySchema = z
   .strictObject({
     since: timeParam,
-    until: timeParam.optional(),
+    until: z.optional(timeParam),
     only: z.enum(["undeliverable", "all", "missing"]),
-    event: eventName.optional(),
+    event: z.optional(eventName),
     dryRun,
     cursor: cursorParam(parseReplayCursor),
   })
-  .refine(({ only, cursor }) => !cursor || (only === "missing") === (cursor.cursor.day !== null), {
-    path: ["cursor"],
-    message: "is not a cursor that this replay gave",
-  })
-  .meta({ id: "ReplayRequest" });
+  .check(
+    z.refine(
+      ({ only, cursor }) => !cursor || (only === "missing") === (cursor.cursor.day !== null),
+      {
+        path: ["cursor"],
+        message: "is not a cursor that this replay gave",
+      },
+    ),
+  )
+  .register(document, { id: "ReplayRequest" });
 
 export const discardSchema = z
   .strictObject({
-    until: timeParam.optional(),
-    event: eventName.optional(),
+    until: z.optional(timeParam),
+    event: z.optional(eventName),
     dryRun,
     cursor: cursorParam(parsePosition),
   })
-  .meta({ id: "DiscardRequest" });
+  .register(document, { id: "DiscardRequest" });
 
 // --- the calls ---
 

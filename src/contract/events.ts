@@ -1,10 +1,11 @@
 /** /v1/events, /v1/event-types and /v1/filters: the journal, what can be done with an event, and who would get it. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { addressOf } from "../domain/address";
 import { shownDelivery } from "../domain/delivery";
 import { EVENT_TYPES, isObject, type JsonObject } from "../domain/event";
 import type { WebhookId } from "../domain/ids";
 import type { Why } from "../domain/match";
+import { turned } from "../domain/tolerant";
 import { SCHEMA } from "../domain/vocabulary";
 import type { WholeEvent } from "../operations/events";
 import type { JournalEvent } from "../storage/journal-store";
@@ -14,6 +15,7 @@ import {
   anyObject,
   count,
   cursorParam,
+  document,
   EXAMPLE,
   eventId,
   eventIdParam,
@@ -21,6 +23,7 @@ import {
   limitParam,
   nextOfMany,
   page,
+  said,
   shownBy,
   text,
   time,
@@ -39,35 +42,34 @@ type Hidden = "email" | "campaignId" | "erased" | "position" | "key";
 const fields = {
   id: eventId,
   event: text,
-  timestamp: text.nullable().meta({ description: "As Leadterra gave it." }),
+  timestamp: said(z.nullable(text), "As Leadterra gave it."),
   receivedAt: time,
-  size: count.meta({ description: "Bytes of the body." }),
-  conforms: z.boolean().meta({
-    description: `${SCHEMA.fits}: what differs from Leadterra's page is delivered all the same.`,
-  }),
-  webhookIds: z.array(webhookId).meta({ description: "Those that it matched." }),
+  size: said(count, "Bytes of the body."),
+  conforms: said(
+    z.boolean(),
+    `${SCHEMA.fits}: what differs from Leadterra's page is delivered all the same.`,
+  ),
+  webhookIds: said(z.array(webhookId), "Those that it matched."),
 } satisfies Fields<Omit<JournalEvent, Hidden>>;
 
-const event = z.object(fields).meta({ id: "Event" });
+const event = z.object(fields).register(document, { id: "Event" });
 
 const why = z
   .object({
     webhookId,
-    matched: z.boolean().meta({ description: "What the journal says: as it was decided then." }),
-    why: text.meta({ description: "In a sentence, by the webhook's settings of now." }),
+    matched: said(z.boolean(), "What the journal says: as it was decided then."),
+    why: said(text, "In a sentence, by the webhook's settings of now."),
   } satisfies Fields<Why>)
-  .meta({ id: "Why" });
+  .register(document, { id: "Why" });
 
 const wholeEvent = z
   .object({
     ...fields,
-    payload: anyObject.nullable().meta({ description: "The JSON; null when it was erased." }),
+    payload: said(z.nullable(anyObject), "The JSON; null when it was erased."),
     deliveries: z.array(delivery),
-    webhooks: z.array(why).meta({
-      description: "For every webhook that there is, why it got the event or not.",
-    }),
+    webhooks: said(z.array(why), "For every webhook that there is, why it got the event or not."),
   })
-  .meta({ id: "WholeEvent" });
+  .register(document, { id: "WholeEvent" });
 
 export function shownEvent(journaled: JournalEvent): z.infer<typeof event> {
   return shownBy(event, journaled);
@@ -97,64 +99,70 @@ const eventType = z
   .object({
     name: text,
     description: text,
-    schema: anyObject.meta({ description: "JSON Schema of the whole event." }),
+    schema: said(anyObject, "JSON Schema of the whole event."),
     example: anyObject,
   })
-  .meta({ id: "EventType" });
+  .register(document, { id: "EventType" });
 
 // --- what is given ---
 
-const searchText = z.string().min(1).max(MAX_SEARCH_CHARACTERS);
-const emailAddress = searchText.refine(
-  (given) => addressOf(given) !== null,
-  "must be one e-mail address",
+const searchText = z.string().check(z.minLength(1), z.maxLength(MAX_SEARCH_CHARACTERS));
+const emailAddress = searchText.check(
+  z.refine((given) => addressOf(given) !== null, "must be one e-mail address"),
 );
-const params = z.object({ id: eventIdParam.meta({ example: EXAMPLE.eventId }) });
+const params = z.object({
+  id: z.clone(eventIdParam).register(document, { example: EXAMPLE.eventId }),
+});
 
 export const eventQuery = z.strictObject({
   limit: limitParam,
   cursor: cursorParam(parseEventCursor),
-  event: eventName.optional(),
-  since: timeParam.optional(),
-  until: timeParam.optional(),
-  email: emailAddress.optional(),
-  campaignId: searchText.optional(),
-  key: searchText.optional().meta({
-    description: "Leadterra's own id: the `messageId` or `reply.id` of a documented event.",
-  }),
+  event: z.optional(eventName),
+  since: z.optional(timeParam),
+  until: z.optional(timeParam),
+  email: z.optional(emailAddress),
+  campaignId: z.optional(searchText),
+  key: said(
+    z.optional(searchText),
+    "Leadterra's own id: the `messageId` or `reply.id` of a documented event.",
+  ),
 });
 
 const replaySchema = z
   .strictObject({
-    webhookIds: z
-      .array(webhookId.transform((given) => given as WebhookId))
-      .min(1)
-      .optional(),
+    webhookIds: z.optional(
+      z.array(turned(webhookId, (given) => given as WebhookId)).check(z.minLength(1)),
+    ),
   })
-  .meta({ id: "EventReplay" });
+  .register(document, { id: "EventReplay" });
 
-const queued = z.boolean().meta({
-  description: "Whether events may still be on their way: then repeat the call later.",
-});
-const erased = z.object({ erased: count, next: nextOfMany, queued }).meta({ id: "Erased" });
+const queued = said(
+  z.boolean(),
+  "Whether events may still be on their way: then repeat the call later.",
+);
+const erased = z
+  .object({ erased: count, next: nextOfMany, queued })
+  .register(document, { id: "Erased" });
 
 const eraseSchema = z
   .strictObject({
-    email: emailAddress.meta({ description: "The person's e-mail address." }),
+    email: said(emailAddress, "The person's e-mail address."),
     cursor: cursorParam(parseErasureCursor),
   })
-  .meta({ id: "PersonErasure" });
+  .register(document, { id: "PersonErasure" });
 
 const filterTest = z
   .strictObject({
-    filter: filterSchema.nullable(),
-    event: z.custom<JsonObject>(isObject, "must be an object: the envelope of an event").meta({
-      type: "object",
-      additionalProperties: true,
-      description: "The whole envelope, as Leadterra sends it.",
-    }),
+    filter: z.nullable(filterSchema),
+    event: z
+      .custom<JsonObject>(isObject, "must be an object: the envelope of an event")
+      .register(document, {
+        type: "object",
+        additionalProperties: true,
+        description: "The whole envelope, as Leadterra sends it.",
+      }),
   })
-  .meta({ id: "FilterTest" });
+  .register(document, { id: "FilterTest" });
 
 // --- the calls ---
 
@@ -193,9 +201,13 @@ export const calls = callsOf("Events", {
       "When a service has lost it, or is to get it all the same. To the webhooks that it matched; others may be named.",
     request: { params, body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }) },
     responses: {
-      202: answer("Taken on.", z.object({ replayed: count }).meta({ id: "EventReplayed" }), {
-        replayed: 1,
-      }),
+      202: answer(
+        "Taken on.",
+        z.object({ replayed: count }).register(document, { id: "EventReplayed" }),
+        {
+          replayed: 1,
+        },
+      ),
     },
     failures: ["payload_gone"],
   }),
@@ -223,7 +235,7 @@ export const calls = callsOf("Events", {
     responses: {
       200: answer(
         "Every documented event.",
-        z.object({ data: z.array(eventType) }).meta({ id: "EventTypeList" }),
+        z.object({ data: z.array(eventType) }).register(document, { id: "EventTypeList" }),
         {
           data: [
             {
@@ -250,7 +262,7 @@ export const calls = callsOf("Events", {
     responses: {
       200: answer(
         "Whether the filter wants the event.",
-        z.object({ matches: z.boolean() }).meta({ id: "FilterVerdict" }),
+        z.object({ matches: z.boolean() }).register(document, { id: "FilterVerdict" }),
         { matches: true },
       ),
     },

@@ -1,5 +1,5 @@
 /** /v1/dead-letters, /v1/audit, /v1/stats: what those who run the relay look at. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { OpenAlert } from "../domain/alert";
 import { DEAD_LETTER_REASONS } from "../domain/dead-letter";
 import { shownHealth } from "../domain/health-report";
@@ -14,11 +14,13 @@ import {
   anyObject,
   count,
   cursorParam,
+  document,
   doneToMany,
   EXAMPLE,
   eventId,
   limitParam,
   page,
+  said,
   text,
   time,
   timeParam,
@@ -31,19 +33,19 @@ import { HEALTH_EXAMPLE, webhookHealth } from "./webhooks";
 const MAX_STATS_DAYS = 31;
 // --- dead letters ---
 
-const reason = z.enum(DEAD_LETTER_REASONS).meta({ id: "DeadLetterReason" });
+const reason = z.enum(DEAD_LETTER_REASONS).register(document, { id: "DeadLetterReason" });
 
 const deadLetter = z
   .object({
     id: text,
-    eventId: eventId.nullable(),
-    event: text.nullable(),
+    eventId: z.nullable(eventId),
+    event: z.nullable(text),
     reason,
     receivedAt: time,
     failedAt: time,
-    webhookIds: z.array(webhookId).meta({ description: "Those that are still owed." }),
+    webhookIds: said(z.array(webhookId), "Those that are still owed."),
   } satisfies Fields<Omit<DeadLetter, "email">>)
-  .meta({ id: "DeadLetter" });
+  .register(document, { id: "DeadLetter" });
 
 const LETTER_EXAMPLE: z.infer<typeof deadLetter> = {
   ...RELAY_EVENTS["relay.dead_letter.added"].example.deadLetter,
@@ -53,17 +55,17 @@ const LETTER_EXAMPLE: z.infer<typeof deadLetter> = {
 const letterParams = z.object({
   id: z
     .string()
-    .regex(/^dl_[\w-]{1,128}$/)
-    .meta({ example: LETTER_EXAMPLE.id }),
+    .check(z.regex(/^dl_[\w-]{1,128}$/))
+    .register(document, { example: LETTER_EXAMPLE.id }),
 });
 
 const bulkRedriveSchema = z
   .strictObject({
-    reason: reason.optional(),
-    dryRun: z.boolean().default(false),
+    reason: z.optional(reason),
+    dryRun: z._default(z.boolean(), false),
     cursor: cursorParam(parseDeadLetterCursor),
   })
-  .meta({ id: "RedriveRequest" });
+  .register(document, { id: "RedriveRequest" });
 
 // --- audit ---
 
@@ -71,15 +73,16 @@ const auditEntry = z
   .object({
     id: text,
     at: time,
-    key: text.nullable().meta({
-      description: "A fingerprint of the API key; null for what the relay did by itself.",
-    }),
+    key: said(
+      z.nullable(text),
+      "A fingerprint of the API key; null for what the relay did by itself.",
+    ),
     action: text,
-    webhookId: webhookId.nullable(),
-    before: anyObject.nullable(),
-    after: anyObject.nullable(),
+    webhookId: z.nullable(webhookId),
+    before: z.nullable(anyObject),
+    after: z.nullable(anyObject),
   })
-  .meta({ id: "AuditEntry" });
+  .register(document, { id: "AuditEntry" });
 
 export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
   const { number, ...rest } = entry;
@@ -90,64 +93,73 @@ export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
 
 const step = z
   .object({ at: time, events: count, delivered: count, failedAttempts: count })
-  .meta({ id: "StatsStep" });
+  .register(document, { id: "StatsStep" });
 const outcomeFields = {
   pending: count,
   delivered: count,
   undeliverable: count,
   cancelled: count,
-  successRate: z.number().min(0).max(1).nullable(),
+  successRate: z.nullable(z.number().check(z.minimum(0), z.maximum(1))),
   latencyMs: z
-    .object({ p50: z.number().nullable(), p95: z.number().nullable() })
-    .meta({ id: "Latency" }),
+    .object({ p50: z.nullable(z.number()), p95: z.nullable(z.number()) })
+    .register(document, { id: "Latency" }),
 } satisfies Fields<Outcomes>;
 const webhookStats = z
   .object({
     id: webhookId,
     ...outcomeFields,
-    oldestDueAt: time.nullable(),
-    failingSince: time.nullable().meta({
-      description: "The first failure since the last success; null while all is well.",
-    }),
+    oldestDueAt: z.nullable(time),
+    failingSince: said(
+      z.nullable(time),
+      "The first failure since the last success; null while all is well.",
+    ),
     health: webhookHealth,
   } satisfies Fields<Omit<WebhookStats, "totals">>)
-  .meta({ id: "WebhookStats" });
+  .register(document, { id: "WebhookStats" });
 
 const backlog = z
   .object({
-    backlog: count.nullable().meta({ description: "Messages; null where the queue does not say." }),
-    oldestAt: time.nullable(),
+    backlog: said(z.nullable(count), "Messages; null where the queue does not say."),
+    oldestAt: z.nullable(time),
   } satisfies Fields<Backlog>)
-  .meta({ id: "Backlog" });
+  .register(document, { id: "Backlog" });
 const alerts = z
-  .object({ refusedSince: time, statusCode: z.int().nullable() })
-  .meta({ id: "AlertsRefused", description: "Since when ALERT_URL does not take alerts." });
+  .object({ refusedSince: time, statusCode: z.nullable(z.int()) })
+  .register(document, {
+    id: "AlertsRefused",
+    description: "Since when ALERT_URL does not take alerts.",
+  });
 
 const openAlert = z
   .object({
-    cause: text.meta({ description: "What it is about; it ends with a webhook's id, if any." }),
+    cause: said(text, "What it is about; it ends with a webhook's id, if any."),
     text,
-    foundAt: time.meta({ description: "When it was last found to be so." }),
+    foundAt: said(time, "When it was last found to be so."),
   } satisfies Fields<OpenAlert>)
-  .meta({ id: "OpenAlert" });
+  .register(document, { id: "OpenAlert" });
 
 const stats = z
   .object({
-    lastEventAt: time.nullable(),
+    lastEventAt: z.nullable(time),
     events: count,
-    all: z.object(outcomeFields).meta({ id: "Outcomes", description: "Of all webhooks together." }),
+    all: z
+      .object(outcomeFields)
+      .register(document, { id: "Outcomes", description: "Of all webhooks together." }),
     webhooks: z.array(webhookStats),
     hours: z.array(step),
-    recent: z.array(step).meta({ description: "The last hour in steps of five minutes." }),
-    queues: z.object({ events: backlog, deadLetters: backlog } satisfies Fields<Queues>).meta({
-      id: "Queues",
-    }),
-    alerts: alerts.nullable().meta({ description: "null while they are taken, or go nowhere." }),
-    openAlerts: z
-      .array(openAlert)
-      .meta({ description: "What is not over, whether ALERT_URL was told of it or not." }),
+    recent: said(z.array(step), "The last hour in steps of five minutes."),
+    queues: z
+      .object({ events: backlog, deadLetters: backlog } satisfies Fields<Queues>)
+      .register(document, {
+        id: "Queues",
+      }),
+    alerts: said(z.nullable(alerts), "null while they are taken, or go nowhere."),
+    openAlerts: said(
+      z.array(openAlert),
+      "What is not over, whether ALERT_URL was told of it or not.",
+    ),
   } satisfies Fields<Stats>)
-  .meta({ id: "Stats" });
+  .register(document, { id: "Stats" });
 
 export function shownStats({ webhooks, queues, alerts: refused, openAlerts, ...told }: Stats) {
   return {
@@ -163,6 +175,20 @@ export function shownStats({ webhooks, queues, alerts: refused, openAlerts, ...t
     openAlerts: openAlerts.map(shown),
   };
 }
+
+const statsSince = z
+  .optional(
+    timeParam.check(
+      z.refine(
+        (ms) => ms > Date.now() - MAX_STATS_DAYS * DAY_MS,
+        `must be within the last ${MAX_STATS_DAYS} days`,
+      ),
+    ),
+  )
+  .register(document, {
+    format: "date-time",
+    description: `ISO 8601 with \`Z\` or an offset, within the last ${MAX_STATS_DAYS} days; a day ago when left out.`,
+  });
 
 const OUTCOMES_EXAMPLE = {
   pending: 1,
@@ -190,7 +216,7 @@ export const calls = callsOf("Operating", {
       query: z.strictObject({
         limit: limitParam,
         cursor: cursorParam(parseDeadLetterCursor),
-        reason: reason.optional(),
+        reason: z.optional(reason),
       }),
     },
     responses: {
@@ -211,7 +237,7 @@ export const calls = callsOf("Operating", {
     description: "Once its reason is gone: it goes to those that are still owed it.",
     request: { params: letterParams },
     responses: {
-      202: answer("Handed over.", z.object({ id: text }).meta({ id: "Redriven" }), {
+      202: answer("Handed over.", z.object({ id: text }).register(document, { id: "Redriven" }), {
         id: LETTER_EXAMPLE.id,
       }),
     },
@@ -249,16 +275,7 @@ export const calls = callsOf("Operating", {
     description: "For a page or a script of one's own; a monitoring system scrapes `/v1/metrics`.",
     request: {
       query: z.strictObject({
-        since: timeParam
-          .refine(
-            (ms) => ms > Date.now() - MAX_STATS_DAYS * DAY_MS,
-            `must be within the last ${MAX_STATS_DAYS} days`,
-          )
-          .optional()
-          .meta({
-            format: "date-time",
-            description: `ISO 8601 with \`Z\` or an offset, within the last ${MAX_STATS_DAYS} days; a day ago when left out.`,
-          }),
+        since: statsSince,
       }),
     },
     responses: {

@@ -1,6 +1,6 @@
 /** What can go wrong, as it is answered: RFC 9457 problem details by code, and the mistakes that a schema found. */
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import type { Failure, FailureCode, FieldError } from "../domain/failure";
 
 export const PROBLEM_TYPE = "application/problem+json";
@@ -122,7 +122,7 @@ export function badCursor(): Failure {
 }
 
 /** What was given, as the schema reads it; else what is wrong with it, as it is answered. */
-export function readBy<S extends z.ZodType>(schema: S, given: unknown) {
+export function readBy<S extends z.ZodMiniType>(schema: S, given: unknown) {
   const { data, error } = schema.safeParse(given, { error: inWords });
   return { data: data as z.output<S>, errors: error?.issues.flatMap(fieldErrors) ?? [] };
 }

@@ -1,35 +1,39 @@
 /** What needs no key: the events that come in, whether all is configured, and what the API is. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { EVENT_NAME, MAX_BODY_BYTES } from "../domain/event";
-import { EXAMPLE, eventId, text } from "./fields";
+import { document, EXAMPLE, eventId, said, text } from "./fields";
 import { answer, body, call, callsOf } from "./route";
 
 /** As tolerant as the inbound contract: names and data that nobody documented are taken too. */
 const leadterraEvent = z
   .looseObject({
-    event: z.string().regex(EVENT_NAME),
-    timestamp: z
-      .unknown()
-      .optional()
-      .meta({ description: "ISO 8601 as Leadterra sends it; nothing depends on it." }),
-    webhookId: z.unknown().optional().meta({ description: "Text as Leadterra sends it." }),
+    event: z.string().check(z.regex(EVENT_NAME)),
+    timestamp: said(
+      z.optional(z.unknown()),
+      "ISO 8601 as Leadterra sends it; nothing depends on it.",
+    ),
+    webhookId: said(z.optional(z.unknown()), "Text as Leadterra sends it."),
     data: z.looseObject({}),
   })
-  .meta({
+  .register(document, {
     id: "LeadterraEvent",
     description:
       "An event of any name. Those that Leadterra documents are under webhooks, and in `GET /v1/event-types` with their schemas.",
   });
 
-const accepted = z.object({ id: eventId, duplicate: z.boolean() }).meta({ id: "Accepted" });
+const accepted = z
+  .object({ id: eventId, duplicate: z.boolean() })
+  .register(document, { id: "Accepted" });
 
 const health = z
   .object({
-    status: z.enum(["ok", "misconfigured"]).meta({ id: "HealthStatus" }),
+    status: z.enum(["ok", "misconfigured"]).register(document, { id: "HealthStatus" }),
     version: text,
-    problems: z.array(z.object({ name: text, message: text }).meta({ id: "ConfigProblem" })),
+    problems: z.array(
+      z.object({ name: text, message: text }).register(document, { id: "ConfigProblem" }),
+    ),
   })
-  .meta({ id: "Health" });
+  .register(document, { id: "Health" });
 
 export const calls = callsOf("Public", {
   ingestEvent: call("post /webhooks/leadterra", {
@@ -79,7 +83,7 @@ export const calls = callsOf("Public", {
     responses: {
       200: answer(
         "OpenAPI 3.1.",
-        z.looseObject({ openapi: text }).meta({ id: "OpenApiDocument" }),
+        z.looseObject({ openapi: text }).register(document, { id: "OpenApiDocument" }),
         { openapi: "3.1.0" },
       ),
     },

@@ -3,11 +3,11 @@
  * fail with by name. The handlers are checked against it, the schemas in it decide what is taken, and the OpenAPI document
  * is made from it (`scripts/openapi.ts`), so that nothing is said twice.
  */
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import type { FailureCode } from "../domain/failure";
 import type { ShownName } from "../domain/time";
 
-export type Content = { "application/json": { schema: z.ZodType; example: unknown } };
+export type Content = { "application/json": { schema: z.ZodMiniType; example: unknown } };
 
 export type Route = {
   method: "get" | "post" | "put" | "patch" | "delete";
@@ -17,8 +17,8 @@ export type Route = {
   summary: string;
   description?: string;
   request?: {
-    params?: z.ZodObject;
-    query?: z.ZodObject;
+    params?: z.ZodMiniObject;
+    query?: z.ZodMiniObject;
     body?: { required: boolean; content: Content };
   };
   /** Of what went well, by status; those of failures come from `failures`. `text`: the type of one that is no JSON. */
@@ -51,11 +51,11 @@ export function callsOf<Calls extends Record<string, Call>>(tag: string, calls: 
   };
 }
 
-export function json<S extends z.ZodType>(schema: S, example: z.input<NoInfer<S>>) {
+export function json<S extends z.ZodMiniType>(schema: S, example: z.input<NoInfer<S>>) {
   return { "application/json": { schema, example } };
 }
 
-export function answer<S extends z.ZodType>(
+export function answer<S extends z.ZodMiniType>(
   description: string,
   schema: S,
   example: z.input<NoInfer<S>>,
@@ -63,16 +63,16 @@ export function answer<S extends z.ZodType>(
   return { description, content: json(schema, example) };
 }
 
-export function body<S extends z.ZodType>(schema: S, example: z.input<NoInfer<S>>) {
+export function body<S extends z.ZodMiniType>(schema: S, example: z.input<NoInfer<S>>) {
   return { required: true, content: json(schema, example) };
 }
 
 /** No body is `{}`. */
-export function optionalBody<S extends z.ZodType>(schema: S, example: z.input<NoInfer<S>>) {
+export function optionalBody<S extends z.ZodMiniType>(schema: S, example: z.input<NoInfer<S>>) {
   return { required: false, content: json(schema, example) };
 }
 
-type Parsed<S> = S extends z.ZodType ? z.output<S> : Record<string, never>;
+type Parsed<S> = S extends z.ZodMiniType ? z.output<S> : Record<string, never>;
 type RequestOf<R extends Route> = R extends { request: infer Given } ? Given : object;
 
 /** What a handler gets: everything that came in, read and checked. */
@@ -87,11 +87,11 @@ export type Input<R extends Route> = {
 /** What a handler answers when it went well; null where the answer has no body. */
 export type Output<R extends Route> = {
   [Status in keyof R["responses"]]: R["responses"][Status] extends {
-    content: { "application/json": { schema: infer S extends z.ZodType } };
+    content: { "application/json": { schema: infer S extends z.ZodMiniType } };
   }
     ? z.input<S>
     : null;
 }[keyof R["responses"]];
 
 /** The fields of a domain object as the API names them: a moment in time loses its unit. A schema must have them all. */
-export type Fields<T> = { [K in keyof T as ShownName<K>]: z.ZodType };
+export type Fields<T> = { [K in keyof T as ShownName<K>]: z.ZodMiniType };

@@ -1,13 +1,14 @@
 /** What is given of a webhook: to register it, to change it, to make it what a file says. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { checkFilter, type Filter } from "../domain/filter";
 import { checkHeaders, headersOf } from "../domain/headers";
 import { WEBHOOK_NAME } from "../domain/ids";
 import { RELAY_EVENTS } from "../domain/relay-events";
 import { parseSchedule, parseTimeout } from "../domain/schedule";
 import { isSecret } from "../domain/signature";
+import { turned } from "../domain/tolerant";
 import { ALL_EVENTS, DEFAULTS, type WebhookChanges, type WebhookDraft } from "../domain/webhook";
-import { eventName } from "./fields";
+import { document, eventName, said } from "./fields";
 
 const MAX_DESCRIPTION_CHARACTERS = 1_000;
 const MAX_EVENT_NAMES = 100;
@@ -24,70 +25,80 @@ const SECRET_PATTERN =
   "^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?|([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/][AQgw]==)?)$";
 export const SECRET_EXAMPLE = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0ISE=";
 
-export const name = z
-  .string()
-  .regex(
-    WEBHOOK_NAME,
-    "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as crm",
-  )
-  .meta({ description: "Unique; stands for the id in the path of every call. null for none." });
-const url = z.string().min(1).meta({
+export const name = said(
+  z
+    .string()
+    .check(
+      z.regex(
+        WEBHOOK_NAME,
+        "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as crm",
+      ),
+    ),
+  "Unique; stands for the id in the path of every call. null for none.",
+);
+const url = z.string().check(z.minLength(1)).register(document, {
   maxLength: 2_048,
   pattern:
     "^(([Hh][Tt][Tt][Pp][Ss]?://|[Ss][Ee][Rr][Vv][Ii][Cc][Ee]:)[^\\s\\x00-\\x1f\\x7f-\\x9f\\\\#]+|[Ll][Ii][Ss][Tt][Ee][Nn][Ee][Rr]:)$",
   description:
     "`https://` and a public DNS name of two labels or more, on port 443 or from 1024 up, without credentials, fragment, white space, control characters or backslash; or `service:NAME/path` for a service or VPC binding of the Worker; or `listener:` for whoever connects to listen.",
 });
-const events = z
-  .array(
-    z
-      .string()
-      .regex(
-        /^(\*|[A-Za-z0-9._-]{1,128})$/,
-        'must be "*", or 1 to 128 of A-Z a-z 0-9 . _ - as an event is named',
+const events = said(
+  z
+    .array(
+      z
+        .string()
+        .check(
+          z.regex(
+            /^(\*|[A-Za-z0-9._-]{1,128})$/,
+            'must be "*", or 1 to 128 of A-Z a-z 0-9 . _ - as an event is named',
+          ),
+        ),
+    )
+    .check(
+      z.minLength(1, 'must name at least one event, or be ["*"] for all of them'),
+      z.maxLength(MAX_EVENT_NAMES),
+      z.refine(
+        (names) =>
+          !names.includes(ALL_EVENTS) ||
+          names.every((name) => name === ALL_EVENTS || Object.hasOwn(RELAY_EVENTS, name)),
+        'must be names or "*"; beside "*" only events of the relay itself, such as relay.webhook.failing',
       ),
-  )
-  .min(1, 'must name at least one event, or be ["*"] for all of them')
-  .max(MAX_EVENT_NAMES)
-  .refine(
-    (names) =>
-      !names.includes(ALL_EVENTS) ||
-      names.every((name) => name === ALL_EVENTS || Object.hasOwn(RELAY_EVENTS, name)),
-    'must be names or "*"; beside "*" only events of the relay itself, such as relay.webhook.failing',
-  )
-  .refine((names) => new Set(names).size === names.length, "must name each event once")
-  .meta({
-    description:
-      'Names of events, each once; or `["*"]` for all that Leadterra sends, beside which those of the relay itself may be named.',
-  });
-const description = z.string().max(MAX_DESCRIPTION_CHARACTERS);
-const headers = z
-  .unknown()
-  .superRefine((given, context) => {
-    for (const { name, message } of checkHeaders(given)) {
-      context.addIssue({ code: "custom", path: name === null ? [] : [name], message });
-    }
-  })
-  .transform((given) => headersOf(given as Record<string, string>))
-  .meta({
-    id: "CustomHeaders",
-    type: "object",
-    propertyNames: { pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" },
-    additionalProperties: { type: "string", maxLength: 4_096, pattern: "^[!-~]([ -~]*[!-~])?$" },
-    maxProperties: 50,
-    description:
-      "Sent with every delivery; a name once, whatever its case. Values are never shown again. Names that the relay, the platform or HTTP itself sets are refused: `Content-*`, `CF-*`, `X-Forwarded-*`, Host, Cookie, Expect, User-Agent, hop-by-hop and the signatures.",
-  });
+      z.refine((names) => new Set(names).size === names.length, "must name each event once"),
+    ),
+  'Names of events, each once; or `["*"]` for all that Leadterra sends, beside which those of the relay itself may be named.',
+);
+const description = z.string().check(z.maxLength(MAX_DESCRIPTION_CHARACTERS));
+const headers = turned(
+  z.unknown().check(
+    z.superRefine((given, context) => {
+      for (const { name, message } of checkHeaders(given)) {
+        context.addIssue({ code: "custom", path: name === null ? [] : [name], message });
+      }
+    }),
+  ),
+  (given) => headersOf(given as Record<string, string>),
+).register(document, {
+  id: "CustomHeaders",
+  type: "object",
+  propertyNames: { pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$" },
+  additionalProperties: { type: "string", maxLength: 4_096, pattern: "^[!-~]([ -~]*[!-~])?$" },
+  maxProperties: 50,
+  description:
+    "Sent with every delivery; a name once, whatever its case. Values are never shown again. Names that the relay, the platform or HTTP itself sets are refused: `Content-*`, `CF-*`, `X-Forwarded-*`, Host, Cookie, Expect, User-Agent, hop-by-hop and the signatures.",
+});
 /** The paths of mistakes lead into the filter. */
 export const filterSchema = z
   .custom<Filter>()
-  .superRefine((given, context) => {
-    for (const mistake of checkFilter(given)) {
-      const path = mistake.path === "filter" ? [] : [mistake.path.slice("filter.".length)];
-      context.addIssue({ code: "custom", path, message: mistake.message });
-    }
-  })
-  .meta({
+  .check(
+    z.superRefine((given, context) => {
+      for (const mistake of checkFilter(given)) {
+        const path = mistake.path === "filter" ? [] : [mistake.path.slice("filter.".length)];
+        context.addIssue({ code: "custom", path, message: mistake.message });
+      }
+    }),
+  )
+  .register(document, {
     id: "Filter",
     type: "object",
     additionalProperties: true,
@@ -96,11 +107,13 @@ export const filterSchema = z
   });
 const retrySchedule = z
   .string()
-  .refine(
-    (given) => parseSchedule(given) !== null,
-    'must be 1 to 20 durations such as "1m 5m 30m 2h 8h"',
+  .check(
+    z.refine(
+      (given) => parseSchedule(given) !== null,
+      'must be 1 to 20 durations such as "1m 5m 30m 2h 8h"',
+    ),
   )
-  .meta({
+  .register(document, {
     pattern:
       "^([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)( ([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)){0,19}$",
     description:
@@ -108,89 +121,94 @@ const retrySchedule = z
   });
 const timeout = z
   .string()
-  .refine(
-    (given) => parseTimeout(given) !== null,
-    'must be a duration from 1s to 60s, such as "30s"',
+  .check(
+    z.refine(
+      (given) => parseTimeout(given) !== null,
+      'must be a duration from 1s to 60s, such as "30s"',
+    ),
   )
-  .meta({
+  .register(document, {
     pattern: "^(0*([1-9]|[1-5][0-9]|60)s|0*1m)$",
     description: "How long the service may take to answer, 1s to 60s; null for the relay's own.",
   });
-const giveUpOn = z
-  .array(
-    z
-      .int()
-      .min(400)
-      .max(499)
-      .refine((status) => !TRIED_AGAIN.has(status), "must not be 408, 410 or 429"),
-  )
-  .max(MAX_GIVE_UP_ON)
-  .meta({
-    description:
-      "Statuses from 400 to 499, but 408, 410 and 429: the first such answer ends a delivery as undeliverable, and is no failure of the service.",
-  });
-const rateLimit = z
-  .number()
-  .min(MIN_RATE_PER_SECOND)
-  .meta({ description: "Deliveries per second; fractions are allowed." });
+const giveUpOn = said(
+  z
+    .array(
+      z.int().check(
+        z.minimum(400),
+        z.maximum(499),
+        z.refine((status) => !TRIED_AGAIN.has(status), "must not be 408, 410 or 429"),
+      ),
+    )
+    .check(z.maxLength(MAX_GIVE_UP_ON)),
+  "Statuses from 400 to 499, but 408, 410 and 429: the first such answer ends a delivery as undeliverable, and is no failure of the service.",
+);
+const rateLimit = said(
+  z.number().check(z.minimum(MIN_RATE_PER_SECOND)),
+  "Deliveries per second; fractions are allowed.",
+);
 const signingSecret = z
   .string()
-  .refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes')
-  .refine((given) => given !== SECRET_EXAMPLE, "must not be the example of this documentation")
-  .meta({
+  .check(
+    z.refine(isSecret, 'must be "whsec_" and the base64 of 24 to 64 bytes'),
+    z.refine((given) => given !== SECRET_EXAMPLE, "must not be the example of this documentation"),
+  )
+  .register(document, {
     pattern: SECRET_PATTERN,
     description: "`whsec_` and the base64 of 24 to 64 bytes; made by the relay when left out.",
   });
-const ordered = z.boolean().meta({
-  description: "One event at a time in the order of arrival; a failing one holds those behind it.",
-});
+const ordered = said(
+  z.boolean(),
+  "One event at a time in the order of arrival; a failing one holds those behind it.",
+);
 
-const concurrency = z.int().min(1).max(MAX_CONCURRENCY).meta({
-  description: "How many attempts may be in flight at once, 1 to 300; null for 6.",
-});
+const concurrency = said(
+  z.int().check(z.minimum(1), z.maximum(MAX_CONCURRENCY)),
+  "How many attempts may be in flight at once, 1 to 300; null for 6.",
+);
 
 const settings = {
-  name: name.nullish(),
-  description: description.nullish(),
-  filter: filterSchema.nullish(),
-  headers: headers.nullish(),
-  rateLimit: rateLimit.nullish(),
-  ordered: ordered.nullish(),
-  concurrency: concurrency.nullish(),
-  timeout: timeout.nullish(),
-  retrySchedule: retrySchedule.nullish(),
-  giveUpOn: giveUpOn.nullish(),
+  name: z.nullish(name),
+  description: z.nullish(description),
+  filter: z.nullish(filterSchema),
+  headers: z.nullish(headers),
+  rateLimit: z.nullish(rateLimit),
+  ordered: z.nullish(ordered),
+  concurrency: z.nullish(concurrency),
+  timeout: z.nullish(timeout),
+  retrySchedule: z.nullish(retrySchedule),
+  giveUpOn: z.nullish(giveUpOn),
 };
 
 /** What counts when a webhook is made, and no more. */
 const beginnings = {
-  status: z
-    .enum(["active", "paused"])
-    .optional()
-    .meta({ description: "`paused` to begin with its deliveries held." }),
-  signingSecret: signingSecret.optional(),
+  status: said(
+    z.optional(z.enum(["active", "paused"])),
+    "`paused` to begin with its deliveries held.",
+  ),
+  signingSecret: z.optional(signingSecret),
 };
-const sameService = z.boolean().optional().meta({
-  description:
-    "With a URL of another origin: the service has moved, and keeps its secret (and, in a change, its headers).",
-});
+const sameService = said(
+  z.optional(z.boolean()),
+  "With a URL of another origin: the service has moved, and keeps its secret (and, in a change, its headers).",
+);
 
 export const draftSchema = z
   .strictObject({ url, events, ...settings, ...beginnings })
-  .meta({ id: "WebhookDraft" });
+  .register(document, { id: "WebhookDraft" });
 
-const dryRun = z.boolean().optional().meta({
-  description:
-    "Answers as if it were done: `updatedAt` of the answer tells whether anything differs.",
-});
+const dryRun = said(
+  z.optional(z.boolean()),
+  "Answers as if it were done: `updatedAt` of the answer tells whether anything differs.",
+);
 
 export const putSchema = z
   .strictObject({ url, events, ...settings, ...beginnings, sameService, dryRun })
-  .meta({ id: "WebhookSettings" });
+  .register(document, { id: "WebhookSettings" });
 
 export const changesSchema = z
-  .strictObject({ url: url.optional(), events: events.optional(), ...settings, sameService })
-  .meta({ id: "WebhookChanges" });
+  .strictObject({ url: z.optional(url), events: z.optional(events), ...settings, sameService })
+  .register(document, { id: "WebhookChanges" });
 
 /** The host by which the relay is reached: a webhook must not lead back to it. */
 export function relayHost(requestUrl: string): string {
@@ -213,24 +231,22 @@ export function draftOf(given: Omit<z.output<typeof draftSchema>, "signingSecret
 export function changesOf(given: z.output<typeof changesSchema>): WebhookChanges {
   const { giveUpOn } = given;
   const once = giveUpOn && { giveUpOn: [...new Set(giveUpOn)].sort((a, b) => a - b) };
-  const said = Object.entries({ ...given, ...once }).filter(([, value]) => value !== undefined);
+  const entries = Object.entries({ ...given, ...once }).filter(([, value]) => value !== undefined);
   return Object.fromEntries(
-    said.map(([field, value]) => [field, value ?? UNSET[field as keyof typeof UNSET]]),
+    entries.map(([field, value]) => [field, value ?? UNSET[field as keyof typeof UNSET]]),
   );
 }
 
 export const rotationSchema = z
   .strictObject({
-    gracePeriodSeconds: z
-      .int()
-      .min(0)
-      .max(MAX_GRACE_SECONDS)
-      .default(DEFAULT_GRACE_SECONDS)
-      .meta({
-        description: `How long the secrets until now sign beside the new one; ${DEFAULT_GRACE_SECONDS} unless said.`,
-      }),
-    signingSecret: signingSecret.optional(),
+    gracePeriodSeconds: said(
+      z._default(z.int().check(z.minimum(0), z.maximum(MAX_GRACE_SECONDS)), DEFAULT_GRACE_SECONDS),
+      `How long the secrets until now sign beside the new one; ${DEFAULT_GRACE_SECONDS} unless said.`,
+    ),
+    signingSecret: z.optional(signingSecret),
   })
-  .meta({ id: "SecretRotation" });
+  .register(document, { id: "SecretRotation" });
 
-export const testSchema = z.strictObject({ event: eventName.optional() }).meta({ id: "TestEvent" });
+export const testSchema = z
+  .strictObject({ event: z.optional(eventName) })
+  .register(document, { id: "TestEvent" });

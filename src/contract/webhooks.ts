@@ -1,5 +1,5 @@
 /** /v1/webhooks: registrations, and how each is doing. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { LastFailure } from "../domain/health";
 import { HEALTH_STATES, type HealthReport } from "../domain/health-report";
 import { parseWebhookId } from "../domain/ids";
@@ -13,11 +13,13 @@ import {
   anyObject,
   count,
   cursorParam,
+  document,
   EXAMPLE,
   eventId,
   limitParam,
   ofWebhook,
   page,
+  said,
   shownBy,
   text,
   time,
@@ -36,30 +38,29 @@ import {
 
 const stored = z.object({
   id: webhookId,
-  name: text.nullable(),
-  url: text.meta({
-    description: "In lists, and to a key that only reads, the query is shown as `?…`.",
-  }),
+  name: z.nullable(text),
+  url: said(text, "In lists, and to a key that only reads, the query is shown as `?…`."),
   events: z.array(text),
-  description: text.nullable(),
-  filter: anyObject.nullable(),
-  headers: z.array(text).meta({ description: "Names only; values are never shown." }),
-  rateLimit: z.number().nullable(),
+  description: z.nullable(text),
+  filter: z.nullable(anyObject),
+  headers: said(z.array(text), "Names only; values are never shown."),
+  rateLimit: z.nullable(z.number()),
   ordered: z.boolean(),
   concurrency: z.int(),
-  timeout: text.nullable(),
-  retrySchedule: text.nullable(),
+  timeout: z.nullable(text),
+  retrySchedule: z.nullable(text),
   giveUpOn: z.array(z.int()),
-  status: z.enum(WEBHOOK_STATUSES).meta({ id: "WebhookStatus" }),
-  statusReason: z.enum(STATUS_REASONS).meta({ id: "StatusReason" }).nullable(),
+  status: z.enum(WEBHOOK_STATUSES).register(document, { id: "WebhookStatus" }),
+  statusReason: z.nullable(z.enum(STATUS_REASONS).register(document, { id: "StatusReason" })),
   createdAt: time,
   updatedAt: time,
 } satisfies Fields<Omit<Webhook, Kept>>);
 
-const signingSecret = text.optional().meta({
-  description: "Only in the answer to the call that made it: it is shown once.",
-});
-export const webhook = stored.extend({ signingSecret }).meta({ id: "Webhook" });
+const signingSecret = said(
+  z.optional(text),
+  "Only in the answer to the call that made it: it is shown once.",
+);
+export const webhook = z.extend(stored, { signingSecret }).register(document, { id: "Webhook" });
 
 export function shownWebhook(given: Webhook): z.infer<typeof webhook> {
   return shownBy(stored, { ...given, headers: Object.keys(given.headers) });
@@ -70,7 +71,7 @@ export function listedWebhook(given: Webhook): z.infer<typeof webhook> {
   return shownWebhook({ ...given, url: maskQuery(given.url) });
 }
 
-const oneWebhook = z.object({ webhook }).meta({ id: "OneWebhook" });
+const oneWebhook = z.object({ webhook }).register(document, { id: "OneWebhook" });
 
 const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
   id: EXAMPLE.webhookId,
@@ -102,28 +103,27 @@ const lastFailure = z
   .object({
     at: time,
     eventId,
-    statusCode: z.int().nullable(),
+    statusCode: z.nullable(z.int()),
     error: deliveryError,
-    responseBody: text.nullable().meta({
-      description: "At most 1 KB, with secrets replaced by ***; null once the event was erased.",
-    }),
+    responseBody: said(
+      z.nullable(text),
+      "At most 1 KB, with secrets replaced by ***; null once the event was erased.",
+    ),
   } satisfies Fields<LastFailure>)
-  .meta({ id: "LastFailure" });
+  .register(document, { id: "LastFailure" });
 
 export const webhookHealth = z
   .object({
-    state: z.enum(HEALTH_STATES).meta({
-      description: `The first that fits, in this order. ${glossary(STATES)}.`,
-    }),
-    since: time.nullable().meta({ description: "When the state began; null where not known." }),
-    nextAttemptAt: time.nullable().meta({ description: "Of the delivery that goes next." }),
+    state: said(z.enum(HEALTH_STATES), `The first that fits, in this order. ${glossary(STATES)}.`),
+    since: said(z.nullable(time), "When the state began; null where not known."),
+    nextAttemptAt: said(z.nullable(time), "Of the delivery that goes next."),
     pending: count,
-    undeliverable: count.meta({ description: "What there is now, however old." }),
-    oldestDueAt: time.nullable(),
-    lastSuccessAt: time.nullable(),
-    lastFailure: lastFailure.nullable(),
+    undeliverable: said(count, "What there is now, however old."),
+    oldestDueAt: z.nullable(time),
+    lastSuccessAt: z.nullable(time),
+    lastFailure: z.nullable(lastFailure),
   } satisfies Fields<HealthReport>)
-  .meta({ id: "WebhookHealth" });
+  .register(document, { id: "WebhookHealth" });
 
 const { health: told } = RELAY_EVENTS["relay.webhook.failing"].example;
 export const HEALTH_EXAMPLE: z.input<typeof webhookHealth> = {
@@ -165,7 +165,7 @@ export const calls = callsOf("Webhooks", {
     description:
       "For settings that are kept in a file. Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `name` is that of the path, or left out. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
     request: {
-      params: z.object({ id: name.meta({ example: "crm" }) }),
+      params: z.object({ id: z.clone(name).register(document, { example: "crm" }) }),
       body: body(putSchema, {
         url: "https://crm.example.com/webhooks/leadterra",
         events: ["reply.received"],

@@ -1,5 +1,5 @@
 /** What a webhook's deliveries came to within an hour, and how percentiles are read from it. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { HOUR_MS, hourOf, MINUTE_MS } from "./time";
 import { counts, fields, list, number } from "./tolerant";
 

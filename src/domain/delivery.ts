@@ -2,11 +2,11 @@
  * The delivery state machine: `pending → delivered | undeliverable | cancelled`. Pure: the clock and chance come in as
  * arguments. What outcomes mean for the webhook as a whole is in `health.ts`.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { EventId } from "./ids";
 import { retryWaitMs } from "./schedule";
 import { shown } from "./time";
-import { isText, number, numberOrNull, record, textOrNull } from "./tolerant";
+import { isText, number, numberOrNull, record, textOrNull, turned } from "./tolerant";
 import type { Waiting } from "./waiting";
 
 /** In the order of the numbers that stand for them where deliveries are stored. */
@@ -34,20 +34,20 @@ export type Trigger = (typeof TRIGGERS)[number];
 export type AttemptRecord = z.output<typeof storedAttempt>;
 export const storedAttempt = z.object({
   number,
-  trigger: z.enum(TRIGGERS).catch("scheduled"),
+  trigger: z.catch(z.enum(TRIGGERS), "scheduled"),
   startedAtMs: number,
   durationMs: number,
   statusCode: numberOrNull,
   /** null on success: a status from 200 to 299. That of a newer release is shown as it is. */
-  error: z.custom<AttemptError>(isText).nullable().catch(null),
+  error: z.catch(z.nullable(z.custom<AttemptError>(isText)), null),
   /** Text, at most 16 KiB of a failure and 1 KiB of a success, with secrets replaced. */
   responseBody: textOrNull,
-  responseTruncated: z
-    .literal(1)
-    .transform(() => true)
-    .catch(false),
+  responseTruncated: z.catch(
+    turned(z.literal(1), () => true),
+    false,
+  ),
   /** Of a failure, 1 KiB in all, without `set-cookie` and with secrets replaced; null for a success or no answer. */
-  responseHeaders: record(z.string()).nullable().catch(null),
+  responseHeaders: z.catch(z.nullable(record(z.string())), null),
 });
 
 /** What came of one attempt. */

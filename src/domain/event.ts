@@ -2,7 +2,7 @@
  * What Leadterra sends (leadterra-webhooks.md): the envelope, which must hold, and the schemas of the known
  * events, which are tolerant: what does not fit is delivered all the same and marked in the journal.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { normalAddress } from "./address";
 import { type FieldError, fail, ok, type Result } from "./failure";
 import { type EventId, eventIdOf } from "./ids";
@@ -153,7 +153,7 @@ export function own(value: unknown, key: string): unknown {
 }
 
 const isoTime = z.iso.datetime({ offset: true });
-const envelopeSchema = z.looseObject({ timestamp: isoTime, webhookId: z.string().optional() });
+const envelopeSchema = z.looseObject({ timestamp: isoTime, webhookId: z.optional(z.string()) });
 
 const EXAMPLE_LEAD = {
   email: "ava@acmecorp.com",
@@ -172,7 +172,7 @@ export const EVENT_TYPES = {
   },
   "message.sent": {
     description: "A sequence step was delivered to a recipient's mail server.",
-    schema: z.looseObject({ messageId: z.string(), sequenceStep: z.int().nonnegative() }),
+    schema: z.looseObject({ messageId: z.string(), sequenceStep: z.int().check(z.nonnegative()) }),
     example: {
       campaignId: "camp_01HZA1TPNQ8RD4KF",
       lead: EXAMPLE_LEAD,
@@ -217,7 +217,7 @@ export const EVENT_TYPES = {
   },
 } as const satisfies Record<
   string,
-  { description: string; schema: z.ZodType; example: JsonObject }
+  { description: string; schema: z.ZodMiniType; example: JsonObject }
 >;
 
 /** Leadterra's and the relay's own. */
@@ -226,7 +226,7 @@ export type EventTypeName = keyof typeof KNOWN_EVENTS;
 
 /** The whole of a documented event, envelope and data. */
 export function eventSchema(name: EventTypeName) {
-  return envelopeSchema.extend({ event: z.literal(name), data: KNOWN_EVENTS[name].schema });
+  return z.extend(envelopeSchema, { event: z.literal(name), data: KNOWN_EVENTS[name].schema });
 }
 
 /** An example event of any name, as it would be sent. */

@@ -2,7 +2,7 @@
  * How a webhook's service is doing: what the outcomes of attempts say, kept with the state of the engine, and the one
  * object that answers, pages, alerts and metrics take it from. Pure: the clock comes in as an argument.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { AttemptError, AttemptRecord, Outcome } from "./delivery";
 import type { EventId } from "./ids";
 import { latest } from "./time";
@@ -16,7 +16,7 @@ const lastFailure = loose({
   eventId: z.custom<EventId>(isText),
   statusCode: numberOrNull,
   /** That of a newer release is shown as it is. */
-  error: z.custom<AttemptError>(isText).catch("status"),
+  error: z.catch(z.custom<AttemptError>(isText), "status"),
   /** At most 1 KB; null without any, and once the event was erased. */
   responseBody: textOrNull,
 });
@@ -36,9 +36,9 @@ export const storedHealth = fields({
   lastProbeEndedAtMs: numberOrNull,
   /** A service asked for a pause until then. */
   postponedUntilMs: numberOrNull,
-  disabled: z.enum(STATUS_REASONS).nullable().catch(null),
+  disabled: z.catch(z.nullable(z.enum(STATUS_REASONS)), null),
   lastSuccessAtMs: numberOrNull,
-  lastFailure: lastFailure.nullable().catch(null),
+  lastFailure: z.catch(z.nullable(lastFailure), null),
   /** When each state began: with the end of the attempt that brought it, or a person's doing. */
   failingFromMs: numberOrNull,
   probingFromMs: numberOrNull,
@@ -50,7 +50,7 @@ export const storedHealth = fields({
   /** The end of the last trouble. */
   wellFromMs: numberOrNull,
   /** What was told of this probing: that it began, or nothing because a person brought it about. */
-  told: z.enum(["failing", "resumed"]).nullable().catch(null),
+  told: z.catch(z.nullable(z.enum(["failing", "resumed"])), null),
 });
 
 export const HEALTHY: Health = storedHealth.parse({});

@@ -3,7 +3,7 @@
  * name them. None tells of what happened to another of them, or a service that fails on them would never hear the end
  * of it; and none goes to the webhook that it is about. Pure.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { DELIVERY_STATUSES } from "./delivery";
 import { HEALTH_STATES } from "./health-report";
 
@@ -13,12 +13,16 @@ export function isRelayEvent(name: string): boolean {
   return name.startsWith(PREFIX);
 }
 
-const count = z.int().positive().meta({ description: "So often it happened; the first is told." });
-const subject = { id: z.string(), name: z.string().nullable() };
+const count = z
+  .int()
+  .check(z.positive())
+  .register(z.globalRegistry, { description: "So often it happened; the first is told." });
+const subject = { id: z.string(), name: z.nullable(z.string()) };
 const health = z
-  .looseObject({ state: z.enum(HEALTH_STATES) })
-  .nullable()
-  .meta({ description: "As GET /v1/webhooks/{id}/health has it, without bodies of answers." });
+  .nullable(z.looseObject({ state: z.enum(HEALTH_STATES) }))
+  .register(z.globalRegistry, {
+    description: "As GET /v1/webhooks/{id}/health has it, without bodies of answers.",
+  });
 const aboutWebhook = z.looseObject({ ...subject, health, count });
 
 const FAILING = {

@@ -1,5 +1,5 @@
 /** A webhook: one registration, a URL and the events it wants; and which events it wants. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { isObject, type RelayEvent } from "./event";
 import { fail, ok, type Result } from "./failure";
 import { compileFilter, type Filter } from "./filter";
@@ -29,7 +29,7 @@ const DEFAULT_CONCURRENCY = 6;
 /** All that people decided about a webhook. Owned by the Registry, which pushes it to the Subscriber. */
 export type Webhook = z.output<typeof storedWebhook>;
 export const storedWebhook = fields({
-  id: z.custom<WebhookId>(isText).catch("" as WebhookId),
+  id: z.catch(z.custom<WebhookId>(isText), "" as WebhookId),
   /** Grows by one with each change; an older one never replaces a newer. */
   version: number,
   /** Unique, and stands for the id wherever the API takes one; null for none. */
@@ -37,17 +37,17 @@ export const storedWebhook = fields({
   url: text,
   events: list(z.string()),
   description: textOrNull,
-  filter: z
-    .custom<Filter>((value) => typeof value === "object" && value !== null)
-    .nullable()
-    .catch(null),
+  filter: z.catch(
+    z.nullable(z.custom<Filter>((value) => typeof value === "object" && value !== null)),
+    null,
+  ),
   /** Custom headers by lower-case name; the values are secret. */
-  headers: record(z.string()).catch({}),
+  headers: z.catch(record(z.string()), {}),
   /** Deliveries per second, > 0. */
   rateLimit: numberOrNull,
   ordered: yes,
   /** How many attempts may be in flight at once, 1–300. */
-  concurrency: z.number().catch(DEFAULT_CONCURRENCY),
+  concurrency: z.catch(z.number(), DEFAULT_CONCURRENCY),
   /** A duration, 1–60 s; null for `DELIVERY_TIMEOUT`. */
   timeout: textOrNull,
   /** In the form of `RETRY_SCHEDULE`; null for the relay's own. */
@@ -55,8 +55,8 @@ export const storedWebhook = fields({
   /** Statuses after which a delivery is undeliverable at once. */
   giveUpOn: list(z.number()),
   /** What a newer release calls otherwise is held until a person looks. */
-  status: z.enum(WEBHOOK_STATUSES).catch("paused"),
-  statusReason: z.enum(STATUS_REASONS).nullable().catch(null),
+  status: z.catch(z.enum(WEBHOOK_STATUSES), "paused"),
+  statusReason: z.catch(z.nullable(z.enum(STATUS_REASONS)), null),
   /** When `status` became what it is; null for one that was active from the start, and where that was not kept. */
   statusSinceMs: numberOrNull,
   /** `URL.host` of the request that registered it: deliveries to the relay itself are refused. */

@@ -1,6 +1,6 @@
 /** /v1/events, /v1/event-types and /v1/filters: the journal, what can be done with an event, and who would get it. */
 import { Hono } from "hono";
-import * as z from "zod";
+import * as z from "zod/mini";
 import { formatErasureCursor, formatEventCursor } from "../contract/cursor";
 import { calls, shownEvent, shownWholeEvent } from "../contract/events";
 import type { Output } from "../contract/route";

@@ -2,7 +2,7 @@
  * What the `run` row of a Subscriber holds: leases and shares, where fresh deliveries begin, health, and what was counted.
  * It is read as `domain/tolerant.ts` says.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { storedHour } from "../domain/counters";
 import { storedHealth } from "../domain/health";
 import { MAX_IN_FLIGHT } from "../domain/pace";
@@ -18,19 +18,20 @@ import {
   numberOrNull,
   text,
   textOrNull,
+  turned,
 } from "../domain/tolerant";
 import { storedTotals } from "../domain/totals";
 import type { Place, Position } from "./position";
 import { eventId, reading, trigger } from "./stored-json";
 
-const position: z.ZodType<Position> = fields({ seq: number, index: number });
-const place: z.ZodType<Place> = fields({ period: number, seq: number, index: number });
+const position: z.ZodMiniType<Position> = fields({ seq: number, index: number });
+const place: z.ZodMiniType<Place> = fields({ period: number, seq: number, index: number });
 
 /** A period is being emptied into another, which has arrivals reserved for it: those below `seq`. */
 export type Moving = z.output<typeof moving>;
 const moving = loose({ from: z.number(), to: z.number(), seq: z.number(), atMs: z.number() });
 
-const discarded = loose({ call: z.string(), count: z.number(), next: position.nullable() });
+const discarded = loose({ call: z.string(), count: z.number(), next: z.nullable(position) });
 
 /** An attempt that may have left: on disk before the request is made. */
 export type LeasedAttempt = z.output<typeof leasedAttempt>;
@@ -39,17 +40,17 @@ const leasedAttempt = loose({
   number: first,
   trigger,
   /** The arrival position of a fresh delivery; null for one that waited. */
-  fresh: position.nullable().catch(null),
+  fresh: z.catch(z.nullable(position), null),
 });
 
 /** As tuples: hundreds of them are written with each share. */
-const sharedAttempt = z
-  .tuple([eventId, first, trigger])
-  .rest(z.unknown())
-  .transform(([id, number, trigger, seq, index]): LeasedAttempt => {
+const sharedAttempt = turned(
+  z.tuple([eventId, first, trigger], z.unknown()),
+  ([id, number, trigger, seq, index]): LeasedAttempt => {
     const fresh = position.parse({ seq, index });
     return { id, number, trigger, fresh: seq === undefined ? null : fresh };
-  });
+  },
+);
 
 /**
  * Attempts that a Lane was given to make. What it knows of them is in its memory only; it has no more than its window
@@ -61,7 +62,7 @@ const share = fields({
   id: text,
   lane: number,
   /** How many it may have in flight. */
-  slots: z.number().catch(MAX_IN_FLIGHT),
+  slots: z.catch(z.number(), MAX_IN_FLIGHT),
   /** None of it starts later than this, Unix milliseconds. */
   lastStartAtMs: number,
   /** When nothing of it can be in flight any more, Unix milliseconds. */
@@ -72,11 +73,11 @@ const share = fields({
 });
 
 /** A share without an id gets one that no Lane knows: what is leased in it is closed as interrupted and goes again. */
-const shares = list(share).transform((all) =>
+const shares = turned(list(share), (all) =>
   all.map((each, index) => ({ ...each, id: each.id || `unnamed ${index}` })),
 );
 
-const happenings: z.ZodType<Happening[]> = list(
+const happenings: z.ZodMiniType<Happening[]> = list(
   z.looseObject({ event: z.custom<RelayEventName>(isText), count: first, eventId: textOrNull }),
 );
 
@@ -114,11 +115,11 @@ const run = fields({
   /** How many deliveries are undeliverable, by the period that holds them, as far as they are counted. */
   undeliverable: counts,
   /** Up to where they are; null when all of them are. Where none is written down, nothing is counted yet. */
-  undeliverableTo: place.nullable().catch(() => place.parse({})),
+  undeliverableTo: z.catch(z.nullable(place), () => place.parse({})),
   /** What retention is in the middle of; whole or not at all: it then reserves a way anew. */
-  moving: moving.nullable().catch(null),
+  moving: z.catch(z.nullable(moving), null),
   /** What the last call to discard, or to hasten, came to: it is answered so again, where a restart kept the answer back. */
-  discarded: discarded.nullable().catch(null),
+  discarded: z.catch(z.nullable(discarded), null),
   /** What happened and is to be told of; and what the Registry is being told, until it has answered. */
   happenings,
   told: happenings,

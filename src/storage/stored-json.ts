@@ -1,19 +1,19 @@
 /** JSON in rows, as it is read: parsed, with a default for every field at every depth (`domain/tolerant.ts`). */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { type AttemptRecord, storedAttempt, TRIGGERS } from "../domain/delivery";
 import type { EventTotals } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
-import { counts, fields, isText, list, number, numberOrNull } from "../domain/tolerant";
+import { counts, fields, isText, list, number, numberOrNull, turned } from "../domain/tolerant";
 import { storedWebhook } from "../domain/webhook";
 
-export const trigger = z.enum(TRIGGERS).catch("scheduled");
+export const trigger = z.catch(z.enum(TRIGGERS), "scheduled");
 export const eventId = z.custom<EventId>(isText);
 const webhookId = z.custom<WebhookId>(isText);
 const ATTEMPT_PLACES = Object.keys(storedAttempt.shape) as (keyof AttemptRecord)[];
 
 // --- what stores ask for ------------------------------------------------------------------------------------
 
-export function reading<T>(schema: z.ZodType<T>): (json: string | null) => T {
+export function reading<T>(schema: z.ZodMiniType<T>): (json: string | null) => T {
   return (json) => schema.parse(parsed(json));
 }
 
@@ -30,7 +30,7 @@ function parsed(json: string | null): unknown {
 export const webhookOf = reading(storedWebhook);
 
 export const attemptsOf = reading(
-  list(z.array(z.unknown())).transform((tuples) =>
+  turned(list(z.array(z.unknown())), (tuples) =>
     tuples.map((tuple) =>
       storedAttempt.parse(Object.fromEntries(ATTEMPT_PLACES.map((name, at) => [name, tuple[at]]))),
     ),
@@ -47,28 +47,27 @@ export function jsonOfAttempts(attempts: readonly AttemptRecord[]): string {
 }
 
 /** A place is counted by where it is in the list, so one that cannot be read keeps it. */
-export const eventIdsOf = reading(z.array(eventId.catch("" as EventId)).catch(() => []));
+export const eventIdsOf = reading(z.catch(z.array(z.catch(eventId, "" as EventId)), () => []));
 
 export const webhookIdsOf = reading(list(webhookId));
 
 /** One attempt of a webhook; of an event that came again after `RETENTION` the number alone would be another one. */
 export type AttemptKey = Pick<AttemptRecord, "number" | "startedAtMs"> & { id: EventId };
 
-const attemptKey = z
-  .tuple([eventId, z.number(), z.number()])
-  .rest(z.unknown())
-  .catch(["" as EventId, 0, 0])
-  .transform(([id, number, startedAtMs]): AttemptKey => ({ id, number, startedAtMs }));
+const attemptKey = turned(
+  z.catch(z.tuple([eventId, z.number(), z.number()], z.unknown()), ["" as EventId, 0, 0]),
+  ([id, number, startedAtMs]): AttemptKey => ({ id, number, startedAtMs }),
+);
 
 /** `[[event id, number, Unix milliseconds], …]`. A place is counted by where it is in the list, as above. */
-export const attemptKeysOf = reading(z.array(attemptKey).catch(() => []));
+export const attemptKeysOf = reading(z.catch(z.array(attemptKey), () => []));
 
 export const eventTotalsOf = reading<EventTotals>(
   fields({ events: counts, duplicates: number, lastAtMs: numberOrNull }),
 );
 
 /** What one of the relay's own events tells. */
-export const jsonObjectOf = reading(z.record(z.string(), z.unknown()).catch(() => ({})));
+export const jsonObjectOf = reading(z.catch(z.record(z.string(), z.unknown()), () => ({})));
 
 /** What an audit line says of before or after. */
-export const auditValuesOf = reading(z.record(z.string(), z.unknown()).nullable().catch(null));
+export const auditValuesOf = reading(z.catch(z.nullable(z.record(z.string(), z.unknown())), null));

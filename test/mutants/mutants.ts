@@ -724,7 +724,7 @@ const STORED: readonly Mutant[] = [
   {
     name: "stored data: a field of JSON without a default",
     file: "src/storage/run.ts",
-    edits: [["slots: z.number().catch(MAX_IN_FLIGHT)", "slots: z.number()"]],
+    edits: [["slots: z.catch(z.number(), MAX_IN_FLIGHT)", "slots: z.number()"]],
     suite: { project: "upgrade", file: "test/upgrade/stored-json.test.ts" },
   },
   {

@@ -3,7 +3,7 @@
  * socket hibernates: while nothing happens on it but pings the object costs nothing.
  */
 import { Buffer } from "node:buffer";
-import * as z from "zod";
+import * as z from "zod/mini";
 import { earliest } from "../../domain/time";
 
 /** Why the relay closes a socket. From 4000 on the codes are an application's own. */
@@ -22,8 +22,8 @@ const outcomeFrame = z.object({
   type: z.literal("outcome"),
   eventId: z.string(),
   attempt: z.number(),
-  statusCode: z.int().min(100).max(599),
-  body: z.string().default(""),
+  statusCode: z.int().check(z.minimum(100), z.maximum(599)),
+  body: z._default(z.string(), ""),
 });
 
 export type Frame = {

@@ -1,6 +1,7 @@
 /** /dashboard/events: the journal, newest first, and what it can be searched by. */
 
 import { Hono } from "hono";
+import * as z from "zod/mini";
 import { formatEventCursor, parseEventCursor } from "../../contract/cursor";
 import { eventQuery } from "../../contract/events";
 import { parseEventId } from "../../domain/ids";
@@ -21,7 +22,7 @@ import { eventPage } from "./event";
 import { EventTable, eventRows, NoneKept } from "./table";
 
 const EVENTS_PER_PAGE = 50;
-const searchQuery = eventQuery.pick({ event: true, email: true, campaignId: true });
+const searchQuery = z.pick(eventQuery, { event: true, email: true, campaignId: true });
 
 export const eventPages = new Hono<PageEnv>()
   .get("/", async (c) => {

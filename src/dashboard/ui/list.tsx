@@ -1,6 +1,6 @@
 /** A page that lists: what it is asked with, a search, rows or why there are none, and the way to older ones. */
 import type { Child } from "hono/jsx";
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import { badCursor, readBy } from "../../contract/problem";
 import { EVENT_TYPES } from "../../domain/event";
 import type { Webhook } from "../../domain/webhook";
@@ -30,7 +30,7 @@ type ListPage<Cursor, Found extends Listed> = {
   /** What the list may be asked with; other parameters are not part of it. */
   fields?: readonly string[];
   /** What of them the API reads in the same way: see {@link understood}. */
-  search?: z.ZodObject;
+  search?: z.ZodMiniObject;
   /** null for what is no cursor of this list. */
   parseCursor: (text: string) => Cursor | null;
   /** @returns with the cursor of the next page, as text; null on the last. */
@@ -76,19 +76,19 @@ function goingOn(calls: readonly (string | null)[], cursor: string | undefined):
 }
 
 /** What of a query the API understands, by its own schema; the rest counts as not asked, which {@link PassedOver} says. */
-export function understood<Schema extends z.ZodObject>(
+export function understood<Schema extends z.ZodMiniObject>(
   schema: Schema,
   query: Query,
 ): { [Name in keyof z.output<Schema>]?: NonNullable<z.output<Schema>[Name]> } {
   const entries = Object.entries(schema.shape).flatMap(([name, field]) => {
-    const { data } = (field as z.ZodType).safeParse(query[name]);
+    const { data } = (field as z.ZodMiniType).safeParse(query[name]);
     return data === undefined ? [] : [[name, data]];
   });
   return Object.fromEntries(entries) as ReturnType<typeof understood<Schema>>;
 }
 
 /** The list is longer than who typed this asked for, and what is ticked in it may be retried. */
-function PassedOver({ search, query }: { search: z.ZodObject; query: Query }) {
+function PassedOver({ search, query }: { search: z.ZodMiniObject; query: Query }) {
   const { zone } = useViewer();
   const asked = Object.entries(query).filter(([name]) => name in search.shape);
   const { errors } = readBy(search, Object.fromEntries(asked));

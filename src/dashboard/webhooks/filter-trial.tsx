@@ -1,5 +1,6 @@
 /** What events and a filter would let through, tried on the latest events while one types. */
 import { Hono } from "hono";
+import * as z from "zod/mini";
 import { filterSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES, exampleEvent, type JsonObject } from "../../domain/event";
 import { type Filter, valuesOf } from "../../domain/filter";
@@ -28,7 +29,7 @@ const NO_ID = "" as WebhookId;
 export const filterTrial = new Hono<PageEnv>().post("/filter-trial", async (c) => {
   const form = await formOf(c);
   const given = filterIn(form);
-  const filter = given.ok ? check(filterSchema.nullable(), given.value) : given;
+  const filter = given.ok ? check(z.nullable(filterSchema), given.value) : given;
   const unanswered: Unanswered[] = [];
   const events = eventsOf(typedIn(form));
   const names = events.includes(ALL_EVENTS) ? null : events;

@@ -1,5 +1,5 @@
 /** What a form says of a webhook → the JSON that the API takes, checked by the API's own schemas. */
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import { readBy } from "../../contract/problem";
 import { changesOf, changesSchema, draftOf, draftSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES } from "../../domain/event";
@@ -164,7 +164,11 @@ function byName(lists: Lists) {
   };
 }
 
-function checkFields<S extends z.ZodType>(schema: S, errors: readonly FieldError[], given: Lists) {
+function checkFields<S extends z.ZodMiniType>(
+  schema: S,
+  errors: readonly FieldError[],
+  given: Lists,
+) {
   const checked = check(schema, given);
   if (checked.ok && errors.length === 0) return checked;
   const all = [...errors, ...(checked.ok ? [] : checked.failure.errors)];
@@ -172,7 +176,7 @@ function checkFields<S extends z.ZodType>(schema: S, errors: readonly FieldError
 }
 
 /** @returns `invalid_request` with the mistakes under the API's field names. */
-export function check<S extends z.ZodType>(schema: S, given: unknown) {
+export function check<S extends z.ZodMiniType>(schema: S, given: unknown) {
   const { data, errors } = readBy(schema, given);
   return errors.length === 0 ? ok(data) : fail({ code: "invalid_request", errors });
 }

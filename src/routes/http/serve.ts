@@ -3,7 +3,7 @@
  * anything is refused; the handler gets values and gives a value; failures become problem details.
  */
 import type { Context, Hono } from "hono";
-import * as z from "zod";
+import * as z from "zod/mini";
 import { isSafe } from "../../access";
 import { readBy } from "../../contract/problem";
 import type { Input, Output, Route } from "../../contract/route";
@@ -72,7 +72,7 @@ async function read(c: ApiContext, { request = {} }: Route, check: Check) {
 
 const nothing = z.strictObject({});
 
-function parse(schema: z.ZodType | undefined, given: unknown, errors: FieldError[]): unknown {
+function parse(schema: z.ZodMiniType | undefined, given: unknown, errors: FieldError[]): unknown {
   const parsed = readBy(schema ?? nothing, given);
   errors.push(...parsed.errors);
   return parsed.data;

@@ -81,8 +81,8 @@ export const WORKER: readonly Mutant[] = [
     ],
   ),
   fault("worker/filters-api", "an event without an envelope is tried", "src/contract/events.ts", [
-    "z.custom<JsonObject>(isObject,",
-    "z.custom<JsonObject>(() => true,",
+    ".custom<JsonObject>(isObject,",
+    ".custom<JsonObject>(() => true,",
   ]),
   fault(
     "worker/health",
