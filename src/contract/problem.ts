@@ -31,7 +31,7 @@ const TABLE = {
     "The body must come without Content-Encoding: the signature is of the raw bytes.",
   ],
   payload_too_large: [413, "The body is too large."],
-  incomplete_body: [400, "The body ended before it was whole: send it again."],
+  incomplete_body: [400, "The body did not come whole: send it again."],
   invalid_signature: [
     401,
     "X-Leadterra-Signature does not sign this body under a configured secret.",

@@ -76,7 +76,7 @@ const RULES: readonly [HealthState, Rule][] = [
   [
     "disabled",
     ({ status, statusSinceMs, health }) => {
-      // The Registry hears of it later: when what was under way has ended.
+      // The Registry hears of it a moment later, or, where it does not answer, by alarm.
       if (status === "disabled") return health.disabledFromMs ?? statusSinceMs;
       return health.disabled === null ? undefined : health.disabledFromMs;
     },

@@ -530,7 +530,8 @@ describe("a body that never comes", () => {
     await vi.advanceTimersByTimeAsync(58_000);
     expect(answer).toBeUndefined();
     await vi.advanceTimersByTimeAsync(2_000);
-    expect(await answer?.json()).toMatchObject({ status: 400, code: "incomplete_body" });
+    const detail = "The body did not come whole: send it again.";
+    expect(await answer?.json()).toMatchObject({ status: 400, code: "incomplete_body", detail });
   });
 });
 

@@ -112,7 +112,7 @@ export class Ledger {
     this.saveSoon();
   }
 
-  /** On disk with what is discarded. */
+  /** On disk with what is discarded, or made due. */
   noteDiscarded(discarded: Run["discarded"]): void {
     this.#run.discarded = discarded;
   }
