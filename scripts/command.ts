@@ -158,6 +158,9 @@ export function readUrl(option: string, text: string, like: string): URL {
     const what = url === null ? `"${text}" is no URL` : `nothing goes by ${url.protocol}`;
     throw new Misuse(`${option}: ${what}; it is like ${like}`);
   }
+  if (url.username + url.password !== "") {
+    throw new Misuse(`${option}: no fetch goes to a URL with a user or a password in it.`);
+  }
   refuseBlocked(option, Number(url.port));
   return url;
 }
@@ -261,6 +264,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   UND_ERR_SOCKET: "the connection was cut",
   ETIMEDOUT: "it does not answer",
   UND_ERR_CONNECT_TIMEOUT: "it does not answer",
+  ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak https:",
   CERT_HAS_EXPIRED: "its certificate has expired",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
 };

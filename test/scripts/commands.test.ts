@@ -241,6 +241,7 @@ describe("npm run leadterra -- send", () => {
   it.each([
     "ftp://127.0.0.1/webhooks/leadterra",
     "127.0.0.1:8787",
+    "http://user:password@127.0.0.1:8787/webhooks/leadterra",
     "file:///etc/passwd",
     "nonsense",
   ])("refuses --url %s at once", async (url) => {
