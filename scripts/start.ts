@@ -27,6 +27,9 @@ const VAR = "--var";
 /** The cron trigger in wrangler.toml, which `wrangler dev` never fires. */
 const SCHEDULED_EVERY_MS = 5 * 60_000;
 
+/** wrangler starts another runtime then, and says that it is ready: nothing answers any more. */
+const CRASHED = "runtime crashed unexpectedly";
+
 /** Options that are the script's own; every other one is wrangler's. */
 const OWN = {
   port: { type: "string" },
@@ -244,18 +247,27 @@ async function main(args: string[]): Promise<number> {
   });
   const { ended, follow, runScheduled, url } = relay;
   printWelcome(url, made, files, firstOf(vars.API_KEYS));
+  const { promise: crashed, resolve: crash } = Promise.withResolvers<void>();
   const print = (text: string) => process.stdout.write(text);
   // Who has read enough of it, as head, is gone.
   process.stdout.on("error", () => process.kill(process.pid, "SIGHUP"));
-  follow(given.rawLog ? print : readableLog(print));
+  const log = given.rawLog ? print : readableLog(print);
+  follow((text) => {
+    log(text);
+    if (text.includes(CRASHED)) crash();
+  });
   for (const problem of await problemsOf(url)) tell(problem);
   const sweep = () =>
     runScheduled().catch((thrown: Error) => console.error(`Scheduled run: ${thrown.message}`));
   setInterval(() => void sweep(), SCHEDULED_EVERY_MS).unref();
-  await ended;
+  const end = await Promise.race([ended.then(() => "wrangler"), crashed.then(() => "runtime")]);
   if (interrupted) return 0;
   await relay.stop();
-  throw new Error("wrangler has ended.");
+  throw new Error(
+    end === "wrangler"
+      ? "wrangler has ended."
+      : "Cloudflare's runtime on this machine (workerd) was killed or has crashed. Start again: what the relay knows is kept.",
+  );
 }
 
 if (import.meta.main) await runCommand(USAGE, main);

@@ -146,6 +146,15 @@ describe("npm start", { timeout: 180_000 }, () => {
     await expectAllGone(url);
   });
 
+  it("ends when the runtime is killed, for nothing answers any more, and says that its state is kept", async () => {
+    const { npm, url } = await start();
+    await call(url, "/webhooks", { url: "http://127.0.0.1:9/", events: ["*"] });
+    const said = printed(npm, "what the relay knows is kept.");
+    for (const pid of processesWithFilesIn(join(state, "v3"))) process.kill(pid, "SIGKILL");
+    expect(await said).toContain("workerd) was killed or has crashed. Start again:");
+    await expectAllGone(url);
+  });
+
   it("builds by the Node that runs it, whichever is on the PATH", async () => {
     const [, ...words] = (SCRIPTS.start ?? "").split(" ");
     const given = ["--port", "0", "--persist-to", state, "--env-file", envFile];
