@@ -277,6 +277,13 @@ const ERRORS_WITH: { [Code in FailureCode]?: { path: string; message: string }[]
   idempotency_key_reused: [{ path: "Idempotency-Key", message: "came with another call before" }],
 };
 
+/** What `GET /v1/event-types` shows of each: it is written before the Worker is bundled, which makes no schemas of schemas. */
+export function eventSchemas(): object {
+  return byName(Object.keys(KNOWN_EVENTS) as EventTypeName[], (name) =>
+    z.toJSONSchema(eventSchema(name)),
+  );
+}
+
 /** The same schema as a file of its own, by which an editor completes `webhooks.json`. */
 export function configurationJsonSchema(): object {
   const components = new Components();

@@ -1,5 +1,5 @@
 /**
- * Writes what in public/ is made from something else, and the schema of the configuration file. wrangler runs it before it bundles (wrangler.toml, `[build]`):
+ * Writes what in public/ is made from something else, the schema of the configuration file and those of events. wrangler runs it before it bundles (wrangler.toml, `[build]`):
  * plain JavaScript, so that the Node of a wrangler that was installed elsewhere can run it too.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -11,9 +11,10 @@ const ROOT = join(import.meta.dirname, "..");
 const PUBLIC = join(ROOT, "public");
 
 copyReference();
-const { openApiDocument, configurationJsonSchema } = await describe();
+const { openApiDocument, configurationJsonSchema, eventSchemas } = await describe();
 writeIfNew(join(PUBLIC, "openapi.json"), jsonOf(openApiDocument()));
 writeIfNew(join(ROOT, "webhooks.schema.json"), jsonOf(configurationJsonSchema()));
+writeIfNew(join(ROOT, "event-schemas.json"), jsonOf(eventSchemas()));
 
 function jsonOf(value) {
   return `${JSON.stringify(value, null, 1)}\n`;

@@ -1,10 +1,10 @@
 /** /v1/events, /v1/event-types and /v1/filters: the journal, what can be done with an event, and who would get it. */
 import { Hono } from "hono";
-import * as z from "zod/mini";
+import SCHEMAS from "../../event-schemas.json";
 import { formatErasureCursor, formatEventCursor } from "../contract/cursor";
 import { calls, shownEvent, shownWholeEvent } from "../contract/events";
 import type { Output } from "../contract/route";
-import { type EventTypeName, eventSchema, exampleEvent, KNOWN_EVENTS } from "../domain/event";
+import { type EventTypeName, exampleEvent, KNOWN_EVENTS } from "../domain/event";
 import { fail, ok } from "../domain/failure";
 import { compileFilter } from "../domain/filter";
 import {
@@ -76,7 +76,7 @@ function eventTypes(): EventTypes {
   made ??= Object.entries(KNOWN_EVENTS).map(([name, { description }]) => ({
     name,
     description,
-    schema: z.toJSONSchema(eventSchema(name as EventTypeName)),
+    schema: SCHEMAS[name as EventTypeName],
     example: exampleEvent(name, EXAMPLE_AT_MS),
   }));
   return made;

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
-import { openApiDocument } from "../../scripts/openapi";
+import { eventSchemas, openApiDocument } from "../../scripts/openapi";
 import { conforms, parseEvent } from "../../src/domain/event";
 import { api as router } from "../../src/routes/api";
 import { app } from "../../src/routes/app";
@@ -345,6 +345,12 @@ describe("GET /v1/event-types", () => {
     schema: { properties: Record<string, unknown>; required: string[] };
     example: Record<string, unknown>;
   };
+
+  it("has the schemas that the sources say: they are written anew by `npm run build`", async () => {
+    const { data } = await (await api("GET", "/v1/event-types")).json<{ data: EventType[] }>();
+    const shown = Object.fromEntries(data.map(({ name, schema }) => [name, schema]));
+    expect(shown).toEqual(JSON.parse(JSON.stringify(eventSchemas())));
+  });
 
   it("gives each documented event with a schema and an example of the whole", async () => {
     const response = await api("GET", "/v1/event-types");
