@@ -4,7 +4,7 @@
  *   npm start
  *   npm start -- --port 8788 --persist-to /tmp/relay-state
  */
-import { existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs, styleText } from "node:util";
 import {
@@ -125,6 +125,16 @@ async function refuseUnknownEnvironment(given: Arguments): Promise<void> {
   if (problem !== undefined) throw new Misuse(`In ${given.config}: ${problem}`);
 }
 
+/** @throws when wrangler could not write there what it bundles: of a folder that is only read it says nothing for 90 s. */
+function refuseUnwritable(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+  } catch (thrown) {
+    throw new Error(`wrangler has to write to ${folder}: ${(thrown as Error).message}.`);
+  }
+}
+
 /** The file, or files, that hold the variables: named here, or the one that wrangler would take. */
 function envFilesOf(given: Arguments): string[] {
   const { envFiles, config } = given;
@@ -235,6 +245,7 @@ async function main(args: string[]): Promise<number> {
     const where = set.findLast(({ vars }) => Object.hasOwn(vars, name))?.where ?? files.join(", ");
     console.log(styleText("red", `✗ ${message} Mend it in ${where}, and start again.`));
   };
+  if (existsSync(given.config)) refuseUnwritable(join(dirname(given.config), ".wrangler"));
   console.log("Starting the relay …");
   for (const problem of await problemsIn(set)) tell(problem);
   relay = await startRelay({

@@ -1,6 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { BLOCKED_PORTS } from "../../scripts/command.ts";
 import { startLeadterraApi } from "../../scripts/leadterra-api.ts";
@@ -61,6 +64,18 @@ describe("npm start", () => {
       exitCode: 2,
       stderr: expect.stringContaining("--env-file: there is no /nowhere/vars.env."),
     });
+  });
+
+  it("says where wrangler could not write, beside the wrangler.toml that is meant", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "unwritable-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const config = join(directory, "wrangler.toml");
+    cpSync(join(ROOT, "wrangler.toml"), config);
+    writeFileSync(join(directory, ".wrangler"), "no folder");
+    const args = ["--port", "0", "--persist-to", join(directory, "state"), "--config", config];
+    const { exitCode, stderr } = await runScript("start", args);
+    expect(stderr).toMatch(/^wrangler has to write to \S+unwritable-\w+\/\.wrangler: E[A-Z]+: /);
+    expect(exitCode).toBe(1);
   });
 
   it.each(["192.0.2.7", "no-such-host.invalid"])(
