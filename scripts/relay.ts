@@ -189,7 +189,9 @@ function relayOf(
 /** Waits, for as long as a killed process may take to let go of a port. */
 async function whenFree(port: number, ip: string): Promise<void> {
   const untilMs = Date.now() + STOP_TIMEOUT_MS;
-  while (Date.now() < untilMs && (await freePort(port, ip)) === null) await sleep(POLL_MS);
+  // An address that the machine has lost meanwhile holds nothing.
+  const isTaken = async () => (await freePort(port, ip).catch(() => port)) === null;
+  while (Date.now() < untilMs && (await isTaken())) await sleep(POLL_MS);
 }
 
 function keepOutput(child: ChildProcess): { text: Relay["output"]; follow: Relay["follow"] } {
