@@ -45,3 +45,13 @@ it("evaluates no page and no schema of the API as the Worker starts", () => {
     "dashboard/mount",
   ]);
 });
+
+// What a browser renders with, and JSON Schemas, would be in the bundle again: 23 KB of it.
+it("takes zod in its smaller form, and of hono/jsx nothing but types", () => {
+  const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
+  const larger = /^(?:import (?!type )[^;"]*|\} )from "(?:zod|hono\/jsx)";$|toJSONSchema/m;
+  const heavy = files.filter(
+    (name) => /\.tsx?$/.test(name) && larger.test(readFileSync(join(ROOT, "src", name), "utf8")),
+  );
+  expect(heavy).toEqual([]);
+});
