@@ -9,6 +9,8 @@ const BADGED = /^(\S+ \[(?:ERROR|WARNING)\] )?(\{"level":.*\})\s*$/;
 const LOOKUP =
   /^\S+ \[ERROR\] e = rust\/worker\/ffi\.rs:\d+: failed: failed to lookup address information: /;
 const STACK = /^ +stack: \S*workerd\S*@/;
+/** wrangler starts another runtime then, and says that it is ready: nothing answers any more. */
+const CRASHED = /^(\S+ )?(\[\w+\] )?The Workers runtime crashed unexpectedly/;
 const MARKS: Readonly<Record<string, string>> = {
   info: styleText("dim", "·"),
   warning: styleText("yellow", "▲"),
@@ -39,6 +41,16 @@ export function readableLog(
       else if (!isSkipped) write(`${line}\n`);
       afterBadge = isSkipped || (happening !== null && badge !== undefined);
     }
+  };
+}
+
+/** Takes output as it comes, and hears what wrangler itself says: the path of a request may have the same words. */
+export function onCrash(crashed: () => void): (chunk: string) => void {
+  let rest = "";
+  return (chunk) => {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    if (lines.some((line) => CRASHED.test(stripVTControlCharacters(line)))) crashed();
   };
 }
 

@@ -17,7 +17,7 @@ import {
 } from "./command.ts";
 import { importConfig, readWranglerToml, unknownEnvironment } from "./deploy-check.ts";
 import { DEV_VARS, DEV_VARS_EXAMPLE, firstOf, makeDevVars, readVars } from "./dev-vars.ts";
-import { readableLog } from "./log-lines.ts";
+import { onCrash, readableLog } from "./log-lines.ts";
 import { DEFAULT_IP, type Relay, startRelay } from "./relay.ts";
 import { optionOf, ROOT } from "./wrangler.ts";
 
@@ -26,9 +26,6 @@ const DEFAULT_PORT = 8787;
 const VAR = "--var";
 /** The cron trigger in wrangler.toml, which `wrangler dev` never fires. */
 const SCHEDULED_EVERY_MS = 5 * 60_000;
-
-/** wrangler starts another runtime then, and says that it is ready: nothing answers any more. */
-const CRASHED = "runtime crashed unexpectedly";
 
 /** Options that are the script's own; every other one is wrangler's. */
 const OWN = {
@@ -263,9 +260,10 @@ async function main(args: string[]): Promise<number> {
   // Who has read enough of it, as head, is gone.
   process.stdout.on("error", () => process.kill(process.pid, "SIGHUP"));
   const log = given.rawLog ? print : readableLog(print);
+  const look = onCrash(crash);
   follow((text) => {
     log(text);
-    if (text.includes(CRASHED)) crash();
+    look(text);
   });
   for (const problem of await problemsOf(url)) tell(problem);
   const sweep = () =>

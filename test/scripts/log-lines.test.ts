@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
-import { readableLog } from "../../scripts/log-lines.ts";
+import { onCrash, readableLog } from "../../scripts/log-lines.ts";
 
 const FAILED =
   '{"level":"warning","happening":"attempt.failed","webhookId":"wh_1","eventId":"evt_1","event":"reply.received","attempt":2,"statusCode":500,"error":"status","durationMs":12,"status":"pending"}';
@@ -73,4 +73,32 @@ describe("the log of npm start", () => {
     const log = `[wrangler:info] GET / 200 OK (1ms)\n\n${SUCCEEDED}\n{"level":"x"}\n✘ [ERROR] Oh {"level":1}\n\nend\n`;
     expect(read(...log)).toBe(log.replace(SUCCEEDED, read(`${SUCCEEDED}\n`).trimEnd()));
   });
+});
+
+describe("a runtime that has crashed", () => {
+  const SAID = "The Workers runtime crashed unexpectedly and is being restarted (crash #1).";
+
+  it.each([
+    [`[wrangler:warn] ${SAID}\n`],
+    [`\x1b[33m[wrangler:warn]\x1b[0m The Workers run`, `${SAID.slice("The Workers run".length)}\n`],
+    [`✘ [ERROR] ${SAID}\n`],
+  ])("is told by a line of wrangler's own: %j", (...chunks) => {
+    expect(crashesIn(chunks)).toBe(1);
+  });
+
+  it.each([
+    [`{"level":"warning","happening":"request.failed","path":"/${SAID}"}\n`],
+    [`▲ [WARNING] {"level":"warning","happening":"request.failed","path":"/`, `${SAID}"}\n`],
+  ])("is not told by what a stranger asks for: %j", (...chunks) => {
+    expect(crashesIn(chunks)).toBe(0);
+  });
+
+  function crashesIn(chunks: readonly string[]): number {
+    let crashes = 0;
+    const look = onCrash(() => {
+      crashes += 1;
+    });
+    for (const chunk of chunks) look(chunk);
+    return crashes;
+  }
 });
