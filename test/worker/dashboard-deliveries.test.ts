@@ -287,7 +287,7 @@ describe("the list of deliveries", () => {
   });
 
   it("leads to the last failure behind however many successes, one of the same delivery among them", async () => {
-    const webhook = await register();
+    const webhook = await register({ retrySchedule: "1h" });
     const old = await newEvent();
     service.answer = answering(503);
     await consume([old]);
