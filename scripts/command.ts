@@ -158,10 +158,16 @@ export function readUrl(option: string, text: string, like: string): URL {
     const what = url === null ? `"${text}" is no URL` : `nothing goes by ${url.protocol}`;
     throw new Misuse(`${option}: ${what}; it is like ${like}`);
   }
+  refuseBlocked(option, Number(url.port));
+  return url;
+}
+
+/** The same, of what is asked for as it is written: no fetch takes a user and a password. */
+export function readAskedUrl(option: string, text: string, like: string): URL {
+  const url = readUrl(option, text, like);
   if (url.username + url.password !== "") {
     throw new Misuse(`${option}: no fetch goes to a URL with a user or a password in it.`);
   }
-  refuseBlocked(option, Number(url.port));
   return url;
 }
 

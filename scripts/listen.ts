@@ -9,8 +9,8 @@ import { parseDuration } from "../src/domain/schedule.ts";
 import {
   Misuse,
   onInterrupt,
+  readAskedUrl,
   readOptions,
-  readUrl,
   readWholeNumber,
   runCommand,
 } from "./command.ts";
@@ -36,7 +36,7 @@ function readFilter(text: string | undefined): unknown {
 
 function readForward(text: string | undefined): string | null {
   if (text === undefined) return null;
-  readUrl("--forward", text, "http://127.0.0.1:3000/leadterra");
+  readAskedUrl("--forward", text, "http://127.0.0.1:3000/leadterra");
   return text;
 }
 

@@ -11,10 +11,10 @@ import {
   FAILED,
   MISUSED,
   Misuse,
+  readAskedUrl,
   readNames,
   readOptions,
   readPositive,
-  readUrl,
   readWholeNumber,
   runCommand,
 } from "./command.ts";
@@ -85,7 +85,7 @@ export function parseCommand(args: readonly string[]): SendCommand {
     length: readWholeNumber("--count", values.count, [1, MOST_OF_EACH]),
   });
   return {
-    url: readUrl("--url", values.url, RELAY_URL).href,
+    url: readAskedUrl("--url", values.url, RELAY_URL).href,
     secret: parseSecret(values.secret),
     bodies: rounds.flatMap(() => (values.documented ? [DOCUMENTED_REPLY] : kinds.map(make))),
     gapMs: rate === undefined ? null : 1_000 / readPositive("--rate", rate.replace(/\/s$/, "")),

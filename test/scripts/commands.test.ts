@@ -226,6 +226,16 @@ describe("a port that no browser and no fetch goes to", () => {
   });
 });
 
+it("has npm run listen refuse a --forward with a user and a password in it, to which no fetch goes", async () => {
+  const args = ["--forward", "http://user:password@127.0.0.1:3000/hook"];
+  const env = { RELAY_API_KEY: "a-key-of-the-relay" };
+  const { exitCode, stderr } = await runScript("listen", args, { env });
+  expect({ exitCode, stderr }).toEqual({
+    exitCode: 2,
+    stderr: expect.stringContaining("--forward: no fetch goes to a URL with a user"),
+  });
+});
+
 /** A relay that answers as it is told. */
 async function relayThat(status: number, json: unknown) {
   let requests = 0;
