@@ -117,7 +117,7 @@ export const nextOfMany = said(
 export function doneToMany<Name extends string>(description: string, id: string, name: Name) {
   const fields = { [name]: count, next: nextOfMany };
   const schema = z.object(fields as Record<Name, typeof count> & { next: typeof nextOfMany });
-  return answer(description, z.clone(schema).register(document, { id }), {
+  return answer(description, schema.register(document, { id }), {
     [name]: 12,
     next: null,
   } as never);
