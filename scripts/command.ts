@@ -26,9 +26,29 @@ export function readOptions<const O extends OptionsConfig>(
 ): Parsed<O> {
   refuseKept(args, options);
   const parsed = parse(args, options);
-  const extra = parsed.positionals[words];
-  if (extra !== undefined) throw new Misuse(`"${extra}" is one word too many.`);
+  refuseWord(parsed.positionals[words]);
   return parsed;
+}
+
+function refuseWord(extra: string | undefined): void {
+  if (extra !== undefined) throw new Misuse(`"${extra}" is one word too many.`);
+}
+
+/**
+ * The same of a command that hands its options on to wrangler, which would take the word for a script to run.
+ *
+ * @param options those that are known: behind any other one may stand as many words as there are.
+ * @throws Misuse for a word that belongs to no option.
+ */
+export function refuseStray(args: readonly string[], options: OptionsConfig): void {
+  const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
+  let takesMore = false;
+  for (const token of tokens) {
+    if (token.kind === "positional" && !takesMore) refuseWord(token.value);
+    if (token.kind !== "option") continue;
+    const known = options[token.name];
+    takesMore = known === undefined ? !token.inlineValue : known.multiple === true;
+  }
 }
 
 function parse<const O extends OptionsConfig>(args: readonly string[], options: O): Parsed<O> {

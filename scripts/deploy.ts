@@ -8,7 +8,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { styleText } from "node:util";
 import { batchTimeoutAdvice } from "./batch-timeout.ts";
-import { FAILED, refuseKept, runCommand } from "./command.ts";
+import { FAILED, refuseKept, refuseStray, runCommand } from "./command.ts";
 import {
   type DeployConfig,
   problemsOfBindings,
@@ -40,16 +40,16 @@ const WHICH_WORKER = [["--env", "-e"], ["--config", "-c"], ["--name"]] as const;
 
 /** Options that npm must not keep: what changes where a deploy goes, and what it leaves there. */
 const OPTIONS = {
-  env: { type: "string" },
-  config: { type: "string" },
+  env: { type: "string", short: "e" },
+  config: { type: "string", short: "c" },
   name: { type: "string" },
-  route: { type: "string" },
-  routes: { type: "string" },
-  domain: { type: "string" },
-  domains: { type: "string" },
+  route: { type: "string", multiple: true },
+  routes: { type: "string", multiple: true },
+  domain: { type: "string", multiple: true },
+  domains: { type: "string", multiple: true },
   "dry-run": { type: "boolean" },
   "secrets-file": { type: "string" },
-  var: { type: "string" },
+  var: { type: "string", multiple: true },
   "keep-vars": { type: "boolean" },
   strict: { type: "boolean" },
 } as const;
@@ -237,6 +237,7 @@ function tell(file: string, problems: readonly string[]): void {
 
 async function main(args: string[]): Promise<number> {
   refuseKept(args, OPTIONS);
+  refuseStray(args, OPTIONS);
   const config = await readWranglerToml(args);
   const problems = [...problemsOfBindings(config), ...(await problemsOfVars(config.vars))];
   const secrets = optionOf(args, ["--secrets-file"]);

@@ -13,6 +13,7 @@ import {
   readPort,
   readWholeNumber,
   refuseKept,
+  refuseStray,
   runCommand,
 } from "./command.ts";
 import { importConfig, readWranglerToml, unknownEnvironment } from "./deploy-check.ts";
@@ -37,9 +38,9 @@ const OWN = {
 } as const;
 /** Of wrangler's, what says which relay it is. */
 const WRANGLERS = {
-  env: { type: "string" },
-  config: { type: "string" },
-  var: { type: "string" },
+  env: { type: "string", short: "e" },
+  config: { type: "string", short: "c" },
+  var: { type: "string", multiple: true },
 } as const;
 /** Options of `wrangler dev` that cannot be had here, and why. */
 const IMPOSSIBLE: Readonly<Record<string, string>> = {
@@ -67,6 +68,8 @@ export type Arguments = {
 /** @throws Misuse for a value that is missing or wrong, and for what cannot be had. */
 export function parseArguments(args: readonly string[]): Arguments {
   const { values, passedOn } = takeOwn(args);
+  // Of wrangler's `--env-file` two may stand behind one; here each has its own.
+  refuseStray(args, { ...OWN, ...WRANGLERS, "env-file": { type: "string" } });
   const config = resolve(ROOT, optionOf(passedOn, ["--config", "-c"]) ?? "wrangler.toml");
   const inspectorPort = optionOf(passedOn, ["--inspector-port"]);
   if (inspectorPort !== undefined) readWholeNumber("--inspector-port", inspectorPort, [0, 65_535]);

@@ -47,6 +47,14 @@ describe.each(OWN.filter(([name]) => name !== "start" && name !== "deploy"))(
   },
 );
 
+describe.each(OWN.filter(([name]) => name !== "bench"))("npm run %s", (name) => {
+  it("refuses words that it does not take, in a sentence", async () => {
+    const { exitCode, stdout, stderr } = await runScript(name, ["one", "two", "three"]);
+    expect(stderr).toMatch(/^"(one|two|three)" is one word too many\.\n--help/);
+    expect({ exitCode, stdout }).toEqual({ exitCode: name === "apply" ? 1 : 2, stdout: "" });
+  });
+});
+
 describe("npm run fixture", () => {
   it("leaves what a release wrote as it is, and says what to do", async () => {
     const { exitCode, stdout, stderr } = await runScript("fixture", []);

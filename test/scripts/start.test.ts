@@ -67,14 +67,32 @@ describe("the arguments of npm start", () => {
       "1",
       "--env-file=b.env",
       "--persist-to=state",
-      "y",
+      "--y",
     ];
     expect(parseArguments(given)).toMatchObject({
       envFiles: [join(ROOT, "my.env"), join(ROOT, "b.env")],
       persistTo: join(ROOT, "state"),
-      passedOn: ["--x", "1", "y"],
+      passedOn: ["--x", "1", "--y"],
     });
   });
+
+  it.each([
+    ["alone", ["stray"]],
+    ["behind the value of an option", ["--port", "0", "stray"]],
+    ["behind one of wrangler's", ["-e", "x", "stray"]],
+    ["behind a value that stands in the option's own word", ["--env=x", "--y=1", "stray"]],
+    ["behind an env file", ["--env-file", "a.env", "stray"]],
+    ["behind an option without a value", ["--raw-log", "stray"]],
+  ])("refuse a word that belongs to no option, %s", (_, given) => {
+    expect(() => parseArguments(given)).toThrow('"stray" is one word too many.');
+  });
+
+  it.each([[["--var", "A:1", "B:2"]], [["--define", "A:1", "B:2"]], [["-c", "w.toml"]]])(
+    "leave %j to wrangler",
+    (given) => {
+      expect(parseArguments(given).passedOn).toEqual(given);
+    },
+  );
 
   it("keep the state beside another wrangler.toml, as wrangler does", () => {
     expect(parseArguments(["-c", "/srv/relay/wrangler.toml"])).toMatchObject({
