@@ -4,7 +4,7 @@
  * id, so a message may be consumed any number of times.
  */
 import { configOf } from "./config";
-import { inTime } from "./deadline";
+import { inTime, LateError } from "./deadline";
 import {
   type AlertText,
   brokenRouteAlert,
@@ -18,7 +18,7 @@ import { countedAs } from "./domain/event-totals";
 import type { EventId, WebhookId } from "./domain/ids";
 import { NewerDataError } from "./domain/no-answer";
 import { journalName } from "./domain/placement";
-import { portionsOf } from "./domain/portions";
+import { portionsOf, sharedRoom } from "./domain/portions";
 import { type Fate, KEEP_AGAIN_SECONDS, type Keep, verdictOn } from "./domain/verdict";
 import { type CompiledRoute, compileRoutes } from "./domain/webhook";
 import { errorText, logError, logWarning } from "./log";
@@ -28,6 +28,11 @@ import { NOTHING_KNOWN } from "./storage/journal-store";
 
 /** Bodies in one call to a Subscriber or a Journal. */
 const MAX_CALL_BYTES = 1024 * 1024;
+/**
+ * Bodies that are on their way to Subscribers at once: each call has copies of its own, beside the batch and what it
+ * says, in the 128 MB of an isolate. https://developers.cloudflare.com/workers/platform/limits/#memory
+ */
+const MAX_BYTES_ON_THEIR_WAY = 16 * MAX_CALL_BYTES;
 /** An object that does not answer must not hold the batch. */
 const CALL_TIMEOUT_MS = 20_000;
 
@@ -325,24 +330,27 @@ async function handOver(routed: readonly Routed[], round: Round): Promise<void> 
   const shares = routed.flatMap(({ webhookIds, ...each }) =>
     webhookIds.map((webhookId) => ({ ...each, webhookId })),
   );
+  const inTurn = sharedRoom(bytesOfItem, MAX_BYTES_ON_THEIR_WAY);
   await Promise.all(
     [...Map.groupBy(shares, ({ webhookId }) => webhookId)].map(async ([id, share]) => {
+      let taken: Taken = "accepted";
       for (const part of inParts(share)) {
-        const taken = await accepted(id, part, round);
+        if (taken !== "silent") taken = await inTurn(part, () => accepted(id, part, round));
         if (taken === "accepted") continue;
-        for (const { item } of part) fateOf.get(item)?.[taken].push(id);
+        for (const { item } of part) fateOf.get(item)?.[taken === "full" ? taken : "owed"].push(id);
       }
     }),
   );
   for (const [item, fate] of fateOf) round.fates.set(item, fate);
 }
 
-/** `owed` is whatever else the object says: what a release does not understand is tried again. */
-async function accepted(
-  id: WebhookId,
-  part: readonly Share[],
-  round: Round,
-): Promise<"accepted" | "owed" | "full"> {
+/**
+ * `owed` is whatever else the object says: what a release does not understand is tried again. One that is `silent` is
+ * not asked again before that.
+ */
+type Taken = "accepted" | "owed" | "full" | "silent";
+
+async function accepted(id: WebhookId, part: readonly Share[], round: Round): Promise<Taken> {
   const deliveries = part.map(({ item: { event, message, body }, isUnrecorded }) => ({
     id: event.id,
     event: event.name,
@@ -362,11 +370,13 @@ async function accepted(
       error: errorText(thrown),
     });
     alertNewerData(thrown, round);
-    return "owed";
+    return thrown instanceof LateError ? "silent" : "owed";
   }
 }
 
+const bytesOfItem = ({ item }: { item: Item }) => item.body.length;
+
 /** Splits what goes into one call at 1 MB of bodies. */
 function inParts<T extends { item: Item }>(shares: readonly T[]): T[][] {
-  return portionsOf(shares, ({ item }) => item.body.length, { maxBytes: MAX_CALL_BYTES });
+  return portionsOf(shares, bytesOfItem, { maxBytes: MAX_CALL_BYTES });
 }

@@ -30,3 +30,33 @@ export function firstWithin<T>(all: readonly T[], bytesOf: (item: T) => number, 
   const [first = []] = portionsOf(all, bytesOf, { maxBytes });
   return first;
 }
+
+/**
+ * Makes calls at the same time while what is in them comes to no more than `maxBytes`; the others begin in their order
+ * as those end. What there is room for begins at once, and what is too large by itself goes alone.
+ */
+export function sharedRoom<T>(bytesOf: (item: T) => number, maxBytes: number) {
+  const waiting: { bytes: number; begin: () => void }[] = [];
+  let room = maxBytes;
+  const beginNext = () => {
+    for (let [first] = waiting; first !== undefined && first.bytes <= room; [first] = waiting) {
+      waiting.shift();
+      room -= first.bytes;
+      first.begin();
+    }
+  };
+  return async <R>(items: readonly T[], call: () => Promise<R>): Promise<R> => {
+    const total = items.reduce((sum, item) => sum + bytesOf(item), 0);
+    const bytes = Math.min(total, maxBytes);
+    await new Promise<void>((begin) => {
+      waiting.push({ bytes, begin });
+      beginNext();
+    });
+    try {
+      return await call();
+    } finally {
+      room += bytes;
+      beginNext();
+    }
+  };
+}

@@ -127,6 +127,77 @@ describe("a batch", () => {
   });
 });
 
+describe("a batch for twenty webhooks", () => {
+  type Call = { deliveries: Owed[] };
+  const ids: string[] = [];
+
+  beforeEach(async () => {
+    ids.length = 0;
+    while (ids.length < 20) ids.push((await register()).id);
+  });
+
+  /** Its Subscribers are asked through `ask`. */
+  const asking = (ask: (call: Call, go: () => Promise<unknown>, id: string) => unknown) => {
+    const getByName = (name: string) => ({
+      accept: (call: Call) => ask(call, async () => subscriber(name).accept(call), name),
+    });
+    return { ...env, SUBSCRIBER: { getByName } as unknown as Env["SUBSCRIBER"] };
+  };
+
+  it("is handed to all of them at once, none behind another", async () => {
+    const all = gate();
+    let asked = 0;
+    const { acked } = await consume([await newEvent()], {
+      env: asking(async (_, go) => {
+        asked += 1;
+        if (asked === 20) all.open();
+        await all.opened;
+        return go();
+      }),
+    });
+    expect(acked).toEqual(["m0"]);
+    for (const id of ids) expect(await tally(id)).toEqual({ pending: 1 });
+  });
+
+  it("has no more than 16 MB of bodies on their way at once, and all arrive", async () => {
+    const events = await newEvents(10, { text: "x".repeat(110_000) });
+    let onTheirWay = 0;
+    let most = 0;
+    const { acked } = await consume(events, {
+      env: asking(async ({ deliveries }, go) => {
+        const bytes = deliveries.reduce((sum, { body }) => sum + body.length, 0);
+        onTheirWay += bytes;
+        most = Math.max(most, onTheirWay);
+        return go().finally(() => {
+          onTheirWay -= bytes;
+        });
+      }),
+    });
+    expect(acked).toHaveLength(10);
+    expect(most / 2 ** 20).toBeLessThanOrEqual(16);
+    for (const id of ids) expect(await tally(id)).toEqual({ pending: 10 });
+  });
+
+  it("waits once for those that never answer, and the others have all of theirs", async () => {
+    const later = globalThis.setTimeout;
+    vi.spyOn(globalThis, "setTimeout").mockImplementation(((run: () => void, ms?: number) =>
+      later(run, ms === 20 * SECOND ? 2 * SECOND : ms)) as typeof setTimeout);
+    const silent = ids.slice(0, 17);
+    const asked: string[] = [];
+    const { acked, retried } = await consume(await newEvents(20, { text: "x".repeat(110_000) }), {
+      env: asking((_, go, id) => {
+        if (!silent.includes(id)) return go();
+        asked.push(id);
+        return new Promise(() => {});
+      }),
+    });
+    expect(acked).toEqual([]);
+    expect(Object.keys(retried)).toHaveLength(20);
+    expect(asked).toEqual(silent);
+    for (const id of ids.slice(17)) expect(await tally(id)).toEqual({ pending: 20 });
+  });
+});
+
 describe("an object that does not answer", () => {
   it.each([
     ["Registry", withoutRegistry],
