@@ -1,8 +1,9 @@
 /** What is done to many, a page of work with each form: by itself with the script, by a button without. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Page } from "playwright-core";
-import { beforeAll, expect, it, vi } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import type { RegisteredWebhook } from "../rig/api.ts";
+import { eventually } from "../rig/eventually.ts";
 import { describeInBrowser } from "./rig.ts";
 
 /** A page of work, and some. */
@@ -57,7 +58,7 @@ describeInBrowser("whoever does something to many", (rig) => {
     }
     const pending = async () =>
       (await rig.relay.call<{ pending: number }>(`/webhooks/${webhook.id}/health`)).pending;
-    await vi.waitFor(async () => expect(await pending()).toBe(MANY), { timeout: 60_000 });
+    await eventually(async () => expect(await pending()).toBe(MANY), { timeout: 60_000 });
   });
 
   const keyOf = (id: string) => `${webhook.id}/${id}`;

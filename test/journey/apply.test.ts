@@ -10,8 +10,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { mapInParallel, PATIENCE_MS } from "../rig/api.ts";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { mapInParallel } from "../rig/api.ts";
+import { eventually } from "../rig/eventually.ts";
 import { answering, startReceiver } from "../rig/receiver.ts";
 import { runScript } from "../scripts/run.ts";
 import { API_KEY, type JourneyRelay, READ_ONLY_API_KEY, startRelay } from "./relay.ts";
@@ -245,16 +246,12 @@ describe("npm run apply", () => {
     const dry = async () => (await apply(["--prune", "--dry-run"])).stdout;
     write({ webhooks: [] });
     await post("apply_1");
-    await vi.waitFor(async () => expect(await health()).toMatchObject({ undeliverable: 1 }), {
-      timeout: PATIENCE_MS,
-    });
+    await eventually(async () => expect(await health()).toMatchObject({ undeliverable: 1 }));
     expect(await dry()).toContain("- old\n    1 undeliverable delivery goes too\n");
     await relay.request("POST", "/v1/webhooks/old/pause");
     await post("apply_2");
     await post("apply_3");
-    await vi.waitFor(async () => expect(await health()).toMatchObject({ pending: 2 }), {
-      timeout: PATIENCE_MS,
-    });
+    await eventually(async () => expect(await health()).toMatchObject({ pending: 2 }));
     expect(await dry()).toContain("- old\n    2 waiting and 1 undeliverable deliveries go too\n");
   });
 

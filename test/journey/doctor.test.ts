@@ -2,13 +2,14 @@
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { type ExamineOptions, examine, sendSample } from "../../scripts/doctor.ts";
 import { closeServer, freePort, listen, readBody } from "../../scripts/loopback.ts";
 import { relayApi } from "../../scripts/relay-api.ts";
 import { temporaryDirectory } from "../../scripts/temporary.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
 import { Api, PATIENCE_MS } from "../rig/api.ts";
+import { eventually } from "../rig/eventually.ts";
 import { type Answer, answering, Receiver, startReceiver } from "../rig/receiver.ts";
 import { type Build, buildWorker, startWorkerd } from "../rig/workerd.ts";
 import { runScript } from "../scripts/run.ts";
@@ -100,7 +101,7 @@ async function faults({ of = relay, apiKey = API_KEY, url = of.url, ...options }
 
 /** The one that is about this, once it is there. */
 async function fault(about: RegExp, asked: Asked = {}, patience = patient) {
-  return vi.waitFor(async () => {
+  return eventually(async () => {
     const all = await faults(asked);
     const found = all.find(({ what }) => about.test(what));
     if (found === undefined) throw new Error(`not named: ${about} in ${JSON.stringify(all)}`);
@@ -109,7 +110,7 @@ async function fault(about: RegExp, asked: Asked = {}, patience = patient) {
 }
 
 async function isWell(about: RegExp, asked: Asked = {}, patience = patient) {
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     expect((await faults(asked)).filter(({ what }) => about.test(what))).toEqual([]);
   }, patience);
 }
@@ -142,7 +143,7 @@ describe("the doctor of a relay", () => {
     expect((await fault(/^No webhook is registered/)).remedy).toContain("POST /v1/webhooks");
     const receiver = await startReceiver();
     await relay.register({ url: receiver.url, events: ["x"] });
-    await vi.waitFor(async () => expect(await faults()).toEqual([]), patient);
+    await eventually(async () => expect(await faults()).toEqual([]), patient);
   });
 
   it("names an address of something else, and is content with the relay's", async () => {
@@ -218,7 +219,7 @@ describe("the doctor of a relay", () => {
     }
     expect((await fault(/^held .*: misconfigured/)).remedy).toContain("named above");
     await relay.redeploy({});
-    await vi.waitFor(async () => expect(await faults()).toEqual([]), patient);
+    await eventually(async () => expect(await faults()).toEqual([]), patient);
   });
 });
 
@@ -303,7 +304,7 @@ describe("the doctor of a webhook", () => {
       const about = new RegExp(`^${name} .*: late since .*waiting`);
       const asked = { of: slow.relay };
       expect((await fault(about, asked, inMinutes)).remedy).toContain(remedy);
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         const [late] = (await faults(asked)).filter(({ what }) => about.test(what));
         if (late !== undefined) await take(late.remedy ?? "", slow.relay);
         expect(late).toBeUndefined();
@@ -334,7 +335,7 @@ describe("the doctor of events that do not come", () => {
     await post(silent, "doctor.yesterday");
     const what = "No event has come for 25 hours";
     const remedy = expect.stringContaining("--send tries the way from ingest on");
-    await vi.waitFor(
+    await eventually(
       async () => expect(await silence()).toEqual([{ what, remedy, isTold: true }]),
       patient,
     );
@@ -412,7 +413,7 @@ it("names a call that is answered with an error, whose cause the log tells by it
   const { remedy } = await fault(about);
   const [, requestId = ""] = /npx wrangler tail, with the requestId (\S+)$/.exec(remedy) ?? [];
   expect(requestId).not.toBe("");
-  await vi.waitFor(() => {
+  await eventually(() => {
     const told = relay.logs.filter((line) => line.includes(requestId));
     expect(told.join("\n")).toContain("the disk is broken");
   }, patient);

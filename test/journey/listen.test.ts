@@ -2,12 +2,13 @@
 import { spawn } from "node:child_process";
 import { createServer, connect as dial, type Socket } from "node:net";
 import { constants } from "node:os";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { type Listening, listen } from "../../scripts/listener.ts";
 import { listen as bind, closeServer, freePort } from "../../scripts/loopback.ts";
 import { relayApi } from "../../scripts/relay-api.ts";
 import { collect, exitCodeOf, ROOT } from "../../scripts/wrangler.ts";
 import { type Delivery, PATIENCE_MS } from "../rig/api.ts";
+import { eventually } from "../rig/eventually.ts";
 import { answering, GENUINE, startReceiver, verdicts } from "../rig/receiver.ts";
 import { runScript } from "../scripts/run.ts";
 import { balance } from "./listening.ts";
@@ -122,7 +123,7 @@ function start(options: Partial<Listening> & { url?: string } = {}) {
     ...{ name, lines, stop },
     ended: () => ended,
     said: (text: string | RegExp) =>
-      vi.waitFor(() => expect(lines.join("\n")).toMatch(text), patient),
+      eventually(() => expect(lines.join("\n")).toMatch(text), patient),
   };
 }
 
@@ -136,7 +137,7 @@ const health = async (name: string) =>
 
 /** All that came for the listener has ended, and how. */
 async function deliveriesOf(name: string, total: number) {
-  await vi.waitFor(async () => expect(await health(name)).toMatchObject({ pending: 0 }), patient);
+  await eventually(async () => expect(await health(name)).toMatchObject({ pending: 0 }), patient);
   const data = await relay.all<Delivery>(`/webhooks/${name}/deliveries`);
   expect(data).toHaveLength(total);
   return data;
@@ -187,7 +188,7 @@ describe("npm run listen", () => {
     await anna.said("422");
     const { body } = await relay.request("GET", `/v1/webhooks/${anna.name}/deliveries`);
     const [{ eventId }] = (body as { data: [{ eventId: string }] }).data;
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const one = await relay.request("GET", `/v1/webhooks/${anna.name}/deliveries/${eventId}`);
       expect(one.body).toMatchObject({
         attemptLog: [{ statusCode: 422, responseBody: "not today" }],
@@ -239,7 +240,7 @@ describe("npm run listen", () => {
     await anna.said("Listening");
     await relay.post(newEvent("listen.504"));
     await anna.said(/504 /);
-    await vi.waitFor(
+    await eventually(
       async () => expect((await health(anna.name)).lastFailure).toMatchObject({ statusCode: 504 }),
       patient,
     );
@@ -266,7 +267,7 @@ describe("npm run listen", () => {
     await first.said("Listening");
     await first.stop();
     await relay.post(newEvent("listen.again"));
-    await vi.waitFor(async () => expect((await health("anna-again")).pending).toBe(1), patient);
+    await eventually(async () => expect((await health("anna-again")).pending).toBe(1), patient);
     const second = start({ name: "anna-again" });
     await second.said(/listen\.again/);
     expect(second.lines.join("\n")).not.toContain("whsec_");
@@ -277,7 +278,7 @@ describe("npm run listen", () => {
     await relay.post(newEvent("listen.since"));
     const anna = start({ events: ["listen.since"], sinceMs: 600_000 });
     await anna.said("On their way: 2 events since");
-    await vi.waitFor(
+    await eventually(
       () => expect(anna.lines.filter((line) => /listen\.since.*200/.test(line))).toHaveLength(2),
       patient,
     );
@@ -308,7 +309,7 @@ describe("npm run listen", () => {
       await relay.post({ ...event, data: { ...data, wanted } });
     }
     await anna.said(/listen\.some.* 503 /);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const listed = await relay.all<Delivery>(`/webhooks/${anna.name}/deliveries`);
       expect(listed).toMatchObject([{ lastStatusCode: 503, waitingFor: "schedule" }]);
     }, patient);
@@ -319,7 +320,7 @@ describe("npm run listen", () => {
     const anna = start({ events: ["listen.once"], once: true });
     await anna.said("Listening");
     await relay.post(newEvent("listen.once"));
-    await vi.waitFor(() => expect(anna.ended()).toBe(""), patient);
+    await eventually(() => expect(anna.ended()).toBe(""), patient);
     expect((await relay.request("GET", `/v1/webhooks/${anna.name}`)).status).toBe(404);
   });
 
@@ -339,11 +340,11 @@ describe("npm run listen", () => {
       onTestFinished(() => void child.kill("SIGKILL"));
       const said = collect(child.stdout);
       const ended = exitCodeOf(child);
-      await vi.waitFor(() => expect(said()).toContain("Listening"), patient);
+      await eventually(() => expect(said()).toContain("Listening"), patient);
       await relay.post(newEvent("listen.done"));
       const path = `/v1/webhooks/${name}`;
       const isGone = async () => expect((await relay.request("GET", path)).status).toBe(404);
-      await vi.waitFor(isGone, patient);
+      await eventually(isGone, patient);
       const removedMs = Date.now();
       if (signal !== null) child.kill(signal);
       // The signal may come before the answer that the webhook is gone.
@@ -359,7 +360,7 @@ describe("npm run listen", () => {
     await first.said("Listening");
     const second = start({ name: "anna-twice" });
     await second.said("Listening");
-    await vi.waitFor(() => expect(first.ended()).toMatch(/newer listener/), patient);
+    await eventually(() => expect(first.ended()).toMatch(/newer listener/), patient);
     await relay.post(newEvent("listen.twice"));
     await second.said(/listen\.twice/);
     expect(first.lines.join("\n")).not.toMatch(/listen\.twice/);
@@ -373,7 +374,7 @@ describe("npm run listen", () => {
     await first.said("Listening");
     const second = start({ name: "anna-unheard" });
     await second.said("Listening");
-    await vi.waitFor(() => expect(first.ended()).toMatch(/newer listener/), {
+    await eventually(() => expect(first.ended()).toMatch(/newer listener/), {
       ...patient,
       timeout: 90_000,
     });
@@ -390,7 +391,7 @@ describe("npm run listen", () => {
     const env = { RELAY_API_KEY: API_KEY };
     const first = runScript("listen", ["--relay", wire.url, "--name", name], { env });
     const isListening = async () => expect((await health(name)).state).toBe("healthy");
-    await vi.waitFor(isListening, patient);
+    await eventually(isListening, patient);
     await start({ name }).said("Listening");
     const { exitCode, stderr } = await first;
     expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/newer listener/)]);
@@ -407,17 +408,17 @@ describe("npm run listen", () => {
     const anna = start({ events: ["listen.none"] });
     await anna.said("Listening");
     await relay.request("DELETE", `/v1/webhooks/${anna.name}`);
-    await vi.waitFor(() => expect(anna.ended()).toMatch(/was deleted/), patient);
+    await eventually(() => expect(anna.ended()).toMatch(/was deleted/), patient);
 
     const crm = await relay.register({ url: "http://127.0.0.1:9/", events: ["x"], name: "a-crm" });
     const wrong = start({ name: "a-crm" });
-    await vi.waitFor(() => expect(wrong.ended()).toMatch(/has an address/), patient);
+    await eventually(() => expect(wrong.ended()).toMatch(/has an address/), patient);
     expect((await relay.request("GET", `/v1/webhooks/${crm.id}`)).body).toMatchObject({
       webhook: { url: "http://127.0.0.1:9/" },
     });
 
     const stranger = start({ api: relayApi(relay.url, "a-key-that-nobody-knows") });
-    await vi.waitFor(() => expect(stranger.ended()).toMatch(/does not know the key/), patient);
+    await eventually(() => expect(stranger.ended()).toMatch(/does not know the key/), patient);
   });
 });
 
@@ -433,7 +434,7 @@ describe("a connection that is lost", () => {
     for (let round = 0; round < 3; round++) {
       wire[how]();
       for (let each = 0; each < 5; each++) owed.push((await relay.post(newEvent(event))).body.id);
-      await vi.waitFor(
+      await eventually(
         () => expect(anna.lines.filter((line) => /again/.test(line)).length).toBeGreaterThan(round),
         patient,
       );
@@ -459,7 +460,7 @@ describe("a connection that is lost", () => {
       const anna = start({ url: wire.url, events: [event], forward: handler.url });
       const owed: string[] = [];
       const connections = (count: number) =>
-        vi.waitFor(() => {
+        eventually(() => {
           const made = anna.lines.filter((line) => /Listening as|Connected again/.test(line));
           expect(made).toHaveLength(count);
         }, patient);
@@ -469,7 +470,7 @@ describe("a connection that is lost", () => {
         for (let each = 0; each < 5 || (wire.hits === round && each < MAX_EVENTS); each++) {
           owed.push((await relay.post(newEvent(event))).body.id);
         }
-        await vi.waitFor(() => expect(wire.hits).toBe(round + 1), patient);
+        await eventually(() => expect(wire.hits).toBe(round + 1), patient);
       }
       await connections(cuts.length + 1);
       const deliveries = await deliveriesOf(anna.name, owed.length);

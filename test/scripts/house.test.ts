@@ -55,3 +55,13 @@ it("takes zod in its smaller form, and of hono/jsx nothing but types", () => {
   );
   expect(heavy).toEqual([]);
 });
+
+it("waits in a test for as long as a busy machine takes: vitest's own limit is a second", () => {
+  const files = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" });
+  const waiting = files.filter(
+    (name) =>
+      name.endsWith(".ts") &&
+      /\bvi\s*\.\s*wait(For|Until)\b/.test(readFileSync(join(ROOT, "test", name), "utf8")),
+  );
+  expect(waiting).toEqual(["rig/eventually.ts"]);
+});

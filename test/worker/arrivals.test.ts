@@ -1,6 +1,7 @@
 /** What can start as it arrives: its arrival is its lease, and speaks for it over a restart. */
 import { abortAllDurableObjects } from "cloudflare:test";
 import { describe, expect, vi } from "vitest";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -64,8 +65,8 @@ async function handOneByOne(id: string, count: number): Promise<string[]> {
   const events = await newEvents(count);
   for (const [index, event] of events.entries()) {
     await hand(id, [event]);
-    await vi.waitFor(() => expect(service.requests).toHaveLength(index + 1));
-    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: index + 1 }));
+    await eventually(() => expect(service.requests).toHaveLength(index + 1));
+    await eventually(async () => expect(await tally(id)).toEqual({ delivered: index + 1 }));
   }
   return events.map((event) => event.id);
 }
@@ -75,10 +76,10 @@ describe("what can start as it arrives", () => {
     const late = holding();
     const { id } = await register();
     await hand(id, await newEvents(3));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    await eventually(() => expect(service.requests).toHaveLength(3));
     expect(await stored(id)).toEqual({ arrivals: 1, leased: 1, runs: 0 });
     late.open();
-    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 3 }));
+    await eventually(async () => expect(await tally(id)).toEqual({ delivered: 3 }));
   });
 
   it("shares the line of the log that says what was delivered, until the alarm behind it rings or the webhook is deleted", async () => {
@@ -94,7 +95,7 @@ describe("what can start as it arrives", () => {
     const [event] = await newEvents(1);
     if (event === undefined) throw new Error("no event");
     await hand(id, [event]);
-    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 4 }));
+    await eventually(async () => expect(await tally(id)).toEqual({ delivered: 4 }));
     await api("DELETE", `/v1/webhooks/${id}`);
     expect(told().map((line) => JSON.parse(line).eventIds)).toEqual([first, [event.id]]);
   });
@@ -104,10 +105,10 @@ describe("what can start as it arrives", () => {
     const { id } = await register();
     const isWaitedFor = await holdDisk(subscriber(id), disk);
     await hand(id, await newEvents(2));
-    await vi.waitFor(() => expect(isWaitedFor()).toBe(true));
+    await eventually(() => expect(isWaitedFor()).toBe(true));
     expect(service.requests).toEqual([]);
     disk.open();
-    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    await eventually(() => expect(service.requests).toHaveLength(2));
   });
 
   it("is closed as interrupted by a crash, and sent again with the next number", async () => {
@@ -117,7 +118,7 @@ describe("what can start as it arrives", () => {
     if (first === undefined) throw new Error("no event");
     await hand(id, [first]);
     await hand(id, others);
-    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    await eventually(() => expect(service.requests).toHaveLength(3));
     await abortAllDurableObjects();
     for (const event of [first, ...others]) {
       expect(await deliveryOf(id, event.id)).toMatchObject({
@@ -145,7 +146,7 @@ describe("what can start as it arrives", () => {
       expect(totals.deliveries).toEqual({ delivered: 40 });
     }
     await hand(id, await newEvents(1));
-    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 41 }));
+    await eventually(async () => expect(await tally(id)).toEqual({ delivered: 41 }));
     expect((await subscriber(id).stats(0)).totals.deliveries).toEqual({ delivered: 41 });
   });
 
@@ -177,7 +178,7 @@ describe("the outcome of one of many that follow each other closely", () => {
     const [event] = await newEvents(1);
     if (event === undefined) throw new Error("no event");
     await hand(id, [event]);
-    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    await eventually(() => expect(service.requests).toHaveLength(2));
     await scheduler.wait(20);
     return { id, second: event.id };
   }
@@ -202,35 +203,35 @@ describe("the outcome of one of many that follow each other closely", () => {
     const disk = gate();
     const isWaitedFor = await holdDisk(subscriber(id), disk);
     await hand(id, await newEvents(1));
-    await vi.waitFor(() => expect(isWaitedFor()).toBe(true));
+    await eventually(() => expect(isWaitedFor()).toBe(true));
     expect(await onDisk(id, second)).toEqual({ status: 1, attempts: 1 });
     expect(await stored(id)).toMatchObject({ arrivals: 3, leased: 3 });
     expect(service.requests).toHaveLength(2);
     disk.open();
-    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    await eventually(() => expect(service.requests).toHaveLength(3));
   });
 
   it("is written a tenth of a second later when none follows", async () => {
     const { id, second } = await answered();
     vi.mocked(Date.now).mockReturnValue(Date.now() + 100);
-    await vi.waitFor(async () => expect(await onDisk(id, second)).toMatchObject({ status: 1 }));
+    await eventually(async () => expect(await onDisk(id, second)).toMatchObject({ status: 1 }));
   });
 
   it("is written at once when the service begins to fail", async () => {
     const { id, second } = await answered(500);
-    await vi.waitFor(async () => expect(await onDisk(id, second)).toMatchObject({ attempts: 1 }));
+    await eventually(async () => expect(await onDisk(id, second)).toMatchObject({ attempts: 1 }));
   });
 
   it("keeps nothing else waiting: what is due goes at once", async () => {
     const { id } = await answered();
     await accept(id, await newEvents(1));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    await eventually(() => expect(service.requests).toHaveLength(3));
   });
 
   it("is written as soon as it is due where the clock steps back meanwhile", async () => {
     const { id, second } = await answered();
     vi.mocked(Date.now).mockReturnValue(Date.now() - HOUR);
-    await vi.waitFor(async () => expect(await onDisk(id, second)).toMatchObject({ status: 1 }));
+    await eventually(async () => expect(await onDisk(id, second)).toMatchObject({ status: 1 }));
   });
 
   it("is written at once where none has followed for a tenth of a second before it", async () => {
@@ -241,10 +242,10 @@ describe("the outcome of one of many that follow each other closely", () => {
     const [event] = await newEvents(1);
     if (event === undefined) throw new Error("no event");
     await hand(id, [event]);
-    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    await eventually(() => expect(service.requests).toHaveLength(2));
     vi.mocked(Date.now).mockReturnValue(Date.now() + 100);
     late.open();
-    await vi.waitFor(async () => expect(await onDisk(id, event.id)).toMatchObject({ status: 1 }));
+    await eventually(async () => expect(await onDisk(id, event.id)).toMatchObject({ status: 1 }));
   });
 
   it("is written at once where the run has made its share: the platform refuses", async () => {
@@ -253,7 +254,7 @@ describe("the outcome of one of many that follow each other closely", () => {
     const [event] = await newEvents(1);
     if (event === undefined) throw new Error("no event");
     await hand(id, [event]);
-    await vi.waitFor(async () => expect(await onDisk(id, event.id)).toMatchObject({ attempts: 1 }));
+    await eventually(async () => expect(await onDisk(id, event.id)).toMatchObject({ attempts: 1 }));
   });
 
   it("is written at once where something else is due within that time", async () => {
@@ -270,10 +271,10 @@ describe("the outcome of one of many that follow each other closely", () => {
     vi.mocked(Date.now).mockReturnValue(Date.now() + 950);
     for (const [index, event] of others.entries()) {
       await hand(id, [event]);
-      await vi.waitFor(() => expect(service.requests).toHaveLength(index + 2));
+      await eventually(() => expect(service.requests).toHaveLength(index + 2));
     }
     const last = others[1]?.id ?? "";
-    await vi.waitFor(async () => expect(await onDisk(id, last)).toMatchObject({ status: 1 }));
+    await eventually(async () => expect(await onDisk(id, last)).toMatchObject({ status: 1 }));
     expect(await alarmAt(subscriber(id))).toBe(Date.now() + 50);
   });
 
@@ -289,7 +290,7 @@ describe("the outcome of one of many that follow each other closely", () => {
       vi.mocked(Date.now).mockReturnValue(startedMs + ms);
       await hand(id, await newEvents(1));
       count += 1;
-      await vi.waitFor(() => expect(service.requests).toHaveLength(count), { interval: 2 });
+      await eventually(() => expect(service.requests).toHaveLength(count), { interval: 2 });
       await scheduler.wait(2);
     }
     expect(ms).toBeLessThan(10.5 * SECOND);
@@ -304,7 +305,7 @@ describe("the outcome of one of many that follow each other closely", () => {
       times: 1,
     });
     await hand(id, await newEvents(1));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    await eventually(() => expect(service.requests).toHaveLength(3));
     expect(await onDisk(id, second)).toEqual({ status: 0, attempts: 0 });
     vi.mocked(Date.now).mockReturnValue(Date.now() + MINUTE);
     await ring(subscriber(id));
@@ -330,7 +331,7 @@ describe("what cannot", () => {
   ])("%s is leased by the row of the run", async (_, fields) => {
     const { id } = await register(fields);
     await hand(id, await newEvents(1));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     expect(await stored(id)).toMatchObject({ leased: 0 });
   });
 
@@ -338,10 +339,10 @@ describe("what cannot", () => {
     service.answer = answering(500);
     const { id } = await register({ retrySchedule: "1h" });
     await hand(id, await newEvents(1));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
-    await vi.waitFor(async () => expect(await tally(id)).toEqual({ pending: 1 }));
+    await eventually(() => expect(service.requests).toHaveLength(1));
+    await eventually(async () => expect(await tally(id)).toEqual({ pending: 1 }));
     await hand(id, await newEvents(1));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    await eventually(() => expect(service.requests).toHaveLength(2));
     expect(await stored(id)).toMatchObject({ arrivals: 2, leased: 1 });
   });
 
@@ -349,11 +350,11 @@ describe("what cannot", () => {
     const late = holding();
     const { id } = await register();
     await hand(id, await newEvents(7));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     await hand(id, await newEvents(1));
     expect(await stored(id)).toMatchObject({ arrivals: 2, leased: 0 });
     late.open();
-    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 8 }));
+    await eventually(async () => expect(await tally(id)).toEqual({ delivered: 8 }));
   });
 
   it("because something waits that came before goes behind it", async () => {
@@ -381,6 +382,6 @@ describe("what cannot", () => {
     await abortAllDurableObjects();
     clock.advance(MINUTE);
     await hand(id, await newEvents(1));
-    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 2 }));
+    await eventually(async () => expect(await tally(id)).toEqual({ delivered: 2 }));
   });
 });

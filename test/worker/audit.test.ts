@@ -1,8 +1,9 @@
 import { env } from "cloudflare:workers";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import type { EventId, WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../../src/domain/placement";
 import { hastenDeliveries } from "../../src/operations/deliveries";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   deliverAll,
@@ -461,7 +462,7 @@ describe("what was done as a deploy restarted an object", () => {
       const going: Promise<void>[] = [];
       const meanwhile = async () => {
         going.push(deliverAll(id, clock));
-        await vi.waitUntil(() => service.requests.length > 0);
+        await eventually(() => expect(service.requests).not.toHaveLength(0));
         if (when === "is going out") return;
         late.open();
         await Promise.all(going);

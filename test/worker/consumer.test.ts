@@ -7,6 +7,7 @@ import {
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
 import worker from "../../src/index";
+import { eventually } from "../rig/eventually";
 import {
   deliverAll,
   deliveryOf,
@@ -257,7 +258,7 @@ describe("an object that does not answer", () => {
     const consumed = consume([event], { env: faulty }).finally(() => {
       ended = true;
     });
-    await vi.waitFor(() => expect(calls).toBe(1));
+    await eventually(() => expect(calls).toBe(1));
     expect(ended).toBe(false);
     slow.open();
     expect((await consumed).acked).toEqual(["m0"]);

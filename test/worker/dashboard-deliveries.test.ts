@@ -4,6 +4,7 @@ import { describe, expect, vi } from "vitest";
 import { Subscriber } from "../../src/actors/subscriber/subscriber";
 import { configOf } from "../../src/config";
 import { parseLocalTime } from "../../src/dashboard/ui/time-range";
+import { eventually } from "../rig/eventually";
 import {
   it,
   lastAudited,
@@ -621,9 +622,9 @@ describe("the page of a delivery", () => {
     using waiting = vi.spyOn(Subscriber.prototype, "attemptOf");
     await consume([event]);
     const running = ring(subscriber(webhook.id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     const answer = visitor.post(`${pathOf(webhook, event)}/retry`);
-    await vi.waitFor(() => expect(waiting).toHaveBeenCalled());
+    await eventually(() => expect(waiting).toHaveBeenCalled());
     late.open();
     await running;
     expect(leadsTo(await answer)).toBe(`${pathOf(webhook, event)}?done=attempt_worked&count=0`);

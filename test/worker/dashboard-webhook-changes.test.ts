@@ -1,6 +1,7 @@
 /** What a webhook's page does: hold, release, test, rotate, replay, discard, delete. */
 import { describe, expect, vi } from "vitest";
 import { Subscriber } from "../../src/actors/subscriber/subscriber";
+import { eventually } from "../rig/eventually";
 import {
   goingOn,
   it,
@@ -259,9 +260,9 @@ describe("trying now", () => {
       using waiting = vi.spyOn(Subscriber.prototype, "attemptOf");
       clock.advance(HOUR);
       const rung = ring(subscriber(id));
-      await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+      await eventually(() => expect(service.requests).toHaveLength(2));
       const tried = visitor.post(`${PATH}/${id}/try`);
-      await vi.waitFor(() => expect(waiting).toHaveBeenCalled());
+      await eventually(() => expect(waiting).toHaveBeenCalled());
       late.open();
       await rung;
       expect(leadsTo(await tried)).toMatch(/\?tried=evt_\w{26}&done=attempt_worked&count=0$/);

@@ -5,11 +5,12 @@ import {
   listDurableObjectIds,
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { beforeEach, describe, expect, vi } from "vitest";
+import { beforeEach, describe, expect } from "vitest";
 import type { Journal } from "../../src/actors/journal";
 import { type EventId, eventIdOf, type WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME, journalName } from "../../src/domain/placement";
 import worker from "../../src/index";
+import { eventually } from "../rig/eventually";
 import { deliverAll, deliveryOf, register, ring, subscriber } from "../rig/worker/engine";
 import {
   type Asked,
@@ -227,7 +228,7 @@ describe("DELETE /v1/events/{id}", () => {
     const [id] = await arrive([reply()]);
     if (id === undefined) throw new Error("there is no event");
     const ringing = ring(subscriber(webhookId));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
     open();
     await ringing;

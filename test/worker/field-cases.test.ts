@@ -6,6 +6,7 @@ import { createExecutionContext, reset, runInDurableObject } from "cloudflare:te
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import worker from "../../src/index";
+import { eventually } from "../rig/eventually";
 
 const ORIGIN = "https://relay.example";
 const SECRET = "test-signing-secret-one";
@@ -526,7 +527,7 @@ describe("a body that never comes", () => {
     void ask(path, { method: "POST", headers, body: body(() => {}) }).then((given) => {
       answer = given;
     });
-    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1));
+    await eventually(() => expect(vi.getTimerCount()).toBe(1));
     await vi.advanceTimersByTimeAsync(58_000);
     expect(answer).toBeUndefined();
     await vi.advanceTimersByTimeAsync(2_000);

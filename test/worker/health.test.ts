@@ -4,6 +4,7 @@ import { renderMetrics } from "../../src/domain/open-metrics";
 import { retryDelivery } from "../../src/operations/deliveries";
 import { metrics as metricsOf } from "../../src/operations/metrics";
 import { stats as statsOf, webhookHealth } from "../../src/operations/stats";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   deliverAll,
@@ -225,7 +226,7 @@ describe("the health of a webhook", () => {
     const [gone, slow] = (await newEvents(2)) as [Owed, Owed];
     service.answer = async ({ eventId }) => {
       if (eventId === gone.id) return answering(410)();
-      await vi.waitFor(async () => expect((await healthOf(id)).state).toBe("disabled"));
+      await eventually(async () => expect((await healthOf(id)).state).toBe("disabled"));
       expect((await settingsOf(id)).status).toBe("active");
       clock.advance(8 * SECOND);
       return answering(204)();
@@ -246,9 +247,9 @@ describe("the health of a webhook", () => {
     await accept(id, [gone, slow]);
     const going = deliverAll(id, clock);
     const disabled = { status: "disabled", statusReason: "gone" };
-    await vi
-      .waitFor(async () => expect(await settingsOf(id)).toMatchObject(disabled))
-      .finally(late.open);
+    await eventually(async () => expect(await settingsOf(id)).toMatchObject(disabled)).finally(
+      late.open,
+    );
     await going;
     expect(await tally(id)).toEqual({ pending: 1, delivered: 1 });
     expect(await settingsOf(id)).toMatchObject(disabled);
@@ -263,7 +264,7 @@ describe("the health of a webhook", () => {
       let since: string | null = null;
       service.answer = async ({ eventId }) => {
         if (eventId === gone.id) return answering(410)();
-        await vi.waitFor(async () => expect((await settingsOf(id)).status).toBe("disabled"));
+        await eventually(async () => expect((await settingsOf(id)).status).toBe("disabled"));
         ({ since } = await healthOf(id));
         clock.advance(8 * SECOND);
         return answering(status)();
@@ -499,7 +500,7 @@ describe("a retry that waits", () => {
     const [event] = (await deliver(id, 1)) as [Owed];
     const late = holding();
     const retried = retry(id, event.id);
-    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    await eventually(() => expect(service.requests).toHaveLength(2));
     expect((await api("DELETE", `/v1/webhooks/${id}`)).status).toBe(204);
     late.open();
     const response = await retried;

@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
+import { eventually } from "../rig/eventually";
 import { register, registry } from "../rig/worker/engine";
 import { clock, DAY, gate, it, log, MINUTE } from "../rig/worker/fixture";
 import { diverted, inObject, rowsReadBy } from "../rig/worker/objects";
@@ -93,7 +94,7 @@ describe("a POST with an Idempotency-Key", () => {
     const path = `/v1/webhooks/${id}/discard`;
     const discard = () => callWith({ SUBSCRIBER: slow }, path, init("key-1", { body: {} }));
     const first = discard();
-    await vi.waitFor(() => expect(asked).toBe(1));
+    await eventually(() => expect(asked).toBe(1));
     expect(await codeOf(await discard())).toEqual([409, "idempotency_key_in_use"]);
     open();
     expect(await (await first).json()).toEqual({ discarded: 1, next: null });

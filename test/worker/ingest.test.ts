@@ -4,6 +4,7 @@ import { describe, expect, vi } from "vitest";
 import { readCapped } from "../../src/capped-body";
 import { eventIdOf, parseEventId } from "../../src/domain/ids";
 import { sha256Hex } from "../../src/domain/signature";
+import { eventually } from "../rig/eventually";
 import { it, log } from "../rig/worker/fixture";
 import {
   bytesOf,
@@ -192,7 +193,7 @@ describe("an inbound request", () => {
     expect(response.headers.get("content-type")).toBe("application/json");
     expect(await response.json()).toEqual({ id: REPLY_ID, duplicate: false });
     expect(send).toHaveBeenCalledOnce();
-    await vi.waitFor(() => expect(put).toHaveResolved());
+    await eventually(() => expect(put).toHaveResolved());
   });
 
   it.each(["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])(
@@ -647,7 +648,7 @@ describe("the memory of events", () => {
       answered();
       return response;
     });
-    await vi.waitFor(() => expect(send).toHaveBeenCalledOnce());
+    await eventually(() => expect(send).toHaveBeenCalledOnce());
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(put).not.toHaveBeenCalled();
     expect(answered).not.toHaveBeenCalled();

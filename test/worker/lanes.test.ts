@@ -5,6 +5,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import { Lane } from "../../src/actors/lane";
 import { laneName } from "../../src/domain/placement";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -34,10 +35,10 @@ async function busy(concurrency: number, events: number | Owed[]) {
   const running = [ring(subscriber(id))];
   for (let number = 0; 6 * (number + 1) < concurrency; number++) {
     const stub = lane(id, number);
-    await vi.waitFor(async () => expect(await alarmAt(stub)).not.toBeNull());
+    await eventually(async () => expect(await alarmAt(stub)).not.toBeNull());
     running.push(ring(stub));
   }
-  await vi.waitFor(() => expect(service.requests).toHaveLength(concurrency));
+  await eventually(() => expect(service.requests).toHaveLength(concurrency));
   return { id, ids: owed.map((event) => event.id), running: Promise.all(running) };
 }
 
@@ -142,7 +143,9 @@ describe("a rate limit of 10 a second, with answers that take longer", () => {
     });
     const starts = () => service.requests.map(({ atMs }) => atMs);
     const reach = (count: number) =>
-      vi.waitFor(() => expect(service.requests.length).toBeGreaterThanOrEqual(count), 60_000);
+      eventually(() => expect(service.requests.length).toBeGreaterThanOrEqual(count), {
+        timeout: 60_000,
+      });
     await reach(25);
     expect(service.peak).toBeGreaterThan(6);
     for (const stub of lanes.slice(0, 2)) {
@@ -181,9 +184,9 @@ describe("a Lane that does not answer, though nothing of its share can be in fli
     });
     for (const times of [1, 2]) {
       clock.advance(20 * SECOND);
-      await vi.waitFor(() => expect(asked).toBe(times), 5_000);
+      await eventually(() => expect(asked).toBe(times));
     }
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const page = await api("GET", `/v1/webhooks/${id}/deliveries`);
       const { data } = await page.json<{ data: { lastError: string | null }[] }>();
       const interrupted = data.filter(({ lastError }) => lastError === "interrupted");
@@ -236,10 +239,10 @@ describe("what people do while 12 are in flight", () => {
     const { id } = await register({ concurrency: 12 });
     await consume(await newEvents(12));
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     await pause(id);
     const asked = service.requests.length;
-    await vi.waitFor(() => expect(hasCome).toBe(true));
+    await eventually(() => expect(hasCome).toBe(true));
     late.open();
     await ring(lane(id, 0));
     await running;
@@ -392,7 +395,7 @@ describe("what happens while 60 are in flight and 60 wait", () => {
     const { id, ids, running } = await busy(CONCURRENCY, EVENTS);
     const asked = new Set(service.ids());
     const [waiting = ""] = ids.filter((each) => !asked.has(each));
-    await vi.waitFor(async () => expect(await deliveryOf(id, waiting)).toMatchObject(expected));
+    await eventually(async () => expect(await deliveryOf(id, waiting)).toMatchObject(expected));
     late.open();
     await running;
     expect(service.requests).toHaveLength(CONCURRENCY);
@@ -409,7 +412,7 @@ describe("bodies of 120 KB at a concurrency of 300", () => {
     const late = holding();
     const running = [ring(subscriber(id))];
     let most = 0;
-    await vi.waitFor(
+    await eventually(
       async () => {
         for (let number = 0; number < 49; number++) running.push(ring(lane(id, number)));
         most = Math.max(most, await leasedOf(id));
@@ -446,7 +449,7 @@ describe("a test while six are in flight", () => {
     });
     await accept(id, await newEvents(8));
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     const test = api("POST", `/v1/webhooks/${id}/test`);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(service.requests).toHaveLength(6);

@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, onTestFinished, vi } from "vitest";
 import { AlarmClock } from "../../src/actors/alarm-clock";
 import { sweep } from "../../src/sweep";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -128,7 +129,7 @@ describe("a socket to listen", () => {
       (thrown: Error) => thrown.message,
     );
     connected.socket.send("ping");
-    await vi.waitFor(() => expect(connected.closed ?? connected.heard[0]).toBeTruthy());
+    await eventually(() => expect(connected.closed ?? connected.heard[0]).toBeTruthy());
     expect([status, connected.closed]).toEqual([426, null]);
   });
 
@@ -199,7 +200,7 @@ describe("a socket to listen", () => {
     const event = await newEvent();
     await accept(id, [event]);
     const ringing = ring(subscriber(id));
-    await vi.waitFor(() => expect(anna.frames).toHaveLength(1));
+    await eventually(() => expect(anna.frames).toHaveLength(1));
     const right = { type: "outcome", eventId: event.id, attempt: 1, statusCode: 200 };
     anna.socket.send("no json");
     anna.socket.send(new TextEncoder().encode(JSON.stringify(right)));
@@ -224,7 +225,7 @@ describe("a socket to listen", () => {
     const anna = await listen(id, silence);
     await accept(id, await newEvents(50));
     const ringing = ring(subscriber(id));
-    await vi.waitFor(() => expect(anna.frames).toHaveLength(20));
+    await eventually(() => expect(anna.frames).toHaveLength(20));
     anna.answer = ok;
     for (const frame of [...anna.frames]) anna.say(ok(frame));
     await ringing;
@@ -338,7 +339,7 @@ describe("a listener that is not there", () => {
     const anna = await listen(id);
     expect(await health(id)).toMatchObject({ state: "healthy" });
     anna.socket.close();
-    await vi.waitFor(async () => expect((await health(id)).state).toBe("unconnected"));
+    await eventually(async () => expect((await health(id)).state).toBe("unconnected"));
     clock.advance(DAY - HOUR);
     await sweep(env);
     expect((await api("GET", `/v1/webhooks/${id}`)).status).toBe(200);
@@ -357,7 +358,7 @@ describe("a webhook that is listened to", () => {
     expect(first.state).toBe("healthy");
     expect(clock.nowMs() - Date.parse(String(first.since))).toBeLessThan(MINUTE);
     await listen(id);
-    await vi.waitFor(() => expect(anna.closed).toMatchObject({ code: 4000 }));
+    await eventually(() => expect(anna.closed).toMatchObject({ code: 4000 }));
     expect((await health(id)).since).toBe(first.since);
   });
 });
@@ -370,7 +371,7 @@ describe("a listener that goes", () => {
     for (let round = 1; round <= 6; round++) {
       const anna = await listen(id, silence);
       const ringing = ring(subscriber(id));
-      await vi.waitFor(() => expect(anna.frames).toHaveLength(1));
+      await eventually(() => expect(anna.frames).toHaveLength(1));
       anna.socket.close();
       await ringing;
       expect(await delivery(id, event.id)).toMatchObject({
@@ -393,11 +394,11 @@ describe("a listener that goes", () => {
     const event = await newEvent();
     await accept(id, [event]);
     const ringing = ring(subscriber(id));
-    await vi.waitFor(() => expect(old.frames).toHaveLength(1));
+    await eventually(() => expect(old.frames).toHaveLength(1));
     const young = await listen(id);
     await ringing;
     await deliverAll(id, clock);
-    await vi.waitFor(() => expect(old.closed).toMatchObject({ code: 4000 }));
+    await eventually(() => expect(old.closed).toMatchObject({ code: 4000 }));
     expect(young.frames.map(({ attempt }) => attempt)).toEqual([2]);
     expect(await delivery(id, event.id)).toMatchObject({ status: "delivered" });
   });
@@ -406,11 +407,11 @@ describe("a listener that goes", () => {
     const first = await listener();
     const anna = await listen(first.id);
     await api("DELETE", `/v1/webhooks/${first.id}`);
-    await vi.waitFor(() => expect(anna.closed).toMatchObject({ code: 4001 }));
+    await eventually(() => expect(anna.closed).toMatchObject({ code: 4001 }));
     const second = await listener();
     const berta = await listen(second.id);
     await patch(second.id, { url: "https://crm.example.com/in" });
-    await vi.waitFor(() => expect(berta.closed).toMatchObject({ code: 4001 }));
+    await eventually(() => expect(berta.closed).toMatchObject({ code: 4001 }));
     await accept(second.id, await newEvents(1));
     await deliverAll(second.id, clock);
     expect(service.requests).toHaveLength(1);
@@ -425,7 +426,7 @@ describe("a listener that goes", () => {
     expect(await health(id)).toMatchObject({ state: "unconnected" });
     await accept(id, await newEvents(1));
     await ring(subscriber(id));
-    await vi.waitFor(() => expect(anna.closed).toMatchObject({ code: 4002 }));
+    await eventually(() => expect(anna.closed).toMatchObject({ code: 4002 }));
     expect(anna.frames).toHaveLength(0);
   });
 
@@ -437,7 +438,7 @@ describe("a listener that goes", () => {
     expect(atMs).toBeGreaterThan(clock.nowMs() + 55 * SECOND);
     expect(atMs).toBeLessThanOrEqual(clock.nowMs() + MINUTE);
     anna.socket.close();
-    await vi.waitFor(async () => expect((await health(id)).state).toBe("unconnected"));
+    await eventually(async () => expect((await health(id)).state).toBe("unconnected"));
     await ring(subscriber(id));
     expect(await alarmAt(subscriber(id))).toBeNull();
   });
@@ -448,7 +449,7 @@ describe("a listener that goes", () => {
     const event = await newEvent();
     await accept(id, [event]);
     const ringing = ring(subscriber(id));
-    await vi.waitFor(() => expect(anna.frames).toHaveLength(1));
+    await eventually(() => expect(anna.frames).toHaveLength(1));
     anna.answer = ok;
     await ringing;
     await deliverAll(id, clock);
@@ -460,7 +461,7 @@ describe("a listener that goes", () => {
     anna.answer = silence;
     await accept(id, [other]);
     const again = ring(subscriber(id));
-    await vi.waitFor(() => expect(anna.frames.at(-1)?.eventId).toBe(other.id));
+    await eventually(() => expect(anna.frames.at(-1)?.eventId).toBe(other.id));
     anna.say({ type: "still here" });
     await again;
     expect(await delivery(id, other.id)).toMatchObject({
@@ -493,14 +494,14 @@ describe("an object with an idle listener", () => {
     await evictDurableObject(subscriber(id), { webSockets: "hibernate" });
     const starts = vi.spyOn(AlarmClock.prototype, "load");
     anna.socket.send("ping");
-    await vi.waitFor(() => expect(anna.heard).toEqual(["pong"]));
+    await eventually(() => expect(anna.heard).toEqual(["pong"]));
     expect(anna.closed).toBeNull();
     expect(starts).not.toHaveBeenCalled();
     expect(await health(id)).toMatchObject({ state: "healthy" });
     expect(starts).toHaveBeenCalledOnce();
     await accept(id, await newEvents(2));
     await runDurableObjectAlarm(subscriber(id));
-    await vi.waitFor(async () => expect(await tally(id)).toEqual({ delivered: 2 }));
+    await eventually(async () => expect(await tally(id)).toEqual({ delivered: 2 }));
     expect(anna.frames).toHaveLength(2);
   });
 });

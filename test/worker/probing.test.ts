@@ -1,4 +1,5 @@
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -81,9 +82,9 @@ describe("a dead service", () => {
     };
     clock.advance(MINUTE);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(11));
+    await eventually(() => expect(service.requests).toHaveLength(11));
     expect((await retry(id, second.id)).status).toBe(202);
-    await vi.waitFor(() => expect(service.requests).toHaveLength(12));
+    await eventually(() => expect(service.requests).toHaveLength(12));
     expect(service.ids().slice(10, 12)).toEqual([first.id, second.id]);
     hanging.open();
     await running;

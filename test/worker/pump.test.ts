@@ -1,5 +1,6 @@
 import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, vi } from "vitest";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -69,7 +70,7 @@ function deliveredOnDisk(id: string): Promise<string[]> {
 /** Rings, and kills every object as soon as this many requests were made. */
 async function crashAfter(id: string, requests: number): Promise<void> {
   const running = ring(subscriber(id)).catch(() => false);
-  await vi.waitFor(() => expect(service.requests.length).toBeGreaterThanOrEqual(requests));
+  await eventually(() => expect(service.requests.length).toBeGreaterThanOrEqual(requests));
   await abortAllDurableObjects();
   await running;
 }
@@ -102,7 +103,7 @@ describe("attempts at the same time", () => {
     // Nothing but an answer rings: no wait of the pump comes to its end.
     const timers = vi.spyOn(globalThis, "setTimeout").mockReturnValue(0 as never);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(20));
+    await eventually(() => expect(service.requests).toHaveLength(20));
     timers.mockRestore();
     late.open();
     await running;
@@ -112,7 +113,7 @@ describe("attempts at the same time", () => {
     const late = holding();
     const { id, ids } = await owing(20);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     await accept(id, await newEvents(5));
     expect((await retry(id, ids[19])).status).toBe(202);
     await subscriber(id).stats(0);
@@ -134,7 +135,7 @@ describe("attempts at the same time", () => {
     };
     const { id } = await owing(30);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(30));
+    await eventually(() => expect(service.requests).toHaveLength(30));
     late.open();
     await running;
     expect(await tally(id)).toEqual({ delivered: 30 });
@@ -147,7 +148,7 @@ describe("a lease", () => {
     const { id, ids } = await owing(3);
     const isWaitedFor = await holdDisk(subscriber(id), disk);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(isWaitedFor()).toBe(true));
+    await eventually(() => expect(isWaitedFor()).toBe(true));
     expect((await leased(id)).sort()).toEqual([...ids].sort());
     expect(service.requests).toEqual([]);
     disk.open();
@@ -159,7 +160,7 @@ describe("a lease", () => {
     const late = holding();
     const { id } = await owing(8);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     expect(await leased(id)).toEqual(expect.arrayContaining(service.ids()));
     late.open();
     await running;
@@ -391,7 +392,7 @@ describe("Retry-After", () => {
     };
     const { id } = await owing(2);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    await eventually(() => expect(service.requests).toHaveLength(2));
     late.open();
     await running;
     await accept(id, await newEvents(1));
@@ -533,7 +534,7 @@ describe("an alarm", () => {
     const late = holding();
     const { id } = await owing(10);
     const first = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     const second = runInDurableObject(subscriber(id), (instance) => instance.alarm());
     await list(id);
     expect(service.requests).toHaveLength(6);
@@ -547,7 +548,7 @@ describe("an alarm", () => {
     const late = holding();
     const { id } = await register();
     await subscriber(id).accept({ deliveries: await newEvents(3), sendNow: true });
-    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    await eventually(() => expect(service.requests).toHaveLength(3));
     const alarmAtMs = await alarmAt(subscriber(id));
     expect(alarmAtMs).not.toBeNull();
     expect(alarmAtMs).toBeLessThanOrEqual(clock.nowMs() + 10_000);
@@ -724,10 +725,10 @@ describe("a clock that stepped back between arrivals", () => {
     const { id, ids } = await owingThree({ concurrency: 1 });
     const late = holding();
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     // What was planned behind it is given back, and planned anew.
     expect((await patch(id, { concurrency: 3 })).status).toBe(200);
-    await vi.waitFor(() => expect(service.requests).toHaveLength(3));
+    await eventually(() => expect(service.requests).toHaveLength(3));
     late.open();
     await running;
     await deliverAll(id, clock);

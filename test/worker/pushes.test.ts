@@ -1,6 +1,7 @@
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import operations from "../../docs/operations.md?raw";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -186,7 +187,7 @@ describe("a change whose push arrives", () => {
     const late = holding();
     await accept(id, await newEvents(20));
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     expect((await patch(id, { url: "https://crm.example.com/new" })).status).toBe(200);
     late.open();
     await running;
@@ -202,7 +203,7 @@ describe("a change whose push arrives", () => {
     const late = holding();
     await accept(id, await newEvents(20));
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     expect((await api("POST", `/v1/webhooks/${id}/pause`)).status).toBe(200);
     late.open();
     await running;
@@ -311,7 +312,7 @@ describe("an old version", () => {
       },
     }));
     const older = patch(id, { url: "https://crm.example.com/older" });
-    await vi.waitFor(() => expect(pushes).toBe(1));
+    await eventually(() => expect(pushes).toBe(1));
     expect((await patch(id, { url: "https://crm.example.com/newer" })).status).toBe(200);
     held.open();
     expect((await older).status).toBe(200);

@@ -4,6 +4,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import type { Registry } from "../../src/actors/registry";
 import { RELAY_EVENTS } from "../../src/domain/relay-events";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -296,10 +297,10 @@ describe("an alarm that tells the Registry", () => {
     }));
     await accept(failing.id, await newEvents(1));
     const ringing = ring(subscriber(failing.id));
-    await vi.waitFor(() => expect(happened).toHaveBeenCalled());
+    await eventually(() => expect(happened).toHaveBeenCalled());
     const late = holding();
     await subscriber(failing.id).accept({ deliveries: await newEvents(1), sendNow: true });
-    await vi.waitFor(() => expect(service.requests).toHaveLength(2));
+    await eventually(() => expect(service.requests).toHaveLength(2));
     // The alarm that was set for it is overdue, for the one before still runs.
     clock.advance(16_000);
     registryAnswers.open();

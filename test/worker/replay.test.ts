@@ -1,4 +1,5 @@
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   deliverAll,
@@ -149,7 +150,7 @@ describe("a retry", () => {
     const late = holding();
     const { id, ids } = await owing(1);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     await refused(act(id, ids[0], "retry"), 409, "in_flight");
     late.open();
     await running;
@@ -200,7 +201,7 @@ describe("a cancel", () => {
     };
     const { id, ids } = await owing(1);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     await answered(act(id, ids[0], "cancel"), 200);
     late.open();
     await running;
@@ -216,7 +217,7 @@ describe("a cancel", () => {
     const late = holding();
     const { id, ids } = await owing(1);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     await answered(act(id, ids[0], "cancel"), 200);
     await refused(act(id, ids[0], "retry"), 409, "in_flight");
     late.open();
@@ -285,7 +286,7 @@ describe("a replay", () => {
     const late = holding();
     const { id } = await owing(1);
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     const body = { since: iso(clock.nowMs() - MINUTE), only: "all" };
     for (const dryRun of [true, false]) {
       expect(await move(id, "replay", { ...body, dryRun })).toEqual({ replayed: 0, next: null });

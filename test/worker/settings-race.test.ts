@@ -1,4 +1,5 @@
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -34,7 +35,7 @@ describe("a change of URL while an attempt is in flight", () => {
       [event].flatMap((each) => each ?? []),
     );
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     expect((await patch(id, { url: "https://new.example.com/in" })).status).toBe(200);
     late.open();
     await running;
@@ -81,7 +82,7 @@ describe("what is answered while six attempts are in flight and more wait", () =
     const late = holding();
     await accept(webhook.id, await newEvents(12));
     const running = ring(subscriber(webhook.id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(6));
+    await eventually(() => expect(service.requests).toHaveLength(6));
     return { ...webhook, late, running };
   }
 

@@ -1,5 +1,6 @@
 import { evictDurableObject } from "cloudflare:test";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -145,7 +146,7 @@ describe("an event that is erased while its attempt is in flight", () => {
       return new Response(body.slice(), { status: 500 });
     };
     const running = ring(subscriber(id));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await eventually(() => expect(service.requests).toHaveLength(1));
     expect(await subscriber(id).eraseMany([event.id])).toBe(1);
     late.open();
     await running;

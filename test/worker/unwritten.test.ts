@@ -1,8 +1,9 @@
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect, vi } from "vitest";
+import { describe, expect } from "vitest";
 import { laneName } from "../../src/domain/placement";
 import { sweep } from "../../src/sweep";
+import { eventually } from "../rig/eventually";
 import {
   accept,
   alarmAt,
@@ -106,9 +107,9 @@ describe("an outcome that the disk does not take", () => {
     await accept(id, events);
     const late = holding();
     const running = [ring(subscriber(id))];
-    await vi.waitFor(async () => expect(await alarmAt(lane)).not.toBeNull());
+    await eventually(async () => expect(await alarmAt(lane)).not.toBeNull());
     running.push(ring(lane));
-    await vi.waitFor(() => expect(service.requests).toHaveLength(12));
+    await eventually(() => expect(service.requests).toHaveLength(12));
     // So that the Lane remembers the share when it has no more of it.
     expect((await pause(id)).status).toBe(200);
     await breakRows(id, events);
@@ -118,12 +119,12 @@ describe("an outcome that the disk does not take", () => {
     await mendRows(id);
     await evictDurableObject(subscriber(id));
     expect((await resume(id)).status).toBe(200);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const going = Promise.all([deliverAll(id, clock), ring(lane)]);
       await Promise.race([going, scheduler.wait(SECOND)]);
       clock.advance(5 * SECOND);
       expect(await tally(id)).toEqual({ delivered: 12 });
-    }, 20_000);
+    });
     for (const event of events) {
       expect((await deliveryOf(id, event.id)).attemptLog).toMatchObject([
         { number: 1, error: "interrupted" },
