@@ -84,22 +84,13 @@ function Change({ entry: { before, after }, webhooks }: ChangeProps) {
     const json = JSON.stringify(is);
     // What is not set of something new is no news.
     if (json === JSON.stringify(was) || (before === null && UNSET.has(json))) return [];
-    return [
-      [
-        name,
-        <>
-          {was !== undefined && (
-            <>
-              <del>
-                <Value of={was} webhooks={webhooks} />
-              </del>
-              {is !== undefined && " → "}
-            </>
-          )}
-          {is !== undefined && <Value of={is} webhooks={webhooks} />}
-        </>,
-      ],
-    ];
+    const old = was !== undefined && (
+      <del>
+        <Value of={was} webhooks={webhooks} />
+      </del>
+    );
+    const now = is !== undefined && <Value of={is} webhooks={webhooks} />;
+    return [[name, [old, old && now && " → ", now]]];
   });
   return facts.length === 0 ? <span class="quiet">–</span> : <Facts of={facts} />;
 }

@@ -49,13 +49,12 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
         {last !== null && (
           <p>
             The last failure, <Time ms={last.atMs} />, was of{" "}
-            {isKept ? (
-              <>
-                <a href={deliveryPath(webhook.id, last.eventId)}>a delivery</a> on another page.
-              </>
-            ) : (
-              "a delivery that is not kept any more."
-            )}
+            {isKept
+              ? [
+                  <a href={deliveryPath(webhook.id, last.eventId)}>a delivery</a>,
+                  " on another page.",
+                ]
+              : "a delivery that is not kept any more."}
           </p>
         )}
         {rows.length > 0 ? (
@@ -102,12 +101,10 @@ const COLUMNS: readonly Column<Row>[] = [
   { head: "Took", cell: ({ attempt }) => duration(attempt.durationMs), isNumber: true },
   {
     head: "Attempt",
-    cell: ({ attempt: { number, trigger } }) => (
-      <>
-        {number}
-        {trigger === "manual" && <small class="quiet"> by hand</small>}
-      </>
-    ),
+    cell: ({ attempt: { number, trigger } }) => [
+      number,
+      trigger === "manual" && <small class="quiet"> by hand</small>,
+    ],
   },
   EVENT,
 ];

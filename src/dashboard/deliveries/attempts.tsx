@@ -30,12 +30,8 @@ type Last = Pick<DeliveryView, "lastStatusCode" | "lastError">;
 
 export function LastOutcome({ delivery: { lastStatusCode, lastError } }: { delivery: Last }) {
   if (lastStatusCode === null && lastError === null) return <span class="quiet">–</span>;
-  return (
-    <>
-      {lastStatusCode !== null && <code>{lastStatusCode}</code>}{" "}
-      {lastError !== null && SHORT[lastError]}
-    </>
-  );
+  const code = lastStatusCode !== null && <code>{lastStatusCode}</code>;
+  return [code, " ", lastError !== null && SHORT[lastError]];
 }
 
 /** What a status outside 200–299 most often means, and whose turn it is. */
@@ -65,13 +61,8 @@ function explainAttempt({ error, statusCode, trigger, responseHeaders }: Attempt
       return (
         <>
           It answered {statusCode}, a redirect
-          {responseHeaders?.location && (
-            <>
-              {" "}
-              to <Foreign text={responseHeaders.location} />
-            </>
-          )}
-          . Redirects are not followed: the webhook needs the final URL.
+          {responseHeaders?.location && [" to ", <Foreign text={responseHeaders.location} />]}.
+          Redirects are not followed: the webhook needs the final URL.
         </>
       );
     case "status":
@@ -147,11 +138,7 @@ export function AttemptBadge({ attempt }: { attempt: Outcome }) {
 }
 
 function When({ attempt: { startedAtMs, durationMs } }: { attempt: AttemptRecord }) {
-  return (
-    <>
-      <Time ms={startedAtMs} />, took <span class="whole">{duration(durationMs)}</span>
-    </>
-  );
+  return [<Time ms={startedAtMs} />, ", took ", <span class="whole">{duration(durationMs)}</span>];
 }
 
 /** Headers, which are kept of a failure, and the body. */

@@ -52,12 +52,10 @@ function keyOf({ webhookId, eventId }: DeliveryView): string {
 }
 
 const SELECT: Column<DeliveryView> = {
-  head: (
-    <>
-      <span class="unseen">Select</span>
-      <input type="checkbox" data-select-all aria-label="Select all shown" hidden />
-    </>
-  ),
+  head: [
+    <span class="unseen">Select</span>,
+    <input type="checkbox" data-select-all aria-label="Select all shown" hidden />,
+  ],
   cell: (delivery) => (
     <input
       type="checkbox"
@@ -72,12 +70,12 @@ type Pending = Pick<DeliveryView, "nextAttemptAtMs" | "waitingFor">;
 
 export function NextAttempt({ delivery: { nextAttemptAtMs, waitingFor } }: { delivery: Pending }) {
   if (nextAttemptAtMs !== null) return <Time ms={nextAttemptAtMs} isAhead />;
-  return <>{WAITS[waitingFor ?? "hold"].short}</>;
+  return WAITS[waitingFor ?? "hold"].short;
 }
 
 export function WaitingSentence({ delivery }: { delivery: Pending }) {
   const { nextAttemptAtMs, waitingFor } = delivery;
-  if (nextAttemptAtMs === null) return <>{WAITS[waitingFor ?? "hold"].sentence}</>;
+  if (nextAttemptAtMs === null) return WAITS[waitingFor ?? "hold"].sentence;
   return (
     <>
       The next attempt is <Time ms={nextAttemptAtMs} isAhead />

@@ -154,26 +154,25 @@ function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
 
 type ViewProps = { webhook: Webhook; delivery: DeliveryView };
 
+/** What is said of one that has ended, before the time. */
+const ENDED = {
+  delivered: "The service has it, since ",
+  undeliverable: "The last attempt failed, and no other follows by itself; undeliverable since ",
+  cancelled: "Somebody cancelled it ",
+  expired: "It waited for as long as events are kept; ended ",
+  erased: "The event was erased, and with it this delivery, ",
+} as const;
+
 function Situation({ webhook, delivery }: ViewProps) {
   const { status, completedAtMs, lastError, waitingFor } = delivery;
-  const ended = <Time ms={completedAtMs} />;
-  if (status === "delivered") return <>The service has it, since {ended}.</>;
-  if (status === "undeliverable") {
-    return (
-      <>The last attempt failed, and no other follows by itself; undeliverable since {ended}.</>
-    );
-  }
-  if (status === "cancelled") {
-    if (lastError === "expired")
-      return <>It waited for as long as events are kept; ended {ended}.</>;
-    if (lastError === "erased")
-      return <>The event was erased, and with it this delivery, {ended}.</>;
-    return <>Somebody cancelled it {ended}.</>;
+  if (status !== "pending") {
+    const isCut = status === "cancelled" && (lastError === "expired" || lastError === "erased");
+    return [ENDED[isCut ? lastError : status], <Time ms={completedAtMs} />, "."];
   }
   if (waitingFor === "attempt" || webhook.status === "active") {
     return <WaitingSentence delivery={delivery} />;
   }
-  return <>It waits: the webhook is {webhook.status}.</>;
+  return `It waits: the webhook is ${webhook.status}.`;
 }
 
 function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }): Child {

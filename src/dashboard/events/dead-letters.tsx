@@ -54,14 +54,12 @@ export const deadLetterPages = new Hono<PageEnv>()
           {letters.length > 0 && <RedriveMany letters={letters} />}
         </>
       ),
-      show: ({ letters, webhooks }, { isFirstPage }) => (
-        <>
-          {letters.length === 0 && <None isFirstPage={isFirstPage} />}
-          {letters.map((letter) => (
-            <Letter letter={letter} webhooks={webhooks} />
-          ))}
-        </>
-      ),
+      show: ({ letters, webhooks }, { isFirstPage }) =>
+        letters.length === 0 ? (
+          <None isFirstPage={isFirstPage} />
+        ) : (
+          letters.map((letter) => <Letter letter={letter} webhooks={webhooks} />)
+        ),
     }),
   )
   .post("/redrive", performing(DEAD_LETTERS_PATH, { act: redriveMany }))

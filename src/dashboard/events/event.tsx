@@ -144,12 +144,7 @@ function EventFacts({ event }: { event: JournalEvent }) {
   return (
     <Facts
       of={[
-        [
-          "Event id",
-          <>
-            <code>{id}</code> <Copy text={id} />
-          </>,
-        ],
+        ["Event id", [<code>{id}</code>, " ", <Copy text={id} />]],
         ["Received", <Time ms={receivedAtMs} />],
         ["Sent by Leadterra", <GivenTime text={timestamp} />],
         ["Lead", <SearchLink name="email" value={email} none={noneOf(erased)} />],
@@ -157,10 +152,12 @@ function EventFacts({ event }: { event: JournalEvent }) {
         ["Size", sizeOf(size)],
         [
           SCHEMA.fits,
-          <>
-            {conforms ? "yes" : <Badge tone="warn">no</Badge>}
-            {!conforms && " – it differs from Leadterra's page, and is delivered all the same"}
-          </>,
+          conforms
+            ? "yes"
+            : [
+                <Badge tone="warn">no</Badge>,
+                " – it differs from Leadterra's page, and is delivered all the same",
+              ],
         ],
       ]}
     />

@@ -58,17 +58,10 @@ const COLUMNS: readonly Column<EventRow>[] = [
   },
   {
     head: "Classification",
-    cell: ({ kind, conforms }) => (
-      <>
-        {kind === null ? <span class="quiet">–</span> : <Foreign text={kind} />}
-        {!conforms && (
-          <>
-            {" "}
-            <Badge tone="warn">{SCHEMA.differs}</Badge>
-          </>
-        )}
-      </>
-    ),
+    cell: ({ kind, conforms }) => [
+      kind === null ? <span class="quiet">–</span> : <Foreign text={kind} />,
+      !conforms && [" ", <Badge tone="warn">{SCHEMA.differs}</Badge>],
+    ],
   },
   { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
   { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length), class: "whole" },

@@ -36,28 +36,19 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, isConnecte
           </p>
           <p class="quiet">
             {SECRET[isLaptop ? "laptop" : "deployed"][hasSecret ? "set" : "missing"]}{" "}
-            {isLaptop ? (
-              <>
-                <code>npm run leadterra -- send --url {url}</code> signs and sends one of each kind.
-              </>
-            ) : (
-              <>
-                One command does both: <code>npm run register -- --relay {origin}</code>
-              </>
-            )}
+            {isLaptop
+              ? [
+                  <code>npm run leadterra -- send --url {url}</code>,
+                  " signs and sends one of each kind.",
+                ]
+              : ["One command does both: ", <code>npm run register -- --relay {origin}</code>]}
           </p>
           <p class="quiet">
             An event that is answered 401 <code>invalid_signature</code> was signed with another
             secret: the sender {isLaptop ? "prints" : "logs"} the answer, and{" "}
-            {isLaptop ? (
-              <>
-                <code>npm start</code> prints <code>request failed</code>
-              </>
-            ) : (
-              <>
-                the relay's log has the line <code>request.failed</code>
-              </>
-            )}
+            {isLaptop
+              ? [<code>npm start</code>, " prints ", <code>request failed</code>]
+              : ["the relay's log has the line ", <code>request.failed</code>]}
             . Nothing of it shows up here.
           </p>
         </Step>

@@ -289,10 +289,10 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
         [
           "Dead letters",
           number(deadLetters),
-          <>
-            {stuck ? <a href={DEAD_LETTERS_PATH}>look at them</a> : "nothing got stuck"}
-            <Queued backlog={stats.queues.deadLetters.backlog} />
-          </>,
+          [
+            stuck ? <a href={DEAD_LETTERS_PATH}>look at them</a> : "nothing got stuck",
+            <Queued backlog={stats.queues.deadLetters.backlog} />,
+          ],
           stuck ? "bad" : "",
         ],
       ]}

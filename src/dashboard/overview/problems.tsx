@@ -61,11 +61,7 @@ export function problemsOf(situation: Situation): Problem[] {
   const found = [
     situation.problems.map((problem) => configLine(problem, watched)),
     silent.map(({ of, own }) =>
-      bad(
-        <>
-          <DoesNotAnswer of={of} webhooks={webhooks} /> <Told alerts={own} isNamed />
-        </>,
-      ),
+      bad([<DoesNotAnswer of={of} webhooks={webhooks} />, " ", <Told alerts={own} isNamed />]),
     ),
     ofWebhooks.slice(0, MAX_NAMED),
     deadLetters ? deadLettersLine(deadLetters, ofLetters) : [],
@@ -80,11 +76,10 @@ export function problemsOf(situation: Situation): Problem[] {
       unanswered,
       (rest) => `${count(rest, "more object does", "more objects do")} not answer.`,
     ),
-    moreOf(ofWebhooks, (rest) => (
-      <>
-        <a href={WEBHOOKS_PATH}>{count(rest, "more webhook")}</a> with a problem.
-      </>
-    )),
+    moreOf(ofWebhooks, (rest) => [
+      <a href={WEBHOOKS_PATH}>{count(rest, "more webhook")}</a>,
+      " with a problem.",
+    ]),
   ].flat();
   return found.toSorted((a, b) => Number(b.tone === "bad") - Number(a.tone === "bad"));
 }

@@ -75,12 +75,8 @@ export async function page(c: Context<PageEnv>, options: PageOptions, content: C
         </main>
         <footer class="quiet">
           Leadterra Relay {VERSION} · <a href="/docs">API</a>
-          {json.length > 0 && json.length <= CALLS_BESIDE && (
-            <>
-              {" "}
-              · as JSON: <Commas of={json.map(callOf)} />
-            </>
-          )}
+          {json.length > 0 &&
+            json.length <= CALLS_BESIDE && [" · as JSON: ", <Commas of={json.map(callOf)} />]}
           {session !== null && ` · Times are those of ${viewer.zone}`}
           {json.length > CALLS_BESIDE && (
             <details>

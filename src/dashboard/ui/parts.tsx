@@ -61,11 +61,7 @@ export function WebhookLink({ webhook }: { webhook: Webhook }) {
 /** A webhook by its id: among those that there are, or it was deleted. */
 export function WebhookOrId({ id, webhook }: { id: string; webhook: Webhook | undefined }) {
   if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
-  return (
-    <>
-      <code>{id}</code> <span class="quiet">(deleted)</span>
-    </>
-  );
+  return [<code>{id}</code>, " ", <span class="quiet">(deleted)</span>];
 }
 
 export function RowLink({ href, event, id }: { href: string; event: string; id: string }) {
@@ -102,16 +98,7 @@ function codeOf(path: string) {
 }
 
 export function Commas({ of }: { of: readonly Child[] }) {
-  return (
-    <>
-      {of.map((each, index) => (
-        <>
-          {index > 0 && ", "}
-          {each}
-        </>
-      ))}
-    </>
-  );
+  return of.map((each, index) => [index > 0 && ", ", each]);
 }
 
 export function Empty({ title, children }: { title?: string; children?: Child }) {
@@ -206,17 +193,7 @@ type Fact = readonly [name: string, value: Child] | false;
 
 export function Facts({ of }: { of: readonly Fact[] }) {
   return (
-    <dl class="facts">
-      {of.map(
-        (fact) =>
-          fact && (
-            <>
-              <dt>{fact[0]}</dt>
-              <dd>{fact[1]}</dd>
-            </>
-          ),
-      )}
-    </dl>
+    <dl class="facts">{of.map((fact) => fact && [<dt>{fact[0]}</dt>, <dd>{fact[1]}</dd>])}</dl>
   );
 }
 
@@ -305,13 +282,9 @@ export function Action({ action, tone, isOnce, fields = {}, children }: ActionPr
 }
 
 export function Hidden({ fields }: { fields: Readonly<Record<string, string>> }) {
-  return (
-    <>
-      {Object.entries(fields).map(([name, value]) => (
-        <input type="hidden" name={name} value={value} />
-      ))}
-    </>
-  );
+  return Object.entries(fields).map(([name, value]) => (
+    <input type="hidden" name={name} value={value} />
+  ));
 }
 
 type SubmitProps = {

@@ -10,15 +10,12 @@ export function Mistakes({ errors }: { errors: readonly FieldError[] }) {
   const ofNoField = errors.filter(({ path }) => path === "");
   return (
     <div class="notice bad" role="alert">
-      Nothing was changed yet.{" "}
-      {ofNoField.map(({ message }) => (
-        <>{visible(message)} </>
-      ))}
-      {fields.length > 0 && (
-        <>
-          Look at <Commas of={fields.map((field) => <a href={`#${field}`}>{labelOf(field)}</a>)} />.{" "}
-        </>
-      )}
+      Nothing was changed yet. {ofNoField.map(({ message }) => `${visible(message)} `)}
+      {fields.length > 0 && [
+        "Look at ",
+        <Commas of={fields.map((field) => <a href={`#${field}`}>{labelOf(field)}</a>)} />,
+        ". ",
+      ]}
       Header values and secrets have to be typed again.
     </div>
   );

@@ -135,16 +135,14 @@ const COLUMNS: readonly Column<{ event: TriedEvent["event"]; miss: string | null
   },
   {
     head: "Event",
-    cell: ({ event: { id, event }, miss }) => (
-      <>
-        {id === null ? event : <a href={eventPath(id)}>{event}</a>}
-        {miss !== null && (
-          <small class="below">
-            <Foreign text={miss} />
-          </small>
-        )}
-      </>
-    ),
+    cell: ({ event: { id, event }, miss }) => [
+      id === null ? event : <a href={eventPath(id)}>{event}</a>,
+      miss !== null && (
+        <small class="below">
+          <Foreign text={miss} />
+        </small>
+      ),
+    ],
     class: "name",
   },
   { head: "Received", cell: ({ event }) => <Time ms={event.receivedAtMs} /> },

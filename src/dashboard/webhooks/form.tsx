@@ -112,18 +112,13 @@ function Address({ typed, errors, webhook, env }: FormProps) {
   const urlHint = (
     <>
       Where events are posted to: <code>https://</code>{" "}
-      {configOf(env).allowPrivateDestinations ? (
-        <>
-          or <code>http://</code>, private addresses too
-        </>
-      ) : (
-        "and a public name"
-      )}
-      {binding !== undefined && (
-        <>
-          , or a binding of the relay: <code>service:{binding}/path</code>
-        </>
-      )}
+      {configOf(env).allowPrivateDestinations
+        ? ["or ", <code>http://</code>, ", private addresses too"]
+        : "and a public name"}
+      {binding !== undefined && [
+        ", or a binding of the relay: ",
+        <code>service:{binding}/path</code>,
+      ]}
       .
       {typed.url.endsWith("?…") && " The query is not shown; it stays unless you type another URL."}
     </>

@@ -152,12 +152,7 @@ export function responseTime({ p50, p95 }: WebhookStats["latencyMs"]): Tile {
 
 /** Of what waits, when the first was or is due, Unix milliseconds; null where nothing waits for a time. */
 export function FirstDue({ ms }: { ms: number | null }) {
-  if (ms === null) return <>nothing is due</>;
-  return (
-    <>
-      first due <Time ms={ms} />
-    </>
-  );
+  return ms === null ? "nothing is due" : ["first due ", <Time ms={ms} />];
 }
 
 const POOR = 0.5;

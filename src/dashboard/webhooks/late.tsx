@@ -12,30 +12,16 @@ export function figuresOf({ latencyMs: { p50 }, health: { pending } }: WebhookSt
   return { p50, pending };
 }
 
-export function Remedy({ webhook, stats }: { webhook: Webhook; stats: WebhookStats }) {
-  const { pending } = stats.health;
+export function remedyFor({ webhook, stats }: { webhook: Webhook; stats: WebhookStats }): string {
   const { field, aSecond, p50, atOnce } = boundOf(webhook, figuresOf(stats));
+  const inAll = `which takes ${duration((stats.health.pending / (aSecond ?? 1)) * 1_000)} for what waits`;
   if (field === "rateLimit") {
-    return (
-      <>
-        Its rate limit lets {perSecond(aSecond)} through,{" "}
-        <InAll pending={pending} aSecond={aSecond} />: raise the limit.
-      </>
-    );
+    return `Its rate limit lets ${perSecond(aSecond)} through, ${inAll}: raise the limit.`;
   }
   const help =
     field === "ordered"
       ? "It is ordered, so only faster answers help, or giving up the order."
       : `Raise “at once” above ${atOnce}, or have it answer faster.`;
-  if (aSecond === null) return <>{help}</>;
-  return (
-    <>
-      Its response time is {duration(p50)} (p50), {number(atOnce)} at once: {perSecond(aSecond)},{" "}
-      <InAll pending={pending} aSecond={aSecond} />. {help}
-    </>
-  );
-}
-
-function InAll({ pending, aSecond }: { pending: number; aSecond: number }) {
-  return <>which takes {duration((pending / aSecond) * 1_000)} for what waits</>;
+  if (aSecond === null) return help;
+  return `Its response time is ${duration(p50)} (p50), ${number(atOnce)} at once: ${perSecond(aSecond)}, ${inAll}. ${help}`;
 }

@@ -15,7 +15,7 @@ import { count, number, waiting } from "../ui/format";
 import { Badge, type Tone } from "../ui/parts";
 import { deliveryPath } from "../ui/paths";
 import { Time } from "../ui/time";
-import { figuresOf, Remedy } from "./late";
+import { figuresOf, remedyFor } from "./late";
 
 /** A webhook and how it is doing; null where its object does not answer. */
 export type Listed = { webhook: Webhook; stats: WebhookStats | null };
@@ -126,24 +126,17 @@ const CAUSES: Record<Kind, Words> = {
   undeliverable: (watched) => (
     <>
       Healthy, but {number(watched.stats.health.undeliverable)} undeliverable
-      {watched.ended && (
-        <>
-          , the last since <Time ms={watched.ended.startedAtMs + watched.ended.durationMs} />
-        </>
-      )}
+      {watched.ended && [
+        ", the last since ",
+        <Time ms={watched.ended.startedAtMs + watched.ended.durationMs} />,
+      ]}
       <Cause of={endedBy(watched)} />
     </>
   ),
   postponed: (watched) => <Failing {...watched} why=", because the service asked for a pause" />,
   paused: ({ stats }) => <Became health={stats.health}>.</Became>,
   healthy: (watched) =>
-    hasStumbled(watched) ? (
-      <>
-        All is well, but the <LastAttempt {...watched} />
-      </>
-    ) : (
-      <>All is well.</>
-    ),
+    hasStumbled(watched) ? ["All is well, but the ", <LastAttempt {...watched} />] : "All is well.",
 };
 
 /** `last attempt of CRM failed: 500 refused.` @param of what it is said of, where that is not the page's own */
@@ -174,12 +167,7 @@ function Became({ health, children }: { health: HealthReport; children?: Child }
   return (
     <>
       {state.charAt(0).toUpperCase() + state.slice(1)}
-      {sinceMs !== null && (
-        <>
-          {" "}
-          since <Time ms={sinceMs} />
-        </>
-      )}
+      {sinceMs !== null && [" since ", <Time ms={sinceMs} />]}
       {children}
     </>
   );
@@ -197,18 +185,13 @@ const MAX_CAUSE_CHARACTERS = 160;
 
 /** `: 500 refused, “could not connect to postgres”`. */
 function Cause({ of }: { of: Failure | null }) {
-  if (of === null) return <>.</>;
+  if (of === null) return ".";
   const { statusCode, error, responseBody } = of;
   const said = firstLine(responseBody ?? "");
   return (
     <>
       : <LastOutcome delivery={{ lastStatusCode: statusCode, lastError: error }} />
-      {said !== "" && (
-        <>
-          , “<Foreign text={beginning(said, MAX_CAUSE_CHARACTERS)} />”
-        </>
-      )}
-      .
+      {said !== "" && [", “", <Foreign text={beginning(said, MAX_CAUSE_CHARACTERS)} />, "”"]}.
     </>
   );
 }
@@ -238,14 +221,10 @@ const NEXT: Record<Kind, Words> = {
       without a listener the webhook is deleted, with what it holds.
     </>
   ),
-  late: (watched) => (
-    <>
-      <Tried {...watched} />{" "}
-      {!isFailing(watched) && !isSoonOver(watched.webhook, figuresOf(watched.stats)) && (
-        <Remedy {...watched} />
-      )}
-    </>
-  ),
+  late: (watched) => {
+    const isOver = isFailing(watched) || isSoonOver(watched.webhook, figuresOf(watched.stats));
+    return [<Tried {...watched} />, " ", !isOver && remedyFor(watched)];
+  },
   undeliverable: (watched) => (
     <>
       {watched.stats.health.pending === 0 ? (
@@ -277,8 +256,8 @@ function GivenUp({ webhook, ended }: Watched) {
 }
 
 function Held({ stats: { health } }: Watched) {
-  if (health.pending === 0) return <>Nothing waits for it.</>;
-  return <>{count(health.pending, "delivery is", "deliveries are")} held.</>;
+  if (health.pending === 0) return "Nothing waits for it.";
+  return `${count(health.pending, "delivery is", "deliveries are")} held.`;
 }
 
 /** Of one that waits, and of several. */
@@ -359,13 +338,9 @@ function Tried(watched: Watched) {
       ) : (
         <>
           {waiting(pending)}. {how}{" "}
-          {nextAttemptAtMs === null ? (
-            untimed(webhook, health)
-          ) : (
-            <>
-              next <Time ms={nextAttemptAtMs} isAhead />
-            </>
-          )}
+          {nextAttemptAtMs === null
+            ? untimed(webhook, health)
+            : ["next ", <Time ms={nextAttemptAtMs} isAhead />]}
           ; {needed || then}
         </>
       )}

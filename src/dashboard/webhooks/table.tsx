@@ -80,25 +80,19 @@ const COLUMNS: readonly Column<Listed>[] = [
   numeric("p95", ({ latencyMs }) => duration(latencyMs.p95)),
   {
     head: "Events",
-    cell: ({ webhook: { events, filter } }) => (
-      <>
-        <EventNames events={events} />
-        {filter !== null && <small class="quiet below">filtered</small>}
-      </>
-    ),
+    cell: ({ webhook: { events, filter } }) => [
+      <EventNames events={events} />,
+      filter !== null && <small class="quiet below">filtered</small>,
+    ],
     class: "breaks",
   },
 ];
 
 function EventNames({ events }: { events: readonly string[] }) {
-  if (events.includes(ALL_EVENTS)) return <>every event</>;
+  if (events.includes(ALL_EVENTS)) return "every event";
   const more = events.length - EVENTS_LISTED;
-  return (
-    <>
-      {events.slice(0, EVENTS_LISTED).map((name) => (
-        <code class="below">{name}</code>
-      ))}
-      {more > 0 && <small class="quiet">and {more} more</small>}
-    </>
-  );
+  return [
+    events.slice(0, EVENTS_LISTED).map((name) => <code class="below">{name}</code>),
+    more > 0 && <small class="quiet">and {more} more</small>,
+  ];
 }

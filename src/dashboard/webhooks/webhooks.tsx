@@ -204,11 +204,7 @@ function Settings({ webhook, own }: Pick<WholeProps, "webhook" | "own">) {
   const none = (text: string) => <span class="quiet">{text}</span>;
   const relays = (value: string | null) => none(`${value ?? "–"}, as the relay's own`);
   const shownFilter = filter && <Code label="The filter" text={JSON.stringify(filter, null, 2)} />;
-  const shownHeaders = (
-    <>
-      <code>{names.join(", ")}</code> {none("values are never shown")}
-    </>
-  );
+  const shownHeaders = [<code>{names.join(", ")}</code>, " ", none("values are never shown")];
   const edit = mayChange && <a href={`${webhookPath(webhook.id)}/edit`}>Edit the settings</a>;
   return (
     <Panel id="settings" title="Settings" action={edit}>
@@ -259,11 +255,7 @@ function AsConfiguration({ webhook }: { webhook: Webhook }) {
 
 function Dates({ webhook: { createdAtMs, updatedAtMs } }: { webhook: Webhook }) {
   if (updatedAtMs === createdAtMs) return <Time ms={createdAtMs} />;
-  return (
-    <>
-      <Time ms={createdAtMs} />, changed <Time ms={updatedAtMs} />
-    </>
-  );
+  return [<Time ms={createdAtMs} />, ", changed ", <Time ms={updatedAtMs} />];
 }
 
 /** The description says more than the heading has room for. */
