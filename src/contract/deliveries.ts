@@ -22,10 +22,13 @@ import {
   eventIdParam,
   eventName,
   limitParam,
+  named,
+  namedStrict,
   ofWebhook,
   page,
   said,
   text,
+  textLike,
   time,
   timeParam,
   webhookId,
@@ -37,25 +40,23 @@ import { answer, body, call, callsOf, type Fields, optionalBody } from "./route"
 /** One list for attempts and deliveries: generators make constants of its words, which must not be there twice. */
 export const deliveryError = z.enum(DELIVERY_ERRORS).register(document, { id: "DeliveryError" });
 
-export const attempt = z
-  .object({
-    number: z.int().check(z.positive()),
-    trigger: z.enum(TRIGGERS).register(document, { id: "Trigger" }),
-    startedAt: time,
-    durationMs: z.number().check(z.nonnegative()),
-    statusCode: z.nullable(z.int()),
-    error: said(z.nullable(deliveryError), "null on success: a status of 200–299."),
-    responseBody: said(
-      z.nullable(text),
-      "The beginning of the answer, with secrets replaced by ***.",
-    ),
-    responseTruncated: z.boolean(),
-    responseHeaders: said(
-      z.nullable(z.record(z.string(), z.string())),
-      "Of a failure; null for a success.",
-    ),
-  } satisfies Fields<AttemptRecord>)
-  .register(document, { id: "Attempt" });
+export const attempt = named("Attempt", {
+  number: z.int().check(z.positive()),
+  trigger: z.enum(TRIGGERS).register(document, { id: "Trigger" }),
+  startedAt: time,
+  durationMs: z.number().check(z.nonnegative()),
+  statusCode: z.nullable(z.int()),
+  error: said(z.nullable(deliveryError), "null on success: a status of 200–299."),
+  responseBody: said(
+    z.nullable(text),
+    "The beginning of the answer, with secrets replaced by ***.",
+  ),
+  responseTruncated: z.boolean(),
+  responseHeaders: said(
+    z.nullable(z.record(z.string(), z.string())),
+    "Of a failure; null for a success.",
+  ),
+} satisfies Fields<AttemptRecord>);
 
 /** An object of the release before does not say the headers. */
 export function shownAttempt(record: AttemptRecord): z.infer<typeof attempt> {
@@ -97,16 +98,14 @@ const fields = {
   lastError: z.nullable(deliveryError),
 } satisfies Fields<DeliveryView>;
 
-export const delivery = z.object(fields).register(document, { id: "Delivery" });
+export const delivery = named("Delivery", fields);
 
-const loggedDelivery = z
-  .object({
-    ...fields,
-    attemptLog: said(z.array(attempt), "Oldest first, at most 20."),
-  })
-  .register(document, { id: "LoggedDelivery" });
+const loggedDelivery = named("LoggedDelivery", {
+  ...fields,
+  attemptLog: said(z.array(attempt), "Oldest first, at most 20."),
+});
 
-const attempted = z.object({ ...fields, attempt }).register(document, { id: "AttemptedDelivery" });
+const attempted = named("AttemptedDelivery", { ...fields, attempt });
 
 export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
   ...RELAY_EVENTS["relay.delivery.undeliverable"].example.delivery,
@@ -131,16 +130,11 @@ const filters = {
   until: z.optional(timeParam),
   attempted: z
     .optional(
-      turned(
-        z.string().check(z.regex(/^(true|false)$/, "must be true or false")),
-        (given) => given === "true",
-      ),
+      turned(textLike(/^(true|false)$/, "must be true or false"), (given) => given === "true"),
     )
     .register(document, { type: "boolean", description: "`false`: those that were never tried." }),
   statusCode: z
-    .optional(
-      turned(z.string().check(z.regex(/^[1-9]\d{2}$/, "must be a status such as 503")), Number),
-    )
+    .optional(turned(textLike(/^[1-9]\d{2}$/, "must be a status such as 503"), Number))
     .register(document, {
       type: "integer",
       minimum: 100,
@@ -164,14 +158,12 @@ const dryRun = said(
   "Answers as if it had been done, and does nothing.",
 );
 
-const retrySchema = z
-  .strictObject({
-    wait: said(
-      z._default(z.boolean(), false),
-      "Answer when the attempt has ended, with what came of it.",
-    ),
-  })
-  .register(document, { id: "RetryRequest" });
+const retrySchema = namedStrict("RetryRequest", {
+  wait: said(
+    z._default(z.boolean(), false),
+    "Answer when the attempt has ended, with what came of it.",
+  ),
+});
 
 export const replaySchema = z
   .strictObject({
@@ -193,14 +185,12 @@ export const replaySchema = z
   )
   .register(document, { id: "ReplayRequest" });
 
-export const discardSchema = z
-  .strictObject({
-    until: z.optional(timeParam),
-    event: z.optional(eventName),
-    dryRun,
-    cursor: cursorParam(parsePosition),
-  })
-  .register(document, { id: "DiscardRequest" });
+export const discardSchema = namedStrict("DiscardRequest", {
+  until: z.optional(timeParam),
+  event: z.optional(eventName),
+  dryRun,
+  cursor: cursorParam(parsePosition),
+});
 
 // --- the calls ---
 

@@ -21,6 +21,8 @@ import {
   eventIdParam,
   eventName,
   limitParam,
+  named,
+  namedStrict,
   nextOfMany,
   page,
   said,
@@ -52,24 +54,20 @@ const fields = {
   webhookIds: said(z.array(webhookId), "Those that it matched."),
 } satisfies Fields<Omit<JournalEvent, Hidden>>;
 
-const event = z.object(fields).register(document, { id: "Event" });
+const event = named("Event", fields);
 
-const why = z
-  .object({
-    webhookId,
-    matched: said(z.boolean(), "What the journal says: as it was decided then."),
-    why: said(text, "In a sentence, by the webhook's settings of now."),
-  } satisfies Fields<Why>)
-  .register(document, { id: "Why" });
+const why = named("Why", {
+  webhookId,
+  matched: said(z.boolean(), "What the journal says: as it was decided then."),
+  why: said(text, "In a sentence, by the webhook's settings of now."),
+} satisfies Fields<Why>);
 
-const wholeEvent = z
-  .object({
-    ...fields,
-    payload: said(z.nullable(anyObject), "The JSON; null when it was erased."),
-    deliveries: z.array(delivery),
-    webhooks: said(z.array(why), "For every webhook that there is, why it got the event or not."),
-  })
-  .register(document, { id: "WholeEvent" });
+const wholeEvent = named("WholeEvent", {
+  ...fields,
+  payload: said(z.nullable(anyObject), "The JSON; null when it was erased."),
+  deliveries: z.array(delivery),
+  webhooks: said(z.array(why), "For every webhook that there is, why it got the event or not."),
+});
 
 export function shownEvent(journaled: JournalEvent): z.infer<typeof event> {
   return shownBy(event, journaled);
@@ -95,14 +93,12 @@ const EVENT_EXAMPLE: z.infer<typeof event> = {
   webhookIds: [EXAMPLE.webhookId],
 };
 
-const eventType = z
-  .object({
-    name: text,
-    description: text,
-    schema: said(anyObject, "JSON Schema of the whole event."),
-    example: anyObject,
-  })
-  .register(document, { id: "EventType" });
+const eventType = named("EventType", {
+  name: text,
+  description: text,
+  schema: said(anyObject, "JSON Schema of the whole event."),
+  example: anyObject,
+});
 
 // --- what is given ---
 
@@ -128,41 +124,33 @@ export const eventQuery = z.strictObject({
   ),
 });
 
-const replaySchema = z
-  .strictObject({
-    webhookIds: z.optional(
-      z.array(turned(webhookId, (given) => given as WebhookId)).check(z.minLength(1)),
-    ),
-  })
-  .register(document, { id: "EventReplay" });
+const replaySchema = namedStrict("EventReplay", {
+  webhookIds: z.optional(
+    z.array(turned(webhookId, (given) => given as WebhookId)).check(z.minLength(1)),
+  ),
+});
 
 const queued = said(
   z.boolean(),
   "Whether events may still be on their way: then repeat the call later.",
 );
-const erased = z
-  .object({ erased: count, next: nextOfMany, queued })
-  .register(document, { id: "Erased" });
+const erased = named("Erased", { erased: count, next: nextOfMany, queued });
 
-const eraseSchema = z
-  .strictObject({
-    email: said(emailAddress, "The person's e-mail address."),
-    cursor: cursorParam(parseErasureCursor),
-  })
-  .register(document, { id: "PersonErasure" });
+const eraseSchema = namedStrict("PersonErasure", {
+  email: said(emailAddress, "The person's e-mail address."),
+  cursor: cursorParam(parseErasureCursor),
+});
 
-const filterTest = z
-  .strictObject({
-    filter: z.nullable(filterSchema),
-    event: z
-      .custom<JsonObject>(isObject, "must be an object: the envelope of an event")
-      .register(document, {
-        type: "object",
-        additionalProperties: true,
-        description: "The whole envelope, as Leadterra sends it.",
-      }),
-  })
-  .register(document, { id: "FilterTest" });
+const filterTest = namedStrict("FilterTest", {
+  filter: z.nullable(filterSchema),
+  event: z
+    .custom<JsonObject>(isObject, "must be an object: the envelope of an event")
+    .register(document, {
+      type: "object",
+      additionalProperties: true,
+      description: "The whole envelope, as Leadterra sends it.",
+    }),
+});
 
 // --- the calls ---
 
@@ -201,13 +189,9 @@ export const calls = callsOf("Events", {
       "When a service has lost it, or is to get it all the same. To the webhooks that it matched; others may be named.",
     request: { params, body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }) },
     responses: {
-      202: answer(
-        "Taken on.",
-        z.object({ replayed: count }).register(document, { id: "EventReplayed" }),
-        {
-          replayed: 1,
-        },
-      ),
+      202: answer("Taken on.", named("EventReplayed", { replayed: count }), {
+        replayed: 1,
+      }),
     },
     failures: ["payload_gone"],
   }),
@@ -233,20 +217,16 @@ export const calls = callsOf("Events", {
     summary: "List the documented events with schemas and examples",
     description: "Before writing a handler or a filter.",
     responses: {
-      200: answer(
-        "Every documented event.",
-        z.object({ data: z.array(eventType) }).register(document, { id: "EventTypeList" }),
-        {
-          data: [
-            {
-              name: "reply.received",
-              description: EVENT_TYPES["reply.received"].description,
-              schema: { type: "object" },
-              example: EXAMPLE.reply,
-            },
-          ],
-        },
-      ),
+      200: answer("Every documented event.", named("EventTypeList", { data: z.array(eventType) }), {
+        data: [
+          {
+            name: "reply.received",
+            description: EVENT_TYPES["reply.received"].description,
+            schema: { type: "object" },
+            example: EXAMPLE.reply,
+          },
+        ],
+      }),
     },
   }),
 
@@ -262,7 +242,7 @@ export const calls = callsOf("Events", {
     responses: {
       200: answer(
         "Whether the filter wants the event.",
-        z.object({ matches: z.boolean() }).register(document, { id: "FilterVerdict" }),
+        named("FilterVerdict", { matches: z.boolean() }),
         { matches: true },
       ),
     },

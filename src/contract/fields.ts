@@ -25,32 +25,49 @@ export function said<S extends z.ZodMiniType>(schema: S, description: string): S
   return same;
 }
 
+/** What is shown: an object that stands in the document under a name. */
+export function named<Shape extends z.core.$ZodLooseShape>(
+  id: string,
+  shape: Shape,
+  description?: string,
+) {
+  return z.object(shape).register(document, { id, ...(description && { description }) });
+}
+
+/** The same of what is given: it has no other fields. */
+export function namedStrict<Shape extends z.core.$ZodLooseShape>(id: string, shape: Shape) {
+  return z.strictObject(shape).register(document, { id });
+}
+
+/** Text of a form: what its pattern or its rule lets through. */
+export function textLike(form: RegExp | ((given: string) => boolean), message?: string) {
+  const isLike =
+    typeof form === "function" ? z.refine<string>(form, message) : z.regex(form, message);
+  return z.string().check(isLike);
+}
+
 export const text = z.string();
 export const time = z.iso.datetime();
 export const count = z.int().check(z.nonnegative());
 export const anyObject = z.record(z.string(), z.unknown());
-export const webhookId = z.string().check(z.regex(WEBHOOK_ID, "is not a webhook"));
-export const eventId = z.string().check(z.regex(EVENT_ID));
+export const webhookId = textLike(WEBHOOK_ID, "is not a webhook");
+export const eventId = textLike(EVENT_ID);
 
 /** In a path: what is no id is nothing that there is. */
-const webhookRef = z
-  .string()
-  .check(z.regex(/^(wh_[0-9A-HJKMNP-TV-Z]{26}|[a-z][a-z0-9-]{0,62})$/))
-  .register(document, {
+const webhookRef = textLike(/^(wh_[0-9A-HJKMNP-TV-Z]{26}|[a-z][a-z0-9-]{0,62})$/).register(
+  document,
+  {
     example: EXAMPLE.webhookId,
     description: "The webhook's id, or its name.",
-  });
+  },
+);
 export const ofWebhook = z.object({ id: webhookRef });
 export const eventIdParam = turned(eventId, (given) => given as EventId);
 
-const pageSize = z
-  .string()
-  .check(
-    z.refine(
-      (given) => /^\d{1,3}$/.test(given) && Number(given) >= 1 && Number(given) <= MAX_PAGE,
-      `must be a whole number from 1 to ${MAX_PAGE}, such as ${DEFAULT_PAGE}`,
-    ),
-  );
+const pageSize = textLike(
+  (given) => /^\d{1,3}$/.test(given) && Number(given) >= 1 && Number(given) <= MAX_PAGE,
+  `must be a whole number from 1 to ${MAX_PAGE}, such as ${DEFAULT_PAGE}`,
+);
 export const limitParam = z
   ._default(turned(pageSize, Number), DEFAULT_PAGE)
   .register(document, { type: "integer", minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE });
@@ -85,9 +102,7 @@ export const timeParam = turned(z.string(), (given, { issues }) => {
     "ISO 8601 with `Z` or an offset, to the minute or finer. In a URL the `+` of an offset is written `%2B`.",
 });
 
-export const eventName = z
-  .string()
-  .check(z.regex(EVENT_NAME, "must be 1 to 128 of A-Z a-z 0-9 . _ -"));
+export const eventName = textLike(EVENT_NAME, "must be 1 to 128 of A-Z a-z 0-9 . _ -");
 
 /** A page of a list, under a name of its own; `of`: what it lists. */
 export function page<Item extends z.ZodMiniType>(

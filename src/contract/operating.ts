@@ -19,9 +19,12 @@ import {
   EXAMPLE,
   eventId,
   limitParam,
+  named,
+  namedStrict,
   page,
   said,
   text,
+  textLike,
   time,
   timeParam,
   webhookId,
@@ -35,17 +38,15 @@ const MAX_STATS_DAYS = 31;
 
 const reason = z.enum(DEAD_LETTER_REASONS).register(document, { id: "DeadLetterReason" });
 
-const deadLetter = z
-  .object({
-    id: text,
-    eventId: z.nullable(eventId),
-    event: z.nullable(text),
-    reason,
-    receivedAt: time,
-    failedAt: time,
-    webhookIds: said(z.array(webhookId), "Those that are still owed."),
-  } satisfies Fields<Omit<DeadLetter, "email">>)
-  .register(document, { id: "DeadLetter" });
+const deadLetter = named("DeadLetter", {
+  id: text,
+  eventId: z.nullable(eventId),
+  event: z.nullable(text),
+  reason,
+  receivedAt: time,
+  failedAt: time,
+  webhookIds: said(z.array(webhookId), "Those that are still owed."),
+} satisfies Fields<Omit<DeadLetter, "email">>);
 
 const LETTER_EXAMPLE: z.infer<typeof deadLetter> = {
   ...RELAY_EVENTS["relay.dead_letter.added"].example.deadLetter,
@@ -53,36 +54,29 @@ const LETTER_EXAMPLE: z.infer<typeof deadLetter> = {
 };
 
 const letterParams = z.object({
-  id: z
-    .string()
-    .check(z.regex(/^dl_[\w-]{1,128}$/))
-    .register(document, { example: LETTER_EXAMPLE.id }),
+  id: textLike(/^dl_[\w-]{1,128}$/).register(document, { example: LETTER_EXAMPLE.id }),
 });
 
-const bulkRedriveSchema = z
-  .strictObject({
-    reason: z.optional(reason),
-    dryRun: z._default(z.boolean(), false),
-    cursor: cursorParam(parseDeadLetterCursor),
-  })
-  .register(document, { id: "RedriveRequest" });
+const bulkRedriveSchema = namedStrict("RedriveRequest", {
+  reason: z.optional(reason),
+  dryRun: z._default(z.boolean(), false),
+  cursor: cursorParam(parseDeadLetterCursor),
+});
 
 // --- audit ---
 
-const auditEntry = z
-  .object({
-    id: text,
-    at: time,
-    key: said(
-      z.nullable(text),
-      "A fingerprint of the API key; null for what the relay did by itself.",
-    ),
-    action: text,
-    webhookId: z.nullable(webhookId),
-    before: z.nullable(anyObject),
-    after: z.nullable(anyObject),
-  })
-  .register(document, { id: "AuditEntry" });
+const auditEntry = named("AuditEntry", {
+  id: text,
+  at: time,
+  key: said(
+    z.nullable(text),
+    "A fingerprint of the API key; null for what the relay did by itself.",
+  ),
+  action: text,
+  webhookId: z.nullable(webhookId),
+  before: z.nullable(anyObject),
+  after: z.nullable(anyObject),
+});
 
 export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
   const { number, ...rest } = entry;
@@ -91,75 +85,61 @@ export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
 
 // --- stats ---
 
-const step = z
-  .object({ at: time, events: count, delivered: count, failedAttempts: count })
-  .register(document, { id: "StatsStep" });
+const step = named("StatsStep", {
+  at: time,
+  events: count,
+  delivered: count,
+  failedAttempts: count,
+});
 const outcomeFields = {
   pending: count,
   delivered: count,
   undeliverable: count,
   cancelled: count,
   successRate: z.nullable(z.number().check(z.minimum(0), z.maximum(1))),
-  latencyMs: z
-    .object({ p50: z.nullable(z.number()), p95: z.nullable(z.number()) })
-    .register(document, { id: "Latency" }),
+  latencyMs: named("Latency", { p50: z.nullable(z.number()), p95: z.nullable(z.number()) }),
 } satisfies Fields<Outcomes>;
-const webhookStats = z
-  .object({
-    id: webhookId,
-    ...outcomeFields,
-    oldestDueAt: z.nullable(time),
-    failingSince: said(
-      z.nullable(time),
-      "The first failure since the last success; null while all is well.",
-    ),
-    health: webhookHealth,
-  } satisfies Fields<Omit<WebhookStats, "totals">>)
-  .register(document, { id: "WebhookStats" });
+const webhookStats = named("WebhookStats", {
+  id: webhookId,
+  ...outcomeFields,
+  oldestDueAt: z.nullable(time),
+  failingSince: said(
+    z.nullable(time),
+    "The first failure since the last success; null while all is well.",
+  ),
+  health: webhookHealth,
+} satisfies Fields<Omit<WebhookStats, "totals">>);
 
-const backlog = z
-  .object({
-    backlog: said(z.nullable(count), "Messages; null where the queue does not say."),
-    oldestAt: z.nullable(time),
-  } satisfies Fields<Backlog>)
-  .register(document, { id: "Backlog" });
-const alerts = z
-  .object({ refusedSince: time, statusCode: z.nullable(z.int()) })
-  .register(document, {
-    id: "AlertsRefused",
-    description: "Since when ALERT_URL does not take alerts.",
-  });
+const backlog = named("Backlog", {
+  backlog: said(z.nullable(count), "Messages; null where the queue does not say."),
+  oldestAt: z.nullable(time),
+} satisfies Fields<Backlog>);
+const alerts = named(
+  "AlertsRefused",
+  { refusedSince: time, statusCode: z.nullable(z.int()) },
+  "Since when ALERT_URL does not take alerts.",
+);
 
-const openAlert = z
-  .object({
-    cause: said(text, "What it is about; it ends with a webhook's id, if any."),
-    text,
-    foundAt: said(time, "When it was last found to be so."),
-  } satisfies Fields<OpenAlert>)
-  .register(document, { id: "OpenAlert" });
+const openAlert = named("OpenAlert", {
+  cause: said(text, "What it is about; it ends with a webhook's id, if any."),
+  text,
+  foundAt: said(time, "When it was last found to be so."),
+} satisfies Fields<OpenAlert>);
 
-const stats = z
-  .object({
-    lastEventAt: z.nullable(time),
-    events: count,
-    all: z
-      .object(outcomeFields)
-      .register(document, { id: "Outcomes", description: "Of all webhooks together." }),
-    webhooks: z.array(webhookStats),
-    hours: z.array(step),
-    recent: said(z.array(step), "The last hour in steps of five minutes."),
-    queues: z
-      .object({ events: backlog, deadLetters: backlog } satisfies Fields<Queues>)
-      .register(document, {
-        id: "Queues",
-      }),
-    alerts: said(z.nullable(alerts), "null while they are taken, or go nowhere."),
-    openAlerts: said(
-      z.array(openAlert),
-      "What is not over, whether ALERT_URL was told of it or not.",
-    ),
-  } satisfies Fields<Stats>)
-  .register(document, { id: "Stats" });
+const stats = named("Stats", {
+  lastEventAt: z.nullable(time),
+  events: count,
+  all: named("Outcomes", outcomeFields, "Of all webhooks together."),
+  webhooks: z.array(webhookStats),
+  hours: z.array(step),
+  recent: said(z.array(step), "The last hour in steps of five minutes."),
+  queues: named("Queues", { events: backlog, deadLetters: backlog } satisfies Fields<Queues>),
+  alerts: said(z.nullable(alerts), "null while they are taken, or go nowhere."),
+  openAlerts: said(
+    z.array(openAlert),
+    "What is not over, whether ALERT_URL was told of it or not.",
+  ),
+} satisfies Fields<Stats>);
 
 export function shownStats({ webhooks, queues, alerts: refused, openAlerts, ...told }: Stats) {
   return {
@@ -237,7 +217,7 @@ export const calls = callsOf("Operating", {
     description: "Once its reason is gone: it goes to those that are still owed it.",
     request: { params: letterParams },
     responses: {
-      202: answer("Handed over.", z.object({ id: text }).register(document, { id: "Redriven" }), {
+      202: answer("Handed over.", named("Redriven", { id: text }), {
         id: LETTER_EXAMPLE.id,
       }),
     },

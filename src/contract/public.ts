@@ -1,13 +1,13 @@
 /** What needs no key: the events that come in, whether all is configured, and what the API is. */
 import * as z from "zod/mini";
 import { EVENT_NAME, MAX_BODY_BYTES } from "../domain/event";
-import { document, EXAMPLE, eventId, said, text } from "./fields";
+import { document, EXAMPLE, eventId, named, said, text, textLike } from "./fields";
 import { answer, body, call, callsOf } from "./route";
 
 /** As tolerant as the inbound contract: names and data that nobody documented are taken too. */
 const leadterraEvent = z
   .looseObject({
-    event: z.string().check(z.regex(EVENT_NAME)),
+    event: textLike(EVENT_NAME),
     timestamp: said(
       z.optional(z.unknown()),
       "ISO 8601 as Leadterra sends it; nothing depends on it.",
@@ -21,19 +21,13 @@ const leadterraEvent = z
       "An event of any name. Those that Leadterra documents are under webhooks, and in `GET /v1/event-types` with their schemas.",
   });
 
-const accepted = z
-  .object({ id: eventId, duplicate: z.boolean() })
-  .register(document, { id: "Accepted" });
+const accepted = named("Accepted", { id: eventId, duplicate: z.boolean() });
 
-const health = z
-  .object({
-    status: z.enum(["ok", "misconfigured"]).register(document, { id: "HealthStatus" }),
-    version: text,
-    problems: z.array(
-      z.object({ name: text, message: text }).register(document, { id: "ConfigProblem" }),
-    ),
-  })
-  .register(document, { id: "Health" });
+const health = named("Health", {
+  status: z.enum(["ok", "misconfigured"]).register(document, { id: "HealthStatus" }),
+  version: text,
+  problems: z.array(named("ConfigProblem", { name: text, message: text })),
+});
 
 export const calls = callsOf("Public", {
   ingestEvent: call("post /webhooks/leadterra", {

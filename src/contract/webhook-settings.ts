@@ -8,7 +8,7 @@ import { parseSchedule, parseTimeout } from "../domain/schedule";
 import { isSecret } from "../domain/signature";
 import { turned } from "../domain/tolerant";
 import { ALL_EVENTS, DEFAULTS, type WebhookChanges, type WebhookDraft } from "../domain/webhook";
-import { document, eventName, said } from "./fields";
+import { document, eventName, namedStrict, said, textLike } from "./fields";
 
 const MAX_DESCRIPTION_CHARACTERS = 1_000;
 const MAX_EVENT_NAMES = 100;
@@ -26,14 +26,10 @@ const SECRET_PATTERN =
 export const SECRET_EXAMPLE = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0ISE=";
 
 export const name = said(
-  z
-    .string()
-    .check(
-      z.regex(
-        WEBHOOK_NAME,
-        "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as crm",
-      ),
-    ),
+  textLike(
+    WEBHOOK_NAME,
+    "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as crm",
+  ),
   "Unique; stands for the id in the path of every call. null for none.",
 );
 const url = z.string().check(z.minLength(1)).register(document, {
@@ -46,14 +42,10 @@ const url = z.string().check(z.minLength(1)).register(document, {
 const events = said(
   z
     .array(
-      z
-        .string()
-        .check(
-          z.regex(
-            /^(\*|[A-Za-z0-9._-]{1,128})$/,
-            'must be "*", or 1 to 128 of A-Z a-z 0-9 . _ - as an event is named',
-          ),
-        ),
+      textLike(
+        /^(\*|[A-Za-z0-9._-]{1,128})$/,
+        'must be "*", or 1 to 128 of A-Z a-z 0-9 . _ - as an event is named',
+      ),
     )
     .check(
       z.minLength(1, 'must name at least one event, or be ["*"] for all of them'),
@@ -105,32 +97,22 @@ export const filterSchema = z
     description:
       "A query in MongoDB's form over the event's envelope: dotted paths with a value or with $eq $ne $in $nin $gt $gte $lt $lte $exists $startsWith $endsWith $not under them, $and and $or beside them. At most 8 levels, 64 conditions and 8,192 bytes of JSON.",
   });
-const retrySchedule = z
-  .string()
-  .check(
-    z.refine(
-      (given) => parseSchedule(given) !== null,
-      'must be 1 to 20 durations such as "1m 5m 30m 2h 8h"',
-    ),
-  )
-  .register(document, {
-    pattern:
-      "^([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)( ([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)){0,19}$",
-    description:
-      "Waits after each failed attempt, 1 to 20 durations with one space between, shorter in all than RETENTION; null for the relay's own.",
-  });
-const timeout = z
-  .string()
-  .check(
-    z.refine(
-      (given) => parseTimeout(given) !== null,
-      'must be a duration from 1s to 60s, such as "30s"',
-    ),
-  )
-  .register(document, {
-    pattern: "^(0*([1-9]|[1-5][0-9]|60)s|0*1m)$",
-    description: "How long the service may take to answer, 1s to 60s; null for the relay's own.",
-  });
+const retrySchedule = textLike(
+  (given) => parseSchedule(given) !== null,
+  'must be 1 to 20 durations such as "1m 5m 30m 2h 8h"',
+).register(document, {
+  pattern:
+    "^([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)( ([0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d)){0,19}$",
+  description:
+    "Waits after each failed attempt, 1 to 20 durations with one space between, shorter in all than RETENTION; null for the relay's own.",
+});
+const timeout = textLike(
+  (given) => parseTimeout(given) !== null,
+  'must be a duration from 1s to 60s, such as "30s"',
+).register(document, {
+  pattern: "^(0*([1-9]|[1-5][0-9]|60)s|0*1m)$",
+  description: "How long the service may take to answer, 1s to 60s; null for the relay's own.",
+});
 const giveUpOn = said(
   z
     .array(
@@ -193,22 +175,28 @@ const sameService = said(
   "With a URL of another origin: the service has moved, and keeps its secret (and, in a change, its headers).",
 );
 
-export const draftSchema = z
-  .strictObject({ url, events, ...settings, ...beginnings })
-  .register(document, { id: "WebhookDraft" });
+export const draftSchema = namedStrict("WebhookDraft", { url, events, ...settings, ...beginnings });
 
 const dryRun = said(
   z.optional(z.boolean()),
   "Answers as if it were done: `updatedAt` of the answer tells whether anything differs.",
 );
 
-export const putSchema = z
-  .strictObject({ url, events, ...settings, ...beginnings, sameService, dryRun })
-  .register(document, { id: "WebhookSettings" });
+export const putSchema = namedStrict("WebhookSettings", {
+  url,
+  events,
+  ...settings,
+  ...beginnings,
+  sameService,
+  dryRun,
+});
 
-export const changesSchema = z
-  .strictObject({ url: z.optional(url), events: z.optional(events), ...settings, sameService })
-  .register(document, { id: "WebhookChanges" });
+export const changesSchema = namedStrict("WebhookChanges", {
+  url: z.optional(url),
+  events: z.optional(events),
+  ...settings,
+  sameService,
+});
 
 /** The host by which the relay is reached: a webhook must not lead back to it. */
 export function relayHost(requestUrl: string): string {
@@ -237,16 +225,12 @@ export function changesOf(given: z.output<typeof changesSchema>): WebhookChanges
   );
 }
 
-export const rotationSchema = z
-  .strictObject({
-    gracePeriodSeconds: said(
-      z._default(z.int().check(z.minimum(0), z.maximum(MAX_GRACE_SECONDS)), DEFAULT_GRACE_SECONDS),
-      `How long the secrets until now sign beside the new one; ${DEFAULT_GRACE_SECONDS} unless said.`,
-    ),
-    signingSecret: z.optional(signingSecret),
-  })
-  .register(document, { id: "SecretRotation" });
+export const rotationSchema = namedStrict("SecretRotation", {
+  gracePeriodSeconds: said(
+    z._default(z.int().check(z.minimum(0), z.maximum(MAX_GRACE_SECONDS)), DEFAULT_GRACE_SECONDS),
+    `How long the secrets until now sign beside the new one; ${DEFAULT_GRACE_SECONDS} unless said.`,
+  ),
+  signingSecret: z.optional(signingSecret),
+});
 
-export const testSchema = z
-  .strictObject({ event: z.optional(eventName) })
-  .register(document, { id: "TestEvent" });
+export const testSchema = namedStrict("TestEvent", { event: z.optional(eventName) });

@@ -17,6 +17,7 @@ import {
   EXAMPLE,
   eventId,
   limitParam,
+  named,
   ofWebhook,
   page,
   said,
@@ -71,7 +72,7 @@ export function listedWebhook(given: Webhook): z.infer<typeof webhook> {
   return shownWebhook({ ...given, url: maskQuery(given.url) });
 }
 
-const oneWebhook = z.object({ webhook }).register(document, { id: "OneWebhook" });
+const oneWebhook = named("OneWebhook", { webhook });
 
 const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
   id: EXAMPLE.webhookId,
@@ -99,31 +100,27 @@ const oneWithSecret = json(oneWebhook, {
 
 // --- how it is doing: one object, wherever it is shown ---
 
-const lastFailure = z
-  .object({
-    at: time,
-    eventId,
-    statusCode: z.nullable(z.int()),
-    error: deliveryError,
-    responseBody: said(
-      z.nullable(text),
-      "At most 1 KB, with secrets replaced by ***; null once the event was erased.",
-    ),
-  } satisfies Fields<LastFailure>)
-  .register(document, { id: "LastFailure" });
+const lastFailure = named("LastFailure", {
+  at: time,
+  eventId,
+  statusCode: z.nullable(z.int()),
+  error: deliveryError,
+  responseBody: said(
+    z.nullable(text),
+    "At most 1 KB, with secrets replaced by ***; null once the event was erased.",
+  ),
+} satisfies Fields<LastFailure>);
 
-export const webhookHealth = z
-  .object({
-    state: said(z.enum(HEALTH_STATES), `The first that fits, in this order. ${glossary(STATES)}.`),
-    since: said(z.nullable(time), "When the state began; null where not known."),
-    nextAttemptAt: said(z.nullable(time), "Of the delivery that goes next."),
-    pending: count,
-    undeliverable: said(count, "What there is now, however old."),
-    oldestDueAt: z.nullable(time),
-    lastSuccessAt: z.nullable(time),
-    lastFailure: z.nullable(lastFailure),
-  } satisfies Fields<HealthReport>)
-  .register(document, { id: "WebhookHealth" });
+export const webhookHealth = named("WebhookHealth", {
+  state: said(z.enum(HEALTH_STATES), `The first that fits, in this order. ${glossary(STATES)}.`),
+  since: said(z.nullable(time), "When the state began; null where not known."),
+  nextAttemptAt: said(z.nullable(time), "Of the delivery that goes next."),
+  pending: count,
+  undeliverable: said(count, "What there is now, however old."),
+  oldestDueAt: z.nullable(time),
+  lastSuccessAt: z.nullable(time),
+  lastFailure: z.nullable(lastFailure),
+} satisfies Fields<HealthReport>);
 
 const { health: told } = RELAY_EVENTS["relay.webhook.failing"].example;
 export const HEALTH_EXAMPLE: z.input<typeof webhookHealth> = {
