@@ -267,11 +267,7 @@ export class Registry extends Records {
     return webhook;
   }
 
-  async #change(
-    id: string,
-    change: (before: Webhook, nowMs: number) => Webhook,
-    what: Audited,
-  ): Promise<Result<Changed, ChangeFailure>> {
+  async #change(id: string, change: (before: Webhook, nowMs: number) => Webhook, what: Audited) {
     const before = this.settingsOf(id);
     if (before === null) return fail({ code: "not_found" });
     const webhook = change(before, Date.now());

@@ -164,10 +164,7 @@ export type ChangeFailure = "not_found" | "not_yet_in_force";
 export type Changed = { webhook: Webhook; signingSecret: string | null };
 
 /** The secret goes along also when its push is late: nobody would ever see it else. */
-export function withSecret(
-  changed: Result<Changed, ChangeFailure>,
-  signingSecret: string,
-): Result<Changed, ChangeFailure> {
+export function withSecret(changed: Result<Changed, ChangeFailure>, signingSecret: string) {
   if (changed.ok) return ok({ ...changed.value, signingSecret });
   const { failure } = changed;
   return failure.code === "not_yet_in_force" ? fail({ ...failure, signingSecret }) : changed;

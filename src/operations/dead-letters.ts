@@ -1,7 +1,7 @@
 /** Dead letters: what could not be handed over, and doing it again for the webhooks that are still owed. */
 import type { Caller } from "../access";
 import type { DeadLetterReason } from "../domain/dead-letter";
-import { fail, ok, type Result } from "../domain/failure";
+import { fail, ok } from "../domain/failure";
 import type { WebhookId } from "../domain/ids";
 import { portionsOf } from "../domain/portions";
 import { errorText, logWarning } from "../log";
@@ -51,10 +51,7 @@ export async function countDeadLetters(env: Env): Promise<number> {
  *
  * @returns `unavailable` when somebody could not take it: the letter stays, for those.
  */
-export async function redriveDeadLetter(
-  env: Env,
-  { id, by }: { id: string; by: Caller },
-): Promise<Result<DeadLetter, "not_found" | "unavailable">> {
+export async function redriveDeadLetter(env: Env, { id, by }: { id: string; by: Caller }) {
   const kept = await deadLetters(env).get(id);
   if (kept === null) return fail({ code: "not_found" });
   if ((await redrive(env, [kept])) === 0) return fail({ code: "unavailable" });
@@ -88,10 +85,7 @@ export async function redriveDeadLetters(env: Env, { reason, dryRun, cursor, by 
   return { redriven, next: page.next };
 }
 
-export async function deleteDeadLetter(
-  env: Env,
-  { id, by }: { id: string; by: Caller },
-): Promise<Result<null, "not_found">> {
+export async function deleteDeadLetter(env: Env, { id, by }: { id: string; by: Caller }) {
   const isThere = (await deadLetters(env).get(id)) !== null;
   if (!isThere || !(await deadLetters(env).delete(id, crypto.randomUUID()))) {
     return fail({ code: "not_found" });

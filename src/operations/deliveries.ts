@@ -107,12 +107,7 @@ export async function retryDelivery(
   env: Env,
   webhook: Webhook,
   { id, by, wait = false }: { id: EventId; by: Caller; wait?: boolean },
-): Promise<
-  Result<
-    { delivery: DeliveryView; attempt: AttemptRecord | null },
-    "in_flight" | "not_found" | "payload_gone"
-  >
-> {
+) {
   const subscriber = subscriberOf(env, webhook.id);
   let attempts = 0;
   const open = async (one: Reopening) => {

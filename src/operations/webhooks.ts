@@ -1,7 +1,6 @@
 /** Registering, changing and testing webhooks: one way, for routes and dashboard alike. */
 import type { Caller } from "../access";
 import { configOf, targetRules } from "../config";
-import type { AttemptRecord } from "../domain/delivery";
 import { exampleEvent } from "../domain/event";
 import { type FieldError, fail, ok, type Result } from "../domain/failure";
 import { newWebhookId, type WebhookId } from "../domain/ids";
@@ -50,9 +49,7 @@ export async function putWebhook(
   env: Env,
   draft: WebhookDraft & { name: string },
   { secret, by, sameService, dryRun }: Putting,
-): Promise<
-  Result<Changed & { created: boolean }, ChangeFailure | "invalid_request" | "too_many_webhooks">
-> {
+) {
   const before = await findWebhook(env, draft.name);
   const checked = settingsOf(env, draft, draft.relayHost);
   if (!checked.ok) return checked;
@@ -116,11 +113,7 @@ export function pauseWebhook(env: Env, id: string, by: Caller) {
 }
 
 /** Releases what was held, also from being disabled. One that is active and well stays as it is. */
-export async function resumeWebhook(
-  env: Env,
-  id: string,
-  by: Caller,
-): Promise<Result<Changed, ChangeFailure>> {
+export async function resumeWebhook(env: Env, id: string, by: Caller) {
   const before = await findWebhook(env, id);
   if (before === null) return fail({ code: "not_found" });
   if (before.status === "active") {
@@ -147,11 +140,7 @@ export function rotateSecret(
 }
 
 /** Done is done: where the Registry was restarted before it answered, it is asked again, and finds none any more. */
-export async function removeWebhook(
-  env: Env,
-  ref: WebhookRef,
-  by: Caller,
-): Promise<Result<null, ChangeFailure>> {
+export async function removeWebhook(env: Env, ref: WebhookRef, by: Caller) {
   const webhook = await findWebhook(env, ref);
   if (webhook === null) return fail({ code: "not_found" });
   const removed = await registry(env).remove(webhook.id, by);
@@ -164,11 +153,7 @@ export function testEventOf({ events: [first = ALL_EVENTS] }: Pick<Webhook, "eve
 }
 
 /** @param event null for the first that the webhook asks for. */
-export async function testWebhook(
-  env: Env,
-  id: string,
-  event: string | null,
-): Promise<Result<AttemptRecord, "not_found">> {
+export async function testWebhook(env: Env, id: string, event: string | null) {
   const webhook = await findWebhook(env, id);
   if (webhook === null) return fail({ code: "not_found" });
   const name = event ?? testEventOf(webhook);
@@ -178,10 +163,7 @@ export async function testWebhook(
 }
 
 /** Connects to a `listener:` webhook; what comes over the socket is in docs/contract.md. */
-export async function listenTo(
-  env: Env,
-  ref: WebhookRef,
-): Promise<Result<WebSocket, "not_found" | "not_a_listener">> {
+export async function listenTo(env: Env, ref: WebhookRef) {
   const webhook = await findWebhook(env, ref);
   if (webhook === null) return fail({ code: "not_found" });
   if (!isListener(webhook)) return fail({ code: "not_a_listener" });

@@ -34,11 +34,7 @@ export class Tables {
     return this.has(table) ? this.sql.exec<Found>(query, ...bindings).toArray() : [];
   }
 
-  first<Found extends Row>(
-    table: string,
-    query: string,
-    ...bindings: SqlStorageValue[]
-  ): Found | null {
+  first<Found extends Row>(table: string, query: string, ...bindings: SqlStorageValue[]) {
     return this.rows<Found>(table, query, ...bindings)[0] ?? null;
   }
 
