@@ -44,19 +44,18 @@ export function parsePlace(text: string): Place | null {
   return { atMs: Number(atMs), eventId, webhookId };
 }
 
-/** `day~seq.index`, and `~ahead`. */
-export function formatEventCursor({ day, position, isAhead }: EventCursor): string {
-  return `${day}~${position === null ? "" : formatPosition(position)}${isAhead ? "~ahead" : ""}`;
+/** `day~seq.index`, and `~event` for each that came ahead. */
+export function formatEventCursor({ day, position, ahead = [] }: EventCursor): string {
+  return [day, position === null ? "" : formatPosition(position), ...ahead].join("~");
 }
 
 export function parseEventCursor(text: string): EventCursor | null {
-  const match = /^(\d{4}-\d{2}-\d{2})~([\d.]*)(~ahead)?$/.exec(text);
-  if (match === null) return null;
-  const [, day = "", rest = "", ahead] = match;
+  const [, day = "", rest = "", ids = ""] =
+    /^(\d{4}-\d{2}-\d{2})~([\d.]*)((?:~evt_[0-9A-Z]{26}){0,4})$/.exec(text) ?? [];
   if (!isDay(day)) return null;
   const position = parsePosition(rest);
   if (position === null && rest !== "") return null;
-  return { day, position, ...(ahead !== undefined && { isAhead: true }) };
+  return { day, position, ...(ids !== "" && { ahead: ids.slice(1).split("~") }) };
 }
 
 /** `day~seq.index`, and `~queued`. */

@@ -67,10 +67,10 @@ export async function findEventsByKey(
 ): Promise<{ events: JournalEvent[]; next: EventCursor | null }> {
   const from = { cursor, limit };
   const { events, next } = await listEvents(env, { ...filter, key }, from, unanswered);
-  if (cursor?.isAhead) {
-    const ids = await idsOfKey(key);
-    const others = events.filter(({ id }) => !ids.includes(id));
-    return { events: others, next: next && { ...next, isAhead: true } };
+  const { ahead: shown } = cursor ?? {};
+  if (shown !== undefined) {
+    const others = events.filter(({ id }) => !shown.includes(id));
+    return { events: others, next: next && { ...next, ahead: shown } };
   }
   const room = limit - events.length;
   const isCut = unanswered !== undefined && unanswered.length > 0;
@@ -83,7 +83,7 @@ export async function findEventsByKey(
     .filter((each) => isBehind(each, next))
     .sort((a, b) => b.receivedAtMs - a.receivedAtMs);
   if (ahead.length === 0 || ahead.length > room) return { events, next };
-  return { events: [...events, ...ahead], next: { ...next, isAhead: true } };
+  return { events: [...events, ...ahead], next: { ...next, ahead: ahead.map(({ id }) => id) } };
 }
 
 /** Whether a list that goes on at `next` still comes to it. */

@@ -22,8 +22,8 @@ const LATEST_WITHIN_MS = 7 * DAY_MS;
 /** Of a thousand events each: what is rare stands far behind what is not. */
 const LATEST_PAGES = 10;
 
-/** Where a list of events goes on. `isAhead`: what has the sought id by its own has come already. */
-export type EventCursor = { day: string; position: Position | null; isAhead?: boolean };
+/** Where a list of events goes on. `ahead`: these came already, though they are behind it. */
+export type EventCursor = { day: string; position: Position | null; ahead?: readonly string[] };
 
 type Page<Place> = { events: JournalEvent[]; next: Place | null };
 

@@ -506,6 +506,22 @@ describe("an event by Leadterra's own id", () => {
     }
   });
 
+  it("is found behind where a search by another id, or a narrower one, got to", async () => {
+    const [messageId, data] = ["msg_1", { messageId: "msg_2" }];
+    const other = await eventOf("message.sent", data);
+    const bounced = await eventOf("message.bounced", { messageId, bounceType: "hard" });
+    const sent = await eventOf("message.sent", { messageId });
+    for (const event of [other, bounced, sent]) await consume([event]);
+    for (let count = 0; count < 1_100; count += 100) await consume(await newEvents(100));
+    const narrow = { key: messageId, event: "message.sent" };
+    const { data: found, next } = await page<ShownEvent>("/v1/events", narrow);
+    expect(found.map(({ id }) => id)).toEqual([sent.id]);
+    const cursor = `${next}`;
+    expect(await listed({ key: "msg_2", cursor })).toEqual([other.id]);
+    expect(await listed({ key: messageId, cursor })).toEqual([bounced.id]);
+    expect(await listed({ ...narrow, cursor })).toEqual([]);
+  });
+
   it("is narrowed by an address as it stands anywhere in the data", async () => {
     const sent = await eventOf("message.sent", {
       messageId: "msg_1",
