@@ -19,6 +19,8 @@ const SEND_TIMEOUT_MS = 10_000;
 /** What happened to a webhook and its deliveries. @property told of deliveries, the first that it happened to. */
 export type WebhookNews = {
   webhookId: string;
+  /** The same where the same is told once more, and maybe more behind it; release 0.2.0 does not say it. */
+  id?: string;
   /** null from an object of the release before. */
   health: HealthReport | null;
   told: (Pick<Happening, "event" | "count"> & { delivery: DeliveryView | null })[];
@@ -30,6 +32,8 @@ export class Outbox {
   #sending: Promise<void> | null = null;
   /** As it leaves now. */
   #underWay: OutboxRow | null = null;
+  /** The last news of each webhook, and how much was told of it. */
+  readonly #heard = new Map<string, { news: string | undefined; count: number }>();
   #triedAgainAtMs = 0;
   readonly #backoff = new Backoff();
 
@@ -39,13 +43,16 @@ export class Outbox {
   }
 
   /** Whether any of it is kept. */
-  addNews({ id, name }: Webhook, { health, told }: WebhookNews): boolean {
-    const kept = told.map(({ event, count, delivery }) => {
+  addNews({ id, name }: Webhook, { health, told, id: news }: WebhookNews): boolean {
+    const heard = this.#heard.get(id);
+    const known = news !== undefined && heard?.news === news ? heard.count : 0;
+    const kept = told.slice(known).map(({ event, count, delivery }) => {
       const about = delivery
         ? { delivery: shownDelivery(delivery) }
         : { health: health && toldHealth(health) };
       return this.#add({ event, subject: id }, { id, name, ...about }, count);
     });
+    this.#heard.set(id, { news, count: Math.max(known, told.length) });
     return kept.includes(true);
   }
 
@@ -54,6 +61,9 @@ export class Outbox {
     const [first, ...more] = letters.filter(({ event }) => !isRelayEvent(event ?? ""));
     if (first === undefined) return;
     const key = { event: "relay.dead_letter.added", subject: "" } as const;
+    // Told once more, for this object was restarted before it answered.
+    const known = this.#store.get(key)?.first.deadLetter as { id?: unknown } | undefined;
+    if (known?.id === first.id) return;
     this.#add(key, { deadLetter: shownDeadLetter(first) }, more.length + 1);
   }
 

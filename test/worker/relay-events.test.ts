@@ -3,6 +3,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import type { Registry } from "../../src/actors/registry";
+import { REGISTRY_NAME } from "../../src/domain/placement";
 import { RELAY_EVENTS } from "../../src/domain/relay-events";
 import { eventually } from "../rig/eventually";
 import {
@@ -28,7 +29,7 @@ import {
   SECOND,
   service,
 } from "../rig/worker/fixture";
-import { diverted, withBindings } from "../rig/worker/objects";
+import { answerLost, diverted, withBindings } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf, type Problem, post } from "../rig/worker/requests";
 
@@ -329,6 +330,33 @@ describe("a Registry that does not answer", () => {
   });
 });
 
+describe("a Registry that takes long", () => {
+  it("hears of nothing twice, and of what happened meanwhile", async () => {
+    const { failing, watcher } = await watched(["relay.delivery.undeliverable"], {
+      giveUpOn: [404],
+    });
+    downIs(404);
+    let calls = 0;
+    const happened = async (...given: Parameters<Registry["happened"]>) => {
+      const answer = await registry().happened(...given);
+      calls += 1;
+      return calls === 1 ? new Promise(() => {}) : answer;
+    };
+    await withBindings(subscriber(failing.id), () => ({
+      REGISTRY: diverted(env.REGISTRY, { happened }),
+    }));
+    await fail(failing.id, 3);
+    await settle(watcher.id);
+    for (const _ of [1, 2, 3]) {
+      clock.advance(2 * MINUTE);
+      await settle(failing.id, watcher.id);
+    }
+    const sum = told().reduce((all, { data }) => all + data.count, 0);
+    expect(sum).toBe(3);
+    expect(calls).toBe(2);
+  });
+});
+
 describe("relay.dead_letter.added", () => {
   it("tells what could not be handed over, and nothing of the relay's own events", async () => {
     const { failing, watcher } = await watched([
@@ -356,6 +384,22 @@ describe("relay.dead_letter.added", () => {
       },
     ]);
     expect(told()[0]?.data.deadLetter).not.toHaveProperty("email");
+  });
+
+  it("tells of each once, also where the Registry was restarted before it answered", async () => {
+    const { watcher } = await watched(["relay.dead_letter.added"]);
+    const restarting = () => ({
+      ...env,
+      REGISTRY: answerLost(env.REGISTRY, REGISTRY_NAME, "deadLettersAdded"),
+    });
+    await consume([bytesOf("one"), bytesOf("two")], { env: restarting() });
+    await settle(watcher.id);
+    clock.advance(2 * MINUTE);
+    await consume([bytesOf("three")], { env: restarting(), name: "third" });
+    await settle(watcher.id);
+    clock.advance(2 * MINUTE);
+    await settle(watcher.id);
+    expect(told().map(({ data }) => data.count)).toEqual([2, 1]);
   });
 
   it("is told at most once a minute, with how many there were", async () => {

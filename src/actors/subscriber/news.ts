@@ -18,6 +18,8 @@ export class News {
   #countedAgainAtMs = 0;
   #triedAgainAtMs = 0;
   readonly #backoff = new Backoff();
+  /** Of what is told until it is answered, and grows meanwhile. */
+  #id: string | null = null;
 
   constructor(host: NewsHost) {
     this.#host = host;
@@ -44,7 +46,9 @@ export class News {
       return { ...each, delivery };
     });
     try {
-      answered(await this.#host.tell({ told, health: deliveries.health() }));
+      this.#id ??= crypto.randomUUID();
+      answered(await this.#host.tell({ id: this.#id, told, health: deliveries.health() }));
+      this.#id = null;
       ledger.tally.told();
       this.#backoff.succeeded();
       this.#countedAgainAtMs = Date.now() + MINUTE_MS;
