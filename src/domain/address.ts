@@ -44,7 +44,7 @@ export function addressOf(text: string): Address | null {
   const bare = (/<([^<>]*)>$/.exec(plain)?.[1] ?? plain).trim().replace(/^mailto:/, "");
   const at = bare.lastIndexOf("@");
   const domain = ONE.test(bare) ? domainOf(bare.slice(at + 1)) : null;
-  return domain === null ? null : { local: bare.slice(0, at), domain };
+  return domain === null ? null : { local: oneSigma(bare.slice(0, at)), domain };
 }
 
 /** As text, which is its own normal form; null when it is no address. */
@@ -113,7 +113,8 @@ function isIn(text: string, address: Address): boolean {
 
 function isInPlain(plain: string, { local, domain }: Address): boolean {
   const wanted = `${local}@`;
-  for (let at = plain.indexOf(wanted); at >= 0; at = plain.indexOf(wanted, at + 1)) {
+  const locals = oneSigma(plain);
+  for (let at = locals.indexOf(wanted); at >= 0; at = locals.indexOf(wanted, at + 1)) {
     if (at > 0 && OF_LOCAL.test(characterBefore(plain, at))) continue;
     const rest = plain.slice(at + wanted.length);
     for (const run of new Set(DOMAINS.map((form) => form.exec(rest)?.[0] ?? ""))) {
@@ -142,6 +143,11 @@ function characterBefore(text: string, at: number): string {
 
 function plainOf(text: string): string {
   return text.normalize("NFC").replaceAll(INVISIBLE, "").toLowerCase();
+}
+
+/** Both are the small letter of Σ; in a domain they are two. */
+function oneSigma(local: string): string {
+  return local.replaceAll("ς", "σ");
 }
 
 function narrowOf(text: string): string {

@@ -22,6 +22,22 @@ describe("an address", () => {
     expect(finds({ lead: { email: written } })).toBe(true);
   });
 
+  it.each(["ΝΙΚΟΣ.ΠΑΠΑΣ@acme.gr", "νικος.παπας@acme.gr", "νικοσ.παπασ@acme.gr"])(
+    "in Greek has one, whichever sigma it is written with: %j",
+    (written) => {
+      const wanted = addressOf("Νικος.Παπας@acme.gr");
+      expect(addressOf(written)).toEqual(wanted);
+      expect(finds({ text: `an ${written}.` }, "Νικος.Παπας@acme.gr")).toBe(true);
+    },
+  );
+
+  it("in Greek has the domain that it is written with", () => {
+    const written = "νικος@νικος.gr";
+    expect(addressOf(written)?.domain).toBe("xn--uxachkp.gr");
+    expect(finds({ text: written }, "νικος@xn--uxachkp.gr")).toBe(true);
+    expect(finds({ text: "νικος@νικοσ.gr" }, written)).toBe(false);
+  });
+
   it.each(["", "ava", "@acme.example", "ava@", "ava@."])("is none: %j", (text) => {
     expect(addressOf(text)).toBeNull();
   });
