@@ -80,6 +80,8 @@ function problemsOfQueues({ queues, vars }: DeployConfig): string[] {
   const consumerOf = (queue: string) => queues.consumers?.find((each) => each.queue === queue);
   const [events, deadLetters] = [queueOf("EVENTS"), queueOf("DEAD_LETTERS")];
   const named = String(vars.DEAD_LETTER_QUEUE ?? DEAD_LETTER_QUEUE);
+  // Every event would be taken for one that was given up on.
+  if (events === deadLetters) return ["EVENTS and DEAD_LETTERS must be bound to two queues."];
   return [
     ...[events, deadLetters]
       .filter((queue) => consumerOf(queue) === undefined)

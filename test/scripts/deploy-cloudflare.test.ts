@@ -250,6 +250,12 @@ describe("the check before a deploy", () => {
       'dead_letter_queue = "others"',
       "dead_letter_queue of leadterra-events must be leadterra-dead-letters",
     ],
+    [
+      "one queue for both",
+      'binding = "EVENTS"\nqueue = "leadterra-events"',
+      'binding = "EVENTS"\nqueue = "leadterra-dead-letters"',
+      "EVENTS and DEAD_LETTERS must be bound to two queues.",
+    ],
   ];
   it.each(broken)("names %s", async (_, from, to, sentence) => {
     expect(TOML).toContain(from);
