@@ -22,7 +22,7 @@ const webhook = z
 
 export const configurationSchema = z
   .strictObject({ $schema: z.optional(z.string()), webhooks: z.array(webhook) })
-  .register(z.globalRegistry, { id: "WebhooksFile", title: "Webhooks of a Leadterra Relay" });
+  .register(z.globalRegistry, { id: "WebhooksFile" });
 
 /** Its other name, and only that: generated clients for Go and Python have a `Configuration` of their own. */
 export const CONFIGURATION = { Configuration: { $ref: "#/components/schemas/WebhooksFile" } };

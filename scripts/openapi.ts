@@ -291,6 +291,7 @@ export function configurationJsonSchema(): object {
   const { WebhooksFile, ...others } = components.schemas;
   const whole = {
     $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "Webhooks of a Leadterra Relay",
     ...WebhooksFile,
     $defs: others,
   };
