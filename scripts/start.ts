@@ -179,6 +179,13 @@ export function variablesOf(given: Arguments, files: readonly string[]): Variabl
   ];
 }
 
+/** Where it is to be mended: a binding in the wrangler.toml, which is the first of them. null for a variable that is set nowhere. */
+export function placeOf(name: string, set: readonly Variables[]): string | null {
+  const setIn = set.findLast(({ vars }) => Object.hasOwn(vars, name));
+  const isVariable = Object.hasOwn(readVars(join(ROOT, DEV_VARS_EXAMPLE)), name);
+  return (setIn ?? (isVariable ? null : set[0]))?.where ?? null;
+}
+
 /** The `[vars]` of a wrangler.toml that are text in one line; what is written in another way is told later. */
 function textsIn(config: string, env: string | undefined): Record<string, string> {
   const table = env === undefined ? "[vars]" : `[env.${env}.vars]`;
@@ -242,7 +249,7 @@ async function main(args: string[]): Promise<number> {
   const tell = ({ name, message }: Problem) => {
     if (told.has(message)) return;
     told.add(message);
-    const where = set.findLast(({ vars }) => Object.hasOwn(vars, name))?.where ?? files.join(", ");
+    const where = placeOf(name, set) ?? files.join(", ");
     console.log(styleText("red", `✗ ${message} Mend it in ${where}, and start again.`));
   };
   if (existsSync(given.config)) refuseUnwritable(join(dirname(given.config), ".wrangler"));

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { parseArguments, variablesOf } from "../../scripts/start.ts";
+import { parseArguments, placeOf, variablesOf } from "../../scripts/start.ts";
 import { ROOT } from "../../scripts/wrangler.ts";
 
 describe("the variables of npm start", () => {
@@ -31,6 +31,20 @@ describe("the variables of npm start", () => {
       { where: files[1], vars: { API_KEYS: "b" } },
       { where: "--var", vars: { A: "b:c", B: "", D: "1" } },
     ]);
+  });
+});
+
+describe("what is wrong", () => {
+  const set = [
+    { where: "wrangler.toml", vars: { RETENTION: "2d" } },
+    { where: "a.env", vars: { API_KEYS: "a", RETENTION: "5d" } },
+  ];
+  it.each([
+    ["in the last place that sets it", "RETENTION", "a.env"],
+    ["in the env files, where nothing sets it", "LEADTERRA_SIGNING_SECRETS", null],
+    ["in wrangler.toml, where it is a binding", "LANE", "wrangler.toml"],
+  ])("is mended %s", (_, name, where) => {
+    expect(placeOf(name, set)).toBe(where);
   });
 });
 
