@@ -20,7 +20,7 @@ const SEND_TIMEOUT_MS = 10_000;
 export type WebhookNews = {
   webhookId: string;
   /** The same where the same is told once more, and maybe more behind it; release 0.2.0 does not say it. */
-  id?: string;
+  id?: number;
   /** null from an object of the release before. */
   health: HealthReport | null;
   told: (Pick<Happening, "event" | "count"> & { delivery: DeliveryView | null })[];
@@ -33,7 +33,7 @@ export class Outbox {
   /** As it leaves now. */
   #underWay: OutboxRow | null = null;
   /** The last news of each webhook, and how much was told of it. */
-  readonly #heard = new Map<string, { news: string | undefined; count: number }>();
+  readonly #heard = new Map<string, { news: number | undefined; count: number }>();
   #triedAgainAtMs = 0;
   readonly #backoff = new Backoff();
 

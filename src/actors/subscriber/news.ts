@@ -19,7 +19,7 @@ export class News {
   #triedAgainAtMs = 0;
   readonly #backoff = new Backoff();
   /** Of what is told until it is answered, and grows meanwhile. */
-  #id: string | null = null;
+  #id: number | null = null;
 
   constructor(host: NewsHost) {
     this.#host = host;
@@ -46,7 +46,7 @@ export class News {
       return { ...each, delivery };
     });
     try {
-      this.#id ??= crypto.randomUUID();
+      this.#id ??= Math.random();
       answered(await this.#host.tell({ id: this.#id, told, health: deliveries.health() }));
       this.#id = null;
       ledger.tally.told();
