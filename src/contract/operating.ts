@@ -108,7 +108,7 @@ const webhookStats = named("WebhookStats", {
     "The first failure since the last success; null while all is well.",
   ),
   health: webhookHealth,
-} satisfies Fields<Omit<WebhookStats, "totals">>);
+} satisfies Fields<Omit<WebhookStats, "totals" | "lately">>);
 
 const backlog = named("Backlog", {
   backlog: said(z.nullable(count), "Messages; null where the queue does not say."),
@@ -144,7 +144,7 @@ const stats = named("Stats", {
 export function shownStats({ webhooks, queues, alerts: refused, openAlerts, ...told }: Stats) {
   return {
     ...shown(told),
-    webhooks: webhooks.map(({ health, totals: _, ...each }) => ({
+    webhooks: webhooks.map(({ health, totals: _, lately: __, ...each }) => ({
       ...shown(each),
       health: shownHealth(health),
     })),

@@ -21,6 +21,8 @@ export type WebhookStats = Outcomes & {
   health: HealthReport;
   /** What ever happened; null where the object is of a release that did not count it. */
   totals: Totals | null;
+  /** What went out in the running five minutes and the five before them. */
+  lately: readonly Step[];
 };
 
 /** `backlog` is null where the queue does not say. */
@@ -204,9 +206,11 @@ async function addDeliveriesOf(
   const wanted = counted.hours.filter(({ atMs }) => atMs >= sinceMs);
   addOutgoing(counted.hours, hours, ofHour);
   addOutgoing(counted.hours, recent, ofStep);
+  const lately = stepsBetween(Date.now() - STEP_MS, Date.now(), STEP_MS);
+  addOutgoing(counted.hours, lately, ofStep);
   const { pending, oldestDueAtMs, failingSinceMs, health, totals } = counted;
   const outcomes = outcomesOf(pending, sum(wanted));
-  const stats = { id, oldestDueAtMs, failingSinceMs, health, totals, ...outcomes };
+  const stats = { id, oldestDueAtMs, failingSinceMs, health, totals, lately, ...outcomes };
   return { stats, hours: wanted };
 }
 

@@ -430,6 +430,27 @@ describe("the overview", () => {
     expect(after).not.toContain("last attempt");
   });
 
+  it("says of one that refuses some, and takes what comes between, how many, what is at stake and what comes of it", async () => {
+    const webhook = await register({ description: "The CRM" });
+    const answers = async (status: number) => {
+      service.answer = answering(status);
+      await arrive({ name: crypto.randomUUID() });
+      clock.advance(SECOND);
+      await deliverAll(webhook.id, clock);
+    };
+    for (let taken = 0; taken < 3; taken++) for (const status of [500, 204]) await answers(status);
+    const page = await overview();
+    const told =
+      /The CRM Healthy, but 3 of 6 attempts since 5 minutes ago \(11:55\) failed, the last [\w ]+ \(12:00\) : 500 refused\. 3 deliveries wait\. Each is tried again by its schedule, next in \d+ seconds \(12:01\) ; nothing has to be done here once the service takes them\. Try now/;
+    expect(textOf(page, "condition")).toMatch(told);
+    expect(page).not.toContain("All is well");
+    expect(textOf(page, "webhooks")).toContain("healthy 3 of 6 failed lately");
+    clock.advance(10 * MINUTE);
+    service.answer = answering(204);
+    await deliverAll(webhook.id, clock);
+    expect(textOf(await overview(), "condition")).toContain("All is well. 6 deliveries in");
+  });
+
   it("says what failed last of one that is well also where another has a problem", async () => {
     const webhook = await register({ description: "The CRM" });
     await arrive();

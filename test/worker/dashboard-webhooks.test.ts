@@ -171,6 +171,14 @@ describe("a webhook's page", () => {
     );
     expect(page).toContain("The last failure</h2>");
     service.answer = answering(204);
+    clock.advance(1_000);
+    await accept(id, [await newEvent()]);
+    await deliverAll(id, clock);
+    const between = await shown(`${PATH}/${id}`);
+    expect(between).toMatch(
+      /All is well\.<\/strong> 1 delivery waits\. It is tried again by its schedule, next <time/,
+    );
+    expect(between).toContain("Try now");
     clock.advance(600_000);
     await deliverAll(id, clock);
     const after = await shown(`${PATH}/${id}`);

@@ -14,7 +14,7 @@ import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
 import type { Answer } from "./ended";
 import { figuresOf } from "./late";
-import { hasStumbled, isFailing, Standing, toneOf, type Watched } from "./problem";
+import { hasStumbled, isFailing, isRetried, Standing, toneOf, type Watched } from "./problem";
 
 export type Condition = Watched & {
   hours: readonly Step[];
@@ -100,7 +100,7 @@ export function Help({ watched }: { watched: Watched }) {
     return button("resume", "Resume");
   }
   const isTried = isFailing(watched) && (pending > 0 || undeliverable === 0);
-  if (isTried || (hasStumbled(watched) && pending > 0)) {
+  if (isTried || isRetried(watched) || (hasStumbled(watched) && pending > 0)) {
     return button("try", "Try now", { isOnce: true });
   }
   if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {

@@ -8,7 +8,7 @@ import type { HealthReport, HealthState } from "../../domain/health-report";
 import { hasFailedLast, isSoonOver, waitsForRetry } from "../../domain/late";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
-import type { WebhookStats } from "../../operations/stats";
+import { sumOf, type WebhookStats } from "../../operations/stats";
 import { LastOutcome } from "../deliveries/attempts";
 import { beginning, Foreign } from "../ui/foreign";
 import { count, number, waiting } from "../ui/format";
@@ -28,8 +28,8 @@ export type Watched = Listed & {
   isGone?: boolean;
 };
 
-/** What a webhook has on top of its health: deliveries that stopped retrying are a problem of one that is well, too. */
-type Kind = HealthState | "undeliverable";
+/** What a webhook has on top of its health: one that is well by its state may have deliveries that stopped retrying, or fail at many. */
+type Kind = HealthState | "undeliverable" | "unsteady";
 
 /** The most urgent first. */
 const TONES: Record<Kind, Tone> = {
@@ -38,6 +38,7 @@ const TONES: Record<Kind, Tone> = {
   probing: "bad",
   failing: "bad",
   undeliverable: "bad",
+  unsteady: "warn",
   unconnected: "warn",
   late: "warn",
   postponed: "warn",
@@ -46,8 +47,20 @@ const TONES: Record<Kind, Tone> = {
 };
 const URGENCY = Object.keys(TONES);
 
-function kindOf({ stats: { health } }: Watched): Kind {
-  return health.state === "healthy" && health.undeliverable > 0 ? "undeliverable" : health.state;
+/** Of the attempts of the last minutes, fewer failed ones are no trouble, nor is a smaller share of them. */
+const UNSTEADY = { failed: 3, share: 0.05 };
+
+function kindOf({ stats: { health, lately } }: Watched): Kind {
+  if (health.state !== "healthy") return health.state;
+  if (health.undeliverable > 0) return "undeliverable";
+  const { failed, all } = attemptsIn(lately);
+  const isUnsteady = failed >= UNSTEADY.failed && failed >= UNSTEADY.share * all;
+  return isUnsteady && health.pending > 0 && health.lastFailure !== null ? "unsteady" : "healthy";
+}
+
+function attemptsIn(steps: WebhookStats["lately"]) {
+  const failed = sumOf(steps, "failedAttempts") ?? 0;
+  return { failed, all: failed + (sumOf(steps, "delivered") ?? 0) };
 }
 
 /** Whether it takes deliveries, and has some that stopped retrying. */
@@ -62,11 +75,16 @@ export function hasProblem(watched: Watched): boolean {
   return kind !== "healthy" && (kind !== "paused" || pending + undeliverable > 0);
 }
 
-/** The service refuses what it is sent now, and is tried again. */
-export function isFailing({ webhook, stats: { health } }: Watched): boolean {
-  const { state } = health;
-  const isOne = state === "probing" || state === "failing" || state === "postponed";
-  return isOne || waitsForRetry(webhook, health);
+/** The service refuses what it is sent now, or much of it, and is tried again. */
+export function isFailing(watched: Watched): boolean {
+  const isOne = ["probing", "failing", "postponed", "unsteady"].includes(kindOf(watched));
+  return isOne || waitsForRetry(watched.webhook, watched.stats.health);
+}
+
+/** It is well by its state, and all that waits has failed before: what is new is due at once. */
+export function isRetried({ stats: { health } }: Watched): boolean {
+  const waits = (health.oldestDueAtMs ?? 0) > Date.now() && health.lastFailure !== null;
+  return waits && health.state === "healthy";
 }
 
 /** It is well by its state, for one failure or two are no trouble yet; they are not kept quiet. */
@@ -93,6 +111,11 @@ export function StateBadge({ watched }: { watched: Watched }) {
       <Badge tone={TONES[state]}>{state}</Badge>
       {undeliverable > 0 && (
         <small class="wrong below">{number(undeliverable)} undeliverable</small>
+      )}
+      {kindOf(watched) === "unsteady" && (
+        <small class="wrong below">
+          {failedOf(attemptsIn(watched.stats.lately))} failed lately
+        </small>
       )}
       {hasStumbled(watched) && <small class="below">last attempt failed</small>}
     </>
@@ -133,11 +156,23 @@ const CAUSES: Record<Kind, Words> = {
       <Cause of={endedBy(watched)} />
     </>
   ),
+  unsteady: ({ stats: { health, lately } }) => (
+    <>
+      Healthy, but {failedOf(attemptsIn(lately))} attempts since{" "}
+      <Time ms={lately[0]?.atMs ?? null} /> failed, the last{" "}
+      <Time ms={health.lastFailure?.atMs ?? null} />
+      <Cause of={health.lastFailure} />
+    </>
+  ),
   postponed: (watched) => <Failing {...watched} why=", because the service asked for a pause" />,
   paused: ({ stats }) => <Became health={stats.health}>.</Became>,
   healthy: (watched) =>
     hasStumbled(watched) ? ["All is well, but the ", <LastAttempt {...watched} />] : "All is well.",
 };
+
+function failedOf({ failed, all }: ReturnType<typeof attemptsIn>): string {
+  return `${number(failed)} of ${number(all)}`;
+}
 
 /** `last attempt of CRM failed: 500 refused.` @param of what it is said of, where that is not the page's own */
 export function LastAttempt({ webhook, stats, isGone, of }: Watched & { of?: Child }) {
@@ -235,12 +270,14 @@ const NEXT: Record<Kind, Words> = {
       <GivenUp {...watched} />
     </>
   ),
+  unsteady: Tried,
   postponed: Tried,
   paused: Held,
   healthy: (watched) => {
     const { pending } = watched.stats.health;
     if (pending === 0) return "Nothing waits.";
-    return hasStumbled(watched) ? <Tried {...watched} /> : `${waiting(pending)}.`;
+    const isFailed = hasStumbled(watched) || isRetried(watched);
+    return isFailed ? <Tried {...watched} /> : `${waiting(pending)}.`;
   },
 };
 
@@ -326,7 +363,8 @@ function Tried(watched: Watched) {
   const { webhook, stats } = watched;
   const { health } = stats;
   const { pending, nextAttemptAtMs } = health;
-  const state = hasStumbled(watched) ? "failing" : health.state;
+  const isFailed = health.state === "healthy" && !isUndeliverable(watched);
+  const state = isFailed ? "failing" : health.state;
   const [how, then] = howAndThen(webhook, health, state);
   const isAsItFailed =
     hasFailedLast(health) && webhook.updatedAtMs <= (health.lastFailure?.atMs ?? 0);
