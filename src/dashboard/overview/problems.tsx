@@ -208,8 +208,11 @@ function silenceOf({ nowMs, silenceAlertMs, stats }: Situation): Problem | [] {
   if (lastEventAtMs > nowMs - silenceAlertMs) return [];
   return warn(
     <>
-      No event was accepted for long; the last came <Time ms={lastEventAtMs} />. Is the signing
-      secret still the one that Leadterra signs with?
+      No event was accepted for long; the last came <Time ms={lastEventAtMs} />. If Leadterra signs
+      with another secret by now, each is refused, and the log has <code>request.failed</code> with{" "}
+      <code>invalid_signature</code>: add that secret to <code>LEADTERRA_SIGNING_SECRETS</code>,
+      behind a comma. Leadterra sends again what was refused for some eleven hours; replay from its
+      dashboard what is older.
     </>,
   );
 }
