@@ -12,8 +12,8 @@ import { COLOURS, STANDARDS, violationsOf } from "./axe.ts";
 import { describeInBrowser, type Rig, signIn } from "./rig.ts";
 
 const PHONE = { width: 360, height: 740 } as const;
-/** A small phone, a usual one, a laptop, a desk. */
-const WIDTHS = [PHONE.width, 390, 1_280, 1_440] as const;
+/** A small phone, a usual one, a desk at 200 %, a tablet, one that lies, a laptop, a desk. */
+const WIDTHS = [PHONE.width, 390, 720, 768, 1_024, 1_280, 1_440] as const;
 /** No page has more to tab through than this. */
 const MOST_TABS = 120;
 const LONG = "a-rather-long-name-that-nobody-breaks-".repeat(4);

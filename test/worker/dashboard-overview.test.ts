@@ -1,6 +1,7 @@
 /** /dashboard: whether everything is all right, and what is not, the most urgent first. */
 import { env, exports } from "cloudflare:workers";
 import { beforeEach, describe, expect, vi } from "vitest";
+import { remedyFor } from "../../src/dashboard/webhooks/late";
 import {
   type AlertText,
   brokenRouteAlert,
@@ -10,6 +11,8 @@ import {
   webhookAlert,
 } from "../../src/domain/alert";
 import { DEAD_LETTERS_NAME } from "../../src/domain/placement";
+import type { Webhook } from "../../src/domain/webhook";
+import type { WebhookStats } from "../../src/operations/stats";
 import { sweep } from "../../src/sweep";
 import { signedIn } from "../rig/worker/dashboard";
 import {
@@ -438,13 +441,13 @@ describe("the overview", () => {
       clock.advance(SECOND);
       await deliverAll(webhook.id, clock);
     };
-    for (let taken = 0; taken < 3; taken++) for (const status of [500, 204]) await answers(status);
+    for (const status of [500, 500, 500, 204, 500, 204]) await answers(status);
     const page = await overview();
     const told =
-      /The CRM Healthy, but 3 of 6 attempts since 5 minutes ago \(11:55\) failed, the last [\w ]+ \(12:00\) : 500 refused\. 3 deliveries wait\. Each is tried again by its schedule, next in \d+ seconds \(12:01\) ; nothing has to be done here once the service takes them\. Try now/;
+      /The CRM Healthy, but 4 of 6 attempts since 5 minutes ago \(11:55\) failed, the last [\w ]+ \(12:00\) : 500 refused\. 4 deliveries wait\. Each is tried again by its schedule, next in \d+ seconds \(12:01\) ; nothing has to be done here once the service takes them\. Try now/;
     expect(textOf(page, "condition")).toMatch(told);
     expect(page).not.toContain("All is well");
-    expect(textOf(page, "webhooks")).toContain("healthy 3 of 6 failed lately");
+    expect(textOf(page, "webhooks")).toMatch(/healthy 4 of 6 failed lately 4 /);
     clock.advance(10 * MINUTE);
     service.answer = answering(204);
     await deliverAll(webhook.id, clock);
@@ -728,6 +731,14 @@ describe("the overview", () => {
       expect(said, over).toMatch(/Late since .* what comes meanwhile goes behind it\./);
       expect(said, over).not.toMatch(/Raise|Change its pace/);
     }
+  });
+
+  it("says of a late webhook's pace no more digits than are known", () => {
+    const webhook = { rateLimit: null, ordered: false, concurrency: 6 } as Webhook;
+    const stats = { latencyMs: { p50: 2_178 }, health: { pending: 2_530 } } as WebhookStats;
+    expect(remedyFor({ webhook, stats })).toBe(
+      "Its response time is 2.2 s (p50), 6 at once: 2.8 a second, which takes 15 minutes for what waits. Raise “at once” above 6, or have it answer faster.",
+    );
   });
 
   it("says since when it is postponed, and of what is undeliverable when and why the last ended, and when what waits goes out", async () => {

@@ -68,6 +68,7 @@ const COLUMNS: readonly Column<EventRow>[] = [
   {
     head: "Campaign",
     cell: ({ campaignId }) => <SearchLink name="campaignId" value={campaignId} none="–" />,
+    class: "breaks",
   },
 ];
 

@@ -87,7 +87,7 @@ function Ask({ kind, webhook }: Omit<Asked, "chosen">) {
     <form method="post" action={pathOf(kind, webhook)} class="panel narrow">
       <input type="hidden" name="step" value="count" />
       {kind.choices}
-      <EventNameField label="Only this event" names={names} query={{}} />
+      <EventNameField label="Only events named" names={names} query={{}} />
       <Submit out={[webhookPath(webhook.id), "Cancel"]}>Count them first</Submit>
     </form>
   );

@@ -23,5 +23,5 @@ export function remedyFor({ webhook, stats }: { webhook: Webhook; stats: Webhook
       ? "It is ordered, so only faster answers help, or giving up the order."
       : `Raise “at once” above ${atOnce}, or have it answer faster.`;
   if (aSecond === null) return help;
-  return `Its response time is ${duration(p50)} (p50), ${number(atOnce)} at once: ${perSecond(aSecond)}, ${inAll}. ${help}`;
+  return `Its response time is ${duration(p50)} (p50), ${number(atOnce)} at once: ${perSecond(Number(aSecond.toPrecision(2)))}, ${inAll}. ${help}`;
 }

@@ -6,7 +6,7 @@ import { Badge, type Column, Empty, shortUrl, Table, WebhookLink, webhookName } 
 import { WEBHOOKS_PATH } from "../ui/paths";
 import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
-import { hasProblem, type Listed, StateBadge } from "./problem";
+import { hasProblem, type Listed, StateBadge, type Watched } from "./problem";
 
 const EVENTS_LISTED = 3;
 
@@ -42,6 +42,11 @@ function numeric(head: string, of: (stats: WebhookStats) => string): Column<List
   return { head, cell: ({ stats }) => (stats === null ? "–" : of(stats)), isNumber: true };
 }
 
+/** Since when it is well by its state is not since when it has a problem. */
+function isTroubled(watched: Watched): boolean {
+  return hasProblem(watched) && watched.stats.health.state !== "healthy";
+}
+
 const COLUMNS: readonly Column<Listed>[] = [
   {
     head: "Webhook",
@@ -66,7 +71,7 @@ const COLUMNS: readonly Column<Listed>[] = [
       ) : (
         <>
           <StateBadge watched={{ webhook, stats }} />
-          {hasProblem({ webhook, stats }) && stats.health.sinceMs !== null && (
+          {isTroubled({ webhook, stats }) && stats.health.sinceMs !== null && (
             <small class="below">
               since <Time ms={stats.health.sinceMs} />
             </small>
