@@ -44,33 +44,28 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
       `/v1/webhooks/${webhook.id}/health`,
     ],
     intro: () => <p class="quiet">Newest first.</p>,
-    show: ({ rows, last, isKept, next, unanswered }, { isFirstPage }) => (
-      <>
-        {last !== null && (
-          <p>
-            The last failure, <Time ms={last.atMs} />, was of{" "}
-            {isKept
-              ? [
-                  <a href={deliveryPath(webhook.id, last.eventId)}>a delivery</a>,
-                  " on another page.",
-                ]
-              : "a delivery that is not kept any more."}
-          </p>
-        )}
-        {rows.length > 0 ? (
-          <Table
-            label="Attempts"
-            columns={COLUMNS}
-            rows={rows}
-            keyOf={({ eventId, attempt }) => `${eventId}/${attempt.number}`}
-          />
-        ) : (
-          unanswered.length === 0 && (
-            <Empty>{isFirstPage && next === null ? "Nothing was tried yet." : "None here."}</Empty>
-          )
-        )}
-      </>
-    ),
+    show: ({ rows, last, isKept, next, unanswered }, { isFirstPage }) => [
+      last !== null && (
+        <p>
+          The last failure, <Time ms={last.atMs} />, was of{" "}
+          {isKept
+            ? [<a href={deliveryPath(webhook.id, last.eventId)}>a delivery</a>, " on another page."]
+            : "a delivery that is not kept any more."}
+        </p>
+      ),
+      rows.length > 0 ? (
+        <Table
+          label="Attempts"
+          columns={COLUMNS}
+          rows={rows}
+          keyOf={({ eventId, attempt }) => `${eventId}/${attempt.number}`}
+        />
+      ) : (
+        unanswered.length === 0 && (
+          <Empty>{isFirstPage && next === null ? "Nothing was tried yet." : "None here."}</Empty>
+        )
+      ),
+    ],
   });
 });
 

@@ -81,24 +81,22 @@ function hintFor(status: number): string {
 export function Timeline({ delivery }: { delivery: LoggedDelivery }) {
   const { attemptLog: attempts } = delivery;
   const forgotten = delivery.attempts - attempts.length;
-  return (
-    <>
-      {attempts.length > 1 && <p class="quiet">Newest first.</p>}
-      <ol class="timeline" reversed>
-        {attempts
-          .map((attempt, index) => (
-            <Attempt attempt={attempt} isLast={index === attempts.length - 1} />
-          ))
-          .reverse()}
-        <li>
-          <strong>Received</strong> <Time ms={delivery.createdAtMs} />
-        </li>
-      </ol>
-      {forgotten > 0 && (
-        <p class="quiet">The log no longer holds {count(forgotten, "earlier attempt")}.</p>
-      )}
-    </>
-  );
+  return [
+    attempts.length > 1 && <p class="quiet">Newest first.</p>,
+    <ol class="timeline" reversed>
+      {attempts
+        .map((attempt, index) => (
+          <Attempt attempt={attempt} isLast={index === attempts.length - 1} />
+        ))
+        .reverse()}
+      <li>
+        <strong>Received</strong> <Time ms={delivery.createdAtMs} />
+      </li>
+    </ol>,
+    forgotten > 0 && (
+      <p class="quiet">The log no longer holds {count(forgotten, "earlier attempt")}.</p>
+    ),
+  ];
 }
 
 function Attempt({ attempt, isLast }: { attempt: AttemptRecord; isLast: boolean }) {
@@ -119,17 +117,15 @@ function Attempt({ attempt, isLast }: { attempt: AttemptRecord; isLast: boolean 
 }
 
 export function Attempted({ attempt }: { attempt: AttemptRecord }) {
-  return (
-    <>
-      <p>
-        <AttemptBadge attempt={attempt} /> <When attempt={attempt} />
-      </p>
-      <p>
-        <strong>{explainAttempt(attempt)}</strong>
-      </p>
-      <Answer attempt={attempt} isOpen />
-    </>
-  );
+  return [
+    <p>
+      <AttemptBadge attempt={attempt} /> <When attempt={attempt} />
+    </p>,
+    <p>
+      <strong>{explainAttempt(attempt)}</strong>
+    </p>,
+    <Answer attempt={attempt} isOpen />,
+  ];
 }
 
 export function AttemptBadge({ attempt }: { attempt: Outcome }) {
@@ -146,28 +142,23 @@ function Answer({ attempt, isOpen }: { attempt: AttemptRecord; isOpen: boolean }
   const { number, statusCode, responseBody, responseHeaders, responseTruncated } = attempt;
   if (statusCode === null) return null;
   const headers = Object.entries(responseHeaders ?? {}).map((header) => header.join(": "));
-  return (
-    <>
-      {headers.length > 0 && (
-        <details>
-          <summary>Its headers</summary>
-          <Code
-            label={`The headers of the answer to attempt ${number}`}
-            text={headers.join("\n")}
-          />
-        </details>
-      )}
-      {responseBody ? (
-        <details open={isOpen}>
-          <summary>Its body</summary>
-          <Code label={`The answer to attempt ${number}`} text={responseBody} />
-          {responseTruncated && <p class="quiet">It goes on; only its beginning is kept.</p>}
-        </details>
-      ) : (
-        <p class="quiet">No body is kept of it.</p>
-      )}
-    </>
-  );
+  return [
+    headers.length > 0 && (
+      <details>
+        <summary>Its headers</summary>
+        <Code label={`The headers of the answer to attempt ${number}`} text={headers.join("\n")} />
+      </details>
+    ),
+    responseBody ? (
+      <details open={isOpen}>
+        <summary>Its body</summary>
+        <Code label={`The answer to attempt ${number}`} text={responseBody} />
+        {responseTruncated && <p class="quiet">It goes on; only its beginning is kept.</p>}
+      </details>
+    ) : (
+      <p class="quiet">No body is kept of it.</p>
+    ),
+  ];
 }
 
 function toneOf({ error }: Outcome): Tone {

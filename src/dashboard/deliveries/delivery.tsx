@@ -115,41 +115,39 @@ function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
   const last = delivery.attemptLog.at(-1);
   const isUnknown = body === null && unanswered.length > 0;
   const isGone = (body === null && !isUnknown) || delivery.lastError === "expired";
-  return (
-    <>
-      <div id="delivery" data-live>
-        <section class="panel" aria-label="How it stands">
-          <p>
-            <DeliveryBadge status={delivery.status} />{" "}
-            <strong>
-              <Situation webhook={webhook} delivery={delivery} />
-            </strong>
-          </p>
-          <p>
-            <NextStep webhook={webhook} delivery={delivery} isGone={isGone} />
-          </p>
-          <Actions delivery={delivery} isGone={isGone} />
-        </section>
-        <div class="columns delivery">
-          <Panel id="facts-title" title="Delivery">
-            <DeliveryFacts webhook={webhook} delivery={delivery} />
-          </Panel>
-          <Panel id="attempts-title" title="Attempts">
-            <Timeline delivery={delivery} />
-          </Panel>
-        </div>
-      </div>
-      <Panel id="request-title" title="The request">
-        {isUnknown && <NotHere unanswered={unanswered} webhooks={[]} />}
-        <p class="quiet">
-          {last === undefined
-            ? "As the first attempt will make it, by the webhook's settings of now."
-            : `As attempt ${last.number} made it, by the webhook's settings of now.`}
+  return [
+    <div id="delivery" data-live>
+      <section class="panel" aria-label="How it stands">
+        <p>
+          <DeliveryBadge status={delivery.status} />{" "}
+          <strong>
+            <Situation webhook={webhook} delivery={delivery} />
+          </strong>
         </p>
-        <RequestSent {...{ webhook, delivery, body, isUnknown }} />
-      </Panel>
-    </>
-  );
+        <p>
+          <NextStep webhook={webhook} delivery={delivery} isGone={isGone} />
+        </p>
+        <Actions delivery={delivery} isGone={isGone} />
+      </section>
+      <div class="columns delivery">
+        <Panel id="facts-title" title="Delivery">
+          <DeliveryFacts webhook={webhook} delivery={delivery} />
+        </Panel>
+        <Panel id="attempts-title" title="Attempts">
+          <Timeline delivery={delivery} />
+        </Panel>
+      </div>
+    </div>,
+    <Panel id="request-title" title="The request">
+      {isUnknown && <NotHere unanswered={unanswered} webhooks={[]} />}
+      <p class="quiet">
+        {last === undefined
+          ? "As the first attempt will make it, by the webhook's settings of now."
+          : `As attempt ${last.number} made it, by the webhook's settings of now.`}
+      </p>
+      <RequestSent {...{ webhook, delivery, body, isUnknown }} />
+    </Panel>,
+  ];
 }
 
 type ViewProps = { webhook: Webhook; delivery: DeliveryView };

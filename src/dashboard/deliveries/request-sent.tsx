@@ -34,27 +34,25 @@ export function RequestSent(request: RequestProps) {
   const headers = headersOf(request);
   const lines = headers.map((header) => header.join(": "));
   const text = body === null ? null : new TextDecoder().decode(body);
-  return (
-    <>
-      <h3>Headers</h3>
-      <Code label="The headers of the request" text={[`POST ${url}`, ...lines].join("\n")} />
-      <h3>Body</h3>
-      {isUnknown && <Unknown />}
-      {text === null ? (
-        !isUnknown && <p class="quiet">The event's payload was erased, or is past its retention.</p>
-      ) : (
-        <>
-          <JsonText label="The body of the request" text={text} />
-          <p class="quiet">
-            Laid out to be read. What is sent, and signed, are the bytes that Leadterra sent.{" "}
-            <Copy text={text}>Copy the bytes</Copy>
-          </p>
-          {/* What is reached through a binding has no address that curl could reach. */}
-          {!url.startsWith("service:") && <AsCurl url={url} headers={headers} body={text} />}
-        </>
-      )}
-    </>
-  );
+  return [
+    <h3>Headers</h3>,
+    <Code label="The headers of the request" text={[`POST ${url}`, ...lines].join("\n")} />,
+    <h3>Body</h3>,
+    isUnknown && <Unknown />,
+    text === null ? (
+      !isUnknown && <p class="quiet">The event's payload was erased, or is past its retention.</p>
+    ) : (
+      <>
+        <JsonText label="The body of the request" text={text} />
+        <p class="quiet">
+          Laid out to be read. What is sent, and signed, are the bytes that Leadterra sent.{" "}
+          <Copy text={text}>Copy the bytes</Copy>
+        </p>
+        {/* What is reached through a binding has no address that curl could reach. */}
+        {!url.startsWith("service:") && <AsCurl url={url} headers={headers} body={text} />}
+      </>
+    ),
+  ];
 }
 
 function headersOf({ webhook, delivery }: RequestProps): [name: string, value: string][] {
@@ -94,21 +92,19 @@ function AsCurl(request: Parameters<typeof curlOf>[0]) {
 export function JsonText({ label, text }: { label: string; text: string }) {
   const pretty = prettyJson(text, MAX_PRETTY_CHARACTERS);
   if (pretty === null) return <Code label={label} text={text} />;
-  return (
-    <>
-      <input
-        type="search"
-        class="find"
-        placeholder="Search"
-        aria-label={`Search: ${label}`}
-        data-find={label}
-        hidden
-      />
-      <section class="code json" aria-label={label} tabindex={0}>
-        <Lines of={visible(pretty).split("\n")} />
-      </section>
-    </>
-  );
+  return [
+    <input
+      type="search"
+      class="find"
+      placeholder="Search"
+      aria-label={`Search: ${label}`}
+      data-find={label}
+      hidden
+    />,
+    <section class="code json" aria-label={label} tabindex={0}>
+      <Lines of={visible(pretty).split("\n")} />
+    </section>,
+  ];
 }
 
 /** A line that opens a bracket folds what is between it and the line that closes it. */

@@ -105,38 +105,34 @@ type EventProps = { whole: WholeEvent; unanswered: readonly Unanswered[] };
 function Event({ whole, unanswered }: EventProps) {
   const { event, payload } = whole;
   const { mayChange } = useViewer();
-  return (
-    <>
-      <section class="panel" aria-label="Facts">
-        <EventFacts event={event} />
-      </section>
-      <h2>Webhooks</h2>
-      <div id="recipients" data-live>
-        <NotHere unanswered={unanswered} webhooks={whole.webhooks} />
-        <Webhooks whole={whole} unanswered={unanswered} />
-      </div>
-      <Panel id="payload-title" title="Payload">
-        {payload === null ? (
+  return [
+    <section class="panel" aria-label="Facts">
+      <EventFacts event={event} />
+    </section>,
+    <h2>Webhooks</h2>,
+    <div id="recipients" data-live>
+      <NotHere unanswered={unanswered} webhooks={whole.webhooks} />
+      <Webhooks whole={whole} unanswered={unanswered} />
+    </div>,
+    <Panel id="payload-title" title="Payload">
+      {payload === null ? (
+        <p class="quiet">The payload was erased: only the record of what was delivered is left.</p>
+      ) : (
+        [
+          <JsonText label="The event as JSON" text={payload.text} />,
           <p class="quiet">
-            The payload was erased: only the record of what was delivered is left.
-          </p>
-        ) : (
-          <>
-            <JsonText label="The event as JSON" text={payload.text} />
-            <p class="quiet">
-              Laid out to be read; every number and escape is as Leadterra sent it.{" "}
-              <Copy text={payload.text}>Copy as it came</Copy>
-            </p>
-          </>
-        )}
-      </Panel>
-      {mayChange && payload !== null && (
-        <p class="actions">
-          <a href={`${eventPath(event.id)}/erase`}>Erase this event…</a>
-        </p>
+            Laid out to be read; every number and escape is as Leadterra sent it.{" "}
+            <Copy text={payload.text}>Copy as it came</Copy>
+          </p>,
+        ]
       )}
-    </>
-  );
+    </Panel>,
+    mayChange && payload !== null && (
+      <p class="actions">
+        <a href={`${eventPath(event.id)}/erase`}>Erase this event…</a>
+      </p>
+    ),
+  ];
 }
 
 function EventFacts({ event }: { event: JournalEvent }) {

@@ -69,13 +69,13 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, isConnecte
               registered later can be given what it missed.
             </p>
           ) : (
-            <>
-              <p>It shows up here by itself within seconds.</p>
-              {mayChange && hasSecret && (
-                <>
+            [
+              <p>It shows up here by itself within seconds.</p>,
+              mayChange &&
+                hasSecret && [
                   <Action action={`${EVENTS_PATH}/sample`} isOnce>
                     Send a sample event
-                  </Action>
+                  </Action>,
                   <p class="quiet">
                     A made-up reply takes the whole way: signed with the secret that is configured
                     here, through the queue, to every webhook that asks for it. That it arrives says
@@ -83,10 +83,9 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, isConnecte
                     {!isLaptop &&
                       "; whether Leadterra signs with the same secret, only an event of its own can say"}
                     .
-                  </p>
-                </>
-              )}
-            </>
+                  </p>,
+                ],
+            ]
           )}
         </Step>
       </ol>

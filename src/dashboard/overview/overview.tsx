@@ -163,37 +163,35 @@ function Overview({ look, over }: { look: Look; over: Period }) {
   const steps = stepsOf(look.stats, over);
   // No figure is a sum of what the dead letters say.
   const counted = look.unanswered.filter(({ object }) => object !== DEAD_LETTERS);
-  return (
-    <>
-      <div id="first-steps" data-live>
-        {look.progress !== null && <FirstSteps {...look.progress} />}
+  return [
+    <div id="first-steps" data-live>
+      {look.progress !== null && <FirstSteps {...look.progress} />}
+    </div>,
+    <div id="condition" data-live>
+      <Condition look={look} words={words} steps={steps} />
+    </div>,
+    <Panel id="flow-title" title="In and out" action={<Periods over={over} />}>
+      <div id="tiles" data-live>
+        <Numbers look={look} steps={steps} />
+        <NotCounted unanswered={counted} webhooks={look.webhooks} />
       </div>
-      <div id="condition" data-live>
-        <Condition look={look} words={words} steps={steps} />
+      <div id="chart" data-live>
+        {steps.every(isIdle) ? (
+          <p class="quiet">Nothing came in or went out in {words}.</p>
+        ) : (
+          <Chart steps={steps} label={`Over ${words}`} />
+        )}
       </div>
-      <Panel id="flow-title" title="In and out" action={<Periods over={over} />}>
-        <div id="tiles" data-live>
-          <Numbers look={look} steps={steps} />
-          <NotCounted unanswered={counted} webhooks={look.webhooks} />
-        </div>
-        <div id="chart" data-live>
-          {steps.every(isIdle) ? (
-            <p class="quiet">Nothing came in or went out in {words}.</p>
-          ) : (
-            <Chart steps={steps} label={`Over ${words}`} />
-          )}
-        </div>
-      </Panel>
-      <h2>Webhooks</h2>
-      <div id="webhooks" data-live>
-        <Webhooks look={look} />
-      </div>
-      <h2>Newest events</h2>
-      <div id="events" data-live>
-        <Events look={look} />
-      </div>
-    </>
-  );
+    </Panel>,
+    <h2>Webhooks</h2>,
+    <div id="webhooks" data-live>
+      <Webhooks look={look} />
+    </div>,
+    <h2>Newest events</h2>,
+    <div id="events" data-live>
+      <Events look={look} />
+    </div>,
+  ];
 }
 
 function isIdle({ events, delivered, failedAttempts }: Step): boolean {
@@ -210,12 +208,7 @@ function Condition({ look, words, steps }: { look: Look; words: string; steps: r
     </>
   );
   if (look.problems.length > 0) {
-    return (
-      <>
-        <Problems problems={look.problems} />
-        {stumbled && <p>The {stumbled}</p>}
-      </>
-    );
+    return [<Problems problems={look.problems} />, stumbled && <p>The {stumbled}</p>];
   }
   if (look.progress !== null) return null;
   const delivered = sumOf(steps, "delivered") ?? 0;
@@ -307,15 +300,13 @@ function Queued({ backlog }: { backlog: number | null }) {
 function Webhooks({ look: { listed, nowMs, stats } }: { look: Look }) {
   const { zone } = useViewer();
   if (listed.length === 0) return <NoWebhooks />;
-  return (
-    <>
-      <WebhookTable listed={byUrgency(listed).slice(0, WEBHOOKS_SHOWN)} />
-      <p class="quiet">
-        Counted from {exactTime(stats.hours[0]?.atMs ?? nowMs, zone)} on.{" "}
-        {listed.length > WEBHOOKS_SHOWN && <a href={WEBHOOKS_PATH}>All {listed.length} webhooks</a>}
-      </p>
-    </>
-  );
+  return [
+    <WebhookTable listed={byUrgency(listed).slice(0, WEBHOOKS_SHOWN)} />,
+    <p class="quiet">
+      Counted from {exactTime(stats.hours[0]?.atMs ?? nowMs, zone)} on.{" "}
+      {listed.length > WEBHOOKS_SHOWN && <a href={WEBHOOKS_PATH}>All {listed.length} webhooks</a>}
+    </p>,
+  ];
 }
 
 function Events({ look }: { look: Look }) {
@@ -326,13 +317,11 @@ function Events({ look }: { look: Look }) {
     if (stats.lastEventAtMs !== null) return <NoneKept lastAtMs={stats.lastEventAtMs} />;
     return <Empty>No event yet. The first one shows up here by itself.</Empty>;
   }
-  return (
-    <>
-      <NotCounted unanswered={unanswered} webhooks={webhooks} />
-      {events.length > 0 && <EventTable label="Newest events" events={events} />}
-      <p>
-        <a href={EVENTS_PATH}>All events</a>
-      </p>
-    </>
-  );
+  return [
+    <NotCounted unanswered={unanswered} webhooks={webhooks} />,
+    events.length > 0 && <EventTable label="Newest events" events={events} />,
+    <p>
+      <a href={EVENTS_PATH}>All events</a>
+    </p>,
+  ];
 }

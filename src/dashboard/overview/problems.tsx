@@ -131,29 +131,27 @@ function webhookLine(watched: Watched, alerts: readonly OpenAlert[], { problems 
 
 /** What alerts say, each with when it was found. @param isNamed the webhook's name stands before it already. */
 function Told({ alerts, isNamed }: { alerts: readonly OpenAlert[]; isNamed?: boolean }) {
-  return (
-    <>
-      {alerts.map((alert) => {
-        const said = alert.text
-          .replace("Leadterra Relay: ", "")
-          .replace(NAMED, (_, name: string) =>
-            isNamed ? "It " : `webhook ${beginning(name, MAX_NAME_CHARACTERS)} `,
-          );
-        return (
-          <>
-            {said
-              .split(INSTANT)
-              .map((part, index) =>
-                index % 2 === 0 ? <Foreign text={part} /> : <Time ms={Date.parse(part)} />,
-              )}{" "}
-            <small class="quiet">
-              Found <Time ms={alert.foundAtMs} />.
-            </small>{" "}
-          </>
+  return [
+    alerts.map((alert) => {
+      const said = alert.text
+        .replace("Leadterra Relay: ", "")
+        .replace(NAMED, (_, name: string) =>
+          isNamed ? "It " : `webhook ${beginning(name, MAX_NAME_CHARACTERS)} `,
         );
-      })}
-    </>
-  );
+      return (
+        <>
+          {said
+            .split(INSTANT)
+            .map((part, index) =>
+              index % 2 === 0 ? <Foreign text={part} /> : <Time ms={Date.parse(part)} />,
+            )}{" "}
+          <small class="quiet">
+            Found <Time ms={alert.foundAtMs} />.
+          </small>{" "}
+        </>
+      );
+    }),
+  ];
 }
 
 function configLine(problem: ConfigProblem, watched: readonly Watched[]): Problem {

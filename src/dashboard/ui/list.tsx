@@ -171,14 +171,12 @@ type EventNameProps = { label?: string; names?: readonly string[]; query: Query 
 
 /** Any name; some to choose from, the documented ones unless others are given. */
 export function EventNameField({ label = "Event name", names = NAMES, query }: EventNameProps) {
-  return (
-    <>
-      <SearchField label={label} name="event" query={query} list="event-names" />
-      <datalist id="event-names">
-        {names.map((name) => (
-          <option value={name} />
-        ))}
-      </datalist>
-    </>
-  );
+  return [
+    <SearchField label={label} name="event" query={query} list="event-names" />,
+    <datalist id="event-names">
+      {names.map((name) => (
+        <option value={name} />
+      ))}
+    </datalist>,
+  ];
 }

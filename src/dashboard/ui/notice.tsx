@@ -113,15 +113,13 @@ function Notice({ told }: { told: URLSearchParams }) {
   return (
     <p class={`notice ${isShort ? "warn" : "good"}`} role="status">
       {DONE[done as Done](count)} <Time ms={useViewer().nowMs} />
-      {touched !== null && (
-        <>
-          {" "}
-          <a href={touched}>
-            See what became of {count === 1 ? "it" : "them"}
-            {told.get("isAmong") === "true" && ", among all deliveries of that time"}
-          </a>
-        </>
-      )}
+      {touched !== null && [
+        " ",
+        <a href={touched}>
+          See what became of {count === 1 ? "it" : "them"}
+          {told.get("isAmong") === "true" && ", among all deliveries of that time"}
+        </a>,
+      ]}
     </p>
   );
 }

@@ -159,40 +159,38 @@ function Header({ path, session }: { path: string; session: Session | null }) {
       <a class="brand" href="/dashboard">
         <img src={ICON} alt="" width="24" height="24" /> Leadterra Relay
       </a>
-      {session !== null && (
-        <>
-          <nav aria-label="Sections">
-            {SECTIONS.map(([name, href]) => (
-              <a href={href} {...(isWithin(path, href) ? { "aria-current": "page" as const } : {})}>
-                {name}
-              </a>
-            ))}
-          </nav>
-          <form method="post" action="/dashboard/sign-out" class="who">
-            <details class="quiet">
-              <summary>
-                key {session.caller.key}
-                {session.scope === "read" && " · read only"}
-              </summary>
-              <p class="panel">
-                {session.byAccess
-                  ? "You came through Cloudflare Access: the audit log calls you so."
-                  : "You are signed in with the API key of this fingerprint: the audit log calls you so."}
-                {session.scope === "read"
-                  ? " It looks and changes nothing."
-                  : " It may change everything."}
-              </p>
-            </details>
-            {session.byAccess ? (
-              <a href="/cdn-cgi/access/logout">Sign out</a>
-            ) : (
-              <button type="submit" class="plain">
-                Sign out
-              </button>
-            )}
-          </form>
-        </>
-      )}
+      {session !== null && [
+        <nav aria-label="Sections">
+          {SECTIONS.map(([name, href]) => (
+            <a href={href} {...(isWithin(path, href) ? { "aria-current": "page" as const } : {})}>
+              {name}
+            </a>
+          ))}
+        </nav>,
+        <form method="post" action="/dashboard/sign-out" class="who">
+          <details class="quiet">
+            <summary>
+              key {session.caller.key}
+              {session.scope === "read" && " · read only"}
+            </summary>
+            <p class="panel">
+              {session.byAccess
+                ? "You came through Cloudflare Access: the audit log calls you so."
+                : "You are signed in with the API key of this fingerprint: the audit log calls you so."}
+              {session.scope === "read"
+                ? " It looks and changes nothing."
+                : " It may change everything."}
+            </p>
+          </details>
+          {session.byAccess ? (
+            <a href="/cdn-cgi/access/logout">Sign out</a>
+          ) : (
+            <button type="submit" class="plain">
+              Sign out
+            </button>
+          )}
+        </form>,
+      ]}
     </header>
   );
 }

@@ -106,17 +106,15 @@ function zoneOffsetMs(ms: number, zone: string): number {
 export function TimeRangeFields({ query }: { query: Query }) {
   const { zone } = useViewer();
   const spans = Object.entries(WITHIN).map(([name, { text }]) => [name, text] as const);
-  return (
-    <>
-      <Select label="Received" name="within" any="Any time" of={spans} chosen={query.within} />
-      <div class="range">
-        {Object.entries({ since: "From", until: "To" }).map(([name, label]) => (
-          <label>
-            {label} ({zone})
-            <input type="datetime-local" name={name} value={query[name] ?? ""} />
-          </label>
-        ))}
-      </div>
-    </>
-  );
+  return [
+    <Select label="Received" name="within" any="Any time" of={spans} chosen={query.within} />,
+    <div class="range">
+      {Object.entries({ since: "From", until: "To" }).map(([name, label]) => (
+        <label>
+          {label} ({zone})
+          <input type="datetime-local" name={name} value={query[name] ?? ""} />
+        </label>
+      ))}
+    </div>,
+  ];
 }

@@ -61,19 +61,17 @@ export const REPLAY: Batch = {
   tone: "primary",
   nothing:
     "There is nothing of this kind to replay. Look further back, or choose other deliveries.",
-  choices: (
-    <>
-      <fieldset>
-        <legend>Which deliveries</legend>
-        {Object.entries(ONLY).map(([only, { title, words }]) => (
-          <Choice type="radio" name="only" value={only} checked={only === "undeliverable"}>
-            {title} <small>{words}</small>
-          </Choice>
-        ))}
-      </fieldset>
-      <Select label="Received within" name="span" of={spans("")} chosen="day" />
-    </>
-  ),
+  choices: [
+    <fieldset>
+      <legend>Which deliveries</legend>
+      {Object.entries(ONLY).map(([only, { title, words }]) => (
+        <Choice type="radio" name="only" value={only} checked={only === "undeliverable"}>
+          {title} <small>{words}</small>
+        </Choice>
+      ))}
+    </fieldset>,
+    <Select label="Received within" name="span" of={spans("")} chosen="day" />,
+  ],
   chosenIn: (form, nowMs) => ({
     only: text(form, "only"),
     since: text(form, "since") || spanStart(form, nowMs),
@@ -110,15 +108,13 @@ export const DISCARD: Batch = {
   button: "Discard them",
   tone: "danger",
   nothing: "Nothing of this kind waits.",
-  choices: (
-    <>
-      <p>
-        They end as <em>cancelled</em> and are not tried again by themselves; each can still be
-        replayed while its event is kept. The webhook goes on with what arrives later.
-      </p>
-      <Select label="Received" name="span" any="at any time until now" of={spans("before ")} />
-    </>
-  ),
+  choices: [
+    <p>
+      They end as <em>cancelled</em> and are not tried again by themselves; each can still be
+      replayed while its event is kept. The webhook goes on with what arrives later.
+    </p>,
+    <Select label="Received" name="span" any="at any time until now" of={spans("before ")} />,
+  ],
   chosenIn: (form, nowMs) => ({ until: text(form, "until") || spanStart(form, nowMs) }),
   async run(env, webhook, { given, by }) {
     const checked = check(discardSchema, given);

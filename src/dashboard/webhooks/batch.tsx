@@ -97,33 +97,31 @@ function Counted({ kind, webhook, chosen, total, more }: Asked & { total: number
   const { zone } = useViewer();
   return (
     <section class="panel narrow" aria-label="Counted">
-      {total === 0 && !more ? (
-        <>
-          <p class="headline">{kind.nothing}</p>
-          <p class="actions">
-            <a class="button" href={pathOf(kind, webhook)}>
-              Choose again
-            </a>
-            <a href={webhookPath(webhook.id)}>
-              Back to <bdi>{webhookName(webhook)}</bdi>
-            </a>
-          </p>
-        </>
-      ) : (
-        <>
-          <p class="headline">
-            {deliveries(total)}
-            {more && " or more"} would be {kind.done}.
-          </p>
-          <p class="quiet">{kind.words(chosen, zone)}. Nothing was done yet.</p>
-          <form method="post" action={pathOf(kind, webhook)} data-once="">
-            <Hidden fields={{ ...chosen, step: "go", ...(!more && { of: String(total) }) }} />
-            <Submit tone={kind.tone} out={[webhookPath(webhook.id), "Cancel"]}>
-              {kind.button}
-            </Submit>
-          </form>
-        </>
-      )}
+      {total === 0 && !more
+        ? [
+            <p class="headline">{kind.nothing}</p>,
+            <p class="actions">
+              <a class="button" href={pathOf(kind, webhook)}>
+                Choose again
+              </a>
+              <a href={webhookPath(webhook.id)}>
+                Back to <bdi>{webhookName(webhook)}</bdi>
+              </a>
+            </p>,
+          ]
+        : [
+            <p class="headline">
+              {deliveries(total)}
+              {more && " or more"} would be {kind.done}.
+            </p>,
+            <p class="quiet">{kind.words(chosen, zone)}. Nothing was done yet.</p>,
+            <form method="post" action={pathOf(kind, webhook)} data-once="">
+              <Hidden fields={{ ...chosen, step: "go", ...(!more && { of: String(total) }) }} />
+              <Submit tone={kind.tone} out={[webhookPath(webhook.id), "Cancel"]}>
+                {kind.button}
+              </Submit>
+            </form>,
+          ]}
     </section>
   );
 }

@@ -70,22 +70,20 @@ function Tried({ route, latest }: TriedProps) {
   const { events } = route;
   const named = events.length === 1 ? `${visible(events[0] ?? "")} ` : "such ";
   const which = events.includes(ALL_EVENTS) ? "" : named;
-  return (
-    <>
-      <p role="status">
-        {isTriedOnExamples
-          ? `No ${which}event is among the latest of the last week. Of the ${tried.length} documented examples`
-          : `Of the latest ${count(tried.length, `${which}event`)}`}{" "}
-        it would get <strong>{got}</strong>.
-      </p>
-      <UnknownPaths route={route} latest={latest} />
-      <Table
-        label="The latest events and what would become of them"
-        columns={COLUMNS}
-        rows={tried}
-      />
-    </>
-  );
+  return [
+    <p role="status">
+      {isTriedOnExamples
+        ? `No ${which}event is among the latest of the last week. Of the ${tried.length} documented examples`
+        : `Of the latest ${count(tried.length, `${which}event`)}`}{" "}
+      it would get <strong>{got}</strong>.
+    </p>,
+    <UnknownPaths route={route} latest={latest} />,
+    <Table
+      label="The latest events and what would become of them"
+      columns={COLUMNS}
+      rows={tried}
+    />,
+  ];
 }
 
 /** A path that no event has is most often a slip of the pen. */

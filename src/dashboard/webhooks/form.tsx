@@ -123,26 +123,24 @@ function Address({ typed, errors, webhook, env }: FormProps) {
       {typed.url.endsWith("?…") && " The query is not shown; it stays unless you type another URL."}
     </>
   );
-  return (
-    <>
-      <TextField field="url" errors={errors} hint={urlHint} value={typed.url} input={URL_INPUT} />
-      {webhook !== null && <OtherService errors={errors} webhook={webhook} />}
-      <TextField
-        field="name"
-        errors={errors}
-        hint="For calls of the API and for metrics, in place of the id: lower-case letters, digits and hyphens. Left empty, it has none."
-        value={typed.name}
-        input={{ ...VERBATIM, placeholder: "crm" }}
-      />
-      <TextField
-        field="description"
-        errors={errors}
-        hint="What people will know it by. Left empty, it goes by its name, or by its host and path."
-        value={typed.description}
-        input={{ maxlength: 1_000, autocomplete: "off" }}
-      />
-    </>
-  );
+  return [
+    <TextField field="url" errors={errors} hint={urlHint} value={typed.url} input={URL_INPUT} />,
+    webhook !== null && <OtherService errors={errors} webhook={webhook} />,
+    <TextField
+      field="name"
+      errors={errors}
+      hint="For calls of the API and for metrics, in place of the id: lower-case letters, digits and hyphens. Left empty, it has none."
+      value={typed.name}
+      input={{ ...VERBATIM, placeholder: "crm" }}
+    />,
+    <TextField
+      field="description"
+      errors={errors}
+      hint="What people will know it by. Left empty, it goes by its name, or by its host and path."
+      value={typed.description}
+      input={{ maxlength: 1_000, autocomplete: "off" }}
+    />,
+  ];
 }
 
 /** The two answers to what another origin means; neither is taken for granted. */
@@ -223,22 +221,20 @@ function FilterField({ typed, errors }: FormProps) {
       paths.
     </>
   );
-  return (
-    <>
-      <Field field="filter" errors={errors} hint={hint}>
-        <textarea
-          name="filter"
-          rows={4}
-          spellcheck={false}
-          autocapitalize="none"
-          {...tied("filter", errors)}
-        >
-          {typed.filter}
-        </textarea>
-      </Field>
-      <div id={TRIAL_ID} class="trial" hidden></div>
-    </>
-  );
+  return [
+    <Field field="filter" errors={errors} hint={hint}>
+      <textarea
+        name="filter"
+        rows={4}
+        spellcheck={false}
+        autocapitalize="none"
+        {...tied("filter", errors)}
+      >
+        {typed.filter}
+      </textarea>
+    </Field>,
+    <div id={TRIAL_ID} class="trial" hidden></div>,
+  ];
 }
 
 function Headers({ typed, errors, webhook }: FormProps) {

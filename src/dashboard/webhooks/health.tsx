@@ -27,35 +27,33 @@ export type Condition = Watched & {
 export function Health({ condition }: { condition: Condition }) {
   const { webhook, answer, recent } = condition;
   const { lastSuccessAtMs, pending } = condition.stats.health;
-  return (
-    <>
-      <div class={`notice ${toneOf(condition)}`}>
-        <p class="headline">
-          <Standing watched={condition} />
+  return [
+    <div class={`notice ${toneOf(condition)}`}>
+      <p class="headline">
+        <Standing watched={condition} />
+      </p>
+      {lastSuccessAtMs !== null && (
+        <p>
+          The last success was <Time ms={lastSuccessAtMs} />.
         </p>
-        {lastSuccessAtMs !== null && (
-          <p>
-            The last success was <Time ms={lastSuccessAtMs} />.
-          </p>
-        )}
-        {/* What waits leaves: the script shows how much has, since the page was opened. */}
-        {pending > 0 && (
-          <progress aria-label="What has left of what waited" data-pending={pending} hidden />
-        )}
-        {recent.length === 0 && <p>Nothing is kept for it: a test shows how it answers.</p>}
-        <Controls webhook={webhook} watched={condition} />
-      </div>
-      {answer !== null && (
-        <Panel
-          id="answer"
-          title={answer.title}
-          action={<a href={deliveryPath(webhook.id, answer.eventId)}>Its delivery</a>}
-        >
-          <Attempted attempt={answer.attempt} />
-        </Panel>
       )}
-    </>
-  );
+      {/* What waits leaves: the script shows how much has, since the page was opened. */}
+      {pending > 0 && (
+        <progress aria-label="What has left of what waited" data-pending={pending} hidden />
+      )}
+      {recent.length === 0 && <p>Nothing is kept for it: a test shows how it answers.</p>}
+      <Controls webhook={webhook} watched={condition} />
+    </div>,
+    answer !== null && (
+      <Panel
+        id="answer"
+        title={answer.title}
+        action={<a href={deliveryPath(webhook.id, answer.eventId)}>Its delivery</a>}
+      >
+        <Attempted attempt={answer.attempt} />
+      </Panel>
+    ),
+  ];
 }
 
 /** The button that helps first, then what else can be done; for those who may change things. */
@@ -128,22 +126,20 @@ export function Numbers({ condition }: { condition: Condition }) {
   const listed = (status: keyof typeof counts) => (
     <a href={deliveriesPath(webhook, { status })}>{number(counts[status])}</a>
   );
-  return (
-    <>
-      <Tiles
-        of={[
-          ["Success rate", share(successRate), "of attempts", toneOfRate(successRate)],
-          responseTime(latencyMs),
-          ["Pending", listed("pending"), <FirstDue ms={health.oldestDueAtMs} />],
-          ["Delivered", listed("delivered"), count(failed, "failed attempt")],
-          ["Undeliverable", listed("undeliverable"), "not retried any more", tone],
-        ]}
-      />
-      <div class="panel">
-        <Chart steps={hours} label="Deliveries by the hour, last day" showsEvents={false} />
-      </div>
-    </>
-  );
+  return [
+    <Tiles
+      of={[
+        ["Success rate", share(successRate), "of attempts", toneOfRate(successRate)],
+        responseTime(latencyMs),
+        ["Pending", listed("pending"), <FirstDue ms={health.oldestDueAtMs} />],
+        ["Delivered", listed("delivered"), count(failed, "failed attempt")],
+        ["Undeliverable", listed("undeliverable"), "not retried any more", tone],
+      ]}
+    />,
+    <div class="panel">
+      <Chart steps={hours} label="Deliveries by the hour, last day" showsEvents={false} />
+    </div>,
+  ];
 }
 
 export function responseTime({ p50, p95 }: WebhookStats["latencyMs"]): Tile {

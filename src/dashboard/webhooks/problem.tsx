@@ -106,20 +106,14 @@ export function toneOf(watched: Watched): Tone {
 /** The state by its name: the same word on every page and in the API. */
 export function StateBadge({ watched }: { watched: Watched }) {
   const { state, undeliverable } = watched.stats.health;
-  return (
-    <>
-      <Badge tone={TONES[state]}>{state}</Badge>
-      {undeliverable > 0 && (
-        <small class="wrong below">{number(undeliverable)} undeliverable</small>
-      )}
-      {kindOf(watched) === "unsteady" && (
-        <small class="wrong below">
-          {failedOf(attemptsIn(watched.stats.lately))} failed lately
-        </small>
-      )}
-      {hasStumbled(watched) && <small class="below">last attempt failed</small>}
-    </>
-  );
+  return [
+    <Badge tone={TONES[state]}>{state}</Badge>,
+    undeliverable > 0 && <small class="wrong below">{number(undeliverable)} undeliverable</small>,
+    kindOf(watched) === "unsteady" && (
+      <small class="wrong below">{failedOf(attemptsIn(watched.stats.lately))} failed lately</small>
+    ),
+    hasStumbled(watched) && <small class="below">last attempt failed</small>,
+  ];
 }
 
 type Words = (watched: Watched) => Child;
@@ -199,13 +193,11 @@ function Failing({ stats: { health }, why }: Watched & { why?: string }) {
 /** `Late since 21:14`, and what there is to say of it. */
 function Became({ health, children }: { health: HealthReport; children?: Child }) {
   const { state, sinceMs } = health;
-  return (
-    <>
-      {state.charAt(0).toUpperCase() + state.slice(1)}
-      {sinceMs !== null && [" since ", <Time ms={sinceMs} />]}
-      {children}
-    </>
-  );
+  return [
+    state.charAt(0).toUpperCase() + state.slice(1),
+    sinceMs !== null && [" since ", <Time ms={sinceMs} />],
+    children,
+  ];
 }
 
 type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
@@ -260,16 +252,14 @@ const NEXT: Record<Kind, Words> = {
     const isOver = isFailing(watched) || isSoonOver(watched.webhook, figuresOf(watched.stats));
     return [<Tried {...watched} />, " ", !isOver && remedyFor(watched)];
   },
-  undeliverable: (watched) => (
-    <>
-      {watched.stats.health.pending === 0 ? (
-        "What stopped retrying is not tried again by itself; nothing else waits."
-      ) : (
-        <Tried {...watched} />
-      )}
-      <GivenUp {...watched} />
-    </>
-  ),
+  undeliverable: (watched) => [
+    watched.stats.health.pending === 0 ? (
+      "What stopped retrying is not tried again by itself; nothing else waits."
+    ) : (
+      <Tried {...watched} />
+    ),
+    <GivenUp {...watched} />,
+  ],
   unsteady: Tried,
   postponed: Tried,
   paused: Held,
@@ -369,21 +359,19 @@ function Tried(watched: Watched) {
   const isAsItFailed =
     hasFailedLast(health) && webhook.updatedAtMs <= (health.lastFailure?.atMs ?? 0);
   const needed = isAsItFailed && NEEDED[health.lastFailure?.error ?? "status"];
-  return (
-    <>
-      {pending === 0 ? (
-        "Nothing waits, so nothing is tried before the next event."
-      ) : (
-        <>
-          {waiting(pending)}. {how}{" "}
-          {nextAttemptAtMs === null
-            ? untimed(webhook, health)
-            : ["next ", <Time ms={nextAttemptAtMs} isAhead />]}
-          ; {needed || then}
-        </>
-      )}
-    </>
-  );
+  return [
+    pending === 0 ? (
+      "Nothing waits, so nothing is tried before the next event."
+    ) : (
+      <>
+        {waiting(pending)}. {how}{" "}
+        {nextAttemptAtMs === null
+          ? untimed(webhook, health)
+          : ["next ", <Time ms={nextAttemptAtMs} isAhead />]}
+        ; {needed || then}
+      </>
+    ),
+  ];
 }
 
 export function Standing({ watched }: { watched: Watched }) {

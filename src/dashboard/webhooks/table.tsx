@@ -50,16 +50,14 @@ function isTroubled(watched: Watched): boolean {
 const COLUMNS: readonly Column<Listed>[] = [
   {
     head: "Webhook",
-    cell: ({ webhook }) => (
-      <>
-        <WebhookLink webhook={webhook} />
-        <small class="quiet below">
-          {webhookName(webhook).startsWith(shortUrl(webhook.url))
-            ? webhook.id
-            : shortUrl(webhook.url)}
-        </small>
-      </>
-    ),
+    cell: ({ webhook }) => [
+      <WebhookLink webhook={webhook} />,
+      <small class="quiet below">
+        {webhookName(webhook).startsWith(shortUrl(webhook.url))
+          ? webhook.id
+          : shortUrl(webhook.url)}
+      </small>,
+    ],
     class: "name",
     isHeader: true,
   },
@@ -69,14 +67,14 @@ const COLUMNS: readonly Column<Listed>[] = [
       stats === null ? (
         <Badge tone="bad">does not answer</Badge>
       ) : (
-        <>
-          <StateBadge watched={{ webhook, stats }} />
-          {isTroubled({ webhook, stats }) && stats.health.sinceMs !== null && (
+        [
+          <StateBadge watched={{ webhook, stats }} />,
+          isTroubled({ webhook, stats }) && stats.health.sinceMs !== null && (
             <small class="below">
               since <Time ms={stats.health.sinceMs} />
             </small>
-          )}
-        </>
+          ),
+        ]
       ),
   },
   numeric("Pending", ({ health }) => number(health.pending)),

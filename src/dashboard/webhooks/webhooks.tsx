@@ -147,36 +147,34 @@ type WholeProps = {
 };
 
 function Whole({ webhook, own, condition, unanswered }: WholeProps) {
-  return (
-    <>
-      <div id="health" data-live>
-        <NotHere unanswered={unanswered} webhooks={[webhook]} />
-        {condition === null ? (
-          <Controls webhook={webhook} watched={null} />
-        ) : (
-          <Health condition={condition} />
-        )}
-      </div>
-      <h2>The last day</h2>
-      <div id="numbers" data-live>
-        {condition === null ? <Unknown /> : <Numbers condition={condition} />}
-      </div>
-      <div class="head spaced">
-        <h2>Latest deliveries</h2>
-        <span>
-          <a href={deliveriesPath(webhook)}>All its deliveries</a> ·{" "}
-          <a href={`${webhookPath(webhook.id)}/attempts`}>All its attempts</a>
-        </span>
-      </div>
-      <div id="deliveries" data-live>
-        {condition === null ? <Unknown /> : <Latest deliveries={condition.recent} />}
-      </div>
-      <div class="columns spaced">
-        <Settings webhook={webhook} own={own} />
-        {useViewer().mayChange && <Tools webhook={webhook} />}
-      </div>
-    </>
-  );
+  return [
+    <div id="health" data-live>
+      <NotHere unanswered={unanswered} webhooks={[webhook]} />
+      {condition === null ? (
+        <Controls webhook={webhook} watched={null} />
+      ) : (
+        <Health condition={condition} />
+      )}
+    </div>,
+    <h2>The last day</h2>,
+    <div id="numbers" data-live>
+      {condition === null ? <Unknown /> : <Numbers condition={condition} />}
+    </div>,
+    <div class="head spaced">
+      <h2>Latest deliveries</h2>
+      <span>
+        <a href={deliveriesPath(webhook)}>All its deliveries</a> ·{" "}
+        <a href={`${webhookPath(webhook.id)}/attempts`}>All its attempts</a>
+      </span>
+    </div>,
+    <div id="deliveries" data-live>
+      {condition === null ? <Unknown /> : <Latest deliveries={condition.recent} />}
+    </div>,
+    <div class="columns spaced">
+      <Settings webhook={webhook} own={own} />
+      {useViewer().mayChange && <Tools webhook={webhook} />}
+    </div>,
+  ];
 }
 
 function Latest({ deliveries }: { deliveries: readonly DeliveryView[] }) {
@@ -241,13 +239,13 @@ function AsConfiguration({ webhook }: { webhook: Webhook }) {
       {webhook.name === null ? (
         <p class="quiet">A webhook is kept in a file by its name: give it one first.</p>
       ) : (
-        <>
+        [
           <p class="quiet">
             For the file of <code>npm run apply</code>. Values of headers come from the environment;
             the query of a URL is not shown.
-          </p>
-          <Code label="The webhook as configuration" text={json} />
-        </>
+          </p>,
+          <Code label="The webhook as configuration" text={json} />,
+        ]
       )}
     </details>
   );
