@@ -14,6 +14,7 @@ import {
   Commas,
   Empty,
   Facts,
+  link,
   Table,
   toldApart,
   WebhookLink,
@@ -110,9 +111,5 @@ function Value({ of, webhooks }: { of: unknown; webhooks: readonly Webhook[] }):
   if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
   const eventId = parseEventId(of);
   if (eventId === null) return <Foreign text={of} />;
-  return (
-    <a href={eventPath(eventId)}>
-      <code>{eventId}</code>
-    </a>
-  );
+  return link(eventPath(eventId), <code>{eventId}</code>);
 }

@@ -5,7 +5,7 @@ import type { Child } from "hono/jsx";
 import { isSafe } from "../access";
 import { formOf, text, texts } from "./ui/form";
 import { page, showFailure } from "./ui/page";
-import { Hidden } from "./ui/parts";
+import { Hidden, link } from "./ui/parts";
 import {
   closeSession,
   isLocal,
@@ -50,9 +50,7 @@ export const signIn = new Hono<PageEnv>()
     return page(
       c,
       { title: "One moment", refresh: `0;url=${next}` },
-      <p>
-        <a href={next}>Go on to the dashboard</a>
-      </p>,
+      <p>{link(next, "Go on to the dashboard")}</p>,
     );
   });
 

@@ -12,7 +12,7 @@ import { allWebhooks } from "../../operations/webhooks";
 import type { Position } from "../../storage/position";
 import { performing } from "../ui/actions";
 import { EventNameField, listPage, NoneFound, Search, SearchField, understood } from "../ui/list";
-import { Empty, Select, toldApart, webhookName } from "../ui/parts";
+import { Empty, link, Select, toldApart, webhookName } from "../ui/parts";
 import { DELIVERIES_PATH, deliveryCall, type Query, webhookPath } from "../ui/paths";
 import { type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { parseLocalTime, sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
@@ -192,11 +192,9 @@ function NoDelivery({ webhook }: { webhook: Webhook | null }) {
       </p>
       <p>
         On a laptop <code>npm run leadterra -- send</code> sends signed events.{" "}
-        {webhook === null ? (
-          <a href="/dashboard/events">Look at the events that came in</a>
-        ) : (
-          <a href={webhookPath(webhook.id)}>Send an example from the webhook's page</a>
-        )}
+        {webhook === null
+          ? link("/dashboard/events", "Look at the events that came in")
+          : link(webhookPath(webhook.id), "Send an example from the webhook's page")}
       </p>
     </Empty>
   );

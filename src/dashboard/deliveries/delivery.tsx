@@ -15,7 +15,7 @@ import { bodyOf, findBody } from "../../operations/journal";
 import { answerOf, type Unanswered } from "../../operations/objects";
 import { actions, type Outcome } from "../ui/actions";
 import { page, showFailure } from "../ui/page";
-import { Action, DeliveryBadge, Facts, Panel, WebhookLink } from "../ui/parts";
+import { Action, DeliveryBadge, Facts, link, Panel, WebhookLink } from "../ui/parts";
 import { deliveriesPath, deliveryCall, deliveryPath, eventPath } from "../ui/paths";
 import { callerOf, type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { Time } from "../ui/time";
@@ -235,11 +235,7 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
 
 function DeliveryFacts({ webhook, delivery }: ViewProps) {
   const { event, eventId, attempts, createdAtMs, completedAtMs } = delivery;
-  const eventLink = (
-    <a href={eventPath(eventId)}>
-      {event} <code>{eventId}</code>
-    </a>
-  );
+  const eventLink = link(eventPath(eventId), [event, " ", <code>{eventId}</code>]);
   return (
     <Facts
       of={[

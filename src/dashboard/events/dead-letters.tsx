@@ -19,7 +19,7 @@ import { actions, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { count } from "../ui/format";
 import { listPage } from "../ui/list";
-import { Action, Commas, Empty, Facts, Select, toldApart, WebhookOrId } from "../ui/parts";
+import { Action, Commas, Empty, Facts, link, Select, toldApart, WebhookOrId } from "../ui/parts";
 import { DEAD_LETTERS_PATH, DELIVERIES_PATH, EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, type PageEnv, useViewer } from "../ui/session";
@@ -209,11 +209,7 @@ function Letter({ letter, webhooks }: LetterProps) {
 function EventOf({ letter: { eventId, webhookIds } }: { letter: DeadLetter }) {
   if (eventId === null) return <span class="quiet">none</span>;
   if (webhookIds === null) return <code>{eventId}</code>;
-  return (
-    <a href={eventPath(eventId)}>
-      <code>{eventId}</code>
-    </a>
-  );
+  return link(eventPath(eventId), <code>{eventId}</code>);
 }
 
 function Actions({ letter: { id, eventId } }: { letter: DeadLetter }) {

@@ -20,6 +20,7 @@ import {
   DeliveryBadge,
   Empty,
   Facts,
+  link,
   Panel,
   Submit,
   Table,
@@ -128,9 +129,7 @@ function Event({ whole, unanswered }: EventProps) {
       )}
     </Panel>,
     mayChange && payload !== null && (
-      <p class="actions">
-        <a href={`${eventPath(event.id)}/erase`}>Erase this event…</a>
-      </p>
+      <p class="actions">{link(`${eventPath(event.id)}/erase`, "Erase this event…")}</p>
     ),
   ];
 }

@@ -6,7 +6,7 @@ import type { Unanswered } from "../../operations/objects";
 import type { JournalEvent } from "../../storage/journal-store";
 import { Foreign } from "../ui/foreign";
 import { count } from "../ui/format";
-import { Badge, type Column, Empty, RowLink, Table } from "../ui/parts";
+import { Badge, type Column, Empty, link, RowLink, Table } from "../ui/parts";
 import { EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { Time } from "../ui/time";
 
@@ -92,11 +92,7 @@ type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; non
 
 export function SearchLink({ name, value, none }: SearchLinkProps) {
   if (value === null) return <span class="quiet">{none}</span>;
-  return (
-    <a href={withQuery(EVENTS_PATH, { [name]: value })}>
-      <Foreign text={value} />
-    </a>
-  );
+  return link(withQuery(EVENTS_PATH, { [name]: value }), <Foreign text={value} />);
 }
 
 export function noneOf(erased: boolean): string {

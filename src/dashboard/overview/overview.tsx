@@ -15,7 +15,7 @@ import { type EventRow, EventTable, eventRows, NoneKept } from "../events/table"
 import { Chart } from "../ui/chart";
 import { count, deliveries, number, share } from "../ui/format";
 import { page } from "../ui/page";
-import { Empty, Panel, Tiles, toldApart, WebhookLink } from "../ui/parts";
+import { Empty, link, Panel, Tiles, toldApart, WebhookLink } from "../ui/parts";
 import {
   DEAD_LETTERS_PATH,
   DELIVERIES_PATH,
@@ -259,6 +259,7 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
   const isPart = watched.length < listed.length;
   const isPartOfEvents = look.unanswered.some(isJournal);
   const stuck = deadLetters !== 0;
+  const waiting = withQuery(DELIVERIES_PATH, { status: "pending" });
   const last = (
     <>
       last: <Time ms={stats.lastEventAtMs} none={isPartOfEvents ? "unknown" : "never"} />
@@ -274,16 +275,14 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
         responseTime(stats.all?.latencyMs ?? { p50: null, p95: null }),
         [
           "Pending",
-          <a href={withQuery(DELIVERIES_PATH, { status: "pending" })}>
-            {least(stats.all && pending, isPart)}
-          </a>,
+          link(waiting, least(stats.all && pending, isPart)),
           stats.all === null ? "unknown" : <FirstDue ms={oldestDueAtMs} />,
         ],
         [
           "Dead letters",
           number(deadLetters),
           [
-            stuck ? <a href={DEAD_LETTERS_PATH}>look at them</a> : "nothing got stuck",
+            stuck ? link(DEAD_LETTERS_PATH, "look at them") : "nothing got stuck",
             <Queued backlog={stats.queues.deadLetters.backlog} />,
           ],
           stuck ? "bad" : "",
@@ -320,8 +319,6 @@ function Events({ look }: { look: Look }) {
   return [
     <NotCounted unanswered={unanswered} webhooks={webhooks} />,
     events.length > 0 && <EventTable label="Newest events" events={events} />,
-    <p>
-      <a href={EVENTS_PATH}>All events</a>
-    </p>,
+    <p>{link(EVENTS_PATH, "All events")}</p>,
   ];
 }

@@ -7,7 +7,7 @@ import type { Webhook } from "../../domain/webhook";
 import type { Unanswered } from "../../operations/objects";
 import { Foreign } from "./foreign";
 import { type PageOptions, page, showFailure } from "./page";
-import { Empty, VERBATIM } from "./parts";
+import { Empty, link, VERBATIM } from "./parts";
 import { type Query, withQuery } from "./paths";
 import { type PageContext, useViewer } from "./session";
 import { noTimesIn } from "./time-range";
@@ -125,9 +125,7 @@ export function NoneFound({ one, many, path, next, unanswered }: NoneFoundProps)
   if (unanswered && unanswered.length > 0) return <Empty>No {one} in what answers.</Empty>;
   return (
     <Empty title={`No ${one} is like that.`}>
-      <p>
-        <a href={path}>All {many}</a>
-      </p>
+      <p>{link(path, `All ${many}`)}</p>
     </Empty>
   );
 }

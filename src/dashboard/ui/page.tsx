@@ -6,7 +6,7 @@ import { ANSWERS } from "../../contract/problem";
 import type { Failure } from "../../domain/failure";
 import { VERSION } from "../../version";
 import { takeNotice } from "./notice";
-import { Commas, Errors } from "./parts";
+import { Commas, Errors, link } from "./parts";
 import { mayChange, type PageEnv, type Session, writtenFor } from "./session";
 import { NotHere } from "./unanswered";
 
@@ -60,11 +60,7 @@ export async function page(c: Context<PageEnv>, options: PageOptions, content: C
           {live && <NotCurrent />}
           {trail.length > 0 && (
             <nav aria-label="Breadcrumb" class="trail">
-              {trail.map(([text, href]) => (
-                <a href={href}>
-                  <bdi>{text}</bdi>
-                </a>
-              ))}
+              {trail.map(([text, href]) => link(href, <bdi>{text}</bdi>))}
             </nav>
           )}
           <h1>
@@ -118,11 +114,9 @@ export function showFailure(c: Context<PageEnv>, failure: Failure | { code: "cro
       {object !== undefined && <NotHere unanswered={[{ object, code }]} webhooks={[]} />}
       {errors.length > 0 && <Errors of={errors} />}
       <p class="actions">
-        {status === 503 && c.req.method === "GET" && (
-          <a class="button primary" href={pathname + search}>
-            Try again
-          </a>
-        )}
+        {status === 503 &&
+          c.req.method === "GET" &&
+          link(pathname + search, "Try again", "button primary")}
         <a href="/dashboard">To the overview</a>
       </p>
     </>,

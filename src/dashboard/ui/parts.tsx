@@ -50,12 +50,16 @@ export function shortUrl(url: string): string {
   return maskQuery(url).replace(/^https?:\/\//, "");
 }
 
-export function WebhookLink({ webhook }: { webhook: Webhook }) {
+export function link(href: string, text: Child, looks?: `button${"" | ` ${SubmitTone}`}`) {
   return (
-    <a href={webhookPath(webhook.id)}>
-      <bdi>{webhookName(webhook)}</bdi>
+    <a class={looks} href={href}>
+      {text}
     </a>
   );
+}
+
+export function WebhookLink({ webhook }: { webhook: Webhook }) {
+  return link(webhookPath(webhook.id), <bdi>{webhookName(webhook)}</bdi>);
 }
 
 /** A webhook by its id: among those that there are, or it was deleted. */

@@ -9,7 +9,7 @@ import { type Form, text } from "../ui/form";
 import { deliveries } from "../ui/format";
 import { EventNameField } from "../ui/list";
 import { type PageOptions, page } from "../ui/page";
-import { Hidden, Submit, webhookName } from "../ui/parts";
+import { Hidden, link, Submit, webhookName } from "../ui/parts";
 import { deliveriesPath, webhookPath } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, useViewer } from "../ui/session";
@@ -101,12 +101,8 @@ function Counted({ kind, webhook, chosen, total, more }: Asked & { total: number
         ? [
             <p class="headline">{kind.nothing}</p>,
             <p class="actions">
-              <a class="button" href={pathOf(kind, webhook)}>
-                Choose again
-              </a>
-              <a href={webhookPath(webhook.id)}>
-                Back to <bdi>{webhookName(webhook)}</bdi>
-              </a>
+              {link(pathOf(kind, webhook), "Choose again", "button")}
+              {link(webhookPath(webhook.id), ["Back to ", <bdi>{webhookName(webhook)}</bdi>])}
             </p>,
           ]
         : [

@@ -8,7 +8,7 @@ import { Attempted } from "../deliveries/attempts";
 import { Chart } from "../ui/chart";
 import { count, duration, number, share } from "../ui/format";
 import { newToken } from "../ui/once";
-import { Action, type ActionProps, Panel, type Tile, Tiles } from "../ui/parts";
+import { Action, type ActionProps, link, Panel, type Tile, Tiles } from "../ui/parts";
 import { deliveriesPath, deliveryPath, webhookPath } from "../ui/paths";
 import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
@@ -64,15 +64,9 @@ export function Controls({ webhook, watched }: { webhook: Webhook; watched: Watc
     <div class="actions">
       {watched !== null && <Help watched={watched} />}
       {webhook.status === "active" && <Action action={`${path}/pause`}>Pause</Action>}
-      <a class="button" href={`${path}/edit`}>
-        Edit
-      </a>
-      <a class="button" href={`${path}/replay`}>
-        Replay…
-      </a>
-      <a class="button" href={`${path}/discard`}>
-        Discard pending…
-      </a>
+      {link(`${path}/edit`, "Edit", "button")}
+      {link(`${path}/replay`, "Replay…", "button")}
+      {link(`${path}/discard`, "Discard pending…", "button")}
     </div>
   );
 }
@@ -102,11 +96,8 @@ export function Help({ watched }: { watched: Watched }) {
     return button("try", "Try now", { isOnce: true });
   }
   if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {
-    return (
-      <a class="button" href={`${path}/edit?pace#${boundOf(webhook, figuresOf(stats)).field}`}>
-        Change its pace
-      </a>
-    );
+    const { field } = boundOf(webhook, figuresOf(stats));
+    return link(`${path}/edit?pace#${field}`, "Change its pace", "button");
   }
   if (undeliverable === 0) return null;
   const fields = {
@@ -123,9 +114,8 @@ export function Numbers({ condition }: { condition: Condition }) {
   const { pending, undeliverable } = health;
   const tone = undeliverable > 0 ? "bad" : "";
   const counts = { pending, delivered: stats.delivered, undeliverable };
-  const listed = (status: keyof typeof counts) => (
-    <a href={deliveriesPath(webhook, { status })}>{number(counts[status])}</a>
-  );
+  const listed = (status: keyof typeof counts) =>
+    link(deliveriesPath(webhook, { status }), number(counts[status]));
   return [
     <Tiles
       of={[

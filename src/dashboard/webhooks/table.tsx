@@ -2,7 +2,16 @@
 import { ALL_EVENTS } from "../../domain/webhook";
 import type { WebhookStats } from "../../operations/stats";
 import { duration, number, share } from "../ui/format";
-import { Badge, type Column, Empty, shortUrl, Table, WebhookLink, webhookName } from "../ui/parts";
+import {
+  Badge,
+  type Column,
+  Empty,
+  link,
+  shortUrl,
+  Table,
+  WebhookLink,
+  webhookName,
+} from "../ui/parts";
 import { WEBHOOKS_PATH } from "../ui/paths";
 import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
@@ -28,11 +37,9 @@ export function NoWebhooks() {
     <Empty>
       <p>No webhook is registered, so nothing is delivered yet. Events are recorded meanwhile.</p>
       <p>
-        {useViewer().mayChange ? (
-          <a href={`${WEBHOOKS_PATH}/new`}>Register the first one</a>
-        ) : (
-          "Somebody with a key that may change things has to register one."
-        )}
+        {useViewer().mayChange
+          ? link(`${WEBHOOKS_PATH}/new`, "Register the first one")
+          : "Somebody with a key that may change things has to register one."}
       </p>
     </Empty>
   );

@@ -10,7 +10,7 @@ import { attemptNow, toldOf } from "../deliveries/delivery";
 import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
 import { page } from "../ui/page";
-import { Select, shortUrl, webhookName } from "../ui/parts";
+import { link, Select, shortUrl, webhookName } from "../ui/parts";
 import { webhookPath, withQuery } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
@@ -82,11 +82,6 @@ export function TestForm({ webhook, event }: { webhook: Webhook; event?: string 
 }
 
 export function ToWebhook({ webhook }: { webhook: Webhook }) {
-  return (
-    <p>
-      <a href={webhookPath(webhook.id)}>
-        To the page of <bdi>{webhookName(webhook)}</bdi>
-      </a>
-    </p>
-  );
+  const text = ["To the page of ", <bdi>{webhookName(webhook)}</bdi>];
+  return <p>{link(webhookPath(webhook.id), text)}</p>;
 }

@@ -15,7 +15,7 @@ import { DeliveryRows } from "../deliveries/delivery-rows";
 import { Foreign } from "../ui/foreign";
 import { perSecond } from "../ui/format";
 import { page, showFailure } from "../ui/page";
-import { Code, Empty, Facts, Panel, toldApart, webhookName } from "../ui/parts";
+import { Code, Empty, Facts, link, Panel, toldApart, webhookName } from "../ui/parts";
 import { deliveriesPath, deliveryCall, statsCall, WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import { mayChange, type PageContext, type PageEnv, useViewer } from "../ui/session";
 import { Time } from "../ui/time";
@@ -44,9 +44,7 @@ export const webhookPages = new Hono<PageEnv>()
       <>
         {mayChange(c) && (
           <p class="actions">
-            <a class="button primary" href={`${WEBHOOKS_PATH}/new`}>
-              Register a webhook
-            </a>
+            {link(`${WEBHOOKS_PATH}/new`, "Register a webhook", "button primary")}
           </p>
         )}
         <div id="list" data-live>
@@ -287,19 +285,11 @@ function Tools({ webhook }: { webhook: Webhook }) {
             "It was shown once, when it was made. Who lost it, or fears that others know it, rotates it."
           )}
         </p>
-        <p class="actions">
-          <a class="button" href={`${path}/rotate`}>
-            Rotate the secret…
-          </a>
-        </p>
+        <p class="actions">{link(`${path}/rotate`, "Rotate the secret…", "button")}</p>
       </Panel>
       <Panel id="end" title="Delete">
         <p class="quiet">For good, with what waits for it.</p>
-        <p class="actions">
-          <a class="button danger" href={`${path}/delete`}>
-            Delete the webhook…
-          </a>
-        </p>
+        <p class="actions">{link(`${path}/delete`, "Delete the webhook…", "button danger")}</p>
       </Panel>
     </div>
   );
