@@ -2,7 +2,6 @@
  * Variables and secrets (docs/configuration.md) → a validated Config. A value that does not parse is never
  * guessed and breaks no more than it must: what depends on it is null here, and `problems` says what to write.
  */
-
 import { parseDuration, parseSchedule, parseTimeout } from "./domain/schedule";
 import type { TargetRules } from "./domain/target";
 import { DAY_MS } from "./domain/time";

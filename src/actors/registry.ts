@@ -9,6 +9,7 @@ import { fail, ok, type Result } from "../domain/failure";
 import type { HealthReport } from "../domain/health-report";
 import { type EventId, newWebhookId, type WebhookId } from "../domain/ids";
 import { newSecret } from "../domain/signature";
+import type { StatusReason } from "../domain/vocabulary";
 import {
   auditViews,
   type Changed,
@@ -27,7 +28,6 @@ import {
   type WebhookDraft,
   withSecret,
 } from "../domain/webhook";
-import type { StatusReason } from "../domain/webhook-status";
 import { logInfo } from "../log";
 import { isNearlyFull } from "../storage/full";
 import type { Registration } from "../storage/registry-store";

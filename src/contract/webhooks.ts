@@ -5,9 +5,8 @@ import { HEALTH_STATES, type HealthReport } from "../domain/health-report";
 import { parseWebhookId } from "../domain/ids";
 import { RELAY_EVENTS } from "../domain/relay-events";
 import { maskQuery } from "../domain/target";
-import { glossary, STATES } from "../domain/vocabulary";
+import { glossary, STATES, STATUS_REASONS, WEBHOOK_STATUSES } from "../domain/vocabulary";
 import type { Kept, Webhook } from "../domain/webhook";
-import { STATUS_REASONS, WEBHOOK_STATUSES } from "../domain/webhook-status";
 import { ATTEMPT_EXAMPLE, attempt, deliveryError } from "./deliveries";
 import {
   anyObject,

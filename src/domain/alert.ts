@@ -2,9 +2,8 @@
 import type { DeadLetterReason } from "./dead-letter";
 import { parseWebhookId, type WebhookId } from "./ids";
 import { iso } from "./time";
-import { DISABLED_BECAUSE } from "./vocabulary";
+import { DISABLED_BECAUSE, type StatusReason } from "./vocabulary";
 import type { Webhook } from "./webhook";
-import type { StatusReason } from "./webhook-status";
 
 /**
  * Something that a person should know: told when it begins, daily while it lasts, and when it is over.

@@ -1,8 +1,7 @@
 /** How a webhook is doing, as one object: answers, pages, alerts and metrics all say it from here. Pure. */
 import { caughtUpAtMs, type Health, LATE_AFTER_MS, type LastFailure } from "./health";
 import { latest, shown } from "./time";
-import { STATES } from "./vocabulary";
-import type { WebhookStatus } from "./webhook-status";
+import { STATES, type WebhookStatus } from "./vocabulary";
 
 export type HealthState = keyof typeof STATES;
 export const HEALTH_STATES = Object.keys(STATES) as HealthState[];

@@ -7,7 +7,7 @@ import type { AttemptError, AttemptRecord, Outcome } from "./delivery";
 import type { EventId } from "./ids";
 import { latest } from "./time";
 import { fields, isText, loose, number, numberOrNull, textOrNull, yes } from "./tolerant";
-import { STATUS_REASONS } from "./webhook-status";
+import { STATUS_REASONS } from "./vocabulary";
 
 /** Not without the event that it can be seen at. */
 export type LastFailure = z.output<typeof lastFailure>;

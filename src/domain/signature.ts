@@ -2,7 +2,6 @@
  * The two signatures: Leadterra's (`X-Leadterra-Signature`, hex HMAC-SHA256 of the raw body) and Standard
  * Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
  */
-
 import { Buffer } from "node:buffer";
 import { createHmac, createSecretKey } from "node:crypto";
 

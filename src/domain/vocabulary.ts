@@ -2,7 +2,6 @@
  * The words in which people are told how things stand. Pages, alerts, the doctor and the API's own description take
  * them from here, so that the same thing is called the same everywhere.
  */
-import type { StatusReason } from "./webhook-status";
 
 /** How a webhook is doing: the first that fits, in this order. */
 export const STATES = {
@@ -18,10 +17,15 @@ export const STATES = {
   healthy: "takes deliveries",
 } as const;
 
-export const DISABLED_BECAUSE: Readonly<Record<StatusReason, string>> = {
+/** Whether a webhook sends, and why it was disabled. */
+export const WEBHOOK_STATUSES = ["active", "paused", "disabled"] as const;
+export type WebhookStatus = (typeof WEBHOOK_STATUSES)[number];
+export const DISABLED_BECAUSE = {
   gone: "the service answered 410 Gone",
   failing: "no attempt succeeded for five days",
-};
+} as const;
+export type StatusReason = keyof typeof DISABLED_BECAUSE;
+export const STATUS_REASONS = Object.keys(DISABLED_BECAUSE) as StatusReason[];
 
 type Words = {
   /** For a line of a list. */

@@ -18,7 +18,7 @@ import {
   textOrNull,
   yes,
 } from "./tolerant";
-import { STATUS_REASONS, type StatusReason, WEBHOOK_STATUSES } from "./webhook-status";
+import { STATUS_REASONS, type StatusReason, WEBHOOK_STATUSES } from "./vocabulary";
 
 /** A signing secret; without an end it is the newest, with one it signs along until the grace period ends. */
 export type SigningSecret = z.output<typeof secret>;

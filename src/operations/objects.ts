@@ -1,5 +1,4 @@
 /** The objects, by what they are for. Everything that is asked of one from outside `actors` is asked through here. */
-
 import { inTime } from "../deadline";
 import type { WebhookId } from "../domain/ids";
 import { answered, failureOf, NewerDataError, SilentError } from "../domain/no-answer";

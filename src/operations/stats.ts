@@ -1,5 +1,4 @@
 /** How the relay is doing: counters of journals and Subscribers, put together. */
-
 import type { OpenAlert } from "../domain/alert";
 import { type HourCounters, type HourSums, percentile, STEP_MS, sum } from "../domain/counters";
 import type { HealthReport } from "../domain/health-report";

@@ -2,7 +2,6 @@
 import { Hono } from "hono";
 import { configOf } from "../config";
 import { VERSION } from "../version";
-import { docs } from "./docs";
 import { safeAnswers } from "./http/answer-headers";
 import { refusing } from "./http/problem";
 import { ingest } from "./ingest";
@@ -18,7 +17,8 @@ export const app = refusing(
       c.header("cache-control", "no-store");
       return c.json({ status, version: VERSION, problems }, problems.length === 0 ? 200 : 503);
     })
-    .route("/", docs)
+    // What the API is: written before the Worker is bundled, and served as it is.
+    .on("GET", ["/openapi.json", "/docs"], (c) => c.env.ASSETS.fetch(c.req.raw))
     // Its schemas are a quarter of a start: they are not made before somebody calls it.
     .all("/v1/*", async (c) => {
       const { api } = await import("./api");

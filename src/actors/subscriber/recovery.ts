@@ -1,5 +1,4 @@
 /** What an object finds when it starts: attempts that the life before has leased and not recorded. */
-
 import type { AttemptRecord, Policy } from "../../domain/delivery";
 import { noteSuccess } from "../../domain/health";
 import { logWarning } from "../../log";

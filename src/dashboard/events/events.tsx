@@ -1,5 +1,4 @@
 /** /dashboard/events: the journal, newest first, and what it can be searched by. */
-
 import { Hono } from "hono";
 import * as z from "zod/mini";
 import { formatEventCursor, parseEventCursor } from "../../contract/cursor";

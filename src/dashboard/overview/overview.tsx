@@ -1,5 +1,4 @@
 /** /dashboard: is everything all right? */
-
 import { Hono } from "hono";
 import { configOf } from "../../config";
 import { DAY_MS, earliest } from "../../domain/time";

@@ -1,5 +1,4 @@
 /** /dashboard/webhooks: the list, and a webhook's page. */
-
 import { Hono } from "hono";
 import { configurationOf } from "../../contract/configured";
 import { listedWebhook } from "../../contract/webhooks";
