@@ -8,7 +8,7 @@
  */
 import type { AlertText } from "../domain/alert";
 import { DAY_MS } from "../domain/time";
-import type { Tables } from "./tables";
+import { Store } from "./tables";
 
 /** `sentAtMs` is null until it was taken. */
 export type Alert = AlertText & { raisedAtMs: number; sentAtMs: number | null };
@@ -25,57 +25,51 @@ const COLUMNS = 'cause, text, raised_at AS "raisedAtMs", sent_at AS "sentAtMs"';
 /** What lasts is told again after this time. */
 const REPEAT_MS = DAY_MS;
 
-export class AlertStore {
-  readonly #tables: Tables;
-
-  constructor(tables: Tables) {
-    this.#tables = tables;
-  }
-
+export class AlertStore extends Store {
   all(): Alert[] {
-    return this.#tables.rows("alerts", `SELECT ${COLUMNS} FROM alerts`);
+    return this.tables.rows("alerts", `SELECT ${COLUMNS} FROM alerts`);
   }
 
   /** What is to be sent next: what was not sent yet, or is so still after a day. */
   firstDue(nowMs: number): Alert | null {
     const due = `SELECT ${COLUMNS} FROM alerts WHERE sent_at IS NULL OR sent_at <= ? ORDER BY raised_at LIMIT 1`;
-    return this.#tables.first("alerts", due, nowMs - REPEAT_MS);
+    return this.tables.first("alerts", due, nowMs - REPEAT_MS);
   }
 
   /** Keeps when it was sent. */
   raise({ cause, text }: AlertText, nowMs: number): void {
-    this.#tables.make(
+    this.tables.make(
       "alerts",
       "CREATE TABLE alerts (cause TEXT PRIMARY KEY, text TEXT NOT NULL, raised_at INTEGER NOT NULL, sent_at INTEGER) WITHOUT ROWID",
     );
     const raise =
       "INSERT INTO alerts (cause, text, raised_at) VALUES (?, ?, ?) ON CONFLICT (cause) DO UPDATE SET text = excluded.text, raised_at = excluded.raised_at";
-    this.#tables.sql.exec(raise, cause, text, nowMs);
+    this.tables.sql.exec(raise, cause, text, nowMs);
   }
 
   sent(cause: string, nowMs: number): void {
-    this.#tables.sql.exec("UPDATE alerts SET sent_at = ? WHERE cause = ?", nowMs, cause);
+    this.tables.sql.exec("UPDATE alerts SET sent_at = ? WHERE cause = ?", nowMs, cause);
   }
 
   forget(cause: string): void {
-    if (!this.#tables.has("alerts")) return;
-    this.#tables.sql.exec("DELETE FROM alerts WHERE cause = ?", cause);
+    if (!this.tables.has("alerts")) return;
+    this.tables.sql.exec("DELETE FROM alerts WHERE cause = ?", cause);
   }
 
   /** @param mark of a URL: what another one refused is not its. */
   refusals(mark: number): Refusals | null {
     const of =
       'SELECT since AS "sinceMs", status_code AS "statusCode", count, ask_again_at AS "askAgainAtMs" FROM refusals WHERE id = ?';
-    return this.#tables.first("refusals", of, mark);
+    return this.tables.first("refusals", of, mark);
   }
 
   refused(mark: number, { sinceMs, statusCode, count, askAgainAtMs }: Refusals): void {
     this.accepted();
-    this.#tables.make(
+    this.tables.make(
       "refusals",
       "CREATE TABLE refusals (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, status_code INTEGER, count INTEGER NOT NULL, ask_again_at INTEGER NOT NULL)",
     );
-    this.#tables.put("refusals", {
+    this.tables.put("refusals", {
       id: mark,
       since: sinceMs,
       status_code: statusCode,
@@ -85,6 +79,6 @@ export class AlertStore {
   }
 
   accepted(): void {
-    if (this.#tables.has("refusals")) this.#tables.sql.exec("DELETE FROM refusals");
+    if (this.tables.has("refusals")) this.tables.sql.exec("DELETE FROM refusals");
   }
 }

@@ -14,7 +14,7 @@ import {
 } from "../domain/dead-letter";
 import type { EventId, WebhookId } from "../domain/ids";
 import { webhookIdsOf } from "./stored-json";
-import type { Tables } from "./tables";
+import { Store } from "./tables";
 
 export type DeadLetter = DeadLetterNews & { email: string | null };
 
@@ -48,14 +48,9 @@ const MAX_BYTES_LOOKED_AT = 8 * 1024 * 1024;
 const COLUMNS =
   'id, event_id AS "eventId", event, email, reason, received_at AS "receivedAtMs", failed_at AS "failedAtMs", webhook_ids AS "webhookIds"';
 
-export class DeadLetterStore {
-  readonly #tables: Tables;
+export class DeadLetterStore extends Store {
   #count: number | null = null;
   #isIndexed = false;
-
-  constructor(tables: Tables) {
-    this.#tables = tables;
-  }
 
   /**
    * A message that is given up on twice is one dead letter.
@@ -63,7 +58,7 @@ export class DeadLetterStore {
    * @throws as SQLite does when the disk is full: past its bounds the store takes nothing new.
    */
   save(letter: DeadLetter, body: Uint8Array): void {
-    this.#tables.make(
+    this.tables.make(
       "dead_letters",
       "CREATE TABLE dead_letters (id TEXT PRIMARY KEY, event_id TEXT, event TEXT, email TEXT, reason TEXT NOT NULL, received_at INTEGER NOT NULL, failed_at INTEGER NOT NULL, webhook_ids TEXT, body BLOB NOT NULL) WITHOUT ROWID",
       ...INDEXES,
@@ -73,7 +68,7 @@ export class DeadLetterStore {
     const before = this.count();
     if (isNew && this.isFull) throw new Error("database or disk is full: too many dead letters");
     const { id, eventId, event, email, reason, webhookIds } = letter;
-    this.#tables.put("dead_letters", {
+    this.tables.put("dead_letters", {
       ...{ id, event_id: eventId, event, email, reason, body },
       ...{ received_at: letter.receivedAtMs, failed_at: letter.failedAtMs },
       webhook_ids: webhookIds && JSON.stringify(webhookIds),
@@ -83,7 +78,7 @@ export class DeadLetterStore {
 
   get(id: string): KeptLetter | null {
     const query = `SELECT ${COLUMNS}, body FROM dead_letters WHERE id = ?`;
-    const row = this.#tables.first<Row & { body: ArrayBuffer }>("dead_letters", query, id);
+    const row = this.tables.first<Row & { body: ArrayBuffer }>("dead_letters", query, id);
     if (row === null) return null;
     const { body, ...letter } = row;
     return { letter: letterOf(letter), body: new Uint8Array(body) };
@@ -98,24 +93,24 @@ export class DeadLetterStore {
     const place = [before?.failedAtMs ?? Number.MAX_SAFE_INTEGER, before?.id ?? ""];
     const wanted = reason === null ? [] : [JSON.stringify(among)];
     const query = `SELECT ${COLUMNS} FROM dead_letters WHERE (failed_at, id) < (?, ?) ${isWanted} ORDER BY failed_at DESC, id DESC LIMIT ?`;
-    return this.#tables.rows<Row>("dead_letters", query, ...place, ...wanted, limit).map(letterOf);
+    return this.tables.rows<Row>("dead_letters", query, ...place, ...wanted, limit).map(letterOf);
   }
 
   /** Counted once in the object's life: it grows and shrinks through here only. */
   count(): number {
     const query = "SELECT count(*) AS n FROM dead_letters";
-    this.#count ??= this.#tables.first<{ n: number }>("dead_letters", query)?.n ?? 0;
+    this.#count ??= this.tables.first<{ n: number }>("dead_letters", query)?.n ?? 0;
     return this.#count;
   }
 
   get isFull(): boolean {
-    return this.count() >= MAX_LETTERS || this.#tables.sql.databaseSize >= MAX_BYTES;
+    return this.count() >= MAX_LETTERS || this.tables.sql.databaseSize >= MAX_BYTES;
   }
 
   /** The oldest one's, Unix milliseconds; null without any. */
   oldestFailedAtMs(): number | null {
     const query = "SELECT min(failed_at) AS at FROM dead_letters";
-    return this.#tables.first<{ at: number | null }>("dead_letters", query)?.at ?? null;
+    return this.tables.first<{ at: number | null }>("dead_letters", query)?.at ?? null;
   }
 
   /** Deletes at most `limit` of those that were given up before `atMs`. How many went. */
@@ -137,7 +132,7 @@ export class DeadLetterStore {
   #delete(where: string, ...bindings: SqlStorageValue[]): number {
     const before = this.count();
     const query = `DELETE FROM dead_letters WHERE ${where} RETURNING id`;
-    const gone = this.#tables.rows("dead_letters", query, ...bindings).length;
+    const gone = this.tables.rows("dead_letters", query, ...bindings).length;
     this.#count = before - gone;
     return gone;
   }
@@ -157,7 +152,7 @@ export class DeadLetterStore {
     if (address === null) return { ids, eventIds, next: null };
     let last = after ?? "";
     for (let bytes = 0; bytes < MAX_BYTES_LOOKED_AT; ) {
-      const letter = this.#tables.first<{ id: string; eventId: EventId | null; body: ArrayBuffer }>(
+      const letter = this.tables.first<{ id: string; eventId: EventId | null; body: ArrayBuffer }>(
         "dead_letters",
         'SELECT id, event_id AS "eventId", body FROM dead_letters WHERE id > ? ORDER BY id LIMIT 1',
         last,
@@ -175,9 +170,9 @@ export class DeadLetterStore {
 
   #indexWhatIsOld(): void {
     if (this.#isIndexed || this.count() > MAX_INDEXED_AT_ONCE) return;
-    this.#isIndexed = this.#tables.hasIndexes("dead_letters");
+    this.#isIndexed = this.tables.hasIndexes("dead_letters");
     if (this.#isIndexed) return;
-    for (const statement of INDEXES) this.#tables.sql.exec(statement);
+    for (const statement of INDEXES) this.tables.sql.exec(statement);
     this.#isIndexed = true;
   }
 }

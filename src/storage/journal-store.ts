@@ -16,7 +16,7 @@ import type { EventId, WebhookId } from "../domain/ids";
 import { portionsOf } from "../domain/portions";
 import { firstThat, type Position } from "./position";
 import { eventIdsOf, eventTotalsOf, webhookIdsOf } from "./stored-json";
-import type { Tables } from "./tables";
+import { Store } from "./tables";
 
 /** A row takes 2 MB. */
 const MAX_BATCH_BYTES = 1_500_000;
@@ -79,18 +79,13 @@ const BATCH_COLUMNS = "at, coalesce(after, before + json_array_length(ids)) AS a
 const WITH_MATCH = "JOIN matches m ON m.number = e.matched";
 const AMONG_IDS = `FROM json_each(?) j CROSS JOIN events e ON e.id = j.value ${WITH_MATCH}`;
 
-export class JournalStore {
-  readonly #tables: Tables;
+export class JournalStore extends Store {
   readonly #numberOfMatch = new Map<string, number>();
   #lastBodies: { seq: number; bodies: Uint8Array } | null = null;
   #totals: EventTotals | null = null;
 
-  constructor(tables: Tables) {
-    this.#tables = tables;
-  }
-
   get exists(): boolean {
-    return this.#tables.has("events");
+    return this.tables.has("events");
   }
 
   /**
@@ -99,7 +94,7 @@ export class JournalStore {
    */
   recorded(ids: readonly EventId[]): Map<EventId, WebhookId[]> {
     const query = `SELECT e.id, e.erased, m.webhook_ids AS "webhookIds" ${AMONG_IDS}`;
-    const rows = this.#tables.rows<RecordedRow>("events", query, JSON.stringify(ids));
+    const rows = this.tables.rows<RecordedRow>("events", query, JSON.stringify(ids));
     return new Map(
       rows.map((row) => [row.id, row.erased === 1 ? [] : webhookIdsOf(row.webhookIds)]),
     );
@@ -113,9 +108,7 @@ export class JournalStore {
     if (size !== body.length) return true;
     // Not all of the batch: as many copies as come at once may each be of another one.
     const query = "SELECT substr(bodies, ?, ?) AS body FROM batches WHERE seq = ?";
-    const recorded = this.#tables.sql
-      .exec<{ body: ArrayBuffer }>(query, start + 1, size, seq)
-      .one();
+    const recorded = this.tables.sql.exec<{ body: ArrayBuffer }>(query, start + 1, size, seq).one();
     return new Uint8Array(recorded.body).some((byte, index) => byte !== body[index]);
   }
 
@@ -141,7 +134,7 @@ export class JournalStore {
       start += body.length;
     }
     // First, so that an object that fills up in between holds no event without its body.
-    this.#tables.sql.exec(
+    this.tables.sql.exec(
       "INSERT INTO batches (seq, at, before, after, ids, bodies, totals) VALUES (?, ?, ?, ?, ?, ?, ?)",
       seq,
       Math.min(...batch.map(({ receivedAtMs }) => receivedAtMs)),
@@ -154,7 +147,7 @@ export class JournalStore {
     this.#totals = totals;
     start = 0;
     for (const [position, entry] of batch.entries()) {
-      this.#tables.sql.exec(
+      this.tables.sql.exec(
         "INSERT INTO events (id, seq, position, start, size, event, timestamp, received_at, conforms, email, campaign_id, matched, erased, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         entry.id,
         seq,
@@ -177,7 +170,7 @@ export class JournalStore {
 
   #next(): { seq: number; before: number } {
     const query = `SELECT seq, ${BATCH_COLUMNS} FROM batches ORDER BY seq DESC LIMIT 1`;
-    const last = this.#tables.first<BatchRow & { seq: number }>("batches", query);
+    const last = this.tables.first<BatchRow & { seq: number }>("batches", query);
     return { seq: (last?.seq ?? 0) + 1, before: last?.after ?? 0 };
   }
 
@@ -187,7 +180,7 @@ export class JournalStore {
   get totals(): EventTotals {
     if (this.#totals !== null || !this.exists) return this.#totals ?? noEvents();
     const query = "SELECT totals FROM batches WHERE totals IS NOT NULL ORDER BY seq DESC LIMIT 1";
-    const last = this.#tables.first<{ totals: string }>("batches", query);
+    const last = this.tables.first<{ totals: string }>("batches", query);
     const lastAtMs = this.#lastBatchBefore(Number.MAX_SAFE_INTEGER)?.at ?? null;
     this.#totals = last === null ? { ...noEvents(), lastAtMs } : eventTotalsOf(last.totals);
     return this.#totals;
@@ -196,7 +189,7 @@ export class JournalStore {
   /** Copies came of what is recorded. */
   countDuplicates(duplicates: number): void {
     this.#totals = countEvents(this.totals, { fresh: [], duplicates });
-    this.#tables.sql.exec(
+    this.tables.sql.exec(
       "UPDATE batches SET totals = ? WHERE seq = (SELECT max(seq) FROM batches)",
       JSON.stringify(this.#totals),
     );
@@ -209,23 +202,23 @@ export class JournalStore {
     const find = "SELECT number FROM matches WHERE webhook_ids = ?";
     const add = "INSERT INTO matches (webhook_ids) VALUES (?) RETURNING number";
     const { number } =
-      this.#tables.first<{ number: number }>("matches", find, list) ??
-      this.#tables.sql.exec<{ number: number }>(add, list).one();
+      this.tables.first<{ number: number }>("matches", find, list) ??
+      this.tables.sql.exec<{ number: number }>(add, list).one();
     this.#numberOfMatch.set(list, number);
     return number;
   }
 
   #create(): void {
-    this.#tables.make(
+    this.tables.make(
       "batches",
       "CREATE TABLE batches (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, before INTEGER NOT NULL, ids TEXT NOT NULL, bodies BLOB NOT NULL, after INTEGER, totals TEXT)",
     );
-    this.#tables.make(
+    this.tables.make(
       "matches",
       "CREATE TABLE matches (number INTEGER PRIMARY KEY, webhook_ids TEXT NOT NULL)",
     );
     // Last: where it is, all are.
-    this.#tables.make(
+    this.tables.make(
       "events",
       "CREATE TABLE events (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, event TEXT NOT NULL, timestamp TEXT, received_at INTEGER NOT NULL, conforms INTEGER NOT NULL, email TEXT, campaign_id TEXT, matched INTEGER NOT NULL, erased INTEGER NOT NULL, key TEXT) WITHOUT ROWID",
     );
@@ -233,7 +226,7 @@ export class JournalStore {
 
   get(id: EventId): JournalEvent | null {
     const query = `SELECT ${EVENT_COLUMNS} FROM events e ${WITH_MATCH} WHERE e.id = ?`;
-    const row = this.#tables.first<EventRow>("events", query, id);
+    const row = this.tables.first<EventRow>("events", query, id);
     return row && eventOf(row);
   }
 
@@ -248,7 +241,7 @@ export class JournalStore {
   /** Whoever asks for one body of a batch mostly asks for the next. */
   #bodiesOf(seq: number): Uint8Array {
     if (this.#lastBodies?.seq !== seq) {
-      const { bodies } = this.#tables.sql
+      const { bodies } = this.tables.sql
         .exec<{ bodies: ArrayBuffer }>("SELECT bodies FROM batches WHERE seq = ?", seq)
         .one();
       this.#lastBodies = { seq, bodies: new Uint8Array(bodies) };
@@ -261,7 +254,7 @@ export class JournalStore {
     if (!this.exists) return;
     const query = `SELECT seq, ids FROM batches WHERE seq <= ? ORDER BY seq DESC LIMIT ${BATCHES_AT_ONCE}`;
     for (let next: number | null = before?.seq ?? Number.MAX_SAFE_INTEGER; next !== null; ) {
-      const batches: { seq: number; ids: string }[] = this.#tables.rows("batches", query, next);
+      const batches: { seq: number; ids: string }[] = this.tables.rows("batches", query, next);
       for (const { seq, ids } of batches) {
         const all = eventIdsOf(ids);
         yield* this.#among(before?.seq === seq ? all.slice(0, before.index) : all);
@@ -274,7 +267,7 @@ export class JournalStore {
   /** The events of `ids`, the last first. */
   #among(ids: readonly string[]): JournalEvent[] {
     const query = `SELECT ${EVENT_COLUMNS} ${AMONG_IDS} ORDER BY j.key DESC`;
-    return this.#tables.rows<EventRow>("events", query, JSON.stringify(ids)).map(eventOf);
+    return this.tables.rows<EventRow>("events", query, JSON.stringify(ids)).map(eventOf);
   }
 
   /** How many of Leadterra's events were recorded in batches that began before `atMs`. */
@@ -288,7 +281,7 @@ export class JournalStore {
     // The one that is looked for is read on the way.
     let before: BatchRow | null = null;
     firstThat(this.#next().seq - 1, (seq) => {
-      const batch = this.#tables.sql.exec<BatchRow>(query, seq).one();
+      const batch = this.tables.sql.exec<BatchRow>(query, seq).one();
       if (batch.at < atMs) before = batch;
       return batch.at >= atMs;
     });
@@ -302,13 +295,13 @@ export class JournalStore {
     const blank = this.#bodiesOf(event.seq).slice();
     this.#lastBodies = null;
     blank.fill(0, event.start, event.start + event.size);
-    this.#tables.sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
-    this.#tables.sql.exec("UPDATE events SET email = NULL, erased = 1 WHERE id = ?", id);
+    this.tables.sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
+    this.tables.sql.exec("UPDATE events SET email = NULL, erased = 1 WHERE id = ?", id);
   }
 
   #locate(id: EventId): { seq: number; start: number; size: number } | null {
     const query = "SELECT seq, start, size FROM events WHERE id = ? AND erased = 0";
-    return this.#tables.first<{ seq: number; start: number; size: number }>("events", query, id);
+    return this.tables.first<{ seq: number; start: number; size: number }>("events", query, id);
   }
 }
 

@@ -7,7 +7,7 @@
  */
 import type { RelayEventName } from "../domain/relay-events";
 import { jsonObjectOf } from "./stored-json";
-import type { Tables } from "./tables";
+import { Store } from "./tables";
 
 /** `subject`: the webhook that it is about; empty for none. */
 export type OutboxKey = { event: RelayEventName; subject: string };
@@ -21,28 +21,22 @@ export type OutboxRow = OutboxKey & {
   dueAtMs: number;
 };
 
-export class OutboxStore {
-  readonly #tables: Tables;
-
-  constructor(tables: Tables) {
-    this.#tables = tables;
-  }
-
+export class OutboxStore extends Store {
   get({ event, subject }: OutboxKey): OutboxRow | null {
     return this.#rows("event = ? AND subject = ?", event, subject)[0] ?? null;
   }
 
   save({ event, subject, first, atMs, count, dueAtMs }: OutboxRow): void {
-    this.#tables.make(
+    this.tables.make(
       "outbox",
       "CREATE TABLE outbox (event TEXT NOT NULL, subject TEXT NOT NULL, first TEXT NOT NULL, at INTEGER NOT NULL, count INTEGER NOT NULL, due_at INTEGER NOT NULL, PRIMARY KEY (event, subject)) WITHOUT ROWID",
     );
     const times = { at: atMs, due_at: dueAtMs };
-    this.#tables.put("outbox", { event, subject, first: JSON.stringify(first), count, ...times });
+    this.tables.put("outbox", { event, subject, first: JSON.stringify(first), count, ...times });
   }
 
   delete({ event, subject }: OutboxKey): void {
-    this.#tables.sql.exec("DELETE FROM outbox WHERE event = ? AND subject = ?", event, subject);
+    this.tables.sql.exec("DELETE FROM outbox WHERE event = ? AND subject = ?", event, subject);
   }
 
   /** Those with something to send, the first due first. */
@@ -52,13 +46,13 @@ export class OutboxStore {
 
   /** Forgets what was sent, where the next may be sent at once. */
   forget(nowMs: number): void {
-    if (!this.#tables.has("outbox")) return;
-    this.#tables.sql.exec("DELETE FROM outbox WHERE count = 0 AND due_at <= ?", nowMs);
+    if (!this.tables.has("outbox")) return;
+    this.tables.sql.exec("DELETE FROM outbox WHERE count = 0 AND due_at <= ?", nowMs);
   }
 
   #rows(where: string, ...bindings: string[]): OutboxRow[] {
     const query = `SELECT event, subject, first, at AS "atMs", count, due_at AS "dueAtMs" FROM outbox WHERE ${where}`;
-    return this.#tables
+    return this.tables
       .rows<Omit<OutboxRow, "first"> & { first: string }>("outbox", query, ...bindings)
       .map((row) => ({ ...row, first: jsonObjectOf(row.first) }));
   }

@@ -14,7 +14,7 @@ import { addTotals, type EventTotals, noEvents } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import { auditValuesOf, eventTotalsOf, webhookOf } from "./stored-json";
-import type { Tables } from "./tables";
+import { Store } from "./tables";
 
 /** A webhook, and how far its Subscriber has followed. `webhook` is null once it is deleted. */
 export type Registration = {
@@ -63,18 +63,13 @@ const LOOKED_AT_ONCE = 100;
 /** Whose answer, and to which `Idempotency-Key`. */
 export type AnswerKey = [caller: string, key: string];
 
-export class RegistryStore {
+export class RegistryStore extends Store {
   #lookedAtAnswer: AnswerKey | null = null;
   #lookedAtErasure = "";
-  readonly #tables: Tables;
-
-  constructor(tables: Tables) {
-    this.#tables = tables;
-  }
 
   /** All registrations by creation, deleted ones that were not acknowledged yet included. */
   registrations(): Registration[] {
-    return this.#tables
+    return this.tables
       .rows<Omit<Registration, "webhook"> & { data: string | null }>(
         "webhooks",
         'SELECT id, version, acknowledged AS "acknowledgedVersion", data FROM webhooks ORDER BY id',
@@ -85,42 +80,42 @@ export class RegistryStore {
   /** Writes a registration and gives the routing table its next version, together; where the tables are. */
   save({ id, version, acknowledgedVersion, webhook }: Registration): void {
     const data = webhook && JSON.stringify(webhook);
-    this.#tables.put("webhooks", { id, version, acknowledged: acknowledgedVersion, data });
-    this.#tables.sql.exec(
+    this.tables.put("webhooks", { id, version, acknowledged: acknowledgedVersion, data });
+    this.tables.sql.exec(
       "INSERT INTO routing (id, version) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET version = version + 1",
     );
   }
 
   acknowledge(id: WebhookId, version: number): void {
     const acknowledge = "UPDATE webhooks SET acknowledged = max(acknowledged, ?) WHERE id = ?";
-    this.#tables.sql.exec(acknowledge, version, id);
+    this.tables.sql.exec(acknowledge, version, id);
   }
 
   /** Forgets a deleted webhook whose Subscriber is empty. */
   forget(id: WebhookId): void {
-    this.#tables.sql.exec("DELETE FROM webhooks WHERE id = ?", id);
+    this.tables.sql.exec("DELETE FROM webhooks WHERE id = ?", id);
   }
 
   routingVersion(): number {
     const query = "SELECT version FROM routing";
-    return this.#tables.first<{ version: number }>("routing", query)?.version ?? 0;
+    return this.tables.first<{ version: number }>("routing", query)?.version ?? 0;
   }
 
   // --- audit ------------------------------------------------------------------------------------------------
 
   addToAudit({ atMs, key, action, webhookId, before, after }: Omit<AuditEntry, "number">): void {
     this.#makeAudit();
-    this.#tables.put("audit", {
+    this.tables.put("audit", {
       ...{ at: atMs, key, action, webhook_id: webhookId },
       before: before && JSON.stringify(before),
       after: after && JSON.stringify(after),
     });
     const old = "DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?";
-    this.#tables.sql.exec(old, MAX_AUDIT_ENTRIES);
+    this.tables.sql.exec(old, MAX_AUDIT_ENTRIES);
   }
 
   #makeAudit(): void {
-    this.#tables.make(
+    this.tables.make(
       "audit",
       "CREATE TABLE audit (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, key TEXT, action TEXT NOT NULL, webhook_id TEXT, before TEXT, after TEXT)",
     );
@@ -131,7 +126,7 @@ export class RegistryStore {
     const query =
       'SELECT number, at AS "atMs", key, action, webhook_id AS "webhookId", before, after FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?';
     const end = before ?? Number.MAX_SAFE_INTEGER;
-    const rows = this.#tables.rows<AuditRow>("audit", query, end, limit);
+    const rows = this.tables.rows<AuditRow>("audit", query, end, limit);
     return rows.map(({ before: old, after: now, ...row }) => {
       return { ...row, before: auditValuesOf(old), after: auditValuesOf(now) };
     });
@@ -144,7 +139,7 @@ export class RegistryStore {
     if (ids.length === 0) return [];
     const query =
       "SELECT e.id FROM json_each(?) j CROSS JOIN erasures e ON e.id = j.value WHERE e.at <> ?";
-    const rows = this.#tables.rows<{ id: EventId }>(
+    const rows = this.tables.rows<{ id: EventId }>(
       "erasures",
       query,
       JSON.stringify(ids),
@@ -155,16 +150,16 @@ export class RegistryStore {
 
   /** Remembers an erased event; those of before `forgetBeforeMs` go, some at a time. */
   rememberErased(id: EventId, nowMs: number, forgetBeforeMs: number): void {
-    this.#tables.make(
+    this.tables.make(
       "erasures",
       "CREATE TABLE erasures (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
     );
-    this.#tables.put("erasures", { id, at: nowMs });
+    this.tables.put("erasures", { id, at: nowMs });
     const query = `SELECT id, at FROM erasures WHERE id > ? ORDER BY id LIMIT ${LOOKED_AT_ONCE}`;
     const after = this.#lookedAtErasure;
-    const rows = this.#tables.rows<{ id: string; at: number }>("erasures", query, after);
+    const rows = this.tables.rows<{ id: string; at: number }>("erasures", query, after);
     for (const { at, ...row } of rows) {
-      if (at < forgetBeforeMs) this.#tables.sql.exec("DELETE FROM erasures WHERE id = ?", row.id);
+      if (at < forgetBeforeMs) this.tables.sql.exec("DELETE FROM erasures WHERE id = ?", row.id);
     }
     this.#lookedAtErasure = rows.length < LOOKED_AT_ONCE ? "" : (rows.at(-1)?.id ?? "");
   }
@@ -184,7 +179,7 @@ export class RegistryStore {
     isSo: (value: SqlStorageValue) => boolean,
     after: AnswerKey | null,
   ): AnswerKey | null {
-    const rows = this.#tables.rows<{ caller: string; key: string; value: SqlStorageValue }>(
+    const rows = this.tables.rows<{ caller: string; key: string; value: SqlStorageValue }>(
       "answers",
       `SELECT caller, key, ${column} AS value FROM answers WHERE (caller, key) > (?, ?) ORDER BY caller, key LIMIT ?`,
       ...(after ?? ["", ""]),
@@ -200,7 +195,7 @@ export class RegistryStore {
   /** By day; the empty day is what was added up. */
   eventTotals(): Map<string, EventTotals> {
     const query = "SELECT name, value FROM facts WHERE name >= ? AND name < ? ORDER BY name";
-    const rows = this.#tables.rows<FactRow>("facts", query, EVENTS_OF, `${EVENTS_OF}~`);
+    const rows = this.tables.rows<FactRow>("facts", query, EVENTS_OF, `${EVENTS_OF}~`);
     return new Map(
       rows.map(({ name, value }) => [name.slice(EVENTS_OF.length), eventTotalsOf(value)]),
     );
@@ -209,7 +204,7 @@ export class RegistryStore {
   /** Unix milliseconds; null where none was noted. */
   firstEventAtMs(): number | null {
     const query = "SELECT value FROM facts WHERE name = ?";
-    const row = this.#tables.first<{ value: string }>("facts", query, FIRST_EVENT);
+    const row = this.tables.first<{ value: string }>("facts", query, FIRST_EVENT);
     const atMs = Number(row?.value);
     return Number.isNaN(atMs) ? null : atMs;
   }
@@ -226,15 +221,15 @@ export class RegistryStore {
     if (oldest === undefined || counted === undefined || more.length < MAX_DAYS) return;
     // One write with the other, as everything that is written in one turn.
     this.#saveFact(EVENTS_OF, addTotals([counted, this.eventTotals().get("") ?? noEvents()]));
-    this.#tables.sql.exec("DELETE FROM facts WHERE name = ?", `${EVENTS_OF}${oldest}`);
+    this.tables.sql.exec("DELETE FROM facts WHERE name = ?", `${EVENTS_OF}${oldest}`);
   }
 
   #saveFact(name: string, value: object | number): void {
-    this.#tables.make(
+    this.tables.make(
       "facts",
       "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     );
-    this.#tables.put("facts", { name, value: JSON.stringify(value) });
+    this.tables.put("facts", { name, value: JSON.stringify(value) });
   }
 
   // --- idempotent answers -----------------------------------------------------------------------------------
@@ -242,7 +237,7 @@ export class RegistryStore {
   answer(caller: string, key: string): StoredCall | null {
     const query =
       'SELECT call, at AS "atMs", status, type, body FROM answers WHERE caller = ? AND key = ?';
-    const row = this.#tables.first<AnswerRow>("answers", query, caller, key);
+    const row = this.tables.first<AnswerRow>("answers", query, caller, key);
     if (row === null) return null;
     const { call, atMs, status, type, body } = row;
     return { call, atMs, answer: status === null ? null : { status, type, body } };
@@ -250,16 +245,16 @@ export class RegistryStore {
 
   /** @param answer null while the call runs. */
   saveAnswer(caller: string, key: string, { call, atMs, answer }: StoredCall): void {
-    this.#tables.make(
+    this.tables.make(
       "answers",
       "CREATE TABLE answers (caller TEXT NOT NULL, key TEXT NOT NULL, call TEXT NOT NULL, at INTEGER NOT NULL, status INTEGER, type TEXT, body TEXT, PRIMARY KEY (caller, key)) WITHOUT ROWID",
     );
     const { status, type, body } = answer ?? { status: null, type: null, body: null };
-    this.#tables.put("answers", { caller, key, call, at: atMs, status, type, body });
+    this.tables.put("answers", { caller, key, call, at: atMs, status, type, body });
   }
 
   deleteAnswer(caller: string, key: string): void {
-    this.#tables.sql.exec("DELETE FROM answers WHERE caller = ? AND key = ?", caller, key);
+    this.tables.sql.exec("DELETE FROM answers WHERE caller = ? AND key = ?", caller, key);
   }
 
   /** Of those before `atMs` some go in each call: it walks over the table, and begins anew at its end. */
@@ -271,11 +266,11 @@ export class RegistryStore {
   /** What a change is written into. Call it outside of a transaction: one that is taken back would take them along. */
   makeTables(): void {
     this.#makeAudit();
-    this.#tables.make(
+    this.tables.make(
       "webhooks",
       "CREATE TABLE webhooks (id TEXT PRIMARY KEY, version INTEGER NOT NULL, acknowledged INTEGER NOT NULL, data TEXT) WITHOUT ROWID",
     );
-    this.#tables.make(
+    this.tables.make(
       "routing",
       "CREATE TABLE routing (id INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
     );

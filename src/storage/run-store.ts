@@ -6,21 +6,15 @@ import type { HourCounters } from "../domain/counters";
 import type { Webhook } from "../domain/webhook";
 import { hourOf, jsonOfRun, type Run, runOf } from "./run";
 import { webhookOf } from "./stored-json";
-import type { Tables } from "./tables";
+import { Store } from "./tables";
 
 /** A webhook as pushed, and its version; of a deleted one only that. */
 export type Settings = { version: number; webhook: Webhook | null };
 
-export class RunStore {
-  readonly #tables: Tables;
-
-  constructor(tables: Tables) {
-    this.#tables = tables;
-  }
-
+export class RunStore extends Store {
   /** null when nothing was pushed yet. */
   settings(): Settings | null {
-    const row = this.#tables.first<{ version: number; webhook: string | null }>(
+    const row = this.tables.first<{ version: number; webhook: string | null }>(
       "settings",
       "SELECT version, webhook FROM settings",
     );
@@ -42,21 +36,21 @@ export class RunStore {
   }
 
   #dropAllButSettings(): void {
-    for (const table of this.#tables.names) {
-      if (table !== "settings") this.#tables.drop(table);
+    for (const table of this.tables.names) {
+      if (table !== "settings") this.tables.drop(table);
     }
   }
 
   #save(version: number, webhook: string | null): void {
-    this.#tables.make(
+    this.tables.make(
       "settings",
       "CREATE TABLE settings (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, webhook TEXT)",
     );
-    this.#tables.put("settings", { id: 1, version, webhook });
+    this.tables.put("settings", { id: 1, version, webhook });
   }
 
   run(): Run {
-    const row = this.#tables.first<{ state: string }>("run", "SELECT state FROM run");
+    const row = this.tables.first<{ state: string }>("run", "SELECT state FROM run");
     const run = runOf(row?.state ?? "{}");
     return row === null ? { ...run, undeliverableTo: null } : run;
   }
@@ -65,24 +59,24 @@ export class RunStore {
     run.saved += 1;
     run.endedAsOf = run.saved;
     run.attemptsAsOf = run.saved;
-    this.#tables.make("run", "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
-    this.#tables.put("run", { id: 1, state: jsonOfRun(run) });
+    this.tables.make("run", "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
+    this.tables.put("run", { id: 1, state: jsonOfRun(run) });
   }
 
   /** Keeps a finished hour; hours that began before `forgetBeforeMs` go. */
   saveHour(hour: HourCounters, forgetBeforeMs: number): void {
-    this.#tables.make(
+    this.tables.make(
       "hours",
       "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT NOT NULL)",
     );
-    this.#tables.put("hours", { at: hour.atMs, counters: JSON.stringify(hour) });
-    this.#tables.sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
+    this.tables.put("hours", { at: hour.atMs, counters: JSON.stringify(hour) });
+    this.tables.sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
   }
 
   /** Those that are over: the running one stands in the `run` row. */
   hours(sinceMs: number): HourCounters[] {
     const query = "SELECT counters FROM hours WHERE at >= ? ORDER BY at";
-    const rows = this.#tables.rows<{ counters: string }>("hours", query, sinceMs);
+    const rows = this.tables.rows<{ counters: string }>("hours", query, sinceMs);
     return rows.map(({ counters }) => hourOf(counters));
   }
 }

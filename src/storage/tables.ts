@@ -88,6 +88,15 @@ export class Tables {
   }
 }
 
+/** All SQL of one kind of an object's data is in one of these. */
+export abstract class Store {
+  protected readonly tables: Tables;
+
+  constructor(tables: Tables) {
+    this.tables = tables;
+  }
+}
+
 /** The object's own tables, without those of SQLite, of the platform and of the local runtime. */
 export function tableNames(sql: SqlStorage): string[] {
   return sql

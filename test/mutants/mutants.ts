@@ -243,7 +243,7 @@ const PROMISED: readonly Mutant[] = [
     edits: [
       [
         'const query = "SELECT counters',
-        'this.#tables.make("hours", "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT)");\n    const query = "SELECT counters',
+        'this.tables.make("hours", "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT)");\n    const query = "SELECT counters',
       ],
     ],
     suite: simulation,
@@ -253,8 +253,8 @@ const PROMISED: readonly Mutant[] = [
     file: "src/storage/journal-store.ts",
     edits: [
       [
-        'return this.#tables.has("events");',
-        'if (!this.#tables.has("events")) this.#create();\n    return true;',
+        'return this.tables.has("events");',
+        'if (!this.tables.has("events")) this.#create();\n    return true;',
       ],
     ],
     suite: simulation,
