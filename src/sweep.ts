@@ -33,7 +33,7 @@ const OLD_DAYS = 400;
 const UNCONNECTED_FOR_MS = DAY_MS;
 
 /** What may be so: each is raised when it is, and over when it is not. */
-type Finding = { alert: AlertText; isSo: boolean };
+type Finding = readonly [alert: AlertText, isSo: boolean];
 
 export async function sweep(env: Env): Promise<void> {
   const sinceMs = Date.now();
@@ -51,8 +51,8 @@ export async function sweep(env: Env): Promise<void> {
   );
   await inTime(
     registry(env).report({
-      raised: findings.filter(({ isSo }) => isSo).map(({ alert }) => alert),
-      looked: findings.map(({ alert }) => alert.cause),
+      raised: findings.filter(([, isSo]) => isSo).map(([alert]) => alert),
+      looked: findings.map(([alert]) => alert.cause),
       sinceMs,
     }),
     CALL_TIMEOUT_MS,
@@ -62,15 +62,9 @@ export async function sweep(env: Env): Promise<void> {
 
 async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   const { status, statusReason } = webhook;
-  const decided = [
-    {
-      alert: webhookAlert(webhook, "disabled", statusReason ?? "failing"),
-      isSo: status === "disabled",
-    },
-    {
-      alert: webhookAlert(webhook, "cut off"),
-      isSo: outlastsRetention(env, webhook.retrySchedule),
-    },
+  const decided: Finding[] = [
+    [webhookAlert(webhook, "disabled", statusReason ?? "failing"), status === "disabled"],
+    [webhookAlert(webhook, "cut off"), outlastsRetention(env, webhook.retrySchedule)],
   ];
   const found = await ask(`Subscriber ${webhook.id}`, subscriberOf(env, webhook.id).check());
   if (found.answer === null) return [...decided, ...found.findings];
@@ -86,21 +80,18 @@ async function checkSubscriber(webhook: Webhook, env: Env): Promise<Finding[]> {
   return [
     ...decided,
     ...found.findings,
-    {
-      alert: webhookAlert(webhook, "failing", failingSinceMs ?? nowMs),
-      isSo: failingSinceMs !== null && failingSinceMs <= nowMs - FAILING_AFTER_MS,
-    },
-    { alert: webhookAlert(webhook, "undeliverable", undeliverable), isSo: undeliverable > 0 },
-    {
-      alert: webhookAlert(webhook, "overdue", overdueSinceMs ?? nowMs),
-      isSo: overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS,
-    },
-    {
-      alert: webhookAlert(webhook, "expiring", expiresAtMs ?? nowMs),
-      isSo: isExpiring(expiresAtMs, env),
-    },
-    { alert: webhookAlert(webhook, "retention"), isSo: cannotRetain },
-    { alert: webhookAlert(webhook, "unwritten", unwritten), isSo: unwritten > 0 },
+    [
+      webhookAlert(webhook, "failing", failingSinceMs ?? nowMs),
+      failingSinceMs !== null && failingSinceMs <= nowMs - FAILING_AFTER_MS,
+    ],
+    [webhookAlert(webhook, "undeliverable", undeliverable), undeliverable > 0],
+    [
+      webhookAlert(webhook, "overdue", overdueSinceMs ?? nowMs),
+      overdueSinceMs !== null && overdueSinceMs < nowMs - OVERDUE_AFTER_MS,
+    ],
+    [webhookAlert(webhook, "expiring", expiresAtMs ?? nowMs), isExpiring(expiresAtMs, env)],
+    [webhookAlert(webhook, "retention"), cannotRetain],
+    [webhookAlert(webhook, "unwritten", unwritten), unwritten > 0],
   ];
 }
 
@@ -125,12 +116,9 @@ async function checkDeadLetters(env: Env): Promise<Finding[]> {
   const nowMs = Date.now();
   return [
     ...findings,
-    { alert: waitingLettersAlert(count), isSo: count > 0 },
-    { alert: relayAlert("full DeadLetters"), isSo: isFull },
-    {
-      alert: relayAlert("expiring dead letters", expiresAtMs ?? nowMs),
-      isSo: isExpiring(expiresAtMs, env),
-    },
+    [waitingLettersAlert(count), count > 0],
+    [relayAlert("full DeadLetters"), isFull],
+    [relayAlert("expiring dead letters", expiresAtMs ?? nowMs), isExpiring(expiresAtMs, env)],
   ];
 }
 
@@ -151,7 +139,7 @@ async function checkSilence(webhooks: readonly Webhook[], env: Env): Promise<Fin
   const { lastAtMs } = answer;
   const sinceMs = lastAtMs ?? Math.min(...webhooks.map(({ createdAtMs }) => createdAtMs));
   const isSo = sinceMs <= Date.now() - silenceAlertMs;
-  return [...findings, { alert: relayAlert("silence", lastAtMs), isSo }];
+  return [...findings, [relayAlert("silence", lastAtMs), isSo]];
 }
 
 function checkConfig(env: Env): Finding {
@@ -160,7 +148,7 @@ function checkConfig(env: Env): Finding {
     "misconfigured",
     problems.map(({ name }) => name),
   );
-  return { alert, isSo: problems.length > 0 };
+  return [alert, problems.length > 0];
 }
 
 /** @returns `answer` is null when there is none in time; `findings` say so. */
@@ -173,11 +161,9 @@ async function ask<T>(what: string, asked: Promise<T>) {
     logError("object.not_checked", { object: what, error: errorText(thrown) });
     if (thrown instanceof NewerDataError) newer = thrown.object;
   }
-  return {
-    answer,
-    findings: [
-      { alert: objectAlert("unreachable", what), isSo: answer === null && newer === null },
-      { alert: objectAlert("newer data", newer ?? what), isSo: newer !== null },
-    ],
-  };
+  const findings: Finding[] = [
+    [objectAlert("unreachable", what), answer === null && newer === null],
+    [objectAlert("newer data", newer ?? what), newer !== null],
+  ];
+  return { answer, findings };
 }

@@ -21,20 +21,7 @@ type Ordered = string | number;
 type Scalar = Ordered | boolean | null;
 
 /** What stands under a path; all of it must hold. */
-type Operators = {
-  readonly $eq?: Scalar;
-  readonly $ne?: Scalar;
-  readonly $in?: readonly Scalar[];
-  readonly $nin?: readonly Scalar[];
-  readonly $gt?: Ordered;
-  readonly $gte?: Ordered;
-  readonly $lt?: Ordered;
-  readonly $lte?: Ordered;
-  readonly $exists?: boolean;
-  readonly $startsWith?: string;
-  readonly $endsWith?: string;
-  readonly $not?: Operators;
-};
+type Operators = { readonly [operator: `$${string}`]: Scalar | readonly Scalar[] | Operators };
 
 /** Paths with what they must hold, and `$and` and `$or` with their lists; `{}` matches every event. */
 export type Filter = { readonly [path: string]: Scalar | Operators | readonly Filter[] };

@@ -47,12 +47,8 @@ export function parseEventId(text: string): EventId | null {
  * @param random at least 10 random bytes.
  */
 export function newWebhookId(nowMs: number, random: Uint8Array): WebhookId {
-  let time = "";
-  let rest = nowMs;
-  for (let digit = 0; digit < ULID_TIME_DIGITS; digit++) {
-    time = CROCKFORD.charAt(rest % 32) + time;
-    rest = Math.floor(rest / 32);
-  }
+  const digits = nowMs.toString(32).padStart(ULID_TIME_DIGITS, "0");
+  const time = digits.replace(/./g, (digit) => CROCKFORD.charAt(Number.parseInt(digit, 32)));
   return `wh_${time}${crockford(random.subarray(0, ULID_RANDOM_BYTES), 16)}` as WebhookId;
 }
 
