@@ -12,47 +12,27 @@ import { shown } from "../domain/time";
 import { turned } from "../domain/tolerant";
 import { WAITING_FOR } from "../domain/waiting";
 import { parsePlace, parsePosition, parseReplayCursor } from "./cursor";
-import {
-  count,
-  cursorParam,
-  document,
-  doneToMany,
-  EXAMPLE,
-  eventId,
-  eventIdParam,
-  eventName,
-  limitParam,
-  named,
-  namedStrict,
-  ofWebhook,
-  page,
-  said,
-  text,
-  textLike,
-  time,
-  timeParam,
-  webhookId,
-} from "./fields";
+import * as f from "./fields";
 import { answer, body, call, callsOf, type Fields, optionalBody } from "./route";
 
 // --- what is shown ---
 
 /** One list for attempts and deliveries: generators make constants of its words, which must not be there twice. */
-export const deliveryError = z.enum(DELIVERY_ERRORS).register(document, { id: "DeliveryError" });
+export const deliveryError = z.enum(DELIVERY_ERRORS).register(f.document, { id: "DeliveryError" });
 
-export const attempt = named("Attempt", {
+export const attempt = f.named("Attempt", {
   number: z.int().check(z.positive()),
-  trigger: z.enum(TRIGGERS).register(document, { id: "Trigger" }),
-  startedAt: time,
+  trigger: z.enum(TRIGGERS).register(f.document, { id: "Trigger" }),
+  startedAt: f.time,
   durationMs: z.number().check(z.nonnegative()),
   statusCode: z.nullable(z.int()),
-  error: said(z.nullable(deliveryError), "null on success: a status of 200–299."),
-  responseBody: said(
-    z.nullable(text),
+  error: f.said(z.nullable(deliveryError), "null on success: a status of 200–299."),
+  responseBody: f.said(
+    z.nullable(f.text),
     "The beginning of the answer, with secrets replaced by ***.",
   ),
   responseTruncated: z.boolean(),
-  responseHeaders: said(
+  responseHeaders: f.said(
     z.nullable(z.record(z.string(), z.string())),
     "Of a failure; null for a success.",
   ),
@@ -75,37 +55,37 @@ export const ATTEMPT_EXAMPLE: z.infer<typeof attempt> = {
   responseHeaders: { "content-type": "text/plain", server: "nginx" },
 };
 
-const deliveryStatus = z.enum(DELIVERY_STATUSES).register(document, { id: "DeliveryStatus" });
+const deliveryStatus = z.enum(DELIVERY_STATUSES).register(f.document, { id: "DeliveryStatus" });
 
 const waitingFor = z
   .enum(WAITING_FOR)
-  .register(document, { id: "WaitingFor", description: "The first that fits, in this order." });
+  .register(f.document, { id: "WaitingFor", description: "The first that fits, in this order." });
 
 const fields = {
-  webhookId,
-  eventId,
-  event: text,
+  webhookId: f.webhookId,
+  eventId: f.eventId,
+  event: f.text,
   status: deliveryStatus,
-  attempts: said(count, "Requests that may have left, ever."),
-  createdAt: time,
-  nextAttemptAt: said(
-    z.nullable(time),
+  attempts: f.said(f.count, "Requests that may have left, ever."),
+  createdAt: f.time,
+  nextAttemptAt: f.said(
+    z.nullable(f.time),
     "When the attempt starts, unless others wait for the same slot; null where it depends on something else.",
   ),
-  waitingFor: said(z.nullable(waitingFor), "null when it is finished."),
-  completedAt: z.nullable(time),
+  waitingFor: f.said(z.nullable(waitingFor), "null when it is finished."),
+  completedAt: z.nullable(f.time),
   lastStatusCode: z.nullable(z.int()),
   lastError: z.nullable(deliveryError),
 } satisfies Fields<DeliveryView>;
 
-export const delivery = named("Delivery", fields);
+export const delivery = f.named("Delivery", fields);
 
-const loggedDelivery = named("LoggedDelivery", {
+const loggedDelivery = f.named("LoggedDelivery", {
   ...fields,
-  attemptLog: said(z.array(attempt), "Oldest first, at most 20."),
+  attemptLog: f.said(z.array(attempt), "Oldest first, at most 20."),
 });
 
-const attempted = named("AttemptedDelivery", { ...fields, attempt });
+const attempted = f.named("AttemptedDelivery", { ...fields, attempt });
 
 export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
   ...RELAY_EVENTS["relay.delivery.undeliverable"].example.delivery,
@@ -118,30 +98,33 @@ export const DELIVERY_EXAMPLE: z.infer<typeof delivery> = {
 
 // --- what is given ---
 
-const ofDelivery = z.extend(ofWebhook, {
-  eventId: z.clone(eventIdParam).register(document, { example: EXAMPLE.eventId }),
+const ofDelivery = z.extend(f.ofWebhook, {
+  eventId: z.clone(f.eventIdParam).register(f.document, { example: f.EXAMPLE.eventId }),
 });
 
 const filters = {
-  limit: limitParam,
+  limit: f.limitParam,
   status: z.optional(deliveryStatus),
-  event: z.optional(eventName),
-  since: z.optional(timeParam),
-  until: z.optional(timeParam),
+  event: z.optional(f.eventName),
+  since: z.optional(f.timeParam),
+  until: z.optional(f.timeParam),
   attempted: z
     .optional(
-      turned(textLike(/^(true|false)$/, "must be true or false"), (given) => given === "true"),
+      turned(f.textLike(/^(true|false)$/, "must be true or false"), (given) => given === "true"),
     )
-    .register(document, { type: "boolean", description: "`false`: those that were never tried." }),
+    .register(f.document, {
+      type: "boolean",
+      description: "`false`: those that were never tried.",
+    }),
   statusCode: z
-    .optional(turned(textLike(/^[1-9]\d{2}$/, "must be a status such as 503"), Number))
-    .register(document, {
+    .optional(turned(f.textLike(/^[1-9]\d{2}$/, "must be a status such as 503"), Number))
+    .register(f.document, {
       type: "integer",
       minimum: 100,
       maximum: 999,
       description: "Of the last attempt.",
     }),
-  error: said(z.optional(deliveryError), "Of the last attempt."),
+  error: f.said(z.optional(deliveryError), "Of the last attempt."),
 };
 
 /** What narrows a list of deliveries, apart from times and pages. */
@@ -153,13 +136,13 @@ export const deliveryFilters = z.pick(z.object(filters), {
   error: true,
 });
 
-const dryRun = said(
+const dryRun = f.said(
   z._default(z.boolean(), false),
   "Answers as if it had been done, and does nothing.",
 );
 
-const retrySchema = namedStrict("RetryRequest", {
-  wait: said(
+const retrySchema = f.namedStrict("RetryRequest", {
+  wait: f.said(
     z._default(z.boolean(), false),
     "Answer when the attempt has ended, with what came of it.",
   ),
@@ -167,12 +150,12 @@ const retrySchema = namedStrict("RetryRequest", {
 
 export const replaySchema = z
   .strictObject({
-    since: timeParam,
-    until: z.optional(timeParam),
+    since: f.timeParam,
+    until: z.optional(f.timeParam),
     only: z.enum(["undeliverable", "all", "missing"]),
-    event: z.optional(eventName),
+    event: z.optional(f.eventName),
     dryRun,
-    cursor: cursorParam(parseReplayCursor),
+    cursor: f.cursorParam(parseReplayCursor),
   })
   .check(
     z.refine(
@@ -183,18 +166,18 @@ export const replaySchema = z
       },
     ),
   )
-  .register(document, { id: "ReplayRequest" });
+  .register(f.document, { id: "ReplayRequest" });
 
-export const discardSchema = namedStrict("DiscardRequest", {
-  until: z.optional(timeParam),
-  event: z.optional(eventName),
+export const discardSchema = f.namedStrict("DiscardRequest", {
+  until: z.optional(f.timeParam),
+  event: z.optional(f.eventName),
   dryRun,
-  cursor: cursorParam(parsePosition),
+  cursor: f.cursorParam(parsePosition),
 });
 
 // --- the calls ---
 
-const aPage = page("DeliveryPage", delivery, { of: "deliveries", example: DELIVERY_EXAMPLE });
+const aPage = f.page("DeliveryPage", delivery, { of: "deliveries", example: DELIVERY_EXAMPLE });
 
 export const calls = callsOf("Deliveries", {
   listDeliveries: call("get /v1/webhooks/{id}/deliveries", {
@@ -202,8 +185,8 @@ export const calls = callsOf("Deliveries", {
     description:
       "To find what a service got or did not get. A filtered page may be short or empty while `next` goes on.",
     request: {
-      params: ofWebhook,
-      query: z.strictObject({ ...filters, cursor: cursorParam(parsePosition) }),
+      params: f.ofWebhook,
+      query: z.strictObject({ ...filters, cursor: f.cursorParam(parsePosition) }),
     },
     responses: { 200: aPage },
   }),
@@ -212,7 +195,7 @@ export const calls = callsOf("Deliveries", {
     summary: "List the deliveries of all webhooks, newest first",
     description:
       "The same where it may be any webhook. By `createdAt`, event and webhook. A page looks at no more than 2,000 deliveries: it may be short or empty while `next` goes on. Those of deleted webhooks are not listed.",
-    request: { query: z.strictObject({ ...filters, cursor: cursorParam(parsePlace) }) },
+    request: { query: z.strictObject({ ...filters, cursor: f.cursorParam(parsePlace) }) },
     responses: { 200: aPage },
   }),
 
@@ -265,21 +248,21 @@ export const calls = callsOf("Deliveries", {
     description:
       "After an outage, or for a new webhook that should get what came before it. Up to 1,000 a call; go on with `next` as `cursor`. `missing` backfills from the journal what this webhook never had.",
     request: {
-      params: ofWebhook,
+      params: f.ofWebhook,
       body: body(replaySchema, {
         since: "2026-11-22T00:00:00Z",
         only: "undeliverable",
         dryRun: true,
       }),
     },
-    responses: { 202: doneToMany("Taken on.", "Replayed", "replayed") },
+    responses: { 202: f.doneToMany("Taken on.", "Replayed", "replayed") },
   }),
 
   discardDeliveries: call("post /v1/webhooks/{id}/discard", {
     summary: "Discard pending deliveries",
     description:
       "When what waits is of no use any more: it ends as `cancelled`. Up to 1,000 a call; go on with `next` as `cursor`.",
-    request: { params: ofWebhook, body: optionalBody(discardSchema, { event: "message.sent" }) },
-    responses: { 202: doneToMany("Discarded.", "Discarded", "discarded") },
+    request: { params: f.ofWebhook, body: optionalBody(discardSchema, { event: "message.sent" }) },
+    responses: { 202: f.doneToMany("Discarded.", "Discarded", "discarded") },
   }),
 });

@@ -11,27 +11,7 @@ import type { WholeEvent } from "../operations/events";
 import type { JournalEvent } from "../storage/journal-store";
 import { parseErasureCursor, parseEventCursor } from "./cursor";
 import { DELIVERY_EXAMPLE, delivery } from "./deliveries";
-import {
-  anyObject,
-  count,
-  cursorParam,
-  document,
-  EXAMPLE,
-  eventId,
-  eventIdParam,
-  eventName,
-  limitParam,
-  named,
-  namedStrict,
-  nextOfMany,
-  page,
-  said,
-  shownBy,
-  text,
-  time,
-  timeParam,
-  webhookId,
-} from "./fields";
+import * as f from "./fields";
 import { answer, body, call, callsOf, type Fields, optionalBody } from "./route";
 import { filterSchema } from "./webhook-settings";
 
@@ -42,62 +22,62 @@ const MAX_SEARCH_CHARACTERS = 512;
 type Hidden = "email" | "campaignId" | "erased" | "position" | "key";
 
 const fields = {
-  id: eventId,
-  event: text,
-  timestamp: said(z.nullable(text), "As Leadterra gave it."),
-  receivedAt: time,
-  size: said(count, "Bytes of the body."),
-  conforms: said(
+  id: f.eventId,
+  event: f.text,
+  timestamp: f.said(z.nullable(f.text), "As Leadterra gave it."),
+  receivedAt: f.time,
+  size: f.said(f.count, "Bytes of the body."),
+  conforms: f.said(
     z.boolean(),
     `${SCHEMA.fits}: what differs from Leadterra's page is delivered all the same.`,
   ),
-  webhookIds: said(z.array(webhookId), "Those that it matched."),
+  webhookIds: f.said(z.array(f.webhookId), "Those that it matched."),
 } satisfies Fields<Omit<JournalEvent, Hidden>>;
 
-const event = named("Event", fields);
+const event = f.named("Event", fields);
 
-const why = named("Why", {
-  webhookId,
-  matched: said(z.boolean(), "What the journal says: as it was decided then."),
-  why: said(text, "In a sentence, by the webhook's settings of now."),
+const why = f.named("Why", {
+  webhookId: f.webhookId,
+  matched: f.said(z.boolean(), "What the journal says: as it was decided then."),
+  why: f.said(f.text, "In a sentence, by the webhook's settings of now."),
 } satisfies Fields<Why>);
 
-const wholeEvent = named("WholeEvent", {
+const wholeEvent = f.named("WholeEvent", {
   ...fields,
-  payload: said(z.nullable(anyObject), "The JSON; null when it was erased."),
+  payload: f.said(z.nullable(f.anyObject), "The JSON; null when it was erased."),
   deliveries: z.array(delivery),
-  webhooks: said(z.array(why), "For every webhook that there is, why it got the event or not."),
+  webhooks: f.said(z.array(why), "For every webhook that there is, why it got the event or not."),
 });
 
 export function shownEvent(journaled: JournalEvent): z.infer<typeof event> {
-  return shownBy(event, journaled);
+  return f.shownBy(event, journaled);
 }
 
 export function shownWholeEvent(whole: WholeEvent): z.infer<typeof wholeEvent> {
   return {
     ...shownEvent(whole.event),
     // As Leadterra sent it; the answer is written with it as it came.
-    payload: whole.payload as unknown as z.infer<typeof anyObject> | null,
+    payload: whole.payload as unknown as z.infer<typeof f.anyObject> | null,
     deliveries: whole.deliveries.map(shownDelivery),
     webhooks: whole.reasons,
   };
 }
 
 const EVENT_EXAMPLE: z.infer<typeof event> = {
-  id: EXAMPLE.eventId,
+  id: f.EXAMPLE.eventId,
   event: "reply.received",
   timestamp: "2026-11-23T09:14:35Z",
   receivedAt: "2026-11-23T09:14:36.001Z",
   size: 512,
   conforms: true,
-  webhookIds: [EXAMPLE.webhookId],
+  webhookIds: [f.EXAMPLE.webhookId],
 };
 
-const eventType = named("EventType", {
-  name: text,
-  description: text,
-  schema: said(anyObject, "JSON Schema of the whole event."),
-  example: anyObject,
+const eventType = f.named("EventType", {
+  name: f.text,
+  description: f.text,
+  schema: f.said(f.anyObject, "JSON Schema of the whole event."),
+  example: f.anyObject,
 });
 
 // --- what is given ---
@@ -107,45 +87,45 @@ const emailAddress = searchText.check(
   z.refine((given) => addressOf(given) !== null, "must be one e-mail address"),
 );
 const params = z.object({
-  id: z.clone(eventIdParam).register(document, { example: EXAMPLE.eventId }),
+  id: z.clone(f.eventIdParam).register(f.document, { example: f.EXAMPLE.eventId }),
 });
 
 export const eventQuery = z.strictObject({
-  limit: limitParam,
-  cursor: cursorParam(parseEventCursor),
-  event: z.optional(eventName),
-  since: z.optional(timeParam),
-  until: z.optional(timeParam),
+  limit: f.limitParam,
+  cursor: f.cursorParam(parseEventCursor),
+  event: z.optional(f.eventName),
+  since: z.optional(f.timeParam),
+  until: z.optional(f.timeParam),
   email: z.optional(emailAddress),
   campaignId: z.optional(searchText),
-  key: said(
+  key: f.said(
     z.optional(searchText),
     "Leadterra's own id: the `messageId` or `reply.id` of a documented event.",
   ),
 });
 
-const replaySchema = namedStrict("EventReplay", {
+const replaySchema = f.namedStrict("EventReplay", {
   webhookIds: z.optional(
-    z.array(turned(webhookId, (given) => given as WebhookId)).check(z.minLength(1)),
+    z.array(turned(f.webhookId, (given) => given as WebhookId)).check(z.minLength(1)),
   ),
 });
 
-const queued = said(
+const queued = f.said(
   z.boolean(),
   "Whether events may still be on their way: then repeat the call later.",
 );
-const erased = named("Erased", { erased: count, next: nextOfMany, queued });
+const erased = f.named("Erased", { erased: f.count, next: f.nextOfMany, queued });
 
-const eraseSchema = namedStrict("PersonErasure", {
-  email: said(emailAddress, "The person's e-mail address."),
-  cursor: cursorParam(parseErasureCursor),
+const eraseSchema = f.namedStrict("PersonErasure", {
+  email: f.said(emailAddress, "The person's e-mail address."),
+  cursor: f.cursorParam(parseErasureCursor),
 });
 
-const filterTest = namedStrict("FilterTest", {
+const filterTest = f.namedStrict("FilterTest", {
   filter: z.nullable(filterSchema),
   event: z
     .custom<JsonObject>(isObject, "must be an object: the envelope of an event")
-    .register(document, {
+    .register(f.document, {
       type: "object",
       additionalProperties: true,
       description: "The whole envelope, as Leadterra sends it.",
@@ -160,7 +140,7 @@ export const calls = callsOf("Events", {
     description:
       "To find an event by its lead, campaign, time or Leadterra's own id. A filtered page may be short or empty while `next` goes on.",
     request: { query: eventQuery },
-    responses: { 200: page("EventPage", event, { of: "events", example: EVENT_EXAMPLE }) },
+    responses: { 200: f.page("EventPage", event, { of: "events", example: EVENT_EXAMPLE }) },
   }),
 
   getEvent: call("get /v1/events/{id}", {
@@ -170,11 +150,11 @@ export const calls = callsOf("Events", {
     responses: {
       200: answer("The event as a whole.", wholeEvent, {
         ...EVENT_EXAMPLE,
-        payload: EXAMPLE.reply,
+        payload: f.EXAMPLE.reply,
         deliveries: [DELIVERY_EXAMPLE],
         webhooks: [
           {
-            webhookId: EXAMPLE.webhookId,
+            webhookId: f.EXAMPLE.webhookId,
             matched: true,
             why: "It asks for reply.received, and its filter holds.",
           },
@@ -187,9 +167,9 @@ export const calls = callsOf("Events", {
     summary: "Send an event again",
     description:
       "When a service has lost it, or is to get it all the same. To the webhooks that it matched; others may be named.",
-    request: { params, body: optionalBody(replaySchema, { webhookIds: [EXAMPLE.webhookId] }) },
+    request: { params, body: optionalBody(replaySchema, { webhookIds: [f.EXAMPLE.webhookId] }) },
     responses: {
-      202: answer("Taken on.", named("EventReplayed", { replayed: count }), {
+      202: answer("Taken on.", f.named("EventReplayed", { replayed: f.count }), {
         replayed: 1,
       }),
     },
@@ -217,16 +197,20 @@ export const calls = callsOf("Events", {
     summary: "List the documented events with schemas and examples",
     description: "Before writing a handler or a filter.",
     responses: {
-      200: answer("Every documented event.", named("EventTypeList", { data: z.array(eventType) }), {
-        data: [
-          {
-            name: "reply.received",
-            description: EVENT_TYPES["reply.received"].description,
-            schema: { type: "object" },
-            example: EXAMPLE.reply,
-          },
-        ],
-      }),
+      200: answer(
+        "Every documented event.",
+        f.named("EventTypeList", { data: z.array(eventType) }),
+        {
+          data: [
+            {
+              name: "reply.received",
+              description: EVENT_TYPES["reply.received"].description,
+              schema: { type: "object" },
+              example: f.EXAMPLE.reply,
+            },
+          ],
+        },
+      ),
     },
   }),
 
@@ -236,13 +220,13 @@ export const calls = callsOf("Events", {
     request: {
       body: body(filterTest, {
         filter: { "data.reply.classification": "interested" },
-        event: EXAMPLE.reply,
+        event: f.EXAMPLE.reply,
       }),
     },
     responses: {
       200: answer(
         "Whether the filter wants the event.",
-        named("FilterVerdict", { matches: z.boolean() }),
+        f.named("FilterVerdict", { matches: z.boolean() }),
         { matches: true },
       ),
     },

@@ -10,25 +10,7 @@ import type { Backlog, Outcomes, Queues, Stats, WebhookStats } from "../operatio
 import type { DeadLetter } from "../storage/dead-letter-store";
 import type { AuditEntry } from "../storage/registry-store";
 import { formatAuditId, parseAuditId, parseDeadLetterCursor } from "./cursor";
-import {
-  anyObject,
-  count,
-  cursorParam,
-  document,
-  doneToMany,
-  EXAMPLE,
-  eventId,
-  limitParam,
-  named,
-  namedStrict,
-  page,
-  said,
-  text,
-  textLike,
-  time,
-  timeParam,
-  webhookId,
-} from "./fields";
+import * as f from "./fields";
 import { answer, call, callsOf, type Fields, optionalBody } from "./route";
 import { HEALTH_EXAMPLE, webhookHealth } from "./webhooks";
 
@@ -36,46 +18,46 @@ import { HEALTH_EXAMPLE, webhookHealth } from "./webhooks";
 const MAX_STATS_DAYS = 31;
 // --- dead letters ---
 
-const reason = z.enum(DEAD_LETTER_REASONS).register(document, { id: "DeadLetterReason" });
+const reason = z.enum(DEAD_LETTER_REASONS).register(f.document, { id: "DeadLetterReason" });
 
-const deadLetter = named("DeadLetter", {
-  id: text,
-  eventId: z.nullable(eventId),
-  event: z.nullable(text),
+const deadLetter = f.named("DeadLetter", {
+  id: f.text,
+  eventId: z.nullable(f.eventId),
+  event: z.nullable(f.text),
   reason,
-  receivedAt: time,
-  failedAt: time,
-  webhookIds: said(z.array(webhookId), "Those that are still owed."),
+  receivedAt: f.time,
+  failedAt: f.time,
+  webhookIds: f.said(z.array(f.webhookId), "Those that are still owed."),
 } satisfies Fields<Omit<DeadLetter, "email">>);
 
 const LETTER_EXAMPLE: z.infer<typeof deadLetter> = {
   ...RELAY_EVENTS["relay.dead_letter.added"].example.deadLetter,
-  webhookIds: [EXAMPLE.webhookId],
+  webhookIds: [f.EXAMPLE.webhookId],
 };
 
 const letterParams = z.object({
-  id: textLike(/^dl_[\w-]{1,128}$/).register(document, { example: LETTER_EXAMPLE.id }),
+  id: f.textLike(/^dl_[\w-]{1,128}$/).register(f.document, { example: LETTER_EXAMPLE.id }),
 });
 
-const bulkRedriveSchema = namedStrict("RedriveRequest", {
+const bulkRedriveSchema = f.namedStrict("RedriveRequest", {
   reason: z.optional(reason),
   dryRun: z._default(z.boolean(), false),
-  cursor: cursorParam(parseDeadLetterCursor),
+  cursor: f.cursorParam(parseDeadLetterCursor),
 });
 
 // --- audit ---
 
-const auditEntry = named("AuditEntry", {
-  id: text,
-  at: time,
-  key: said(
-    z.nullable(text),
+const auditEntry = f.named("AuditEntry", {
+  id: f.text,
+  at: f.time,
+  key: f.said(
+    z.nullable(f.text),
     "A fingerprint of the API key; null for what the relay did by itself.",
   ),
-  action: text,
-  webhookId: z.nullable(webhookId),
-  before: z.nullable(anyObject),
-  after: z.nullable(anyObject),
+  action: f.text,
+  webhookId: z.nullable(f.webhookId),
+  before: z.nullable(f.anyObject),
+  after: z.nullable(f.anyObject),
 });
 
 export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
@@ -85,57 +67,57 @@ export function shownAudit(entry: AuditEntry): z.infer<typeof auditEntry> {
 
 // --- stats ---
 
-const step = named("StatsStep", {
-  at: time,
-  events: count,
-  delivered: count,
-  failedAttempts: count,
+const step = f.named("StatsStep", {
+  at: f.time,
+  events: f.count,
+  delivered: f.count,
+  failedAttempts: f.count,
 });
 const outcomeFields = {
-  pending: count,
-  delivered: count,
-  undeliverable: count,
-  cancelled: count,
+  pending: f.count,
+  delivered: f.count,
+  undeliverable: f.count,
+  cancelled: f.count,
   successRate: z.nullable(z.number().check(z.minimum(0), z.maximum(1))),
-  latencyMs: named("Latency", { p50: z.nullable(z.number()), p95: z.nullable(z.number()) }),
+  latencyMs: f.named("Latency", { p50: z.nullable(z.number()), p95: z.nullable(z.number()) }),
 } satisfies Fields<Outcomes>;
-const webhookStats = named("WebhookStats", {
-  id: webhookId,
+const webhookStats = f.named("WebhookStats", {
+  id: f.webhookId,
   ...outcomeFields,
-  oldestDueAt: z.nullable(time),
-  failingSince: said(
-    z.nullable(time),
+  oldestDueAt: z.nullable(f.time),
+  failingSince: f.said(
+    z.nullable(f.time),
     "The first failure since the last success; null while all is well.",
   ),
   health: webhookHealth,
 } satisfies Fields<Omit<WebhookStats, "totals" | "lately">>);
 
-const backlog = named("Backlog", {
-  backlog: said(z.nullable(count), "Messages; null where the queue does not say."),
-  oldestAt: z.nullable(time),
+const backlog = f.named("Backlog", {
+  backlog: f.said(z.nullable(f.count), "Messages; null where the queue does not say."),
+  oldestAt: z.nullable(f.time),
 } satisfies Fields<Backlog>);
-const alerts = named(
+const alerts = f.named(
   "AlertsRefused",
-  { refusedSince: time, statusCode: z.nullable(z.int()) },
+  { refusedSince: f.time, statusCode: z.nullable(z.int()) },
   "Since when ALERT_URL does not take alerts.",
 );
 
-const openAlert = named("OpenAlert", {
-  cause: said(text, "What it is about; it ends with a webhook's id, if any."),
-  text,
-  foundAt: said(time, "When it was last found to be so."),
+const openAlert = f.named("OpenAlert", {
+  cause: f.said(f.text, "What it is about; it ends with a webhook's id, if any."),
+  text: f.text,
+  foundAt: f.said(f.time, "When it was last found to be so."),
 } satisfies Fields<OpenAlert>);
 
-const stats = named("Stats", {
-  lastEventAt: z.nullable(time),
-  events: count,
-  all: named("Outcomes", outcomeFields, "Of all webhooks together."),
+const stats = f.named("Stats", {
+  lastEventAt: z.nullable(f.time),
+  events: f.count,
+  all: f.named("Outcomes", outcomeFields, "Of all webhooks together."),
   webhooks: z.array(webhookStats),
   hours: z.array(step),
-  recent: said(z.array(step), "The last hour in steps of five minutes."),
-  queues: named("Queues", { events: backlog, deadLetters: backlog } satisfies Fields<Queues>),
-  alerts: said(z.nullable(alerts), "null while they are taken, or go nowhere."),
-  openAlerts: said(
+  recent: f.said(z.array(step), "The last hour in steps of five minutes."),
+  queues: f.named("Queues", { events: backlog, deadLetters: backlog } satisfies Fields<Queues>),
+  alerts: f.said(z.nullable(alerts), "null while they are taken, or go nowhere."),
+  openAlerts: f.said(
     z.array(openAlert),
     "What is not over, whether ALERT_URL was told of it or not.",
   ),
@@ -158,14 +140,14 @@ export function shownStats({ webhooks, queues, alerts: refused, openAlerts, ...t
 
 const statsSince = z
   .optional(
-    timeParam.check(
+    f.timeParam.check(
       z.refine(
         (ms) => ms > Date.now() - MAX_STATS_DAYS * DAY_MS,
         `must be within the last ${MAX_STATS_DAYS} days`,
       ),
     ),
   )
-  .register(document, {
+  .register(f.document, {
     format: "date-time",
     description: `ISO 8601 with \`Z\` or an offset, within the last ${MAX_STATS_DAYS} days; a day ago when left out.`,
   });
@@ -194,13 +176,13 @@ export const calls = callsOf("Operating", {
     description: "When an alert says so: each has its reason, and who is still owed it.",
     request: {
       query: z.strictObject({
-        limit: limitParam,
-        cursor: cursorParam(parseDeadLetterCursor),
+        limit: f.limitParam,
+        cursor: f.cursorParam(parseDeadLetterCursor),
         reason: z.optional(reason),
       }),
     },
     responses: {
-      200: page("DeadLetterPage", deadLetter, { of: "dead letters", example: LETTER_EXAMPLE }),
+      200: f.page("DeadLetterPage", deadLetter, { of: "dead letters", example: LETTER_EXAMPLE }),
     },
   }),
 
@@ -209,7 +191,7 @@ export const calls = callsOf("Operating", {
     description:
       "Once what kept them is mended. Up to 1,000 a call; go on with `next` as `cursor`. What somebody cannot take stays.",
     request: { body: optionalBody(bulkRedriveSchema, { reason: "subscriber_unreachable" }) },
-    responses: { 202: doneToMany("Handed over.", "RedrivenMany", "redriven") },
+    responses: { 202: f.doneToMany("Handed over.", "RedrivenMany", "redriven") },
   }),
 
   redriveDeadLetter: call("post /v1/dead-letters/{id}/redrive", {
@@ -217,7 +199,7 @@ export const calls = callsOf("Operating", {
     description: "Once its reason is gone: it goes to those that are still owed it.",
     request: { params: letterParams },
     responses: {
-      202: answer("Handed over.", named("Redriven", { id: text }), {
+      202: answer("Handed over.", f.named("Redriven", { id: f.text }), {
         id: LETTER_EXAMPLE.id,
       }),
     },
@@ -233,16 +215,18 @@ export const calls = callsOf("Operating", {
   listAudit: call("get /v1/audit", {
     summary: "List who changed what, newest first",
     description: "To find out when a setting became what it is, and by whom.",
-    request: { query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseAuditId) }) },
+    request: {
+      query: z.strictObject({ limit: f.limitParam, cursor: f.cursorParam(parseAuditId) }),
+    },
     responses: {
-      200: page("AuditPage", auditEntry, {
+      200: f.page("AuditPage", auditEntry, {
         of: "the audit log",
         example: {
           id: "aud_12",
           at: "2026-11-23T09:20:00.000Z",
           key: "3f8a91c2",
           action: "webhook.updated",
-          webhookId: EXAMPLE.webhookId,
+          webhookId: f.EXAMPLE.webhookId,
           before: { ordered: false },
           after: { ordered: true },
         },
@@ -265,7 +249,7 @@ export const calls = callsOf("Operating", {
         all: OUTCOMES_EXAMPLE,
         webhooks: [
           {
-            id: EXAMPLE.webhookId,
+            id: f.EXAMPLE.webhookId,
             ...OUTCOMES_EXAMPLE,
             oldestDueAt: "2026-11-23T09:15:38.002Z",
             failingSince: "2026-11-23T09:14:38.002Z",

@@ -8,23 +8,7 @@ import { maskQuery } from "../domain/target";
 import { glossary, STATES, STATUS_REASONS, WEBHOOK_STATUSES } from "../domain/vocabulary";
 import type { Kept, Webhook } from "../domain/webhook";
 import { ATTEMPT_EXAMPLE, attempt, deliveryError } from "./deliveries";
-import {
-  anyObject,
-  count,
-  cursorParam,
-  document,
-  EXAMPLE,
-  eventId,
-  limitParam,
-  named,
-  ofWebhook,
-  page,
-  said,
-  shownBy,
-  text,
-  time,
-  webhookId,
-} from "./fields";
+import * as f from "./fields";
 import { answer, body, call, callsOf, type Fields, json, optionalBody } from "./route";
 import {
   changesSchema,
@@ -37,33 +21,33 @@ import {
 } from "./webhook-settings";
 
 const stored = z.object({
-  id: webhookId,
-  name: z.nullable(text),
-  url: said(text, "In lists, and to a key that only reads, the query is shown as `?…`."),
-  events: z.array(text),
-  description: z.nullable(text),
-  filter: z.nullable(anyObject),
-  headers: said(z.array(text), "Names only; values are never shown."),
+  id: f.webhookId,
+  name: z.nullable(f.text),
+  url: f.said(f.text, "In lists, and to a key that only reads, the query is shown as `?…`."),
+  events: z.array(f.text),
+  description: z.nullable(f.text),
+  filter: z.nullable(f.anyObject),
+  headers: f.said(z.array(f.text), "Names only; values are never shown."),
   rateLimit: z.nullable(z.number()),
   ordered: z.boolean(),
   concurrency: z.int(),
-  timeout: z.nullable(text),
-  retrySchedule: z.nullable(text),
+  timeout: z.nullable(f.text),
+  retrySchedule: z.nullable(f.text),
   giveUpOn: z.array(z.int()),
-  status: z.enum(WEBHOOK_STATUSES).register(document, { id: "WebhookStatus" }),
-  statusReason: z.nullable(z.enum(STATUS_REASONS).register(document, { id: "StatusReason" })),
-  createdAt: time,
-  updatedAt: time,
+  status: z.enum(WEBHOOK_STATUSES).register(f.document, { id: "WebhookStatus" }),
+  statusReason: z.nullable(z.enum(STATUS_REASONS).register(f.document, { id: "StatusReason" })),
+  createdAt: f.time,
+  updatedAt: f.time,
 } satisfies Fields<Omit<Webhook, Kept>>);
 
-const signingSecret = said(
-  z.optional(text),
+const signingSecret = f.said(
+  z.optional(f.text),
   "Only in the answer to the call that made it: it is shown once.",
 );
-export const webhook = z.extend(stored, { signingSecret }).register(document, { id: "Webhook" });
+export const webhook = z.extend(stored, { signingSecret }).register(f.document, { id: "Webhook" });
 
 export function shownWebhook(given: Webhook): z.infer<typeof webhook> {
-  return shownBy(stored, { ...given, headers: Object.keys(given.headers) });
+  return f.shownBy(stored, { ...given, headers: Object.keys(given.headers) });
 }
 
 /** The same in a list, where a URL's query may hold a token. */
@@ -71,10 +55,10 @@ export function listedWebhook(given: Webhook): z.infer<typeof webhook> {
   return shownWebhook({ ...given, url: maskQuery(given.url) });
 }
 
-const oneWebhook = named("OneWebhook", { webhook });
+const oneWebhook = f.named("OneWebhook", { webhook });
 
 const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
-  id: EXAMPLE.webhookId,
+  id: f.EXAMPLE.webhookId,
   name: "crm",
   url: "https://crm.example.com/webhooks/leadterra",
   events: ["reply.received"],
@@ -99,25 +83,25 @@ const oneWithSecret = json(oneWebhook, {
 
 // --- how it is doing: one object, wherever it is shown ---
 
-const lastFailure = named("LastFailure", {
-  at: time,
-  eventId,
+const lastFailure = f.named("LastFailure", {
+  at: f.time,
+  eventId: f.eventId,
   statusCode: z.nullable(z.int()),
   error: deliveryError,
-  responseBody: said(
-    z.nullable(text),
+  responseBody: f.said(
+    z.nullable(f.text),
     "At most 1 KB, with secrets replaced by ***; null once the event was erased.",
   ),
 } satisfies Fields<LastFailure>);
 
-export const webhookHealth = named("WebhookHealth", {
-  state: said(z.enum(HEALTH_STATES), `The first that fits, in this order. ${glossary(STATES)}.`),
-  since: said(z.nullable(time), "When the state began; null where not known."),
-  nextAttemptAt: said(z.nullable(time), "Of the delivery that goes next."),
-  pending: count,
-  undeliverable: said(count, "What there is now, however old."),
-  oldestDueAt: z.nullable(time),
-  lastSuccessAt: z.nullable(time),
+export const webhookHealth = f.named("WebhookHealth", {
+  state: f.said(z.enum(HEALTH_STATES), `The first that fits, in this order. ${glossary(STATES)}.`),
+  since: f.said(z.nullable(f.time), "When the state began; null where not known."),
+  nextAttemptAt: f.said(z.nullable(f.time), "Of the delivery that goes next."),
+  pending: f.count,
+  undeliverable: f.said(f.count, "What there is now, however old."),
+  oldestDueAt: z.nullable(f.time),
+  lastSuccessAt: z.nullable(f.time),
   lastFailure: z.nullable(lastFailure),
 } satisfies Fields<HealthReport>);
 
@@ -152,8 +136,12 @@ export const calls = callsOf("Webhooks", {
   listWebhooks: call("get /v1/webhooks", {
     summary: "List webhooks, newest first",
     description: "To find a webhook's id, or to see what is registered.",
-    request: { query: z.strictObject({ limit: limitParam, cursor: cursorParam(parseWebhookId) }) },
-    responses: { 200: page("WebhookPage", webhook, { of: "webhooks", example: WEBHOOK_EXAMPLE }) },
+    request: {
+      query: z.strictObject({ limit: f.limitParam, cursor: f.cursorParam(parseWebhookId) }),
+    },
+    responses: {
+      200: f.page("WebhookPage", webhook, { of: "webhooks", example: WEBHOOK_EXAMPLE }),
+    },
   }),
 
   putWebhook: call("put /v1/webhooks/{id}", {
@@ -161,7 +149,7 @@ export const calls = callsOf("Webhooks", {
     description:
       "For settings that are kept in a file. Registers it where there is none of this name, else changes it, whatever it was: a field that is left out gets its default. The same again changes nothing. `name` is that of the path, or left out. `status` and `signingSecret` count when it is made. A URL of another origin gets a new signing secret, shown in the answer, unless `sameService`.",
     request: {
-      params: z.object({ id: z.clone(name).register(document, { example: "crm" }) }),
+      params: z.object({ id: z.clone(name).register(f.document, { example: "crm" }) }),
       body: body(putSchema, {
         url: "https://crm.example.com/webhooks/leadterra",
         events: ["reply.received"],
@@ -178,7 +166,7 @@ export const calls = callsOf("Webhooks", {
     summary: "Read a webhook",
     description:
       "To see its settings as they are in force; a full key sees the URL whole, headers by name only.",
-    request: { params: ofWebhook },
+    request: { params: f.ofWebhook },
     responses: { 200: { description: "The webhook.", content: one } },
   }),
 
@@ -187,7 +175,7 @@ export const calls = callsOf("Webhooks", {
     description:
       "For what is to differ, and nothing else: `null` unsets a field. A URL of another origin gets a new signing secret at once, shown in the answer, and drops the custom headers that are not given anew.",
     request: {
-      params: ofWebhook,
+      params: f.ofWebhook,
       body: optionalBody(changesSchema, { rateLimit: 5, description: null }),
     },
     responses: { 200: { description: "The webhook as it is now.", content: one } },
@@ -198,7 +186,7 @@ export const calls = callsOf("Webhooks", {
     summary: "Delete a webhook and its deliveries",
     description:
       "When its service is gone for good; what waits for it goes too. To stop for a while, pause it.",
-    request: { params: ofWebhook },
+    request: { params: f.ofWebhook },
     responses: { 204: { description: "Deleted." } },
     failures: ["not_yet_in_force"],
   }),
@@ -208,7 +196,7 @@ export const calls = callsOf("Webhooks", {
     description:
       "When others may know the old one, or it is old enough. The old ones sign along until the grace period ends.",
     request: {
-      params: ofWebhook,
+      params: f.ofWebhook,
       body: optionalBody(rotationSchema, { gracePeriodSeconds: 3_600 }),
     },
     responses: { 200: { description: "The webhook with its new secret.", content: oneWithSecret } },
@@ -219,7 +207,7 @@ export const calls = callsOf("Webhooks", {
     summary: "Hold a webhook's deliveries",
     description:
       "While its service is worked on: events are accepted for it and go out when it is resumed.",
-    request: { params: ofWebhook },
+    request: { params: f.ofWebhook },
     responses: {
       200: answer("The webhook, held.", oneWebhook, {
         webhook: { ...WEBHOOK_EXAMPLE, status: "paused" },
@@ -232,7 +220,7 @@ export const calls = callsOf("Webhooks", {
     summary: "Release a webhook, also one that was disabled",
     description:
       "When its service is back: what was held goes out, after a disable one at a time until the first succeeds.",
-    request: { params: ofWebhook },
+    request: { params: f.ofWebhook },
     responses: { 200: { description: "The webhook, released.", content: one } },
     failures: ["not_yet_in_force"],
   }),
@@ -240,7 +228,7 @@ export const calls = callsOf("Webhooks", {
   testWebhook: call("post /v1/webhooks/{id}/test", {
     summary: "Deliver a signed example event now, even while held",
     description: "To see what the service answers, without counting for anything.",
-    request: { params: ofWebhook, body: optionalBody(testSchema, { event: "reply.received" }) },
+    request: { params: f.ofWebhook, body: optionalBody(testSchema, { event: "reply.received" }) },
     responses: {
       200: answer("The attempt, whatever came of it.", attempt, {
         ...ATTEMPT_EXAMPLE,
@@ -253,7 +241,7 @@ export const calls = callsOf("Webhooks", {
     summary: "Get the deliveries of a `listener:` webhook over a WebSocket",
     description:
       'Where there is no address that the relay could reach, such as a laptop: `npm run listen` does it. Needs a key that may change things. Each delivery comes as a text frame `{type: "delivery", eventId, attempt, headers, body}` with the body in base64, and is answered with `{type: "outcome", eventId, attempt, statusCode, body?}`, which counts as a service\'s answer would. Send `ping` every 20 seconds: a socket that is silent for 60 is closed.',
-    request: { params: ofWebhook },
+    request: { params: f.ofWebhook },
     responses: { 101: { description: "The socket." } },
     failures: ["insufficient_scope", "upgrade_required", "not_a_listener"],
   }),
@@ -262,7 +250,7 @@ export const calls = callsOf("Webhooks", {
     summary: "See how a webhook is doing now",
     description:
       "The first look when something does not arrive: its state, since when, what failed last and when it is tried next.",
-    request: { params: ofWebhook },
+    request: { params: f.ofWebhook },
     responses: { 200: answer("How it is doing.", webhookHealth, HEALTH_EXAMPLE) },
   }),
 });
