@@ -54,9 +54,9 @@ export function stateOf(
   oldestDueAtMs: number | null,
   nowMs: number,
 ): Pick<HealthReport, "state" | "sinceMs"> {
-  for (const [state, sinceMs] of RULES) {
-    const since = sinceMs(standing, oldestDueAtMs, nowMs);
-    if (since !== undefined) return { state, sinceMs: since };
+  for (const state of HEALTH_STATES) {
+    const sinceMs = RULES[state]?.(standing, oldestDueAtMs, nowMs);
+    if (sinceMs !== undefined) return { state, sinceMs };
   }
   return {
     state: "healthy",
@@ -64,43 +64,34 @@ export function stateOf(
   };
 }
 
-/** Since when a state holds; undefined when it does not. */
+/** Since when a state holds; undefined when it does not. They are asked in the order of the states. */
 type Rule = (
   standing: Standing,
   oldestDueAtMs: number | null,
   nowMs: number,
 ) => number | null | undefined;
 
-const RULES: readonly [HealthState, Rule][] = [
-  [
-    "disabled",
-    ({ status, statusSinceMs, health }) => {
-      // The Registry hears of it a moment later, or, where it does not answer, by alarm.
-      if (status === "disabled") return health.disabledFromMs ?? statusSinceMs;
-      return health.disabled === null ? undefined : health.disabledFromMs;
-    },
-  ],
-  ["paused", ({ status, statusSinceMs }) => (status === "paused" ? statusSinceMs : undefined)],
-  ["misconfigured", ({ misconfigured }) => (misconfigured ? null : undefined)],
-  ["unconnected", ({ unconnected }) => unconnected?.sinceMs],
-  ["probing", ({ health }) => (health.probing ? health.probingFromMs : undefined)],
-  [
-    "postponed",
-    ({ health }, _, nowMs) =>
-      (health.postponedUntilMs ?? 0) > nowMs ? health.postponedFromMs : undefined,
-  ],
-  ["failing", ({ health }) => health.failingFromMs ?? undefined],
-  [
-    "late",
-    (standing, oldestDueAtMs, nowMs) => {
-      const lateAtMs = (oldestDueAtMs ?? Number.POSITIVE_INFINITY) + LATE_AFTER_MS;
-      if (lateAtMs > nowMs) return undefined;
-      const isAnew = caughtUpAtMs(standing.health, lateAtMs) !== null;
-      const lateFromMs = isAnew ? lateAtMs : (standing.health.lateFromMs ?? lateAtMs);
-      return Math.max(lateFromMs, wellSinceMs(standing) ?? 0);
-    },
-  ],
-];
+const RULES: { [State in HealthState]?: Rule } = {
+  disabled({ status, statusSinceMs, health }) {
+    // The Registry hears of it a moment later, or, where it does not answer, by alarm.
+    if (status === "disabled") return health.disabledFromMs ?? statusSinceMs;
+    return health.disabled === null ? undefined : health.disabledFromMs;
+  },
+  paused: ({ status, statusSinceMs }) => (status === "paused" ? statusSinceMs : undefined),
+  misconfigured: ({ misconfigured }) => (misconfigured ? null : undefined),
+  unconnected: ({ unconnected }) => unconnected?.sinceMs,
+  probing: ({ health }) => (health.probing ? health.probingFromMs : undefined),
+  postponed: ({ health: { postponedUntilMs, postponedFromMs } }, _, nowMs) =>
+    (postponedUntilMs ?? 0) > nowMs ? postponedFromMs : undefined,
+  failing: ({ health }) => health.failingFromMs ?? undefined,
+  late(standing, oldestDueAtMs, nowMs) {
+    const lateAtMs = (oldestDueAtMs ?? Number.POSITIVE_INFINITY) + LATE_AFTER_MS;
+    if (lateAtMs > nowMs) return undefined;
+    const isAnew = caughtUpAtMs(standing.health, lateAtMs) !== null;
+    const lateFromMs = isAnew ? lateAtMs : (standing.health.lateFromMs ?? lateAtMs);
+    return Math.max(lateFromMs, wellSinceMs(standing) ?? 0);
+  },
+};
 
 /** After the last trouble, pause or postponement. */
 function wellSinceMs({ health, statusSinceMs }: Standing): number | null {
