@@ -120,13 +120,9 @@ function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
       <section class="panel" aria-label="How it stands">
         <p>
           <DeliveryBadge status={delivery.status} />{" "}
-          <strong>
-            <Situation webhook={webhook} delivery={delivery} />
-          </strong>
+          <strong>{situationOf({ webhook, delivery })}</strong>
         </p>
-        <p>
-          <NextStep webhook={webhook} delivery={delivery} isGone={isGone} />
-        </p>
+        <p>{nextStep({ webhook, delivery, isGone })}</p>
         <Actions delivery={delivery} isGone={isGone} />
       </section>
       <div class="columns delivery">
@@ -161,7 +157,7 @@ const ENDED = {
   erased: "The event was erased, and with it this delivery, ",
 } as const;
 
-function Situation({ webhook, delivery }: ViewProps) {
+function situationOf({ webhook, delivery }: ViewProps): Child {
   const { status, completedAtMs, lastError, waitingFor } = delivery;
   if (status !== "pending") {
     const isCut = status === "cancelled" && (lastError === "expired" || lastError === "erased");
@@ -173,7 +169,7 @@ function Situation({ webhook, delivery }: ViewProps) {
   return `It waits: the webhook is ${webhook.status}.`;
 }
 
-function NextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }): Child {
+function nextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }): Child {
   const { status, attempts, waitingFor, lastError } = delivery;
   if (status === "delivered") return <>Nothing to do. It can be replayed, with the same id.</>;
   if (status === "undeliverable") {

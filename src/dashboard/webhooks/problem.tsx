@@ -119,47 +119,36 @@ export function StateBadge({ watched }: { watched: Watched }) {
 type Words = (watched: Watched) => Child;
 
 const CAUSES: Record<Kind, Words> = {
-  disabled: ({ webhook, stats }) => (
-    <Became health={stats.health}>
-      {webhook.statusReason !== null && `: ${DISABLED_BECAUSE[webhook.statusReason]}`}.
-    </Became>
-  ),
+  disabled: ({ webhook: { statusReason }, stats: { health } }) =>
+    became(health, statusReason !== null && `: ${DISABLED_BECAUSE[statusReason]}`, "."),
   misconfigured: () =>
     "Misconfigured: a variable of the relay's configuration has no usable value.",
-  probing: Failing,
-  failing: Failing,
-  unconnected: ({ stats }) => <Became health={stats.health}>: no listener is connected.</Became>,
+  probing: failing,
+  failing,
+  unconnected: ({ stats }) => became(stats.health, ": no listener is connected."),
   late: (watched) => {
     const { health } = watched.stats;
-    if (waitsForRetry(watched.webhook, health)) {
-      return <Failing {...watched} why=", because the order waits for one that failed" />;
-    }
-    return (
-      <Became health={health}>
-        : the oldest delivery was due <Time ms={health.oldestDueAtMs} />.
-      </Became>
-    );
+    return waitsForRetry(watched.webhook, health)
+      ? failing(watched, ", because the order waits for one that failed")
+      : became(health, ": the oldest delivery was due ", <Time ms={health.oldestDueAtMs} />, ".");
   },
-  undeliverable: (watched) => (
-    <>
-      Healthy, but {number(watched.stats.health.undeliverable)} undeliverable
-      {watched.ended && [
-        ", the last since ",
-        <Time ms={watched.ended.startedAtMs + watched.ended.durationMs} />,
-      ]}
-      <Cause of={endedBy(watched)} />
-    </>
-  ),
-  unsteady: ({ stats: { health, lately } }) => (
-    <>
-      Healthy, but {failedOf(attemptsIn(lately))} attempts since{" "}
-      <Time ms={lately[0]?.atMs ?? null} /> failed, the last{" "}
-      <Time ms={health.lastFailure?.atMs ?? null} />
-      <Cause of={health.lastFailure} />
-    </>
-  ),
-  postponed: (watched) => <Failing {...watched} why=", because the service asked for a pause" />,
-  paused: ({ stats }) => <Became health={stats.health}>.</Became>,
+  undeliverable: (watched) => {
+    const { ended, stats } = watched;
+    return [
+      `Healthy, but ${number(stats.health.undeliverable)} undeliverable`,
+      ended && [", the last since ", <Time ms={ended.startedAtMs + ended.durationMs} />],
+      <Cause of={endedBy(watched)} />,
+    ];
+  },
+  unsteady: ({ stats: { health, lately } }) => [
+    `Healthy, but ${failedOf(attemptsIn(lately))} attempts since `,
+    <Time ms={lately[0]?.atMs ?? null} />,
+    " failed, the last ",
+    <Time ms={health.lastFailure?.atMs ?? null} />,
+    <Cause of={health.lastFailure} />,
+  ],
+  postponed: (watched) => failing(watched, ", because the service asked for a pause"),
+  paused: ({ stats }) => became(stats.health, "."),
   healthy: (watched) =>
     hasStumbled(watched) ? ["All is well, but the ", <LastAttempt {...watched} />] : "All is well.",
 };
@@ -181,23 +170,14 @@ export function LastAttempt({ webhook, stats, isGone, of }: Watched & { of?: Chi
   );
 }
 
-function Failing({ stats: { health }, why }: Watched & { why?: string }) {
-  return (
-    <Became health={health}>
-      {why}
-      <Cause of={health.lastFailure} />
-    </Became>
-  );
+function failing({ stats: { health } }: Watched, why?: string): Child {
+  return became(health, why, <Cause of={health.lastFailure} />);
 }
 
 /** `Late since 21:14`, and what there is to say of it. */
-function Became({ health, children }: { health: HealthReport; children?: Child }) {
-  const { state, sinceMs } = health;
-  return [
-    state.charAt(0).toUpperCase() + state.slice(1),
-    sinceMs !== null && [" since ", <Time ms={sinceMs} />],
-    children,
-  ];
+function became({ state, sinceMs }: HealthReport, ...more: Child[]): Child {
+  const name = state.charAt(0).toUpperCase() + state.slice(1);
+  return [name, sinceMs !== null && [" since ", <Time ms={sinceMs} />], more];
 }
 
 type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;
@@ -231,58 +211,48 @@ function firstLine(body: string): string {
 
 /** How many wait, when the relay tries next, and what happens then. */
 const NEXT: Record<Kind, Words> = {
-  disabled: (watched) => (
-    <>
-      <Held {...watched} />{" "}
-      {watched.webhook.statusReason === "gone"
-        ? "Resume it once the service is there again, or give it the URL that the service has now."
-        : "Resume it once the service takes what it is sent."}
-    </>
-  ),
-  misconfigured: Held,
-  probing: Tried,
-  failing: Tried,
+  disabled: (watched) => [
+    held(watched),
+    watched.webhook.statusReason === "gone"
+      ? " Resume it once the service is there again, or give it the URL that the service has now."
+      : " Resume it once the service takes what it is sent.",
+  ],
+  misconfigured: held,
+  probing: tried,
+  failing: tried,
   unconnected: (watched) => (
     <>
-      <Held {...watched} /> Whoever has <code>npm run listen</code> starts it again; after 24 hours
+      {held(watched)} Whoever has <code>npm run listen</code> starts it again; after 24 hours
       without a listener the webhook is deleted, with what it holds.
     </>
   ),
   late: (watched) => {
     const isOver = isFailing(watched) || isSoonOver(watched.webhook, figuresOf(watched.stats));
-    return [<Tried {...watched} />, " ", !isOver && remedyFor(watched)];
+    return [tried(watched), " ", !isOver && remedyFor(watched)];
   },
   undeliverable: (watched) => [
-    watched.stats.health.pending === 0 ? (
-      "What stopped retrying is not tried again by itself; nothing else waits."
-    ) : (
-      <Tried {...watched} />
-    ),
-    <GivenUp {...watched} />,
+    watched.stats.health.pending === 0
+      ? "What stopped retrying is not tried again by itself; nothing else waits."
+      : tried(watched),
+    givenUp(watched),
   ],
-  unsteady: Tried,
-  postponed: Tried,
-  paused: Held,
+  unsteady: tried,
+  postponed: tried,
+  paused: held,
   healthy: (watched) => {
     const { pending } = watched.stats.health;
     if (pending === 0) return "Nothing waits.";
     const isFailed = hasStumbled(watched) || isRetried(watched);
-    return isFailed ? <Tried {...watched} /> : `${waiting(pending)}.`;
+    return isFailed ? tried(watched) : `${waiting(pending)}.`;
   },
 };
 
-function GivenUp({ webhook, ended }: Watched) {
+function givenUp({ webhook, ended }: Watched): Child {
   if (ended == null || !isGivenUp(ended, webhook)) return null;
-  return (
-    <>
-      {" "}
-      By its settings it gives up on {ended.statusCode} at once. Replay them once the service takes
-      them, or take that status out of the settings.
-    </>
-  );
+  return ` By its settings it gives up on ${ended.statusCode} at once. Replay them once the service takes them, or take that status out of the settings.`;
 }
 
-function Held({ stats: { health } }: Watched) {
+function held({ stats: { health } }: Watched): string {
   if (health.pending === 0) return "Nothing waits for it.";
   return `${count(health.pending, "delivery is", "deliveries are")} held.`;
 }
@@ -349,40 +319,33 @@ const NEEDED: { [error in AttemptError]?: string } = {
   forbidden_target: "the webhook needs a URL that is allowed.",
 };
 
-function Tried(watched: Watched) {
+function tried(watched: Watched): Child {
   const { webhook, stats } = watched;
   const { health } = stats;
   const { pending, nextAttemptAtMs } = health;
+  if (pending === 0) return "Nothing waits, so nothing is tried before the next event.";
   const isFailed = health.state === "healthy" && !isUndeliverable(watched);
   const state = isFailed ? "failing" : health.state;
   const [how, then] = howAndThen(webhook, health, state);
   const isAsItFailed =
     hasFailedLast(health) && webhook.updatedAtMs <= (health.lastFailure?.atMs ?? 0);
   const needed = isAsItFailed && NEEDED[health.lastFailure?.error ?? "status"];
-  return [
-    pending === 0 ? (
-      "Nothing waits, so nothing is tried before the next event."
-    ) : (
-      <>
-        {waiting(pending)}. {how}{" "}
-        {nextAttemptAtMs === null
-          ? untimed(webhook, health)
-          : ["next ", <Time ms={nextAttemptAtMs} isAhead />]}
-        ; {needed || then}
-      </>
-    ),
-  ];
+  const isTimed = nextAttemptAtMs !== null;
+  const next = isTimed
+    ? ["next ", <Time ms={nextAttemptAtMs} isAhead />]
+    : untimed(webhook, health);
+  return [`${waiting(pending)}. `, how, " ", next, "; ", needed || then];
 }
 
 export function Standing({ watched }: { watched: Watched }) {
   const kind = kindOf(watched);
   const { undeliverable } = watched.stats.health;
   const isSaid = kind === "undeliverable" || undeliverable === 0;
-  return (
-    <>
-      <strong>{CAUSES[kind](watched)}</strong> {NEXT[kind](watched)}
-      {!isSaid &&
-        ` ${number(undeliverable)} undeliverable: ${undeliverable === 1 ? "it" : "they"} stopped retrying.`}
-    </>
-  );
+  return [
+    <strong>{CAUSES[kind](watched)}</strong>,
+    " ",
+    NEXT[kind](watched),
+    !isSaid &&
+      ` ${number(undeliverable)} undeliverable: ${undeliverable === 1 ? "it" : "they"} stopped retrying.`,
+  ];
 }
