@@ -2,12 +2,13 @@
 import { Hono } from "hono";
 import type { Child } from "hono/jsx";
 import { formatAuditId, parseAuditId } from "../contract/cursor";
+import { visible } from "../domain/foreign-text";
 import { parseEventId } from "../domain/ids";
 import type { Webhook } from "../domain/webhook";
 import { listAudit } from "../operations/audit";
 import { allWebhooks } from "../operations/webhooks";
 import type { AuditEntry } from "../storage/registry-store";
-import { Foreign, visible } from "./ui/foreign";
+import { Foreign } from "./ui/foreign";
 import { listPage } from "./ui/list";
 import {
   type Column,

@@ -1,5 +1,6 @@
 /** What a person is told, and what to do about it. No secrets: of a URL only its host. */
 import type { DeadLetterReason } from "./dead-letter";
+import { beginning, visible } from "./foreign-text";
 import { parseWebhookId, type WebhookId } from "./ids";
 import { iso } from "./time";
 import { DISABLED_BECAUSE, type StatusReason } from "./vocabulary";
@@ -19,10 +20,13 @@ export type OpenAlert = AlertText & { foundAtMs: number };
 const DEAD_LETTERS = "dead letters";
 const NAME = "Leadterra Relay: ";
 const OVER = "over: ";
+const MAX_DESCRIPTION_CHARACTERS = 80;
+/** The first sentence, behind what a webhook is called: that ends with the last bracket, and may have full stops. */
+const SAID_FIRST = /^(?:webhook .*\) )?.*?\.(?= |$)/s;
 
 /** What is told when `alert` is over. */
 export function overAlert({ cause, text }: AlertText): AlertText {
-  const [what = ""] = text.slice(NAME.length).split(/(?<=\.) /);
+  const [what = ""] = SAID_FIRST.exec(text.slice(NAME.length)) ?? [];
   return { cause: `${OVER}${cause}`, text: `${NAME}it is over: ${what}` };
 }
 
@@ -158,9 +162,10 @@ export function brokenRouteAlert(webhookId: WebhookId): AlertText {
   return alert(`filter ${webhookId}`, says);
 }
 
-/** By its name where it has one: `crm (crm.example.com)`. */
+/** By its name where it has one: `crm (crm.example.com)`. A long description would hide what is told. */
 export function nameOf({ id, name, url, description }: Webhook): string {
   // `service:CRM` and `listener:` have no host.
   const host = URL.parse(url)?.host || url.split("/")[0];
-  return `${name ?? id} (${[host, description?.trim()].filter(Boolean).join(", ")})`;
+  const described = visible(beginning(description?.trim() ?? "", MAX_DESCRIPTION_CHARACTERS));
+  return `${name ?? id} (${[host, described.replace(/\s+/g, " ")].filter(Boolean).join(", ")})`;
 }

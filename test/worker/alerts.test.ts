@@ -13,8 +13,10 @@ import {
   deadLetterAlert,
   nameOf,
   objectAlert,
+  overAlert,
   relayAlert,
   waitingLettersAlert,
+  webhookAlert,
 } from "../../src/domain/alert";
 import type { Webhook } from "../../src/domain/webhook";
 import { allWebhooks } from "../../src/operations/webhooks";
@@ -424,6 +426,21 @@ describe("a webhook's alert", () => {
       ]);
     },
   );
+
+  it("has the beginning of a long description, in one line and spelled out, and says of its end what is over", async () => {
+    const description = `Ours. \u202e(new)\n${"long ".repeat(190)}`;
+    const { id } = await register({ name: "crm", description });
+    const webhook = (await allWebhooks(env)).find((each) => each.id === id) as Webhook;
+    const raised = webhookAlert(webhook, "disabled", "gone");
+    expect(raised.text).toMatch(
+      /^Leadterra Relay: webhook crm \(crm\.example\.com, Ours\. \\u202e\(new\) (long ){1,13}lo?n?g?…\) is disabled: /,
+    );
+    const [, said = ""] = raised.text.split("…) ");
+    const [sentence] = said.split(/(?<=\.) /);
+    expect(overAlert(raised).text).toBe(
+      `Leadterra Relay: it is over: ${raised.text.slice(17, raised.text.indexOf("…) ") + 3)}${sentence}`,
+    );
+  });
 
   it("says what a webhook leads to where that has no host", async () => {
     const { id } = await register({ name: "anna", url: "listener:", giveUpOn: [404] });

@@ -1,12 +1,12 @@
 /** The request that a delivery makes, put together again from the event, the webhook and an attempt. */
 import type { Child } from "hono/jsx";
 import type { LoggedDelivery } from "../../domain/delivery";
+import { visible } from "../../domain/foreign-text";
 import { standardHeaders } from "../../domain/headers";
 import { prettyJson } from "../../domain/pretty-json";
 import { maskQuery } from "../../domain/target";
 import type { Webhook } from "../../domain/webhook";
 import { VERSION } from "../../version";
-import { visible } from "../ui/foreign";
 import { Code, Copy } from "../ui/parts";
 import { Unknown } from "../ui/unanswered";
 import { curlOf } from "./curl";

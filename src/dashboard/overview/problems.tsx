@@ -2,11 +2,12 @@
 import type { Child } from "hono/jsx";
 import { type ConfigProblem, holdsDeliveries } from "../../config";
 import { type OpenAlert, pageOf, webhookOf } from "../../domain/alert";
+import { beginning } from "../../domain/foreign-text";
 import { LATE_AFTER_MS } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
 import type { Unanswered } from "../../operations/objects";
 import type { KnownStats } from "../../operations/stats";
-import { beginning, Foreign } from "../ui/foreign";
+import { Foreign } from "../ui/foreign";
 import { count, deliveries } from "../ui/format";
 import { type Tone, WebhookLink } from "../ui/parts";
 import { DEAD_LETTERS_PATH, WEBHOOKS_PATH } from "../ui/paths";

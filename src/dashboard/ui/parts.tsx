@@ -2,9 +2,9 @@
 import type { Child, JSX } from "hono/jsx";
 import type { DeliveryStatus } from "../../domain/delivery";
 import type { FieldError } from "../../domain/failure";
+import { beginning, visible } from "../../domain/foreign-text";
 import { maskQuery } from "../../domain/target";
 import type { Webhook } from "../../domain/webhook";
-import { beginning, visible } from "./foreign";
 import { webhookPath } from "./paths";
 
 /** A line of a page, and two of a column. */

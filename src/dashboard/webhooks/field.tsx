@@ -1,7 +1,7 @@
 /** A field of a form, with its hint and its mistakes, and the list of all mistakes above. */
 import type { Child } from "hono/jsx";
 import type { FieldError } from "../../domain/failure";
-import { visible } from "../ui/foreign";
+import { visible } from "../../domain/foreign-text";
 import { Choice, Commas, Errors } from "../ui/parts";
 
 export function Mistakes({ errors }: { errors: readonly FieldError[] }) {

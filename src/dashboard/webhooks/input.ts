@@ -4,10 +4,10 @@ import { readBy } from "../../contract/problem";
 import { changesOf, changesSchema, draftOf, draftSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES } from "../../domain/event";
 import { type FieldError, fail, ok, type Result } from "../../domain/failure";
+import { visible } from "../../domain/foreign-text";
 import { isRelayEvent } from "../../domain/relay-events";
 import { maskQuery } from "../../domain/target";
 import { ALL_EVENTS, DEFAULTS, type Webhook, type WebhookChanges } from "../../domain/webhook";
-import { visible } from "../ui/foreign";
 import { type Form, text, texts } from "../ui/form";
 
 /** What is typed again for whoever has to correct something; header values and secrets are not. */

@@ -4,13 +4,14 @@
  */
 import type { Child } from "hono/jsx";
 import { type AttemptError, type AttemptRecord, isGivenUp } from "../../domain/delivery";
+import { beginning } from "../../domain/foreign-text";
 import type { HealthReport, HealthState } from "../../domain/health-report";
 import { hasFailedLast, isSoonOver, waitsForRetry } from "../../domain/late";
 import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import { sumOf, type WebhookStats } from "../../operations/stats";
 import { LastOutcome } from "../deliveries/attempts";
-import { beginning, Foreign } from "../ui/foreign";
+import { Foreign } from "../ui/foreign";
 import { count, number, waiting } from "../ui/format";
 import { Badge, type Tone } from "../ui/parts";
 import { deliveryPath } from "../ui/paths";

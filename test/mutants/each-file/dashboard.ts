@@ -72,7 +72,7 @@ export const DASHBOARD: readonly Mutant[] = [
   fault(
     "worker/dashboard-webhooks",
     "what makes one emoji of several is spelled out",
-    "src/dashboard/ui/foreign.tsx",
+    "src/domain/foreign-text.ts",
     ["    if (EMOJI_PARTS.test(character) && EMOJI.test(before)) return character;\n", ""],
   ),
 ];
