@@ -1,6 +1,6 @@
 /**
  * How a webhook is doing, in words: the overview, the list of webhooks and a webhook's own page say it from here, and
- * here it comes from the one object that says so, its health.
+ * here it comes from the one object that says so, its health, and from what came of its attempts in the last minutes.
  */
 import type { Child } from "hono/jsx";
 import { type AttemptError, type AttemptRecord, isGivenUp } from "../../domain/delivery";
