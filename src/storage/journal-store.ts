@@ -275,17 +275,19 @@ export class JournalStore extends Store {
     return this.#lastBatchBefore(atMs)?.after ?? 0;
   }
 
-  /** By bisection over seq, in which time only grows but for what a retry delayed. */
+  /**
+   * By bisection over seq, in which time only grows but for what a retry delayed. Only `at` is read on the way: what
+   * stands behind the bodies in a row costs reading them.
+   */
   #lastBatchBefore(atMs: number): BatchRow | null {
-    const query = `SELECT ${BATCH_COLUMNS} FROM batches WHERE seq = ?`;
-    // The one that is looked for is read on the way.
-    let before: BatchRow | null = null;
-    firstThat(this.#next().seq - 1, (seq) => {
-      const batch = this.tables.sql.exec<BatchRow>(query, seq).one();
-      if (batch.at < atMs) before = batch;
-      return batch.at >= atMs;
-    });
-    return before;
+    const { tables } = this;
+    const query = "SELECT at FROM batches WHERE seq = ?";
+    const seq = firstThat(
+      this.#next().seq - 1,
+      (each) => tables.sql.exec<{ at: number }>(query, each).one().at >= atMs,
+    );
+    const before = `SELECT ${BATCH_COLUMNS} FROM batches WHERE seq = ?`;
+    return tables.first<BatchRow>("batches", before, seq - 1);
   }
 
   /** Overwrites the body and what is known of the lead. */
