@@ -8,7 +8,7 @@ import type { Webhook } from "../domain/webhook";
 import { listAudit } from "../operations/audit";
 import { allWebhooks } from "../operations/webhooks";
 import type { AuditEntry } from "../storage/registry-store";
-import { Foreign } from "./ui/foreign";
+import { foreign } from "./ui/foreign";
 import { listPage } from "./ui/list";
 import {
   type Column,
@@ -111,6 +111,6 @@ function Value({ of, webhooks }: { of: unknown; webhooks: readonly Webhook[] }):
   const webhook = webhooks.find(({ id }) => id === of);
   if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
   const eventId = parseEventId(of);
-  if (eventId === null) return <Foreign text={of} />;
+  if (eventId === null) return foreign(of);
   return link(eventPath(eventId), <code>{eventId}</code>);
 }

@@ -6,7 +6,7 @@ import type {
   DeliveryView,
   LoggedDelivery,
 } from "../../domain/delivery";
-import { Foreign } from "../ui/foreign";
+import { foreign } from "../ui/foreign";
 import { count, duration } from "../ui/format";
 import { Badge, Code, type Tone } from "../ui/parts";
 import { Time } from "../ui/time";
@@ -61,8 +61,8 @@ function explainAttempt({ error, statusCode, trigger, responseHeaders }: Attempt
       return (
         <>
           It answered {statusCode}, a redirect
-          {responseHeaders?.location && [" to ", <Foreign text={responseHeaders.location} />]}.
-          Redirects are not followed: the webhook needs the final URL.
+          {responseHeaders?.location && [" to ", foreign(responseHeaders.location)]}. Redirects are
+          not followed: the webhook needs the final URL.
         </>
       );
     case "status":

@@ -9,7 +9,7 @@ import type { JournalEvent } from "../../storage/journal-store";
 import { LastOutcome } from "../deliveries/attempts";
 import { JsonText } from "../deliveries/request-sent";
 import { type Action, actions } from "../ui/actions";
-import { Foreign } from "../ui/foreign";
+import { foreign } from "../ui/foreign";
 import { texts } from "../ui/form";
 import { count, sizeOf } from "../ui/format";
 import { page } from "../ui/page";
@@ -265,7 +265,7 @@ const COLUMNS: readonly Column<Recipient>[] = [
         </>
       ),
   },
-  { head: "Why", cell: ({ why }) => <Foreign text={why} />, class: "breaks" },
+  { head: "Why", cell: ({ why }) => foreign(why), class: "breaks" },
 ];
 
 function ConfirmErasure({ event }: { event: JournalEvent }) {

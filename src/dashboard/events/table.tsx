@@ -4,7 +4,7 @@ import { SCHEMA } from "../../domain/vocabulary";
 import { readEvents } from "../../operations/journal";
 import type { Unanswered } from "../../operations/objects";
 import type { JournalEvent } from "../../storage/journal-store";
-import { Foreign } from "../ui/foreign";
+import { foreign } from "../ui/foreign";
 import { count } from "../ui/format";
 import { Badge, type Column, Empty, link, RowLink, Table } from "../ui/parts";
 import { EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
@@ -59,7 +59,7 @@ const COLUMNS: readonly Column<EventRow>[] = [
   {
     head: "Classification",
     cell: ({ kind, conforms }) => [
-      kind === null ? <span class="quiet">–</span> : <Foreign text={kind} />,
+      kind === null ? <span class="quiet">–</span> : foreign(kind),
       !conforms && [" ", <Badge tone="warn">{SCHEMA.differs}</Badge>],
     ],
   },
@@ -81,18 +81,14 @@ function recipients(n: number) {
 export function GivenTime({ text }: { text: string | null }) {
   const ms = text === null ? null : Date.parse(text);
   if (text === null || !Number.isNaN(ms)) return <Time ms={ms} none="missing" />;
-  return (
-    <code>
-      <Foreign text={text} />
-    </code>
-  );
+  return <code>{foreign(text)}</code>;
 }
 
 type SearchLinkProps = { name: "email" | "campaignId"; value: string | null; none: string };
 
 export function SearchLink({ name, value, none }: SearchLinkProps) {
   if (value === null) return <span class="quiet">{none}</span>;
-  return link(withQuery(EVENTS_PATH, { [name]: value }), <Foreign text={value} />);
+  return link(withQuery(EVENTS_PATH, { [name]: value }), foreign(value));
 }
 
 export function noneOf(erased: boolean): string {

@@ -7,14 +7,14 @@ import { LATE_AFTER_MS } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
 import type { Unanswered } from "../../operations/objects";
 import type { KnownStats } from "../../operations/stats";
-import { Foreign } from "../ui/foreign";
+import { foreign } from "../ui/foreign";
 import { count, deliveries } from "../ui/format";
 import { type Tone, WebhookLink } from "../ui/parts";
 import { DEAD_LETTERS_PATH, WEBHOOKS_PATH } from "../ui/paths";
 import { Time } from "../ui/time";
-import { DoesNotAnswer } from "../ui/unanswered";
+import { doesNotAnswer } from "../ui/unanswered";
 import { Help } from "../webhooks/health";
-import { byUrgency, hasProblem, Standing, toneOf, type Watched } from "../webhooks/problem";
+import { byUrgency, hasProblem, standing, toneOf, type Watched } from "../webhooks/problem";
 
 /** Webhooks named one by one. */
 export const MAX_NAMED = 20;
@@ -62,7 +62,7 @@ export function problemsOf(situation: Situation): Problem[] {
   const found = [
     situation.problems.map((problem) => configLine(problem, watched)),
     silent.map(({ of, own }) =>
-      bad([<DoesNotAnswer of={of} webhooks={webhooks} />, " ", <Told alerts={own} isNamed />]),
+      bad([doesNotAnswer({ of, webhooks }), " ", <Told alerts={own} isNamed />]),
     ),
     ofWebhooks.slice(0, MAX_NAMED),
     deadLetters ? deadLettersLine(deadLetters, ofLetters) : [],
@@ -122,8 +122,7 @@ function webhookLine(watched: Watched, alerts: readonly OpenAlert[], { problems 
   if (!isShown && own.length === 0) return [];
   const text = (
     <>
-      <WebhookLink webhook={webhook} /> {isShown && <Standing watched={watched} />}{" "}
-      <Told alerts={own} isNamed />
+      <WebhookLink webhook={webhook} /> {isShown && standing(watched)} <Told alerts={own} isNamed />
     </>
   );
   const tone = own.length > 0 ? "bad" : toneOf(watched);
@@ -144,7 +143,7 @@ function Told({ alerts, isNamed }: { alerts: readonly OpenAlert[]; isNamed?: boo
           {said
             .split(INSTANT)
             .map((part, index) =>
-              index % 2 === 0 ? <Foreign text={part} /> : <Time ms={Date.parse(part)} />,
+              index % 2 === 0 ? foreign(part) : <Time ms={Date.parse(part)} />,
             )}{" "}
           <small class="quiet">
             Found <Time ms={alert.foundAtMs} />.

@@ -5,7 +5,7 @@ import { badCursor, readBy } from "../../contract/problem";
 import { EVENT_TYPES } from "../../domain/event";
 import type { Webhook } from "../../domain/webhook";
 import type { Unanswered } from "../../operations/objects";
-import { Foreign } from "./foreign";
+import { foreign } from "./foreign";
 import { type PageOptions, page, showFailure } from "./page";
 import { Empty, link, VERBATIM } from "./parts";
 import { type Query, withQuery } from "./paths";
@@ -94,7 +94,7 @@ function PassedOver({ search, query }: { search: z.ZodMiniObject; query: Query }
   const { errors } = readBy(search, Object.fromEntries(asked));
   return [...errors, ...noTimesIn(query, zone)].map(({ path, message }) => (
     <p class="notice warn" role="alert">
-      <Foreign text={query[path] ?? ""} /> is not looked for: <code>{path}</code> {message}.
+      {foreign(query[path] ?? "")} is not looked for: <code>{path}</code> {message}.
     </p>
   ));
 }

@@ -1,4 +1,5 @@
 /** What does not answer, named where its part of the page would stand: what it knows, nobody else does. */
+import type { Child } from "hono/jsx";
 import { newerDataDetail } from "../../contract/problem";
 import { parseWebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
@@ -9,7 +10,7 @@ import { DEAD_LETTERS_PATH, webhookPath } from "./paths";
 type Named = { of: Unanswered; webhooks: readonly Webhook[] };
 
 /** By its webhook, where it is one's. */
-function Name({ of: { object }, webhooks }: Named) {
+function nameOf({ of: { object }, webhooks }: Named) {
   const webhook = webhooks.find(({ id }) => object.endsWith(id));
   if (webhook !== undefined) return <WebhookLink webhook={webhook} />;
   const id = parseWebhookId(object.split(" ")[1] ?? "");
@@ -18,19 +19,17 @@ function Name({ of: { object }, webhooks }: Named) {
   return <strong>{object}</strong>;
 }
 
-export function DoesNotAnswer({ of, webhooks }: Named) {
+export function doesNotAnswer({ of, webhooks }: Named): Child {
   const { object, code } = of;
-  return (
-    <>
-      <Name of={of} webhooks={webhooks} />:{" "}
-      <strong>
-        {code === "newer_data" ? newerDataDetail(object) : "The object does not answer."}
-      </strong>{" "}
-      {code !== "newer_data" && "See whether Cloudflare reports trouble with Durable Objects."}
-      {object !== DEAD_LETTERS &&
-        " What is for it waits in the queue for 20 hours, then goes to the dead letters."}
-    </>
-  );
+  const isNewer = code === "newer_data";
+  return [
+    nameOf({ of, webhooks }),
+    ": ",
+    <strong>{isNewer ? newerDataDetail(object) : "The object does not answer."}</strong>,
+    isNewer ? " " : " See whether Cloudflare reports trouble with Durable Objects.",
+    object !== DEAD_LETTERS &&
+      " What is for it waits in the queue for 20 hours, then goes to the dead letters.",
+  ];
 }
 
 type Missing = { unanswered: readonly Unanswered[]; webhooks: readonly Webhook[] };
@@ -41,9 +40,7 @@ export function NotHere({ unanswered, webhooks }: Missing) {
   return (
     <div class="notice bad">
       {unanswered.map((of) => (
-        <p>
-          <DoesNotAnswer of={of} webhooks={webhooks} />
-        </p>
+        <p>{doesNotAnswer({ of, webhooks })}</p>
       ))}
     </div>
   );
@@ -59,8 +56,8 @@ export function NotCounted({ unanswered, webhooks }: Missing) {
   if (unanswered.length === 0) return null;
   return (
     <p class="wrong">
-      Without what does not answer:{" "}
-      <Commas of={unanswered.map((of) => <Name of={of} webhooks={webhooks} />)} />.
+      Without what does not answer: <Commas of={unanswered.map((of) => nameOf({ of, webhooks }))} />
+      .
     </p>
   );
 }

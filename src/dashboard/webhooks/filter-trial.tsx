@@ -10,7 +10,7 @@ import { explainMiss } from "../../domain/match";
 import { ALL_EVENTS, type Route } from "../../domain/webhook";
 import { latestEvents, type ReadEvent } from "../../operations/journal";
 import type { Unanswered } from "../../operations/objects";
-import { Foreign } from "../ui/foreign";
+import { foreign } from "../ui/foreign";
 import { formOf } from "../ui/form";
 import { count } from "../ui/format";
 import { page } from "../ui/page";
@@ -136,11 +136,7 @@ const COLUMNS: readonly Column<{ event: TriedEvent["event"]; miss: string | null
     head: "Event",
     cell: ({ event: { id, event }, miss }) => [
       id === null ? event : <a href={eventPath(id)}>{event}</a>,
-      miss !== null && (
-        <small class="below">
-          <Foreign text={miss} />
-        </small>
-      ),
+      miss !== null && <small class="below">{foreign(miss)}</small>,
     ],
     class: "name",
   },

@@ -4,7 +4,7 @@ import type { Setting } from "../../contract/configured";
 import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
-import { Foreign } from "../ui/foreign";
+import { foreign } from "../ui/foreign";
 import { newToken } from "../ui/once";
 import { Choice, Commas, Facts, Hidden, Submit, VERBATIM } from "../ui/parts";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
@@ -97,9 +97,7 @@ function Overtaken({ overtaken, shown }: FormProps) {
           shown[field] === "" ? (
             <span class="quiet">nothing</span>
           ) : (
-            <code>
-              <Foreign text={shown[field]} />
-            </code>
+            <code>{foreign(shown[field])}</code>
           ),
         ])}
       />

@@ -14,7 +14,7 @@ import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
 import type { Answer } from "./ended";
 import { figuresOf } from "./late";
-import { hasStumbled, isFailing, isRetried, Standing, toneOf, type Watched } from "./problem";
+import { hasStumbled, isFailing, isRetried, standing, toneOf, type Watched } from "./problem";
 
 export type Condition = Watched & {
   hours: readonly Step[];
@@ -29,9 +29,7 @@ export function Health({ condition }: { condition: Condition }) {
   const { lastSuccessAtMs, pending } = condition.stats.health;
   return [
     <div class={`notice ${toneOf(condition)}`}>
-      <p class="headline">
-        <Standing watched={condition} />
-      </p>
+      <p class="headline">{standing(condition)}</p>
       {lastSuccessAtMs !== null && (
         <p>
           The last success was <Time ms={lastSuccessAtMs} />.

@@ -11,7 +11,7 @@ import { DISABLED_BECAUSE } from "../../domain/vocabulary";
 import type { Webhook } from "../../domain/webhook";
 import { sumOf, type WebhookStats } from "../../operations/stats";
 import { LastOutcome } from "../deliveries/attempts";
-import { Foreign } from "../ui/foreign";
+import { foreign } from "../ui/foreign";
 import { count, number, waiting } from "../ui/format";
 import { Badge, type Tone } from "../ui/parts";
 import { deliveryPath } from "../ui/paths";
@@ -138,7 +138,7 @@ const CAUSES: Record<Kind, Words> = {
     return [
       `Healthy, but ${number(stats.health.undeliverable)} undeliverable`,
       ended && [", the last since ", <Time ms={ended.startedAtMs + ended.durationMs} />],
-      <Cause of={endedBy(watched)} />,
+      cause(endedBy(watched)),
     ];
   },
   unsteady: ({ stats: { health, lately } }) => [
@@ -146,7 +146,7 @@ const CAUSES: Record<Kind, Words> = {
     <Time ms={lately[0]?.atMs ?? null} />,
     " failed, the last ",
     <Time ms={health.lastFailure?.atMs ?? null} />,
-    <Cause of={health.lastFailure} />,
+    cause(health.lastFailure),
   ],
   postponed: (watched) => failing(watched, ", because the service asked for a pause"),
   paused: ({ stats }) => became(stats.health, "."),
@@ -166,13 +166,13 @@ export function LastAttempt({ webhook, stats, isGone, of }: Watched & { of?: Chi
     <>
       {isGone ? "last attempt" : <a href={path}>last attempt</a>}
       {of !== undefined && <> of {of}</>} failed
-      <Cause of={health.lastFailure} />
+      {cause(health.lastFailure)}
     </>
   );
 }
 
 function failing({ stats: { health } }: Watched, why?: string): Child {
-  return became(health, why, <Cause of={health.lastFailure} />);
+  return became(health, why, cause(health.lastFailure));
 }
 
 /** `Late since 21:14`, and what there is to say of it. */
@@ -192,16 +192,16 @@ function endedBy({ webhook, stats, ended }: Watched): Failure | null {
 const MAX_CAUSE_CHARACTERS = 160;
 
 /** `: 500 refused, “could not connect to postgres”`. */
-function Cause({ of }: { of: Failure | null }) {
+function cause(of: Failure | null): Child {
   if (of === null) return ".";
   const { statusCode, error, responseBody } = of;
   const said = firstLine(responseBody ?? "");
-  return (
-    <>
-      : <LastOutcome delivery={{ lastStatusCode: statusCode, lastError: error }} />
-      {said !== "" && [", “", <Foreign text={beginning(said, MAX_CAUSE_CHARACTERS)} />, "”"]}.
-    </>
-  );
+  return [
+    ": ",
+    <LastOutcome delivery={{ lastStatusCode: statusCode, lastError: error }} />,
+    said !== "" && [", “", foreign(beginning(said, MAX_CAUSE_CHARACTERS)), "”"],
+    ".",
+  ];
 }
 
 /** Of a page of HTML, what it says. */
@@ -338,7 +338,7 @@ function tried(watched: Watched): Child {
   return [`${waiting(pending)}. `, how, " ", next, "; ", needed || then];
 }
 
-export function Standing({ watched }: { watched: Watched }) {
+export function standing(watched: Watched): Child {
   const kind = kindOf(watched);
   const { undeliverable } = watched.stats.health;
   const isSaid = kind === "undeliverable" || undeliverable === 0;

@@ -11,7 +11,7 @@ import { answerOf, type Unanswered } from "../../operations/objects";
 import { webhookStats } from "../../operations/stats";
 import { allWebhooks, findWebhook } from "../../operations/webhooks";
 import { DeliveryRows } from "../deliveries/delivery-rows";
-import { Foreign } from "../ui/foreign";
+import { foreign } from "../ui/foreign";
 import { perSecond } from "../ui/format";
 import { page, showFailure } from "../ui/page";
 import { Code, Empty, Facts, link, Panel, toldApart, webhookName } from "../ui/parts";
@@ -205,7 +205,7 @@ function Settings({ webhook, own }: Pick<WholeProps, "webhook" | "own">) {
     <Panel id="settings" title="Settings" action={edit}>
       <Facts
         of={[
-          isCut(webhook) && ["Description", <Foreign text={webhook.description ?? ""} />],
+          isCut(webhook) && ["Description", foreign(webhook.description ?? "")],
           ["Name", webhook.name === null ? none("none") : <code>{webhook.name}</code>],
           ["URL", <code>{maskQuery(url)}</code>],
           ["Events", events.includes(ALL_EVENTS) ? "every event" : <code>{events.join(" ")}</code>],
