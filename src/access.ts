@@ -15,7 +15,6 @@ export function isSafe(method: string): boolean {
   return method === "GET" || method === "HEAD";
 }
 
-/** Every key that is configured. */
 export function keysOf(env: object): { key: string; scope: Scope }[] {
   const { apiKeys, readOnlyApiKeys } = configOf(env);
   return [

@@ -24,7 +24,6 @@ const MAX_DESCRIPTION_CHARACTERS = 80;
 /** The first sentence, behind what a webhook is called: that ends with the last bracket, and may have full stops. */
 const SAID_FIRST = /^(?:webhook .*\) )?.*?\.(?= |$)/s;
 
-/** What is told when `alert` is over. */
 export function overAlert({ cause, text }: AlertText): AlertText {
   const [what = ""] = SAID_FIRST.exec(text.slice(NAME.length)) ?? [];
   return { cause: `${OVER}${cause}`, text: `${NAME}it is over: ${what}` };

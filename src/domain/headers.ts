@@ -45,7 +45,6 @@ export function headersOf(given: Record<string, string>): Record<string, string>
   );
 }
 
-/** What an attempt's own headers are made of. */
 type AttemptHead = {
   eventId: string;
   event: string;

@@ -35,13 +35,10 @@ export async function metrics(env: Env): Promise<Family[]> {
   ];
 }
 
-function gauge(name: string, help: string, samples: Sample[]): Family {
-  return { name, type: "gauge", help, samples };
+function familyOf(type: "gauge" | "counter") {
+  return (name: string, help: string, samples: Sample[]): Family => ({ name, type, help, samples });
 }
-
-function counter(name: string, help: string, samples: Sample[]): Family {
-  return { name, type: "counter", help, samples };
-}
+const [gauge, counter] = [familyOf("gauge"), familyOf("counter")];
 
 async function scrape(env: Env, { id, name }: Webhook): Promise<Scraped> {
   const { health, totals } = await ownStats(env, id, Date.now());

@@ -21,7 +21,6 @@ export type Planned = {
 
 export type Room = { lane: number; slots: number; room: number };
 
-/** A share that is planned, with what goes into it. */
 export type Handing = { share: Share; attempts: Planned[] };
 
 /** By Lane: how many of its attempts have no outcome on disk, and how many may be in flight. */

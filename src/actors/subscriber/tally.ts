@@ -86,7 +86,6 @@ export class Tally {
     return Object.values(undeliverable).reduce((sum, count) => sum + count, 0);
   }
 
-  /** Whether it is counted to its end. */
   get isCounted(): boolean {
     return this.#run.undeliverableTo === null;
   }

@@ -78,6 +78,8 @@ export function RowLink({ href, event, id }: { href: string; event: string; id: 
   );
 }
 
+const asCode = (path: string) => <code>{visible(path)}</code>;
+
 type ErrorsProps = {
   of: readonly FieldError[];
   nameOf?: (path: string) => Child;
@@ -85,7 +87,7 @@ type ErrorsProps = {
   id?: string;
 };
 
-export function Errors({ of, nameOf = codeOf, ...list }: ErrorsProps) {
+export function Errors({ of, nameOf = asCode, ...list }: ErrorsProps) {
   return (
     <ul {...list}>
       {of.map(({ path, message }) => (
@@ -95,10 +97,6 @@ export function Errors({ of, nameOf = codeOf, ...list }: ErrorsProps) {
       ))}
     </ul>
   );
-}
-
-function codeOf(path: string) {
-  return <code>{visible(path)}</code>;
 }
 
 export function Commas({ of }: { of: readonly Child[] }) {
