@@ -311,7 +311,6 @@ const MORE: readonly Mutant[] = [
         "this.#inFlight.size + unrecorded + unwritten + count <= windowOf(situation)",
         "this.#inFlight.size < 100",
       ],
-      ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
       ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],
       ["(this.#isLingering && !this.#mayLinger) ||\n", ""],
       ["GATHER_MS ||\n      this.#isFull", "GATHER_MS"],

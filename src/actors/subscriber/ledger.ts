@@ -53,6 +53,8 @@ export class Ledger {
   readonly #run: Run;
   #window = 0;
   #answered: Answered[] = [];
+  /** Of this object's own attempts among them. */
+  #unrecorded = 0;
   /** What the disk did not take: still leased, and written again after a wait. */
   readonly #unwritten = new Set<Answered>();
   readonly #backoff = new Backoff();
@@ -148,9 +150,9 @@ export class Ledger {
     return this.#unwritten.size > MAX_UNWRITTEN;
   }
 
-  /** How many outcomes came in that are not on disk, beside what the disk did not take. */
+  /** How many outcomes of its own came in that are not on disk, beside what the disk did not take. */
   get unrecorded(): number {
-    return this.#answered.length;
+    return this.#unrecorded;
   }
 
   /** Since when the oldest of them waits, Unix milliseconds. */
@@ -279,6 +281,7 @@ export class Ledger {
     this.#host.outcomes.flush();
     this.leases.clear();
     this.#answered = [];
+    this.#unrecorded = 0;
     this.#unwritten.clear();
   }
 
@@ -310,6 +313,7 @@ export class Ledger {
     const retryAfterMs = isStale ? null : given.retryAfterMs;
     const outcome = withoutEcho({ ...given, retryAfterMs }, leased.delivery);
     this.#answered.push(Object.assign(leased, { outcome }));
+    if (share === null) this.#unrecorded += 1;
     const mean = this.#meanDurationMs ?? outcome.durationMs;
     const newMean = mean + (outcome.durationMs - mean) * WEIGHT_OF_LAST;
     if (outcome.error !== "interrupted") this.#meanDurationMs = newMean;
@@ -343,6 +347,7 @@ export class Ledger {
     const policy = this.#host.policy();
     const isTime = this.#writeAgainAtMs <= Date.now();
     const late = isTime ? [...this.#unwritten] : [];
+    this.#unrecorded = 0;
     const written = [...late, ...this.#answered.splice(0)].flatMap(
       (answered) => this.#write(answered, policy) ?? [],
     );

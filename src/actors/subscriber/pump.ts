@@ -30,10 +30,9 @@ import { type Answer, unanswered } from "./send";
 import type { Slots } from "./slots";
 
 /**
- * Answers are written together when this many are there, or after this long, or when nothing else goes on or can start;
- * where arrivals follow each other within this time, with the next one.
+ * Answers are written together when nothing more may start without, or after this long, or when nothing else goes on; where
+ * arrivals follow each other within this time, with the next one; and with what Lanes report.
  */
-const GATHERED_ANSWERS = 6;
 const GATHER_MS = 100;
 /** For the next arrival a run waits only so long: the alarm does behind it what else there is to do. */
 const MAX_LINGERING_MS = 10_000;
@@ -319,7 +318,6 @@ export class Pump {
     if (this.#ledger.unrecorded === 0) return false;
     return (
       (this.#isLingering && !this.#mayLinger) ||
-      this.#ledger.unrecorded >= GATHERED_ANSWERS ||
       Date.now() - this.#ledger.oldestAnswerAtMs >= GATHER_MS ||
       this.#isFull
     );
@@ -346,13 +344,12 @@ export class Pump {
     return sinceMs >= 0 && sinceMs < GATHER_MS;
   }
 
-  /** Nothing more may start before outcomes are on disk. */
+  /** A slot is free, and nothing may start in it before outcomes are on disk. */
   get #isFull(): boolean {
     const { unrecorded, unwritten } = this.#ledger;
     const situation = this.#open;
-    return (
-      situation !== null && this.#inFlight.size + unrecorded + unwritten >= windowOf(situation)
-    );
+    if (situation === null || !this.#hasSlot(situation, false)) return false;
+    return this.#inFlight.size + unrecorded + unwritten >= windowOf(situation);
   }
 
   // --- wait -------------------------------------------------------------------------------------------------

@@ -43,7 +43,6 @@ export const RIGS: readonly Mutant[] = [
       "this.#inFlight.size + unrecorded + unwritten + count <= windowOf(situation)",
       "this.#inFlight.size < 100",
     ],
-    ["const GATHERED_ANSWERS = 6;", "const GATHERED_ANSWERS = 100;"],
     ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],
   ),
 ];
