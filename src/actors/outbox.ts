@@ -61,9 +61,6 @@ export class Outbox {
     const [first, ...more] = letters.filter(({ event }) => !isRelayEvent(event ?? ""));
     if (first === undefined) return;
     const key = { event: "relay.dead_letter.added", subject: "" } as const;
-    // Told once more, for this object was restarted before it answered.
-    const known = this.#store.get(key)?.first.deadLetter as { id?: unknown } | undefined;
-    if (known?.id === first.id) return;
     this.#add(key, { deadLetter: shownDeadLetter(first) }, more.length + 1);
   }
 

@@ -44,7 +44,7 @@ export function addressOf(text: string): Address | null {
   const bare = (/<([^<>]*)>$/.exec(plain)?.[1] ?? plain).trim().replace(/^mailto:/, "");
   const at = bare.lastIndexOf("@");
   const domain = ONE.test(bare) ? domainOf(bare.slice(at + 1)) : null;
-  return domain === null ? null : { local: oneSigma(bare.slice(0, at)), domain };
+  return domain === null ? null : { local: bare.slice(0, at), domain };
 }
 
 /** As text, which is its own normal form; null when it is no address. */
@@ -54,7 +54,7 @@ export function normalAddress(text: string): string | null {
 }
 
 export function sameAddress(a: Address | null, b: Address): boolean {
-  return a?.local === b.local && a.domain === b.domain;
+  return a !== null && oneSigma(a.local) === oneSigma(b.local) && a.domain === b.domain;
 }
 
 /**
@@ -112,7 +112,7 @@ function isIn(text: string, address: Address): boolean {
 }
 
 function isInPlain(plain: string, { local, domain }: Address): boolean {
-  const wanted = `${local}@`;
+  const wanted = `${oneSigma(local)}@`;
   const locals = oneSigma(plain);
   for (let at = locals.indexOf(wanted); at >= 0; at = locals.indexOf(wanted, at + 1)) {
     if (at > 0 && OF_LOCAL.test(characterBefore(plain, at))) continue;

@@ -153,6 +153,23 @@ describe("a webhook's page", () => {
     );
   });
 
+  it("offers to replay what is undeliverable, also while something else waits for a retry", async () => {
+    const { id } = await register({ giveUpOn: [422] });
+    for (const [count, status] of [
+      [5, 422],
+      [1, 500],
+      [1, 204],
+    ] as const) {
+      service.answer = answering(status);
+      await accept(id, await newEvents(count));
+      await deliverAll(id, clock);
+      clock.advance(1_000);
+    }
+    const page = await shown(`${PATH}/${id}`);
+    expect(page).toContain("5 undeliverable");
+    expect(page).toContain("Replay 5</button>");
+  });
+
   it("says of one that is well by its state what failed last, in the same line, and what comes of it", async () => {
     const { id } = await register();
     await accept(id, [await newEvent()]);

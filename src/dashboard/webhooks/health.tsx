@@ -90,7 +90,11 @@ export function Help({ watched }: { watched: Watched }) {
     return button("resume", "Resume");
   }
   const isTried = isFailing(watched) && (pending > 0 || undeliverable === 0);
-  if (isTried || isRetried(watched) || (hasStumbled(watched) && pending > 0)) {
+  if (
+    isTried ||
+    (isRetried(watched) && undeliverable === 0) ||
+    (hasStumbled(watched) && pending > 0)
+  ) {
     return button("try", "Try now", { isOnce: true });
   }
   if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {
