@@ -47,7 +47,7 @@ export default defineConfig({
     testTimeout: TIME_LIMIT_MS,
     hookTimeout: TIME_LIMIT_MS,
     // What is waited for otherwise: test/rig/eventually.ts.
-    expect: { poll: { timeout: 20_000 } },
+    expect: { poll: { timeout: 8_000 } },
     // As many files at once as there are cores; the default is one fewer, which on two cores is one after the other.
     maxWorkers: "100%",
     projects: [
