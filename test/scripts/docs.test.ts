@@ -142,7 +142,7 @@ describe("docs/contract.md", () => {
 });
 
 it("names every variable of the configuration", () => {
-  const named = textOf("worker-configuration.d.ts").matchAll(/^\t([A-Z_]+): string;/gm);
+  const named = textOf("src/env.d.ts").matchAll(/^\t([A-Z_]+): string;/gm);
   const names = [...named].map(([, name = ""]) => name);
   expect(names).toContain("RETENTION");
   expect(names.filter((name) => !textOf("docs/configuration.md").includes(`\`${name}\``))).toEqual(
