@@ -345,8 +345,8 @@ async function handOver(routed: readonly Routed[], round: Round): Promise<void> 
 }
 
 /**
- * `owed` is whatever else the object says: what a release does not understand is tried again. One that is `silent` is
- * not asked again before that.
+ * `owed` is whatever else the object says: what a release does not understand is tried again. An object that is `silent`
+ * is not asked again in this batch.
  */
 type Taken = "accepted" | "owed" | "full" | "silent";
 

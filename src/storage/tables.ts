@@ -88,7 +88,7 @@ export class Tables {
   }
 }
 
-/** All SQL of one kind of an object's data is in one of these. */
+/** What holds the SQL of one kind of an object's data. */
 export abstract class Store {
   protected readonly tables: Tables;
 

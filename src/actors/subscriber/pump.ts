@@ -346,10 +346,9 @@ export class Pump {
 
   /** A slot is free, and nothing may start in it before outcomes are on disk. */
   get #isFull(): boolean {
-    const { unrecorded, unwritten } = this.#ledger;
     const situation = this.#open;
     if (situation === null || !this.#hasSlot(situation, false)) return false;
-    return this.#inFlight.size + unrecorded + unwritten >= windowOf(situation);
+    return !this.#hasFreeSlot(situation, false);
   }
 
   // --- wait -------------------------------------------------------------------------------------------------
