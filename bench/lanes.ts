@@ -290,7 +290,10 @@ async function neighbour(
   const { relay, own, busy, progress } = beside;
   const { api } = relay;
   const details: Record<"aloneMs" | "besideMs" | "busyPerSecond" | "workerd", number[]> = {
-    ...{ aloneMs: [], besideMs: [], busyPerSecond: [], workerd: [] },
+    aloneMs: [],
+    besideMs: [],
+    busyPerSecond: [],
+    workerd: [],
   };
   for (let pair = 0; pair < RUNS; pair++) {
     const busyId = await held(api, busy.url, { concurrency: MOST_AT_ONCE, count: BACKLOG });

@@ -85,7 +85,9 @@ async function main(args: string[]): Promise<number> {
   const apiKey = readApiKey();
   const name = readName(values.name ?? ownName());
   const listening = listen({
-    ...{ api: relayApi(parseRelay(values.relay), apiKey, abort.signal), apiKey, name },
+    api: relayApi(parseRelay(values.relay), apiKey, abort.signal),
+    apiKey,
+    name,
     events: values.events?.split(",").map((event) => event.trim()) ?? null,
     filter: readFilter(values.filter),
     forward: readForward(values.forward),

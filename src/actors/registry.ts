@@ -55,8 +55,11 @@ export class Registry extends Records {
     super(ctx, env);
     this.#alarm = new AlarmClock(ctx.storage);
     const host = {
-      ...{ store: this.store, tables: this.tables, alarm: this.#alarm },
-      ...{ registrations: this.#registrations, webhooks: () => this.all() },
+      store: this.store,
+      tables: this.tables,
+      alarm: this.#alarm,
+      registrations: this.#registrations,
+      webhooks: () => this.all(),
       env: () => this.env,
     };
     this.#alerts = new Alerts(host);

@@ -206,8 +206,12 @@ export function relayHost(requestUrl: string): string {
 /** What a setting is that is left out where a webhook is made, or unset by null. */
 const UNSET = {
   ...DEFAULTS,
-  ...{ description: null, filter: null, headers: {}, rateLimit: null },
-  ...{ ordered: false, retrySchedule: null },
+  description: null,
+  filter: null,
+  headers: {},
+  rateLimit: null,
+  ordered: false,
+  retrySchedule: null,
 } satisfies Omit<WebhookDraft, "url" | "events" | "status" | "relayHost">;
 
 /** @param given without its secret. @param host as `relayHost` has it. */

@@ -88,8 +88,17 @@ export function shownDelivery(view: DeliveryView) {
   const { webhookId, eventId, event, status, attempts, createdAtMs, nextAttemptAtMs } = view;
   const { waitingFor = null, completedAtMs, lastStatusCode, lastError } = view;
   return shown({
-    ...{ webhookId, eventId, event, status, attempts, createdAtMs, nextAttemptAtMs },
-    ...{ waitingFor, completedAtMs, lastStatusCode, lastError },
+    webhookId,
+    eventId,
+    event,
+    status,
+    attempts,
+    createdAtMs,
+    nextAttemptAtMs,
+    waitingFor,
+    completedAtMs,
+    lastStatusCode,
+    lastError,
   });
 }
 

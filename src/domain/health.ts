@@ -134,7 +134,10 @@ function succeeded(before: Health, outcome: Outcome): Health {
   return {
     ...HEALTHY,
     ...(stands && { postponedUntilMs, postponedFromMs, pauseAskedAtMs }),
-    ...{ disabled, disabledFromMs, lastFailure, lateFromMs },
+    disabled,
+    disabledFromMs,
+    lastFailure,
+    lateFromMs,
     lastSuccessAtMs: latest(before.lastSuccessAtMs, endedAtMs),
     wellFromMs: wasWell ? before.wellFromMs : endedAtMs,
   };

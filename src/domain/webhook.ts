@@ -174,7 +174,9 @@ type LaterSettings = Pick<Webhook, "name" | "concurrency" | "timeout" | "giveUpO
 
 /** What webhooks have that were registered before there were these settings. */
 export const DEFAULTS: LaterSettings = {
-  ...{ name: null, timeout: null, giveUpOn: [] },
+  name: null,
+  timeout: null,
+  giveUpOn: [],
   concurrency: DEFAULT_CONCURRENCY,
 };
 
@@ -328,8 +330,20 @@ function auditView(webhook: Webhook): AuditView {
   const { name, url, events, description, filter, headers, status, statusReason } = webhook;
   const { rateLimit, ordered, concurrency, timeout, retrySchedule, giveUpOn } = webhook;
   return {
-    ...{ name, url: maskQuery(url), events, description, filter, headers: Object.keys(headers) },
-    ...{ rateLimit, ordered, concurrency, timeout, retrySchedule, giveUpOn },
-    ...{ status, statusReason, signingSecrets: webhook.secrets.length },
+    name,
+    url: maskQuery(url),
+    events,
+    description,
+    filter,
+    headers: Object.keys(headers),
+    rateLimit,
+    ordered,
+    concurrency,
+    timeout,
+    retrySchedule,
+    giveUpOn,
+    status,
+    statusReason,
+    signingSecrets: webhook.secrets.length,
   };
 }

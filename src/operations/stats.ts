@@ -135,8 +135,12 @@ function supposed(
   return {
     state: failingSinceMs === null ? "healthy" : "failing",
     sinceMs: failingSinceMs,
-    ...{ pending, undeliverable: 0, oldestDueAtMs },
-    ...{ nextAttemptAtMs: null, lastSuccessAtMs: null, lastFailure: null },
+    pending,
+    undeliverable: 0,
+    oldestDueAtMs,
+    nextAttemptAtMs: null,
+    lastSuccessAtMs: null,
+    lastFailure: null,
   };
 }
 

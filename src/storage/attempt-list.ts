@@ -91,7 +91,8 @@ function listed({ id, event, log }: StoredDelivery, isWanted: (attempt: AttemptR
   return log
     .filter(isWanted)
     .map(({ number, trigger, startedAtMs, durationMs, statusCode, error }) => ({
-      ...{ eventId: id, event },
+      eventId: id,
+      event,
       attempt: { number, trigger, startedAtMs, durationMs, statusCode, error },
     }))
     .reverse();

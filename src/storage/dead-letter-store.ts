@@ -69,8 +69,14 @@ export class DeadLetterStore extends Store {
     if (isNew && this.isFull) throw new Error("database or disk is full: too many dead letters");
     const { id, eventId, event, email, reason, webhookIds } = letter;
     this.tables.put("dead_letters", {
-      ...{ id, event_id: eventId, event, email, reason, body },
-      ...{ received_at: letter.receivedAtMs, failed_at: letter.failedAtMs },
+      id,
+      event_id: eventId,
+      event,
+      email,
+      reason,
+      body,
+      received_at: letter.receivedAtMs,
+      failed_at: letter.failedAtMs,
       webhook_ids: webhookIds && JSON.stringify(webhookIds),
     });
     if (isNew) this.#count = before + 1;

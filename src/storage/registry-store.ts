@@ -106,7 +106,10 @@ export class RegistryStore extends Store {
   addToAudit({ atMs, key, action, webhookId, before, after }: Omit<AuditEntry, "number">): void {
     this.#makeAudit();
     this.tables.put("audit", {
-      ...{ at: atMs, key, action, webhook_id: webhookId },
+      at: atMs,
+      key,
+      action,
+      webhook_id: webhookId,
       before: before && JSON.stringify(before),
       after: after && JSON.stringify(after),
     });

@@ -281,8 +281,15 @@ describe("npm run apply", () => {
 
   it("exports a file that changes nothing when it is applied", async () => {
     const full = {
-      ...{ ...CRM, description: "The CRM", rateLimit: 2.5, ordered: true, concurrency: 12 },
-      ...{ timeout: "30s", retrySchedule: "1m 5m", giveUpOn: [404, 422], status: "paused" },
+      ...CRM,
+      description: "The CRM",
+      rateLimit: 2.5,
+      ordered: true,
+      concurrency: 12,
+      timeout: "30s",
+      retrySchedule: "1m 5m",
+      giveUpOn: [404, 422],
+      status: "paused",
     };
     write({ webhooks: [full, AUDIT] });
     await apply([], ENV);

@@ -98,8 +98,15 @@ function start(options: Partial<Listening> & { url?: string } = {}) {
   const name = given.name ?? `anna-${++count}`;
   let ended: string | null = null;
   const done = listen({
-    ...{ api: relayApi(url, API_KEY), apiKey: API_KEY, name },
-    ...{ events: null, filter: undefined, forward: null, status: 200, sinceMs: null, once: false },
+    api: relayApi(url, API_KEY),
+    apiKey: API_KEY,
+    name,
+    events: null,
+    filter: undefined,
+    forward: null,
+    status: 200,
+    sinceMs: null,
+    once: false,
     write: (line) => lines.push(line),
     signal: abort.signal,
     ...given,
@@ -120,7 +127,9 @@ function start(options: Partial<Listening> & { url?: string } = {}) {
     await relay.request("DELETE", `/v1/webhooks/${name}`);
   });
   return {
-    ...{ name, lines, stop },
+    name,
+    lines,
+    stop,
     ended: () => ended,
     said: (text: string | RegExp) =>
       eventually(() => expect(lines.join("\n")).toMatch(text), patient),

@@ -152,7 +152,12 @@ async function start(service: Service, event: string): Promise<Watched> {
   const fromMs = Date.now();
   const webhook = await relay.register({ url, name, events: [event], ...settings });
   return {
-    ...{ name, webhook, receiver, sentAtMs, scheduleMs: SCHEDULE_MS, ...own },
+    name,
+    webhook,
+    receiver,
+    sentAtMs,
+    scheduleMs: SCHEDULE_MS,
+    ...own,
     timeoutMs: HANGING.timeoutMs,
     registeredMs: [fromMs, Date.now()],
   };

@@ -195,7 +195,9 @@ describe("the doctor", () => {
           {
             ...FIGURES,
             health: {
-              ...{ state: "failing", pending: 3, lastSuccessAt: "2026-11-27T11:50:00.000Z" },
+              state: "failing",
+              pending: 3,
+              lastSuccessAt: "2026-11-27T11:50:00.000Z",
               lastFailure: { at: "2026-11-27T11:55:00.000Z", statusCode: 503, eventId: "evt_1" },
             },
           },
@@ -212,7 +214,9 @@ describe("the doctor", () => {
             {
               ...FIGURES,
               health: {
-                ...{ state: "failing", pending: 3, lastSuccessAt },
+                state: "failing",
+                pending: 3,
+                lastSuccessAt,
                 lastFailure: { at: "2026-11-27T11:55:00.000Z", statusCode: 503, eventId: "evt_1" },
               },
             },
@@ -287,7 +291,9 @@ describe("the doctor", () => {
             {
               ...FIGURES,
               health: {
-                ...{ state: "late", pending: 900, lastSuccessAt: "2026-11-29T10:00:00.000Z" },
+                state: "late",
+                pending: 900,
+                lastSuccessAt: "2026-11-29T10:00:00.000Z",
                 lastFailure: { at: "2026-11-29T10:00:01.000Z", statusCode: 503, eventId: "evt_1" },
               },
             },

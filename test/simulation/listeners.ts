@@ -132,9 +132,16 @@ export class Listeners {
     const { eventId, attempt, headers, body } = JSON.parse(text);
     this.#frames += 1;
     const request: Request = {
-      ...{ number: -this.#frames, instance, url: new URL("listener:"), method: "POST" },
-      ...{ headers: new Headers(headers), body: new Uint8Array(Buffer.from(body, "base64")) },
-      ...{ startedAtMs: scheduler.nowMs, left: false, answered: false, ended: false },
+      number: -this.#frames,
+      instance,
+      url: new URL("listener:"),
+      method: "POST",
+      headers: new Headers(headers),
+      body: new Uint8Array(Buffer.from(body, "base64")),
+      startedAtMs: scheduler.nowMs,
+      left: false,
+      answered: false,
+      ended: false,
     };
     this.#witness.starts(request);
     instance.object.storage.whenOnDisk(instance, () => {

@@ -113,7 +113,9 @@ class Run {
     this.#deadLetterQueue = new SimulatedQueue("leadterra-dead-letters", queues);
     this.#queue = new SimulatedQueue("leadterra-events", queues, this.#deadLetterQueue);
     this.#producer = new Producer({
-      ...{ scheduler, breaks, chance: new Chance(seed ^ 0x5e4d) },
+      scheduler,
+      breaks,
+      chance: new Chance(seed ^ 0x5e4d),
       leaves: (event) => this.#invariants.ownEvents.leaves(event),
       taken: (event) => this.#acceptOwn(event),
       heard: (event) => this.#invariants.ownEvents.heard(event),

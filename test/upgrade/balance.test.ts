@@ -4,7 +4,12 @@ import { balance, type Request } from "./balance.ts";
 
 const HOST = "crm.example.com";
 const request = (life: number, attempt: number, eventId = "evt_1"): Request => ({
-  ...{ life, attempt, eventId, host: HOST, path: "/ok", status: 200 },
+  life,
+  attempt,
+  eventId,
+  host: HOST,
+  path: "/ok",
+  status: 200,
 });
 const logged = (number: number, error: string | null, trigger = "scheduled") =>
   ({ number, error, trigger }) as Attempt;

@@ -370,7 +370,11 @@ async function main(args: string[]): Promise<number> {
   const account: Account = {
     signingSecret: api.signingSecret,
     apiKey: api.apiKey,
-    ...{ events, webhooks, received: receiver.received, idempotent, answers },
+    events,
+    webhooks,
+    received: receiver.received,
+    idempotent,
+    answers,
   };
   mkdirSync(target, { recursive: true });
   forgetPlace(bundle);

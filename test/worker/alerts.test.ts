@@ -102,7 +102,9 @@ describe("an alert", () => {
       return answering(200)();
     };
     const messages = ["a", "b", "c"].map((id) => ({
-      ...{ id, timestamp: new Date(clock.nowMs()), attempts: 1 },
+      id,
+      timestamp: new Date(clock.nowMs()),
+      attempts: 1,
       body: bytesOf(`no JSON ${id}`).buffer,
       ack: () => {
         acked += 1;

@@ -122,7 +122,9 @@ describe("what can start as it arrives", () => {
     await abortAllDurableObjects();
     for (const event of [first, ...others]) {
       expect(await deliveryOf(id, event.id)).toMatchObject({
-        ...{ status: "pending", attempts: 1, lastError: "interrupted" },
+        status: "pending",
+        attempts: 1,
+        lastError: "interrupted",
       });
     }
     expect(await alarmAt(subscriber(id))).toBeLessThanOrEqual(clock.nowMs() + SECOND);

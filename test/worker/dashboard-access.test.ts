@@ -36,7 +36,10 @@ async function team(scope: "full" | "read-only" = "full") {
     known,
     sign: ({ alg = "RS256", kid = "one", key, claims = {} }: Signing = {}) => {
       const payload = {
-        ...{ iss: origin, aud: [AUDIENCE], email: ANNA, iat: nowSeconds() },
+        iss: origin,
+        aud: [AUDIENCE],
+        email: ANNA,
+        iat: nowSeconds(),
         exp: nowSeconds() + 3_600,
         ...claims,
       };
@@ -47,8 +50,10 @@ async function team(scope: "full" | "read-only" = "full") {
       callWith({ ...env, ...variables }, path, { headers, redirect: "manual" }),
     post: (path: string, headers: Record<string, string>, body = new URLSearchParams()) =>
       callWith({ ...env, ...variables }, path, {
-        ...{ method: "POST", headers: { origin: ORIGIN, ...headers } },
-        ...{ body, redirect: "manual" },
+        method: "POST",
+        headers: { origin: ORIGIN, ...headers },
+        body,
+        redirect: "manual",
       }),
   };
 }
@@ -106,7 +111,9 @@ describe("who comes through Cloudflare Access", () => {
     const { id } = await register();
     const { sign, post } = await team("read-only");
     const opened = await call("/dashboard/sign-in", {
-      ...{ method: "POST", redirect: "manual", headers: { origin: ORIGIN } },
+      method: "POST",
+      redirect: "manual",
+      headers: { origin: ORIGIN },
       body: new URLSearchParams({ key: API_KEY }),
     });
     const cookie = (opened.headers.get("set-cookie") ?? "").split(";")[0] ?? "";

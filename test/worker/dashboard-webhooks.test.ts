@@ -537,14 +537,19 @@ describe("C5: a long description", () => {
 describe("a webhook as configuration", () => {
   it("is what npm run apply takes, without a secret and without what has its default", async () => {
     const { id } = await register({
-      ...{ name: "crm", url: "https://crm.example.com/in?token=hush", concurrency: 12 },
+      name: "crm",
+      url: "https://crm.example.com/in?token=hush",
+      concurrency: 12,
       headers: { "X-Token": "a-value-that-is-never-shown" },
     });
     const page = await textOf(`/dashboard/webhooks/${id}`, await signedIn());
     const [, shown = ""] = /<details id="configuration">([\s\S]*?)<\/details>/.exec(page) ?? [];
     const text = shown.replaceAll("&quot;", '"').replaceAll(/<[^>]+>/g, "");
     expect(JSON.parse(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1))).toEqual({
-      ...{ name: "crm", url: "https://crm.example.com/in?…", events: ["*"], concurrency: 12 },
+      name: "crm",
+      url: "https://crm.example.com/in?…",
+      events: ["*"],
+      concurrency: 12,
       headers: { "x-token": { $env: "CRM_X_TOKEN" } },
     });
   });

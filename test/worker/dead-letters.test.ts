@@ -140,7 +140,8 @@ describe("a redrive", () => {
     const giveUp = (ids: string[]) => {
       const SUBSCRIBER = diverted(env.SUBSCRIBER, { accept: fail }, ids);
       return consume([event], {
-        ...{ attempts: LAST, name: event.id },
+        attempts: LAST,
+        name: event.id,
         env: { ...env, SUBSCRIBER },
       });
     };
@@ -252,7 +253,8 @@ describe("a dead letter that goes", () => {
       expect(letter).toMatchObject({ eventId: event.id, webhookIds: [crowded.id] });
       expect((await api(method, `/v1/dead-letters/${letter?.id}${call}`)).status).toBe(status);
       await consume([event], {
-        ...{ attempts: LAST, name: event.id },
+        attempts: LAST,
+        name: event.id,
         env: { ...env, SUBSCRIBER: others },
       });
       expect((await page()).data).toMatchObject([{ eventId: event.id, webhookIds: [dead.id] }]);

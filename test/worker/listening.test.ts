@@ -161,7 +161,9 @@ describe("a socket to listen", () => {
   it("takes what it answers as a service's answer: retries, the record, giving up", async () => {
     const { id } = await listener({ giveUpOn: [422], retrySchedule: "1m 5m" });
     const anna = await listen(id, ({ eventId, attempt }) => ({
-      ...{ type: "outcome", eventId, attempt },
+      type: "outcome",
+      eventId,
+      attempt,
       statusCode: attempt === 1 ? 500 : 422,
       body: `no ${attempt}`,
     }));
@@ -186,7 +188,11 @@ describe("a socket to listen", () => {
   it.for([100, 199, 204, 304, 599])("takes the status %i as it is", async (statusCode) => {
     const { id } = await listener();
     await listen(id, ({ eventId, attempt }) => ({
-      ...{ type: "outcome", eventId, attempt, statusCode, body: "x" },
+      type: "outcome",
+      eventId,
+      attempt,
+      statusCode,
+      body: "x",
     }));
     const event = await newEvent();
     await accept(id, [event]);
@@ -238,7 +244,11 @@ describe("a socket to listen", () => {
   it("keeps at most 16 KiB of what is answered", async () => {
     const { id } = await listener();
     await listen(id, ({ eventId, attempt }) => ({
-      ...{ type: "outcome", eventId, attempt, statusCode: 500, body: "x".repeat(50_000) },
+      type: "outcome",
+      eventId,
+      attempt,
+      statusCode: 500,
+      body: "x".repeat(50_000),
     }));
     const event = await newEvent();
     await accept(id, [event]);
@@ -298,14 +308,15 @@ describe("a listener that is not there", () => {
     const tested = await api("POST", `/v1/webhooks/${id}/test`);
     expect(tested.status).toBe(200);
     expect(await tested.json()).toEqual({
-      ...{
-        number: 1,
-        trigger: "test",
-        startedAt: expect.any(String),
-        durationMs: expect.any(Number),
-      },
-      ...{ error: "connection", statusCode: null, responseHeaders: null },
-      ...{ responseBody: null, responseTruncated: false },
+      number: 1,
+      trigger: "test",
+      startedAt: expect.any(String),
+      durationMs: expect.any(Number),
+      error: "connection",
+      statusCode: null,
+      responseHeaders: null,
+      responseBody: null,
+      responseTruncated: false,
     });
     await listen(id);
     const again = await api("POST", `/v1/webhooks/${id}/test`);
@@ -481,7 +492,10 @@ describe("a listener that is there and answers nothing", () => {
     for (let times = 0; times < 5; times++) await ring(subscriber(id));
     expect(anna.frames.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4]);
     expect(await delivery(id, event.id)).toMatchObject({
-      ...{ status: "pending", attempts: 4, lastError: "interrupted", waitingFor: "schedule" },
+      status: "pending",
+      attempts: 4,
+      lastError: "interrupted",
+      waitingFor: "schedule",
     });
   });
 });

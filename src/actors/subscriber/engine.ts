@@ -79,7 +79,12 @@ export function startEngine(host: EngineHost) {
   const standing = () => inForce.standing(ledger.run);
   const outlook = new Outlook({ agenda, store, ledger, pump, situation, standing });
   const parts = {
-    ...{ tables, store, runs, ledger, outlook, webhookId },
+    tables,
+    store,
+    runs,
+    ledger,
+    outlook,
+    webhookId,
     retentionMs: () => configOf(env()).retentionMs,
   };
   const deliveries = new Deliveries(parts);

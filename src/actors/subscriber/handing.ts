@@ -66,7 +66,11 @@ export function givenOf({ share, attempts }: Handing, webhook: Webhook, isTimed:
   const { id, slots, closesAtMs } = share;
   const lastStartAtMs = share.lastStartAtMs - CLOCKS_DIFFER_MS;
   return {
-    ...{ id, slots, lastStartAtMs, closesAtMs, webhook },
+    id,
+    slots,
+    lastStartAtMs,
+    closesAtMs,
+    webhook,
     attempts: attempts.map(({ delivery, lease, startAtMs }) => ({
       id: delivery.id,
       event: delivery.event,

@@ -51,7 +51,9 @@ export class Subscriber extends StoredObject {
     this.#attempts = new Attempts(env, this.#listener);
     this.#alarm = new AlarmClock(ctx.storage);
     this.#clockwork = new Clockwork({
-      ...{ webhookId: this.#id, alarm: this.#alarm, listener: this.#listener },
+      webhookId: this.#id,
+      alarm: this.#alarm,
+      listener: this.#listener,
       env: () => this.env,
       inForce: () => this.#inForce,
       engine: () => this.#engine,
@@ -69,8 +71,13 @@ export class Subscriber extends StoredObject {
 
   #begin(): Engine {
     return startEngine({
-      ...{ env: () => this.env, webhookId: this.#id, tables: this.tables, runs: this.#runs },
-      ...{ inForce: this.#inForce, attempts: this.#attempts, slots: this.#slots },
+      env: () => this.env,
+      webhookId: this.#id,
+      tables: this.tables,
+      runs: this.#runs,
+      inForce: this.#inForce,
+      attempts: this.#attempts,
+      slots: this.#slots,
       disabled: () => this.#clockwork.disabled(),
       sync: () => this.ctx.storage.sync(),
       transaction: (work) => this.ctx.storage.transactionSync(work),

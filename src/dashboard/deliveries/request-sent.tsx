@@ -59,7 +59,9 @@ function headersOf({ webhook, delivery }: RequestProps): [name: string, value: s
   const { eventId, event, attemptLog } = delivery;
   const last = attemptLog.at(-1);
   const standard = standardHeaders({
-    ...{ eventId, event, version: VERSION },
+    eventId,
+    event,
+    version: VERSION,
     attempt: last?.number ?? 1,
     unixSeconds: Math.floor((last?.startedAtMs ?? Date.now()) / 1_000),
     leadterra: LEADTERRA_SIGNATURE,

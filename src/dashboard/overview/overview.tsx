@@ -93,7 +93,9 @@ async function lookAt(c: PageContext, over: Period) {
   const progress = progressOf(c, { webhooks, hasEvent, isConnected });
   const shared = { nowMs, webhooks, stats, unanswered, deadLetters, watched };
   return {
-    ...{ ...shared, listed, events },
+    ...shared,
+    listed,
+    events,
     problems: problemsOf({ ...shared, problems, silenceAlertMs }),
     // The relay has a webhook and had an event of Leadterra's: there is no step left.
     progress: progress.hasWebhook && progress.isConnected ? null : progress,

@@ -22,7 +22,10 @@ const keySets = new Map<string, JWTVerifyGetKey>();
 export async function whoComes(token: string, { team, audience }: AccessConfig) {
   try {
     const { payload } = await jwtVerify(token, keysOf(team), {
-      ...{ issuer: team, audience, algorithms: ALGORITHMS, requiredClaims: ["exp"] },
+      issuer: team,
+      audience,
+      algorithms: ALGORITHMS,
+      requiredClaims: ["exp"],
       currentDate: new Date(Date.now()),
     });
     const { email } = payload;

@@ -103,7 +103,10 @@ export function Help({ watched }: { watched: Watched }) {
   }
   if (undeliverable === 0) return null;
   const fields = {
-    ...{ step: "go", token: newToken(), only: "undeliverable", of: String(undeliverable) },
+    step: "go",
+    token: newToken(),
+    only: "undeliverable",
+    of: String(undeliverable),
     since: iso(webhook.createdAtMs),
   };
   return button("replay", `Replay ${number(undeliverable)}`, { isOnce: true, fields });

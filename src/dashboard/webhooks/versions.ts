@@ -67,7 +67,12 @@ export function merged(form: Form, webhook: Webhook, { changed }: Comparison): T
 function written(typed: Typed): Omit<Written, "headers"> {
   const { url, name, rateLimit, concurrency, timeout, retrySchedule } = typed;
   return {
-    ...{ url, name, rateLimit, concurrency, timeout, retrySchedule },
+    url,
+    name,
+    rateLimit,
+    concurrency,
+    timeout,
+    retrySchedule,
     // A field of one line drops the ends of lines.
     description: typed.description.replace(/[\r\n]+/g, "").trim(),
     events: eventsOf(typed).toSorted().join(" "),
