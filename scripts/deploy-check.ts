@@ -15,6 +15,8 @@ const DEAD_LETTER_QUEUE = "leadterra-dead-letters";
 export type DeployConfig = {
   path: string;
   env: string | undefined;
+  /** As it was named; empty for what stands above all environments. */
+  targetEnvironment?: string | undefined;
   /** Those that the file has. */
   definedEnvironments?: readonly string[] | undefined;
   name?: string | undefined;
@@ -27,7 +29,13 @@ export type DeployConfig = {
   durable_objects: { bindings: readonly { name: string; class_name: string }[] };
   assets?: { binding?: string | undefined } | undefined;
   migrations: readonly { new_sqlite_classes?: readonly string[] | undefined }[];
+  triggers: { crons?: readonly string[] | undefined };
 };
+
+/** As often as the relay's sweep is meant to run. */
+const CRON = "*/5 * * * *";
+/** Options of wrangler that take the place of the file's. */
+const CRONS = ["--triggers", "--schedule", "--schedules"];
 
 /** The wrangler.toml that is meant, as wrangler reads it. @param args options of wrangler. */
 export async function readWranglerToml(args: readonly string[]): Promise<DeployConfig> {
@@ -35,14 +43,25 @@ export async function readWranglerToml(args: readonly string[]): Promise<DeployC
   const path = resolve(ROOT, optionOf(args, ["--config", "-c"]) ?? "wrangler.toml");
   const { unstable_readConfig } = await import("wrangler");
   const config = unstable_readConfig({ config: path, ...(env === undefined ? {} : { env }) });
+  const cron = optionOf(args, CRONS);
+  const triggers = cron === undefined ? config.triggers : { crons: [cron] };
   // A variable may name it, too.
-  return { ...config, path, env: config.targetEnvironment || undefined };
+  return { ...config, path, env: config.targetEnvironment || undefined, triggers };
 }
 
 /** A sentence where the environment that is meant is none of the file's: wrangler would take the top of it, under another name. */
 export function unknownEnvironment({ env, definedEnvironments }: DeployConfig): string[] {
   if (!env || definedEnvironments?.includes(env)) return [];
   return [`there is no environment ${env}: [env.${env}] would make it.`];
+}
+
+/** npm drops an `-e NAME` that stands before its `--`, without a trace: what is to be overwritten is asked, not guessed. */
+function unnamedEnvironment(config: DeployConfig): string[] {
+  const { targetEnvironment, definedEnvironments: names = [] } = config;
+  if (targetEnvironment !== undefined || names.length === 0) return [];
+  return [
+    `it has environments (${names.join(", ")}), and none is named: \`npm run deploy -- --env ${names[0]}\`, or \`-- --env ""\` for what stands above them.`,
+  ];
 }
 
 /** What is missing in wrangler.toml, of what the code needs: a sentence each. */
@@ -61,9 +80,15 @@ export function problemsOfBindings(config: DeployConfig): string[] {
   const unmade = durable_objects.bindings.filter(({ class_name }) => !classes.includes(class_name));
   return [
     ...unknownEnvironment(config),
+    ...unnamedEnvironment(config),
     ...missing.map((name) => `the binding ${name} is missing${where}.`),
     ...(missing.length > 0 ? [] : problemsOfQueues(config)),
     ...unmade.map(({ class_name }) => `no [[migrations]] make the class ${class_name}.`),
+    ...(config.triggers.crons?.length
+      ? []
+      : [
+          `crons = ["${CRON}"] is missing below [triggers]: no alert would leave, and nothing that stopped would be woken.`,
+        ]),
   ];
 }
 

@@ -54,6 +54,18 @@ const OPTIONS = {
   strict: { type: "boolean" },
 } as const;
 
+/** `--keep-vars true` as `--keep-vars=true`: wrangler takes either. */
+function joined(args: readonly string[]): string[] {
+  const isSaid = (word = "") => word === "true" || word === "false";
+  const mayBeSaid = (word = "") =>
+    Object.entries(OPTIONS).some(([name, { type }]) => type === "boolean" && word === `--${name}`);
+  return args.flatMap((word, index) => {
+    const [before, after] = [args[index - 1], args[index + 1]];
+    if (isSaid(word) && mayBeSaid(before)) return [];
+    return mayBeSaid(word) && isSaid(after) ? [`${word}=${after}`] : [word];
+  });
+}
+
 /** The words without these options and their values. */
 function without(args: readonly string[], names: readonly string[]): string[] {
   return args.filter((word, index) => {
@@ -70,7 +82,7 @@ function whichAccount(args: readonly string[]): string[] {
 function whichWorker(args: readonly string[]): string[] {
   return WHICH_WORKER.flatMap((names) => {
     const value = optionOf(args, names);
-    return value === undefined ? [] : [names[0], value];
+    return value ? [names[0], value] : [];
   });
 }
 
@@ -221,7 +233,8 @@ const USAGE = `Checks the configuration, deploys, and says what is left to do.
 
   npm run deploy -- [options of wrangler deploy]
 
-  --env NAME     another environment of wrangler.toml; never -e without -- before it: npm drops it, and the value
+  --env NAME     another environment of wrangler.toml, "" for none of those that it has; never -e without -- before it: npm
+                 drops it, and the value
   --config FILE  another wrangler.toml
   --dry-run      checks and bundles, and sends nothing
   --secrets-file FILE
@@ -235,7 +248,8 @@ function tell(file: string, problems: readonly string[]): void {
   for (const problem of problems) console.error(`  ${problem}`);
 }
 
-async function main(args: string[]): Promise<number> {
+async function main(given: string[]): Promise<number> {
+  const args = joined(given);
   refuseKept(args, OPTIONS);
   refuseStray(args, OPTIONS);
   const config = await readWranglerToml(args);
@@ -258,7 +272,7 @@ async function main(args: string[]): Promise<number> {
     console.error(
       "Not deployed, or not whole; wrangler says why above. What was made stays: when that is mended, the same command goes on from there.",
     );
-  } else if (!args.includes("--dry-run")) {
+  } else if (!args.some((word) => /^--dry-run(=true)?$/.test(word))) {
     await printWhatIsLeft(whichWorker(args), addresses);
   }
   return exitCode;

@@ -235,6 +235,13 @@ describe("the check before a deploy", () => {
       "the binding EVENTS is missing",
     ],
     ["a class that nothing makes", '"Journal", ', "", "make the class Journal"],
+    [
+      "a sweep that never runs",
+      'crons = ["*/5 * * * *"]',
+      "",
+      'crons = ["*/5 * * * *"] is missing below [triggers]',
+    ],
+    ["no cron", 'crons = ["*/5 * * * *"]', "crons = []", "is missing below [triggers]"],
     ["a bad variable", "[vars]", '[vars]\nRETENTION = "forever"', "RETENTION must be"],
     ["a misspelt variable", "[vars]", '[vars]\nRETENTOIN = "30d"', "is it misspelt?"],
     ["a secret in the open", "[vars]", '[vars]\nAPI_KEYS = "x"', "API_KEYS is a secret"],
@@ -297,6 +304,12 @@ describe("the check before a deploy", () => {
       "there is no environment staging: [env.staging] would make it.",
     ],
     [
+      "environments of which none is named",
+      `${TOML}\n[env.staging]\nname = "relay-staging"\n`,
+      [],
+      'it has environments (staging), and none is named: `npm run deploy -- --env staging`, or `-- --env ""`',
+    ],
+    [
       "a binding that is left out",
       TOML.replace('binding = "DEAD_LETTERS"', 'binding = "OTHERS"'),
       [],
@@ -319,6 +332,26 @@ describe("the check before a deploy", () => {
       stdout: "",
       asked: [],
     });
+  });
+
+  it.each<[what: string, toml: string, args: string[]]>([
+    ["true behind an option", TOML, ["--keep-vars", "true", "--dry-run", "true"]],
+    [
+      "no environment, where there are some",
+      `${TOML}\n[env.staging]\n`,
+      ["--env", "", "--dry-run"],
+    ],
+    [
+      "a cron as an option",
+      TOML.replace('crons = ["*/5 * * * *"]', ""),
+      ["--triggers", "*/5 * * * *", "--dry-run"],
+    ],
+  ])("takes %s, as wrangler does", SLOW, async (_, toml, args) => {
+    const cloudflare = await startCloudflare();
+    const { exitCode, stdout } = await deploy(cloudflare, "--config", writeToml(toml), ...args);
+    expect(stdout).toContain("--dry-run: exiting now.");
+    expect(stdout).not.toContain("/healthz");
+    expect({ exitCode, asked: [...cloudflare.paths] }).toEqual({ exitCode: 0, asked: [] });
   });
 
   it(
