@@ -561,6 +561,18 @@ const LANES: readonly Mutant[] = [
     suite: { project: "worker", file: "test/worker/erasure.test.ts" },
   },
   {
+    name: "a search by an id that forgets what came ahead",
+    file: "src/operations/events.ts",
+    edits: [["next: next && { ...next, ahead: shown }", "next"]],
+    suite: { project: "worker", file: "test/worker/events-api.test.ts", name: "own id" },
+  },
+  {
+    name: "a cursor that one event alone may be ahead of",
+    file: "src/contract/cursor.ts",
+    edits: [["(?:~evt_[0-9A-Z]{26}){0,4}", "(?:~evt_[0-9A-Z]{26}){0,1}"]],
+    suite: { project: "worker", file: "test/worker/events-api.test.ts", name: "own id" },
+  },
+  {
     name: "a body that was read before an erasure, taken after it",
     file: "src/actors/erased-lately.ts",
     edits: [

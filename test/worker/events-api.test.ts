@@ -506,6 +506,28 @@ describe("an event by Leadterra's own id", () => {
     }
   });
 
+  it("comes once where all four that the id itself finds stand ahead, on pages as small as they are", async () => {
+    const messageId = "msg_1";
+    const clicked = await eventOf("message.clicked", { messageId });
+    const ahead = [
+      await eventOf("message.sent", { messageId }),
+      await eventOf("message.bounced", { messageId, bounceType: "soft" }),
+      await eventOf("message.bounced", { messageId, bounceType: "hard" }),
+      await eventOf("reply.received", { reply: { id: messageId } }),
+    ];
+    for (const event of [clicked, ...ahead]) {
+      await consume([event]);
+      clock.advance(SECOND);
+    }
+    for (let count = 0; count < 1_100; count += 100) await consume(await newEvents(100));
+    const { data, next } = await page<ShownEvent>("/v1/events", { key: messageId });
+    expect(data.map(({ id }) => id)).toEqual(ahead.map(({ id }) => id).reverse());
+    for (const limit of ["1", "3"]) {
+      const more = { key: messageId, limit, cursor: `${next}` };
+      expect(await listed(more), limit).toEqual([clicked.id]);
+    }
+  });
+
   it("is found behind where a search by another id, or a narrower one, got to", async () => {
     const [messageId, data] = ["msg_1", { messageId: "msg_2" }];
     const other = await eventOf("message.sent", data);
