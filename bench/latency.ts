@@ -1,7 +1,7 @@
 /**
  * Events one at a time, as most relays get them: from the first byte of an event to each of its deliveries, on one
- * clock, and the processor that one takes. In turns with the release before, and with a Worker that makes the same
- * requests and stores nothing.
+ * clock, and the processor that one takes. In turns with the release before, with a Worker that makes the same
+ * requests and stores nothing, and with one that does so behind the same KV and queue.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventIdOf, exampleBody, signedRequest } from "./events.ts";
@@ -20,7 +20,7 @@ import { processorMsOf, quiet } from "./process.ts";
 import type { Sink } from "./sink.ts";
 import { type Running, register, Stage } from "./stage.ts";
 
-const SIDES = ["relay", "released", "bare"] as const;
+const SIDES = ["relay", "released", "bare", "queued"] as const;
 type Side = (typeof SIDES)[number];
 
 const RUNS = 3;
@@ -67,14 +67,17 @@ function benchmarkOf(load: Load): Benchmark {
       await using stage = new Stage();
       const sink = await stage.sink();
       const runningOf = {} as Record<Side, Running>;
-      for (const side of SIDES) runningOf[side] = await stage.start(side);
+      for (const side of ["relay", "released", "bare"] as const)
+        runningOf[side] = await stage.start(side);
+      const fan = { FAN: String(webhooks), SINK: sink.url };
+      runningOf.queued = await stage.start("referenceFan", fan);
       for (const side of ["relay", "released"] as const) {
         for (let left = webhooks; left > 0; left--) await register(runningOf[side].api, sink.url);
       }
       const run = (side: Side, count: number) =>
         measure(runningOf[side], sink, { ...load, count, isBare: side === "bare" });
       for (const side of SIDES) await run(side, WARM_UP_EVENTS);
-      const runs: Record<Side, Run[]> = { relay: [], released: [], bare: [] };
+      const runs: Record<Side, Run[]> = { relay: [], released: [], bare: [], queued: [] };
       await interleave(SIDES, RUNS, async (side) => {
         const found = await run(side, rate * seconds);
         runs[side].push(found);
@@ -97,6 +100,7 @@ function benchmarkOf(load: Load): Benchmark {
             relayMs: summary(of("relay", what)),
             releasedMs: summary(of("released", what)),
             bareFetchesMs: summary(of("bare", what)),
+            queuedFetchesMs: summary(of("queued", what)),
             ...(what === "p50" ? { untilAnsweredMs: summary(of("relay", "answered")) } : {}),
           },
         );

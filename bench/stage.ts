@@ -19,6 +19,7 @@ const WORKERS = {
   /** With the names of its sources, so that a profile can be read. */
   relayReadable: { entry: "relay-filled.ts", readable: true },
   reference: { config: "reference.toml" },
+  referenceFan: { config: "reference.toml", entry: "reference-fan.ts" },
   referenceInMemory: { config: "reference.toml", entry: "reference-in-memory.ts" },
   bare: { config: "bare.toml" },
   empty: { config: "empty.toml" },

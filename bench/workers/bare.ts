@@ -6,17 +6,15 @@
  *     POST /?url=…&fan=N&event=K        N requests at once about event K, by the Worker
  */
 import { DurableObject } from "cloudflare:workers";
+import { post } from "./post";
 
 const AT_ONCE = 6;
 const ID_DIGITS = 26;
 
 type Bindings = { BARE: DurableObjectNamespace<Bare> };
 
-async function post(url: string, body: Uint8Array, number: number): Promise<void> {
-  const id = `evt_${String(number).padStart(ID_DIGITS, "0")}`;
-  const headers = { "content-type": "application/json", "webhook-id": id };
-  const response = await fetch(url, { method: "POST", headers, body, redirect: "manual" });
-  await response.arrayBuffer();
+function idOf(number: number): string {
+  return `evt_${String(number).padStart(ID_DIGITS, "0")}`;
 }
 
 export class Bare extends DurableObject<Bindings> {
@@ -26,7 +24,7 @@ export class Bare extends DurableObject<Bindings> {
     const work = async () => {
       while (left > 0) {
         left -= 1;
-        await post(url, body, next++);
+        await post(url, body, idOf(next++));
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -45,7 +43,7 @@ export default {
     const made = Array.from({ length: objects }, (_, index) =>
       env.BARE.getByName(`bare-${index}`).deliver(url, body, [index * each, each]),
     );
-    const fanned = Array.from({ length: fan }, () => post(url, body, number("event", 0)));
+    const fanned = Array.from({ length: fan }, () => post(url, body, idOf(number("event", 0))));
     await Promise.all(count > 0 ? made : fanned);
     return Response.json({ count });
   },
