@@ -56,6 +56,11 @@ export class Outbox {
     return kept.includes(true);
   }
 
+  /** Its webhook is deleted: nothing more is heard of it. */
+  forget(id: string): void {
+    this.#heard.delete(id);
+  }
+
   /** The relay's own events are not told of when they cannot be handed over. */
   addLetters(letters: readonly DeadLetterNews[]): void {
     const [first, ...more] = letters.filter(({ event }) => !isRelayEvent(event ?? ""));

@@ -379,6 +379,7 @@ export class Registry extends Records {
     this.#registrations.set(id, registration);
     this.#routes = null;
     if (after?.status !== "active") this.#alerts.forgetMoot();
+    if (after === null) this.#outbox.forget(id);
     logInfo(action, { webhookId: id, changed: Object.keys(views.after ?? {}) });
     return registration;
   }

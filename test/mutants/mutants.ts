@@ -853,6 +853,24 @@ const OWN: readonly Mutant[] = [
     suite: simulation,
   },
   {
+    name: "own events: what was heard is forgotten where an older call comes late",
+    file: "src/actors/outbox.ts",
+    edits: [["count: Math.max(known, told.length)", "count: told.length"]],
+    suite: { project: "worker", file: "test/worker/relay-events.test.ts", name: "long on its way" },
+  },
+  {
+    name: "Journal: a bisection reads what stands behind the bodies",
+    file: "src/storage/journal-store.ts",
+    edits: [
+      [
+        'const query = "SELECT at FROM batches WHERE seq = ?";',
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of a template.
+        "const query = `SELECT ${BATCH_COLUMNS} FROM batches WHERE seq = ?`;",
+      ],
+    ],
+    suite: { project: "worker", file: "test/worker/journal.test.ts", name: "the hours of a day" },
+  },
+  {
     name: "own events: the Registry forgets one before the queue has it",
     file: "src/actors/outbox.ts",
     edits: [

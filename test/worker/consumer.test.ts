@@ -207,11 +207,13 @@ describe("an object that does not answer", () => {
     const { id } = await register();
     await newRoutingVersion();
     const events = await newEvents(2);
-    const { acked, retried } = await consume(events, { env: faulty() });
+    // A day of its own: what a test that ran out of time has left in today's may still be there.
+    const atMs = clock.nowMs() - 3 * DAY;
+    const { acked, retried } = await consume(events, { atMs, env: faulty() });
     expect(acked).toEqual([]);
     expect(retried).toEqual({ m0: 2, m1: 2 });
     expect(await tally(id)).toEqual({});
-    expect(await tablesOf(journal(clock.nowMs()))).toEqual([]);
+    expect(await tablesOf(journal(atMs))).toEqual([]);
     expect((await consume(events)).acked).toHaveLength(2);
     expect(await tally(id)).toEqual({ pending: 2 });
   });

@@ -18,8 +18,8 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, DAY, HOUR, it, log, MINUTE, service } from "../rig/worker/fixture";
-import { inObject, tablesOf, withVariables } from "../rig/worker/objects";
+import { clock, DAY, HOUR, it, log, MINUTE, SECOND, service } from "../rig/worker/fixture";
+import { cursorsOf, inObject, tablesOf, withVariables } from "../rig/worker/objects";
 import { consume as consumeBatch } from "../rig/worker/queue";
 import { api, bytesOf } from "../rig/worker/requests";
 
@@ -191,5 +191,27 @@ describe("a copy of what a Journal has", () => {
     expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
     await consumeBatch([message({ a: 3 })]);
     expect(told()).toEqual([]);
+  });
+});
+
+describe("the hours of a day", () => {
+  it("are counted by reading one batch for each whole: what stands behind its bodies costs reading these", async () => {
+    const stub = journal(clock.nowMs());
+    const fromMs = clock.nowMs() - 24 * MINUTE;
+    for (let batch = 0; batch < 64; batch++) {
+      const receivedAtMs = fromMs + batch * 20 * SECOND;
+      await stub.record({ entries: [{ ...entryOf(await newEvent()), receivedAtMs }] });
+    }
+    const starts = Array.from({ length: 24 }, (_, minute) => fromMs + minute * MINUTE);
+    const counts: number[][] = [];
+    const cursors = await cursorsOf(stub, async () => {
+      counts.push((await stub.stats(starts, MINUTE)).counts);
+    });
+    expect(counts).toEqual([starts.map((_, minute) => (minute < 21 ? 3 : minute === 21 ? 1 : 0))]);
+    const wide = cursors.filter(
+      ({ columnNames }) => columnNames.includes("after") || columnNames.includes("totals"),
+    );
+    // For each of 25 times the batch that is found, and the last; and the totals.
+    expect(wide.length).toBeLessThanOrEqual(2 * 25 + 3);
   });
 });

@@ -354,6 +354,33 @@ describe("a Registry that takes long", () => {
     expect(sum).toBe(3);
     expect(calls).toBe(2);
   });
+
+  it("counts once what it heard before a call that was long on its way", async () => {
+    const { failing, watcher } = await watched(["relay.webhook.failing"]);
+    const failed = { event: "relay.webhook.failing", count: 1, delivery: null } as const;
+    const hear = (count: number) =>
+      registry().happened({
+        ...{ webhookId: failing.id, id: 0.5, health: null },
+        told: Array.from({ length: count }, () => failed),
+      });
+    for (const count of [2, 1, 2]) await hear(count);
+    await settle(watcher.id);
+    clock.advance(2 * MINUTE);
+    await settle(watcher.id);
+    expect(told().reduce((all, { data }) => all + data.count, 0)).toBe(2);
+  });
+
+  it("forgets what it heard of a webhook with the webhook", async () => {
+    const { failing } = await watched(["relay.webhook.failing"]);
+    const settings = await settingsOf(failing.id);
+    const failed = { event: "relay.webhook.failing", count: 1, delivery: null } as const;
+    const hear = () =>
+      registry().happened({ webhookId: failing.id, id: 0.5, health: null, told: [failed] });
+    expect([await hear(), await hear()]).toEqual([true, false]);
+    expect((await api("DELETE", `/v1/webhooks/${failing.id}`)).status).toBe(204);
+    await registry().create({ ...settings, status: "active" }, null, { key: null });
+    expect(await hear()).toBe(true);
+  });
 });
 
 describe("a webhook's object of release 0.2.0", () => {

@@ -22,9 +22,16 @@ export function tablesOf(stub: Stub): Promise<string[]> {
   );
 }
 
+type Cursor = SqlStorageCursor<Record<string, SqlStorageValue>>;
+
 /** The rows that `look` has read in all objects, of which this one starts for it: from its constructor on. */
 export async function rowsReadBy(stub: Stub, look: () => Promise<unknown>): Promise<number> {
-  const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
+  return (await cursorsOf(stub, look)).reduce((sum, each) => sum + each.rowsRead, 0);
+}
+
+/** What each statement that `look` has led to has read, as `rowsReadBy` has it. */
+export async function cursorsOf(stub: Stub, look: () => Promise<unknown>): Promise<Cursor[]> {
+  const cursors: Cursor[] = [];
   const shared = await inObject(stub, ({ storage }) => Object.getPrototypeOf(storage.sql));
   const { exec } = shared;
   await evictDurableObject(stub as DurableObjectStub);
@@ -35,7 +42,7 @@ export async function rowsReadBy(stub: Stub, look: () => Promise<unknown>): Prom
   };
   try {
     await look();
-    return cursors.reduce((sum, each) => sum + each.rowsRead, 0);
+    return cursors;
   } finally {
     shared.exec = exec;
   }
