@@ -1,7 +1,7 @@
 /** What a webhook's deliveries came to within an hour, and how percentiles are read from it. */
 import * as z from "zod/mini";
 import { HOUR_MS, hourOf, MINUTE_MS } from "./time";
-import { counts, fields, list, number } from "./tolerant";
+import * as t from "./tolerant";
 
 /** The steps in which the last hour is shown. */
 export const STEP_MS = 5 * MINUTE_MS;
@@ -10,17 +10,17 @@ const STEPS_PER_HOUR = HOUR_MS / STEP_MS;
 const BUCKET_GROWTH = 1.15;
 
 export type HourCounters = z.output<typeof storedHour>;
-export const storedHour = fields({
+export const storedHour = t.fields({
   /** Unix milliseconds of the hour's start. */
-  atMs: number,
-  delivered: number,
-  undeliverable: number,
-  cancelled: number,
-  failedAttempts: number,
+  atMs: t.number,
+  delivered: t.number,
+  undeliverable: t.number,
+  cancelled: t.number,
+  failedAttempts: t.number,
   /** Successful attempts by duration: bucket number → how many. */
-  latency: counts,
+  latency: t.counts,
   /** By step of the hour. Hours that were counted before there were steps have none. */
-  steps: list(z.tuple([z.number(), z.number()])),
+  steps: t.list(z.tuple([z.number(), z.number()])),
 });
 
 /** Delivered, then failed attempts. */

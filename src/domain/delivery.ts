@@ -6,7 +6,7 @@ import * as z from "zod/mini";
 import type { EventId } from "./ids";
 import { retryWaitMs } from "./schedule";
 import { shown } from "./time";
-import { isText, number, numberOrNull, record, textOrNull, turned } from "./tolerant";
+import * as t from "./tolerant";
 import type { Waiting } from "./waiting";
 
 /** In the order of the numbers that stand for them where deliveries are stored. */
@@ -33,21 +33,21 @@ export type Trigger = (typeof TRIGGERS)[number];
 /** One line of an attempt log. It is stored as a tuple, whose places are in this order; a new one comes last. */
 export type AttemptRecord = z.output<typeof storedAttempt>;
 export const storedAttempt = z.object({
-  number,
+  number: t.number,
   trigger: z.catch(z.enum(TRIGGERS), "scheduled"),
-  startedAtMs: number,
-  durationMs: number,
-  statusCode: numberOrNull,
+  startedAtMs: t.number,
+  durationMs: t.number,
+  statusCode: t.numberOrNull,
   /** null on success: a status from 200 to 299. That of a newer release is shown as it is. */
-  error: z.catch(z.nullable(z.custom<AttemptError>(isText)), null),
+  error: z.catch(z.nullable(z.custom<AttemptError>(t.isText)), null),
   /** Text, at most 16 KiB of a failure and 1 KiB of a success, with secrets replaced. */
-  responseBody: textOrNull,
+  responseBody: t.textOrNull,
   responseTruncated: z.catch(
-    turned(z.literal(1), () => true),
+    t.turned(z.literal(1), () => true),
     false,
   ),
   /** Of a failure, 1 KiB in all, without `set-cookie` and with secrets replaced; null for a success or no answer. */
-  responseHeaders: z.catch(z.nullable(record(z.string())), null),
+  responseHeaders: z.catch(z.nullable(t.record(z.string())), null),
 });
 
 /** What came of one attempt. */

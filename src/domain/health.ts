@@ -6,49 +6,49 @@ import * as z from "zod/mini";
 import type { AttemptError, AttemptRecord, Outcome } from "./delivery";
 import type { EventId } from "./ids";
 import { latest } from "./time";
-import { fields, isText, loose, number, numberOrNull, textOrNull, yes } from "./tolerant";
+import * as t from "./tolerant";
 import { STATUS_REASONS } from "./vocabulary";
 
 /** Not without the event that it can be seen at. */
 export type LastFailure = z.output<typeof lastFailure>;
-const lastFailure = loose({
-  atMs: number,
-  eventId: z.custom<EventId>(isText),
-  statusCode: numberOrNull,
+const lastFailure = t.loose({
+  atMs: t.number,
+  eventId: z.custom<EventId>(t.isText),
+  statusCode: t.numberOrNull,
   /** That of a newer release is shown as it is. */
-  error: z.catch(z.custom<AttemptError>(isText), "status"),
+  error: z.catch(z.custom<AttemptError>(t.isText), "status"),
   /** At most 1 KB; null without any, and once the event was erased. */
-  responseBody: textOrNull,
+  responseBody: t.textOrNull,
 });
 
 /** What is remembered of the outcomes. Every time in Unix milliseconds; null for what did not happen yet. */
 export type Health = z.output<typeof storedHealth>;
-export const storedHealth = fields({
+export const storedHealth = t.fields({
   /** Failures since the last success; interruptions do not count. */
-  failuresInARow: number,
+  failuresInARow: t.number,
   /** The end of the first of the failures since the last success or resume. */
-  failingSinceMs: numberOrNull,
+  failingSinceMs: t.numberOrNull,
   /** Failures since `failingSinceMs`. */
-  failuresSince: number,
+  failuresSince: t.number,
   /** Attempts go out one at a time until one succeeds. */
-  probing: yes,
+  probing: t.yes,
   /** The end of the last probe; null when the next may go at once. */
-  lastProbeEndedAtMs: numberOrNull,
+  lastProbeEndedAtMs: t.numberOrNull,
   /** A service asked for a pause until then. */
-  postponedUntilMs: numberOrNull,
+  postponedUntilMs: t.numberOrNull,
   disabled: z.catch(z.nullable(z.enum(STATUS_REASONS)), null),
-  lastSuccessAtMs: numberOrNull,
+  lastSuccessAtMs: t.numberOrNull,
   lastFailure: z.catch(z.nullable(lastFailure), null),
   /** When each state began: with the end of the attempt that brought it, or a person's doing. */
-  failingFromMs: numberOrNull,
-  probingFromMs: numberOrNull,
-  postponedFromMs: numberOrNull,
+  failingFromMs: t.numberOrNull,
+  probingFromMs: t.numberOrNull,
+  postponedFromMs: t.numberOrNull,
   /** The end of the last answer that asked for a pause. */
-  pauseAskedAtMs: numberOrNull,
-  disabledFromMs: numberOrNull,
-  lateFromMs: numberOrNull,
+  pauseAskedAtMs: t.numberOrNull,
+  disabledFromMs: t.numberOrNull,
+  lateFromMs: t.numberOrNull,
   /** The end of the last trouble. */
-  wellFromMs: numberOrNull,
+  wellFromMs: t.numberOrNull,
   /** What was told of this probing: that it began, or nothing because a person brought it about. */
   told: z.catch(z.nullable(z.enum(["failing", "resumed"])), null),
 });

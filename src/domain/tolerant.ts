@@ -1,7 +1,7 @@
 /**
  * Reading what is stored or was sent by another release: with a default for every field at every depth. What an older
  * release wrote may lack a field; what a newer one wrote may have more, which are kept and written back. Fields are
- * never renamed, and never change their meaning. Pure.
+ * never renamed, and never change their meaning. Imported as `t`, as zod is as `z`. Pure.
  */
 import * as z from "zod/mini";
 

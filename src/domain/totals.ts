@@ -1,7 +1,7 @@
 /** What a webhook's attempts and deliveries came to, ever: these counters only grow. Pure. */
 import * as z from "zod/mini";
 import type { AttemptError, AttemptRecord, DeliveryStatus } from "./delivery";
-import { counts, fields, number } from "./tolerant";
+import * as t from "./tolerant";
 
 export type Outcome = "success" | AttemptError;
 export type Ending = Exclude<DeliveryStatus, "pending">;
@@ -10,14 +10,14 @@ export type Ending = Exclude<DeliveryStatus, "pending">;
 export const DURATION_BOUNDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
 
 export type Totals = z.output<typeof storedTotals>;
-export const storedTotals = fields({
+export const storedTotals = t.fields({
   /** By outcome; without tests. */
-  attempts: counts as z.ZodMiniType<Partial<Record<Outcome, number>>>,
+  attempts: t.counts as z.ZodMiniType<Partial<Record<Outcome, number>>>,
   /** By how they ended; one that is opened again and ends again is counted again. */
-  deliveries: counts as z.ZodMiniType<Partial<Record<Ending, number>>>,
+  deliveries: t.counts as z.ZodMiniType<Partial<Record<Ending, number>>>,
   /** Attempts that had an answer, by bucket (not cumulative), one more than there are bounds. */
-  durations: z.catch(z.array(number), () => [0, ...DURATION_BOUNDS.map(() => 0)]),
-  durationSumMs: number,
+  durations: z.catch(z.array(t.number), () => [0, ...DURATION_BOUNDS.map(() => 0)]),
+  durationSumMs: t.number,
 });
 
 export function countOutcome(

@@ -7,67 +7,57 @@ import type { WebhookId } from "./ids";
 import { isRelayEvent } from "./relay-events";
 import { parseTimeout } from "./schedule";
 import { LISTENER, maskQuery, sameOrigin } from "./target";
-import {
-  fields,
-  isText,
-  list,
-  number,
-  numberOrNull,
-  record,
-  text,
-  textOrNull,
-  yes,
-} from "./tolerant";
+import * as t from "./tolerant";
 import { STATUS_REASONS, type StatusReason, WEBHOOK_STATUSES } from "./vocabulary";
 
 /** A signing secret; without an end it is the newest, with one it signs along until the grace period ends. */
 export type SigningSecret = z.output<typeof secret>;
-const secret = fields({ value: text, expiresAtMs: numberOrNull });
+const secret = t.fields({ value: t.text, expiresAtMs: t.numberOrNull });
 
 const DEFAULT_CONCURRENCY = 6;
 
 /** All that people decided about a webhook. Owned by the Registry, which pushes it to the Subscriber. */
 export type Webhook = z.output<typeof storedWebhook>;
-export const storedWebhook = fields({
-  id: z.catch(z.custom<WebhookId>(isText), "" as WebhookId),
+export const storedWebhook = t.fields({
+  id: z.catch(z.custom<WebhookId>(t.isText), "" as WebhookId),
   /** Grows by one with each change; an older one never replaces a newer. */
-  version: number,
+  version: t.number,
   /** Unique, and stands for the id wherever the API takes one; null for none. */
-  name: textOrNull,
-  url: text,
-  events: list(z.string()),
-  description: textOrNull,
+  name: t.textOrNull,
+  url: t.text,
+  events: t.list(z.string()),
+  description: t.textOrNull,
   filter: z.catch(
     z.nullable(z.custom<Filter>((value) => typeof value === "object" && value !== null)),
     null,
   ),
   /** Custom headers by lower-case name; the values are secret. */
-  headers: z.catch(record(z.string()), {}),
+  headers: z.catch(t.record(z.string()), {}),
   /** Deliveries per second, > 0. */
-  rateLimit: numberOrNull,
-  ordered: yes,
+  rateLimit: t.numberOrNull,
+  ordered: t.yes,
   /** How many attempts may be in flight at once, 1–300. */
   concurrency: z.catch(z.number(), DEFAULT_CONCURRENCY),
   /** A duration, 1–60 s; null for `DELIVERY_TIMEOUT`. */
-  timeout: textOrNull,
+  timeout: t.textOrNull,
   /** In the form of `RETRY_SCHEDULE`; null for the relay's own. */
-  retrySchedule: textOrNull,
+  retrySchedule: t.textOrNull,
   /** Statuses after which a delivery is undeliverable at once. */
-  giveUpOn: list(z.number()),
+  giveUpOn: t.list(z.number()),
   /** What a newer release calls otherwise is held until a person looks. */
   status: z.catch(z.enum(WEBHOOK_STATUSES), "paused"),
   statusReason: z.catch(z.nullable(z.enum(STATUS_REASONS)), null),
   /** When `status` became what it is; null for one that was active from the start, and where that was not kept. */
-  statusSinceMs: numberOrNull,
+  statusSinceMs: t.numberOrNull,
   /** `URL.host` of the request that registered it: deliveries to the relay itself are refused. */
-  relayHost: text,
+  relayHost: t.text,
   /** Oldest first. */
-  secrets: list(secret),
+  secrets: t.list(secret),
   /** The version of the last resume, and of the last change of URL: an older report of failure is void. */
-  resumedVersion: number,
-  urlVersion: number,
-  createdAtMs: number,
-  updatedAtMs: number,
+  resumedVersion: t.number,
+  urlVersion: t.number,
+  createdAtMs: t.number,
+  updatedAtMs: t.number,
 });
 
 /** What the relay keeps of a webhook for itself. */

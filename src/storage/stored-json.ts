@@ -3,12 +3,12 @@ import * as z from "zod/mini";
 import { type AttemptRecord, storedAttempt, TRIGGERS } from "../domain/delivery";
 import type { EventTotals } from "../domain/event-totals";
 import type { EventId, WebhookId } from "../domain/ids";
-import { counts, fields, isText, list, number, numberOrNull, turned } from "../domain/tolerant";
+import * as t from "../domain/tolerant";
 import { storedWebhook } from "../domain/webhook";
 
 export const trigger = z.catch(z.enum(TRIGGERS), "scheduled");
-export const eventId = z.custom<EventId>(isText);
-const webhookId = z.custom<WebhookId>(isText);
+export const eventId = z.custom<EventId>(t.isText);
+const webhookId = z.custom<WebhookId>(t.isText);
 const ATTEMPT_PLACES = Object.keys(storedAttempt.shape) as (keyof AttemptRecord)[];
 
 // --- what stores ask for ------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ function parsed(json: string | null): unknown {
 export const webhookOf = reading(storedWebhook);
 
 export const attemptsOf = reading(
-  turned(list(z.array(z.unknown())), (tuples) =>
+  t.turned(t.list(z.array(z.unknown())), (tuples) =>
     tuples.map((tuple) =>
       storedAttempt.parse(Object.fromEntries(ATTEMPT_PLACES.map((name, at) => [name, tuple[at]]))),
     ),
@@ -49,12 +49,12 @@ export function jsonOfAttempts(attempts: readonly AttemptRecord[]): string {
 /** A place is counted by where it is in the list, so one that cannot be read keeps it. */
 export const eventIdsOf = reading(z.catch(z.array(z.catch(eventId, "" as EventId)), () => []));
 
-export const webhookIdsOf = reading(list(webhookId));
+export const webhookIdsOf = reading(t.list(webhookId));
 
 /** One attempt of a webhook; of an event that came again after `RETENTION` the number alone would be another one. */
 export type AttemptKey = Pick<AttemptRecord, "number" | "startedAtMs"> & { id: EventId };
 
-const attemptKey = turned(
+const attemptKey = t.turned(
   z.catch(z.tuple([eventId, z.number(), z.number()], z.unknown()), ["" as EventId, 0, 0]),
   ([id, number, startedAtMs]): AttemptKey => ({ id, number, startedAtMs }),
 );
@@ -63,7 +63,7 @@ const attemptKey = turned(
 export const attemptKeysOf = reading(z.catch(z.array(attemptKey), () => []));
 
 export const eventTotalsOf = reading<EventTotals>(
-  fields({ events: counts, duplicates: number, lastAtMs: numberOrNull }),
+  t.fields({ events: t.counts, duplicates: t.number, lastAtMs: t.numberOrNull }),
 );
 
 /** What one of the relay's own events tells. */

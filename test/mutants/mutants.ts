@@ -809,7 +809,7 @@ const STORED: readonly Mutant[] = [
   {
     name: "a deploy: a field of the run row without a default",
     file: "src/storage/run.ts",
-    edits: [["  arrivedTo: number,", "  arrivedTo: z.number(),"]],
+    edits: [["  arrivedTo: t.number,", "  arrivedTo: z.number(),"]],
     suite: rollout,
   },
   {
