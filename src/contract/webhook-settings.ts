@@ -197,20 +197,9 @@ export function relayHost(requestUrl: string): string {
   return new URL(requestUrl).host;
 }
 
-/** What a setting is that is left out where a webhook is made, or unset by null. */
-const UNSET = {
-  ...DEFAULTS,
-  description: null,
-  filter: null,
-  headers: {},
-  rateLimit: null,
-  ordered: false,
-  retrySchedule: null,
-} satisfies Omit<WebhookDraft, "url" | "events" | "status" | "relayHost">;
-
 /** @param given without its secret. @param host as `relayHost` has it. */
 export function draftOf(given: Omit<z.output<typeof draftSchema>, "signingSecret">, host: string) {
-  return { ...UNSET, ...changesOf(given), relayHost: host } as WebhookDraft;
+  return { ...DEFAULTS, ...changesOf(given), relayHost: host } as WebhookDraft;
 }
 
 /** Null unsets a field; one that is missing stays as it is. Of statuses each counts once, in whatever order. */
@@ -219,7 +208,7 @@ export function changesOf(given: z.output<typeof changesSchema>): WebhookChanges
   const once = giveUpOn && { giveUpOn: [...new Set(giveUpOn)].sort((a, b) => a - b) };
   const entries = Object.entries({ ...given, ...once }).filter(([, value]) => value !== undefined);
   return Object.fromEntries(
-    entries.map(([field, value]) => [field, value ?? UNSET[field as keyof typeof UNSET]]),
+    entries.map(([field, value]) => [field, value ?? DEFAULTS[field as keyof typeof DEFAULTS]]),
   );
 }
 

@@ -162,12 +162,18 @@ export function withSecret(changed: Result<Changed, ChangeFailure>, signingSecre
 
 type LaterSettings = Pick<Webhook, "name" | "concurrency" | "timeout" | "giveUpOn">;
 
-/** What webhooks have that were registered before there were these settings. */
-export const DEFAULTS: LaterSettings = {
+/** What a setting is that is left out or unset by null, or that there was not yet when a webhook was registered. */
+export const DEFAULTS: Omit<Webhook, Unaudited | "url" | "events" | "status" | "statusReason"> = {
   name: null,
-  timeout: null,
-  giveUpOn: [],
+  description: null,
+  filter: null,
+  headers: {},
+  rateLimit: null,
+  ordered: false,
   concurrency: DEFAULT_CONCURRENCY,
+  timeout: null,
+  retrySchedule: null,
+  giveUpOn: [],
 };
 
 export function newWebhook(
