@@ -128,6 +128,16 @@ describe("a test", () => {
     expect(page).not.toContain("<script>alert");
   });
 
+  it("goes out once for each form: a reload of what came of it sends none", async () => {
+    const { id } = await register();
+    const shown = await (await visitor.get(`${PATH}/${id}`)).text();
+    const fields = fieldsOf(shown, `${PATH}/${id}/test`);
+    expect(await (await visitor.post(`${PATH}/${id}/test`, fields)).text()).toContain("arrived");
+    const again = await visitor.post(`${PATH}/${id}/test`, fields);
+    expect(leadsTo(again)).toBe(`${PATH}/${id}?done=tested_before`);
+    expect(service.requests).toHaveLength(1);
+  });
+
   it("says so when it arrived", async () => {
     const { id } = await register({ events: ["link.clicked"] });
     const page = await (await visitor.post(`${PATH}/${id}/test`)).text();

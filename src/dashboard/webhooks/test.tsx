@@ -9,13 +9,15 @@ import { Attempted } from "../deliveries/attempts";
 import { attemptNow, toldOf } from "../deliveries/delivery";
 import type { Action, Outcome } from "../ui/actions";
 import { text } from "../ui/form";
+import { newToken } from "../ui/once";
 import { page } from "../ui/page";
-import { link, Select, shortUrl, webhookName } from "../ui/parts";
+import { Hidden, link, Select, shortUrl, webhookName } from "../ui/parts";
 import { webhookPath, withQuery } from "../ui/paths";
 import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 
 export const testing: Action<Webhook> = {
+  onceThen: "tested_before",
   act: (c, webhook, form) => sendTest(c, webhook, text(form, "event").trim()),
 };
 
@@ -74,7 +76,13 @@ export function TestForm({ webhook, event }: { webhook: Webhook; event?: string 
   const asked = webhook.events.filter((name) => name !== ALL_EVENTS);
   const names = [...new Set([...asked, ...Object.keys(EVENT_TYPES)])];
   return (
-    <form method="post" action={`${webhookPath(webhook.id)}/test`} class="inline-form">
+    <form
+      method="post"
+      action={`${webhookPath(webhook.id)}/test`}
+      class="inline-form"
+      data-once=""
+    >
+      <Hidden fields={{ token: newToken() }} />
       <Select label="Event" name="event" of={names} chosen={event ?? testEventOf(webhook)} />
       <button type="submit">Send a test</button>
     </form>
