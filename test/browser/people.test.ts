@@ -320,6 +320,23 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await whyOf("Takes clicks").getByText("link.clicked").waitFor();
   });
 
+  it("sees a list, and not its search first, on a phone: it folds until something is asked, without a script too", async () => {
+    const phone = { viewport: { width: 390, height: 800 }, javaScriptEnabled: false };
+    for (const page of [await rig.signedIn(), await rig.signedIn(phone)]) {
+      const isPhone = page.viewportSize()?.width === phone.viewport.width;
+      const field = page.getByLabel("Event name");
+      for (const [list, verb] of Object.entries({ events: "Search", deliveries: "Filter" })) {
+        await page.goto(`/dashboard/${list}`);
+        expect(await field.isVisible()).toBe(!isPhone);
+        if (isPhone) await page.getByText(verb, { exact: true }).first().click();
+        await field.fill("message.sent");
+        await page.getByRole("button", { name: verb }).click();
+        await page.waitForURL(/event=message\.sent/);
+        expect(await field.isVisible()).toBe(true);
+      }
+    }
+  });
+
   it("folds a payload, and finds in it what is folded", async () => {
     const data = {
       lead: { email: "zoe@prospect.example" },

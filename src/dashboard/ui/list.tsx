@@ -132,17 +132,26 @@ export function NoneFound({ one, many, path, next, unanswered }: NoneFoundProps)
 
 type SearchProps = { verb: string; path: string; query: Query; children?: Child };
 
-/** The form above a list; its fields are the children. @param verb what it is called, and what its button says. */
+/**
+ * The form above a list; its fields are the children. Where there is no room beside each other for them, it is folded
+ * until something is asked. @param verb what it is called, and what its button says.
+ */
 export function Search({ verb, path, query, children }: SearchProps) {
+  const isAsked = Object.keys(query).length > 0;
   return (
-    <form method="get" action={path} class="panel search" aria-label={verb}>
-      {children}
-      <div class="actions">
-        <button type="submit" class="primary">
-          {verb}
-        </button>
-        {Object.keys(query).length > 0 && <a href={path}>Clear</a>}
-      </div>
+    <form method="get" action={path} class="panel searching" aria-label={verb}>
+      <details open={isAsked}>
+        <summary>{verb}</summary>
+        <div class="search">
+          {children}
+          <div class="actions">
+            <button type="submit" class="primary">
+              {verb}
+            </button>
+            {isAsked && <a href={path}>Clear</a>}
+          </div>
+        </div>
+      </details>
     </form>
   );
 }
