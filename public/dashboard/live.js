@@ -57,7 +57,8 @@ function tellTimes() {
     const ms = Date.parse(time.getAttribute("datetime") ?? "");
     const nowMs = Date.now();
     const isNow = time.hasAttribute("data-ahead") && ms < nowMs + JUST_NOW_MS;
-    const text = `${isNow ? "now" : relative(ms, nowMs)} (${clockTime(ms, nowMs)})`;
+    const [distance, at] = [isNow ? "now" : relative(ms, nowMs), clockTime(ms, nowMs)];
+    const text = time.hasAttribute("data-since") ? `${at} (${distance})` : `${distance} (${at})`;
     if (time.textContent !== text) time.textContent = text;
   }
 }

@@ -5,7 +5,13 @@ import { expect } from "vitest";
 /** What the contract allows a time to come to lie in the past. */
 const TOLERANCE_MS = 2_000;
 
-export type ToldTime = { atMs: number; words: string; title: string; isAhead: boolean };
+export type ToldTime = {
+  atMs: number;
+  words: string;
+  title: string;
+  isAhead: boolean;
+  isSince: boolean;
+};
 
 export type Sentence = {
   /** The kind of place: `p`, `h3`, `td Attempts` by its column, `dd Pending` by its term, `note Pending` below that. */
@@ -58,6 +64,7 @@ const BLOCKS = `(() => {
       told.times.push({
         atMs: Date.parse(time.dateTime), words: time.textContent, title: time.title,
         isAhead: time.dataset.ahead !== undefined,
+        isSince: time.dataset.since !== undefined,
       });
     }
     last = time;
@@ -115,9 +122,11 @@ function sentencesOf({ place, text, times, about }: Block, path: string): Senten
 /** The words of a time say when it is, by the clock of the zone; what is to come is not past. */
 export function expectTrueTimes({ path, askedAtMs, readAtMs, sentences }: Reading, zone: string) {
   for (const { text, times } of sentences) {
-    for (const time of times) {
+    const before = text.split("@");
+    for (const [index, time] of times.entries()) {
       const about = `${path}: ${text}: ${JSON.stringify(time)}`;
       expect.soft(time.title, about).toBe(exactly(time.atMs, zone));
+      expect.soft(time.isSince, about).toBe(before[index]?.endsWith("since "));
       expect.soft(wordsBetween(time, { askedAtMs, readAtMs, zone }), about).toContain(time.words);
       if (!time.isAhead) continue;
       expect.soft(time.atMs, about).toBeGreaterThanOrEqual(askedAtMs - TOLERANCE_MS);
@@ -129,13 +138,14 @@ const STEP_MS = 100;
 
 /** What may be said of it while the page is on its way. */
 function wordsBetween(
-  { atMs, isAhead }: ToldTime,
+  { atMs, isAhead, isSince }: ToldTime,
   { askedAtMs, readAtMs, zone }: { askedAtMs: number; readAtMs: number; zone: string },
 ): Set<string> {
   const words = new Set<string>();
   for (let nowMs = askedAtMs; nowMs <= readAtMs + STEP_MS; nowMs += STEP_MS) {
     const distance = isAhead && atMs < nowMs + 2_000 ? "now" : distanceOf(atMs - nowMs);
-    words.add(`${distance} (${clockOf(atMs, nowMs, zone)})`);
+    const clock = clockOf(atMs, nowMs, zone);
+    words.add(isSince ? `${clock} (${distance})` : `${distance} (${clock})`);
   }
   return words;
 }

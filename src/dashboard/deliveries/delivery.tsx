@@ -161,7 +161,8 @@ function situationOf({ webhook, delivery }: ViewProps): Child {
   const { status, completedAtMs, lastError, waitingFor } = delivery;
   if (status !== "pending") {
     const isCut = status === "cancelled" && (lastError === "expired" || lastError === "erased");
-    return [ENDED[isCut ? lastError : status], <Time ms={completedAtMs} />, "."];
+    const isSince = status !== "cancelled";
+    return [ENDED[isCut ? lastError : status], <Time ms={completedAtMs} isSince={isSince} />, "."];
   }
   if (waitingFor === "attempt" || webhook.status === "active") {
     return <WaitingSentence delivery={delivery} />;

@@ -193,8 +193,8 @@ function queuesOf({ nowMs, stats: { queues } }: Situation): Problem[] {
     return warn(
       <>
         {count(backlog, "message waits", "messages wait")} in the queue {ofWhat}, the oldest since{" "}
-        <Time ms={oldestAtMs} />: the relay takes each as soon as what is in its way has gone. The
-        log's lines <code>consumer.…</code> say what that is.
+        <Time ms={oldestAtMs} isSince />: the relay takes each as soon as what is in its way has
+        gone. The log's lines <code>consumer.…</code> say what that is.
       </>,
     );
   });
@@ -220,7 +220,7 @@ function alertsOf({ stats: { alerts } }: Situation): Problem | [] {
   const { refusedSinceMs, statusCode } = alerts;
   return bad(
     <>
-      Alerts reach nobody: ALERT_URL takes none since <Time ms={refusedSinceMs} /> (
+      Alerts reach nobody: ALERT_URL takes none since <Time ms={refusedSinceMs} isSince /> (
       {statusCode === null ? "no answer" : `it answered ${statusCode}`}).
     </>,
   );

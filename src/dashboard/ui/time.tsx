@@ -32,16 +32,26 @@ export function zoneOf(c: Context): string {
   }
 }
 
-type TimeProps = { ms: number | null; none?: string; isAhead?: boolean };
+type TimeProps = { ms: number | null; none?: string; isAhead?: boolean; isSince?: boolean };
 
-/** @param ms Unix milliseconds; null shows `none`. @param isAhead what is to come is never told as past: it is `now` */
-export function Time({ ms, none = "–", isAhead = false }: TimeProps) {
+/**
+ * @param ms Unix milliseconds; null shows `none`.
+ * @param isAhead what is to come is never told as past: it is `now`
+ * @param isSince behind that word stands the clock, `21:14 (3 minutes ago)`
+ */
+export function Time({ ms, none = "–", isAhead = false, isSince = false }: TimeProps) {
   const { zone, nowMs } = useViewer();
   if (ms === null) return <span class="quiet">{none}</span>;
+  const distance = isAhead && ms < nowMs + JUST_NOW_MS ? "now" : relativeTime(ms, nowMs);
+  const clock = clockTime(ms, { nowMs, zone });
   return (
-    <time datetime={iso(ms)} title={exactTime(ms, zone)} data-ahead={isAhead || undefined}>
-      {isAhead && ms < nowMs + JUST_NOW_MS ? "now" : relativeTime(ms, nowMs)} (
-      {clockTime(ms, { nowMs, zone })})
+    <time
+      datetime={iso(ms)}
+      title={exactTime(ms, zone)}
+      data-ahead={isAhead || undefined}
+      data-since={isSince || undefined}
+    >
+      {isSince ? `${clock} (${distance})` : `${distance} (${clock})`}
     </time>
   );
 }

@@ -137,13 +137,13 @@ const CAUSES: Record<Kind, Words> = {
     const { ended, stats } = watched;
     return [
       `Healthy, but ${number(stats.health.undeliverable)} undeliverable`,
-      ended && [", the last since ", <Time ms={ended.startedAtMs + ended.durationMs} />],
+      ended && [", the last ", <Time ms={ended.startedAtMs + ended.durationMs} />],
       cause(endedBy(watched)),
     ];
   },
   unsteady: ({ stats: { health, lately } }) => [
     `Healthy, but ${failedOf(attemptsIn(lately))} attempts since `,
-    <Time ms={lately[0]?.atMs ?? null} />,
+    <Time ms={lately[0]?.atMs ?? null} isSince />,
     " failed, the last ",
     <Time ms={health.lastFailure?.atMs ?? null} />,
     cause(health.lastFailure),
@@ -178,7 +178,7 @@ function failing({ stats: { health } }: Watched, why?: string): Child {
 /** `Late since 21:14`, and what there is to say of it. */
 function became({ state, sinceMs }: HealthReport, ...more: Child[]): Child {
   const name = state.charAt(0).toUpperCase() + state.slice(1);
-  return [name, sinceMs !== null && [" since ", <Time ms={sinceMs} />], more];
+  return [name, sinceMs !== null && [" since ", <Time ms={sinceMs} isSince />], more];
 }
 
 type Failure = Pick<AttemptRecord, "statusCode" | "error" | "responseBody">;

@@ -1,5 +1,5 @@
 /** Webhooks as the rows of a table, with their states and their numbers. */
-import { ALL_EVENTS } from "../../domain/webhook";
+import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import type { WebhookStats } from "../../operations/stats";
 import { duration, number, share } from "../ui/format";
 import {
@@ -45,6 +45,13 @@ export function NoWebhooks() {
   );
 }
 
+/** What its name does not say of it: where it leads, or which it is. */
+function Below({ webhook }: { webhook: Webhook }) {
+  const [name, url] = [webhookName(webhook), shortUrl(webhook.url)];
+  const text = [url, webhook.id].find((each) => !name.includes(each));
+  return text !== undefined && <small class="quiet below">{text}</small>;
+}
+
 function numeric(head: string, of: (stats: WebhookStats) => string): Column<Listed> {
   return { head, cell: ({ stats }) => (stats === null ? "–" : of(stats)), isNumber: true };
 }
@@ -57,14 +64,7 @@ function isTroubled(watched: Watched): boolean {
 const COLUMNS: readonly Column<Listed>[] = [
   {
     head: "Webhook",
-    cell: ({ webhook }) => [
-      <WebhookLink webhook={webhook} />,
-      <small class="quiet below">
-        {webhookName(webhook).startsWith(shortUrl(webhook.url))
-          ? webhook.id
-          : shortUrl(webhook.url)}
-      </small>,
-    ],
+    cell: ({ webhook }) => [<WebhookLink webhook={webhook} />, <Below webhook={webhook} />],
     class: "name",
     isHeader: true,
   },
@@ -78,7 +78,7 @@ const COLUMNS: readonly Column<Listed>[] = [
           <StateBadge watched={{ webhook, stats }} />,
           isTroubled({ webhook, stats }) && stats.health.sinceMs !== null && (
             <small class="below">
-              since <Time ms={stats.health.sinceMs} />
+              since <Time ms={stats.health.sinceMs} isSince />
             </small>
           ),
         ]
