@@ -1,10 +1,11 @@
 /**
  * The dashboard: pages over the same operations as the API. What comes in passes, in this order: security headers,
- * same origin, whether there is a session, the body, sign-in, session. Every change is a POST that answers with a redirect
- * to the page that shows it, but for the one that shows a secret once.
+ * method, same origin, whether there is a session, the body, sign-in, session. Every change is a POST that answers with
+ * a redirect to the page that shows it, but for the one that shows a secret once.
  */
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import { trimTrailingSlash } from "hono/trailing-slash";
+import { otherMethods } from "../allowed-methods";
 import { capBody } from "../capped-body";
 import { failureOf } from "../domain/no-answer";
 import { errorText, logError } from "../log";
@@ -21,14 +22,8 @@ import type { PageEnv } from "./ui/session";
 import { webhookChanges } from "./webhooks/changes";
 import { webhookPages } from "./webhooks/webhooks";
 
-export const app = new Hono<PageEnv>()
+const pages = new Hono<PageEnv>()
   .basePath("/dashboard")
-  .use(
-    securityHeaders(),
-    trimTrailingSlash(),
-    sameOrigin(),
-    capBody<PageEnv>(showFailure, patienceWith),
-  )
   .route("/", signIn)
   .use(requireSession())
   .route("/", overview)
@@ -38,7 +33,27 @@ export const app = new Hono<PageEnv>()
   .route("/", deliveryPages)
   .route("/events", eventPages)
   .route("/dead-letters", deadLetterPages)
-  .route("/audit", auditPages)
+  .route("/audit", auditPages);
+
+const allowed = otherMethods(pages.routes);
+
+/** What a page does not know is no matter of where it comes from, or from whom. */
+const refuseOtherMethods: MiddlewareHandler<PageEnv> = async (c, next) => {
+  const allow = allowed(c.req.method, c.req.path.replace(/\/$/, ""));
+  if (allow === null) return next();
+  c.header("allow", allow);
+  return showFailure(c, { code: "method_not_allowed", allow });
+};
+
+export const app = new Hono<PageEnv>()
+  .use(
+    securityHeaders(),
+    refuseOtherMethods,
+    trimTrailingSlash(),
+    sameOrigin(),
+    capBody<PageEnv>(showFailure, patienceWith),
+  )
+  .route("/", pages)
   .notFound((c) => showFailure(c, { code: "not_found" }))
   .onError((thrown, c) => {
     logError("page.threw", { method: c.req.method, path: c.req.path, error: errorText(thrown) });

@@ -136,6 +136,32 @@ describe("a form of another origin", () => {
   });
 });
 
+describe("a page that there is", () => {
+  it.each([
+    ["DELETE", "/dashboard", "GET, HEAD"],
+    ["POST", "/dashboard", "GET, HEAD"],
+    ["OPTIONS", "/dashboard/", "GET, HEAD"],
+    ["PUT", "/dashboard/sign-in", "GET, HEAD, POST"],
+    ["GET", "/dashboard/sign-out", "POST"],
+    ["PATCH", "/dashboard/webhooks", "GET, HEAD, POST"],
+    ["POST", "/dashboard/webhooks/new", "GET, HEAD"],
+    ["DELETE", "/dashboard/webhooks/crm", "GET, HEAD"],
+    ["HEAD", "/dashboard/webhooks/wh_01HZC7RQNP4XT2KM9QZ8W3V5YA/pause", "POST"],
+    ["DELETE", "/dashboard/events/evt_QNH783WW52FCCN914ZB1QAYTW0/", "GET, HEAD"],
+  ])(
+    "answers 405 with Allow to another method, whoever asks: %s %s",
+    async (method, path, allow) => {
+      const { cookie } = await signedIn();
+      for (const headers of [{}, { origin: ORIGIN, cookie }] as Record<string, string>[]) {
+        const response = await call(path, { method, headers, redirect: "manual" });
+        expect([response.status, response.headers.get("allow")]).toEqual([405, allow]);
+        expect(response.headers.get("content-security-policy")).toContain("default-src 'none'");
+        await response.body?.cancel();
+      }
+    },
+  );
+});
+
 const CALLED: unknown[] = [];
 const forbidden = (name: string) =>
   new Proxy(

@@ -1,5 +1,6 @@
 /** Failures → HTTP: RFC 9457 problem details. */
 import type { Context, Hono, Env as HonoEnv } from "hono";
+import { otherMethods } from "../../allowed-methods";
 import {
   ANSWERS,
   type Answer,
@@ -16,12 +17,10 @@ export function refusing<E extends HonoEnv>(app: Hono<E>): Hono<E> {
   const allowed = otherMethods(app.routes);
   return app
     .notFound((c) => {
-      const allow = allowed(c.req.path);
+      const allow = allowed(c.req.method, c.req.path);
       return problem(
         c,
-        allow === null || allow.split(", ").includes(c.req.method)
-          ? { code: "not_found" }
-          : { code: "method_not_allowed", allow },
+        allow === null ? { code: "not_found" } : { code: "method_not_allowed", allow },
       );
     })
     .onError((thrown, c) => problem(c, failureOf(thrown), errorText(thrown)));
@@ -73,29 +72,4 @@ function answerTo(failure: Failure): Answer {
     default:
       return answer;
   }
-}
-
-type Routed = { method: string; path: string };
-
-/**
- * A path that is spelled out is not also one with a parameter in its place.
- *
- * @returns the `Allow` of a path (RFC 9110, section 10.2.1); null where there is no such path.
- */
-function otherMethods(routes: readonly Routed[]): (path: string) => string | null {
-  const calls = routes
-    .filter(({ path }) => !path.includes("*"))
-    .map(({ method, path }) => ({
-      method,
-      path,
-      pattern: new RegExp(`^${path.replaceAll(/:\w+/g, "[^/]+").replaceAll(".", "\\.")}$`),
-    }));
-  return (path) => {
-    const literal = calls.filter((call) => call.path === path);
-    const matching = literal.length > 0 ? literal : calls.filter((call) => call.pattern.test(path));
-    const methods = new Set(matching.map(({ method }) => method));
-    if (methods.size === 0) return null;
-    if (methods.has("GET")) methods.add("HEAD");
-    return [...methods].sort().join(", ");
-  };
 }
