@@ -279,10 +279,7 @@ type Routed = { item: Readable; webhookIds: WebhookId[]; isUnrecorded?: boolean 
 
 /** Settles who gets each event: whoever matched when the Journal first recorded it. */
 async function record(items: readonly Readable[], routes: readonly CompiledRoute[], round: Round) {
-  const wanting = items.map((item) => ({
-    item,
-    webhookIds: round.erased.has(item.event.id) ? [] : wantedBy(routes, item),
-  }));
+  const wanting = items.map((item) => ({ item, webhookIds: wantedBy(routes, item) }));
   const days = Map.groupBy(wanting, ({ item }) => journalName(item.message.timestamp.getTime()));
   const routed = await Promise.all(
     [...days].map(async ([day, received]) => {
@@ -327,7 +324,9 @@ type Share = { item: Readable; webhookId: WebhookId; isUnrecorded?: boolean };
 async function handOver(routed: readonly Routed[], round: Round): Promise<void> {
   const fateOf = new Map<Item, Fate & { kind: "routed" }>();
   for (const { item } of routed) fateOf.set(item, { kind: "routed", owed: [], full: [] });
-  const shares = routed.flatMap(({ webhookIds, ...each }) =>
+  // Whom a Journal names that has not heard of the erasure yet is owed nothing either.
+  const owed = routed.filter(({ item }) => !round.erased.has(item.event.id));
+  const shares = owed.flatMap(({ webhookIds, ...each }) =>
     webhookIds.map((webhookId) => ({ ...each, webhookId })),
   );
   const inTurn = sharedRoom(bytesOfItem, MAX_BYTES_ON_THEIR_WAY);

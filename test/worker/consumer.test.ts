@@ -21,7 +21,7 @@ import {
   subscriber,
   tally,
 } from "../rig/worker/engine";
-import { clock, DAY, gate, HOUR, it, SECOND, service } from "../rig/worker/fixture";
+import { clock, DAY, gate, HOUR, it, MINUTE, SECOND, service } from "../rig/worker/fixture";
 import { diverted, failStatements, tablesOf, withVariables } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf } from "../rig/worker/requests";
@@ -473,6 +473,28 @@ describe("the list of webhooks that the Journal has", () => {
     expect(await tally(second.id)).toEqual({ pending: 1 });
     expect(await tally(third.id)).toEqual({});
     expect((await matched(event.id)).sort()).toEqual([first.id, second.id].sort());
+  });
+
+  it("counts no more once the event was erased, also while the Journal has not been told", async () => {
+    const [first, second] = [await register(), await register()];
+    const event = await newEvent();
+    const atMs = clock.nowMs();
+    await consume([event], { atMs, env: withoutSubscribers(second.id) });
+    await failStatements(subscriber(first.id), {
+      start: "UPDATE deliveries_",
+      message: "disk I/O error",
+      times: 1,
+    });
+    const erase = () => api("DELETE", `/v1/events/${event.id}`);
+    expect((await erase()).status).toBe(503);
+    // What the others heard of it is forgotten.
+    clock.advance(20 * MINUTE);
+    expect((await consume([event], { attempts: 2, atMs })).acked).toEqual(["m0"]);
+    await deliverAll(second.id, clock);
+    expect(service.requests).toEqual([]);
+    expect(await tally(second.id)).toEqual({});
+    expect((await erase()).status).toBe(204);
+    expect(await tally(first.id)).toEqual({ cancelled: 1 });
   });
 
   it("owes nothing to a webhook that was deleted meanwhile", async () => {
