@@ -217,7 +217,7 @@ async function eraseKeptOf(env: Env, email: string): Promise<number> {
     const ids: EventId[] = [];
     for (let after: KeptPlace | null | undefined; after !== null; ) {
       const page = await subscriber.ofPerson(email, after ?? null);
-      if (page.ids.length > 0) await subscriber.eraseMany(page.ids);
+      if (page.ids.length > 0) await subscriber.eraseMany(page.ids, email);
       ids.push(...page.ids);
       after = page.next;
     }

@@ -461,6 +461,24 @@ describe("what outlives the journal of its event", () => {
     },
   );
 
+  it("goes from what services answered to the events of others, which go their way", async () => {
+    service.answer = () => new Response(`not for ${EMAIL}`, { status: 500 });
+    const { id: webhookId } = await register({ retrySchedule: "1m" });
+    const [id] = await arrive([reply(OTHER)]);
+    await deliverAll(webhookId, clock);
+    expect(await found(EMAIL)).toContain("SUBSCRIBER run");
+    await api("POST", "/v1/events/erase", { email: EMAIL });
+    expect(await found(EMAIL)).toEqual([]);
+    expect(await deliveryOf(webhookId, String(id))).toMatchObject({
+      status: "pending",
+      attemptLog: [{ statusCode: 500, responseBody: null }],
+    });
+    service.answer = answering(204);
+    clock.advance(2 * MINUTE);
+    await deliverAll(webhookId, clock);
+    expect(await deliveryOf(webhookId, String(id))).toMatchObject({ status: "delivered" });
+  });
+
   it("goes by itself after RETENTION from what the last failure answered", async () => {
     const { id: webhookId } = await register({ retrySchedule: "1m" });
     await arrive([reply()]);

@@ -291,27 +291,39 @@ export class Deliveries {
     this.#end(deliveries, "expired");
   }
 
-  /** Whether there was one. */
-  erase(id: EventId): boolean {
-    this.#erased.add([id]);
+  /**
+   * @param email whose: what else than that person's event it turns out to be loses its answers only, since they name
+   *   the person, and goes its way. Left out where the events are known to go.
+   * @returns whether there was one.
+   */
+  erase(id: EventId, email?: string): boolean {
+    const delivery = this.#store.get(id);
+    const isWhole = email === undefined || (delivery !== null && this.#isAbout(delivery, email));
+    if (isWhole) this.#erased.add([id]);
     const health = forgetAnswer(this.#ledger.run.health, ({ eventId }) => eventId === id);
     if (health !== this.#ledger.run.health) {
       this.#ledger.setHealth(health);
       this.#ledger.save();
     }
-    const delivery = this.#store.get(id);
     if (delivery === null) return false;
     const gone = { responseBody: null, responseHeaders: null };
     const log = delivery.log.map((attempt) => ({ ...attempt, ...gone }));
-    if (delivery.status === "pending") {
+    if (isWhole && delivery.status === "pending") {
       this.#end([{ ...delivery, log }], "erased");
-    } else {
+    } else if (log.length > 0) {
       const after = { ...delivery, log };
       this.#store.update(after);
       this.#ledger.amend(after);
       this.#ledger.save();
     }
     return true;
+  }
+
+  /** By the body, which is there as long as the delivery is pending. */
+  #isAbout(delivery: StoredDelivery, email: string): boolean {
+    const address = addressOf(email);
+    const [sent] = this.#store.withBodies([{ ...delivery, dueAtMs: 0, size: 0 }], 0);
+    return address !== null && sent !== undefined && mentions(sent.body, address);
   }
 
   ofPerson(email: string, after: KeptPlace | null): { ids: EventId[]; next: KeptPlace | null } {

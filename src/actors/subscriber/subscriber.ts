@@ -286,10 +286,11 @@ export class Subscriber extends StoredObject {
   /**
    * Erases what is kept of the events' content: pending deliveries end, the record of attempts stays.
    *
+   * @param email as for `Deliveries.erase`; release 0.2.0 leaves it out.
    * @returns how many of them there were.
    */
-  async eraseMany(ids: EventId[]): Promise<number> {
-    const erase = () => ids.filter((id) => this.#engine.deliveries.erase(id)).length;
+  async eraseMany(ids: EventId[], email?: string): Promise<number> {
+    const erase = () => ids.filter((id) => this.#engine.deliveries.erase(id, email)).length;
     return this.#changing(ids, erase, 0);
   }
 
