@@ -116,7 +116,7 @@ const queued = f.said(
 );
 const erased = f.named("Erased", { erased: f.count, next: f.nextOfMany, queued });
 
-const eraseSchema = f.namedStrict("PersonErasure", {
+export const eraseSchema = f.namedStrict("PersonErasure", {
   email: f.said(emailAddress, "The person's e-mail address."),
   cursor: f.cursorParam(parseErasureCursor),
 });

@@ -296,6 +296,12 @@ describeInBrowser("the dashboard", (rig) => {
     await expectAccessibleUnfolded(page, "the event that was erased");
     await page.goto(`/dashboard/webhooks/${id}/deliveries/${eventId}`);
     await expectAccessibleUnfolded(page, "the delivery of an event that was erased");
+    await page.goto("/dashboard/events?email=b@example.com");
+    await page.getByRole("button", { name: "Erase this person…" }).click();
+    await page.getByText("0 events with b@example.com would be erased.").waitFor();
+    await expectAccessibleUnfolded(page, "who would be erased");
+    await page.getByRole("button", { name: "Erase this person" }).click();
+    await page.getByRole("status").getByText("Nothing that is kept holds").waitFor();
 
     const reader = await rig.signedIn({ key: READ_ONLY_API_KEY });
     const forbidden = await reader.goto(`/dashboard/webhooks/${id}/edit`);

@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import { parseEvent } from "../../src/domain/event";
 import {
+  goingOn,
   it,
   lastAudited,
   leadsTo,
@@ -23,7 +24,14 @@ import {
 } from "../rig/worker/engine";
 import { clock, DAY, HOUR, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
-import { api, bytesOf, DOCUMENTED_REPLY, READ_ONLY_API_KEY } from "../rig/worker/requests";
+import {
+  api,
+  bytesOf,
+  callWith,
+  DOCUMENTED_REPLY,
+  ORIGIN,
+  READ_ONLY_API_KEY,
+} from "../rig/worker/requests";
 
 const LIST = "/dashboard/events";
 const DOCUMENTED_ID = "evt_QNH783WW52FCCN914ZB1QAYTW0";
@@ -300,6 +308,65 @@ describe("the page of an event", () => {
       const replay = { webhook: "wh_00000000000000000000000000" };
       expect((await visitor.post(`${path}/replay`, replay)).status).toBe(404);
     }
+  });
+});
+
+describe("a person", () => {
+  const EMAIL = "zoe+1@prospect.example";
+  const SEARCH = `${LIST}?email=${encodeURIComponent(EMAIL)}`;
+  const about = (lead: number) =>
+    bytesOf({
+      event: "message.sent",
+      data: {
+        messageId: `msg_${lead}`,
+        lead: { email: lead === 0 ? "ben@prospect.example" : EMAIL },
+      },
+    });
+
+  it("is erased where the address was searched for: counted, then to the end, and written down as by the API", async () => {
+    await consume([0, 1, 2].map(about));
+    await consume(Array.from({ length: 100 }, (_, index) => about(index + 3)));
+    expect(await textOf(LIST)).not.toContain(`${LIST}/erase`);
+    expect(await textOf(SEARCH)).toContain(`action="${LIST}/erase"`);
+    const counted = await visitor.post(`${LIST}/erase`, { email: EMAIL });
+    const asked = await counted.text();
+    expect(wordsOf(asked)).toContain(`102 events with ${EMAIL} would be erased.`);
+    expect(await listed(SEARCH.slice(LIST.length))).toHaveLength(50);
+    const { pages, answer } = await goingOn(`${LIST}/erase`, { email: EMAIL, step: "go" });
+    expect(pages.map((page) => wordsOf(page).includes("100 events erased so far."))).toEqual([
+      true,
+    ]);
+    expect(leadsTo(answer)).toBe(`${LIST}?done=person_erased&count=102`);
+    expect(wordsOf(await textOf(LIST))).toContain("The person is erased: 102 events.");
+    expect(await lastAudited()).toMatchObject({ action: "person.erased", after: { events: 2 } });
+    expect(wordsOf(await textOf(SEARCH))).toContain("No event is like that.");
+    expect(await listed("?email=ben@prospect.example")).toHaveLength(1);
+  });
+
+  it("is said not to be erased whole while events may be on their way", async () => {
+    await consume([about(1)]);
+    const metrics = async () => ({ backlogCount: 1, backlogBytes: 0 });
+    const queued = { ...env, EVENTS: { metrics } as unknown as Env["EVENTS"] };
+    const answer = await callWith(queued, `${LIST}/erase`, {
+      method: "POST",
+      redirect: "manual",
+      headers: { cookie: visitor.cookie, origin: ORIGIN },
+      body: new URLSearchParams({ email: EMAIL, step: "go" }),
+    });
+    expect(leadsTo(answer)).toBe(`${SEARCH}&done=person_erased_so_far&count=1`);
+  });
+
+  it("is not erased by a form without an address, or by a key that only reads", async () => {
+    await consume([about(1)]);
+    const reader = await signedIn(READ_ONLY_API_KEY);
+    const form = { email: EMAIL, step: "go" };
+    expect(await textOf(SEARCH, reader)).not.toContain("/erase");
+    expect((await reader.post(`${LIST}/erase`, form)).status).toBe(403);
+    for (const email of ["", "ava", "a b@c"]) {
+      expect((await visitor.post(`${LIST}/erase`, { ...form, email })).status).toBe(422);
+    }
+    expect((await visitor.post(`${LIST}/erase`, { ...form, cursor: "x" })).status).toBe(422);
+    expect(await listed()).toHaveLength(1);
   });
 });
 

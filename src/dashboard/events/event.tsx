@@ -279,7 +279,8 @@ function ConfirmErasure({ event }: { event: JournalEvent }) {
         <li>Deliveries that still wait for an attempt end; answers of services to it go.</li>
         <li>The record of what was delivered when stays.</li>
         <li>
-          Only this event. A person, in every event: <code>POST /v1/events/erase</code>.
+          Only this event. A person, in every event: search for the address, or{" "}
+          <code>POST /v1/events/erase</code>.
         </li>
       </ul>
       <p>It cannot be undone, and the event cannot be replayed.</p>

@@ -18,6 +18,7 @@ import { EVENTS_PATH, eventPath, type Query } from "../ui/paths";
 import { callerOf, type PageContext, type PageEnv } from "../ui/session";
 import { sameQuery, TimeRangeFields, timeRangeOf } from "../ui/time-range";
 import { eventPage } from "./event";
+import { ErasePerson, personErasure } from "./person";
 import { EventTable, eventRows, NoneKept } from "./table";
 
 const EVENTS_PER_PAGE = 50;
@@ -40,7 +41,10 @@ export const eventPages = new Hono<PageEnv>()
       fields: ["id", ...Object.keys(searchQuery.shape), "within", "since", "until"],
       parseCursor: parseEventCursor,
       find: (query, cursor) => find(c, query, cursor),
-      intro: (query) => <EventSearch query={query} />,
+      intro: (query) => [
+        <EventSearch query={query} />,
+        <ErasePerson email={understood(searchQuery, query).email} />,
+      ],
       show: ({ events, progress, lastGoneAtMs, ...found }) => {
         if (progress !== null) return <FirstSteps {...progress} />;
         if (lastGoneAtMs !== null) return <NoneKept lastAtMs={lastGoneAtMs} />;
@@ -50,6 +54,7 @@ export const eventPages = new Hono<PageEnv>()
     });
   })
   .post("/sample", performing(EVENTS_PATH, { act: sendSample }))
+  .post("/erase", performing(EVENTS_PATH, personErasure))
   .route("/", eventPage);
 
 async function sendSample(c: PageContext): Promise<Outcome> {

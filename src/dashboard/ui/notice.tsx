@@ -6,7 +6,7 @@ import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
 import type { Child } from "hono/jsx";
 import { ANSWERS } from "../../contract/problem";
 import type { FailureCode } from "../../domain/failure";
-import { deliveries, number } from "./format";
+import { count as counted, deliveries, number } from "./format";
 import { attributesOf, nameOf, type PageContext, prefixOf, useViewer } from "./session";
 import { Time } from "./time";
 
@@ -27,6 +27,8 @@ const NOT_QUITE = {
   attempt_waits: () => "It could not start at once: how it stands is below.",
   retried_in_part: (count) =>
     `${deliveries(count)} retried: ${SOON} The others could not be: an attempt was on its way, or the payload is gone.`,
+  person_erased_so_far: (count) =>
+    `${counted(count, "event")} erased, and more may still be on their way: erase this person again when nothing waits in the queue.`,
   nothing_selected: () => "Nothing was selected, so nothing was done.",
 } as const satisfies Record<string, (count: number) => string>;
 
@@ -49,6 +51,10 @@ const DONE = {
       : `${deliveries(count)} replayed: each goes out when it is its turn.`,
   discarded: (count) => `${deliveries(count)} discarded.`,
   erased: () => "The payload is erased; the record of what was delivered when stays.",
+  person_erased: (count) =>
+    count === 0
+      ? "Nothing that is kept holds this address."
+      : `The person is erased: ${counted(count, "event")}. The record of what was delivered when stays.`,
   sampled: () => "The sample event was sent: it shows up here within seconds.",
   redriven: () => "The dead letter was sent on its way again.",
   redriven_many: (count) =>
