@@ -4,11 +4,16 @@
  */
 import { Hono } from "hono";
 import type { Failure } from "../../domain/failure";
+import { errorText, logWarning } from "../../log";
+import { registry } from "../../operations/objects";
 import { type Form, formOf, text } from "./form";
 import { type Done, seeOther } from "./notice";
-import { once } from "./once";
 import { showFailure } from "./page";
-import { mayChange, type PageContext, type PageEnv } from "./session";
+import { callerOf, mayChange, type PageContext, type PageEnv } from "./session";
+
+const TOKEN = /^[0-9a-f-]{36}$/;
+/** No `Idempotency-Key` of the API holds a space. */
+const KEY_PREFIX = "dashboard ";
 
 export type Outcome =
   /** Done: `at` shows it, where that is not the page of what it was done to; the rest as `Told`. */
@@ -77,7 +82,45 @@ async function perform<Subject>(
   return once(c, text(form, "token"), act, (at) => seeOther(c, at ?? home, { done }));
 }
 
-/** @returns the path that shows what was done; null when nothing was. */
+export function newToken(): string {
+  return crypto.randomUUID();
+}
+
+/**
+ * Acts once for each token of this API key and path: of a form that must not be acted upon twice, the path that shows
+ * what it did is remembered for a day.
+ *
+ * @param again the answer to a form that was acted upon; null for its path while that still runs.
+ */
+async function once(
+  c: PageContext,
+  token: string,
+  act: () => ReturnType<typeof answerTo>,
+  again: (path: string | null) => Promise<Response>,
+): Promise<Response> {
+  const caller = callerOf(c).key;
+  // A form without a token of ours is acted upon as it is: the token guards against mishaps, not against people.
+  const key = KEY_PREFIX + (TOKEN.test(token) ? token : newToken());
+  const call = c.req.path;
+  const begun = await registry(c.env).beginCall(caller, key, call);
+  if (begun.state !== "begun") return again(begun.answer?.body ?? null);
+  let done: string | null = null;
+  try {
+    const { answer, path } = await act();
+    done = path;
+    return answer;
+  } finally {
+    const kept = done === null ? null : { status: 303, type: "", body: done };
+    await registry(c.env)
+      .endCall(caller, key, call, kept)
+      .catch((thrown: unknown) => {
+        // What was done is done, and its answer may hold a secret that is shown once.
+        logWarning("form.not_remembered", { path: call, error: errorText(thrown) });
+      });
+  }
+}
+
+/** @returns the path that shows what was done; null when nothing was, so that the form may be sent again. */
 async function answerTo(c: PageContext, home: string, outcome: Outcome) {
   if (outcome instanceof Response) return { answer: outcome, path: null };
   if ("shown" in outcome) return { answer: outcome.shown, path: outcome.at };

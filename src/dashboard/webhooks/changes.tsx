@@ -12,10 +12,9 @@ import {
   resumeWebhook,
   rotateSecret,
 } from "../../operations/webhooks";
-import { type Action, actions, type Outcome, performing } from "../ui/actions";
+import { type Action, actions, newToken, type Outcome, performing } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import type { Done } from "../ui/notice";
-import { newToken } from "../ui/once";
 import { page, showFailure } from "../ui/page";
 import { Choice, Hidden, Submit, webhookName } from "../ui/parts";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";

@@ -4,8 +4,8 @@ import type { Setting } from "../../contract/configured";
 import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
+import { newToken } from "../ui/actions";
 import { foreign } from "../ui/foreign";
-import { newToken } from "../ui/once";
 import { Choice, Commas, Facts, Hidden, Submit, VERBATIM } from "../ui/parts";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import {
