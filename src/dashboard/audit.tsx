@@ -8,13 +8,13 @@ import type { Webhook } from "../domain/webhook";
 import { listAudit } from "../operations/audit";
 import { allWebhooks } from "../operations/webhooks";
 import type { AuditEntry } from "../storage/registry-store";
-import { foreign } from "./ui/foreign";
 import { listPage } from "./ui/list";
 import {
   type Column,
   Commas,
   Empty,
   Facts,
+  foreign,
   link,
   Table,
   toldApart,

@@ -6,9 +6,8 @@ import type {
   DeliveryView,
   LoggedDelivery,
 } from "../../domain/delivery";
-import { foreign } from "../ui/foreign";
 import { count, duration } from "../ui/format";
-import { Badge, Code, type Tone } from "../ui/parts";
+import { Badge, Code, foreign, type Tone } from "../ui/parts";
 import { Time } from "../ui/time";
 
 const SHORT: Record<DeliveryError, string> = {

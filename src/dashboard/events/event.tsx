@@ -9,7 +9,6 @@ import type { JournalEvent } from "../../storage/journal-store";
 import { LastOutcome } from "../deliveries/attempts";
 import { JsonText } from "../deliveries/request-sent";
 import { type Action, actions } from "../ui/actions";
-import { foreign } from "../ui/foreign";
 import { texts } from "../ui/form";
 import { count, sizeOf } from "../ui/format";
 import { page } from "../ui/page";
@@ -20,6 +19,7 @@ import {
   DeliveryBadge,
   Empty,
   Facts,
+  foreign,
   link,
   Panel,
   Submit,

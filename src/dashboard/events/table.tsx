@@ -4,9 +4,8 @@ import { SCHEMA } from "../../domain/vocabulary";
 import { readEvents } from "../../operations/journal";
 import type { Unanswered } from "../../operations/objects";
 import type { JournalEvent } from "../../storage/journal-store";
-import { foreign } from "../ui/foreign";
 import { count } from "../ui/format";
-import { Badge, type Column, Empty, link, RowLink, Table } from "../ui/parts";
+import { Badge, type Column, Empty, foreign, link, RowLink, Table } from "../ui/parts";
 import { EVENTS_PATH, eventPath, withQuery } from "../ui/paths";
 import { Time } from "../ui/time";
 

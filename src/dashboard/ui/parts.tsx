@@ -99,6 +99,11 @@ export function Errors({ of, nameOf = asCode, ...list }: ErrorsProps) {
   );
 }
 
+/** What somebody else wrote. Its writing direction ends with it. */
+export function foreign(text: string) {
+  return <bdi>{visible(text)}</bdi>;
+}
+
 export function Commas({ of }: { of: readonly Child[] }) {
   return of.map((each, index) => [index > 0 && ", ", each]);
 }

@@ -5,8 +5,7 @@ import { EVENT_TYPES } from "../../domain/event";
 import type { FieldError } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
 import { newToken } from "../ui/actions";
-import { foreign } from "../ui/foreign";
-import { Choice, Commas, Facts, Hidden, Submit, VERBATIM } from "../ui/parts";
+import { Choice, Commas, Facts, foreign, Hidden, Submit, VERBATIM } from "../ui/parts";
 import { WEBHOOKS_PATH, webhookPath } from "../ui/paths";
 import {
   Field,
