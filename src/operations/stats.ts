@@ -10,7 +10,7 @@ import type { Webhook } from "../domain/webhook";
 import { errorText, logWarning } from "../log";
 import { lastEventAtMs } from "./journal";
 import { answerOf, journalOf, registry, subscriberOf, type Unanswered } from "./objects";
-import { allWebhooks, findWebhook, type WebhookRef } from "./webhooks";
+import { allWebhooks } from "./webhooks";
 
 export type WebhookStats = Outcomes & {
   id: string;
@@ -113,12 +113,6 @@ export async function webhookStats(env: Env, id: WebhookId, sinceMs: number) {
   const hours = stepsBetween(sinceMs, Date.now(), HOUR_MS);
   const { stats: own } = await addDeliveriesOf(env, id, hours, []);
   return { stats: own, hours };
-}
-
-/** null when there is no such webhook. */
-export async function webhookHealth(env: Env, ref: WebhookRef): Promise<HealthReport | null> {
-  const webhook = await findWebhook(env, ref);
-  return webhook && (await ownStats(env, webhook.id, Date.now())).health;
 }
 
 /** What a webhook's object says of itself. One of 0.1.0, in the minutes after an upgrade, says neither health nor totals. */

@@ -78,11 +78,9 @@ export function listWebhooks(env: Env, before: string | null, limit: number) {
 /** @returns `not_yet_in_force` when the change is stored but not acknowledged by who acts on it. */
 export async function updateWebhook(
   env: Env,
-  id: string,
+  before: Webhook,
   { changes, by }: { changes: WebhookChanges; by: Caller },
 ): Promise<Result<Changed, ChangeFailure | "invalid_request" | "name_taken">> {
-  const before = await findWebhook(env, id);
-  if (before === null) return fail({ code: "not_found" });
   const checked = settingsOf(env, changes, before.relayHost);
   if (!checked.ok) return checked;
   const fresh = newSecret();
@@ -108,14 +106,12 @@ async function madeWith(env: Env, ref: WebhookRef, secret: string, thrown: unkno
   return webhook;
 }
 
-export function pauseWebhook(env: Env, id: string, by: Caller) {
+export function pauseWebhook(env: Env, { id }: Webhook, by: Caller) {
   return registry(env).pause(id, by);
 }
 
 /** Releases what was held, also from being disabled. One that is active and well stays as it is. */
-export async function resumeWebhook(env: Env, id: string, by: Caller) {
-  const before = await findWebhook(env, id);
-  if (before === null) return fail({ code: "not_found" });
+export async function resumeWebhook(env: Env, before: Webhook, by: Caller) {
   if (before.status === "active") {
     const { failingSinceMs, probing } = await subscriberOf(env, before.id).stats(Date.now());
     // An object of the release before does not say whether it probes.
@@ -140,10 +136,8 @@ export function rotateSecret(
 }
 
 /** Done is done: where the Registry was restarted before it answered, it is asked again, and finds none any more. */
-export async function removeWebhook(env: Env, ref: WebhookRef, by: Caller) {
-  const webhook = await findWebhook(env, ref);
-  if (webhook === null) return fail({ code: "not_found" });
-  const removed = await registry(env).remove(webhook.id, by);
+export async function removeWebhook(env: Env, { id }: Webhook, by: Caller) {
+  const removed = await registry(env).remove(id, by);
   return removed.ok || removed.failure.code !== "not_found" ? removed : ok(null);
 }
 
@@ -153,9 +147,7 @@ export function testEventOf({ events: [first = ALL_EVENTS] }: Pick<Webhook, "eve
 }
 
 /** @param event null for the first that the webhook asks for. */
-export async function testWebhook(env: Env, id: string, event: string | null) {
-  const webhook = await findWebhook(env, id);
-  if (webhook === null) return fail({ code: "not_found" });
+export async function testWebhook(env: Env, webhook: Webhook, event: string | null) {
   const name = event ?? testEventOf(webhook);
   const body = new TextEncoder().encode(JSON.stringify(exampleEvent(name, Date.now())));
   const attempt = await subscriberOf(env, webhook.id).sendTest({ event: name, body });

@@ -13,19 +13,15 @@ import {
   replay,
   retryDelivery,
 } from "../operations/deliveries";
-import { findWebhook } from "../operations/webhooks";
 import type { ApiEnv } from "./http/auth";
-import { given, serving } from "./http/serve";
-
-const NOT_FOUND = fail({ code: "not_found" });
+import { given, serving, servingWebhook } from "./http/serve";
 
 export const deliveries = new Hono<ApiEnv>();
 const serve = serving(deliveries);
+const serveWebhook = servingWebhook(deliveries);
 
-serve(calls.listDeliveries, async ({ params, query }, c) => {
+serveWebhook(calls.listDeliveries, async (webhook, { query }, c) => {
   const { limit, cursor = null, since: sinceMs, until: untilMs, ...last } = query;
-  const webhook = await findWebhook(c.env, params.id);
-  if (webhook === null) return NOT_FOUND;
   const filter = given({ ...last, sinceMs, untilMs });
   const page = await listDeliveries(c.env, webhook, filter, { before: cursor, limit });
   const next = page.next && formatPosition(page.next);
@@ -42,17 +38,14 @@ serve(calls.listAllDeliveries, async ({ query }, c) => {
   });
 });
 
-serve(calls.getDelivery, async ({ params }, c) => {
-  const webhook = await findWebhook(c.env, params.id);
-  const delivery = webhook && (await findDelivery(c.env, webhook, params.eventId));
-  if (delivery === null) return NOT_FOUND;
+serveWebhook(calls.getDelivery, async (webhook, { params }, c) => {
+  const delivery = await findDelivery(c.env, webhook, params.eventId);
+  if (delivery === null) return fail({ code: "not_found" });
   const attemptLog = delivery.attemptLog.map(shownAttempt);
   return ok({ ...shownDelivery(delivery), attemptLog });
 });
 
-serve(calls.retryDelivery, async ({ params, body: { wait } }, c) => {
-  const webhook = await findWebhook(c.env, params.id);
-  if (webhook === null) return NOT_FOUND;
+serveWebhook(calls.retryDelivery, async (webhook, { params, body: { wait } }, c) => {
   const asked = { id: params.eventId, by: c.get("caller"), wait };
   const retried = await retryDelivery(c.env, webhook, asked);
   if (!retried.ok) return retried;
@@ -63,18 +56,14 @@ serve(calls.retryDelivery, async ({ params, body: { wait } }, c) => {
   return ok(shown);
 });
 
-serve(calls.cancelDelivery, async ({ params }, c) => {
-  const webhook = await findWebhook(c.env, params.id);
-  if (webhook === null) return NOT_FOUND;
+serveWebhook(calls.cancelDelivery, async (webhook, { params }, c) => {
   const asked = { id: params.eventId, by: c.get("caller") };
   const cancelled = await cancelDelivery(c.env, webhook, asked);
   return cancelled.ok ? ok(shownDelivery(cancelled.value)) : cancelled;
 });
 
-serve(calls.replayDeliveries, async ({ params, body }, c) => {
+serveWebhook(calls.replayDeliveries, async (webhook, { body }, c) => {
   const { since: sinceMs, until, only, event, dryRun, cursor } = body;
-  const webhook = await findWebhook(c.env, params.id);
-  if (webhook === null) return NOT_FOUND;
   // The first call fixes the end: what arrives while pages are replayed is not replayed.
   const untilMs = cursor?.untilMs ?? until ?? Date.now();
   const from = { cursor: cursor?.cursor ?? null, by: c.get("caller") };
@@ -83,10 +72,8 @@ serve(calls.replayDeliveries, async ({ params, body }, c) => {
   return ok({ replayed, next: next && formatReplayCursor(untilMs, next) });
 });
 
-serve(calls.discardDeliveries, async ({ params, body }, c) => {
+serveWebhook(calls.discardDeliveries, async (webhook, { body }, c) => {
   const { until: untilMs, event, dryRun, cursor = null } = body;
-  const webhook = await findWebhook(c.env, params.id);
-  if (webhook === null) return NOT_FOUND;
   const wanted = { dryRun, cursor, by: c.get("caller"), ...given({ event, untilMs }) };
   const { discarded, next } = await discardDeliveries(c.env, webhook, wanted);
   return ok({ discarded, next: next && formatPosition(next) });

@@ -7,9 +7,8 @@ import { type FailureCode, fail, ok, type Result } from "../domain/failure";
 import { shownHealth } from "../domain/health-report";
 import { SECOND_MS } from "../domain/time";
 import type { Changed } from "../domain/webhook";
-import { webhookHealth } from "../operations/stats";
+import { ownStats } from "../operations/stats";
 import {
-  findWebhook,
   listenTo,
   listWebhooks,
   mistakesIn,
@@ -23,7 +22,7 @@ import {
   updateWebhook,
 } from "../operations/webhooks";
 import type { ApiEnv } from "./http/auth";
-import { type ApiContext, serving } from "./http/serve";
+import { type ApiContext, serving, servingWebhook } from "./http/serve";
 
 const NOT_ITS_NAME = fail({
   code: "invalid_request",
@@ -32,6 +31,7 @@ const NOT_ITS_NAME = fail({
 
 export const webhooks = new Hono<ApiEnv>();
 const serve = serving(webhooks);
+const serveWebhook = servingWebhook(webhooks);
 
 serve(
   calls.createWebhook,
@@ -62,9 +62,7 @@ serve(
   mistakes,
 );
 
-serve(calls.getWebhook, async ({ params }, c) => {
-  const webhook = await findWebhook(c.env, params.id);
-  if (webhook === null) return fail({ code: "not_found" });
+serveWebhook(calls.getWebhook, async (webhook, _, c) => {
   const show = c.get("scope") === "all" ? shownWebhook : listedWebhook;
   return ok({ webhook: show(webhook) });
 });
@@ -80,28 +78,28 @@ serve(calls.listenToWebhook, async ({ params }, c) => {
   return ok(new Response(null, { status: 101, webSocket: socket.value }));
 });
 
-serve(calls.getWebhookHealth, async ({ params }, c) => {
-  const health = await webhookHealth(c.env, params.id);
-  return health === null ? fail({ code: "not_found" }) : ok(shownHealth(health));
+serveWebhook(calls.getWebhookHealth, async ({ id }, _, c) => {
+  const { health } = await ownStats(c.env, id, Date.now());
+  return ok(shownHealth(health));
 });
 
-serve(
+serveWebhook(
   calls.changeWebhook,
-  async ({ params, body }, c) =>
-    shown(await updateWebhook(c.env, params.id, { changes: changesOf(body), by: c.get("caller") })),
+  async (webhook, { body }, c) =>
+    shown(await updateWebhook(c.env, webhook, { changes: changesOf(body), by: c.get("caller") })),
   mistakes,
 );
 
-serve(calls.deleteWebhook, async ({ params }, c) =>
-  removeWebhook(c.env, params.id, c.get("caller")),
+serveWebhook(calls.deleteWebhook, async (webhook, _, c) =>
+  removeWebhook(c.env, webhook, c.get("caller")),
 );
 
-serve(calls.pauseWebhook, async ({ params }, c) =>
-  shown(await pauseWebhook(c.env, params.id, c.get("caller"))),
+serveWebhook(calls.pauseWebhook, async (webhook, _, c) =>
+  shown(await pauseWebhook(c.env, webhook, c.get("caller"))),
 );
 
-serve(calls.resumeWebhook, async ({ params }, c) =>
-  shown(await resumeWebhook(c.env, params.id, c.get("caller"))),
+serveWebhook(calls.resumeWebhook, async (webhook, _, c) =>
+  shown(await resumeWebhook(c.env, webhook, c.get("caller"))),
 );
 
 serve(calls.rotateSecret, async ({ params, body }, c) => {
@@ -111,8 +109,8 @@ serve(calls.rotateSecret, async ({ params, body }, c) => {
   return shown(await rotateSecret(c.env, params.id, { graceMs, signingSecret, by }));
 });
 
-serve(calls.testWebhook, async ({ params, body }, c) => {
-  const tested = await testWebhook(c.env, params.id, body.event ?? null);
+serveWebhook(calls.testWebhook, async (webhook, { body }, c) => {
+  const tested = await testWebhook(c.env, webhook, body.event ?? null);
   return tested.ok ? ok(shownAttempt(tested.value)) : tested;
 });
 

@@ -1,9 +1,10 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
+import type { WebhookId } from "../../src/domain/ids";
 import { renderMetrics } from "../../src/domain/open-metrics";
 import { retryDelivery } from "../../src/operations/deliveries";
 import { metrics as metricsOf } from "../../src/operations/metrics";
-import { stats as statsOf, webhookHealth } from "../../src/operations/stats";
+import { ownStats, stats as statsOf } from "../../src/operations/stats";
 import { eventually } from "../rig/eventually";
 import {
   accept,
@@ -528,7 +529,7 @@ describe("a Subscriber of the release before", () => {
     const asked = { ...env, SUBSCRIBER };
     const health = { state: "failing", sinceMs: failingSinceMs, pending: 3, undeliverable: 0 };
     expect((await statsOf(asked, clock.nowMs())).webhooks).toMatchObject([{ health }]);
-    expect(await webhookHealth(asked, id)).toMatchObject(health);
+    expect((await ownStats(asked, id as WebhookId, clock.nowMs())).health).toMatchObject(health);
     const text = renderMetrics(await metricsOf(asked));
     expect(text).toContain('relay_pending{webhook="crm"} 3');
     expect(text).toContain('relay_webhook_state{webhook="crm",state="failing"} 1');

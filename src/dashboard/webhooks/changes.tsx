@@ -5,7 +5,7 @@ import type { FieldError } from "../../domain/failure";
 import type { HealthState } from "../../domain/health-report";
 import type { WebhookId } from "../../domain/ids";
 import type { Webhook } from "../../domain/webhook";
-import { webhookHealth } from "../../operations/stats";
+import { ownStats } from "../../operations/stats";
 import {
   pauseWebhook,
   removeWebhook,
@@ -45,8 +45,8 @@ export const webhookChanges = new Hono<PageEnv>()
         edit: editing,
         pause: switching(pauseWebhook, async () => "paused"),
         resume: switching(resumeWebhook, async (env, id) => {
-          const health = await webhookHealth(env, id);
-          return RESUMED[health?.state ?? "healthy"] ?? "resumed";
+          const { health } = await ownStats(env, id, Date.now());
+          return RESUMED[health.state] ?? "resumed";
         }),
         rotate: { onceThen: "rotated_before", ask: showRotation, act: rotate },
         test: testing,
@@ -62,9 +62,9 @@ type Then = (env: Env, id: WebhookId) => Promise<Done>;
 
 function switching(operation: typeof pauseWebhook, then: Then): Action<Webhook> {
   return {
-    act: async (c, { id }) => {
-      const result = await operation(c.env, id, callerOf(c));
-      return result.ok ? { done: await then(c.env, id) } : result;
+    act: async (c, webhook) => {
+      const result = await operation(c.env, webhook, callerOf(c));
+      return result.ok ? { done: await then(c.env, webhook.id) } : result;
     },
   };
 }
@@ -140,7 +140,7 @@ function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldEr
 async function remove(c: PageContext, webhook: Webhook, form: Form): Promise<Outcome> {
   const typed = text(form, "host").trim().toLowerCase();
   if (typed !== hostOf(webhook.url).toLowerCase()) return showDeletion(c, webhook, true);
-  const removed = await removeWebhook(c.env, webhook.id, callerOf(c));
+  const removed = await removeWebhook(c.env, webhook, callerOf(c));
   const at = WEBHOOKS_PATH;
   return removed.ok ? { done: "deleted", at } : { ...removed, at };
 }

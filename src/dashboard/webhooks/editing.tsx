@@ -50,7 +50,7 @@ export const editing: Action<Webhook> = {
     if (!given.ok) return showForm(c, { webhook, form, errors: given.failure.errors });
     const changes = moved(form, webhook, given.value);
     if (changes === null) return showForm(c, { webhook, form, errors: [UNCONFIRMED] });
-    const changed = await updateWebhook(c.env, webhook.id, { changes, by: callerOf(c) });
+    const changed = await updateWebhook(c.env, webhook, { changes, by: callerOf(c) });
     if (!changed.ok) {
       const { failure } = changed;
       const errors = mistakesOf(failure);

@@ -7,9 +7,8 @@ import { findDelivery, hastenDeliveries, nextToAttempt } from "../../operations/
 import { testEventOf, testWebhook } from "../../operations/webhooks";
 import { Attempted } from "../deliveries/attempts";
 import { attemptNow, toldOf } from "../deliveries/delivery";
-import type { Action, Outcome } from "../ui/actions";
+import { type Action, newToken, type Outcome } from "../ui/actions";
 import { text } from "../ui/form";
-import { newToken } from "../ui/once";
 import { page } from "../ui/page";
 import { Hidden, link, Select, shortUrl, webhookName } from "../ui/parts";
 import { webhookPath, withQuery } from "../ui/paths";
@@ -45,7 +44,7 @@ async function sendTest(c: PageContext, webhook: Webhook, event: string | null):
     return fail({ code: "invalid_request", errors });
   }
   const name = given.data.event ?? testEventOf(webhook);
-  const tested = await testWebhook(c.env, webhook.id, name);
+  const tested = await testWebhook(c.env, webhook, name);
   if (!tested.ok) return tested;
   const title = tested.value.error === null ? "The test arrived" : "The test failed";
   const shown = await page(

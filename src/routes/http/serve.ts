@@ -9,6 +9,8 @@ import { readBy } from "../../contract/problem";
 import type { Input, Output, Route } from "../../contract/route";
 import { type FailureCode, type FieldError, fail, ok, type Result } from "../../domain/failure";
 import { stringify } from "../../domain/json-text";
+import type { Webhook } from "../../domain/webhook";
+import { findWebhook } from "../../operations/webhooks";
 import type { ApiEnv } from "./auth";
 import { problem } from "./problem";
 
@@ -47,6 +49,22 @@ export function serving(app: Hono<ApiEnv>) {
       if (done.value === null) return c.body(null);
       return c.body(stringify(done.value), { headers: { "content-type": "application/json" } });
     });
+  };
+}
+
+/** @returns what adds a call about a webhook, which is there by the id or the name in its path. */
+export function servingWebhook(app: Hono<ApiEnv>) {
+  const serve = serving(app);
+  type About<R extends Route> = (
+    webhook: Webhook,
+    ...asked: Parameters<Handler<R>>
+  ) => ReturnType<Handler<R>>;
+  return <R extends Route>(route: R, handle: About<R>, check?: Check): void => {
+    const find = async (input: Input<R>, c: ApiContext) => {
+      const webhook = await findWebhook(c.env, c.req.param("id") ?? "");
+      return webhook === null ? fail({ code: "not_found" }) : handle(webhook, input, c);
+    };
+    serve(route, find, check);
   };
 }
 
