@@ -308,7 +308,7 @@ const MORE: readonly Mutant[] = [
     file: "src/actors/subscriber/pump.ts",
     edits: [
       [
-        "this.#inFlight.size + unrecorded + unwritten + count <= windowOf(situation)",
+        "this.#inFlight.size + unrecorded + unwritten + count <= pace.windowOf(situation)",
         "this.#inFlight.size < 100",
       ],
       ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],

@@ -1,15 +1,5 @@
 /** What is leased and has not started: of this object itself, and, on its way into shares, of its Lanes. */
-import {
-  aheadOf,
-  deal,
-  planLimitOf,
-  rateOpensAtMs,
-  type Situation,
-  slotsOf,
-  type Terms,
-  troubleEndsAtMs,
-  windowOf,
-} from "../../domain/pace";
+import * as pace from "../../domain/pace";
 import { ASKED, type DueDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run";
 import type { Agenda } from "./agenda";
@@ -53,11 +43,11 @@ export class Plan {
   }
 
   /** Plans what was stored as leased as it arrived. Call it in the same turn, and only while nothing is planned. */
-  arrived(deliveries: readonly DueDelivery[], situation: Situation): void {
+  arrived(deliveries: readonly DueDelivery[], situation: pace.Situation): void {
     const nowMs = Date.now();
     this.#attempts = deliveries.map((delivery) => this.#planOf(delivery, situation.terms, nowMs));
     this.#isOnDisk = false;
-    this.#ledger.arrivedLeased(this.#attempts, windowOf(situation));
+    this.#ledger.arrivedLeased(this.#attempts, pace.windowOf(situation));
   }
 
   /** Resolves when what arrived is on disk. */
@@ -102,10 +92,10 @@ export class Plan {
   }
 
   /** Whether it may not go as planned: probing and a pause keep all but what was asked for by name. */
-  isOutdated(situation: Situation, nowMs: number): boolean {
+  isOutdated(situation: pace.Situation, nowMs: number): boolean {
     const scheduled = this.#attempts.filter((each) => !isAsked(each)).length;
     if (scheduled === 0) return false;
-    return scheduled > planLimitOf(situation) || troubleEndsAtMs(situation) > nowMs;
+    return scheduled > pace.planLimitOf(situation) || pace.troubleEndsAtMs(situation) > nowMs;
   }
 
   /**
@@ -116,7 +106,7 @@ export class Plan {
    * @returns how many shares were handed out.
    */
   async fill(
-    situation: Situation,
+    situation: pace.Situation,
     nowMs: number,
     { isFree, isBusy }: { isFree: boolean; isBusy: boolean },
   ): Promise<number> {
@@ -124,7 +114,7 @@ export class Plan {
     const hasRoom = isFree && this.#attempts.length === 0;
     if (!hasRoom && rooms.length === 0) return 0;
     this.#ledger.record();
-    if (rateOpensAtMs(situation) > nowMs + MAX_AWAKE_WAIT_MS) return 0;
+    if (pace.rateOpensAtMs(situation) > nowMs + MAX_AWAKE_WAIT_MS) return 0;
     const ownRoom = hasRoom ? this.#ownRoom(situation, rooms) : 0;
     const room = rooms.reduce((sum, each) => sum + each.room, ownRoom);
     const chosen = this.#agenda.take(situation, nowMs, { isBusy, room });
@@ -139,10 +129,14 @@ export class Plan {
     return handings.length;
   }
 
-  async #lease(planned: readonly Planned[], handings: readonly Handing[], situation: Situation) {
+  async #lease(
+    planned: readonly Planned[],
+    handings: readonly Handing[],
+    situation: pace.Situation,
+  ) {
     const own = { share: null, attempts: this.#attempts };
     try {
-      this.#ledger.lease([own, ...handings], windowOf(situation));
+      this.#ledger.lease([own, ...handings], pace.windowOf(situation));
       await this.#host.sync();
     } catch (thrown) {
       for (const handing of handings) this.#lanes.forget(handing);
@@ -152,16 +146,16 @@ export class Plan {
   }
 
   /** How much of its own the object plans: where Lanes take part, no more than each of them. */
-  #ownRoom(situation: Situation, rooms: readonly Room[]): number {
-    const limit = planLimitOf(situation, true);
+  #ownRoom(situation: pace.Situation, rooms: readonly Room[]): number {
+    const limit = pace.planLimitOf(situation, true);
     if (rooms.length === 0 && !this.#lanes.areUsed) return limit;
-    const slots = slotsOf(situation);
-    return Math.min(limit, Math.floor(slots + aheadOf(slots, situation)));
+    const slots = pace.slotsOf(situation);
+    return Math.min(limit, Math.floor(slots + pace.aheadOf(slots, situation)));
   }
 
   /** Keeps what this object makes itself; the rest goes in shares. What no share has room for goes back. */
   #share(planned: readonly Planned[], ownRoom: number, rooms: readonly Room[]): Handing[] {
-    const dealt = deal(planned.length, [ownRoom, ...rooms.map(({ room }) => room)]);
+    const dealt = pace.deal(planned.length, [ownRoom, ...rooms.map(({ room }) => room)]);
     const parts = Map.groupBy(planned.slice(0, dealt.length), (_, each) => dealt[each]);
     if (ownRoom > 0) this.#attempts = parts.get(0) ?? [];
     const handings: Handing[] = [];
@@ -177,7 +171,7 @@ export class Plan {
     return handings;
   }
 
-  #planOf(delivery: DueDelivery, { rateLimit }: Terms, nowMs: number): Planned {
+  #planOf(delivery: DueDelivery, { rateLimit }: pace.Terms, nowMs: number): Planned {
     const lease: LeasedAttempt = {
       id: delivery.id,
       number: delivery.attempts + 1,

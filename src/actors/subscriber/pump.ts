@@ -5,17 +5,7 @@
  *     planned ──start──▶ in flight ──answer──▶ (ledger)
  */
 import type { EventId } from "../../domain/ids";
-import {
-  concurrencyOf,
-  isUnhindered,
-  MAX_ATTEMPTS_PER_RUN,
-  MAX_LATE_MS,
-  MAX_RUN_MS,
-  type Situation,
-  slotsOf,
-  troubleEndsAtMs,
-  windowOf,
-} from "../../domain/pace";
+import * as pace from "../../domain/pace";
 import { earliest } from "../../domain/time";
 import type { Inserted } from "../../storage/delivery-store";
 import type { DueDelivery } from "../../storage/delivery-tables";
@@ -40,7 +30,7 @@ const MAX_RESTLESS_MS = 600_000;
 
 type PumpHost = {
   /** null while the webhook is held. */
-  situation(): Situation | null;
+  situation(): pace.Situation | null;
   /**
    * Makes an attempt by what is in force; the request is made before this returns. `isStale` when another URL is in
    * force at its end.
@@ -98,8 +88,8 @@ export class Pump {
   async run(): Promise<number> {
     this.#running = true;
     this.#startedInRun = 0;
-    this.#attemptsLeft = MAX_ATTEMPTS_PER_RUN;
-    this.#endsAtMs = Date.now() + MAX_RUN_MS;
+    this.#attemptsLeft = pace.MAX_ATTEMPTS_PER_RUN;
+    this.#endsAtMs = Date.now() + pace.MAX_RUN_MS;
     try {
       for (;;) {
         if (this.#mustRecord()) this.#ledger.record();
@@ -164,7 +154,7 @@ export class Pump {
   nextAtMs(): number | null {
     const open = this.#open;
     // What the disk does not take leaves room for no start: `recordAtMs` is when it is written again.
-    const situation = open !== null && this.#ledger.unwritten < windowOf(open) ? open : null;
+    const situation = open !== null && this.#ledger.unwritten < pace.windowOf(open) ? open : null;
     if (situation !== null && !this.#plan.isEmpty) return Date.now();
     const next = situation && this.#agenda.nextAtMs(situation);
     return earliest(next, this.#lanes.nextAtMs());
@@ -179,7 +169,7 @@ export class Pump {
   }
 
   /** null while the webhook is held, and while more outcomes than may be are not on disk. */
-  get #open(): Situation | null {
+  get #open(): pace.Situation | null {
     return this.#ledger.isStuck ? null : this.#host.situation();
   }
 
@@ -210,7 +200,7 @@ export class Pump {
     this.#lanes.tend(nowMs);
     const situation = this.#open;
     const mayGoOn = situation !== null && !situation.health.probing;
-    if (!mayGoOn || troubleEndsAtMs(situation) > nowMs) this.#lanes.stopAll();
+    if (!mayGoOn || pace.troubleEndsAtMs(situation) > nowMs) this.#lanes.stopAll();
   }
 
   /** What is past its retention goes while nothing is leased: an object that always sends must end a run for it. */
@@ -238,7 +228,7 @@ export class Pump {
       const next = this.#plan.first;
       if (next === undefined || !this.#hasFreeSlot(situation, isAsked(next))) return;
       if (this.#ledger.rate.earliest(rateLimit, next.startAtMs) > nowMs) return;
-      if (rateLimit !== null && this.#lanes.areUsed && nowMs > next.startAtMs + MAX_LATE_MS) {
+      if (rateLimit !== null && this.#lanes.areUsed && nowMs > next.startAtMs + pace.MAX_LATE_MS) {
         this.#unplan();
         return;
       }
@@ -248,27 +238,27 @@ export class Pump {
     }
   }
 
-  #hasSlot(situation: Situation, asked: boolean, count = 1): boolean {
+  #hasSlot(situation: pace.Situation, asked: boolean, count = 1): boolean {
     const size = this.#inFlight.size + count;
     return (
       (situation.terms.frames || this.#slots.free >= count) &&
-      size <= slotsOf(situation, asked) &&
-      size + this.#lanes.busy <= concurrencyOf(situation, asked)
+      size <= pace.slotsOf(situation, asked) &&
+      size + this.#lanes.busy <= pace.concurrencyOf(situation, asked)
     );
   }
 
-  #hasFreeSlot(situation: Situation, asked: boolean, count = 1): boolean {
+  #hasFreeSlot(situation: pace.Situation, asked: boolean, count = 1): boolean {
     const { unrecorded, unwritten } = this.#ledger;
     return (
       this.#hasSlot(situation, asked, count) &&
-      this.#inFlight.size + unrecorded + unwritten + count <= windowOf(situation)
+      this.#inFlight.size + unrecorded + unwritten + count <= pace.windowOf(situation)
     );
   }
 
   /** Whether so many that arrive now start now: nothing keeps them, and nothing goes before them. */
-  #startsAtOnce(situation: Situation, count: number): boolean {
+  #startsAtOnce(situation: pace.Situation, count: number): boolean {
     const nowMs = Date.now();
-    if (!isUnhindered(situation, nowMs) || !this.#hasFreeSlot(situation, false, count))
+    if (!pace.isUnhindered(situation, nowMs) || !this.#hasFreeSlot(situation, false, count))
       return false;
     if (this.#running && (this.#mustRest || this.#isSpent(nowMs))) return false;
     if (!this.#plan.isEmpty || this.#lanes.areUsed || !this.#ledger.mayArriveLeased) return false;
@@ -276,7 +266,7 @@ export class Pump {
     return nextAtMs === null || nextAtMs > nowMs;
   }
 
-  #isOutdated(situation: Situation, nowMs: number): boolean {
+  #isOutdated(situation: pace.Situation, nowMs: number): boolean {
     if (this.#blocked || (situation.terms.ordered && this.#ledger.unwritten > 0)) return true;
     return this.#plan.isOutdated(situation, nowMs);
   }
@@ -332,7 +322,7 @@ export class Pump {
   get #mayLinger(): boolean {
     const nowMs = Date.now();
     if (!this.#isSteady || !this.#hasJustArrived(nowMs) || this.#isSpent(nowMs)) return false;
-    if (nowMs > this.#endsAtMs - MAX_RUN_MS + MAX_LINGERING_MS) return false;
+    if (nowMs > this.#endsAtMs - pace.MAX_RUN_MS + MAX_LINGERING_MS) return false;
     const situation = this.#open;
     if (situation === null || !this.#plan.isEmpty) return false;
     const nextAtMs = this.#agenda.nextAtMs(situation);

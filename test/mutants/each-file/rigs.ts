@@ -40,7 +40,7 @@ export const RIGS: readonly Mutant[] = [
     "outcomes are written late, so that a kill repeats many",
     "src/actors/subscriber/pump.ts",
     [
-      "this.#inFlight.size + unrecorded + unwritten + count <= windowOf(situation)",
+      "this.#inFlight.size + unrecorded + unwritten + count <= pace.windowOf(situation)",
       "this.#inFlight.size < 100",
     ],
     ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],
