@@ -69,20 +69,17 @@ export function parseErasureCursor(text: string): ErasureCursor | null {
   return cursor && { ...cursor, queued: queued !== undefined };
 }
 
-/** A replay goes on with the end that its first call fixed. */
-type ReplayPage = { untilMs: number; cursor: ReplayCursor };
-
 /** `until~day~seq.index`, the day only where the journals are replayed. */
-export function formatReplayCursor(untilMs: number, { day, position }: ReplayCursor): string {
+export function formatReplayCursor({ untilMs, day, position }: ReplayCursor): string {
   return [untilMs, day ?? "", position === null ? "" : formatPosition(position)].join("~");
 }
 
-export function parseReplayCursor(text: string): ReplayPage | null {
+export function parseReplayCursor(text: string): ReplayCursor | null {
   const [, untilMs, day = "", rest = ""] = /^(\d{1,15})~([\d-]*)~([\d.]*)$/.exec(text) ?? [];
   const position = parsePosition(rest);
   const ofDelivery = position && { day: null, position };
   const cursor = day === "" ? ofDelivery : parseEventCursor(`${day}~${rest}`);
-  return cursor && { untilMs: Number(untilMs), cursor };
+  return cursor && { untilMs: Number(untilMs), ...cursor };
 }
 
 export function formatDeadLetterCursor({ failedAtMs, id }: DeadLetterPosition): string {

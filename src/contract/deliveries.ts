@@ -158,13 +158,10 @@ export const replaySchema = z
     cursor: f.cursorParam(parseReplayCursor),
   })
   .check(
-    z.refine(
-      ({ only, cursor }) => !cursor || (only === "missing") === (cursor.cursor.day !== null),
-      {
-        path: ["cursor"],
-        message: "is not a cursor that this replay gave",
-      },
-    ),
+    z.refine(({ only, cursor }) => !cursor || (only === "missing") === (cursor.day !== null), {
+      path: ["cursor"],
+      message: "is not a cursor that this replay gave",
+    }),
   )
   .register(f.document, { id: "ReplayRequest" });
 

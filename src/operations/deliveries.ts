@@ -152,8 +152,8 @@ export async function cancelDelivery(
   return ok(cancelled);
 }
 
-/** Where a replay goes on: among the webhook's deliveries, or among the events of a day. */
-export type ReplayCursor = { day: string | null; position: Position | null };
+/** Where a replay goes on: among the webhook's deliveries, or among the events of a day; to the end that it began with. */
+export type ReplayCursor = { untilMs: number; day: string | null; position: Position | null };
 
 type Replay = {
   sinceMs: number;
@@ -166,22 +166,26 @@ type Replay = {
 };
 
 /** `replayed`: how many deliveries were opened, made due or added, or would be. */
-type Replayed = { replayed: number; next: ReplayCursor | null };
+type Replayed = { replayed: number; next: Omit<ReplayCursor, "untilMs"> | null };
 
+/** @param given `untilMs` counts at the beginning, and is now where it is left out. */
 export async function replay(
   env: Env,
   webhook: Webhook,
-  { by, ...asked }: Replay & { by: Caller },
+  { by, ...given }: Omit<Replay, "untilMs"> & { untilMs?: number; by: Caller },
 ) {
+  // What arrives while pages are replayed is not replayed.
+  const untilMs = given.cursor?.untilMs ?? given.untilMs ?? Date.now();
+  const asked = { ...given, untilMs };
   const page = asked.only === "missing" ? backfill : replayDeliveries;
   const done = await page(env, webhook, asked);
   if (done.replayed > 0 && !asked.dryRun) {
-    const { sinceMs, untilMs, only, event } = asked;
+    const { sinceMs, only, event } = asked;
     const wanted = { since: iso(sinceMs), until: iso(untilMs), only, event };
     const after = { webhookId: webhook.id, ...wanted, deliveries: done.replayed };
     await addToAudit(env, by, "webhook.replayed", after);
   }
-  return done;
+  return { replayed: done.replayed, next: done.next && { untilMs, ...done.next } };
 }
 
 async function replayDeliveries(env: Env, webhook: Webhook, asked: Replay): Promise<Replayed> {

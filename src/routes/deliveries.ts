@@ -63,13 +63,11 @@ serveWebhook(calls.cancelDelivery, async (webhook, { params }, c) => {
 });
 
 serveWebhook(calls.replayDeliveries, async (webhook, { body }, c) => {
-  const { since: sinceMs, until, only, event, dryRun, cursor } = body;
-  // The first call fixes the end: what arrives while pages are replayed is not replayed.
-  const untilMs = cursor?.untilMs ?? until ?? Date.now();
-  const from = { cursor: cursor?.cursor ?? null, by: c.get("caller") };
-  const wanted = { sinceMs, untilMs, only, dryRun, ...given({ event }) };
-  const { replayed, next } = await replay(c.env, webhook, { ...wanted, ...from });
-  return ok({ replayed, next: next && formatReplayCursor(untilMs, next) });
+  const { since: sinceMs, until: untilMs, only, event, dryRun, cursor = null } = body;
+  const by = c.get("caller");
+  const asked = { sinceMs, only, dryRun, cursor, by, ...given({ event, untilMs }) };
+  const { replayed, next } = await replay(c.env, webhook, asked);
+  return ok({ replayed, next: next && formatReplayCursor(next) });
 });
 
 serveWebhook(calls.discardDeliveries, async (webhook, { body }, c) => {

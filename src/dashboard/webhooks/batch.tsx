@@ -91,12 +91,11 @@ export const REPLAY: Batch = {
   async run(env, webhook, { given, by }) {
     const checked = check(replaySchema, given);
     if (!checked.ok) return checked;
-    const { since: sinceMs, until = Date.now(), only, event, dryRun, cursor } = checked.value;
-    const untilMs = cursor?.untilMs ?? until;
+    const { since: sinceMs, until: untilMs = Date.now(), event } = checked.value;
+    const { only, dryRun, cursor = null } = checked.value;
     const wanted = { sinceMs, untilMs, only, dryRun, ...(event !== undefined && { event }) };
-    const from = { cursor: cursor?.cursor ?? null, by };
-    const { replayed, next } = await replay(env, webhook, { ...wanted, ...from });
-    return ok({ count: replayed, next: next && formatReplayCursor(untilMs, next) });
+    const { replayed, next } = await replay(env, webhook, { ...wanted, cursor, by });
+    return ok({ count: replayed, next: next && formatReplayCursor(next) });
   },
   words: ({ only, event, since = "" }, zone) =>
     `${ONLY[only as keyof typeof ONLY].title}${of(event)}, received since ${exactTime(Date.parse(since), zone)}`,
