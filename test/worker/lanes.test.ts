@@ -266,6 +266,19 @@ describe("what people do while 12 are in flight", () => {
     expect(await tally(id)).toEqual({ delivered: 12, cancelled: 8 });
   });
 
+  it("a dry run of a discard leaves what is on its way as it is", async () => {
+    const recall = vi.spyOn(Lane.prototype, "recall");
+    const late = holding();
+    const { id, running } = await busy(12, 20);
+    const dry = await api("POST", `/v1/webhooks/${id}/discard`, { dryRun: true });
+    expect(await dry.json()).toEqual({ discarded: 20, next: null });
+    expect(recall).not.toHaveBeenCalled();
+    late.open();
+    await running;
+    await finish(id, 1);
+    expect(await tally(id)).toEqual({ delivered: 20 });
+  });
+
   it("a deleted webhook is sent nothing more", async () => {
     const late = holding();
     const { id, running } = await busy(12, 40);

@@ -280,7 +280,7 @@ export class Subscriber extends StoredObject {
   /** Discards what waits, at most `query.limit` at once; `next` goes on behind them. */
   async discard(query: Omit<DeliveryQuery, "status">, dryRun: boolean, call?: string) {
     const discard = () => this.#engine.deliveries.discard(query, dryRun, call);
-    return this.#changing(null, discard, { discarded: 0, next: null });
+    return dryRun ? discard() : this.#changing(null, discard, { discarded: 0, next: null });
   }
 
   /**
