@@ -22,6 +22,9 @@ import { Store } from "./tables";
 const MAX_BATCH_BYTES = 1_500_000;
 const BATCHES_AT_ONCE = 50;
 const NOBODY: ReadonlySet<string> = new Set();
+/** What Leadterra may put an address into as into any text; however that is written, it has one of these. */
+const TEXTS = ["timestamp", "campaign_id", "key"];
+const MAY_BE_ADDRESS = "*[@\uFF20%=&]*";
 
 /** An event as it is recorded. */
 export type JournalEntry = Omit<EventFacts, "key"> & {
@@ -298,7 +301,9 @@ export class JournalStore extends Store {
     this.#lastBodies = null;
     blank.fill(0, event.start, event.start + event.size);
     this.tables.sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
-    this.tables.sql.exec("UPDATE events SET email = NULL, erased = 1 WHERE id = ?", id);
+    const clear = TEXTS.map((column) => `${column} = iif(${column} GLOB ?2, NULL, ${column})`);
+    const update = `UPDATE events SET email = NULL, ${clear.join(", ")}, erased = 1 WHERE id = ?1`;
+    this.tables.sql.exec(update, id, MAY_BE_ADDRESS);
   }
 
   #locate(id: EventId): { seq: number; start: number; size: number } | null {

@@ -238,6 +238,21 @@ describe("DELETE /v1/events/{id}", () => {
     expect(service.requests).toHaveLength(1);
   });
 
+  it("leaves an address in no id of Leadterra's own either, and those that hold none", async () => {
+    const data = { messageId: EMAIL, sequenceStep: 1, campaignId: `for ${EMAIL}` };
+    const odd = { event: "message.sent", timestamp: EMAIL, data };
+    const usual = reply();
+    await arrive([odd, usual]);
+    const answer = await api("POST", "/v1/events/erase", { email: EMAIL });
+    expect(await answer.json()).toMatchObject({ erased: 2, next: null });
+    expect(await found(EMAIL, SNIPPET)).toEqual([]);
+    const { timestamp, data: said } = usual;
+    for (const query of [`key=${said.reply.id}`, `campaignId=${said.campaignId}`]) {
+      const listed = await (await api("GET", `/v1/events?${query}`)).json();
+      expect(listed).toMatchObject({ data: [{ event: "reply.received", timestamp }] });
+    }
+  });
+
   it("touches no other event", async () => {
     await register();
     const [id, other] = await arrive([reply(), reply("someone.else@prospect.example")]);
