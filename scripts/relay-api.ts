@@ -29,12 +29,21 @@ export function parseRelay(text: string = DEFAULT_RELAY): string {
 
 export const UNKNOWN_KEY = `The relay does not know the key: RELAY_API_KEY, or without it the first of API_KEYS in ${DEV_VARS}.`;
 
-/** A key is never an option: other users of the machine would see it. @throws Misuse when there is none. */
+/** A key is never an option: other users of the machine would see it. @throws Misuse when there is none, or no call can bring it. */
 export function readApiKey(env: NodeJS.ProcessEnv = process.env): string {
   const key = env.RELAY_API_KEY?.trim() || firstOf(readVars(join(ROOT, DEV_VARS)).API_KEYS);
   if (key === undefined) {
     throw new Misuse(
       `RELAY_API_KEY must be in the environment: a key of the relay, one of its API_KEYS.`,
+    );
+  }
+  // Of what a header takes, Latin-1, the relay counts nothing with white space in it.
+  if (/[\s\p{C}]|[^\0-\xff]/u.test(key)) {
+    const from = env.RELAY_API_KEY?.trim()
+      ? "RELAY_API_KEY"
+      : `The first of API_KEYS in ${DEV_VARS}`;
+    throw new Misuse(
+      `${from} has white space in it, or what no header can carry: it is no key of a relay.`,
     );
   }
   return key;

@@ -133,6 +133,22 @@ function runWithoutDashes(
   });
 }
 
+describe.each([
+  ["apply", ["a.json"]],
+  ["doctor", []],
+  ["listen", []],
+])("npm run %s %j", (name, args) => {
+  it.each(["one-key-of-two\nother-key-of-two", "ключ-с-буквами-без-латиницы"])(
+    "says of a key that no call can bring, %j, that it is none, and does not show it",
+    async (key) => {
+      const { exitCode, stderr } = await runScript(name, args, { env: { RELAY_API_KEY: key } });
+      expect(stderr).toContain("RELAY_API_KEY has white space in it, or what no header can carry");
+      expect(stderr).not.toContain(key.slice(0, 8));
+      expect(exitCode).toBe(name === "apply" ? 1 : 2);
+    },
+  );
+});
+
 describe("an option that npm took for its own", () => {
   const key = { RELAY_API_KEY: "a-key-of-the-relay" };
 
