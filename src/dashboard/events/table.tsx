@@ -54,6 +54,7 @@ const COLUMNS: readonly Column<EventRow>[] = [
   {
     head: "Lead",
     cell: ({ email, erased }) => <SearchLink name="email" value={email} none={noneOf(erased)} />,
+    class: "name",
   },
   {
     head: "Classification",
@@ -61,6 +62,7 @@ const COLUMNS: readonly Column<EventRow>[] = [
       kind === null ? <span class="quiet">–</span> : foreign(kind),
       !conforms && [" ", <Badge tone="warn">{SCHEMA.differs}</Badge>],
     ],
+    class: "name",
   },
   { head: "Received", cell: ({ receivedAtMs }) => <Time ms={receivedAtMs} /> },
   { head: "Goes to", cell: ({ webhookIds }) => recipients(webhookIds.length), class: "whole" },
