@@ -17,6 +17,7 @@ import {
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../domain/time";
 import { errorText, logError } from "../log";
 import { type Alert, AlertStore } from "../storage/alert-store";
+import { oneRun } from "./one-run";
 import type { RegistryHost } from "./pushes";
 
 const ALERT_TIMEOUT_MS = 10_000;
@@ -35,7 +36,6 @@ export type Findings = { raised: AlertText[]; looked: string[]; sinceMs?: number
 export class Alerts {
   readonly #host: RegistryHost;
   readonly #store: AlertStore;
-  #sending: Promise<void> | null = null;
 
   constructor(host: RegistryHost) {
     this.#host = host;
@@ -95,20 +95,13 @@ export class Alerts {
   }
 
   /** Sends what is due, one after the other; after a refusal not before its backoff has passed. Never throws. */
-  send(): Promise<void> {
-    this.#sending ??= this.#sendAll().finally(() => {
-      this.#sending = null;
-    });
-    return this.#sending;
-  }
-
-  async #sendAll(): Promise<void> {
+  readonly send = oneRun(async () => {
     try {
       while (await this.#sendNext());
     } catch (thrown) {
       logError("alert.not_sent", { error: errorText(thrown) });
     }
-  }
+  });
 
   /** Whether another may follow. */
   async #sendNext(): Promise<boolean> {

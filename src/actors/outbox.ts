@@ -12,6 +12,7 @@ import { iso, MINUTE_MS } from "../domain/time";
 import { asksFor, type Webhook } from "../domain/webhook";
 import { errorText, logInfo, logWarning } from "../log";
 import { type OutboxKey, type OutboxRow, OutboxStore } from "../storage/outbox-store";
+import { oneRun } from "./one-run";
 import type { RegistryHost } from "./pushes";
 
 const SEND_TIMEOUT_MS = 10_000;
@@ -29,7 +30,6 @@ export type WebhookNews = {
 export class Outbox {
   readonly #host: RegistryHost;
   readonly #store: OutboxStore;
-  #sending: Promise<void> | null = null;
   /** As it leaves now. */
   #underWay: OutboxRow | null = null;
   /** The last news of each webhook, and how much was told of it. */
@@ -100,13 +100,7 @@ export class Outbox {
   }
 
   /** Sends what is due. Never throws. */
-  send(): Promise<void> {
-    this.#sending ??= this.#sendDue().finally(() => {
-      this.#sending = null;
-      this.arm();
-    });
-    return this.#sending;
-  }
+  readonly send = oneRun(() => this.#sendDue().finally(() => this.arm()));
 
   async #sendDue(): Promise<void> {
     const nowMs = Date.now();

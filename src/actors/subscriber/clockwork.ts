@@ -11,6 +11,7 @@ import { earliest } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
 import { errorText, logError } from "../../log";
 import type { AlarmClock } from "../alarm-clock";
+import { oneRun } from "../one-run";
 import type { Engine } from "./engine";
 import type { InForce } from "./in-force";
 import type { Listener } from "./listener";
@@ -40,7 +41,7 @@ export class Clockwork {
   readonly #host: ClockworkHost;
   readonly #news: News;
   readonly #backoff = new Backoff();
-  #run: Promise<number> | null = null;
+  readonly #runPump = oneRun(() => this.#host.engine().pump.run());
 
   constructor(host: ClockworkHost) {
     this.#host = host;
@@ -91,16 +92,6 @@ export class Clockwork {
   #keepHouse(): void {
     const { pump, housekeeping } = this.#host.engine();
     if (!pump.standing.isRunning) housekeeping.turn();
-  }
-
-  #runPump(): Promise<number> {
-    this.#run ??= this.#host
-      .engine()
-      .pump.run()
-      .finally(() => {
-        this.#run = null;
-      });
-    return this.#run;
   }
 
   /** A run that started nothing must not ring again at once, whatever the clockwork believes to be due. */
