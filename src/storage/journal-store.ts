@@ -167,6 +167,7 @@ export class JournalStore extends Store {
         entry.erased === true ? 1 : 0,
         entry.key ?? null,
       );
+      if (entry.erased === true) this.#clear(entry.id);
       start += entry.body.length;
     }
   }
@@ -301,6 +302,11 @@ export class JournalStore extends Store {
     this.#lastBodies = null;
     blank.fill(0, event.start, event.start + event.size);
     this.tables.sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
+    this.#clear(id);
+  }
+
+  /** Of what is known, all that may name somebody. */
+  #clear(id: EventId): void {
     const clear = TEXTS.map((column) => `${column} = iif(${column} GLOB ?2, NULL, ${column})`);
     const update = `UPDATE events SET email = NULL, ${clear.join(", ")}, erased = 1 WHERE id = ?1`;
     this.tables.sql.exec(update, id, MAY_BE_ADDRESS);

@@ -253,6 +253,17 @@ describe("DELETE /v1/events/{id}", () => {
     }
   });
 
+  it("leaves none of a copy that arrives later either", async () => {
+    const data = { messageId: EMAIL, sequenceStep: 1 };
+    const odd = { event: "message.sent", timestamp: EMAIL, data };
+    const id = await eventIdOf(odd.event, EMAIL);
+    expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
+    expect(await arrive([odd])).toEqual([id]);
+    expect(await found(EMAIL)).toEqual([]);
+    const shown = await (await api("GET", `/v1/events/${id}`)).json();
+    expect(shown).toMatchObject({ id, timestamp: null, payload: null });
+  });
+
   it("touches no other event", async () => {
     await register();
     const [id, other] = await arrive([reply(), reply("someone.else@prospect.example")]);
@@ -279,7 +290,8 @@ describe("DELETE /v1/events/{id}", () => {
     expect(service.requests).toEqual([]);
     expect(await found(EMAIL, SNIPPET)).toEqual([]);
     const shown = await (await api("GET", `/v1/events/${id}`)).json();
-    expect(shown).toMatchObject({ id, payload: null, webhookIds: [], deliveries: [] });
+    const { timestamp } = event;
+    expect(shown).toMatchObject({ id, timestamp, payload: null, webhookIds: [], deliveries: [] });
     const why = "It was erased before it came in.";
     expect(shown).toMatchObject({ webhooks: [{ webhookId, matched: false, why }] });
     clock.advance(15 * DAY);
