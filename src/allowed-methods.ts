@@ -3,15 +3,13 @@
 /** Whatever form of it a route asks for. */
 const PARAMETER = /:\w+(\{[^/]*\})?/g;
 
-type Routed = { method: string; path: string };
-
 /**
  * A path that is spelled out is not also one with a parameter in its place.
  *
  * @returns the `Allow` of a path (RFC 9110, section 10.2.1) for a method that is not in it; null where there is no
  *   such path, or it knows the method.
  */
-export function otherMethods(routes: readonly Routed[]) {
+export function otherMethods(routes: readonly { method: string; path: string }[]) {
   const calls = routes
     .filter(({ path }) => !path.includes("*"))
     .map(({ method, path }) => ({

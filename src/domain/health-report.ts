@@ -49,19 +49,13 @@ export function reportHealth(standing: Standing, queue: Queue, nowMs: number): H
   };
 }
 
-export function stateOf(
-  standing: Standing,
-  oldestDueAtMs: number | null,
-  nowMs: number,
-): Pick<HealthReport, "state" | "sinceMs"> {
+export function stateOf(standing: Standing, oldestDueAtMs: number | null, nowMs: number) {
   for (const state of HEALTH_STATES) {
     const sinceMs = RULES[state]?.(standing, oldestDueAtMs, nowMs);
     if (sinceMs !== undefined) return { state, sinceMs };
   }
-  return {
-    state: "healthy",
-    sinceMs: latest(wellSinceMs(standing), caughtUpAtMs(standing.health)),
-  };
+  const sinceMs = latest(wellSinceMs(standing), caughtUpAtMs(standing.health));
+  return { state: "healthy" as const, sinceMs };
 }
 
 /** Since when a state holds; undefined when it does not. They are asked in the order of the states. */

@@ -302,10 +302,7 @@ type Unaudited = Kept | "id" | "createdAtMs" | "updatedAtMs";
 type AuditView = Record<Exclude<keyof Webhook, Unaudited> | "signingSecrets", unknown>;
 
 /** What the audit log keeps of a change: of a changed webhook only what differs, and nothing secret. */
-export function auditViews(
-  before: Webhook | null,
-  after: Webhook | null,
-): { before: Partial<AuditView> | null; after: Partial<AuditView> | null } {
+export function auditViews(before: Webhook | null, after: Webhook | null) {
   if (before === null || after === null) {
     return { before: before && auditView(before), after: after && auditView(after) };
   }

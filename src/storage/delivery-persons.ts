@@ -12,8 +12,6 @@ export type KeptPlace = { period: number; keptFromMs: number; id: EventId; past?
 /** What is looked at together; the look may go on behind its place. */
 type Looked = { place: KeptPlace; rows: number; texts: Map<EventId, (string | Uint8Array)[]> };
 type KeptRow = { id: string; kept_from: number; log: string | null; body: ArrayBuffer | null };
-type AnswersRow = { id: string; log: string | null };
-
 /** Rows, and bytes of bodies and attempts, that one such look reads. */
 const MAX_LOOKED_AT = 1_000;
 const MAX_BYTES_LOOKED_AT = 8 * 1024 * 1024;
@@ -92,7 +90,7 @@ export class DeliveryPersons {
     const query = `SELECT d.id, CASE WHEN kept_from IS NULL AND (${MAY_NAME}) THEN log END AS log FROM arrivals_${period} a CROSS JOIN json_each(a.ids) j CROSS JOIN deliveries_${period} d ON d.id = j.value WHERE a.seq = ?`;
     for (let seqs = this.#behind(period, from, sinceMs); seqs.length > 0; ) {
       for (const seq of seqs) {
-        const rows = this.#tables.rows<AnswersRow>(query, seq);
+        const rows = this.#tables.rows<{ id: string; log: string | null }>(query, seq);
         const texts = new Map(
           rows.flatMap(({ id, log }) => (log === null ? [] : [[id as EventId, [log]]])),
         );

@@ -82,8 +82,6 @@ export const FRESH = {
 /** The ids of one accept, in order, and when it came. */
 export type ArrivalIds = { period: number; seq: number; atMs: number; ids: string[] };
 
-type AttemptsRow = { seq: number; attempts: string };
-
 type ArrivalRow = { seq: number; at: number; ids: string };
 
 /** What the run knows of deliveries whose tables may be gone: where fresh ones begin, and how many have ended. */
@@ -318,7 +316,7 @@ export class DeliveryTables {
     for (const period of this.periodsNewestFirst.filter((each) => this.listsAttempts(each))) {
       const query = `SELECT seq, attempts FROM attempts_${period} WHERE seq <= ? ORDER BY seq DESC LIMIT ${FIRST_ARRIVALS}`;
       for (let next: number | null = seq; next !== null; ) {
-        const rows: AttemptsRow[] = this.rows(query, next);
+        const rows: { seq: number; attempts: string }[] = this.rows(query, next);
         for (const row of rows) yield { seq: row.seq, attempts: attemptKeysOf(row.attempts) };
         const last = rows.at(-1);
         next = last === undefined || rows.length < FIRST_ARRIVALS ? null : last.seq - 1;

@@ -6,8 +6,6 @@
 const VERSION_TABLE = "version";
 
 export type Row = Record<string, SqlStorageValue>;
-type NewRow = Record<string, SqlStorageValue | Uint8Array>;
-
 export class Tables {
   readonly sql: SqlStorage;
   readonly #version: number;
@@ -39,7 +37,7 @@ export class Tables {
   }
 
   /** Writes a row, by the names of its columns, in place of the one with its key. */
-  put(table: string, row: NewRow): void {
+  put(table: string, row: Record<string, SqlStorageValue | Uint8Array>): void {
     const columns = Object.keys(row);
     const places = columns.map(() => "?").join(", ");
     this.sql.exec(

@@ -293,10 +293,7 @@ export class Pump {
     this.#end(lease, answer);
   }
 
-  #end(
-    lease: LeasedAttempt,
-    { refused, isStale, ...outcome }: Answer & { isStale: boolean },
-  ): void {
+  #end(lease: LeasedAttempt, { refused, isStale, ...outcome }: Answer & { isStale: boolean }) {
     if (!this.#inFlight.delete(lease.id)) return;
     if (refused) this.#attemptsLeft = 0;
     this.#ledger.answer(lease, outcome, { isStale });

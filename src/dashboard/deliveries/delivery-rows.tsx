@@ -8,9 +8,7 @@ import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
 import { LastOutcome } from "./attempts";
 
-type Named = Pick<DeliveryView, "webhookId" | "eventId" | "event">;
-
-export const EVENT: Column<Named> = {
+export const EVENT: Column<Pick<DeliveryView, "webhookId" | "eventId" | "event">> = {
   head: "Event",
   cell: ({ webhookId, eventId, event }) => (
     <RowLink href={deliveryPath(webhookId, eventId)} event={event} id={eventId} />
