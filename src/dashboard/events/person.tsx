@@ -21,9 +21,11 @@ const PAGES_COUNTED = 10;
 export function ErasePerson({ email }: { email: string | undefined }) {
   if (email === undefined || !useViewer().mayChange) return null;
   return (
-    <Button action={PATH} fields={{ email }} tone="danger">
-      Erase this person…
-    </Button>
+    <div class="spaced-below">
+      <Button action={PATH} fields={{ email }} tone="danger">
+        Erase this person…
+      </Button>
+    </div>
   );
 }
 

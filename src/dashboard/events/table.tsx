@@ -54,7 +54,7 @@ const COLUMNS: readonly Column<EventRow>[] = [
   {
     head: "Lead",
     cell: ({ email, erased }) => <SearchLink name="email" value={email} none={noneOf(erased)} />,
-    class: "name",
+    class: "breaks",
   },
   {
     head: "Classification",
@@ -69,7 +69,7 @@ const COLUMNS: readonly Column<EventRow>[] = [
   {
     head: "Campaign",
     cell: ({ campaignId }) => <SearchLink name="campaignId" value={campaignId} none="–" />,
-    class: "breaks",
+    class: "name",
   },
 ];
 
