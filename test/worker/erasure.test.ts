@@ -218,25 +218,32 @@ describe("DELETE /v1/events/{id}", () => {
     expect(service.requests).toEqual([]);
   });
 
-  it("holds for an attempt that is on its way: what comes back is not kept", async () => {
-    const { opened, open } = gate();
-    service.answer = async (asked) => {
-      await opened;
-      return echo(500)(asked);
-    };
-    const { id: webhookId } = await register();
-    const [id] = await arrive([reply()]);
-    if (id === undefined) throw new Error("there is no event");
-    const ringing = ring(subscriber(webhookId));
-    await eventually(() => expect(service.requests).toHaveLength(1));
-    expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
-    open();
-    await ringing;
-    expect(await deliveryOf(webhookId, id)).toMatchObject({ status: "cancelled", attempts: 1 });
-    expect(await found(EMAIL, SNIPPET)).toEqual([]);
-    await deliverAll(webhookId, clock);
-    expect(service.requests).toHaveLength(1);
-  });
+  it.each([
+    ["pending", ""],
+    ["cancelled", "cancel"],
+  ])(
+    "holds for an attempt on its way of one that is %s: what comes back is not kept",
+    async (_, act) => {
+      const { opened, open } = gate();
+      service.answer = async (asked) => {
+        await opened;
+        return echo(500)(asked);
+      };
+      const { id: webhookId } = await register();
+      const [id] = await arrive([reply()]);
+      if (id === undefined) throw new Error("there is no event");
+      const ringing = ring(subscriber(webhookId));
+      await eventually(() => expect(service.requests).toHaveLength(1));
+      if (act !== "") await api("POST", `/v1/webhooks/${webhookId}/deliveries/${id}/${act}`);
+      expect((await api("DELETE", `/v1/events/${id}`)).status).toBe(204);
+      open();
+      await ringing;
+      expect(await deliveryOf(webhookId, id)).toMatchObject({ status: "cancelled", attempts: 1 });
+      expect(await found(EMAIL, SNIPPET)).toEqual([]);
+      await deliverAll(webhookId, clock);
+      expect(service.requests).toHaveLength(1);
+    },
+  );
 
   it("leaves an address in no id of Leadterra's own either, and those that hold none", async () => {
     const data = { messageId: EMAIL, sequenceStep: 1, campaignId: `for ${EMAIL}` };

@@ -300,6 +300,7 @@ export class Deliveries {
     const delivery = this.#store.get(id);
     const isWhole = email === undefined || (delivery !== null && this.#isAbout(delivery, email));
     if (isWhole) this.#erased.add([id]);
+    this.#ledger.leases.erased(id);
     const health = forgetAnswer(this.#ledger.run.health, ({ eventId }) => eventId === id);
     if (health !== this.#ledger.run.health) {
       this.#ledger.setHealth(health);

@@ -7,13 +7,14 @@ import type { LeasedAttempt, Share, StoredShare } from "../../storage/run";
 
 /**
  * `share`: the id of the share that it is in; null for one that this object makes itself. `outcome` is null while it
- * is under way.
+ * is under way. `isErased`: its event was erased meanwhile, which what is answered may echo.
  */
 export type Leased = {
   delivery: StoredDelivery;
   lease: LeasedAttempt;
   share: string | null;
   outcome: Outcome | null;
+  isErased?: boolean;
 };
 
 export type Answered = Leased & { outcome: Outcome };
@@ -71,6 +72,11 @@ export class Leases {
     if (leased.share === null) return;
     this.#isMixed = true;
     this.#openOf(leased)?.add(leased);
+  }
+
+  erased(id: EventId): void {
+    const leased = this.#all.get(id);
+    if (leased !== undefined) leased.isErased = true;
   }
 
   close(id: EventId): void {

@@ -311,7 +311,7 @@ export class Ledger {
     if (leased.lease.number !== number || leased.share !== share) return;
     if (this.#answered.length === 0) this.#oldestAnswerAtMs = Date.now();
     const retryAfterMs = isStale ? null : given.retryAfterMs;
-    const outcome = withoutEcho({ ...given, retryAfterMs }, leased.delivery);
+    const outcome = withoutEcho({ ...given, retryAfterMs }, leased);
     this.#answered.push(Object.assign(leased, { outcome }));
     if (share === null) this.#unrecorded += 1;
     const mean = this.#meanDurationMs ?? outcome.durationMs;
@@ -360,7 +360,7 @@ export class Ledger {
   /** null when the disk does not take it. */
   #write(answered: Answered, policy: Policy): Written | null {
     const { delivery, lease, outcome } = answered;
-    const said = withoutEcho(outcome, delivery);
+    const said = withoutEcho(outcome, answered);
     const after = recorded({ delivery, lease, outcome: said }, policy);
     try {
       this.#store.update(after);

@@ -5,6 +5,7 @@ import { errorText, logError, logInfo, logWarning } from "../../log";
 import type { Attempted, DeliveryStore } from "../../storage/delivery-store";
 import { ASKED, type StoredDelivery } from "../../storage/delivery-tables";
 import type { LeasedAttempt } from "../../storage/run";
+import type { Leased } from "./leases";
 
 /** Attempts that succeeded share a log line, up to so many: a line costs more than an attempt's row. */
 const MAX_LOGGED_TOGETHER = 50;
@@ -35,11 +36,8 @@ export function logNotWritten(
   logError("outcome.not_written", { webhookId, eventId: id, attempt: number, error });
 }
 
-/** An answer to what was erased meanwhile may echo it. */
-export function withoutEcho(outcome: Outcome, { lastError }: StoredDelivery): Outcome {
-  return lastError === "erased"
-    ? { ...outcome, responseBody: null, responseHeaders: null }
-    : outcome;
+export function withoutEcho(outcome: Outcome, { isErased = false }: Pick<Leased, "isErased">) {
+  return isErased ? { ...outcome, responseBody: null, responseHeaders: null } : outcome;
 }
 
 /** Attempts were recorded together: the list of them knows. Where the disk does not take that, it lacks them. */
