@@ -134,7 +134,7 @@ describe("a test", () => {
     const fields = fieldsOf(shown, `${PATH}/${id}/test`);
     expect(await (await visitor.post(`${PATH}/${id}/test`, fields)).text()).toContain("arrived");
     const again = await visitor.post(`${PATH}/${id}/test`, fields);
-    expect(leadsTo(again)).toBe(`${PATH}/${id}?done=tested_before`);
+    expect(leadsTo(again)).toBe(`${PATH}/${id}?done=sent_before`);
     expect(service.requests).toHaveLength(1);
   });
 
@@ -283,6 +283,20 @@ describe("trying now", () => {
       expect((await deeds()).map(({ action }) => action)).toEqual(["webhook.created"]);
     },
   );
+
+  it("sends a test where nothing waits once for each form: a reload of what came of it sends none", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ retrySchedule: "1m" });
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    const path = `${PATH}/${id}/try`;
+    const fields = fieldsOf(await textOf(`${PATH}/${id}`), path);
+    await api("POST", `/v1/webhooks/${id}/discard`, {});
+    const before = service.requests.length;
+    expect(await (await visitor.post(path, fields)).text()).toContain("The test failed");
+    expect(leadsTo(await visitor.post(path, fields))).toBe(`${PATH}/${id}?done=sent_before`);
+    expect(service.requests).toHaveLength(before + 1);
+  });
 
   it("sends a test where nothing waits, and says so with the event's name", async () => {
     const { id } = await register({ events: ["link.clicked"] });

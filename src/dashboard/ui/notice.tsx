@@ -20,8 +20,8 @@ const NOT_QUITE = {
   unchanged: () => "Nothing was changed in the form, so nothing was saved.",
   rotated_before: () =>
     "The secret was rotated by this form before, so nothing was done again. It was shown once: rotate again if nobody has it.",
-  tested_before: () =>
-    "This test was sent before, so nothing was sent again. What came of it was shown once: send another.",
+  sent_before: () =>
+    "This form was sent before, so nothing was sent to the service again: what came of it was shown then.",
   resumed_held: () => "Resumed, and held all the same: how it stands is below.",
   attempt_failed: () => "It was tried, and failed: what came of it stands below.",
   attempt_waits: () => "It could not start at once: how it stands is below.",

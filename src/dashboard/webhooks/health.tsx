@@ -95,7 +95,7 @@ export function Help({ watched }: { watched: Watched }) {
     (isRetried(watched) && undeliverable === 0) ||
     (hasStumbled(watched) && pending > 0)
   ) {
-    return button("try", "Try now", { isOnce: true });
+    return button("try", "Try now", { isOnce: true, fields: { token: newToken() } });
   }
   if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {
     const { field } = boundOf(webhook, figuresOf(stats));

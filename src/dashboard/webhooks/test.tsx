@@ -16,12 +16,13 @@ import { callerOf, type PageContext } from "../ui/session";
 import { trailOf } from "./named-webhook";
 
 export const testing: Action<Webhook> = {
-  onceThen: "tested_before",
+  onceThen: "sent_before",
   act: (c, webhook, form) => sendTest(c, webhook, text(form, "event").trim()),
 };
 
 /** The delivery that is to go next, or is under way; where nothing waits, a test shows how the service answers. */
 export const trying: Action<Webhook> = {
+  onceThen: "sent_before",
   act: async (c, webhook) => {
     const id = await nextToAttempt(c.env, webhook);
     const next = id && (await findDelivery(c.env, webhook, id));
