@@ -24,7 +24,7 @@ const BATCHES_AT_ONCE = 50;
 const NOBODY: ReadonlySet<string> = new Set();
 /** What Leadterra may put an address into as into any text; however that is written, it has one of these. */
 const TEXTS = ["timestamp", "campaign_id", "key"];
-const MAY_BE_ADDRESS = "*[@\uFF20%=&]*";
+const MAY_BE_ADDRESS = "*[@\uFF20%=&\\]*";
 
 /** An event as it is recorded. */
 export type JournalEntry = Omit<EventFacts, "key"> & {

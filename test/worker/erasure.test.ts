@@ -260,6 +260,14 @@ describe("DELETE /v1/events/{id}", () => {
     }
   });
 
+  it("leaves none that stands there as JSON that Leadterra put into a text", async () => {
+    const escaped = EMAIL.replace("@", "\\u0040");
+    await arrive([{ event: "message.sent", data: { messageId: escaped, sequenceStep: 1 } }]);
+    const answer = await api("POST", "/v1/events/erase", { email: EMAIL });
+    expect(await answer.json()).toMatchObject({ erased: 1, next: null });
+    expect(await found(escaped)).toEqual([]);
+  });
+
   it("leaves none of a copy that arrives later either", async () => {
     const data = { messageId: EMAIL, sequenceStep: 1 };
     const odd = { event: "message.sent", timestamp: EMAIL, data };
@@ -508,7 +516,10 @@ describe("what outlives the journal of its event", () => {
       attemptLog: [{ statusCode: 500, responseBody: null }],
     });
     service.answer = answering(204);
-    clock.advance(2 * MINUTE);
+    const path = `/v1/webhooks/${webhookId}/deliveries/${id}`;
+    expect((await api("POST", `${path}/cancel`)).status).toBe(200);
+    // What is erased cannot be sent again; this is not.
+    expect((await api("POST", `${path}/retry`)).status).toBe(202);
     await deliverAll(webhookId, clock);
     expect(await deliveryOf(webhookId, String(id))).toMatchObject({ status: "delivered" });
   });
