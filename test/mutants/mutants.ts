@@ -573,6 +573,18 @@ const LANES: readonly Mutant[] = [
     suite: { project: "worker", file: "test/worker/events-api.test.ts", name: "own id" },
   },
   {
+    name: "an erasure that ends somebody else's delivery, for what was answered to it",
+    file: "src/actors/subscriber/deliveries.ts",
+    edits: [["const isWhole = email === undefined ||", "const isWhole = email !== null ||"]],
+    suite: { project: "worker", file: "test/worker/erasure.test.ts", name: "events of others" },
+  },
+  {
+    name: "a page that is asked for by another method, taken for another site's form",
+    file: "src/dashboard/app.ts",
+    edits: [["    refuseOtherMethods,\n", ""]],
+    suite: { project: "worker", file: "test/worker/dashboard-csrf.test.ts", name: "405" },
+  },
+  {
     name: "a body that was read before an erasure, taken after it",
     file: "src/actors/erased-lately.ts",
     edits: [
