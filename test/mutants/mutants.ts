@@ -561,6 +561,24 @@ const LANES: readonly Mutant[] = [
     suite: { project: "worker", file: "test/worker/erasure.test.ts" },
   },
   {
+    name: "an erased event, owed by the list of a Journal that has not heard of it",
+    file: "src/consumer.ts",
+    edits: [["routed.filter(({ item }) => !round.erased.has(item.event.id))", "routed"]],
+    suite: { project: "worker", file: "test/worker/consumer.test.ts", name: "counts no more once" },
+  },
+  {
+    name: "an erased event, echoed by what answers an attempt that was on its way",
+    file: "src/actors/subscriber/deliveries.ts",
+    edits: [["    this.#ledger.leases.erased(id);\n", ""]],
+    suite: { project: "worker", file: "test/worker/erasure.test.ts", name: "on its way of one" },
+  },
+  {
+    name: "an erased event, with an address left in what Leadterra calls its message",
+    file: "src/storage/journal-store.ts",
+    edits: [['["timestamp", "campaign_id", "key"]', '["timestamp", "campaign_id"]']],
+    suite: { project: "worker", file: "test/worker/erasure.test.ts", name: "own either" },
+  },
+  {
     name: "a search by an id that forgets what came ahead",
     file: "src/operations/events.ts",
     edits: [["next: next && { ...next, ahead: shown }", "next"]],
