@@ -279,6 +279,28 @@ describe("what people do while 12 are in flight", () => {
     expect(await tally(id)).toEqual({ delivered: 20 });
   });
 
+  it("an erasure keeps nothing of what a Lane is answered, also where the Subscriber is restarted meanwhile", async () => {
+    const { opened, open } = gate();
+    service.answer = async ({ body }) => {
+      await opened;
+      return new Response(body, { status: 500 });
+    };
+    const { id, ids, running } = await busy(12, 12);
+    const run = running.catch(() => null);
+    expect(await subscriber(id).eraseMany(ids)).toBe(12);
+    await inObject(subscriber(id), (state) => state.abort("a deploy")).catch(() => null);
+    expect(await tally(id)).toEqual({ cancelled: 12 });
+    open();
+    await run;
+    await finish(id, 1);
+    const logs = await Promise.all(
+      ids.map(async (each) => (await deliveryOf(id, each)).attemptLog),
+    );
+    const answered = logs.flat().filter(({ statusCode }) => statusCode === 500);
+    expect(answered).not.toEqual([]);
+    for (const { responseBody } of answered) expect(responseBody).toBeNull();
+  });
+
   it("a deleted webhook is sent nothing more", async () => {
     const late = holding();
     const { id, running } = await busy(12, 40);

@@ -36,8 +36,10 @@ export function logNotWritten(
   logError("outcome.not_written", { webhookId, eventId: id, attempt: number, error });
 }
 
-export function withoutEcho(outcome: Outcome, { isErased = false }: Pick<Leased, "isErased">) {
-  return isErased ? { ...outcome, responseBody: null, responseHeaders: null } : outcome;
+/** A Lane may answer an object that was restarted since the event was erased: what ended so says it still. */
+export function withoutEcho(outcome: Outcome, { isErased = false, delivery }: Leased) {
+  const mayEcho = isErased || delivery.lastError === "erased";
+  return mayEcho ? { ...outcome, responseBody: null, responseHeaders: null } : outcome;
 }
 
 /** Attempts were recorded together: the list of them knows. Where the disk does not take that, it lacks them. */
