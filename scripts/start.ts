@@ -17,7 +17,7 @@ import {
   runCommand,
 } from "./command.ts";
 import { importConfig, readWranglerToml, unknownEnvironment } from "./deploy-check.ts";
-import { DEV_VARS, DEV_VARS_EXAMPLE, firstOf, makeDevVars, readVars } from "./dev-vars.ts";
+import { DEV_VARS, DEV_VARS_EXAMPLE, makeDevVars, readVars } from "./dev-vars.ts";
 import { onCrash, readableLog } from "./log-lines.ts";
 import { DEFAULT_IP, type Relay, startRelay } from "./relay.ts";
 import { optionOf, ROOT } from "./wrangler.ts";
@@ -209,11 +209,12 @@ function givenAs(option: string, args: readonly string[]): Record<string, string
   return Object.fromEntries(pairs);
 }
 
-/** What is wrong with what is set: that is known before the relay is there. */
-async function problemsIn(set: readonly Variables[]): Promise<readonly Problem[]> {
+/** The first key that counts, and what is wrong with what is set: that is known before the relay is there. */
+async function readAll(set: readonly Variables[]) {
   const { readConfig } = await importConfig();
   const vars = Object.assign({}, ...set.map((each) => each.vars));
-  return readConfig(vars).problems.filter(({ name }) => Object.hasOwn(vars, name));
+  const { apiKeys, problems } = readConfig(vars);
+  return { key: apiKeys[0], wrong: problems.filter(({ name }) => Object.hasOwn(vars, name)) };
 }
 
 /** What `/healthz` says is wrong with the configuration. */
@@ -254,7 +255,8 @@ async function main(args: string[]): Promise<number> {
   };
   if (existsSync(given.config)) refuseUnwritable(join(dirname(given.config), ".wrangler"));
   console.log("Starting the relay …");
-  for (const problem of await problemsIn(set)) tell(problem);
+  const { key, wrong } = await readAll(set);
+  for (const problem of wrong) tell(problem);
   relay = await startRelay({
     port: given.port,
     ip: given.ip,
@@ -264,7 +266,7 @@ async function main(args: string[]): Promise<number> {
     onNotice: (sentence) => console.log(styleText("yellow", sentence)),
   });
   const { ended, follow, runScheduled, url } = relay;
-  printWelcome(url, made, files, firstOf(vars.API_KEYS));
+  printWelcome(url, made, files, key);
   const { promise: crashed, resolve: crash } = Promise.withResolvers<void>();
   const print = (text: string) => process.stdout.write(text);
   // Who has read enough of it, as head, is gone.

@@ -111,16 +111,24 @@ describe("npm start", { timeout: 180_000 }, () => {
     await expectAllGone(url);
   });
 
-  it("says what is wrong with a variable, and where to mend it", async () => {
+  it("says what is wrong with a variable, and where to mend it, and shows the first key that counts", async () => {
     const wrong = join(directory, "wrong.env");
-    writeFileSync(wrong, "RETENTION=1day\nSILENCE_ALERT=1h\n");
+    writeFileSync(
+      wrong,
+      "RETENTION=1day\nSILENCE_ALERT=1h\nAPI_KEYS=short,rk_of_sixteen_and_more\n",
+    );
     const { npm, url, said } = await start("--env-file", wrong, "--var", "SILENCE_ALERT:never");
     // Before wrangler is there, which takes a while.
     const [before = ""] = said.split(" runs at ");
     expect(before).toMatch(/✗ RETENTION must be .* Mend it in .*wrong\.env, and start again\.\n/);
     expect(before).toMatch(/✗ SILENCE_ALERT must be .* Mend it in --var, and start again\.\n/);
+    expect(said).toContain("API key         rk_of_sixteen_and_more\n");
     const health = (await (await fetch(`${url}/healthz`)).json()) as { problems: Problem[] };
-    expect(health.problems.map(({ name }) => name).sort()).toEqual(["RETENTION", "SILENCE_ALERT"]);
+    expect(health.problems.map(({ name }) => name).sort()).toEqual([
+      "API_KEYS",
+      "RETENTION",
+      "SILENCE_ALERT",
+    ]);
     npm.kill("SIGTERM");
     await expectAllGone(url);
   });

@@ -99,7 +99,7 @@ export const SCRIPTS: readonly Mutant[] = [
     'edits: [["const MAX_SILENCES = 3;"',
   ]),
   fault("scripts/npm-start", "the key that was configured is not told", "scripts/start.ts", [
-    "printWelcome(url, made, files, firstOf(vars.API_KEYS));",
+    "printWelcome(url, made, files, key);",
     "printWelcome(url, made, files);",
   ]),
   fault(
