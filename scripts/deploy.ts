@@ -82,7 +82,9 @@ function whichAccount(args: readonly string[]): string[] {
 function whichWorker(args: readonly string[]): string[] {
   return WHICH_WORKER.flatMap((names) => {
     const value = optionOf(args, names);
-    return value ? [names[0], value] : [];
+    // No environment is an answer too: a variable may name one.
+    if (value === "") return [`${names[0]}=`];
+    return value === undefined ? [] : [names[0], value];
   });
 }
 

@@ -355,6 +355,22 @@ describe("the check before a deploy", () => {
   });
 
   it(
+    "names the secrets of what was deployed, where a variable names another environment",
+    SLOW,
+    async () => {
+      const cloudflare = await startCloudflare();
+      vi.stubEnv("CLOUDFLARE_ENV", "staging");
+      onTestFinished(() => void vi.unstubAllEnvs());
+      const path = writeToml(`${TOML}\n[env.staging]\n`);
+      const { exitCode, stdout } = await deploy(cloudflare, "--config", path, "--env", "");
+      expect(exitCode).toBe(0);
+      for (const secret of REQUIRED_SECRETS) {
+        expect(stdout).toContain(`npx wrangler secret put ${secret} --env= --config ${path}`);
+      }
+    },
+  );
+
+  it(
     "stops at an environment that there is not, also where a variable names it",
     SLOW,
     async () => {
