@@ -15,8 +15,6 @@ const DEAD_LETTER_QUEUE = "leadterra-dead-letters";
 export type DeployConfig = {
   path: string;
   env: string | undefined;
-  /** As it was named; empty for what stands above all environments. */
-  targetEnvironment?: string | undefined;
   /** Those that the file has. */
   definedEnvironments?: readonly string[] | undefined;
   name?: string | undefined;
@@ -55,15 +53,6 @@ export function unknownEnvironment({ env, definedEnvironments }: DeployConfig): 
   return [`there is no environment ${env}: [env.${env}] would make it.`];
 }
 
-/** npm drops an `-e NAME` that stands before its `--`, without a trace: what is to be overwritten is asked, not guessed. */
-function unnamedEnvironment(config: DeployConfig): string[] {
-  const { targetEnvironment, definedEnvironments: names = [] } = config;
-  if (targetEnvironment !== undefined || names.length === 0) return [];
-  return [
-    `it has environments (${names.join(", ")}), and none is named: \`npm run deploy -- --env ${names[0]}\`, or \`-- --env ""\` for what stands above them.`,
-  ];
-}
-
 /** What is missing in wrangler.toml, of what the code needs: a sentence each. */
 export function problemsOfBindings(config: DeployConfig): string[] {
   const { queues, durable_objects, migrations } = config;
@@ -80,7 +69,6 @@ export function problemsOfBindings(config: DeployConfig): string[] {
   const unmade = durable_objects.bindings.filter(({ class_name }) => !classes.includes(class_name));
   return [
     ...unknownEnvironment(config),
-    ...unnamedEnvironment(config),
     ...missing.map((name) => `the binding ${name} is missing${where}.`),
     ...(missing.length > 0 ? [] : problemsOfQueues(config)),
     ...unmade.map(({ class_name }) => `no [[migrations]] make the class ${class_name}.`),
