@@ -1,7 +1,8 @@
 /**
  * Events one at a time, as most relays get them: from the first byte of an event to each of its deliveries, on one
  * clock, and the processor that one takes. In turns with the release before, with a Worker that makes the same
- * requests and stores nothing, and with one that does so behind the same KV and queue.
+ * requests and stores nothing, with one that does so behind the same KV and queue, and with one that stores what cannot be
+ * left out besides.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventIdOf, exampleBody, signedRequest } from "./events.ts";
@@ -20,7 +21,7 @@ import { processorMsOf, quiet } from "./process.ts";
 import type { Sink } from "./sink.ts";
 import { type Running, register, Stage } from "./stage.ts";
 
-const SIDES = ["relay", "released", "bare", "queued"] as const;
+const SIDES = ["relay", "released", "bare", "queued", "stored"] as const;
 type Side = (typeof SIDES)[number];
 
 const RUNS = 3;
@@ -71,13 +72,20 @@ function benchmarkOf(load: Load): Benchmark {
         runningOf[side] = await stage.start(side);
       const fan = { FAN: String(webhooks), SINK: sink.url };
       runningOf.queued = await stage.start("referenceFan", fan);
+      runningOf.stored = await stage.start("stored", fan);
       for (const side of ["relay", "released"] as const) {
         for (let left = webhooks; left > 0; left--) await register(runningOf[side].api, sink.url);
       }
       const run = (side: Side, count: number) =>
         measure(runningOf[side], sink, { ...load, count, isBare: side === "bare" });
       for (const side of SIDES) await run(side, WARM_UP_EVENTS);
-      const runs: Record<Side, Run[]> = { relay: [], released: [], bare: [], queued: [] };
+      const runs: Record<Side, Run[]> = {
+        relay: [],
+        released: [],
+        bare: [],
+        queued: [],
+        stored: [],
+      };
       await interleave(SIDES, RUNS, async (side) => {
         const found = await run(side, rate * seconds);
         runs[side].push(found);
@@ -101,6 +109,7 @@ function benchmarkOf(load: Load): Benchmark {
             releasedMs: summary(of("released", what)),
             bareFetchesMs: summary(of("bare", what)),
             queuedFetchesMs: summary(of("queued", what)),
+            storedFetchesMs: summary(of("stored", what)),
             ...(what === "p50" ? { untilAnsweredMs: summary(of("relay", "answered")) } : {}),
           },
         );

@@ -20,6 +20,7 @@ const WORKERS = {
   relayReadable: { entry: "relay-filled.ts", readable: true },
   reference: { config: "reference.toml" },
   referenceFan: { config: "reference.toml", entry: "reference-fan.ts" },
+  stored: { config: "stored.toml" },
   referenceInMemory: { config: "reference.toml", entry: "reference-in-memory.ts" },
   bare: { config: "bare.toml" },
   empty: { config: "empty.toml" },
