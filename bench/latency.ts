@@ -68,8 +68,9 @@ function benchmarkOf(load: Load): Benchmark {
       await using stage = new Stage();
       const sink = await stage.sink();
       const runningOf = {} as Record<Side, Running>;
-      for (const side of ["relay", "released", "bare"] as const)
+      for (const side of ["relay", "released", "bare"] as const) {
         runningOf[side] = await stage.start(side);
+      }
       const fan = { FAN: String(webhooks), SINK: sink.url };
       runningOf.queued = await stage.start("referenceFan", fan);
       runningOf.stored = await stage.start("stored", fan);

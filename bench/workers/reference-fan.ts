@@ -2,8 +2,7 @@
  * The reference for ingest (./reference.ts), whose consumer makes `FAN` requests to `SINK` about each event and stores
  * nothing: what is left of a relay when only KV, queue and the requests themselves cannot be left out.
  */
-import { createHmac } from "node:crypto";
-import { post } from "./post";
+import { answeredId, post } from "./post";
 import reference from "./reference";
 
 type Bindings = Parameters<typeof reference.fetch>[1] & { FAN: string; SINK: string };
@@ -14,8 +13,7 @@ export default {
   async queue(batch, env) {
     const requests = batch.messages.flatMap(({ body }) => {
       const bytes = new Uint8Array(body);
-      // As ingest answered.
-      const id = createHmac("sha256", env.LEADTERRA_SIGNING_SECRETS).update(bytes).digest("hex");
+      const id = answeredId(bytes, env.LEADTERRA_SIGNING_SECRETS);
       return Array.from({ length: Number(env.FAN) }, () => post(env.SINK, bytes, id));
     });
     await Promise.all(requests);

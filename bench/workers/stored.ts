@@ -3,10 +3,8 @@
  * that stores the event, then `FAN` objects that each store a delivery, make its request to `SINK` once that is on disk,
  * and write down with the next one that it is done. No signatures, schedules, retries, settings or figures.
  */
-
 import { DurableObject } from "cloudflare:workers";
-import { createHmac } from "node:crypto";
-import { post } from "./post";
+import { answeredId, post } from "./post";
 import reference from "./reference";
 
 type Bindings = Parameters<typeof reference.fetch>[1] & {
@@ -48,8 +46,7 @@ export default {
   async queue(batch, env) {
     const handedOver = batch.messages.map(async ({ body }) => {
       const bytes = new Uint8Array(body);
-      // As ingest answered.
-      const id = createHmac("sha256", env.LEADTERRA_SIGNING_SECRETS).update(bytes).digest("hex");
+      const id = answeredId(bytes, env.LEADTERRA_SIGNING_SECRETS);
       await env.STORED.getByName("event").store(id, bytes);
       const objects = Array.from({ length: Number(env.FAN) }, (_, each) =>
         env.STORED.getByName(`delivery-${each}`).deliver(id, bytes),
