@@ -1,4 +1,5 @@
 /** This machine's own addresses, and HTTP servers on one of them for the stand-ins. */
+import { randomInt } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 
@@ -38,20 +39,35 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
 }
 
 /**
+ * Below what Linux, macOS and Windows give by themselves (to a server without a port, to each
+ * outgoing connection): between the question and its use nobody is given one of these. Above
+ * 10080, the last that fetch and browsers refuse.
+ */
+const UNASKED_PORTS = { first: 11_000, count: 21_000 };
+
+/**
  * A port of an address of this machine that nobody listens on.
  * @param wanted 0: any.
  * @returns null when the wanted one is taken.
  * @throws when nobody could listen there.
  */
 export async function freePort(wanted = 0, address = LOOPBACK): Promise<number | null> {
+  if (wanted !== 0) return (await isFree(wanted, address)) ? wanted : null;
+  const { first, count } = UNASKED_PORTS;
+  const offset = randomInt(count);
+  for (let tried = 0; tried < count; tried++) {
+    const port = first + ((offset + tried) % count);
+    if (await isFree(port, address)) return port;
+  }
+  return null;
+}
+
+async function isFree(port: number, address: string): Promise<boolean> {
   const probe = createServer();
-  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   probe.once("error", (thrown: NodeJS.ErrnoException) =>
-    thrown.code === "EADDRINUSE" ? resolve(null) : reject(thrown),
+    thrown.code === "EADDRINUSE" ? resolve(false) : reject(thrown),
   );
-  probe.listen(wanted, address, () => {
-    const { port } = probe.address() as AddressInfo;
-    probe.close(() => resolve(port));
-  });
+  probe.listen(port, address, () => probe.close(() => resolve(true)));
   return promise;
 }
