@@ -1,8 +1,9 @@
 /** Ten services in ten states, and what the relay says of each: held against what they themselves saw. */
-import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../../scripts/loopback.ts";
 import type { Delivery } from "../rig/api.ts";
+import { eventually } from "../rig/eventually.ts";
 import { sampleOf } from "../rig/open-metrics.ts";
 import {
   type Answer,
@@ -38,15 +39,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => relay?.close());
-
-/** A port that nobody listens on. */
-async function closedPort(): Promise<string> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return `http://127.0.0.1:${port}`;
-}
 
 const healthOf = (id: string) => relay.call<Health>(`/webhooks/${id}/health`);
 
@@ -148,7 +140,7 @@ const tenServices = (): Service[] => [
 async function start(service: Service, event: string): Promise<Watched> {
   const { name, answer, settings, ...own } = service;
   const receiver = answer === null ? null : await startReceiver(answer);
-  const url = receiver?.url ?? (await closedPort());
+  const url = receiver?.url ?? `http://127.0.0.1:${await freePort()}`;
   const fromMs = Date.now();
   const webhook = await relay.register({ url, name, events: [event], ...settings });
   return {
@@ -324,10 +316,10 @@ describe("a retry by a person", () => {
     await accept("probe.me", 12);
     await receiver.received(10);
     // From the tenth failure on there is one probe at a time; the next one hangs.
+    await eventually(async () => expect((await healthOf(id)).state).toBe("probing"));
     receiver.answer = silence;
     const before = receiver.requests.length;
     const probe = await receiver.received(before + 1).then((all) => all.at(-1));
-    expect((await healthOf(id)).state).toBe("probing");
     const waiting = (await relay.deliveries(id, "?status=pending")).find(
       ({ waitingFor }) => waitingFor !== "attempt",
     ) as Delivery;
