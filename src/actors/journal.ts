@@ -78,7 +78,7 @@ export class Journal extends StoredObject {
     for (const { id, event } of copies.filter((copy) => this.#store.differs(copy))) {
       logWarning("event.duplicate_differs", { eventId: id, event });
     }
-    if (fresh.length + copies.length > 0) await this.#arm();
+    await this.#arm();
     return { webhookIds: entries.map(({ id }) => lists.get(id) ?? []) };
   }
 
@@ -171,7 +171,6 @@ export class Journal extends StoredObject {
 
   /** Never throws: an alarm that throws seven times is dropped for good, and the day would stay. */
   override async alarm(): Promise<void> {
-    this.#isArmed = false;
     try {
       await this.#goWhenDue();
     } catch (thrown) {
@@ -186,7 +185,10 @@ export class Journal extends StoredObject {
   }
 
   async #goWhenDue(): Promise<void> {
+    this.#isArmed = false;
     if (this.#isOver) await this.#handOver();
+    // What came meanwhile has set one that rings soon: it is to be told, too.
+    if (this.#isArmed) return;
     const deleteAtMs = this.#deleteAtMs();
     if (deleteAtMs === null || deleteAtMs > Date.now()) {
       // A `RETENTION` that does not parse stops deletion; the alarm looks again a day later.

@@ -2,6 +2,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
+import type { EventTotals } from "../../src/domain/event-totals";
 import { journalName } from "../../src/domain/placement";
 import {
   alarmAt,
@@ -14,7 +15,7 @@ import {
   ring,
 } from "../rig/worker/engine";
 import { clock, DAY, HOUR, it, MINUTE } from "../rig/worker/fixture";
-import { answerLost, inObject } from "../rig/worker/objects";
+import { answerLost, diverted, inObject, withBindings } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf } from "../rig/worker/requests";
 
@@ -165,6 +166,51 @@ describe("the counters of events", () => {
     );
     expect(left).toEqual([]);
   }, 120_000);
+
+  describe("of a day that is over", () => {
+    const ringIfDue = async (stub: ReturnType<typeof journal>) => {
+      const dueAtMs = await alarmAt(stub);
+      if (dueAtMs !== null && dueAtMs <= clock.nowMs()) await ring(stub);
+    };
+
+    it("stay, of what comes while it is handed over, and after that", async () => {
+      const dayMs = clock.nowMs();
+      const stub = journal(dayMs);
+      const late = async (count: number) => consume(await newEvents(count), { atMs: dayMs });
+      await late(3);
+      clock.advance(DAY + HOUR);
+      await withBindings(stub, ({ REGISTRY }) => ({
+        REGISTRY: diverted(REGISTRY, {
+          eventsCounted: async (day: string, totals: EventTotals) => {
+            await registry().eventsCounted(day, totals);
+            await late(2);
+          },
+        }),
+      }));
+      await ring(stub);
+      await withBindings(stub, () => ({ REGISTRY: env.REGISTRY }));
+      await late(4);
+      expect(await counted()).toEqual({ ...NONE, "message.sent": 9 });
+      clock.advance(2 * MINUTE);
+      await ringIfDue(stub);
+      clock.advance(3 * DAY);
+      expect(await counted()).toEqual({ ...NONE, "message.sent": 9 });
+    });
+
+    it("stay, where its Journal died before it had an alarm", async () => {
+      const dayMs = clock.nowMs();
+      const stub = journal(dayMs);
+      const events = await newEvents(3);
+      await consume(events, { atMs: dayMs });
+      await inObject(stub, ({ storage }) => storage.deleteAlarm());
+      await evictDurableObject(stub);
+      await consume(events, { atMs: dayMs, attempts: 2 });
+      clock.advance(DAY + HOUR);
+      await ringIfDue(stub);
+      clock.advance(3 * DAY);
+      expect(await counted()).toEqual({ ...NONE, "message.sent": 3 });
+    });
+  });
 
   it("go with the time of the last event, which is known when its day is gone", async () => {
     const dayMs = clock.nowMs();
