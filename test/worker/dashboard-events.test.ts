@@ -356,6 +356,11 @@ describe("a person", () => {
     expect(leadsTo(answer)).toBe(`${SEARCH}&done=person_erased_so_far&count=1`);
   });
 
+  it("is asked about by an address of which all is seen", async () => {
+    const counted = await visitor.post(`${LIST}/erase`, { email: "\u202eelpmaxe.emca@ava" });
+    expect(wordsOf(await counted.text())).toContain("with \\u202eelpmaxe.emca@ava would be");
+  });
+
   it("is not erased by a form without an address, or by a key that only reads", async () => {
     await consume([about(1)]);
     const reader = await signedIn(READ_ONLY_API_KEY);

@@ -7,7 +7,7 @@ import type { Action } from "../ui/actions";
 import { text } from "../ui/form";
 import { count } from "../ui/format";
 import { page } from "../ui/page";
-import { Action as Button, Hidden, Submit } from "../ui/parts";
+import { Action as Button, foreign, Hidden, Submit } from "../ui/parts";
 import { EVENTS_PATH, withQuery } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
 import { callerOf, type PageContext, useViewer } from "../ui/session";
@@ -77,7 +77,7 @@ async function confirm(c: PageContext, email: string, search: string): Promise<R
     <section class="panel narrow" aria-label="Confirm">
       <p class="headline">
         {count(found, "event")}
-        {!isWhole && " or more"} with <bdi>{email}</bdi> would be erased.
+        {!isWhole && " or more"} with {foreign(email)} would be erased.
       </p>
       <ul>
         <li>Their payloads go, and what the journal knows of the lead, whoever else they name.</li>
