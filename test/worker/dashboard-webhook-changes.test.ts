@@ -138,6 +138,22 @@ describe("a test", () => {
     expect(service.requests).toHaveLength(1);
   });
 
+  it("is not said to have been shown to who sends the form again while it is on its way", async () => {
+    const late = holding();
+    const { id } = await register();
+    const path = `${PATH}/${id}`;
+    const fields = fieldsOf(await textOf(path), `${path}/test`);
+    const first = visitor.post(`${path}/test`, fields);
+    await eventually(() => expect(service.requests).toHaveLength(1));
+    const again = leadsTo(await visitor.post(`${path}/test`, fields));
+    const told = await textOf(path);
+    late.open();
+    expect(await (await first).text()).toContain("arrived");
+    expect(again).toBe(`${path}?done=sent_before`);
+    expect(told).toContain("nothing was sent to the service again. What comes of it");
+    expect(service.requests).toHaveLength(1);
+  });
+
   it("says so when it arrived", async () => {
     const { id } = await register({ events: ["link.clicked"] });
     const page = await (await visitor.post(`${PATH}/${id}/test`)).text();
