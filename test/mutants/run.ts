@@ -29,6 +29,8 @@ import { MUTANTS, type Mutant, type Suite, type Tests } from "./mutants.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 /** What is made here, installed, or this machine's alone; the suite needs the rest. */
 const LEFT_OUT = new Set([".git", ".wrangler", ".dev.vars", "dist", "node_modules"]);
+/** What a deploy, or the test of one, keeps for as long as it runs: it may go while the rest is copied. */
+const OF_A_DEPLOY = /^wrangler\.deploy-/;
 /** Runs of the simulation for each fault: a fault that hides longer is not caught well. */
 const SEEDS = "400";
 /** A fault may make the suite hang; a busy machine makes it slow. */
@@ -135,7 +137,8 @@ function plant(source: string, { name, file, edits }: Mutant): string {
 function copyProject(): TemporaryDirectory {
   const copy = temporaryDirectory("mutants");
   const { directory } = copy;
-  for (const name of readdirSync(ROOT).filter((name) => !LEFT_OUT.has(name))) {
+  const isCopied = (name: string) => !LEFT_OUT.has(name) && !OF_A_DEPLOY.test(name);
+  for (const name of readdirSync(ROOT).filter(isCopied)) {
     cpSync(join(ROOT, name), join(directory, name), { recursive: true });
   }
   makeRepository(directory);
