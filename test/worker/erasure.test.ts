@@ -24,7 +24,7 @@ import {
   service,
 } from "../rig/worker/fixture";
 import { diverted, failStatements, inObject } from "../rig/worker/objects";
-import { leavingItToTheAlarm } from "../rig/worker/queue";
+import { consume, leavingItToTheAlarm } from "../rig/worker/queue";
 import { API_KEY, api, bytesOf, call, callWith, leadterraSignature } from "../rig/worker/requests";
 
 const EMAIL = "zoe.quist@prospect.example";
@@ -556,6 +556,21 @@ describe("POST /v1/events/erase", () => {
     } while (cursor !== null);
     return erased;
   }
+
+  it("keeps what is answered of an event that came anew since, and was sent again", async () => {
+    service.answer = () => new Response("try later", { status: 500 });
+    const { id: webhookId } = await register();
+    const event = reply();
+    const [id] = await arrive([event]);
+    if (id === undefined) throw new Error("there is no event");
+    expect(await erase(EMAIL)).toBe(1);
+    clock.advance(DAY);
+    await consume([bytesOf(event)]);
+    expect((await api("POST", `/v1/events/${id}/replay`)).status).toBe(202);
+    await ring(subscriber(webhookId));
+    const { attemptLog } = await deliveryOf(webhookId, id);
+    expect(attemptLog).toMatchObject([{ statusCode: 500, responseBody: "try later" }]);
+  });
 
   it("erases all of one person's events, on every day, however the address is written", async () => {
     const failing = await register();

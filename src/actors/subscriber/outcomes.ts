@@ -38,7 +38,8 @@ export function logNotWritten(
 
 /** A Lane may answer an object that was restarted since the event was erased: what ended so says it still. */
 export function withoutEcho(outcome: Outcome, { isErased = false, delivery }: Leased) {
-  const mayEcho = isErased || delivery.lastError === "erased";
+  const { status, lastError } = delivery;
+  const mayEcho = isErased || (status !== "pending" && lastError === "erased");
   return mayEcho ? { ...outcome, responseBody: null, responseHeaders: null } : outcome;
 }
 
