@@ -3,7 +3,7 @@ import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect } from "vitest";
 import type { EventTotals } from "../../src/domain/event-totals";
-import { journalName } from "../../src/domain/placement";
+import { journalDayMs, journalName } from "../../src/domain/placement";
 import {
   alarmAt,
   eventOf,
@@ -168,6 +168,9 @@ describe("the counters of events", () => {
   }, 120_000);
 
   describe("of a day that is over", () => {
+    /** Whatever the hour: the Journal of that day is yesterday's then. */
+    const untilItIsOver = (dayMs: number) =>
+      clock.setTo(journalDayMs(journalName(dayMs)) + DAY + HOUR);
     const ringIfDue = async (stub: ReturnType<typeof journal>) => {
       const dueAtMs = await alarmAt(stub);
       if (dueAtMs !== null && dueAtMs <= clock.nowMs()) await ring(stub);
@@ -178,7 +181,7 @@ describe("the counters of events", () => {
       const stub = journal(dayMs);
       const late = async (count: number) => consume(await newEvents(count), { atMs: dayMs });
       await late(3);
-      clock.advance(DAY + HOUR);
+      untilItIsOver(dayMs);
       await withBindings(stub, ({ REGISTRY }) => ({
         REGISTRY: diverted(REGISTRY, {
           eventsCounted: async (day: string, totals: EventTotals) => {
@@ -205,7 +208,7 @@ describe("the counters of events", () => {
       await inObject(stub, ({ storage }) => storage.deleteAlarm());
       await evictDurableObject(stub);
       await consume(events, { atMs: dayMs, attempts: 2 });
-      clock.advance(DAY + HOUR);
+      untilItIsOver(dayMs);
       await ringIfDue(stub);
       clock.advance(3 * DAY);
       expect(await counted()).toEqual({ ...NONE, "message.sent": 3 });
