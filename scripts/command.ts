@@ -217,6 +217,8 @@ export async function runCommand(
 ): Promise<void> {
   keepLoopbackDirect();
   endOnSignals();
+  // Who has read enough of it, as head, is gone.
+  process.stdout.on("error", () => process.kill(process.pid, "SIGHUP"));
   whenNpmEnds(() => process.kill(process.pid, "SIGHUP"));
   const args = process.argv.slice(2);
   if (args.includes("--help") || args.includes("-h")) {

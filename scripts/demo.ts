@@ -334,17 +334,20 @@ const USAGE = `Shows the whole thing: a relay, a stand-in for Leadterra and thre
 async function main(args: string[]): Promise<number> {
   const { values } = readOptions(args, { keep: { type: "boolean", default: false } });
   let ended: number | null = null;
+  let isStopped = false;
   onInterrupt(async (counted) => {
+    isStopped = true;
     await closeAll();
     return ended ?? counted;
   });
   try {
     const demo = await setStage();
     const ok = await play(demo).catch((thrown: Error) => {
-      console.error(styleText("red", `  ✗ ${thrown.message}`));
+      if (!isStopped) console.error(styleText("red", `  ✗ ${thrown.message}`));
       return false;
     });
-    if (!ok) console.error(`\nThe last of the relay's log:\n${demo.relay.output().slice(-2_000)}`);
+    if (!ok && !isStopped)
+      console.error(`\nThe last of the relay's log:\n${demo.relay.output().slice(-2_000)}`);
     if (values.keep) {
       ended = ok ? 0 : FAILED;
       printInvitation(demo);

@@ -269,8 +269,6 @@ async function main(args: string[]): Promise<number> {
   printWelcome(url, made, files, key);
   const { promise: crashed, resolve: crash } = Promise.withResolvers<void>();
   const print = (text: string) => process.stdout.write(text);
-  // Who has read enough of it, as head, is gone.
-  process.stdout.on("error", () => process.kill(process.pid, "SIGHUP"));
   const log = given.rawLog ? print : readableLog(print);
   const look = onCrash(crash);
   follow((text) => {

@@ -434,6 +434,20 @@ describe("npm run receiver", () => {
     expect(await line).toContain("signatures not checked");
   });
 
+  it("ends in silence when nobody reads on, as behind head", async () => {
+    const [, ...words] = (SCRIPTS.receiver ?? "").split(" ");
+    const child = spawn(process.execPath, [...words, "--port", "0"], { cwd: ROOT });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    const stderr = collect(child.stderr);
+    const exitCode = exitCodeOf(child);
+    const [, url = ""] = /Receiving at (\S+)/.exec(await printed(child, "Ctrl-C")) ?? [];
+    child.stdout.destroy();
+    await once(child.stdout, "close");
+    await fetch(url, { method: "POST", body: "{}" }).catch(() => "it may be gone before");
+    // As a shell counts an end by SIGHUP.
+    expect({ exitCode: await exitCode, stderr: stderr() }).toEqual({ exitCode: 129, stderr: "" });
+  });
+
   it("says that its port is taken", async () => {
     const { url, close } = await startReceiver();
     onTestFinished(close);

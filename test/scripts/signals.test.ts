@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { describe, expect, it, type TestContext, vi } from "vitest";
 import { findChromium } from "../../scripts/chromium.ts";
 import { closeServer, listen } from "../../scripts/loopback.ts";
-import { ROOT } from "../../scripts/wrangler.ts";
+import { collect, ROOT } from "../../scripts/wrangler.ts";
 import { SCRIPTS } from "./run.ts";
 
 const SIGNALS = ["SIGTERM", "SIGHUP", "SIGINT"] as const;
@@ -200,6 +200,23 @@ describe.skipIf(process.platform !== "linux")("by themselves end", { timeout: 24
     await expectNothingLeft(test, started);
   });
 });
+
+// It begins to work with its relay, and its relay ends with it.
+it.skipIf(process.platform !== "linux")(
+  "npm run demo ends in silence when nobody reads on, as behind head",
+  { timeout: 240_000 },
+  async (test) => {
+    const [, ...words] = (SCRIPTS.demo ?? "").split(" ");
+    const row = { runs: { says: "Starting the relay" } };
+    const started = await start(test, [process.execPath, ...words], row);
+    const stderr = collect(started.child.stderr);
+    const closed = once(started.child, "close");
+    started.child.stdout?.destroy();
+    await closed;
+    expect(stderr()).toBe("");
+    await expectNothingLeft(test, started);
+  },
+);
 
 it("has a row for every command that there is", () => {
   const own = Object.keys(SCRIPTS).filter((name) => /^node .*\.ts$/.test(SCRIPTS[name] ?? ""));
