@@ -132,13 +132,15 @@ export type Clock = { advance(ms: number): void; setTo(ms: number): void; nowMs(
 let spied: MockInstance<() => number> | null = null;
 
 /**
- * A clock that runs an hour ahead, and further when told: what it arms lies in the platform's future, so alarms
- * run only when a test runs them.
+ * A clock that runs more than an hour ahead, and further when told: what it arms lies in the platform's future, so
+ * alarms run only when a test runs them. It begins a quarter past or to an hour: none ends within a test, and no
+ * minute and no day, unless the test lets it.
  */
-export function startClock(aheadMs = HOUR): Clock {
+export function startClock(aheadMs?: number): Clock {
   spied?.mockRestore();
   const real = Date.now.bind(Date);
-  let offsetMs = aheadMs;
+  const quarterMs = (Math.ceil((real() + HOUR) / (30 * MINUTE)) + 0.5) * 30 * MINUTE;
+  let offsetMs = aheadMs ?? quarterMs - real();
   spied = vi.spyOn(Date, "now").mockImplementation(() => real() + offsetMs);
   clock = {
     advance: (ms) => {
