@@ -127,7 +127,13 @@ export function holding(): ReturnType<typeof gate> {
 
 // --- the clock ----------------------------------------------------------------------------------------------
 
-export type Clock = { advance(ms: number): void; setTo(ms: number): void; nowMs(): number };
+export type Clock = {
+  advance(ms: number): void;
+  setTo(ms: number): void;
+  nowMs(): number;
+  /** From now on nothing but `advance` and `setTo` moves it: for what is held to the second. */
+  stand(): void;
+};
 
 let spied: MockInstance<() => number> | null = null;
 
@@ -141,15 +147,20 @@ export function startClock(aheadMs?: number): Clock {
   const real = Date.now.bind(Date);
   const quarterMs = (Math.ceil((real() + HOUR) / (30 * MINUTE)) + 0.5) * 30 * MINUTE;
   let offsetMs = aheadMs ?? quarterMs - real();
-  spied = vi.spyOn(Date, "now").mockImplementation(() => real() + offsetMs);
+  let standsAtMs: number | null = null;
+  const nowMs = () => standsAtMs ?? real() + offsetMs;
+  spied = vi.spyOn(Date, "now").mockImplementation(nowMs);
+  const setTo = (ms: number) => {
+    if (standsAtMs !== null) standsAtMs = ms;
+    offsetMs = ms - real();
+  };
   clock = {
-    advance: (ms) => {
-      offsetMs += ms;
+    advance: (ms) => setTo(nowMs() + ms),
+    setTo,
+    nowMs,
+    stand: () => {
+      standsAtMs = nowMs();
     },
-    setTo: (ms) => {
-      offsetMs = ms - real();
-    },
-    nowMs: () => real() + offsetMs,
   };
   return clock;
 }
