@@ -35,12 +35,14 @@ export async function runScript(
 export async function printed(child: ChildProcess, text: string): Promise<string> {
   let all = "";
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const take = (chunk: Buffer) => {
-    all += chunk.toString();
-    if (all.includes(text)) resolve(all);
-  };
-  child.stdout?.on("data", take);
-  child.stderr?.on("data", take);
+  for (const stream of [child.stdout, child.stderr]) {
+    // A chunk may end within a character.
+    const decoder = new TextDecoder();
+    stream?.on("data", (chunk: Buffer | string) => {
+      all += typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true });
+      if (all.includes(text)) resolve(all);
+    });
+  }
   child.once("close", () => reject(new Error(`It ended without saying "${text}":\n${all}`)));
   return promise;
 }
