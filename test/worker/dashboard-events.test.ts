@@ -336,6 +336,7 @@ describe("a person", () => {
     expect(pages.map((page) => wordsOf(page).includes("100 events erased so far."))).toEqual([
       true,
     ]);
+    expect(pages.join()).not.toContain("this person?");
     expect(leadsTo(answer)).toBe(`${LIST}?done=person_erased&count=102`);
     expect(wordsOf(await textOf(LIST))).toContain("The person is erased: 102 events.");
     expect(await lastAudited()).toMatchObject({ action: "person.erased", after: { events: 2 } });

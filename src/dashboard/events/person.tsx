@@ -30,7 +30,7 @@ export function ErasePerson({ email }: { email: string | undefined }) {
 }
 
 const titleOf = (search: string) =>
-  ({ title: "Erase this person?", trail: [["Events", search]] }) as const;
+  ({ title: "Erase this person", trail: [["Events", search]] }) as const;
 
 export const personErasure: Action<null> = {
   async act(c, _, form) {
