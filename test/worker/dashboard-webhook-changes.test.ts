@@ -314,6 +314,23 @@ describe("trying now", () => {
     expect(service.requests).toHaveLength(before + 1);
   });
 
+  it("tries a delivery once for each form, and says of no delivery that its answer is shown once", async () => {
+    service.answer = answering(500);
+    const { id } = await register({ retrySchedule: "1h" });
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    const path = `${PATH}/${id}/try`;
+    const fields = fieldsOf(await textOf(`${PATH}/${id}`), path);
+    const tried = leadsTo(await visitor.post(path, fields));
+    expect(tried).toMatch(/\?tried=evt_\w{26}&done=attempt_failed$/);
+    const again = await visitor.post(path, fields);
+    expect(leadsTo(again)).toBe(tried.replace("attempt_failed", "sent_before"));
+    expect(service.requests).toHaveLength(2);
+    const told = await textOf(again.headers.get("location") ?? "");
+    expect(told).toContain("What comes of it is shown once where it is a test: another");
+    expect(told).toContain("It answered 500");
+  });
+
   it("sends a test where nothing waits, and says so with the event's name", async () => {
     const { id } = await register({ events: ["link.clicked"] });
     const page = await (await visitor.post(`${PATH}/${id}/try`)).text();
@@ -378,6 +395,19 @@ describe("rotating the secret", () => {
       "webhook.secret_rotated",
       "webhook.created",
     ]);
+  });
+
+  it("is done by a form that was refused before: it is not said to have been done then", async () => {
+    const { id } = await register();
+    const path = `${PATH}/${id}/rotate`;
+    const { token = "" } = fieldsOf(await textOf(path), path);
+    for (let live = 1; live < 5; live++) await api("POST", `/v1/webhooks/${id}/rotate-secret`);
+    const refused = await visitor.post(path, { token, grace: String(DAY_SECONDS) });
+    expect(leadsTo(refused)).toBe(`${PATH}/${id}?failed=too_many_secrets`);
+    const page = await (await visitor.post(path, { token, grace: "0" })).text();
+    const { secrets } = await settingsOf(id);
+    expect(secrets).toHaveLength(1);
+    expect(page).toContain(secrets[0]?.value);
   });
 
   it("takes a secret of one's own, and says what is wrong with one", async () => {

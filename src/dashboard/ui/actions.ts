@@ -133,5 +133,5 @@ async function answerTo(c: PageContext, home: string, outcome: Outcome) {
   if (at === undefined && (failure.code === "not_found" || "errors" in failure)) {
     return { answer: await showFailure(c, failure), path: null };
   }
-  return { answer: await seeOther(c, path, { failed: failure.code }), path };
+  return { answer: await seeOther(c, path, { failed: failure.code }), path: null };
 }

@@ -21,7 +21,7 @@ const NOT_QUITE = {
   rotated_before: () =>
     "The secret was rotated by this form before, so nothing was done again. It was shown once: rotate again if nobody has it.",
   sent_before: () =>
-    "This form was sent before, so nothing was sent to the service again. What comes of it is shown once: another test shows how the service answers now.",
+    "This form was sent before, so nothing was sent to the service again. What comes of it is shown once where it is a test: another shows how the service answers now.",
   resumed_held: () => "Resumed, and held all the same: how it stands is below.",
   attempt_failed: () => "It was tried, and failed: what came of it stands below.",
   attempt_waits: () => "It could not start at once: how it stands is below.",
