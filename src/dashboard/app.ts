@@ -1,7 +1,7 @@
 /**
  * The dashboard: pages over the same operations as the API. What comes in passes, in this order: security headers,
  * method, same origin, whether there is a session, the body, sign-in, session. Every change is a POST that answers with
- * a redirect to the page that shows it, but for the one that shows a secret once.
+ * a redirect to the page that shows it, but for what is shown once, asks again, or goes on.
  */
 import { Hono, type MiddlewareHandler } from "hono";
 import { trimTrailingSlash } from "hono/trailing-slash";

@@ -1,6 +1,6 @@
 /**
  * What can be done on a page, one way for all: the form is read, the operation is called, and a redirect leads to
- * the page that shows what was done, with a word about it. Only what shows a secret once answers with a page itself.
+ * the page that shows what was done, with a word about it. Only what is shown once, asks again, or goes on answers with a page.
  */
 import { Hono } from "hono";
 import type { Failure } from "../../domain/failure";
