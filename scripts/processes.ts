@@ -55,7 +55,7 @@ export function whenNpmEnds(gone: () => void): void {
 }
 
 /** Reaches a process that was started `detached`, and all that it started: they share the group that it leads. */
-export function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+export function signalGroup({ pid }: Pick<ChildProcess, "pid">, signal: NodeJS.Signals): void {
   if (pid === undefined) return;
   try {
     process.kill(-pid, signal);

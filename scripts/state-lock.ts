@@ -5,7 +5,13 @@
 import { mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { isAlive, type ProcessInfo, processesWithFilesIn, processInfo } from "./processes.ts";
+import {
+  isAlive,
+  type ProcessInfo,
+  processesWithFilesIn,
+  processInfo,
+  signalGroup,
+} from "./processes.ts";
 
 const LOCK_FILE = "relay.lock";
 const PID_FILE = "relay.pid";
@@ -71,7 +77,7 @@ function endOrphans(directory: string): string[] {
   return [...groups.values()].map((holder) => {
     const { pid, group, command } = holder;
     if (!isOrphan(holder)) throw taken(directory, pid);
-    process.kill(-group, "SIGKILL");
+    signalGroup({ pid: group }, "SIGKILL");
     return `Ended process ${pid}, which a relay that is no more had left running: ${command.slice(0, 60)}`;
   });
 }
