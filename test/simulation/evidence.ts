@@ -216,9 +216,13 @@ export function isSuccess({ status }: Ending): boolean {
   return status !== null && status >= 200 && status <= 299;
 }
 
-/** Whether it is recorded that the attempt's time was over; a lease that a crash left behind is closed as it began. */
+/**
+ * Whether it is recorded that the attempt's time was over. A lease that a crash left behind is closed as if it had
+ * begun and ended at once, which may be in the very millisecond in which its time was over.
+ */
 function ranOut(line: AttemptRecord, attempt: Attempt | null): boolean {
-  return attempt?.ending?.ranOut === true && endOf(line) === attempt.endedAtMs;
+  const isClosed = line.durationMs === 0;
+  return !isClosed && attempt?.ending?.ranOut === true && endOf(line) === attempt.endedAtMs;
 }
 
 function endOf({ startedAtMs, durationMs }: AttemptRecord): number {
