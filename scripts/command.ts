@@ -217,9 +217,10 @@ export async function runCommand(
 ): Promise<void> {
   keepLoopbackDirect();
   endOnSignals();
+  const hangUp = () => process.kill(process.pid, "SIGHUP");
   // Who has read enough of it, as head, is gone.
-  process.stdout.on("error", () => process.kill(process.pid, "SIGHUP"));
-  whenNpmEnds(() => process.kill(process.pid, "SIGHUP"));
+  process.stdout.on("error", hangUp);
+  whenNpmEnds(hangUp);
   const args = process.argv.slice(2);
   if (args.includes("--help") || args.includes("-h")) {
     console.log(usage);

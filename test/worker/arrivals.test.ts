@@ -1,7 +1,6 @@
 /** What can start as it arrives: its arrival is its lease, and speaks for it over a restart. */
 import { abortAllDurableObjects } from "cloudflare:test";
 import { describe, expect, vi } from "vitest";
-import { hourOf } from "../../src/domain/time";
 import { eventually } from "../rig/eventually";
 import {
   accept,
@@ -136,8 +135,6 @@ describe("what can start as it arrives", () => {
   });
 
   it("is counted once over a restart, however much of it there was since the last save", async () => {
-    // No hour begins meanwhile.
-    clock.setTo(hourOf(clock.nowMs()) + 1.5 * HOUR);
     const { id } = await register();
     await handOneByOne(id, 40);
     const { leased, runs } = await stored(id);

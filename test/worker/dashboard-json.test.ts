@@ -1,10 +1,9 @@
 /** Each page that shows what the relay has names the calls of the API that answer with just that. */
 import { describe, expect } from "vitest";
 import { app } from "../../src/dashboard/app";
-import { hourOf } from "../../src/domain/time";
 import { it, rowsOf, textOf } from "../rig/worker/dashboard";
 import { deliverAll, newEvents, register } from "../rig/worker/engine";
-import { answering, clock, HOUR, MINUTE, service } from "../rig/worker/fixture";
+import { answering, clock, MINUTE, service } from "../rig/worker/fixture";
 import { consume } from "../rig/worker/queue";
 import { api } from "../rig/worker/requests";
 
@@ -82,8 +81,6 @@ describe("the calls that a page names", () => {
   });
 
   it("answer with the figures, the webhooks and the events of the overview, for each period", async () => {
-    // No hour begins meanwhile.
-    clock.setTo(hourOf(clock.nowMs()) + 1.5 * HOUR);
     const { down, well, sent } = await stage(2);
     for (const [over, hours] of [
       ["hour", 2],

@@ -300,13 +300,18 @@ describe("trying now", () => {
     },
   );
 
-  it("sends a test where nothing waits once for each form: a reload of what came of it sends none", async () => {
+  /** A webhook that waits for its retry, and the form of its page. */
+  async function failed() {
     service.answer = answering(500);
-    const { id } = await register({ retrySchedule: "1m" });
+    const { id } = await register({ retrySchedule: "1h" });
     await accept(id, await newEvents(1));
     await deliverAll(id, clock);
     const path = `${PATH}/${id}/try`;
-    const fields = fieldsOf(await textOf(`${PATH}/${id}`), path);
+    return { id, path, fields: fieldsOf(await textOf(`${PATH}/${id}`), path) };
+  }
+
+  it("sends a test where nothing waits once for each form: a reload of what came of it sends none", async () => {
+    const { id, path, fields } = await failed();
     await api("POST", `/v1/webhooks/${id}/discard`, {});
     const before = service.requests.length;
     expect(await (await visitor.post(path, fields)).text()).toContain("The test failed");
@@ -315,12 +320,7 @@ describe("trying now", () => {
   });
 
   it("tries a delivery once for each form, and says of no delivery that its answer is shown once", async () => {
-    service.answer = answering(500);
-    const { id } = await register({ retrySchedule: "1h" });
-    await accept(id, await newEvents(1));
-    await deliverAll(id, clock);
-    const path = `${PATH}/${id}/try`;
-    const fields = fieldsOf(await textOf(`${PATH}/${id}`), path);
+    const { path, fields } = await failed();
     const tried = leadsTo(await visitor.post(path, fields));
     expect(tried).toMatch(/\?tried=evt_\w{26}&done=attempt_failed$/);
     const again = await visitor.post(path, fields);

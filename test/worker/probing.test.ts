@@ -37,7 +37,7 @@ async function probed(
 
 describe("a dead service", () => {
   it("is asked once a minute, however long the schedule waits first", async () => {
-    clock.stand();
+    clock.freeze();
     const { id } = await probed(5);
     await deliverAll(id, clock);
     expect(service.requests).toHaveLength(10);
@@ -126,7 +126,7 @@ describe("a dead service", () => {
 
 describe("a webhook that is disabled", () => {
   it("is so after five days without a success, and not a second earlier", async () => {
-    clock.stand();
+    clock.freeze();
     const { id } = await probed(5);
     clock.advance(5 * DAY - SECOND);
     await deliverAll(id, clock);

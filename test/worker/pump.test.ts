@@ -283,7 +283,7 @@ describe("probing", () => {
   }
 
   it("asks once in the schedule's first wait, for the delivery due first", async () => {
-    clock.stand();
+    clock.freeze();
     const { id } = await failing(20);
     for (let probes = 0; probes < 12; probes++) {
       const last = service.requests.at(-1)?.eventId ?? "";
@@ -362,7 +362,7 @@ describe("probing", () => {
 
 describe("Retry-After", () => {
   it.each([429, 503])("of a %i postpones the whole webhook, and no longer", async (status) => {
-    clock.stand();
+    clock.freeze();
     service.answer = answering(status, { headers: { "retry-after": "120" } });
     const { id, ids } = await owing(1);
     await ring(subscriber(id));
@@ -740,7 +740,7 @@ describe("a clock that stepped back between arrivals", () => {
 
 describe("a rate limit", () => {
   it("below one a second starts one for each interval, by alarm", async () => {
-    clock.stand();
+    clock.freeze();
     const { id } = await owing(4, { rateLimit: 0.1 });
     for (let sent = 1; sent <= 4; sent++) {
       await ring(subscriber(id));
@@ -801,7 +801,7 @@ describe("the schedule", () => {
     ["without jitter", 0, 1],
     ["with the most jitter", 0.999_999, 1.1],
   ])("is kept to the second, %s: six attempts, then undeliverable", async (_, random, factor) => {
-    clock.stand();
+    clock.freeze();
     vi.spyOn(Math, "random").mockReturnValue(random);
     service.answer = answering(500);
     const { id, ids } = await owing(1);

@@ -1,6 +1,7 @@
 /**
  * What can be done on a page, one way for all: the form is read, the operation is called, and a redirect leads to
- * the page that shows what was done, with a word about it. Only what is shown once, asks again, or goes on answers with a page.
+ * the page that shows what was done, with a word about it. Only what is shown once, asks again, or goes on answers with
+ * a page itself.
  */
 import { Hono } from "hono";
 import type { Failure } from "../../domain/failure";
@@ -130,8 +131,7 @@ async function answerTo(c: PageContext, home: string, outcome: Outcome) {
     return { answer: await seeOther(c, path, told), path };
   }
   const { failure, at } = outcome;
-  if (at === undefined && (failure.code === "not_found" || "errors" in failure)) {
-    return { answer: await showFailure(c, failure), path: null };
-  }
-  return { answer: await seeOther(c, path, { failed: failure.code }), path: null };
+  const isNowhere = at === undefined && (failure.code === "not_found" || "errors" in failure);
+  const told = isNowhere ? showFailure(c, failure) : seeOther(c, path, { failed: failure.code });
+  return { answer: await told, path: null };
 }

@@ -132,7 +132,7 @@ export type Clock = {
   setTo(ms: number): void;
   nowMs(): number;
   /** From now on nothing but `advance` and `setTo` moves it: for what is held to the second. */
-  stand(): void;
+  freeze(): void;
 };
 
 let spied: MockInstance<() => number> | null = null;
@@ -147,19 +147,19 @@ export function startClock(aheadMs?: number): Clock {
   const real = Date.now.bind(Date);
   const quarterMs = (Math.ceil((real() + HOUR) / (30 * MINUTE)) + 0.5) * 30 * MINUTE;
   let offsetMs = aheadMs ?? quarterMs - real();
-  let standsAtMs: number | null = null;
-  const nowMs = () => standsAtMs ?? real() + offsetMs;
+  let frozenAtMs: number | null = null;
+  const nowMs = () => frozenAtMs ?? real() + offsetMs;
   spied = vi.spyOn(Date, "now").mockImplementation(nowMs);
   const setTo = (ms: number) => {
-    if (standsAtMs !== null) standsAtMs = ms;
+    if (frozenAtMs !== null) frozenAtMs = ms;
     offsetMs = ms - real();
   };
   clock = {
     advance: (ms) => setTo(nowMs() + ms),
     setTo,
     nowMs,
-    stand: () => {
-      standsAtMs = nowMs();
+    freeze: () => {
+      frozenAtMs = nowMs();
     },
   };
   return clock;
