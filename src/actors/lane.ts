@@ -9,7 +9,15 @@ import { DurableObject } from "cloudflare:workers";
 import { inTime } from "../deadline";
 import type { Outcome } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
-import { MAX_ATTEMPTS_PER_RUN, MAX_LATE_MS, MAX_RUN_MS, windowFor } from "../domain/pace";
+import {
+  GATHERED,
+  gatherMs,
+  MAX_ATTEMPTS_PER_RUN,
+  MAX_LATE_MS,
+  MAX_RUN_MS,
+  windowFor,
+} from "../domain/pace";
+import { earliest } from "../domain/time";
 import type { Webhook } from "../domain/webhook";
 import { errorText, logWarning } from "../log";
 import type { Share } from "../storage/run";
@@ -17,9 +25,8 @@ import { Attempts } from "./subscriber/attempt";
 import { Bell } from "./subscriber/bell";
 import { unanswered } from "./subscriber/send";
 
-/** Outcomes are reported together when this many are there, or after this long: each report is a call and a commit. */
+/** Outcomes are reported together when this many are there, or after `GATHERED.inLane`: each report is a call and a commit. */
 const GATHERED_OUTCOMES = 6;
-const GATHER_MS = 100;
 const REPORT_TIMEOUT_MS = 5_000;
 const REPORT_AGAIN_MS = 500;
 /** A share that cannot be reported is forgotten so long after it should have been. */
@@ -168,7 +175,7 @@ export class Lane extends DurableObject<Env> {
     void this.#send(held, attempt).finally(() => this.#bell.ring());
   }
 
-  async #send(held: Held, { id, event, body, number }: LaneAttempt): Promise<void> {
+  async #send(held: Held, { id, event, body, number, startAtMs }: LaneAttempt): Promise<void> {
     const sending = { eventId: id, event, body, attempt: number };
     const { refused, ...outcome } = await this.#attempts
       .make(held.share.webhook, sending)
@@ -177,7 +184,10 @@ export class Lane extends DurableObject<Env> {
     this.#inFlight -= 1;
     if (refused) this.#attemptsLeft = 0;
     held.outcomes.push({ id, number, outcome });
-    this.#reportAtMs ??= Date.now() + GATHER_MS;
+    // A failure may be the first of many, and a start under a rate limit may wait for this one's slot.
+    const mayWait = outcome.error === null && startAtMs === null;
+    const waitMs = gatherMs(GATHERED.inLane, mayWait ? outcome.durationMs : 0);
+    this.#reportAtMs = earliest(this.#reportAtMs, Date.now() + waitMs);
     if (refused || STOPPING_STATUSES.has(outcome.statusCode ?? 0)) this.#stop();
   }
 

@@ -13,6 +13,17 @@ const PLAN_AHEAD_MS = 2_000;
 const MAX_PROBE_GAP_MS = 60_000;
 /** What a Lane has ahead it starts in about this time, in half of what it has for it. */
 const AHEAD_MS = 800;
+/** `share` of what an attempt takes, within bounds. */
+type Gathered = { leastMs: number; mostMs: number; share: number };
+/**
+ * For how long outcomes in a Lane, reports of Lanes and shares for them are gathered. Each is a call or a commit, and the
+ * many slots of a slow service come free one at a time.
+ */
+export const GATHERED = {
+  inLane: { leastMs: 100, mostMs: 500, share: 1 / 2 },
+  reported: { leastMs: 10, mostMs: 50, share: 1 / 20 },
+  handedOut: { leastMs: 50, mostMs: 200, share: 1 / 5 },
+} satisfies Record<string, Gathered>;
 /** Between two attempts of a slot in a Lane: until it is reported that one has ended, and the next one has its time. */
 const TURNAROUND_MS = 250;
 
@@ -94,7 +105,14 @@ export function aheadOf(slots: number, { meanDurationMs, terms }: Situation): nu
   // What has its time needs a slot that is free then.
   if (terms.rateLimit !== null) return 0;
   if (meanDurationMs === null) return slots;
-  return Math.min(MAX_PLANNED - slots, (slots * AHEAD_MS) / Math.max(1, meanDurationMs));
+  const { leastMs } = GATHERED.inLane;
+  const aheadMs = AHEAD_MS + gatherMs(GATHERED.inLane, meanDurationMs) - leastMs;
+  return Math.min(MAX_PLANNED - slots, (slots * aheadMs) / Math.max(1, meanDurationMs));
+}
+
+/** How long what is done at once for several attempts is put off where each takes so long, in milliseconds. */
+export function gatherMs({ leastMs, mostMs, share }: Gathered, durationMs: number): number {
+  return Math.min(mostMs, Math.max(leastMs, durationMs * share));
 }
 
 /**

@@ -3,6 +3,8 @@ import { HEALTHY } from "../../src/domain/health";
 import {
   aheadOf,
   deal,
+  GATHERED,
+  gatherMs,
   lanesOf,
   opensAtMs,
   planLimitOf,
@@ -79,6 +81,11 @@ describe("how many attempts", () => {
       { lanes: [6, 6, 2], ahead: 48 },
     ],
     [
+      "twenty, of 2 s each, whose outcomes are gathered for longer",
+      { terms: { concurrency: 20 }, meanDurationMs: 2_000 },
+      { lanes: [6, 6, 2], ahead: 3.6 },
+    ],
+    [
       "a rate for which six suffice",
       { terms: { concurrency: 60, rateLimit: 50 }, meanDurationMs: 100 },
       { lanes: [], ahead: 0 },
@@ -102,6 +109,15 @@ describe("how many attempts", () => {
     const now = situation(given);
     expect(lanesOf(now)).toEqual(lanes);
     expect(aheadOf(6, now)).toBe(ahead);
+  });
+
+  it.each([
+    [0, 100],
+    [200, 100],
+    [600, 300],
+    [60_000, 500],
+  ])("outcomes of attempts of %d ms in a Lane are gathered for %d ms", (durationMs, ms) => {
+    expect(gatherMs(GATHERED.inLane, durationMs)).toBe(ms);
   });
 
   it("one probe a minute, or sooner by a shorter schedule", () => {

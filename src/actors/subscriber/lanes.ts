@@ -6,7 +6,14 @@
  */
 import { inTime } from "../../deadline";
 import type { EventId } from "../../domain/ids";
-import { concurrencyOf, MAX_IN_FLIGHT, type Situation, windowFor } from "../../domain/pace";
+import {
+  concurrencyOf,
+  GATHERED,
+  gatherMs,
+  MAX_IN_FLIGHT,
+  type Situation,
+  windowFor,
+} from "../../domain/pace";
 import { firstWithin } from "../../domain/portions";
 import { earliest } from "../../domain/time";
 import type { Webhook } from "../../domain/webhook";
@@ -33,11 +40,7 @@ const ASK_AGAIN_MS = 5_000;
 const RECALL_AGAIN_MS = 100;
 /** One answer can be lost, and a report with it. */
 const MAX_SILENCES = 2;
-/** What several Lanes report within this time is written together: a commit costs more than its rows. */
-const GATHER_MS = 10;
-/** Shares are handed out together, so often at most: the lease of all that is out is written anew each time. */
-const HAND_OUT_EVERY_MS = 50;
-/** Nor more attempts than these at a time: nothing else of the object runs meanwhile. */
+/** No more attempts than these are handed out at a time: nothing else of the object runs meanwhile. */
 const MAX_HANDED_OUT = 600;
 /** Bodies in Lanes; beside what is planned here. All of them may live in one isolate of 128 MB. */
 const MAX_BYTES = 24 * 1024 * 1024;
@@ -144,7 +147,7 @@ export class Lanes {
    */
   prepare(room: Room, attempts: readonly Planned[]): { handing: Handing; left: Planned[] } {
     const nowMs = Date.now();
-    this.#nextHandOutAtMs = nowMs + HAND_OUT_EVERY_MS;
+    this.#nextHandOutAtMs = nowMs + this.#gatherMs("handedOut");
     this.#prepared += 1;
     const taken = firstWithin(attempts, bytesOf, MAX_SHARE_BYTES);
     const bytes = taken.reduce((sum, each) => sum + bytesOf(each), 0);
@@ -205,11 +208,17 @@ export class Lanes {
   }
 
   async #record(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+    await new Promise((resolve) => setTimeout(resolve, this.#gatherMs("reported")));
     this.#gathered = null;
     this.#ledger.record();
     this.#endDone();
     this.#host.changed();
+  }
+
+  /** Commits cost more than their rows, and each hand-out writes the lease of all that is out anew. */
+  #gatherMs(what: keyof typeof GATHERED): number {
+    const isPaced = (this.#host.webhook()?.rateLimit ?? null) !== null;
+    return gatherMs(GATHERED[what], isPaced ? 0 : (this.#ledger.meanDurationMs ?? 0));
   }
 
   /** Closes what is lost, asks Lanes that are silent, and ends what is done. */
