@@ -21,6 +21,8 @@ type Refusals = {
   askAgainAtMs: number;
 };
 
+const REFUSALS =
+  "CREATE TABLE refusals (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, status_code INTEGER, count INTEGER NOT NULL, ask_again_at INTEGER NOT NULL)";
 const COLUMNS = 'cause, text, raised_at AS "raisedAtMs", sent_at AS "sentAtMs"';
 /** What lasts is told again after this time. */
 const REPEAT_MS = DAY_MS;
@@ -65,17 +67,8 @@ export class AlertStore extends Store {
 
   refused(mark: number, { sinceMs, statusCode, count, askAgainAtMs }: Refusals): void {
     this.accepted();
-    this.tables.make(
-      "refusals",
-      "CREATE TABLE refusals (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, status_code INTEGER, count INTEGER NOT NULL, ask_again_at INTEGER NOT NULL)",
-    );
-    this.tables.put("refusals", {
-      id: mark,
-      since: sinceMs,
-      status_code: statusCode,
-      count,
-      ask_again_at: askAgainAtMs,
-    });
+    const times = { since: sinceMs, ask_again_at: askAgainAtMs };
+    this.tables.put("refusals", { id: mark, status_code: statusCode, count, ...times }, REFUSALS);
   }
 
   accepted(): void {

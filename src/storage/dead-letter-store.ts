@@ -39,6 +39,10 @@ const INDEXES = [
   "CREATE INDEX dead_letters_by_failure ON dead_letters (failed_at, id)",
   "CREATE INDEX dead_letters_by_event ON dead_letters (event_id)",
 ];
+const LETTERS = [
+  "CREATE TABLE dead_letters (id TEXT PRIMARY KEY, event_id TEXT, event TEXT, email TEXT, reason TEXT NOT NULL, received_at INTEGER NOT NULL, failed_at INTEGER NOT NULL, webhook_ids TEXT, body BLOB NOT NULL) WITHOUT ROWID",
+  ...INDEXES,
+] as const;
 const MAX_INDEXED_AT_ONCE = 500;
 /** Past these the message stays in the queue. */
 const MAX_LETTERS = 100_000;
@@ -58,17 +62,13 @@ export class DeadLetterStore extends Store {
    * @throws as SQLite does when the disk is full: past its bounds the store takes nothing new.
    */
   save(letter: DeadLetter, body: Uint8Array): void {
-    this.tables.make(
-      "dead_letters",
-      "CREATE TABLE dead_letters (id TEXT PRIMARY KEY, event_id TEXT, event TEXT, email TEXT, reason TEXT NOT NULL, received_at INTEGER NOT NULL, failed_at INTEGER NOT NULL, webhook_ids TEXT, body BLOB NOT NULL) WITHOUT ROWID",
-      ...INDEXES,
-    );
+    this.tables.make("dead_letters", ...LETTERS);
     this.#indexWhatIsOld();
     const isNew = this.get(letter.id) === null;
     const before = this.count();
     if (isNew && this.isFull) throw new Error("database or disk is full: too many dead letters");
     const { id, eventId, event, email, reason, webhookIds } = letter;
-    this.tables.put("dead_letters", {
+    const row = {
       id,
       event_id: eventId,
       event,
@@ -78,7 +78,8 @@ export class DeadLetterStore extends Store {
       received_at: letter.receivedAtMs,
       failed_at: letter.failedAtMs,
       webhook_ids: webhookIds && JSON.stringify(webhookIds),
-    });
+    };
+    this.tables.put("dead_letters", row, ...LETTERS);
     if (isNew) this.#count = before + 1;
   }
 

@@ -21,18 +21,17 @@ export type OutboxRow = OutboxKey & {
   dueAtMs: number;
 };
 
+const OUTBOX =
+  "CREATE TABLE outbox (event TEXT NOT NULL, subject TEXT NOT NULL, first TEXT NOT NULL, at INTEGER NOT NULL, count INTEGER NOT NULL, due_at INTEGER NOT NULL, PRIMARY KEY (event, subject)) WITHOUT ROWID";
+
 export class OutboxStore extends Store {
   get({ event, subject }: OutboxKey): OutboxRow | null {
     return this.#rows("event = ? AND subject = ?", event, subject)[0] ?? null;
   }
 
   save({ event, subject, first, atMs, count, dueAtMs }: OutboxRow): void {
-    this.tables.make(
-      "outbox",
-      "CREATE TABLE outbox (event TEXT NOT NULL, subject TEXT NOT NULL, first TEXT NOT NULL, at INTEGER NOT NULL, count INTEGER NOT NULL, due_at INTEGER NOT NULL, PRIMARY KEY (event, subject)) WITHOUT ROWID",
-    );
-    const times = { at: atMs, due_at: dueAtMs };
-    this.tables.put("outbox", { event, subject, first: JSON.stringify(first), count, ...times });
+    const what = { event, subject, first: JSON.stringify(first), count };
+    this.tables.put("outbox", { ...what, at: atMs, due_at: dueAtMs }, OUTBOX);
   }
 
   delete({ event, subject }: OutboxKey): void {

@@ -63,6 +63,16 @@ const LOOKED_AT_ONCE = 100;
 /** Whose answer, and to which `Idempotency-Key`. */
 export type AnswerKey = [caller: string, key: string];
 
+const WEBHOOKS =
+  "CREATE TABLE webhooks (id TEXT PRIMARY KEY, version INTEGER NOT NULL, acknowledged INTEGER NOT NULL, data TEXT) WITHOUT ROWID";
+const ROUTING = "CREATE TABLE routing (id INTEGER PRIMARY KEY, version INTEGER NOT NULL)";
+const AUDIT =
+  "CREATE TABLE audit (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, key TEXT, action TEXT NOT NULL, webhook_id TEXT, before TEXT, after TEXT)";
+const ERASURES = "CREATE TABLE erasures (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID";
+const FACTS = "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID";
+const ANSWERS =
+  "CREATE TABLE answers (caller TEXT NOT NULL, key TEXT NOT NULL, call TEXT NOT NULL, at INTEGER NOT NULL, status INTEGER, type TEXT, body TEXT, PRIMARY KEY (caller, key)) WITHOUT ROWID";
+
 export class RegistryStore extends Store {
   #lookedAtAnswer: AnswerKey | null = null;
   #lookedAtErasure = "";
@@ -80,7 +90,8 @@ export class RegistryStore extends Store {
   /** Writes a registration and gives the routing table its next version, together; where the tables are. */
   save({ id, version, acknowledgedVersion, webhook }: Registration): void {
     const data = webhook && JSON.stringify(webhook);
-    this.tables.put("webhooks", { id, version, acknowledged: acknowledgedVersion, data });
+    const row = { id, version, acknowledged: acknowledgedVersion, data };
+    this.tables.put("webhooks", row, WEBHOOKS);
     this.tables.sql.exec(
       "INSERT INTO routing (id, version) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET version = version + 1",
     );
@@ -104,24 +115,17 @@ export class RegistryStore extends Store {
   // --- audit ------------------------------------------------------------------------------------------------
 
   addToAudit({ atMs, key, action, webhookId, before, after }: Omit<AuditEntry, "number">): void {
-    this.#makeAudit();
-    this.tables.put("audit", {
+    const line = {
       at: atMs,
       key,
       action,
       webhook_id: webhookId,
       before: before && JSON.stringify(before),
       after: after && JSON.stringify(after),
-    });
+    };
+    this.tables.put("audit", line, AUDIT);
     const old = "DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?";
     this.tables.sql.exec(old, MAX_AUDIT_ENTRIES);
-  }
-
-  #makeAudit(): void {
-    this.tables.make(
-      "audit",
-      "CREATE TABLE audit (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, key TEXT, action TEXT NOT NULL, webhook_id TEXT, before TEXT, after TEXT)",
-    );
   }
 
   /** Newest first. */
@@ -153,11 +157,7 @@ export class RegistryStore extends Store {
 
   /** Remembers an erased event; those of before `forgetBeforeMs` go, some at a time. */
   rememberErased(id: EventId, nowMs: number, forgetBeforeMs: number): void {
-    this.tables.make(
-      "erasures",
-      "CREATE TABLE erasures (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
-    );
-    this.tables.put("erasures", { id, at: nowMs });
+    this.tables.put("erasures", { id, at: nowMs }, ERASURES);
     const query = `SELECT id, at FROM erasures WHERE id > ? ORDER BY id LIMIT ${LOOKED_AT_ONCE}`;
     const after = this.#lookedAtErasure;
     const rows = this.tables.rows<{ id: string; at: number }>("erasures", query, after);
@@ -228,11 +228,7 @@ export class RegistryStore extends Store {
   }
 
   #saveFact(name: string, value: object | number): void {
-    this.tables.make(
-      "facts",
-      "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    );
-    this.tables.put("facts", { name, value: JSON.stringify(value) });
+    this.tables.put("facts", { name, value: JSON.stringify(value) }, FACTS);
   }
 
   // --- idempotent answers -----------------------------------------------------------------------------------
@@ -248,12 +244,8 @@ export class RegistryStore extends Store {
 
   /** @param answer null while the call runs. */
   saveAnswer(caller: string, key: string, { call, atMs, answer }: StoredCall): void {
-    this.tables.make(
-      "answers",
-      "CREATE TABLE answers (caller TEXT NOT NULL, key TEXT NOT NULL, call TEXT NOT NULL, at INTEGER NOT NULL, status INTEGER, type TEXT, body TEXT, PRIMARY KEY (caller, key)) WITHOUT ROWID",
-    );
     const { status, type, body } = answer ?? { status: null, type: null, body: null };
-    this.tables.put("answers", { caller, key, call, at: atMs, status, type, body });
+    this.tables.put("answers", { caller, key, call, at: atMs, status, type, body }, ANSWERS);
   }
 
   deleteAnswer(caller: string, key: string): void {
@@ -268,14 +260,8 @@ export class RegistryStore extends Store {
 
   /** What a change is written into. Call it outside of a transaction: one that is taken back would take them along. */
   makeTables(): void {
-    this.#makeAudit();
-    this.tables.make(
-      "webhooks",
-      "CREATE TABLE webhooks (id TEXT PRIMARY KEY, version INTEGER NOT NULL, acknowledged INTEGER NOT NULL, data TEXT) WITHOUT ROWID",
-    );
-    this.tables.make(
-      "routing",
-      "CREATE TABLE routing (id INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
-    );
+    this.tables.make("audit", AUDIT);
+    this.tables.make("webhooks", WEBHOOKS);
+    this.tables.make("routing", ROUTING);
   }
 }

@@ -11,6 +11,11 @@ import { Store } from "./tables";
 /** A webhook as pushed, and its version; of a deleted one only that. */
 export type Settings = { version: number; webhook: Webhook | null };
 
+const SETTINGS =
+  "CREATE TABLE settings (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, webhook TEXT)";
+const RUN = "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)";
+const HOURS = "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT NOT NULL)";
+
 export class RunStore extends Store {
   /** null when nothing was pushed yet. */
   settings(): Settings | null {
@@ -42,11 +47,7 @@ export class RunStore extends Store {
   }
 
   #save(version: number, webhook: string | null): void {
-    this.tables.make(
-      "settings",
-      "CREATE TABLE settings (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, webhook TEXT)",
-    );
-    this.tables.put("settings", { id: 1, version, webhook });
+    this.tables.put("settings", { id: 1, version, webhook }, SETTINGS);
   }
 
   run(): Run {
@@ -59,17 +60,12 @@ export class RunStore extends Store {
     run.saved += 1;
     run.endedAsOf = run.saved;
     run.attemptsAsOf = run.saved;
-    this.tables.make("run", "CREATE TABLE run (id INTEGER PRIMARY KEY, state TEXT NOT NULL)");
-    this.tables.put("run", { id: 1, state: jsonOfRun(run) });
+    this.tables.put("run", { id: 1, state: jsonOfRun(run) }, RUN);
   }
 
   /** Keeps a finished hour; hours that began before `forgetBeforeMs` go. */
   saveHour(hour: HourCounters, forgetBeforeMs: number): void {
-    this.tables.make(
-      "hours",
-      "CREATE TABLE hours (at INTEGER PRIMARY KEY, counters TEXT NOT NULL)",
-    );
-    this.tables.put("hours", { at: hour.atMs, counters: JSON.stringify(hour) });
+    this.tables.put("hours", { at: hour.atMs, counters: JSON.stringify(hour) }, HOURS);
     this.tables.sql.exec("DELETE FROM hours WHERE at < ?", forgetBeforeMs);
   }
 

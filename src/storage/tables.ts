@@ -6,6 +6,9 @@
 const VERSION_TABLE = "version";
 
 export type Row = Record<string, SqlStorageValue>;
+/** The statement that makes a table, and those that make its indexes. */
+type Create = readonly [table: string, ...indexes: string[]];
+
 export class Tables {
   readonly sql: SqlStorage;
   readonly #version: number;
@@ -36,8 +39,9 @@ export class Tables {
     return this.rows<Found>(table, query, ...bindings)[0] ?? null;
   }
 
-  /** Writes a row, by the names of its columns, in place of the one with its key. */
-  put(table: string, row: Record<string, SqlStorageValue | Uint8Array>): void {
+  /** Writes a row, by the names of its columns, in place of the one with its key. @param create as for `make`. */
+  put(table: string, row: Record<string, SqlStorageValue | Uint8Array>, ...create: Create): void {
+    this.make(table, ...create);
     const columns = Object.keys(row);
     const places = columns.map(() => "?").join(", ");
     this.sql.exec(
@@ -47,7 +51,7 @@ export class Tables {
   }
 
   /** Makes a table, with its indexes, unless it is there; whole or not at all. */
-  make(name: string, ...statements: string[]): void {
+  make(name: string, ...statements: Create): void {
     if (this.#names.has(name)) return;
     if (!this.#names.has(VERSION_TABLE)) writeVersion(this.sql, this.#version);
     this.#names.add(VERSION_TABLE);
