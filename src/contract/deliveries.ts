@@ -128,13 +128,7 @@ const filters = {
 };
 
 /** What narrows a list of deliveries, apart from times and pages. */
-export const deliveryFilters = z.pick(z.object(filters), {
-  status: true,
-  event: true,
-  attempted: true,
-  statusCode: true,
-  error: true,
-});
+export const deliveryFilters = z.omit(z.object(filters), { limit: true, since: true, until: true });
 
 const dryRun = f.said(
   z._default(z.boolean(), false),

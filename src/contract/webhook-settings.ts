@@ -176,14 +176,9 @@ const dryRun = said(
   "Answers as if it were done: `updatedAt` of the answer tells whether anything differs.",
 );
 
-export const putSchema = namedStrict("WebhookSettings", {
-  url,
-  events,
-  ...settings,
-  ...beginnings,
-  sameService,
-  dryRun,
-});
+export const putSchema = z
+  .extend(draftSchema, { sameService, dryRun })
+  .register(document, { id: "WebhookSettings" });
 
 export const changesSchema = namedStrict("WebhookChanges", {
   url: z.optional(url),

@@ -6,7 +6,7 @@ import { parseWebhookId } from "../domain/ids";
 import { RELAY_EVENTS } from "../domain/relay-events";
 import { maskQuery } from "../domain/target";
 import { glossary, STATES, STATUS_REASONS, WEBHOOK_STATUSES } from "../domain/vocabulary";
-import type { Kept, Webhook } from "../domain/webhook";
+import { DEFAULTS, type Kept, type Webhook } from "../domain/webhook";
 import { ATTEMPT_EXAMPLE, attempt, deliveryError } from "./deliveries";
 import * as f from "./fields";
 import { answer, body, call, callsOf, type Fields, json, optionalBody } from "./route";
@@ -57,7 +57,8 @@ export function listedWebhook(given: Webhook): z.infer<typeof webhook> {
 
 const oneWebhook = f.named("OneWebhook", { webhook });
 
-const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
+const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = f.shownBy(stored, {
+  ...DEFAULTS,
   id: f.EXAMPLE.webhookId,
   name: "crm",
   url: "https://crm.example.com/webhooks/leadterra",
@@ -65,17 +66,11 @@ const WEBHOOK_EXAMPLE: z.infer<typeof webhook> = {
   description: "The CRM",
   filter: { "data.reply.classification": "interested" },
   headers: ["authorization"],
-  rateLimit: null,
-  ordered: false,
-  concurrency: 6,
-  timeout: null,
-  retrySchedule: null,
-  giveUpOn: [],
   status: "active",
   statusReason: null,
   createdAt: "2026-11-23T09:00:00.000Z",
   updatedAt: "2026-11-23T09:00:00.000Z",
-};
+});
 const one = json(oneWebhook, { webhook: WEBHOOK_EXAMPLE });
 const oneWithSecret = json(oneWebhook, {
   webhook: { ...WEBHOOK_EXAMPLE, signingSecret: SECRET_EXAMPLE },

@@ -22,19 +22,13 @@ export function boundOf({ rateLimit, ordered, concurrency }: Paced, { p50 }: Fig
 }
 
 /** Whether what failed last is later than all that succeeded. */
-export function hasFailedLast({
-  lastFailure,
-  lastSuccessAtMs,
-}: Pick<Standing, "lastFailure" | "lastSuccessAtMs">): boolean {
+export function hasFailedLast({ lastFailure, lastSuccessAtMs }: Omit<Standing, "state">): boolean {
   return (lastFailure?.atMs ?? 0) > (lastSuccessAtMs ?? 0);
 }
 
 /** Whether its order waits for one that failed since the last success: until the retry, pace has no part in it. */
-export function waitsForRetry(
-  { ordered }: Pick<Paced, "ordered">,
-  { state, lastFailure, lastSuccessAtMs }: Standing,
-): boolean {
-  return ordered && state === "late" && hasFailedLast({ lastFailure, lastSuccessAtMs });
+export function waitsForRetry({ ordered }: Pick<Paced, "ordered">, standing: Standing): boolean {
+  return ordered && standing.state === "late" && hasFailedLast(standing);
 }
 
 /**
