@@ -7,7 +7,6 @@ import { fail, ok, type Result } from "../domain/failure";
 import type { EventId, WebhookId } from "../domain/ids";
 import { iso, MINUTE_MS } from "../domain/time";
 import { compileRoute, type Webhook } from "../domain/webhook";
-import type { AttemptPlace } from "../storage/attempt-list";
 import type { Reopening } from "../storage/delivery-tables";
 import type { StoredEvent } from "../storage/journal-store";
 import type { Position } from "../storage/position";
@@ -34,6 +33,13 @@ export function listDeliveries(
 
 export type NotRetried = { id: EventId; code: "in_flight" | "not_found" | "payload_gone" };
 
+/** Why a delivery was not opened, by what its object says. */
+const NOT_OPENED: { [opened: string]: NotRetried["code"] } = {
+  needs_body: "payload_gone",
+  in_flight: "in_flight",
+  unknown: "not_found",
+};
+
 /**
  * Deliveries of a webhook again now, whatever their status. However many they are, that is a call to the webhook's
  * object, one to each journal until all bodies are found, and one more for each group of bodies.
@@ -55,11 +61,10 @@ export async function retryDeliveries(
   for await (const found of searchBodies(env, finished)) await open(found);
   const retried: EventId[] = [];
   const failed: NotRetried[] = [];
-  for (const [id, outcome] of outcomes) {
-    if (outcome === "needs_body") failed.push({ id, code: "payload_gone" });
-    else if (outcome === "in_flight") failed.push({ id, code: "in_flight" });
-    else if (outcome === "unknown") failed.push({ id, code: "not_found" });
-    else retried.push(id);
+  for (const [id, opened] of outcomes) {
+    const code = NOT_OPENED[opened];
+    if (code === undefined) retried.push(id);
+    else failed.push({ id, code });
   }
   const asked = { webhookId: webhook.id, eventIds: retried };
   if (retried.length > 0) await addToAudit(env, by, "delivery.retried", asked);
@@ -69,20 +74,6 @@ export async function retryDeliveries(
 /** With its attempts, oldest first; null when the webhook has none of that event. */
 export function findDelivery(env: Env, webhook: Webhook, id: EventId) {
   return subscriberOf(env, webhook.id).delivery(id);
-}
-
-/** A webhook's attempts, newest first, as `listDeliveries` has deliveries. */
-export function listAttempts(
-  env: Env,
-  id: WebhookId,
-  { before, limit }: { before: AttemptPlace | null; limit: number },
-) {
-  return subscriberOf(env, id).attempts(before, limit);
-}
-
-/** Of what waits, the one that goes next, or is under way where no other goes; null when nothing waits or all are held. */
-export function nextToAttempt(env: Env, webhook: Webhook) {
-  return subscriberOf(env, webhook.id).nextToAttempt();
 }
 
 /** The service is back: what waits for its time goes now. @returns how many there were. */
@@ -118,10 +109,10 @@ export async function retryDelivery(
   let [opened] = await open({ id, event: "", body: null });
   const found = opened === "needs_body" ? await findBody(env, id) : null;
   if (found !== null) [opened] = await open(found);
-  if (opened === "needs_body") return fail({ code: "payload_gone" });
-  if (opened === "in_flight") return fail({ code: "in_flight" });
+  const code = NOT_OPENED[opened ?? ""];
+  if (code !== undefined) return fail({ code });
   const delivery = await subscriber.delivery(id);
-  if (opened === "unknown" || delivery === null) return fail({ code: "not_found" });
+  if (delivery === null) return fail({ code: "not_found" });
   await addToAudit(env, by, "delivery.retried", { webhookId: webhook.id, eventId: id });
   if (!wait) return ok({ delivery, attempt: null });
   const attempted = await subscriber.attemptOf(id, attempts + 1, "manual");

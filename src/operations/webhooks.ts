@@ -71,10 +71,6 @@ export async function allWebhooks(env: Env): Promise<Webhook[]> {
   return webhooks.sort((a, b) => (a.id < b.id ? 1 : -1));
 }
 
-export function listWebhooks(env: Env, before: string | null, limit: number) {
-  return registry(env).list(before, limit);
-}
-
 /** @returns `not_yet_in_force` when the change is stored but not acknowledged by who acts on it. */
 export async function updateWebhook(
   env: Env,

@@ -7,10 +7,10 @@ import { type FailureCode, fail, ok, type Result } from "../domain/failure";
 import { shownHealth } from "../domain/health-report";
 import { SECOND_MS } from "../domain/time";
 import type { Changed } from "../domain/webhook";
+import { registry } from "../operations/objects";
 import { ownStats } from "../operations/stats";
 import {
   listenTo,
-  listWebhooks,
   mistakesIn,
   pauseWebhook,
   putWebhook,
@@ -44,7 +44,7 @@ serve(
 );
 
 serve(calls.listWebhooks, async ({ query }, c) => {
-  const { webhooks: page, next } = await listWebhooks(c.env, query.cursor ?? null, query.limit);
+  const { webhooks: page, next } = await registry(c.env).list(query.cursor ?? null, query.limit);
   return ok({ data: page.map(listedWebhook), next });
 });
 

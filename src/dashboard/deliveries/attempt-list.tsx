@@ -3,8 +3,8 @@ import { Hono } from "hono";
 import { formatAttemptPlace, parseAttemptPlace } from "../../contract/cursor";
 import type { LastFailure } from "../../domain/health";
 import type { Webhook } from "../../domain/webhook";
-import { findDelivery, listAttempts } from "../../operations/deliveries";
-import { answerOf, type Unanswered } from "../../operations/objects";
+import { findDelivery } from "../../operations/deliveries";
+import { answerOf, subscriberOf, type Unanswered } from "../../operations/objects";
 import { ownStats } from "../../operations/stats";
 import type { AttemptPlace, ListedAttempt } from "../../storage/attempt-list";
 import { duration } from "../ui/format";
@@ -73,7 +73,7 @@ export const attemptPages = new Hono<PageEnv>().get(`${WEBHOOK}/attempts`, async
 async function find(c: PageContext, webhook: Webhook, before: AttemptPlace | null) {
   const { id } = webhook;
   const [{ attempts, next }, { health }] = await Promise.all([
-    listAttempts(c.env, id, { before, limit: ATTEMPTS_PER_PAGE }),
+    subscriberOf(c.env, id).attempts(before, ATTEMPTS_PER_PAGE),
     ownStats(c.env, id, Date.now()),
   ]);
   const rows = attempts.map((attempt): Row => ({ ...attempt, webhookId: id }));

@@ -3,7 +3,8 @@ import { testSchema } from "../../contract/webhook-settings";
 import { EVENT_TYPES } from "../../domain/event";
 import { fail } from "../../domain/failure";
 import { ALL_EVENTS, type Webhook } from "../../domain/webhook";
-import { findDelivery, hastenDeliveries, nextToAttempt } from "../../operations/deliveries";
+import { findDelivery, hastenDeliveries } from "../../operations/deliveries";
+import { subscriberOf } from "../../operations/objects";
 import { testEventOf, testWebhook } from "../../operations/webhooks";
 import { Attempted } from "../deliveries/attempts";
 import { attemptNow, toldOf } from "../deliveries/delivery";
@@ -24,7 +25,7 @@ export const testing: Action<Webhook> = {
 export const trying: Action<Webhook> = {
   onceThen: "sent_before",
   act: async (c, webhook) => {
-    const id = await nextToAttempt(c.env, webhook);
+    const id = await subscriberOf(c.env, webhook.id).nextToAttempt();
     const next = id && (await findDelivery(c.env, webhook, id));
     if (!id || !next) return sendTest(c, webhook, null);
     const at = withQuery(webhookPath(webhook.id), { tried: id });
