@@ -121,6 +121,25 @@ describe("the list of events", () => {
     expect((await visitor.get(`${LIST}?cursor=x`)).status).toBe(422);
   });
 
+  it("tells times in the zone of whoever looks, and makes as many formats for 20 events as for one", async () => {
+    const { cookie } = await signedIn();
+    const formats = vi.spyOn(Intl, "DateTimeFormat");
+    const look = async (zone: string) => {
+      const before = formats.mock.calls.length;
+      const headers = { cookie, "leadterra-relay-zone": zone };
+      const page = await (await callWith({}, LIST, { headers })).text();
+      const isUtc = /<time [^>]* title="[^"]* UTC"/.test(page);
+      return { isUtc, rows: rowsOf(page).length, formats: formats.mock.calls.length - before };
+    };
+    await consume(await newEvents(1));
+    await look("UTC");
+    const one = await look("Europe/Berlin");
+    expect(one).toMatchObject({ isUtc: false, rows: 1 });
+    await consume(await newEvents(19));
+    expect(await look("UTC")).toEqual({ ...one, isUtc: true, rows: 20 });
+    expect(await look("Europe/Berlin")).toEqual({ ...one, rows: 20 });
+  });
+
   it("is searched by event, lead, campaign and time; what makes no sense counts as not asked", async () => {
     const sent = await newEvent({ campaignId: "camp_1", lead: { email: "a+b@c.co" } });
     await consume([sent], { atMs: clock.nowMs() - 3 * HOUR });

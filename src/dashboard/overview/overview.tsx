@@ -23,7 +23,7 @@ import {
   WEBHOOKS_PATH,
   withQuery,
 } from "../ui/paths";
-import { type PageContext, type PageEnv, useViewer } from "../ui/session";
+import type { PageContext, PageEnv } from "../ui/session";
 import { exactTime, Time } from "../ui/time";
 import { NotCounted } from "../ui/unanswered";
 import { newestEnded } from "../webhooks/ended";
@@ -298,12 +298,11 @@ function Queued({ backlog }: { backlog: number | null }) {
 }
 
 function Webhooks({ look: { listed, nowMs, stats } }: { look: Look }) {
-  const { zone } = useViewer();
   if (listed.length === 0) return <NoWebhooks />;
   return [
     <WebhookTable listed={byUrgency(listed).slice(0, WEBHOOKS_SHOWN)} />,
     <p class="quiet">
-      Counted from {exactTime(stats.hours[0]?.atMs ?? nowMs, zone)} on.{" "}
+      Counted from {exactTime(stats.hours[0]?.atMs ?? nowMs)} on.{" "}
       {listed.length > WEBHOOKS_SHOWN && <a href={WEBHOOKS_PATH}>All {listed.length} webhooks</a>}
     </p>,
   ];

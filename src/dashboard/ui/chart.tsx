@@ -1,7 +1,6 @@
 /** Bars over time as SVG: what came in beside what went out, each step with its numbers on hover. */
 import { type Step, sumOf } from "../../operations/stats";
-import { useViewer } from "./session";
-import { CLOCK, clocksOf, exactTime } from "./time";
+import { CLOCK, exactTime, inViewersZone } from "./time";
 
 /** What a bar is drawn of, from its foot up, with the words for many of it and for one. */
 const IN = [["events", "events in", "event in"]] as const;
@@ -11,6 +10,7 @@ const OUT = [
 ] as const;
 type Part = (typeof IN | typeof OUT)[number];
 
+const tickOf = inViewersZone({ weekday: "short", ...CLOCK });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact" });
 const WIDTH = 720;
 const HEIGHT = 140;
@@ -30,7 +30,6 @@ type ChartProps = {
 };
 
 export function Chart({ steps, label, showsEvents = true }: ChartProps) {
-  const { zone } = useViewer();
   const bars: readonly (readonly Part[])[] = showsEvents ? [IN, OUT] : [OUT];
   const parts = bars.flat();
   const most = Math.max(1, ...steps.flatMap((step) => bars.map((bar) => countIn(step, bar))));
@@ -40,7 +39,6 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
   const topOf = (value: number) => FLOOR - heightOf(value);
   const width = (WIDTH - LEFT) / Math.max(1, steps.length);
   const every = Math.max(1, Math.ceil(steps.length / MARKS));
-  const clock = clocksOf(zone, { weekday: "short", ...CLOCK });
   const barWidth = (width * (1 - GAP)) / bars.length;
   const total = Object.fromEntries(parts.map(([name]) => [name, sumOf(steps, name)])) as Step;
   return (
@@ -59,7 +57,7 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
             const x = LEFT + index * width;
             return (
               <g>
-                <title>{`${exactTime(step.atMs, zone)}: ${told(step, parts)}`}</title>
+                <title>{`${exactTime(step.atMs)}: ${told(step, parts)}`}</title>
                 <rect class="hit" x={x} y={0} width={width} height={FLOOR} />
                 {bars.map((bar, place) =>
                   bar.map(([name], above) => (
@@ -80,7 +78,7 @@ export function Chart({ steps, label, showsEvents = true }: ChartProps) {
             ({ atMs }, index) =>
               index % every === 0 && (
                 <text class="tick" x={LEFT + index * width} y={HEIGHT - 4}>
-                  {clock.format(atMs)}
+                  {tickOf(atMs)}
                 </text>
               ),
           )}

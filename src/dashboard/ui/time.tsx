@@ -15,6 +15,7 @@ const UNITS = [
 const JUST_NOW_MS = 2_000;
 const DAY = { day: "numeric", month: "short", year: "numeric" } as const;
 export const CLOCK = { hour: "2-digit", minute: "2-digit" } as const;
+const SECOND = { second: "2-digit", timeZoneName: "short" } as const;
 
 /** Set by the script (public/dashboard/live.js), the header for what becomes a part of a page that is there already. */
 const ZONE_COOKIE = "leadterra-relay-zone";
@@ -40,14 +41,14 @@ type TimeProps = { ms: number | null; none?: string; isAhead?: boolean; isSince?
  * @param isSince behind that word stands the clock, `21:14 (3 minutes ago)`
  */
 export function Time({ ms, none = "–", isAhead = false, isSince = false }: TimeProps) {
-  const { zone, nowMs } = useViewer();
+  const { nowMs } = useViewer();
   if (ms === null) return <span class="quiet">{none}</span>;
   const distance = isAhead && ms < nowMs + JUST_NOW_MS ? "now" : relativeTime(ms, nowMs);
-  const clock = clockTime(ms, { nowMs, zone });
+  const clock = clockTime(ms, nowMs);
   return (
     <time
       datetime={iso(ms)}
-      title={exactTime(ms, zone)}
+      title={exactTime(ms)}
       data-ahead={isAhead || undefined}
       data-since={isSince || undefined}
     >
@@ -65,18 +66,24 @@ function relativeTime(ms: number, nowMs: number): string {
 }
 
 /** `21:14`; of another day than today `23 Nov 2026, 21:14`. The script repeats this rule too. */
-function clockTime(ms: number, { nowMs, zone }: { nowMs: number; zone: string }): string {
-  const day = clocksOf(zone, DAY);
-  const clock = clocksOf(zone, CLOCK).format(ms);
-  return day.format(ms) === day.format(nowMs) ? clock : `${day.format(ms)}, ${clock}`;
+function clockTime(ms: number, nowMs: number): string {
+  return dayOf(ms) === dayOf(nowMs) ? clockOf(ms) : `${dayOf(ms)}, ${clockOf(ms)}`;
 }
+
+const dayOf = inViewersZone(DAY);
+const clockOf = inViewersZone(CLOCK);
 
 /** `Mon 23 Nov 2026, 21:14:35 CET`. */
-export function exactTime(ms: number, zone: string): string {
-  const second = { second: "2-digit", timeZoneName: "short" } as const;
-  return clocksOf(zone, { weekday: "short", ...DAY, ...CLOCK, ...second }).format(ms);
-}
+export const exactTime = inViewersZone({ weekday: "short", ...DAY, ...CLOCK, ...SECOND });
 
-export function clocksOf(zone: string, shown: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  return new Intl.DateTimeFormat("en-GB", { ...shown, timeZone: zone });
+/** To make a format takes longer than to write a page full of times with it: it is kept for as long as the zone is the same. */
+export function inViewersZone(shown: Intl.DateTimeFormatOptions): (ms: number) => string {
+  let kept: { zone: string; format: Intl.DateTimeFormat } | null = null;
+  return (ms) => {
+    const { zone } = useViewer();
+    if (kept?.zone !== zone) {
+      kept = { zone, format: new Intl.DateTimeFormat("en-GB", { ...shown, timeZone: zone }) };
+    }
+    return kept.format.format(ms);
+  };
 }

@@ -19,7 +19,7 @@ import { type PageOptions, page } from "../ui/page";
 import { Choice, Hidden, link, Select, Submit, type SubmitTone, webhookName } from "../ui/parts";
 import { deliveriesPath, type Query, webhookPath } from "../ui/paths";
 import { goOn, soFarIn } from "../ui/progress";
-import { callerOf, type PageContext, useViewer } from "../ui/session";
+import { callerOf, type PageContext } from "../ui/session";
 import { exactTime } from "../ui/time";
 import { formatLocalTime, sinceStart, WITHIN } from "../ui/time-range";
 import { check } from "./input";
@@ -48,7 +48,7 @@ type Batch = {
   /** A page of it; on a dry run only counted. */
   run: (env: Env, webhook: Webhook, asked: PageAsked) => Promise<Page>;
   /** What was chosen, as the beginning of a sentence; once `run` has found it right. */
-  words: (chosen: Chosen, zone: string) => string;
+  words: (chosen: Chosen) => string;
   /** @param from when it began, as the list's fields have times; so is what `at` makes of one. */
   touched: (chosen: Chosen, from: string, at: (time?: string) => string) => Touched;
 };
@@ -97,8 +97,8 @@ export const REPLAY: Batch = {
     const { replayed, next } = await replay(env, webhook, { ...wanted, cursor, by });
     return ok({ count: replayed, next: next && formatReplayCursor(next) });
   },
-  words: ({ only, event, since = "" }, zone) =>
-    `${ONLY[only as keyof typeof ONLY].title}${of(event)}, received since ${exactTime(Date.parse(since), zone)}`,
+  words: ({ only, event, since = "" }) =>
+    `${ONLY[only as keyof typeof ONLY].title}${of(event)}, received since ${exactTime(Date.parse(since))}`,
   touched({ only, event, since, until }, from, at) {
     const named = event !== undefined && { event };
     // What a webhook never had arrives by the replay.
@@ -133,8 +133,8 @@ export const DISCARD: Batch = {
     const { discarded, next } = await discardDeliveries(env, webhook, wanted);
     return ok({ count: discarded, next: next && formatPosition(next) });
   },
-  words: ({ event, until }, zone) =>
-    `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(until), zone)}`,
+  words: ({ event, until }) =>
+    `Deliveries${of(event)} that wait and came before ${exactTime(Date.parse(until))}`,
   touched: ({ event, until }, from, at) => ({
     query: {
       status: "cancelled",
@@ -236,7 +236,6 @@ function Ask({ kind, webhook }: Omit<Asked, "chosen">) {
 }
 
 function Counted({ kind, webhook, chosen, total, more }: Asked & { total: number; more: boolean }) {
-  const { zone } = useViewer();
   return (
     <section class="panel narrow" aria-label="Counted">
       {total === 0 && !more
@@ -252,7 +251,7 @@ function Counted({ kind, webhook, chosen, total, more }: Asked & { total: number
               {deliveries(total)}
               {more && " or more"} would be {kind.done}.
             </p>,
-            <p class="quiet">{kind.words(chosen, zone)}. Nothing was done yet.</p>,
+            <p class="quiet">{kind.words(chosen)}. Nothing was done yet.</p>,
             <form method="post" action={pathOf(kind, webhook)} data-once="">
               <Hidden fields={{ ...chosen, step: "go", ...(!more && { of: String(total) }) }} />
               <Submit tone={kind.tone} out={[webhookPath(webhook.id), "Cancel"]}>
