@@ -112,8 +112,6 @@ export type DeliveryRow = Omit<ListedDelivery, "period" | "position" | "status">
 export const COLUMNS =
   'd.id, seq, position AS "index", event, status, created_at AS "createdAtMs", kept_from AS "keptFromMs", due_at AS "dueAtMs", asked, attempts, failures, interruptions, completed_at AS "completedAtMs", last_status_code AS "lastStatusCode", last_error AS "lastError"';
 
-export type Transaction = <T>(work: () => T) => T;
-
 export class DeliveryTables {
   readonly sql: SqlStorage;
   readonly #tables: Tables;
@@ -126,12 +124,9 @@ export class DeliveryTables {
   /** By period, as far as it was asked. */
   readonly #canLease = new Map<number, boolean>();
 
-  readonly #transaction: Transaction;
-
-  constructor(tables: Tables, transaction: Transaction) {
+  constructor(tables: Tables) {
     this.sql = tables.sql;
     this.#tables = tables;
-    this.#transaction = transaction;
   }
 
   /** What a query finds in tables of periods that there are. */
@@ -146,11 +141,10 @@ export class DeliveryTables {
   /** Writes all of it or, when it throws, nothing; makes no table of a period. */
   atomically(write: () => void): void {
     try {
-      this.#transaction(write);
+      this.#tables.atomically(write);
     } catch (thrown) {
       this.#newest = null;
       this.#lastAttempts = null;
-      this.#tables.reread();
       throw thrown;
     }
   }

@@ -115,11 +115,19 @@ export class JournalStore extends Store {
     return new Uint8Array(recorded.body).some((byte, index) => byte !== body[index]);
   }
 
-  /** Writes entries whose ids are new and differ from one another. */
+  /** Writes entries whose ids are new and differ from one another: all of them or none. */
   insert(entries: readonly JournalEntry[]): void {
     if (!this.exists) this.#create();
-    for (const batch of portionsOf(entries, bytesOf, { maxBytes: MAX_BATCH_BYTES })) {
-      this.#insertBatch(batch);
+    try {
+      this.tables.atomically(() => {
+        for (const batch of portionsOf(entries, bytesOf, { maxBytes: MAX_BATCH_BYTES })) {
+          this.#insertBatch(batch);
+        }
+      });
+    } catch (thrown) {
+      this.#totals = null;
+      this.#numberOfMatch.clear();
+      throw thrown;
     }
   }
 
@@ -136,7 +144,6 @@ export class JournalStore extends Store {
       bodies.set(body, start);
       start += body.length;
     }
-    // First, so that an object that fills up in between holds no event without its body.
     this.tables.sql.exec(
       "INSERT INTO batches (seq, at, before, after, ids, bodies, totals) VALUES (?, ?, ?, ?, ?, ?, ?)",
       seq,
@@ -192,11 +199,10 @@ export class JournalStore extends Store {
 
   /** Copies came of what is recorded. */
   countDuplicates(duplicates: number): void {
-    this.#totals = countEvents(this.totals, { fresh: [], duplicates });
-    this.tables.sql.exec(
-      "UPDATE batches SET totals = ? WHERE seq = (SELECT max(seq) FROM batches)",
-      JSON.stringify(this.#totals),
-    );
+    const totals = countEvents(this.totals, { fresh: [], duplicates });
+    const update = "UPDATE batches SET totals = ? WHERE seq = (SELECT max(seq) FROM batches)";
+    this.tables.sql.exec(update, JSON.stringify(totals));
+    this.#totals = totals;
   }
 
   #matchNumber(webhookIds: readonly WebhookId[]): number {
@@ -294,15 +300,17 @@ export class JournalStore extends Store {
     return tables.first<BatchRow>("batches", before, seq - 1);
   }
 
-  /** Overwrites the body and what is known of the lead. */
+  /** Overwrites the body and what is known of the lead: both or, where the disk takes one only, neither. */
   erase(id: EventId): void {
     const event = this.#locate(id);
     if (event === null) return;
     const blank = this.#bodiesOf(event.seq).slice();
     this.#lastBodies = null;
     blank.fill(0, event.start, event.start + event.size);
-    this.tables.sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
-    this.#clear(id);
+    this.tables.atomically(() => {
+      this.tables.sql.exec("UPDATE batches SET bodies = ? WHERE seq = ?", blank, event.seq);
+      this.#clear(id);
+    });
   }
 
   /** Of what is known, all that may name somebody. */

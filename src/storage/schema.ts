@@ -56,7 +56,7 @@ export function openTables(storage: DurableObjectStorage, kind: Kind) {
     });
   }
   return {
-    tables: new Tables(sql, VERSION),
+    tables: new Tables(storage, VERSION),
     /** The version of the data where it is newer than this code, which must then neither read nor write it; else null. */
     newerVersion: version > VERSION ? version : null,
     /** The version before, where steps were taken just now; else null. */

@@ -11,15 +11,17 @@ type Create = readonly [table: string, ...indexes: string[]];
 
 export class Tables {
   readonly sql: SqlStorage;
+  readonly #storage: DurableObjectStorage;
   readonly #version: number;
   /** What `sqlite_master` knows, read once: nobody else makes or drops tables. */
   #names: Set<string>;
 
   /** @param version written down with the first table. */
-  constructor(sql: SqlStorage, version: number) {
-    this.sql = sql;
+  constructor(storage: DurableObjectStorage, version: number) {
+    this.sql = storage.sql;
+    this.#storage = storage;
     this.#version = version;
-    this.#names = new Set(tableNames(sql));
+    this.#names = new Set(tableNames(this.sql));
   }
 
   get names(): string[] {
@@ -67,9 +69,14 @@ export class Tables {
     this.#names.add(name);
   }
 
-  /** Tables that were made may be gone. */
-  reread(): void {
-    this.#names = new Set(tableNames(this.sql));
+  /** Writes all of it or, when it throws, nothing. What is made first in it may be gone with it. */
+  atomically(write: () => void): void {
+    try {
+      this.#storage.transactionSync(write);
+    } catch (thrown) {
+      this.#names = new Set(tableNames(this.sql));
+      throw thrown;
+    }
   }
 
   /** Whether a table has a column: tables of a period take a new one in new periods only. */

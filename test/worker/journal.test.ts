@@ -19,7 +19,13 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { clock, DAY, HOUR, it, log, MINUTE, SECOND, service } from "../rig/worker/fixture";
-import { cursorsOf, inObject, tablesOf, withVariables } from "../rig/worker/objects";
+import {
+  cursorsOf,
+  failStatements,
+  inObject,
+  tablesOf,
+  withVariables,
+} from "../rig/worker/objects";
 import { consume as consumeBatch } from "../rig/worker/queue";
 import { api, bytesOf } from "../rig/worker/requests";
 
@@ -150,6 +156,37 @@ describe("a Journal that is full", () => {
     const { found } = await stub.bodies([second.id, third.id], 1_000_000);
     expect(found.map(({ id }) => id)).toEqual([third.id]);
     expect(found[0]?.body).toEqual(third.body);
+  });
+});
+
+describe("a Journal whose disk fails in the midst of a write", () => {
+  const message = "disk I/O error: SQLITE_IOERR";
+
+  it("has recorded nothing of a batch that comes again: each event is listed and counted once", async () => {
+    const events = await newEvents(3);
+    const atMs = clock.nowMs();
+    const stub = journal(atMs);
+    await consume([await newEvent()], atMs);
+    await failStatements(stub, { start: "INSERT INTO events", message, times: 1, after: 1 });
+    await consume(events, atMs);
+    expect((await stub.list({ limit: 10 })).events).toHaveLength(1);
+    await consume(events, atMs);
+    expect((await stub.list({ limit: 10 })).events).toHaveLength(4);
+    expect(Object.values((await stub.totals()).events)).toEqual([4]);
+    expect((await stub.stats([atMs], HOUR)).counts).toEqual([4]);
+  });
+
+  it("has an event as it was where it could not erase all of it, until it is asked again", async () => {
+    const [event] = (await newEvents(1)) as [Owed];
+    await consume([event]);
+    const stub = journal(clock.nowMs());
+    const bodies = async () => (await stub.bodies([event.id], 1_000_000)).found;
+    await failStatements(stub, { start: "UPDATE events SET email", message, times: 1 });
+    const path = `/v1/events/${event.id}`;
+    expect((await api("DELETE", path)).status).toBe(503);
+    expect((await bodies())[0]?.body).toEqual(event.body);
+    expect((await api("DELETE", path)).status).toBe(204);
+    expect(await bodies()).toEqual([]);
   });
 });
 

@@ -5,7 +5,7 @@ import { type Situation, spacingMs } from "../../domain/pace";
 import { laneName } from "../../domain/placement";
 import { logError, logWarning } from "../../log";
 import { DeliveryStore } from "../../storage/delivery-store";
-import { DeliveryTables, type DueDelivery, type Transaction } from "../../storage/delivery-tables";
+import { DeliveryTables, type DueDelivery } from "../../storage/delivery-tables";
 import type { RunStore } from "../../storage/run-store";
 import type { Tables } from "../../storage/tables";
 import { Agenda } from "./agenda";
@@ -36,13 +36,12 @@ type EngineHost = {
   disabled(): void;
   /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
-  transaction: Transaction;
 };
 
 /** Reads what is stored; attempts that the life before left open are closed. */
 export function startEngine(host: EngineHost) {
   const { env, webhookId, runs, inForce } = host;
-  const tables = new DeliveryTables(host.tables, host.transaction);
+  const tables = new DeliveryTables(host.tables);
   const store = new DeliveryStore(tables);
   const stores = { deliveries: store, runs };
   const policy = () => inForce.policy();

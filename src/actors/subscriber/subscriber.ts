@@ -80,7 +80,6 @@ export class Subscriber extends StoredObject {
       slots: this.#slots,
       disabled: () => this.#clockwork.disabled(),
       sync: () => this.ctx.storage.sync(),
-      transaction: (work) => this.ctx.storage.transactionSync(work),
     });
   }
 

@@ -111,14 +111,21 @@ export function answerLost<N extends { getByName(name: string): object }>(
 /** The next `times` statements of an object's SQL that begin with `start` fail with `message`, until it is evicted. */
 export async function failStatements(
   stub: Stub,
-  { start, message, times }: { start: string; message: string; times: number },
+  {
+    start,
+    message,
+    times,
+    after = 0,
+  }: { start: string; message: string; times: number; after?: number },
 ): Promise<void> {
   await inObject(stub, (state) => {
     const { sql } = state.storage;
     const exec = sql.exec.bind(sql);
+    let passed = 0;
     let left = times;
     sql.exec = ((query: string, ...bindings: SqlStorageValue[]) => {
-      if (query.startsWith(start) && left-- > 0) throw new Error(message);
+      const fails = query.startsWith(start) && passed++ >= after && left-- > 0;
+      if (fails) throw new Error(message);
       return exec(query, ...bindings);
     }) as typeof sql.exec;
   });
