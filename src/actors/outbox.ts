@@ -105,9 +105,9 @@ export class Outbox {
   async #sendDue(): Promise<void> {
     const nowMs = Date.now();
     if (this.#triedAgainAtMs > nowMs) return;
-    this.#store.forget(nowMs);
-    const due = this.#store.waiting().filter(({ dueAtMs }) => dueAtMs <= nowMs);
     try {
+      this.#store.forget(nowMs);
+      const due = this.#store.waiting().filter(({ dueAtMs }) => dueAtMs <= nowMs);
       for (const row of due) await this.#sendOne(row);
       this.#backoff.succeeded();
     } catch (thrown) {

@@ -69,24 +69,25 @@ export class Pushes {
       const subscriber = this.#host.env().SUBSCRIBER.getByName(id);
       const push = webhook === null ? subscriber.remove(version) : subscriber.configure(webhook);
       answered(await inTime(push, PUSH_TIMEOUT_MS));
+      this.#acknowledged(id, version);
+      return true;
     } catch (thrown) {
       logWarning("settings.not_pushed", { webhookId: id, version, error: errorText(thrown) });
       return false;
     }
-    this.#acknowledged(id, version);
-    return true;
   }
 
+  /** What the disk does not take is not known here either: it is pushed again. */
   #acknowledged(id: WebhookId, version: number): void {
     const { registrations, store } = this.#host;
     const registration = registrations.get(id);
     if (registration === undefined) return;
-    registration.acknowledgedVersion = Math.max(registration.acknowledgedVersion, version);
-    if (registration.webhook === null && registration.acknowledgedVersion >= registration.version) {
-      registrations.delete(id);
+    if (registration.webhook === null && version >= registration.version) {
       store.forget(id);
+      registrations.delete(id);
     } else {
       store.acknowledge(id, version);
+      registration.acknowledgedVersion = Math.max(registration.acknowledgedVersion, version);
     }
   }
 

@@ -261,10 +261,11 @@ export class Registry extends Records {
     if (before === null) return null;
     const webhook = disableWebhook(before, report, Date.now());
     if (webhook !== before) {
+      const disabled = { event: "relay.webhook.disabled", count: 1, delivery: null } as const;
+      // First: once the webhook is disabled, nobody tells it again.
+      this.happened({ webhookId: webhook.id, health: report.health ?? null, told: [disabled] });
       this.#remember(before, webhook, { action: "webhook.disabled", by: { key: null } });
       this.#pushes.arm();
-      const disabled = { event: "relay.webhook.disabled", count: 1, delivery: null } as const;
-      this.happened({ webhookId: webhook.id, health: report.health ?? null, told: [disabled] });
       await this.raise(webhookAlert(webhook, "disabled", report.reason));
     }
     return webhook;
@@ -372,7 +373,7 @@ export class Registry extends Records {
     const said = { ...views, ...(asked && { after: { ...views.after, ...asked } }) };
     this.store.makeTables();
     // A change that is refused must not come into force with the next start.
-    this.ctx.storage.transactionSync(() => {
+    this.tables.atomically(() => {
       this.store.save(registration);
       this.store.addToAudit({ atMs: Date.now(), key: by.key, action, webhookId: id, ...said });
     });

@@ -340,6 +340,43 @@ describe("a change that the disk does not take whole", () => {
   );
 });
 
+describe("an acknowledgement that the disk does not take", () => {
+  const message = "disk I/O error: SQLITE_IOERR";
+
+  it("is asked for again by alarm, which does not fail by it", async () => {
+    const { id } = await register();
+    const start = "UPDATE webhooks SET acknowledged";
+    await failStatements(registry(), { start, message, times: 2 });
+    await expectNotYetInForce(await patch(id, { description: "new" }));
+    await ring(registry());
+    expect(await unacknowledged()).toEqual([id]);
+    expect(await alarmAt(registry())).not.toBeNull();
+    await ring(registry());
+    expect(await unacknowledged()).toEqual([]);
+    expect(await alarmAt(registry())).toBeNull();
+  });
+
+  it("is asked for again also of a deletion: the last that is stored of the webhook goes", async () => {
+    const { id } = await register();
+    await failStatements(registry(), { start: "DELETE FROM webhooks", message, times: 1 });
+    await expectNotYetInForce(await api("DELETE", `/v1/webhooks/${id}`));
+    expect(await unacknowledged()).toEqual([id]);
+    await ring(registry());
+    expect(await unacknowledged()).toEqual([]);
+  });
+
+  /** The webhooks whose last change the Registry does not know to be in force, as stored. */
+  function unacknowledged(): Promise<unknown[]> {
+    const query = "SELECT id FROM webhooks WHERE acknowledged < version";
+    return inObject(registry(), ({ storage }) =>
+      storage.sql
+        .exec(query)
+        .toArray()
+        .map(({ id }) => id),
+    );
+  }
+});
+
 describe("an object that was taken back to a point in time", () => {
   /** What docs/operations.md has the object do as it starts with its data of then. */
   async function startAsOfThen(stub: Stub, table: string): Promise<void> {

@@ -28,7 +28,7 @@ import {
   SECOND,
   service,
 } from "../rig/worker/fixture";
-import { diverted, withBindings } from "../rig/worker/objects";
+import { diverted, failStatements, withBindings } from "../rig/worker/objects";
 import { consume } from "../rig/worker/queue";
 import { api, bytesOf, type Problem, post } from "../rig/worker/requests";
 
@@ -201,6 +201,19 @@ describe("relay.webhook.disabled", () => {
       expect(kept).toEqual([{ event: "relay.webhook.disabled", subject: failing.id }]);
       await answer;
     });
+  });
+});
+
+describe("a disable that the Registry's disk does not take whole", () => {
+  it("is told all the same when it is reported again", async () => {
+    const { failing, watcher } = await watched(["relay.webhook.disabled"]);
+    const message = "disk I/O error: SQLITE_IOERR";
+    await failStatements(registry(), { start: "INSERT OR REPLACE INTO outbox", message, times: 1 });
+    downIs(410);
+    await fail(failing.id, 1);
+    await settle(failing.id, watcher.id);
+    expect((await settingsOf(failing.id)).status).toBe("disabled");
+    expect(told().map(({ event }) => event)).toEqual(["relay.webhook.disabled"]);
   });
 });
 
@@ -453,6 +466,20 @@ describe("the outbox", () => {
     await rebind();
     clock.advance(MINUTE);
     await ring(registry());
+    await settle(watcher.id);
+    expect(told().map(({ event }) => event)).toEqual(["relay.webhook.failing"]);
+  });
+
+  it("fails no alarm by what the disk does not take, and sends it later", async () => {
+    const { failing, watcher } = await watched(["relay.webhook.failing"]);
+    const message = "disk I/O error: SQLITE_IOERR";
+    await failStatements(registry(), { start: "DELETE FROM outbox", message, times: 2 });
+    await fail(failing.id, 10);
+    await settle(failing.id, watcher.id);
+    for (let times = 0; times < 3; times++) {
+      await ring(registry());
+      clock.advance(MINUTE);
+    }
     await settle(watcher.id);
     expect(told().map(({ event }) => event)).toEqual(["relay.webhook.failing"]);
   });
