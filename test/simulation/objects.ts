@@ -26,7 +26,8 @@ export type ObjectHost = {
   tellsListener(): boolean;
   /** Whether a call between a Subscriber and its Lane comes twice. */
   repeatsCall(): boolean;
-  refusesWrite(object: SimulatedObject, sql: string): boolean;
+  /** Why a write fails; null when it does not. */
+  refusesWrite(object: SimulatedObject, sql: string): string | null;
   /** A method begins to run; and how many tables it made in an object that had none. */
   called(object: SimulatedObject, method: string, args: unknown[]): void;
   ran(method: string, tablesMade: number): void;

@@ -41,6 +41,8 @@ export type Plan = {
   burst: boolean;
   /** Some objects take no more writes for a while. */
   fillsUp: boolean;
+  /** Now and then the disk of any object does not take a write, which the next time it does. */
+  diskFails: boolean;
   sweeps: boolean;
   slowCrypto: boolean;
   /** People erase persons, and replay and redrive many at once. */
@@ -91,6 +93,8 @@ function hoarding(plan: Plan): Plan {
     ...unseen,
     hoards: true,
     faults: true,
+    // Each time that 500 rows expire or move, all or none, one of them would.
+    diskFails: false,
     outage: null,
     webhooks: 1,
     events: 2_000,
@@ -145,6 +149,7 @@ function watchedPlanOf(seed: number): Plan {
   // Days that nobody lives through hand nothing over.
   const jump = scrapes ? 0 : plan.jump;
   const upkeep = new Chance(seed ^ 0xe7a5).happens(0.15);
+  const diskFails = plan.faults && new Chance(seed ^ 0xd15c).happens(0.1);
   const people = plan.people || upkeep;
   return {
     ...plan,
@@ -152,6 +157,7 @@ function watchedPlanOf(seed: number): Plan {
     scrapes,
     jump,
     upkeep,
+    diskFails,
     outage: null,
     hoards: false,
     rollback: null,
@@ -170,7 +176,14 @@ function basicPlanOf(
   seed: number,
 ): Omit<
   Plan,
-  "looksAlways" | "scrapes" | "upkeep" | "outage" | "hoards" | "rollback" | "ownEvents"
+  | "looksAlways"
+  | "scrapes"
+  | "upkeep"
+  | "diskFails"
+  | "outage"
+  | "hoards"
+  | "rollback"
+  | "ownEvents"
 > {
   const chance = new Chance(seed ^ 0x5eed);
   const faults = !chance.happens(0.2);

@@ -32,8 +32,8 @@ export type StorageHost = {
   commitLatencyMs(): number;
   /** What is on disk has changed. */
   committed(): void;
-  /** Whether this statement fails, as one does when the disk is full. */
-  refuses(sql: string): boolean;
+  /** Why this statement fails; null when it does not. */
+  refuses(sql: string): string | null;
 };
 
 /** One database with its prepared statements. */
@@ -156,7 +156,8 @@ export class ObjectStorage {
       this.#count(found, 0);
       return cursorOf(found, 0);
     }
-    if (this.#host.refuses(sql)) throw new Error("database or disk is full: SQLITE_FULL");
+    const refused = this.#host.refuses(sql);
+    if (refused !== null) throw new Error(refused);
     if (DDL.test(sql)) this.tablesMade += /create\s+table/i.test(sql) ? 1 : 0;
     const statement = { sql, bindings };
     const rows = /\breturning\b/i.test(sql) ? this.rows<object>(sql, ...bindings) : [];
@@ -178,7 +179,8 @@ export class ObjectStorage {
 
   transaction<T>(work: () => T): T {
     if (this.#inTransaction) throw new Error("the simulation has no nested transactions");
-    const kept = this.#batches.at(-1)?.statements.length ?? 0;
+    const last = this.#batches.at(-1);
+    const kept = last?.open ? last.statements.length : 0;
     this.#inTransaction = true;
     this.#live.exec("SAVEPOINT work");
     try {

@@ -29,6 +29,8 @@ const START_MS = Date.UTC(2026, 10, 23, 23, 58);
 const REST_WITHIN_MS = 12 * DAY_MS;
 /** Chance per step that metrics are scraped, where they are. */
 const SCRAPE = 0.02;
+/** Chance per write that the disk does not take it, where it fails. */
+const DISK_FAILS = 0.03;
 
 export type Outcome = {
   seed: number;
@@ -65,6 +67,8 @@ class Run {
   readonly #env: Env;
   #isCalm = false;
   #full: SimulatedObject | null = null;
+  /** What decides which write fails; null where none does. */
+  readonly #diskFails: Chance | null;
   #crashes = 0;
 
   /** @param before what it begins with, if not today's code. */
@@ -99,6 +103,8 @@ class Run {
       { scheduler, chance, isCalm, subscriber: (id) => this.#object("Subscriber", id) },
       this.#invariants.requests,
     );
+    // Releases did not bear it everywhere.
+    this.#diskFails = plan.diskFails && before === null ? new Chance(seed ^ 0x10e2) : null;
     // 0.1.0 let its retries run out within minutes.
     this.#outage = before === null ? plan.outage : null;
     const queues = {
@@ -214,15 +220,20 @@ class Run {
     return this.#breaks && this.#chance.happens(0.1) ? this.#chance.between(0, 30_000) : 0;
   }
 
-  #refusesWrite(object: SimulatedObject, sql: string): boolean {
-    if (!this.#breaks || object !== this.#full) return false;
+  #refusesWrite(object: SimulatedObject, sql: string): string | null {
+    if (this.#breaks && this.#diskFails?.happens(DISK_FAILS)) {
+      this.#scheduler.note(`the disk fails: ${sql.slice(0, 40)}`);
+      this.#invariants.writeRefused(object);
+      return "disk I/O error: SQLITE_IOERR";
+    }
+    if (!this.#breaks || object !== this.#full) return null;
     if (/^\s*(drop|delete)\b/i.test(sql)) {
       // What is dropped makes room.
       this.#full = null;
-      return false;
+      return null;
     }
     this.#invariants.writeRefused(object);
-    return true;
+    return "database or disk is full: SQLITE_FULL";
   }
 
   async #consume(batch: MessageBatch<ArrayBuffer>): Promise<void> {
