@@ -121,13 +121,13 @@ describe("the list of events", () => {
     expect((await visitor.get(`${LIST}?cursor=x`)).status).toBe(422);
   });
 
-  it("tells times in the zone of whoever looks, and makes as many formats for 20 events as for one", async () => {
+  it("tells times in the zone of whoever looks, and makes as many formats for 20 events and a search as for one", async () => {
     const { cookie } = await signedIn();
     const formats = vi.spyOn(Intl, "DateTimeFormat");
-    const look = async (zone: string) => {
+    const look = async (zone: string, query = "") => {
       const before = formats.mock.calls.length;
       const headers = { cookie, "leadterra-relay-zone": zone };
-      const page = await (await callWith({}, LIST, { headers })).text();
+      const page = await (await callWith({}, LIST + query, { headers })).text();
       const isUtc = /<time [^>]* title="[^"]* UTC"/.test(page);
       return { isUtc, rows: rowsOf(page).length, formats: formats.mock.calls.length - before };
     };
@@ -137,7 +137,8 @@ describe("the list of events", () => {
     expect(one).toMatchObject({ isUtc: false, rows: 1 });
     await consume(await newEvents(19));
     expect(await look("UTC")).toEqual({ ...one, isUtc: true, rows: 20 });
-    expect(await look("Europe/Berlin")).toEqual({ ...one, rows: 20 });
+    const search = await look("Europe/Berlin", "?since=2020-01-01T00:00&until=2100-01-01T00:00");
+    expect(search).toEqual({ ...one, rows: 20, formats: one.formats + 1 });
   });
 
   it("is searched by event, lead, campaign and time; what makes no sense counts as not asked", async () => {

@@ -1,6 +1,6 @@
 /** Bars over time as SVG: what came in beside what went out, each step with its numbers on hover. */
 import { type Step, sumOf } from "../../operations/stats";
-import { CLOCK, exactTime, inViewersZone } from "./time";
+import { CLOCK, exactTime, timesAs } from "./time";
 
 /** What a bar is drawn of, from its foot up, with the words for many of it and for one. */
 const IN = [["events", "events in", "event in"]] as const;
@@ -10,7 +10,7 @@ const OUT = [
 ] as const;
 type Part = (typeof IN | typeof OUT)[number];
 
-const tickOf = inViewersZone({ weekday: "short", ...CLOCK });
+const tickOf = timesAs({ weekday: "short", ...CLOCK });
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact" });
 const WIDTH = 720;
 const HEIGHT = 140;

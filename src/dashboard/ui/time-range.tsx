@@ -3,6 +3,7 @@ import { DAY_MS, HOUR_MS, iso, SECOND_MS } from "../../domain/time";
 import { Select } from "./parts";
 import { type Query, withQuery } from "./paths";
 import { type PageContext, useViewer } from "./session";
+import { timesAs } from "./time";
 
 /** How far back, by the name that forms have for it. */
 export const WITHIN = {
@@ -78,15 +79,12 @@ export function parseLocalTime(text: string, zone: string): number | null {
   return right.length > 0 ? Math.min(...right) : (candidates[0] ?? null);
 }
 
+/** Sweden writes times as ISO 8601 does, but for the T. */
+const swedishTime = timesAs({ dateStyle: "short", timeStyle: "medium" }, "sv");
+
 /** The second that `ms` is in, as a search has it: what {@link parseLocalTime} reads. */
 export function formatLocalTime(ms: number, zone: string): string {
-  // Sweden writes times as ISO 8601 does, but for the T.
-  const clock = new Intl.DateTimeFormat("sv", {
-    dateStyle: "short",
-    timeStyle: "medium",
-    timeZone: zone,
-  });
-  return clock.format(ms).replace(" ", "T");
+  return swedishTime(ms, zone).replace(" ", "T");
 }
 
 /** What something brings about that began then, as {@link formatLocalTime}: a second earlier, for no two clocks are the same. */

@@ -70,19 +70,21 @@ function clockTime(ms: number, nowMs: number): string {
   return dayOf(ms) === dayOf(nowMs) ? clockOf(ms) : `${dayOf(ms)}, ${clockOf(ms)}`;
 }
 
-const dayOf = inViewersZone(DAY);
-const clockOf = inViewersZone(CLOCK);
+const dayOf = timesAs(DAY);
+const clockOf = timesAs(CLOCK);
 
 /** `Mon 23 Nov 2026, 21:14:35 CET`. */
-export const exactTime = inViewersZone({ weekday: "short", ...DAY, ...CLOCK, ...SECOND });
+export const exactTime = timesAs({ weekday: "short", ...DAY, ...CLOCK, ...SECOND });
 
-/** To make a format takes longer than to write a page full of times with it: it is kept for as long as the zone is the same. */
-export function inViewersZone(shown: Intl.DateTimeFormatOptions): (ms: number) => string {
+/**
+ * What writes times, in the viewer's zone where none is given. To make a format takes longer than to write a page full of
+ * times with it: it is kept for as long as the zone is the same.
+ */
+export function timesAs(shown: Intl.DateTimeFormatOptions, locale = "en-GB") {
   let kept: { zone: string; format: Intl.DateTimeFormat } | null = null;
-  return (ms) => {
-    const { zone } = useViewer();
+  return (ms: number, zone = useViewer().zone): string => {
     if (kept?.zone !== zone) {
-      kept = { zone, format: new Intl.DateTimeFormat("en-GB", { ...shown, timeZone: zone }) };
+      kept = { zone, format: new Intl.DateTimeFormat(locale, { ...shown, timeZone: zone }) };
     }
     return kept.format.format(ms);
   };
