@@ -21,8 +21,8 @@ export class AlarmClock {
     if (atMs === null) return;
     const nowMs = Date.now();
     const wantedMs = Math.max(atMs, nowMs + 1);
-    const isSet = this.#setToMs !== null && this.#setToMs > nowMs - OVERDUE_MS;
-    if (isSet && this.#setToMs !== null && this.#setToMs <= wantedMs) return;
+    const setToMs = this.#setToMs ?? Number.POSITIVE_INFINITY;
+    if (setToMs > nowMs - OVERDUE_MS && setToMs <= wantedMs) return;
     this.#setToMs = wantedMs;
     void this.#storage.setAlarm(wantedMs);
   }

@@ -24,7 +24,8 @@ export abstract class StoredObject extends DurableObject<Env> {
   // Properties, for methods and accessors of a class can be reached over RPC, whatever TypeScript says.
   protected tables: Tables;
   protected readonly isNewer: boolean;
-  readonly #kind: Kind;
+  /** What people call it: `Subscriber wh_…`. */
+  readonly #title: string;
   static readonly #guarded = new WeakSet<StoredObject>();
 
   constructor(ctx: DurableObjectState, env: Env, kind: Kind) {
@@ -35,7 +36,7 @@ export abstract class StoredObject extends DurableObject<Env> {
     }
     const { tables, newerVersion, steppedFrom } = openTables(ctx.storage, kind);
     this.tables = tables;
-    this.#kind = kind;
+    this.#title = `${CLASSES[kind]} ${ctx.id.name}`;
     this.isNewer = newerVersion !== null;
     if (newerVersion !== null) {
       logError("object.newer_data", { object: this.#title, version: newerVersion });
@@ -44,10 +45,6 @@ export abstract class StoredObject extends DurableObject<Env> {
     if (steppedFrom !== null) {
       logInfo("object.upgraded", { object: this.#title, from: steppedFrom, to: VERSION });
     }
-  }
-
-  get #title(): string {
-    return `${CLASSES[this.#kind]} ${this.ctx.id.name}`;
   }
 
   /** Makes every method of a class, once, refuse while the data is newer than the code. */
