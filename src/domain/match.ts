@@ -57,11 +57,19 @@ export function explain(
   const subject = event ?? { name: received.event, envelope: {} };
   const byName = { id: webhook.id, events: webhook.events, filter: null };
   const miss = explainMiss(event === null ? byName : webhook, subject);
-  const isGone = event === null && miss === null && webhook.filter !== null;
-  const why = isGone
-    ? `It asks for ${received.event}; what the event said is gone, so there is no telling what its filter makes of it.`
-    : sentenceOf(webhook, received, miss);
+  const unknown = event === null && miss === null ? unknownOf(webhook, received) : null;
+  const why =
+    unknown === null
+      ? sentenceOf(webhook, received, miss)
+      : `It asks for ${received.event}; what the event said is gone, so there is no telling ${unknown}.`;
   return { webhookId: webhook.id, matched, why };
+}
+
+/** What depends on more than the name of an event that was erased; null when nothing does. */
+function unknownOf(webhook: Webhook, { event, webhookIds, receivedAtMs }: Received): string | null {
+  if (webhook.filter !== null) return "what its filter makes of it";
+  const missedIt = webhook.createdAtMs <= receivedAtMs && !webhookIds.includes(webhook.id);
+  return isRelayEvent(event) && missedIt ? "whether it was about this webhook itself" : null;
 }
 
 type Received = { event: string; webhookIds: readonly WebhookId[]; receivedAtMs: number };

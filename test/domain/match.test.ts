@@ -48,6 +48,21 @@ describe("why an event is not wanted", () => {
     expect(explain(both, received, failing).why).toBe(`It asks for ${event}.`);
   });
 
+  it("does not say what an erased event of the relay was about, nor that settings have changed", () => {
+    const event = "relay.webhook.failing";
+    const webhook = { ...route(null, [event]), createdAtMs: 1 } as Webhook;
+    const received = { event, webhookIds: [], receivedAtMs: 1, size: 1 };
+    expect(explain(webhook, received, null)).toEqual({
+      webhookId: webhook.id,
+      matched: false,
+      why: `It asks for ${event}; what the event said is gone, so there is no telling whether it was about this webhook itself.`,
+    });
+    const late = { ...webhook, createdAtMs: 2 };
+    expect(explain(late, received, null).why).toContain("registered after it came in");
+    const matched = { ...received, webhookIds: [webhook.id] };
+    expect(explain(webhook, matched, null).why).toBe(`It asks for ${event}.`);
+  });
+
   it("says the name first, whatever the filter", () => {
     expect(explainMiss(route({ "data.lead.score": 8 }, ["a"]), REPLY)).toMatch(/^asks for a,/);
   });
