@@ -21,6 +21,8 @@ type Refusals = {
   askAgainAtMs: number;
 };
 
+const ALERTS =
+  "CREATE TABLE alerts (cause TEXT PRIMARY KEY, text TEXT NOT NULL, raised_at INTEGER NOT NULL, sent_at INTEGER) WITHOUT ROWID";
 const REFUSALS =
   "CREATE TABLE refusals (id INTEGER PRIMARY KEY, since INTEGER NOT NULL, status_code INTEGER, count INTEGER NOT NULL, ask_again_at INTEGER NOT NULL)";
 const COLUMNS = 'cause, text, raised_at AS "raisedAtMs", sent_at AS "sentAtMs"';
@@ -40,10 +42,7 @@ export class AlertStore extends Store {
 
   /** Keeps when it was sent. */
   raise({ cause, text }: AlertText, nowMs: number): void {
-    this.tables.make(
-      "alerts",
-      "CREATE TABLE alerts (cause TEXT PRIMARY KEY, text TEXT NOT NULL, raised_at INTEGER NOT NULL, sent_at INTEGER) WITHOUT ROWID",
-    );
+    this.tables.make("alerts", ALERTS);
     const raise =
       "INSERT INTO alerts (cause, text, raised_at) VALUES (?, ?, ?) ON CONFLICT (cause) DO UPDATE SET text = excluded.text, raised_at = excluded.raised_at";
     this.tables.sql.exec(raise, cause, text, nowMs);

@@ -75,6 +75,11 @@ type RecordedRow = Pick<EventRow, "id" | "erased" | "webhookIds">;
 /** `after`: how many of Leadterra's events came up to and with it. */
 type BatchRow = { at: number; after: number };
 
+const BATCHES =
+  "CREATE TABLE batches (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, before INTEGER NOT NULL, ids TEXT NOT NULL, bodies BLOB NOT NULL, after INTEGER, totals TEXT)";
+const MATCHES = "CREATE TABLE matches (number INTEGER PRIMARY KEY, webhook_ids TEXT NOT NULL)";
+const EVENTS =
+  "CREATE TABLE events (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, event TEXT NOT NULL, timestamp TEXT, received_at INTEGER NOT NULL, conforms INTEGER NOT NULL, email TEXT, campaign_id TEXT, matched INTEGER NOT NULL, erased INTEGER NOT NULL, key TEXT) WITHOUT ROWID";
 const EVENT_COLUMNS =
   'e.id, e.seq, e.position AS "index", e.size, e.event, e.timestamp, e.received_at AS "receivedAtMs", e.conforms, e.email, e.campaign_id AS "campaignId", e.erased, e.key, m.webhook_ids AS "webhookIds"';
 /** What 0.1.0 recorded is Leadterra's alone. */
@@ -219,19 +224,10 @@ export class JournalStore extends Store {
   }
 
   #create(): void {
-    this.tables.make(
-      "batches",
-      "CREATE TABLE batches (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, before INTEGER NOT NULL, ids TEXT NOT NULL, bodies BLOB NOT NULL, after INTEGER, totals TEXT)",
-    );
-    this.tables.make(
-      "matches",
-      "CREATE TABLE matches (number INTEGER PRIMARY KEY, webhook_ids TEXT NOT NULL)",
-    );
+    this.tables.make("batches", BATCHES);
+    this.tables.make("matches", MATCHES);
     // Last: where it is, all are.
-    this.tables.make(
-      "events",
-      "CREATE TABLE events (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, position INTEGER NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL, event TEXT NOT NULL, timestamp TEXT, received_at INTEGER NOT NULL, conforms INTEGER NOT NULL, email TEXT, campaign_id TEXT, matched INTEGER NOT NULL, erased INTEGER NOT NULL, key TEXT) WITHOUT ROWID",
-    );
+    this.tables.make("events", EVENTS);
   }
 
   get(id: EventId): JournalEvent | null {
