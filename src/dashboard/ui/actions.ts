@@ -8,7 +8,7 @@ import type { Failure } from "../../domain/failure";
 import { errorText, logWarning } from "../../log";
 import { registry } from "../../operations/objects";
 import { type Form, formOf, text } from "./form";
-import { type Done, seeOther } from "./notice";
+import { type Done, seeOther, type Told } from "./notice";
 import { showFailure } from "./page";
 import { callerOf, mayChange, type PageContext, type PageEnv } from "./session";
 
@@ -17,8 +17,8 @@ const TOKEN = /^[0-9a-f-]{36}$/;
 const KEY_PREFIX = "dashboard ";
 
 export type Outcome =
-  /** Done: `at` shows it, where that is not the page of what it was done to; the rest as `Told`. */
-  | { done: Done; count?: number; at?: string; touched?: string; isAmong?: boolean }
+  /** Done: `at` shows it, where that is not the page of what it was done to. */
+  | (Told & { at?: string })
   /** Done, and this answer alone shows it; `at` is where a repeated form leads. */
   | { shown: Response; at: string }
   /** Nothing was done; this answer asks again. */

@@ -65,9 +65,7 @@ const DONE = {
 export type Done = keyof typeof DONE;
 
 /** @param touched the path of a list of what it was done to; with others of the same time where it `isAmong` them. */
-type Told =
-  | { done: Done; count?: number; touched?: string; isAmong?: boolean }
-  | { failed: FailureCode };
+export type Told = { done: Done; count?: number; touched?: string; isAmong?: boolean };
 
 const COOKIE = "leadterra-relay-notice";
 /** A redirect is followed at once. */
@@ -77,7 +75,7 @@ const KEPT_SECONDS = 60;
  * After a change: to the page that shows it, with a word about what was done. That word comes along signed, in a
  * cookie that the page takes away: no address and no other page can make the dashboard say it.
  */
-export async function seeOther(c: PageContext, path: string, told: Told): Promise<Response> {
+export async function seeOther(c: PageContext, path: string, told: Told | { failed: FailureCode }) {
   const session = c.get("session");
   if (session !== null) {
     const fields = Object.entries(told).map(([name, value]) => [name, String(value)]);

@@ -56,7 +56,7 @@ export async function page(c: Context<PageEnv>, options: PageOptions, content: C
           Skip to the content
         </a>
         <Header path={c.req.path} session={session} />
-        <main id="content" {...(live ? { "data-follows": "" } : {})}>
+        <main id="content" data-follows={live ? "" : undefined}>
           {live && <NotCurrent />}
           {trail.length > 0 && (
             <nav aria-label="Breadcrumb" class="trail">
@@ -156,7 +156,7 @@ function Header({ path, session }: { path: string; session: Session | null }) {
       {session !== null && [
         <nav aria-label="Sections">
           {SECTIONS.map(([name, href]) => (
-            <a href={href} {...(isWithin(path, href) ? { "aria-current": "page" as const } : {})}>
+            <a href={href} aria-current={isWithin(path, href) ? "page" : undefined}>
               {name}
             </a>
           ))}

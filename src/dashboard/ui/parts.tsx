@@ -166,7 +166,7 @@ export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
         </thead>
         <tbody>
           {rows.map((row) => (
-            <tr {...(keyOf && { "data-row": keyOf(row) })}>
+            <tr data-row={keyOf?.(row)}>
               {columns.map((column) => (
                 <Cell column={column} row={row} />
               ))}
@@ -181,17 +181,13 @@ export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
 function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {
   const { head, cell, isHeader = false } = column;
   const name = [column.isNumber && "number", column.class].filter(Boolean).join(" ");
-  const attributes = {
-    ...(name !== "" && { class: name }),
-    // On a narrow screen a row is a card, and each cell says what it is.
-    ...(typeof head === "string" && !isHeader && { "data-label": head }),
-  };
-  return isHeader ? (
-    <th scope="row" {...attributes}>
+  const Tag = isHeader ? "th" : "td";
+  // On a narrow screen a row is a card, and each cell says what it is.
+  const label = typeof head === "string" && !isHeader ? head : undefined;
+  return (
+    <Tag scope={isHeader ? "row" : undefined} class={name || undefined} data-label={label}>
       {cell(row)}
-    </th>
-  ) : (
-    <td {...attributes}>{cell(row)}</td>
+    </Tag>
   );
 }
 
@@ -279,7 +275,7 @@ export type ActionProps = {
 
 export function Action({ action, tone, isOnce, fields = {}, children }: ActionProps) {
   return (
-    <form method="post" action={action} class="action" {...(isOnce && { "data-once": "" })}>
+    <form method="post" action={action} class="action" data-once={isOnce ? "" : undefined}>
       <Hidden fields={fields} />
       <button type="submit" class={tone ?? "normal"}>
         {children}
