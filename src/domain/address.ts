@@ -34,9 +34,18 @@ const ESCAPE = /\\(?:u([\dA-Fa-f]{4})|(.))/g;
 const ONE =
   /^(?:".+"|(?!['\u2019])[^\s"\u2018\u201C-\u201F«»‹›(),:;<>@[\]\\]+)@[^\s"'\u2018-\u201F«»‹›!(),;<>@\\]+$/;
 
-const ENTITY = /&(?:#(\d{1,7});?|#[xX]([\da-fA-F]{1,6});|(commat|period|shy|zwnj|zwj);)/g;
+const ENTITY =
+  /&(?:#(\d{1,7});?|#[xX]([\da-fA-F]{1,6});|(amp|apos|commat|lowbar|period|plus|quot|shy|zwnj|zwj);)/g;
 /** What is invisible goes: it keeps an address from becoming a link. */
-const ENTITIES: Readonly<Record<string, string>> = { commat: "@", period: "." };
+const ENTITIES: Readonly<Record<string, string>> = {
+  amp: "&",
+  apos: "'",
+  commat: "@",
+  lowbar: "_",
+  period: ".",
+  plus: "+",
+  quot: '"',
+};
 
 /** @param text may have a name and brackets, `mailto:`, spaces around it. @returns null when it is not one address. */
 export function addressOf(text: string): Address | null {

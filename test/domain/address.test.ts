@@ -146,6 +146,16 @@ describe("a body", () => {
     expect(finds({ email: "o'brien@acme.example" }, "o'brien@acme.example")).toBe(true);
   });
 
+  it.each([
+    ["o'brien@acme.example", "Write to o&apos;brien@acme.example"],
+    ["r&d@acme.example", '<a href="mailto:r&amp;d@acme.example">'],
+    ["ava+news@acme.example", "&lt;ava&plus;news&commat;acme&period;example&gt;"],
+    ["ava_chen@acme.example", "ava&lowbar;chen&commat;acme.example"],
+    ['"ava chen"@acme.example', "&quot;ava chen&quot;@acme.example"],
+  ])("is %s in HTML that names what is in it: %s", (wanted, text) => {
+    expect(finds({ text }, wanted)).toBe(true);
+  });
+
   it("is a person's when the domain has an underscore", () => {
     expect(finds({ email: "ava@mail_eu.acme.example" }, "ava@mail_eu.acme.example")).toBe(true);
     expect(finds({ email: "ava@mail_eu.acme.example" }, "ava@mail.acme.example")).toBe(false);
