@@ -32,12 +32,14 @@ export class RunStore extends Store {
     this.#save(webhook.version, JSON.stringify(webhook));
   }
 
-  /** Empties the object but for the version, so that a late push cannot revive the webhook. */
+  /** Empties the object but for the version, so that a late push cannot revive the webhook; or leaves it as it is. */
   deleteAll(version: number): void {
-    this.#dropAllButSettings();
-    this.#save(version, null);
-    // An object that never had a table has that of its data's version now.
-    this.#dropAllButSettings();
+    this.tables.atomically(() => {
+      this.#dropAllButSettings();
+      this.#save(version, null);
+      // An object that never had a table has that of its data's version now.
+      this.#dropAllButSettings();
+    });
   }
 
   #dropAllButSettings(): void {

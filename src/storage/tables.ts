@@ -55,17 +55,12 @@ export class Tables {
   /** Makes a table, with its indexes, unless it is there; whole or not at all. */
   make(name: string, ...statements: Create): void {
     if (this.#names.has(name)) return;
-    if (!this.#names.has(VERSION_TABLE)) writeVersion(this.sql, this.#version);
+    // Without the indexes by which it is read it would be in the way of the next try.
+    this.atomically(() => {
+      if (!this.#names.has(VERSION_TABLE)) writeVersion(this.sql, this.#version);
+      for (const statement of statements) this.sql.exec(statement);
+    });
     this.#names.add(VERSION_TABLE);
-    for (const [index, statement] of statements.entries()) {
-      try {
-        this.sql.exec(statement);
-      } catch (thrown) {
-        // Without the indexes by which it is read it would be in the way of the next try.
-        if (index > 0) this.sql.exec(`DROP TABLE "${name}"`);
-        throw thrown;
-      }
-    }
     this.#names.add(name);
   }
 

@@ -298,6 +298,7 @@ export class Invariants {
 
   writeRefused(object: SimulatedObject): void {
     if (object.className === "Subscriber") this.#evidence.book(object).refusedWrites += 1;
+    if (object.className === "Registry") this.ownEvents.writeRefused();
   }
 
   logged(line: string): void {

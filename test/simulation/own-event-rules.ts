@@ -35,6 +35,7 @@ export class OwnEventRules {
   /** How many left the Registry, and of how many it heard that the queue has them. */
   #left = 0;
   #known = 0;
+  #refused = 0;
 
   constructor(evidence: Evidence) {
     this.#evidence = evidence;
@@ -44,8 +45,14 @@ export class OwnEventRules {
     return this.#evidence.world.objectOf("Registry", "registry");
   }
 
+  /** What the Registry's disk did not take is gone as after a crash. */
   get #crashes(): number {
-    return this.#registry?.crashes ?? 0;
+    return (this.#registry?.crashes ?? 0) + this.#refused;
+  }
+
+  /** Of the Registry. */
+  writeRefused(): void {
+    this.#refused += 1;
   }
 
   /** After every step. */

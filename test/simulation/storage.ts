@@ -75,7 +75,6 @@ export class ObjectStorage {
   readonly #live = new Database();
   readonly #disk = new Database();
   #batches: Batch[] = [];
-  #inTransaction = false;
   alarmAtMs: number | null = null;
   alarmOnDiskAtMs: number | null = null;
   /** Within the handler the alarm that fired does not show, and goes when the handler is done. */
@@ -178,10 +177,8 @@ export class ObjectStorage {
   }
 
   transaction<T>(work: () => T): T {
-    if (this.#inTransaction) throw new Error("the simulation has no nested transactions");
     const last = this.#batches.at(-1);
     const kept = last?.open ? last.statements.length : 0;
-    this.#inTransaction = true;
     this.#live.exec("SAVEPOINT work");
     try {
       const value = work();
@@ -193,8 +190,6 @@ export class ObjectStorage {
       const open = this.#batches.at(-1);
       if (open?.open) open.statements.length = Math.min(kept, open.statements.length);
       throw thrown;
-    } finally {
-      this.#inTransaction = false;
     }
   }
 

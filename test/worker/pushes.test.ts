@@ -340,6 +340,23 @@ describe("a change that the disk does not take whole", () => {
   );
 });
 
+describe("a deletion of which the webhook's disk does not take all", () => {
+  it("leaves its object as it is, until it is pushed again", async () => {
+    const { id } = await register();
+    const events = await newEvents(2);
+    await accept(id, events);
+    await deliverAll(id, clock);
+    const tables = await tablesOf(subscriber(id));
+    const message = "disk I/O error: SQLITE_IOERR";
+    await failStatements(subscriber(id), { start: 'DROP TABLE "run"', message, times: 1 });
+    await expectNotYetInForce(await api("DELETE", `/v1/webhooks/${id}`));
+    expect(await tablesOf(subscriber(id))).toEqual(tables);
+    expect(await tally(id)).toEqual({ delivered: 2 });
+    await ring(registry());
+    expect(await tablesOf(subscriber(id))).toEqual(["settings"]);
+  });
+});
+
 describe("an acknowledgement that the disk does not take", () => {
   const message = "disk I/O error: SQLITE_IOERR";
 

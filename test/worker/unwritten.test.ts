@@ -20,7 +20,8 @@ import {
   tally,
 } from "../rig/worker/engine";
 import { clock, holding, it, log, MINUTE, SECOND, service } from "../rig/worker/fixture";
-import { inObject, withVariables } from "../rig/worker/objects";
+import { failStatements, inObject, withVariables } from "../rig/worker/objects";
+import { consume } from "../rig/worker/queue";
 
 /** From now on the disk does not take what becomes of these deliveries, whoever writes it, over a restart too. */
 async function breakRows(id: string, events: readonly Owed[]): Promise<void> {
@@ -43,6 +44,22 @@ const said = (happening: string) =>
   log.lines().filter((line) => line.happening === happening).length;
 
 const sentFor = ({ id }: Owed) => service.ids().filter((each) => each === id).length;
+
+describe("a table of which the disk does not take all, nor that it goes again", () => {
+  it("is made with the next arrival, also after a restart", async () => {
+    const { id } = await register();
+    const [event] = (await newEvents(1)) as [Owed];
+    const message = "disk I/O error: SQLITE_IOERR";
+    await failStatements(subscriber(id), { start: "CREATE INDEX retry", message, times: 1 });
+    await failStatements(subscriber(id), { start: "DROP TABLE", message, times: 1 });
+    await consume([event.body]);
+    expect(await tally(id)).toEqual({});
+    await evictDurableObject(subscriber(id));
+    await consume([event.body]);
+    await deliverAll(id, clock);
+    expect(await tally(id)).toEqual({ delivered: 1 });
+  });
+});
 
 describe("an outcome that the disk does not take", () => {
   it("keeps no other delivery, is told, and is written as it was when the disk takes it", async () => {
