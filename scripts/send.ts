@@ -147,10 +147,10 @@ export function reasonToStop(attempt: SendAttempt, url: string): string | null {
   if (error === "connection" && number === 1) {
     return `${new URL(url).origin} cannot be reached: ${cause}. Is the relay running (npm start), and is this its address?`;
   }
-  if (status === 401) {
+  if (status === 401 && describeAnswer(attempt.response) === "invalid_signature") {
     return "The relay refused the signature: the secret is none of its LEADTERRA_SIGNING_SECRETS. --secret gives another.";
   }
-  if (status === 404 || status === 405) {
+  if (status === 401 || status === 404 || status === 405) {
     return `${url} answered ${status}: there is no relay that takes events. Its path is /webhooks/leadterra.`;
   }
   if (status !== null && status >= 300 && status < 400) {

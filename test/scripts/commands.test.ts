@@ -307,6 +307,7 @@ describe("npm run leadterra -- send", () => {
   });
 
   it.each([
+    [401, "there is no relay that takes events"],
     [404, "there is no relay that takes events"],
     [301, "it has moved"],
     [422, "does not take this event: invalid_event"],
