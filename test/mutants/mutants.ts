@@ -312,8 +312,8 @@ const MORE: readonly Mutant[] = [
         "this.#inFlight.size < 100",
       ],
       ["const GATHER_MS = 100;", "const GATHER_MS = 60_000;"],
-      ["(this.#isLingering && !this.#mayLinger) ||\n", ""],
-      ["GATHER_MS ||\n      this.#isFull", "GATHER_MS"],
+      ["return (this.#isLingering && !this.#mayLinger) || ", "return "],
+      ["return this.#isFull ? ", "return false ? "],
     ],
     suite: {
       project: "worker",

@@ -100,8 +100,12 @@ describe("attempts at the same time", () => {
       if (eventId === ids[0]) await late.opened;
       return answering(204)();
     };
-    // Nothing but an answer rings: no wait of the pump comes to its end.
-    const timers = vi.spyOn(globalThis, "setTimeout").mockReturnValue(0 as never);
+    // Nothing but an answer rings: no wait of the pump comes to its end, but that for what has just started.
+    const { setTimeout: later } = globalThis;
+    const timers = vi
+      .spyOn(globalThis, "setTimeout")
+      .mockImplementation(((ring: () => void, waitMs: number) =>
+        waitMs <= 5 ? later(ring, waitMs) : 0) as never);
     const running = ring(subscriber(id));
     await eventually(() => expect(service.requests).toHaveLength(20));
     timers.mockRestore();
@@ -136,6 +140,26 @@ describe("attempts at the same time", () => {
     const { id } = await owing(30);
     const running = ring(subscriber(id));
     await eventually(() => expect(service.requests).toHaveLength(30));
+    late.open();
+    await running;
+    expect(await tally(id)).toEqual({ delivered: 30 });
+  });
+});
+
+describe("outcomes, where no attempt may start before they are on disk", () => {
+  it("wait for those that have just started: one commit does for all", async () => {
+    const { id } = await owing(30);
+    const late = gate();
+    let asked = 0;
+    service.answer = async () => {
+      if (asked++ >= 7) await late.opened;
+      return answering(204)();
+    };
+    clock.freeze();
+    const running = ring(subscriber(id));
+    await eventually(() => expect(service.requests).toHaveLength(12));
+    await scheduler.wait(50);
+    expect(await deliveredOnDisk(id)).toEqual([]);
     late.open();
     await running;
     expect(await tally(id)).toEqual({ delivered: 30 });

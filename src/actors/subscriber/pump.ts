@@ -20,10 +20,12 @@ import { type Answer, unanswered } from "./send";
 import type { Slots } from "./slots";
 
 /**
- * Answers are written together when nothing more may start without, or after this long, or when nothing else goes on; where
- * arrivals follow each other within this time, with the next one; and with what Lanes report.
+ * Answers are written together after this long, or when nothing else goes on; where arrivals follow each other within this
+ * time, with the next one; and with what Lanes report.
  */
 const GATHER_MS = 100;
+/** Where nothing more may start before they are, what started so short a time ago is waited for: a fast service has answered. */
+const FAST_MS = 5;
 /** For the next arrival a run waits only so long: the alarm does behind it what else there is to do. */
 const MAX_LINGERING_MS = 10_000;
 const MAX_RESTLESS_MS = 600_000;
@@ -48,7 +50,8 @@ export class Pump {
   readonly #slots: Slots;
   readonly #plan: Plan;
   readonly #bell = new Bell();
-  readonly #inFlight = new Set<EventId>();
+  /** And when each started, Unix milliseconds. */
+  readonly #inFlight = new Map<EventId, number>();
   #attemptsLeft = 0;
   #startedInRun = 0;
   #endsAtMs = 0;
@@ -92,6 +95,8 @@ export class Pump {
     this.#endsAtMs = Date.now() + pace.MAX_RUN_MS;
     try {
       for (;;) {
+        // First what is on disk as leased: it need not wait for the commit of an outcome.
+        this.#startPlanned();
         if (this.#mustRecord()) this.#ledger.record();
         this.#tendLanes();
         await this.#fill();
@@ -273,7 +278,7 @@ export class Pump {
 
   /** @param frames whether it takes no connection of the object. */
   #start(attempt: Planned, frames: boolean): void {
-    this.#inFlight.add(attempt.delivery.id);
+    this.#inFlight.set(attempt.delivery.id, Date.now());
     this.#attemptsLeft -= 1;
     this.#startedInRun += 1;
     if (!frames) this.#slots.take();
@@ -303,11 +308,13 @@ export class Pump {
   #mustRecord(): boolean {
     if (this.#ledger.hasNews) return true;
     if (this.#ledger.unrecorded === 0) return false;
-    return (
-      (this.#isLingering && !this.#mayLinger) ||
-      Date.now() - this.#ledger.oldestAnswerAtMs >= GATHER_MS ||
-      this.#isFull
-    );
+    return (this.#isLingering && !this.#mayLinger) || Date.now() >= this.#recordAtMs;
+  }
+
+  /** When what was answered is written at the latest, Unix milliseconds. */
+  get #recordAtMs(): number {
+    const lastMs = this.#ledger.oldestAnswerAtMs + GATHER_MS;
+    return this.#isFull ? Math.min(lastMs, Math.max(...this.#inFlight.values()) + FAST_MS) : lastMs;
   }
 
   /** Nothing goes on, and what was answered is not on disk. */
@@ -344,7 +351,7 @@ export class Pump {
   #waitMs(): number | null {
     const nowMs = Date.now();
     const times: (number | null)[] = [];
-    if (this.#ledger.unrecorded > 0) times.push(this.#ledger.oldestAnswerAtMs + GATHER_MS);
+    if (this.#ledger.unrecorded > 0) times.push(this.#recordAtMs);
     if (this.#inFlight.size > 0) times.push(nowMs + MAX_AWAKE_WAIT_MS);
     if (!this.#isSpent(nowMs)) times.push(this.#lanes.nextAtMs());
     const firstMs = earliest(...times, this.#nextStartAtMs(nowMs));
