@@ -179,7 +179,9 @@ export class DeadLetterStore extends Store {
     if (this.#isIndexed || this.count() > MAX_INDEXED_AT_ONCE) return;
     this.#isIndexed = this.tables.hasIndexes("dead_letters");
     if (this.#isIndexed) return;
-    for (const statement of INDEXES) this.tables.sql.exec(statement);
+    this.tables.atomically(() => {
+      for (const statement of INDEXES) this.tables.sql.exec(statement);
+    });
     this.#isIndexed = true;
   }
 }

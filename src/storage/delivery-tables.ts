@@ -252,10 +252,13 @@ export class DeliveryTables {
   }
 
   drop(period: number): void {
-    this.#tables.drop(`deliveries_${period}`);
-    this.#tables.drop(`arrivals_${period}`);
-    // A release that does not know them drops a period without them.
-    this.dropAttempts(period);
+    // One of them alone would be looked for where the other is.
+    this.#tables.atomically(() => {
+      this.#tables.drop(`deliveries_${period}`);
+      this.#tables.drop(`arrivals_${period}`);
+      // A release that does not know them drops a period without them.
+      this.dropAttempts(period);
+    });
     this.#periods = this.periods.filter((start) => start !== period);
   }
 

@@ -114,6 +114,23 @@ describe("retention that fails", () => {
   });
 });
 
+describe("retention that fails in the midst of a table", () => {
+  it("leaves the period whole, and the webhook takes what arrives", async () => {
+    const { id } = await register();
+    await accept(id, await newEvents(2));
+    await deliverAll(id, clock);
+    clock.advance(RETENTION + PERIOD + HOUR);
+    const tables = await tablesOf(subscriber(id));
+    const disk = { start: 'DROP TABLE "arrivals_', message: "disk I/O error", times: 1_000 };
+    await failStatements(subscriber(id), disk);
+    await subscriber(id).check();
+    expect(await tablesOf(subscriber(id))).toEqual(tables);
+    await accept(id, await newEvents(1));
+    await deliverAll(id, clock);
+    expect(service.requests).toHaveLength(3);
+  });
+});
+
 describe("retention of an object that is full in the middle of it", () => {
   it("moves all that it should, and counts it once", async () => {
     const { id } = await register();
