@@ -248,7 +248,8 @@ export class Registry extends Records {
   }
 
   /**
-   * A Subscriber has seen that its service is gone or failing; what is told of it is in one commit with the change.
+   * A Subscriber has seen that its service is gone or failing. What is told of it is written before the change, and so may
+   * be told more than once.
    *
    * @param report `version`: the settings that it went by.
    * @returns the webhook as it is now in force, which the Subscriber follows; null when it is deleted.

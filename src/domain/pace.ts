@@ -11,7 +11,7 @@ const MAX_PLANNED = 100;
 const PLAN_AHEAD_MS = 2_000;
 /** A dead service is asked at least once a minute, and one that is back is found within a minute. */
 const MAX_PROBE_GAP_MS = 60_000;
-/** What a Lane has ahead it starts in about this time, in half of what it has for it. */
+/** What a Lane has ahead it starts in about this time, and what is gathered for longer than the least comes on top. */
 const AHEAD_MS = 800;
 /** `share` of what an attempt takes, within bounds. */
 type Gathered = { leastMs: number; mostMs: number; share: number };

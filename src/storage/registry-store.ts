@@ -87,7 +87,7 @@ export class RegistryStore extends Store {
       .map(({ data, ...row }) => ({ ...row, webhook: data === null ? null : webhookOf(data) }));
   }
 
-  /** Writes a registration and gives the routing table its next version, together; where the tables are. */
+  /** Writes a registration and gives the routing table its next version, together; where `makeTables` was called. */
   save({ id, version, acknowledgedVersion, webhook }: Registration): void {
     const data = webhook && JSON.stringify(webhook);
     const row = { id, version, acknowledged: acknowledgedVersion, data };
@@ -258,7 +258,7 @@ export class RegistryStore extends Store {
     this.#lookedAtAnswer = this.#deleteAnswersWhere("at", isOld, this.#lookedAtAnswer);
   }
 
-  /** What a change is written into. Call it outside of a transaction: one that is taken back would take them along. */
+  /** What a change is written into; outside of its transaction, which may be taken back. */
   makeTables(): void {
     this.tables.make("audit", AUDIT);
     this.tables.make("webhooks", WEBHOOKS);

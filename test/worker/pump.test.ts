@@ -106,8 +106,12 @@ describe("attempts at the same time", () => {
       .spyOn(globalThis, "setTimeout")
       .mockImplementation(((ring: () => void, waitMs: number) =>
         waitMs <= 5 ? later(ring, waitMs) : 0) as never);
+    clock.freeze();
     const running = ring(subscriber(id));
-    await eventually(() => expect(service.requests).toHaveLength(20));
+    await eventually(() => {
+      clock.advance(5);
+      expect(service.requests).toHaveLength(20);
+    });
     timers.mockRestore();
     late.open();
     await running;

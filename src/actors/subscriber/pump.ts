@@ -95,8 +95,8 @@ export class Pump {
     this.#endsAtMs = Date.now() + pace.MAX_RUN_MS;
     try {
       for (;;) {
-        // First what is on disk as leased: it need not wait for the commit of an outcome.
-        this.#startPlanned();
+        // What is on disk as leased need not wait for the commit of an outcome, but where that says how to go on.
+        if (!this.#ledger.hasNews) this.#startPlanned();
         if (this.#mustRecord()) this.#ledger.record();
         this.#tendLanes();
         await this.#fill();
