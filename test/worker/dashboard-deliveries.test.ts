@@ -529,6 +529,17 @@ describe("the page of a delivery", () => {
     expect(page).not.toContain(webhook.signingSecret);
   });
 
+  it("offers nothing that could not reach it: a listener that is away has no address, and no attempt starts", async () => {
+    const webhook = await register({ url: "listener:" });
+    const event = await newEvent();
+    await consume([event]);
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toContain("POST listener:");
+    expect(page).not.toContain("curl");
+    expect(page).not.toContain("Try now");
+    expect(page).toContain("says why it is held; once that is over, this goes out.");
+  });
+
   it("is tried at once, and its page shows what came of it", async () => {
     const { webhook, event } = await undeliverable();
     service.answer = () => new Response("not yet", { status: 503, headers: { "x-node": "7" } });

@@ -554,6 +554,14 @@ describe("deleting a webhook", () => {
     expect((await api("GET", `/v1/webhooks/${id}`)).status).toBe(404);
     expect((await deeds())[0]?.action).toBe("webhook.deleted");
   });
+
+  it("wants the whole URL of one that has no host", async () => {
+    const { id } = await register({ url: "listener:" });
+    expect(await textOf(`${PATH}/${id}/delete`)).toContain("type <code>listener:</code>");
+    expect((await visitor.post(`${PATH}/${id}/delete`, { host: "" })).status).toBe(422);
+    const deleted = await visitor.post(`${PATH}/${id}/delete`, { host: "listener:" });
+    expect(leadsTo(deleted)).toBe(`${PATH}?done=deleted`);
+  });
 });
 
 describe("whoever may only read", () => {

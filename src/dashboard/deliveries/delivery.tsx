@@ -182,7 +182,7 @@ function nextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }
     if (isGone || lastError === "erased") return <>It cannot be replayed.</>;
     return <>A retry opens it again.</>;
   }
-  if (waitingFor === "hold") {
+  if (waitingFor === "hold" || waitingFor === "listener") {
     return (
       <>
         Nothing is lost. <WebhookLink webhook={webhook} /> says why it is held; once that is over,
@@ -211,8 +211,8 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
   const path = deliveryPath(webhookId, eventId);
   const isPending = status === "pending";
   if (!mayChange || (isGone && !isPending)) return null;
-  // It would stay where it is: its webhook is to be resumed, or what is before it to end, first.
-  const isHeld = delivery.waitingFor === "hold" || delivery.waitingFor === "order";
+  // It would stay where it is: its webhook is to be resumed, a listener to come, or what is before it to end, first.
+  const isHeld = ["hold", "listener", "order"].includes(delivery.waitingFor ?? "");
   const isWanted = status === "undeliverable" || isPending;
   return (
     <div class="actions">

@@ -48,8 +48,8 @@ export function RequestSent(request: RequestProps) {
           Laid out to be read. What is sent, and signed, are the bytes that Leadterra sent.{" "}
           <Copy text={text}>Copy the bytes</Copy>
         </p>
-        {/* What is reached through a binding has no address that curl could reach. */}
-        {!url.startsWith("service:") && <AsCurl url={url} headers={headers} body={text} />}
+        {/* A binding or a listener has no address that curl could reach. */}
+        {url.startsWith("http") && <AsCurl url={url} headers={headers} body={text} />}
       </>
     ),
   ];

@@ -145,10 +145,10 @@ async function remove(c: PageContext, webhook: Webhook, form: Form): Promise<Out
   return removed.ok ? { done: "deleted", at } : { ...removed, at };
 }
 
-/** What is typed to confirm: the host, with its port; of `service:NAME/path` the binding's name. */
+/** What is typed to confirm: the host, with its port; of `service:NAME/path` the binding's name, of `listener:` all of it. */
 function hostOf(url: string): string {
   const [, binding] = /^service:([^/?]+)/.exec(url) ?? [];
-  return binding ?? URL.parse(url)?.host ?? url;
+  return binding || URL.parse(url)?.host || url;
 }
 
 function showDeletion(c: PageContext, webhook: Webhook, isWrong: boolean) {
