@@ -259,7 +259,7 @@ function rowOf(element) {
 
 /** Somebody types in it, ticked something, selected text, or waits for the answer to a form. @param {Element} region */
 function isBusy(region) {
-  if (isPressed || region.querySelector("form[data-once=sent]") !== null) return true;
+  if (isPressed || region.querySelector("form[data-sent]") !== null) return true;
   if (region.contains(document.activeElement?.closest(TYPED_IN) ?? null)) return true;
   for (const input of region.querySelectorAll("input")) {
     if (input.checked !== input.defaultChecked) return true;
@@ -338,17 +338,19 @@ document.addEventListener("change", (event) => {
 /** The second click of a double click would take the place of the answer to the first, and of what it shows once. */
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (!(form instanceof HTMLFormElement) || form.dataset.once === undefined) return;
-  if (form.dataset.once === "sent") event.preventDefault();
-  form.dataset.once = "sent";
+  if (!(form instanceof HTMLFormElement) || form.method !== "post") return;
+  if (form.dataset.sent !== undefined) event.preventDefault();
+  form.dataset.sent = "";
 });
 
-/** The page came back by the browser's own way: its forms may be sent again. */
-addEventListener("pageshow", () => {
-  for (const form of document.querySelectorAll("form[data-once=sent]")) {
-    form.setAttribute("data-once", "");
+/** The page came back by the browser's own way, or nobody waits for the answer any more: its forms may be sent again. */
+function letSend() {
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    form.removeAttribute("data-sent");
   }
-});
+}
+addEventListener("pageshow", letSend);
+globalThis.navigation?.addEventListener("navigateerror", letSend);
 
 /** What is done a page at a time goes on by itself, until somebody stops it by leaving, however slowly that goes. */
 function goOn() {

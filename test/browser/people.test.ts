@@ -1,5 +1,5 @@
 /** What the two people do whom the dashboard is for: connect a service, and put one right that gets nothing. */
-import type { Page } from "playwright-core";
+import type { Page, Request } from "playwright-core";
 import { expect, it } from "vitest";
 import { answering } from "../rig/receiver.ts";
 import { describeInBrowser } from "./rig.ts";
@@ -372,6 +372,42 @@ describeInBrowser("whoever has to do with a service", (rig) => {
       .filter(({ path }) => path === "/replayed")
       .map(({ headers }) => headers["webhook-id"]);
     expect(ids).toEqual([eventId, eventId]);
+  });
+
+  it("sends a form once however often it is pressed, and once more after its answer was given up on", async () => {
+    const { id } = await rig.register({ url: `${rig.service.url}/pressed` });
+    const eventId = await rig.relay.accept({ event: "custom.pressed", data: {} });
+    await rig.relay.finished(id, eventId);
+    const page = await rig.signedIn();
+    const browser = await page.context().newCDPSession(page);
+    const isPost = (request: Request) => request.method() === "POST";
+    let sent = 0;
+    await page.route("**/*", (route) => {
+      if (!isPost(route.request())) return route.continue();
+      // It gets no answer.
+      sent += 1;
+    });
+    for (const [path, action] of [
+      [`/dashboard/events/${eventId}`, "replay"],
+      [`/dashboard/webhooks/${id}`, "test"],
+      [`/dashboard/webhooks/${id}/deliveries/${eventId}`, "retry"],
+    ] as const) {
+      await page.goto(path);
+      sent = 0;
+      const send = `document.querySelector("form[action$='/${action}']").requestSubmit()`;
+      // Nothing else can be asked of a page that waits for its answer.
+      const pressTwice = async () => {
+        const pressed = page.waitForEvent("console");
+        const twice = `${send}; setTimeout(() => (${send}, console.log("pressed")), 100)`;
+        await page.evaluate(`void setTimeout(() => { ${twice} })`);
+        await pressed;
+        await browser.send("Page.stopLoading");
+      };
+      await pressTwice();
+      expect(sent, action).toBe(1);
+      await pressTwice();
+      expect(sent, action).toBe(2);
+    }
   });
 
   it("rotates a secret, which is shown once", async () => {

@@ -505,6 +505,24 @@ describe("C1: editing a webhook that somebody else changes meanwhile", () => {
     });
   });
 
+  it("saves what is typed into a form that the browser went back to after it was sent", async () => {
+    const { id } = await register({ description: "Mine" });
+    const form = { ...(await opened(id)), description: "Ours" };
+    await visitor.post(`${PATH}/${id}/edit`, form);
+    const answer = await visitor.post(`${PATH}/${id}/edit`, { ...form, rateLimit: "3" });
+    expect(leadsTo(answer)).toBe(`${PATH}/${id}?done=changed`);
+    expect(await settingsOf(id)).toMatchObject({ description: "Ours", rateLimit: 3 });
+  });
+
+  it("rotates once for another origin, however often the form comes at the same time", async () => {
+    const { id } = await register();
+    const form = { ...(await opened(id)), url: "https://erp.example.com/", replacesSecret: "yes" };
+    const send = () => visitor.post(`${PATH}/${id}/edit`, form);
+    const answers = await Promise.all([send(), send()]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 303]);
+    expect((await actions()).filter((action) => action === "webhook.updated")).toHaveLength(1);
+  });
+
   it("shows both when both changed the same, and saves it when it is sent again", async () => {
     const { id } = await register({ description: "Mine" });
     const form = await opened(id);

@@ -217,7 +217,7 @@ function Actions({ delivery, isGone }: { delivery: DeliveryView; isGone: boolean
   return (
     <div class="actions">
       {!isHeld && (
-        <Action action={`${path}/retry`} tone={isWanted ? "primary" : "normal"} isOnce>
+        <Action action={`${path}/retry`} tone={isWanted ? "primary" : "normal"}>
           {status === "delivered" ? "Replay" : "Try now"}
         </Action>
       )}

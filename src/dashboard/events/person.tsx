@@ -86,7 +86,7 @@ async function confirm(c: PageContext, email: string, search: string): Promise<R
         <li>The record of what was delivered when stays. What services have is with them.</li>
       </ul>
       <p>It cannot be undone. Nothing was done yet.</p>
-      <form method="post" action={PATH} data-once="">
+      <form method="post" action={PATH}>
         <Hidden fields={{ email, step: "go", ...(isWhole && { of: String(found) }) }} />
         <Submit tone="danger" out={[search, "Keep it all"]}>
           Erase this person

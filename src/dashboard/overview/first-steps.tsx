@@ -73,9 +73,7 @@ export function FirstSteps({ origin, hasSecret, hasWebhook, hasEvent, isConnecte
               <p>It shows up here by itself within seconds.</p>,
               mayChange &&
                 hasSecret && [
-                  <Action action={`${EVENTS_PATH}/sample`} isOnce>
-                    Send a sample event
-                  </Action>,
+                  <Action action={`${EVENTS_PATH}/sample`}>Send a sample event</Action>,
                   <p class="quiet">
                     A made-up reply takes the whole way: signed with the secret that is configured
                     here, through the queue, to every webhook that asks for it. That it arrives says

@@ -264,18 +264,16 @@ export function Copy({ text, children }: { text: string; children?: Child }) {
 
 export type SubmitTone = "primary" | "danger";
 
-export type ActionProps = {
+type ActionProps = {
   action: string;
   tone?: SubmitTone | "normal";
-  /** A second click, while the answer to the first is on its way, counts as none. */
-  isOnce?: boolean;
   fields?: Readonly<Record<string, string>>;
   children?: Child;
 };
 
-export function Action({ action, tone, isOnce, fields = {}, children }: ActionProps) {
+export function Action({ action, tone, fields = {}, children }: ActionProps) {
   return (
-    <form method="post" action={action} class="action" data-once={isOnce ? "" : undefined}>
+    <form method="post" action={action} class="action">
       <Hidden fields={fields} />
       <button type="submit" class={tone ?? "normal"}>
         {children}

@@ -39,7 +39,7 @@ export function goOn(c: PageContext, options: PageOptions, progress: Progress) {
           {number(done)} of {number(of)}
         </p>
       )}
-      <form method="post" action={action} data-once="" data-goes-on="">
+      <form method="post" action={action} data-goes-on="">
         <Hidden
           fields={{ ...fields, so_far: String(done), ...(of !== null && { of: String(of) }) }}
         />

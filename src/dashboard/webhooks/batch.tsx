@@ -252,7 +252,7 @@ function Counted({ kind, webhook, chosen, total, more }: Asked & { total: number
               {more && " or more"} would be {kind.done}.
             </p>,
             <p class="quiet">{kind.words(chosen)}. Nothing was done yet.</p>,
-            <form method="post" action={pathOf(kind, webhook)} data-once="">
+            <form method="post" action={pathOf(kind, webhook)}>
               <Hidden fields={{ ...chosen, step: "go", ...(!more && { of: String(total) }) }} />
               <Submit tone={kind.tone} out={[webhookPath(webhook.id), "Cancel"]}>
                 {kind.button}

@@ -110,7 +110,7 @@ function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldEr
   return page(
     c,
     { title: "Rotate the signing secret", trail: trailOf(webhook), status },
-    <form method="post" action={`${path}/rotate`} class="panel webhook-form" data-once="">
+    <form method="post" action={`${path}/rotate`} class="panel webhook-form">
       <Hidden fields={{ token: newToken() }} />
       <p>
         A new secret signs from now on; the old one signs along until the grace period ends, so that{" "}

@@ -36,7 +36,6 @@ export const registration: Action<null> = {
 };
 
 export const editing: Action<Webhook> = {
-  onceThen: "changed",
   ask: (c, webhook) => showForm(c, { webhook, typed: typedOf(webhook) }),
   act: async (c, webhook, form) => {
     const comparison = compare(form, webhook);

@@ -50,7 +50,6 @@ export function WebhookForm(props: FormProps) {
       method="post"
       action={webhook === null ? path : `${path}/edit`}
       class="panel webhook-form"
-      data-once=""
       data-trial={TRIAL_ID}
       data-trial-action={TRIAL_PATH}
     >

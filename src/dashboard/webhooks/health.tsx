@@ -8,8 +8,8 @@ import { Attempted } from "../deliveries/attempts";
 import { newToken } from "../ui/actions";
 import { Chart } from "../ui/chart";
 import { count, duration, number, share } from "../ui/format";
-import { Action, type ActionProps, link, Panel, type Tile, Tiles } from "../ui/parts";
-import { deliveriesPath, deliveryPath, webhookPath } from "../ui/paths";
+import { Action, link, Panel, type Tile, Tiles } from "../ui/parts";
+import { deliveriesPath, deliveryPath, type Query, webhookPath } from "../ui/paths";
 import { useViewer } from "../ui/session";
 import { Time } from "../ui/time";
 import type { Answer } from "./ended";
@@ -74,12 +74,8 @@ export function Help({ watched }: { watched: Watched }) {
   const { webhook, stats } = watched;
   if (!useViewer().mayChange) return null;
   const path = webhookPath(webhook.id);
-  const button = (
-    name: string,
-    text: string,
-    more: Pick<ActionProps, "isOnce" | "fields"> = {},
-  ) => (
-    <Action action={`${path}/${name}`} tone="primary" {...more}>
+  const button = (name: string, text: string, fields: Query = {}) => (
+    <Action action={`${path}/${name}`} tone="primary" fields={fields}>
       {text}
     </Action>
   );
@@ -95,7 +91,7 @@ export function Help({ watched }: { watched: Watched }) {
     (isRetried(watched) && undeliverable === 0) ||
     (hasStumbled(watched) && pending > 0)
   ) {
-    return button("try", "Try now", { isOnce: true, fields: { token: newToken() } });
+    return button("try", "Try now", { token: newToken() });
   }
   if (state === "late" && !isSoonOver(webhook, figuresOf(stats))) {
     const { field } = boundOf(webhook, figuresOf(stats));
@@ -109,7 +105,7 @@ export function Help({ watched }: { watched: Watched }) {
     of: String(undeliverable),
     since: iso(webhook.createdAtMs),
   };
-  return button("replay", `Replay ${number(undeliverable)}`, { isOnce: true, fields });
+  return button("replay", `Replay ${number(undeliverable)}`, fields);
 }
 
 export function Numbers({ condition }: { condition: Condition }) {

@@ -77,7 +77,7 @@ export function TestForm({ webhook, event }: { webhook: Webhook; event?: string 
   const asked = webhook.events.filter((name) => name !== ALL_EVENTS);
   const names = [...new Set([...asked, ...Object.keys(EVENT_TYPES)])];
   return (
-    <form method="post" action={`${webhookPath(webhook.id)}/test`} class="inline-form" data-once="">
+    <form method="post" action={`${webhookPath(webhook.id)}/test`} class="inline-form">
       <Hidden fields={{ token: newToken() }} />
       <Select label="Event" name="event" of={names} chosen={event ?? testEventOf(webhook)} />
       <button type="submit">Send a test</button>
