@@ -386,6 +386,23 @@ describeInBrowser("the dashboard", (rig) => {
     }
   });
 
+  it("says in forced colours too which bars are which, and which attempts failed", async () => {
+    const { id } = await rig.register();
+    const eventId = await rig.relay.accept({ event: "custom.colours", data: {} });
+    await rig.relay.finished(id, eventId);
+    const page = await rig.signedIn({ forcedColors: "active" });
+    const colourOf = (css: string, property: string, part = "null") =>
+      page.evaluate(`getComputedStyle(document.querySelector("${css}"), ${part})["${property}"]`);
+    for (const name of ["events", "delivered", "failedAttempts"]) {
+      const bar = await colourOf(`.chart rect.${name}`, "fill");
+      expect(await colourOf(`.key.${name}`, "backgroundColor", "'::before'"), name).toBe(bar);
+    }
+    const delivered = await colourOf(".chart rect.delivered", "fill");
+    await page.goto(`/dashboard/webhooks/${id}/deliveries/${eventId}`);
+    const dot = await colourOf(".timeline > li.good", "backgroundColor", "'::before'");
+    expect(dot).toBe(delivered);
+  });
+
   it("is worked by the keyboard alone: signing in, registering, retrying", async () => {
     const page = await rig.open();
     await page.goto("/dashboard/webhooks/new");
