@@ -634,6 +634,9 @@ describe("the page of a delivery", () => {
     await consume([event]);
     const running = ring(subscriber(webhook.id));
     await eventually(() => expect(service.requests).toHaveLength(1));
+    const page = await textOf(pathOf(webhook, event));
+    expect(page).toContain("An attempt is under way.");
+    expect(page).toContain("What comes of it shows up here by itself.");
     const answer = visitor.post(`${pathOf(webhook, event)}/retry`);
     await eventually(() => expect(waiting).toHaveBeenCalled());
     late.open();

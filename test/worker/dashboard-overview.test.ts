@@ -564,6 +564,29 @@ describe("the overview", () => {
     expect(said.trim()).toBe(`${"x".repeat(159)}…`);
   });
 
+  it("says of the response time of an hour since when it is: hours are counted whole", async () => {
+    const webhook = await register();
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    expect(textOf(await overview("?over=hour"), "tiles")).toMatch(/p95: \d+ ms, since \d\d:00 /);
+    expect(textOf(await overview(), "tiles")).not.toContain(", since");
+    clock.advance(70 * MINUTE);
+    const tiles = textOf(await overview("?over=hour"), "tiles");
+    expect(tiles).toMatch(/Delivered 0 .* p95: \d+ ms, since \d\d:00 \(1 hour ago\)/);
+  });
+
+  it.each([
+    "<style>p { margin: 0 }</style><title>Oops</title><!-- of 5 > 4 --><script>go(1)</script><h1>Out of order",
+    `<title>Oops</title><h1>Out of order</h1><style>${"p { margin: 0 } ".repeat(100)}`,
+  ])("says of a page of HTML what stands on it: %s", async (page) => {
+    const webhook = await register({ name: "crm" });
+    service.answer = () => new Response(page, { status: 500 });
+    await arrive();
+    await deliverAll(webhook.id, clock);
+    const [, said = ""] = /“([^”]*)”/.exec(textOf(await overview(), "condition")) ?? [];
+    expect(said.trim()).toBe("Oops Out of order");
+  });
+
   it("is there while an object of the release before answers, which says less of itself", async () => {
     const webhook = await register({ description: "The CRM" });
     service.answer = answering(503);

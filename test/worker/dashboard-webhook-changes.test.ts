@@ -199,7 +199,7 @@ describe("a test", () => {
       answer: () => {
         throw new Error("Network connection lost.");
       },
-      said: "The service was not reached, or it hung up: its name, its certificate, its network, or a process that is down.",
+      said: "The service was not reached, or it hung up: its name, its certificate, its network, a process that is down, or a listener that is not connected.",
     },
   ])(
     "says why it failed when $name, and promises nothing that goes out again",

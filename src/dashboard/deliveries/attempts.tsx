@@ -55,7 +55,7 @@ function explainAttempt({ error, statusCode, trigger, responseHeaders }: Attempt
     case "timeout":
       return `No answer came in time. The service may have ${sent} all the same.`;
     case "connection":
-      return "The service was not reached, or it hung up: its name, its certificate, its network, or a process that is down.";
+      return "The service was not reached, or it hung up: its name, its certificate, its network, a process that is down, or a listener that is not connected.";
     case "redirect":
       return (
         <>

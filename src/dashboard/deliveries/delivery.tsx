@@ -201,6 +201,7 @@ function nextStep({ webhook, delivery, isGone }: ViewProps & { isGone: boolean }
   const order = webhook.ordered
     ? " This webhook is sent its events in order: those behind wait for this one, and cancelling it lets them go."
     : "";
+  if (waitingFor === "attempt") return <>What comes of it shows up here by itself.{order}</>;
   if (attempts === 0) return <>It goes out by itself.{order}</>;
   return <>It is retried by itself; a retry by hand does not wait for that.{order}</>;
 }

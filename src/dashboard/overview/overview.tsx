@@ -173,7 +173,7 @@ function Overview({ look, over }: { look: Look; over: Period }) {
     </div>,
     <Panel id="flow-title" title="In and out" action={<Periods over={over} />}>
       <div id="tiles" data-live>
-        <Numbers look={look} steps={steps} />
+        <Numbers look={look} steps={steps} over={over} />
         <NotCounted unanswered={counted} webhooks={look.webhooks} />
       </div>
       <div id="chart" data-live>
@@ -248,7 +248,9 @@ function least(counted: number | null, isPart: boolean): string {
   return counted !== null && isPart ? `≥ ${number(counted)}` : number(counted);
 }
 
-function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
+type NumbersProps = { look: Look; steps: readonly Step[]; over: Period };
+
+function Numbers({ look, steps, over }: NumbersProps) {
   const { stats, listed, deadLetters, watched } = look;
   const delivered = sumOf(steps, "delivered");
   const failed = sumOf(steps, "failedAttempts");
@@ -267,13 +269,16 @@ function Numbers({ look, steps }: { look: Look; steps: readonly Step[] }) {
       <Queued backlog={stats.queues.events.backlog} />
     </>
   );
+  // Steps are of five minutes there, and what has no steps is counted by whole hours.
+  const sinceMs = over === "hour" && stats.hours[0]?.atMs;
+  const [latency, p50, p95] = responseTime(stats.all?.latencyMs ?? { p50: null, p95: null });
   return (
     <Tiles
       of={[
         ["Events in", least(sumOf(steps, "events"), isPartOfEvents), last],
         ["Delivered", least(delivered, isPart), failures],
         ["Success rate", share(successRate), "of attempts"],
-        responseTime(stats.all?.latencyMs ?? { p50: null, p95: null }),
+        [latency, p50, [p95, sinceMs && [", since ", <Time ms={sinceMs} isSince />]]],
         [
           "Pending",
           link(waiting, least(stats.all && pending, isPart)),

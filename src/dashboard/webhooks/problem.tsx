@@ -203,9 +203,11 @@ function cause(of: Failure | null): Child {
   ];
 }
 
+const UNSAID = /<(style|script)\b.*?(<\/\1>|$)|<!--.*?-->|<[^>]*>/gis;
+
 /** Of a page of HTML, what it says. */
 function firstLine(body: string): string {
-  const text = /^\s*</.test(body) ? body.replace(/<[^>]*>/g, " ") : body;
+  const text = /^\s*</.test(body) ? body.replace(UNSAID, " ") : body;
   return text.replace(/\s+/g, " ").trim();
 }
 
