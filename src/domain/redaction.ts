@@ -25,7 +25,8 @@ const NAMED_ENTITIES: Record<string, string> = {
  */
 export function redact(text: string, secrets: readonly string[], truncated: boolean): string {
   let clean = text;
-  for (const secret of secrets) {
+  // The longest first: what another one begins or holds would leave the rest of it.
+  for (const secret of secrets.toSorted((a, b) => b.length - a.length)) {
     if (!/[A-Za-z0-9]/.test(secret)) {
       clean = clean.replaceAll(secret, REDACTED);
     } else if (mayContain(clean, secret)) {

@@ -383,6 +383,17 @@ describe("the answer of a service that refuses its token", () => {
   });
 });
 
+describe("the answer of a service that echoes a header that begins as another does", () => {
+  it("is kept without either of them", async () => {
+    const headers = { "x-client": "leadterra", "x-key": "leadterra-9f8e7d6c5b4a" };
+    const { id } = await register({ headers });
+    service.answer = failing("no leadterra-9f8e7d6c5b4a of leadterra");
+    const [event] = (await deliver(id, 1)) as [Owed];
+    const { attemptLog } = await deliveryOf(id, event.id);
+    expect(attemptLog).toMatchObject([{ responseBody: "no *** of ***" }]);
+  });
+});
+
 describe("the status of an answer", () => {
   it("counts where a header of it echoes more than secrets can be told apart in", async () => {
     const long = `${"<".repeat(4_095)}a`;
