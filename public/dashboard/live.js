@@ -257,7 +257,7 @@ function rowOf(element) {
   return element.getAttribute("data-row");
 }
 
-/** Somebody types in it, ticked something, selected text, or waits for the answer to a form. @param {Element} region */
+/** Somebody types in it, ticked or chose something, selected text, or waits for the answer to a form. @param {Element} region */
 function isBusy(region) {
   if (isPressed || region.querySelector("form[data-sent]") !== null) return true;
   if (region.contains(document.activeElement?.closest(TYPED_IN) ?? null)) return true;
@@ -265,6 +265,10 @@ function isBusy(region) {
     if (input.checked !== input.defaultChecked) return true;
     // A tick of no value says "on" by itself.
     if (input.matches(TYPED_IN) && input.value !== input.defaultValue) return true;
+  }
+  for (const { options } of region.querySelectorAll("select")) {
+    const chosen = [...options].find(({ defaultSelected }) => defaultSelected) ?? options[0];
+    if (chosen?.selected === false) return true;
   }
   const selection = getSelection();
   return selection !== null && !selection.isCollapsed && selection.containsNode(region, true);

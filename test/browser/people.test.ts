@@ -273,6 +273,39 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     expect(await page.evaluate("document.querySelector('#health').kept")).toBe(true);
   });
 
+  it("sees on an open page what somebody else sets, and that there is something to redrive", async () => {
+    const { id } = await rig.register({ concurrency: 3 });
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/webhooks/${id}`);
+    await page.getByText("As configuration").click();
+    const settings = page.getByRole("region", { name: "Settings" });
+    await settings.getByText("3", { exact: true }).waitFor();
+    await rig.relay.change(id, { concurrency: 5, name: "seen" });
+    await settings.getByText("5", { exact: true }).waitFor();
+    // What was opened in it stays open.
+    await settings.getByRole("region", { name: "The webhook as configuration" }).waitFor();
+
+    await page.goto("/dashboard/dead-letters");
+    const redrive = page.getByRole("button", { name: "Redrive them" });
+    expect(await redrive.isVisible()).toBe(false);
+    const keep = (letter: string) =>
+      rig.keepDeadLetter({ id: letter, event: null, reason: "unreadable", webhookIds: null });
+    await keep("dl_first");
+    await redrive.waitFor();
+    const reason = page.getByLabel("Many at once");
+    await reason.selectOption("unreadable");
+    await redrive.focus();
+    await keep("dl_second");
+    await page.getByText("This part stands still").waitFor();
+    expect(await reason.inputValue()).toBe("unreadable");
+    await reason.selectOption("");
+    await redrive.focus();
+    for (const letter of ["dl_first", "dl_second"]) {
+      await rig.relay.request("DELETE", `/v1/dead-letters/${letter}`);
+    }
+    await redrive.waitFor({ state: "detached" });
+  });
+
   it("is told that a list stands still while something in it is ticked, and sees what is new once nothing is", async () => {
     const webhook = await rig.register({ url: `${rig.service.url}/still` });
     const accept = (n: number) => rig.relay.accept({ event: "custom.still", data: { n } });

@@ -45,18 +45,20 @@ export const deadLetterPages = new Hono<PageEnv>()
         const webhooks = toldApart(isOwed ? await allWebhooks(c.env) : []);
         return { letters, webhooks, next: next && formatDeadLetterCursor(next) };
       },
-      intro: (_, { letters }) => [
+      intro: () => (
         <p class="quiet">
           Events that were accepted and could not be handed over. They wait here, body included,
           until somebody redrives or deletes them, or RETENTION ends.
-        </p>,
-        letters.length > 0 && <RedriveMany letters={letters} />,
-      ],
+        </p>
+      ),
       show: ({ letters, webhooks }, { isFirstPage }) =>
         letters.length === 0 ? (
           <None isFirstPage={isFirstPage} />
         ) : (
-          letters.map((letter) => <Letter letter={letter} webhooks={webhooks} />)
+          [
+            <RedriveMany letters={letters} />,
+            letters.map((letter) => <Letter letter={letter} webhooks={webhooks} />),
+          ]
         ),
     }),
   )

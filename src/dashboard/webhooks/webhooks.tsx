@@ -166,7 +166,7 @@ function Whole({ webhook, own, condition, unanswered }: WholeProps) {
     <div id="deliveries" data-live>
       {condition === null ? <Unknown /> : <Latest deliveries={condition.recent} />}
     </div>,
-    <div class="columns spaced">
+    <div id="set" class="columns spaced" data-live>
       <Settings webhook={webhook} own={own} />
       {useViewer().mayChange && <Tools webhook={webhook} />}
     </div>,
