@@ -578,6 +578,8 @@ describe("the overview", () => {
   it.each([
     "<style>p { margin: 0 }</style><title>Oops</title><!-- of 5 > 4 --><script>go(1)</script><h1>Out of order",
     `<title>Oops</title><h1>Out of order</h1><style>${"p { margin: 0 } ".repeat(100)}`,
+    `<title>Oops</title><h1>Out of order</h1><!-- at <Store> (store.js) ${"at run ".repeat(200)}`,
+    `<title>Oops</title><h1>Out of order</h1><a href="/${"x".repeat(2_000)}`,
   ])("says of a page of HTML what stands on it: %s", async (page) => {
     const webhook = await register({ name: "crm" });
     service.answer = () => new Response(page, { status: 500 });

@@ -203,7 +203,7 @@ function cause(of: Failure | null): Child {
   ];
 }
 
-const UNSAID = /<(style|script)\b.*?(<\/\1>|$)|<!--.*?-->|<[^>]*>/gis;
+const UNSAID = /<(style|script)\b.*?(<\/\1>|$)|<!--.*?(-->|$)|<[^<>]*(>|$)/gis;
 
 /** Of a page of HTML, what it says. */
 function firstLine(body: string): string {
