@@ -75,7 +75,7 @@ describe("who comes through Cloudflare Access", () => {
     expect(page.status).toBe(200);
     expect(page.headers.get("set-cookie")).toBeNull();
     const text = await page.text();
-    expect(text).toContain(ANNA);
+    expect(text).toContain(`<summary>${ANNA}</summary>`);
     expect(text).toContain('href="/cdn-cgi/access/logout"');
     const paused = await post(`/dashboard/webhooks/${id}/pause`, by(token));
     expect(leadsTo(paused)).toContain("done=paused");

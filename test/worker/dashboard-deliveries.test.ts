@@ -568,6 +568,7 @@ describe("the page of a delivery", () => {
     await consume([event]);
     const path = pathOf(webhook, event);
     expect(await textOf(path)).toContain(`action="${path}/cancel"`);
+    expect(await textOf(path)).toContain("As the first attempt will make it, by");
     // A retry would not make what is held leave.
     expect(await textOf(path)).not.toContain(`action="${path}/retry"`);
     const answer = await visitor.post(`${path}/cancel`);
@@ -580,6 +581,7 @@ describe("the page of a delivery", () => {
     const again = await visitor.post(`${path}/cancel`);
     expect(leadsTo(again)).toBe(`${path}?failed=not_pending`);
     expect(await textOf(path)).toContain("there is nothing to cancel");
+    expect(await textOf(path)).toContain("As an attempt would make it, by");
     expect(await textOf(path)).not.toContain(`action="${path}/cancel"`);
   });
 

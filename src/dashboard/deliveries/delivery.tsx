@@ -112,7 +112,6 @@ type DeliveryProps = {
 };
 
 function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
-  const last = delivery.attemptLog.at(-1);
   const isUnknown = body === null && unanswered.length > 0;
   const isGone = (body === null && !isUnknown) || delivery.lastError === "expired";
   return [
@@ -136,14 +135,16 @@ function Delivery({ webhook, delivery, body, unanswered }: DeliveryProps) {
     </div>,
     <Panel id="request-title" title="The request">
       {isUnknown && <NotHere unanswered={unanswered} webhooks={[]} />}
-      <p class="quiet">
-        {last === undefined
-          ? "As the first attempt will make it, by the webhook's settings of now."
-          : `As attempt ${last.number} made it, by the webhook's settings of now.`}
-      </p>
+      <p class="quiet">As {madeBy(delivery)} it, by the webhook's settings of now.</p>
       <RequestSent {...{ webhook, delivery, body, isUnknown }} />
     </Panel>,
   ];
+}
+
+function madeBy({ attemptLog, status }: LoggedDelivery): string {
+  const last = attemptLog.at(-1);
+  if (last !== undefined) return `attempt ${last.number} made`;
+  return status === "pending" ? "the first attempt will make" : "an attempt would make";
 }
 
 type ViewProps = { webhook: Webhook; delivery: DeliveryView };

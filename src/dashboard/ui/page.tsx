@@ -164,7 +164,8 @@ function Header({ path, session }: { path: string; session: Session | null }) {
         <form method="post" action="/dashboard/sign-out" class="who">
           <details class="quiet">
             <summary>
-              key {session.caller.key}
+              {!session.byAccess && "key "}
+              {session.caller.key}
               {session.scope === "read" && " · read only"}
             </summary>
             <p class="panel">
