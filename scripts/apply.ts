@@ -16,6 +16,7 @@ import {
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
 import { configurationOf } from "../src/contract/configured.ts";
+import { maskQuery } from "../src/domain/target.ts";
 import { FAILED, Misuse, readOptions, runCommand } from "./command.ts";
 import { type Configured, readConfiguration, wrongIn } from "./configuration-file.ts";
 import { DEV_VARS } from "./dev-vars.ts";
@@ -105,7 +106,7 @@ async function difference(
   const old = answerOf(before).webhook as Webhook;
   if (old.updatedAt === now.updatedAt) return null;
   const lines = linesOf(shown(old), shown(now));
-  if (old.url !== now.url && withoutQuery(old.url) === withoutQuery(now.url))
+  if (old.url !== now.url && maskQuery(old.url) === maskQuery(now.url))
     lines.push("url: another query (queries are never shown)");
   if (lines.length === 0) lines.push("headers: another value (values are never shown)");
   return { kind: "change", wanted, lines };
@@ -114,18 +115,14 @@ async function difference(
 /** As the file would have it, with headers by name and the URL without its query: a pipeline keeps what is printed. */
 function shown(webhook: Webhook): Record<string, unknown> {
   const { name: _, status: __, ...fields } = configurationOf(webhook);
-  const url = withoutQuery(webhook.url);
+  const url = maskQuery(webhook.url);
   return { ...fields, url, ...(fields.headers !== undefined && { headers: webhook.headers }) };
 }
 
 function withoutValues(fields: Record<string, unknown>): Record<string, unknown> {
   const { signingSecret: _, url, headers, ...told } = fields;
   const names = headers !== undefined && { headers: Object.keys(Object(headers)) };
-  return { url: withoutQuery(String(url)), ...told, ...names };
-}
-
-function withoutQuery(url: string): string {
-  return url.replace(/\?.*/s, "?…");
+  return { url: maskQuery(String(url)), ...told, ...names };
 }
 
 function linesOf(before: Record<string, unknown>, after: Record<string, unknown>): string[] {

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
 import { parseDuration } from "../src/domain/schedule.ts";
+import { maskQuery } from "../src/domain/target.ts";
 import { causeOf } from "./command.ts";
 import { type RelayApi, UNKNOWN_KEY } from "./relay-api.ts";
 
@@ -88,7 +89,8 @@ async function prepare({ api, name, events, filter, write }: Listening): Promise
   }
   const webhook = webhookOf(found);
   if (webhook.url !== "listener:") {
-    throw new Ended(`The webhook ${name} has an address (${webhook.url}): give another --name.`);
+    const address = maskQuery(webhook.url);
+    throw new Ended(`The webhook ${name} has an address (${address}): give another --name.`);
   }
   if (webhook.status !== "active") {
     write(`${name} is ${webhook.status}: what comes waits until POST ${path}/resume.`);

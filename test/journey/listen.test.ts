@@ -420,11 +420,16 @@ describe("npm run listen", () => {
     await relay.request("DELETE", `/v1/webhooks/${anna.name}`);
     await eventually(() => expect(anna.ended()).toMatch(/was deleted/), patient);
 
-    const crm = await relay.register({ url: "http://127.0.0.1:9/", events: ["x"], name: "a-crm" });
+    const crm = await relay.register({
+      url: "http://127.0.0.1:9/?token=t0ken",
+      events: ["x"],
+      name: "a-crm",
+    });
     const wrong = start({ name: "a-crm" });
     await eventually(() => expect(wrong.ended()).toMatch(/has an address/), patient);
+    expect(wrong.ended()).toContain("(http://127.0.0.1:9/?…)");
     expect((await relay.request("GET", `/v1/webhooks/${crm.id}`)).body).toMatchObject({
-      webhook: { url: "http://127.0.0.1:9/" },
+      webhook: { url: "http://127.0.0.1:9/?token=t0ken" },
     });
 
     const stranger = start({ api: relayApi(relay.url, "a-key-that-nobody-knows") });
