@@ -85,13 +85,16 @@ function Change({ entry: { before, after }, webhooks }: ChangeProps) {
     const [was, is] = [before?.[name], after?.[name]];
     const json = JSON.stringify(is);
     // What is not set of something new is no news.
-    if (json === JSON.stringify(was) || (before === null && UNSET.has(json))) return [];
+    if (before === null && UNSET.has(json)) return [];
+    const now = is !== undefined && <Value of={is} webhooks={webhooks} />;
+    if (json === JSON.stringify(was)) {
+      return [[name, [now, " ", <span class="quiet">changed in what is not shown</span>]]];
+    }
     const old = was !== undefined && (
       <del>
         <Value of={was} webhooks={webhooks} />
       </del>
     );
-    const now = is !== undefined && <Value of={is} webhooks={webhooks} />;
     return [[name, [old, old && now && " → ", now]]];
   });
   return facts.length === 0 ? <span class="quiet">–</span> : <Facts of={facts} />;

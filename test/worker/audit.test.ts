@@ -4,6 +4,7 @@ import type { EventId, WebhookId } from "../../src/domain/ids";
 import { DEAD_LETTERS_NAME, REGISTRY_NAME } from "../../src/domain/placement";
 import { hastenDeliveries } from "../../src/operations/deliveries";
 import { eventually } from "../rig/eventually";
+import { signedIn, textOf } from "../rig/worker/dashboard";
 import {
   accept,
   deliverAll,
@@ -138,6 +139,11 @@ describe("the audit log", () => {
     const rotated = await done("POST", `${path}/rotate-secret`, { gracePeriodSeconds: 0 });
     expect(rotated.before).toEqual({ signingSecrets: 1 });
     expect(rotated.after).toEqual({ signingSecrets: 1, gracePeriodSeconds: 0 });
+    const page = await textOf("/dashboard/audit", await signedIn());
+    const said = page.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ");
+    expect(said).toContain(`url ${url}?… changed in what is not shown`);
+    expect(said).toContain("headers x-a changed in what is not shown");
+    expect(said).toContain("signingSecrets 1 changed in what is not shown");
   });
 
   it("has every way to hold, release, rotate and delete", async () => {
