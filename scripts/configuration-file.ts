@@ -39,7 +39,7 @@ function listOf(path: string, text: string): unknown[] {
   try {
     parsed = JSON.parse(text);
   } catch (thrown) {
-    throw new Error(`${path} is no JSON: ${(thrown as Error).message}`);
+    throw new Error(`${path} is no JSON: ${flawOf(text, (thrown as Error).message)}`);
   }
   const { $schema: _, webhooks, ...others } = Object(parsed) as Record<string, unknown>;
   const [unknown] = Object.keys(others);
@@ -49,6 +49,16 @@ function listOf(path: string, text: string): unknown[] {
     );
   }
   return webhooks;
+}
+
+/** What `JSON.parse` says, with the line in place of what stands there: that may be a secret, and a pipeline keeps what is printed. */
+function flawOf(text: string, message: string): string {
+  const [, said, around] =
+    /^(.*?), (?:\.{3})?"(.*)"(?:\.{3})? is not valid JSON$/s.exec(message) ?? [];
+  if (said === undefined || around === undefined) return message;
+  const [before = ""] = text.split(around);
+  const upTo = before + around.slice(0, around.length / 2);
+  return `${said} in line ${upTo.split("\n").length}`;
 }
 
 /** Headers that are named by a variable get its value. */

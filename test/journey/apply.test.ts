@@ -177,6 +177,13 @@ describe("npm run apply", () => {
     expect(await webhooks()).toEqual([]);
   });
 
+  it("says where a file is no JSON, and not what stands there: it may be the value of a header", async () => {
+    write('{"webhooks": [\n{"name": "crm", "headers": {\n"x-key": the-token-of-the-crm}}]}');
+    const { exitCode, stderr } = await apply();
+    expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/is no JSON: .* in line 3\b/)]);
+    expect(stderr).not.toContain("the-");
+  });
+
   it("changes nothing at all where there would be more than 500, and makes room first where it can", {
     timeout: 180_000,
   }, async () => {
