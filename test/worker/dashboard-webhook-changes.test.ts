@@ -410,6 +410,16 @@ describe("rotating the secret", () => {
     expect(page).toContain(secrets[0]?.value);
   });
 
+  it("keeps the grace period that was chosen where the secret is refused", async () => {
+    const { id } = await register();
+    const path = `${PATH}/${id}/rotate`;
+    const checked = (page: string) => /value="(\d+)" checked/.exec(page)?.[1];
+    expect(checked(await textOf(path))).toBe(String(DAY_SECONDS));
+    const refused = await visitor.post(path, { grace: "0", signingSecret: "whsec_c2hvcnQ=" });
+    expect(refused.status).toBe(422);
+    expect(checked(await refused.text())).toBe("0");
+  });
+
   it("takes a secret of one's own, and says what is wrong with one", async () => {
     const { id } = await register();
     const own = `whsec_${btoa("y".repeat(32))}`;

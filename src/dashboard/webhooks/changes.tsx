@@ -48,7 +48,11 @@ export const webhookChanges = new Hono<PageEnv>()
           const { health } = await ownStats(env, id, Date.now());
           return RESUMED[health.state] ?? "resumed";
         }),
-        rotate: { onceThen: "rotated_before", ask: showRotation, act: rotate },
+        rotate: {
+          onceThen: "rotated_before",
+          ask: (c, webhook) => showRotation(c, webhook),
+          act: rotate,
+        },
         test: testing,
         try: trying,
         replay: batch(REPLAY),
@@ -87,11 +91,12 @@ const GRACE_PERIODS = [
 
 async function rotate(c: PageContext, webhook: Webhook, form: Form): Promise<Outcome> {
   const own = text(form, "signingSecret").trim();
+  const grace = text(form, "grace");
   const given = check(rotationSchema, {
-    gracePeriodSeconds: Number(text(form, "grace") || Number.NaN),
+    gracePeriodSeconds: Number(grace || Number.NaN),
     ...(own !== "" && { signingSecret: own }),
   });
-  if (!given.ok) return showRotation(c, webhook, given.failure.errors);
+  if (!given.ok) return showRotation(c, webhook, { errors: given.failure.errors, grace });
   const { gracePeriodSeconds, signingSecret = null } = given.value;
   const rotated = await rotateSecret(c.env, webhook.id, {
     graceMs: gracePeriodSeconds * 1_000,
@@ -104,7 +109,14 @@ async function rotate(c: PageContext, webhook: Webhook, form: Form): Promise<Out
   return showSecret(c, { webhook: after, secret: secret ?? "", occasion });
 }
 
-function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldError[] = []) {
+/** What was chosen comes again with its mistakes. */
+type Refused = { errors: readonly FieldError[]; grace: string };
+
+function showRotation(
+  c: PageContext,
+  webhook: Webhook,
+  { errors, grace }: Refused = { errors: [], grace: String(DEFAULT_GRACE_SECONDS) },
+) {
   const status = errors.length > 0 ? 422 : 200;
   const path = webhookPath(webhook.id);
   return page(
@@ -124,7 +136,7 @@ function showRotation(c: PageContext, webhook: Webhook, errors: readonly FieldEr
             type="radio"
             name="grace"
             value={String(seconds)}
-            checked={seconds === DEFAULT_GRACE_SECONDS}
+            checked={String(seconds) === grace}
           >
             {words}
           </Choice>
