@@ -10,7 +10,7 @@
 export type Address = { local: string; domain: string };
 
 /** A line end or a tab is seen: it ends what stands before it. */
-const INVISIBLE = /\p{Cf}|(?![\s\u0085])\p{Cc}/gu;
+const INVISIBLE = /[\p{Cf}\p{Default_Ignorable_Code_Point}]|(?![\s\u0085])\p{Cc}/gu;
 /** What would make a local part longer; anything else before it begins the address. */
 const OF_LOCAL = /[\p{L}\p{N}._%+-]/u;
 /** `<o'brien`: a local part from its beginning on. Behind a blank it may be an elision, as in `d'ava@…`. */
@@ -151,7 +151,7 @@ function characterBefore(text: string, at: number): string {
 }
 
 function plainOf(text: string): string {
-  return text.normalize("NFC").replaceAll(INVISIBLE, "").toLowerCase();
+  return text.replaceAll(INVISIBLE, "").normalize("NFC").toLowerCase();
 }
 
 /** Both are the small letter of Σ; in a domain they are two. */

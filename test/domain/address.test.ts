@@ -17,6 +17,7 @@ describe("an address", () => {
     "mailto:ava@acme.example",
     "ava@acme.example.",
     "a\u200Bva@acme\u00AD.example",
+    "a\u034Fva\uFE0F@acme\u3164.example",
   ])("has one normal form: %j", (written) => {
     expect(addressOf(written)).toEqual(ava);
     expect(finds({ lead: { email: written } })).toBe(true);
@@ -176,6 +177,7 @@ describe("a body", () => {
 
   it("takes composed letters, and a domain as its punycode", () => {
     expect(finds({ email: "zoe\u0308@acme.example" }, "zo\u00EB@acme.example")).toBe(true);
+    expect(finds({ email: "zoe\u034F\u0308@acme.example" }, "zo\u00EB@acme.example")).toBe(true);
     expect(finds({ email: "ava@b\u00FCcher.example" }, "ava@xn--bcher-kva.example")).toBe(true);
     expect(finds({ email: "ava@xn--bcher-kva.example" }, "ava@B\u00DCCHER.example")).toBe(true);
   });
