@@ -204,6 +204,21 @@ describe("registering a webhook", () => {
     expect(await webhooks()).toEqual([]);
   });
 
+  it("says all mistakes at once, those too that only the relay's own configuration knows", async () => {
+    const wrong = { url: "ftp://crm.example.com", concurrency: "9999" };
+    const { id } = await register({ url: "https://crm.example.com/in?token=1" });
+    for (const path of [PATH, `${PATH}/${id}/edit`]) {
+      const page = await (await visitor.post(path, { ...DRAFT, ...wrong })).text();
+      expect(page, path).toContain("must be at most 300");
+      expect(page.match(/URL must use https:/g), path).toHaveLength(1);
+    }
+    const shown = "https://crm.example.com/in?…";
+    const form = { ...DRAFT, url: shown, concurrency: "9999" };
+    const page = await (await visitor.post(`${PATH}/${id}/edit`, form)).text();
+    expect(page).toContain("must be at most 300");
+    expect(page).not.toContain("URL must");
+  });
+
   it("spells out what cannot be seen in what it refuses", async () => {
     const response = await visitor.post(PATH, {
       url: "https://crm.example.com/in",

@@ -1,11 +1,11 @@
 /** Registering a webhook, and changing one: a form is checked, saved, or shown again with its mistakes. */
-import type { Setting } from "../../contract/configured";
+import { SETTINGS, type Setting } from "../../contract/configured";
 import { ANSWERS } from "../../contract/problem";
 import { relayHost } from "../../contract/webhook-settings";
 import type { Failure, FieldError } from "../../domain/failure";
 import { sameOrigin } from "../../domain/target";
 import type { Webhook, WebhookChanges } from "../../domain/webhook";
-import { registerWebhook, updateWebhook } from "../../operations/webhooks";
+import { mistakesIn, registerWebhook, updateWebhook } from "../../operations/webhooks";
 import type { Action } from "../ui/actions";
 import { type Form, text } from "../ui/form";
 import { page } from "../ui/page";
@@ -21,7 +21,10 @@ export const registration: Action<null> = {
   onceThen: "created_before",
   act: async (c, _, form) => {
     const given = draftIn(form, relayHost(c.req.url));
-    if (!given.ok) return showForm(c, { webhook: null, form, errors: given.failure.errors });
+    if (!given.ok) {
+      const errors = allMistakes(c, form, given.failure);
+      return showForm(c, { webhook: null, form, errors });
+    }
     const { draft, secret } = given.value;
     const created = await registerWebhook(c.env, draft, { secret, by: callerOf(c) });
     if (!created.ok) {
@@ -46,7 +49,10 @@ export const editing: Action<Webhook> = {
       return showForm(c, { webhook, typed, overtaken });
     }
     const given = changesIn(form, webhook, comparison.changed);
-    if (!given.ok) return showForm(c, { webhook, form, errors: given.failure.errors });
+    if (!given.ok) {
+      const errors = allMistakes(c, form, given.failure, comparison.changed);
+      return showForm(c, { webhook, form, errors });
+    }
     const changes = moved(form, webhook, given.value);
     if (changes === null) return showForm(c, { webhook, form, errors: [UNCONFIRMED] });
     const changed = await updateWebhook(c.env, webhook, { changes, by: callerOf(c) });
@@ -61,6 +67,18 @@ export const editing: Action<Webhook> = {
     return showSecret(c, { webhook: after, secret, occasion: "moved" });
   },
 };
+
+/** With those that no schema can know, of what was `changed`. */
+function allMistakes(
+  c: PageContext,
+  form: Form,
+  { errors }: { errors: readonly FieldError[] },
+  changed: ReadonlySet<Setting> = new Set(SETTINGS),
+): FieldError[] {
+  const typed = Object.entries(typedIn(form)).filter(([name]) => changed.has(name as Setting));
+  const others = mistakesIn(c.env, Object.fromEntries(typed), relayHost(c.req.url));
+  return [...errors, ...others.filter(({ path }) => errors.every((each) => each.path !== path))];
+}
 
 /** With what another origin means; null when it was not said. */
 function moved(form: Form, { url: before }: Webhook, changes: WebhookChanges) {
