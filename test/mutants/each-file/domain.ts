@@ -4,8 +4,8 @@ import { fault } from "./fault.ts";
 
 export const DOMAIN: readonly Mutant[] = [
   fault("domain/address", "composed letters are other letters", "src/domain/address.ts", [
-    'text.normalize("NFC").replaceAll',
-    "text.replaceAll",
+    '.replaceAll(INVISIBLE, "").normalize("NFC")',
+    '.replaceAll(INVISIBLE, "")',
   ]),
   fault(
     "domain/delivery",
