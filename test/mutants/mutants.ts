@@ -688,7 +688,7 @@ const LANES: readonly Mutant[] = [
     name: "a share that is not closed when its Lane has lost it",
     file: "src/actors/subscriber/lanes.ts",
     edits: [["    known.isLost = true;", ""]],
-    suite: simulation,
+    suite: { project: "worker", file: "test/worker/lanes.test.ts", name: "does not know it" },
   },
   {
     name: "a share that is closed while its Lane lives",
@@ -880,7 +880,7 @@ const OWN: readonly Mutant[] = [
     name: "own events: the Subscriber forgets what the Registry has not answered to",
     file: "src/actors/subscriber/tally.ts",
     edits: [["return this.#run.told;", "return this.#run.told.splice(0);"]],
-    suite: simulation,
+    suite: { project: "worker", file: "test/worker/relay-events.test.ts", name: "over a restart" },
   },
   {
     name: "own events: what was heard is forgotten where an older call comes late",

@@ -167,24 +167,25 @@ describe("a rate limit of 10 a second, with answers that take longer", () => {
   }, 300_000);
 });
 
-describe("a Lane that does not answer, though nothing of its share can be in flight any more", () => {
-  /** It is asked twice and silent so often; so many of its deliveries are interrupted then. */
-  async function expectInterrupted(expected: number, silences: number): Promise<void> {
+describe("a Lane that is asked when nothing of its share can be in flight any more", () => {
+  /** What it answers, one time after the other; so many of its deliveries are interrupted then. */
+  async function expectInterrupted(
+    expected: number,
+    answers: readonly ("nothing" | "unknown" | "known")[],
+  ): Promise<void> {
     const { recall } = Lane.prototype;
     const late = holding();
     const { id, running } = await busy(12, 12);
     let asked = 0;
-    const silent = vi.spyOn(Lane.prototype, "recall").mockImplementation(function (
-      this: Lane,
-      share,
-    ) {
+    const spy = vi.spyOn(Lane.prototype, "recall").mockImplementation(function (this: Lane, share) {
+      const answer = answers[asked];
       asked += 1;
-      if (asked <= silences) throw new Error("no answer");
-      return recall.call(this, share);
+      if (answer === "nothing") throw new Error("no answer");
+      return answer === "unknown" ? { isKnown: false, unsent: [] } : recall.call(this, share);
     });
-    for (const times of [1, 2]) {
+    for (const times of answers.keys()) {
       clock.advance(20 * SECOND);
-      await eventually(() => expect(asked).toBe(times));
+      await eventually(() => expect(asked).toBe(times + 1));
     }
     await eventually(async () => {
       const page = await api("GET", `/v1/webhooks/${id}/deliveries`);
@@ -192,17 +193,21 @@ describe("a Lane that does not answer, though nothing of its share can be in fli
       const interrupted = data.filter(({ lastError }) => lastError === "interrupted");
       expect(interrupted).toHaveLength(expected);
     });
-    silent.mockRestore();
+    spy.mockRestore();
     late.open();
     await running;
   }
 
   it("keeps its share after one answer that was lost", async () => {
-    await expectInterrupted(0, 1);
+    await expectInterrupted(0, ["nothing", "known"]);
   });
 
   it("has lost it after two", async () => {
-    await expectInterrupted(6, 2);
+    await expectInterrupted(6, ["nothing", "nothing"]);
+  });
+
+  it("has lost it where it does not know it", async () => {
+    await expectInterrupted(6, ["unknown"]);
   });
 });
 
