@@ -389,6 +389,22 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     expect(await payload.locator(".hit").allTextContents()).toEqual([await line.textContent()]);
   });
 
+  it("says of a name that is no event's what one is, and keeps what was typed", async () => {
+    const webhook = await rig.register({ url: `${rig.service.url}/misspelt` });
+    const path = `/dashboard/webhooks/${webhook.id}/replay`;
+    const page = await rig.signedIn();
+    await page.goto(path);
+    const name = page.getByLabel("Only events named");
+    await name.fill("reply received");
+    await page.getByRole("button", { name: "Count them first" }).click();
+    expect(await page.locator("input:invalid").count()).toBe(1);
+    expect(new URL(page.url()).pathname).toBe(path);
+    expect(await name.inputValue()).toBe("reply received");
+    await name.fill(" reply.received ");
+    await page.getByRole("button", { name: "Count them first" }).click();
+    await page.getByText("There is nothing of this kind to replay.").waitFor();
+  });
+
   it("replays what was delivered, with the same id", async () => {
     const webhook = await rig.register({ url: `${rig.service.url}/replayed` });
     const eventId = await rig.relay.accept({ event: "custom.replayed", data: {} });

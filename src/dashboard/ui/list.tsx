@@ -161,6 +161,8 @@ type SearchFieldProps = {
   query: Query;
   placeholder?: string;
   list?: string;
+  pattern?: string;
+  title?: string;
 };
 
 export function SearchField({ label, name, query, ...other }: SearchFieldProps) {
@@ -175,10 +177,11 @@ export function SearchField({ label, name, query, ...other }: SearchFieldProps) 
 const NAMES = Object.keys(EVENT_TYPES);
 type EventNameProps = { label?: string; names?: readonly string[]; query: Query };
 
-/** Any name; some to choose from, the documented ones unless others are given. */
+/** Any name; some to choose from, the documented ones unless others are given. A browser keeps what is none, and says so. */
 export function EventNameField({ label = "Event name", names = NAMES, query }: EventNameProps) {
+  const form = { pattern: " *[A-Za-z0-9._\\-]{1,128} *", title: "1 to 128 of A-Z a-z 0-9 . _ -" };
   return [
-    <SearchField label={label} name="event" query={query} list="event-names" />,
+    <SearchField label={label} name="event" query={query} list="event-names" {...form} />,
     <datalist id="event-names">
       {names.map((name) => (
         <option value={name} />
