@@ -84,6 +84,21 @@ describe("rows written at the Subscriber", () => {
     expectRows(written, rows);
   });
 
+  it("for 50 that it never had, replayed together and delivered, are 209", async () => {
+    const id = await warm();
+    const events = await newEvents(50);
+    const read = await meter(subscriber(id));
+    const deliveries = events.map(({ id: eventId, event, body }) => ({ id: eventId, event, body }));
+    const opened = await subscriber(id).reopen({ deliveries, by: "replay" });
+    await deliverAll(id, clock);
+    const written = await read();
+    expect(opened.every((each) => each === "added")).toBe(true);
+    expect(await tally(id)).toEqual({ delivered: 51 });
+    // Each on arrival and with its outcome, and its place among what is kept for longer with both; the arrival, five for the
+    // list of attempts, two leases, an alarm.
+    expectRows(written, 209);
+  });
+
   it("for one delivery that fails all six times are 43", async () => {
     const id = await warm({ retrySchedule: "1m 1m 1m 1m 1m" });
     service.answer = answering(500);

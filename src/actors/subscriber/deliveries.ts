@@ -200,11 +200,13 @@ export class Deliveries {
         opened.push(wasDone ? "hastened" : delivery && this.#open(delivery, asked, given));
       }
     });
-    return deliveries.map(({ id, event, body }, index) => {
-      const done = opened[index] ?? null;
-      if (done !== null || body === null) return done ?? "unknown";
-      const { added } = this.insert([{ id, event, body }], { isBackfill: true });
-      return added.length > 0 ? "added" : "unknown";
+    const missing = deliveries.flatMap(({ id, event, body }, index) =>
+      opened[index] === null && body !== null ? { id, event, body } : [],
+    );
+    const { added } = this.insert(missing, { isBackfill: true });
+    const isAdded = new Set(added.map(({ id }) => id));
+    return deliveries.map(({ id }, index) => {
+      return opened[index] ?? (isAdded.delete(id) ? "added" : "unknown");
     });
   }
 
