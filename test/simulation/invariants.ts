@@ -116,6 +116,8 @@ export class Invariants {
 
   /** The same, to be run between two steps, as `owner`. */
   looks(): { owner: Instance; run: () => void }[] {
+    // What was said by a life that has ended since was told to nobody, where its writes are lost.
+    for (const book of this.#evidence.books.values()) book.said = new Map();
     return this.#subscribersOfToday().map((object) => {
       const owner = object.instance as Instance;
       const run = () => {
