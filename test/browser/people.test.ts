@@ -306,6 +306,20 @@ describeInBrowser("whoever has to do with a service", (rig) => {
     await redrive.waitFor({ state: "detached" });
   });
 
+  it("does not go on showing what somebody else erases", async () => {
+    const lead = { email: "gone@example.com" };
+    const id = await rig.relay.accept({ event: "custom.gone", data: { lead } });
+    const page = await rig.signedIn();
+    await page.goto(`/dashboard/events/${id}`);
+    await page.getByText(lead.email).first().waitFor();
+    const erase = page.getByRole("link", { name: "Erase this event…" });
+    expect(await erase.isVisible()).toBe(true);
+    await rig.relay.request("DELETE", `/v1/events/${id}`);
+    await page.getByText("The payload was erased").waitFor();
+    await page.getByText(lead.email).first().waitFor({ state: "detached" });
+    expect(await erase.count()).toBe(0);
+  });
+
   it("is told that a list stands still while something in it is ticked, and sees what is new once nothing is", async () => {
     const webhook = await rig.register({ url: `${rig.service.url}/still` });
     const accept = (n: number) => rig.relay.accept({ event: "custom.still", data: { n } });

@@ -107,7 +107,7 @@ function Event({ whole, unanswered }: EventProps) {
   const { event, payload } = whole;
   const { mayChange } = useViewer();
   return [
-    <section class="panel" aria-label="Facts">
+    <section id="facts" class="panel" aria-label="Facts" data-live>
       <EventFacts event={event} />
     </section>,
     <h2>Webhooks</h2>,
@@ -115,22 +115,26 @@ function Event({ whole, unanswered }: EventProps) {
       <NotHere unanswered={unanswered} webhooks={whole.webhooks} />
       <Webhooks whole={whole} unanswered={unanswered} />
     </div>,
-    <Panel id="payload-title" title="Payload">
-      {payload === null ? (
-        <p class="quiet">The payload was erased: only the record of what was delivered is left.</p>
-      ) : (
-        [
-          <JsonText label="The event as JSON" text={payload.text} />,
+    <div id="payload" data-live>
+      <Panel id="payload-title" title="Payload">
+        {payload === null ? (
           <p class="quiet">
-            Laid out to be read; every number and escape is as Leadterra sent it.{" "}
-            <Copy text={payload.text}>Copy as it came</Copy>
-          </p>,
-        ]
+            The payload was erased: only the record of what was delivered is left.
+          </p>
+        ) : (
+          [
+            <JsonText label="The event as JSON" text={payload.text} />,
+            <p class="quiet">
+              Laid out to be read; every number and escape is as Leadterra sent it.{" "}
+              <Copy text={payload.text}>Copy as it came</Copy>
+            </p>,
+          ]
+        )}
+      </Panel>
+      {mayChange && payload !== null && (
+        <p class="actions">{link(`${eventPath(event.id)}/erase`, "Erase this event…")}</p>
       )}
-    </Panel>,
-    mayChange && payload !== null && (
-      <p class="actions">{link(`${eventPath(event.id)}/erase`, "Erase this event…")}</p>
-    ),
+    </div>,
   ];
 }
 
