@@ -372,7 +372,6 @@ export class Registry extends Records {
     const registration = { id, version, acknowledgedVersion, webhook: after };
     const views = auditViews(before, after);
     const said = { ...views, ...(asked && { after: { ...views.after, ...asked } }) };
-    this.store.makeTables();
     // A change that is refused must not come into force with the next start.
     this.tables.atomically(() => {
       this.store.save(registration);

@@ -87,11 +87,12 @@ export class RegistryStore extends Store {
       .map(({ data, ...row }) => ({ ...row, webhook: data === null ? null : webhookOf(data) }));
   }
 
-  /** Writes a registration and gives the routing table its next version, together; where `makeTables` was called. */
+  /** Writes a registration and gives the routing table its next version, together. */
   save({ id, version, acknowledgedVersion, webhook }: Registration): void {
     const data = webhook && JSON.stringify(webhook);
     const row = { id, version, acknowledged: acknowledgedVersion, data };
     this.tables.put("webhooks", row, WEBHOOKS);
+    this.tables.make("routing", ROUTING);
     this.tables.sql.exec(
       "INSERT INTO routing (id, version) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET version = version + 1",
     );
@@ -256,12 +257,5 @@ export class RegistryStore extends Store {
   deleteAnswersBefore(atMs: number): void {
     const isOld = (at: SqlStorageValue) => Number(at) < atMs;
     this.#lookedAtAnswer = this.#deleteAnswersWhere("at", isOld, this.#lookedAtAnswer);
-  }
-
-  /** What a change is written into; outside of its transaction, which may be taken back. */
-  makeTables(): void {
-    this.tables.make("audit", AUDIT);
-    this.tables.make("webhooks", WEBHOOKS);
-    this.tables.make("routing", ROUTING);
   }
 }
