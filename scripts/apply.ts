@@ -16,7 +16,7 @@ import {
 import { setTimeout as sleep } from "node:timers/promises";
 import { styleText } from "node:util";
 import { configurationOf } from "../src/contract/configured.ts";
-import { maskQuery } from "../src/domain/target.ts";
+import { maskQuery, sameOrigin } from "../src/domain/target.ts";
 import { FAILED, Misuse, readOptions, runCommand } from "./command.ts";
 import { type Configured, readConfiguration, wrongIn } from "./configuration-file.ts";
 import { DEV_VARS } from "./dev-vars.ts";
@@ -108,6 +108,10 @@ async function difference(
   const lines = linesOf(shown(old), shown(now));
   if (old.url !== now.url && maskQuery(old.url) === maskQuery(now.url))
     lines.push("url: another query (queries are never shown)");
+  if (!sameOrigin(old.url, now.url) && fields.sameService !== true)
+    lines.push(
+      "a new signing secret at once, as of another service (sameService keeps the old one)",
+    );
   if (lines.length === 0) lines.push("headers: another value (values are never shown)");
   return { kind: "change", wanted, lines };
 }

@@ -279,7 +279,12 @@ describe("npm run apply", () => {
     write({ webhooks: [{ ...AUDIT, signingSecret }] });
     await apply();
     expect(existsSync(`${file()}.secrets`)).toBe(false);
-    write({ webhooks: [{ ...AUDIT, signingSecret, url: "https://moved.example.com/" }] });
+    const moved = { ...AUDIT, signingSecret, url: "https://moved.example.com/" };
+    write({ webhooks: [moved] });
+    expect((await apply(["--dry-run"])).stdout).toContain("a new signing secret at once");
+    write({ webhooks: [{ ...moved, sameService: true }] });
+    expect((await apply(["--dry-run"])).stdout).not.toContain("signing secret");
+    write({ webhooks: [moved] });
     expect((await apply()).exitCode).toBe(0);
     const secrets = readFileSync(`${file()}.secrets`, "utf8");
     expect(secrets).toMatch(/^audit whsec_\S+\n$/);
