@@ -9,6 +9,7 @@ import { DurableObject } from "cloudflare:workers";
 import { inTime } from "../deadline";
 import type { Outcome } from "../domain/delivery";
 import type { EventId } from "../domain/ids";
+import { answered } from "../domain/no-answer";
 import {
   GATHERED,
   gatherMs,
@@ -240,7 +241,7 @@ export class Lane extends DurableObject<Env> {
     this.#reporting = true;
     try {
       const subscriber = this.env.SUBSCRIBER.getByName(first.share.webhook.id);
-      const known = await inTime(subscriber.report(reports), REPORT_TIMEOUT_MS);
+      const known = answered(await inTime(subscriber.report(reports), REPORT_TIMEOUT_MS));
       for (const [index, held] of told.entries()) {
         this.#reported(held, reports[index] as LaneReport, known[index] === true);
       }

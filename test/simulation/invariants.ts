@@ -261,7 +261,8 @@ export class Invariants {
     if (object.className === "Subscriber") {
       const book = this.#evidence.book(object);
       book.calls.push({ method, args, atMs: this.#evidence.passedMs });
-      if (method === "report") this.requests.told(book, args[0] as LaneReport[]);
+      if (method === "report" && !object.isBehind)
+        this.requests.told(book, args[0] as LaneReport[]);
       if (method === "reopen") this.#reopens(object, args as [Reopened]);
     }
     if (object.className === "Lane" && method === "take") this.#takes(object, args as [LaneShare]);

@@ -4,6 +4,8 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, vi } from "vitest";
 import { Lane } from "../../src/actors/lane";
+import { Subscriber } from "../../src/actors/subscriber/subscriber";
+import { newerData } from "../../src/domain/no-answer";
 import { laneName } from "../../src/domain/placement";
 import { eventually } from "../rig/eventually";
 import {
@@ -208,6 +210,22 @@ describe("a Lane that is asked when nothing of its share can be in flight any mo
 
   it("has lost it where it does not know it", async () => {
     await expectInterrupted(6, ["unknown"]);
+  });
+});
+
+describe("a Lane whose Subscriber holds data of a newer release when it reports", () => {
+  it("keeps what came of its attempts until its Subscriber can take it", async () => {
+    const late = holding();
+    const { id, ids, running } = await busy(12, 12);
+    const refused = vi
+      .spyOn(Subscriber.prototype, "report")
+      .mockImplementationOnce(async () => newerData(`Subscriber ${id}`) as never);
+    late.open();
+    await running;
+    await finish(id, 1);
+    expect(refused.mock.calls.length).toBeGreaterThan(1);
+    expect(await tally(id)).toEqual({ delivered: 12 });
+    expect(service.ids().sort()).toEqual([...ids].sort());
   });
 });
 
