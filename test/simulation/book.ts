@@ -79,6 +79,8 @@ export class Book {
   reckoning: Reckoning = FRESH_RECKONING;
   /** When a success and a failure ended in one millisecond: which came first only the code knows; else null. */
   tiedAtMs: number | null = null;
+  /** How often the run had been written when the last ended, since then. */
+  tiedSaved = 0;
   settingsVersion = 0;
   /** Which write of the run was followed that a full disk may have kept back; null where none was. */
   lateRun: number | null = null;

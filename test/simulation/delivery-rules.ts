@@ -79,10 +79,12 @@ export class DeliveryRules {
     if (this.#isTieStored(book, look)) book.tiedAtMs = null;
   }
 
-  /** Whether what is stored knows of both that ended in one millisecond; a minute later it does, or never will. */
-  #isTieStored({ tiedAtMs }: Book, look: Look): boolean {
+  /** Whether what is stored knows of all that ended in one millisecond; a minute later it does, or never will. */
+  #isTieStored({ tiedAtMs, tiedSaved }: Book, look: Look): boolean {
     if (tiedAtMs === null) return true;
-    const { lastSuccessAtMs = null, lastFailure = null } = look.run()?.health ?? {};
+    const { health, saved = 0 } = look.run() ?? {};
+    const { lastSuccessAtMs = null, lastFailure = null } = health ?? {};
+    if (saved <= tiedSaved && this.#evidence.nowMs <= tiedAtMs + MAX_TIE_MS) return false;
     const storedAtMs = Math.min(lastSuccessAtMs ?? 0, lastFailure?.atMs ?? 0);
     return storedAtMs >= tiedAtMs || this.#evidence.nowMs > tiedAtMs + MAX_TIE_MS;
   }

@@ -413,7 +413,8 @@ export class RequestRules implements Witness {
   #reckon(book: Book, attempt: Attempt): void {
     const { ending } = attempt;
     if (ending === null || ending.reason === "refused") return;
-    const settings = Look.at(book.object.storage, "live").settings();
+    const look = Look.at(book.object.storage, "live");
+    const settings = look.settings();
     // Another URL is another service: what the old one says counts for its delivery only.
     if (settings === null || !("urlVersion" in settings)) return;
     if (settings.urlVersion !== attempt.urlVersion) return;
@@ -424,6 +425,7 @@ export class RequestRules implements Witness {
     book.reckoning = reckoned(before, attempt, ending, endedAtMs);
     const { succeededAtMs, failedAtMs } = book.reckoning;
     if (succeededAtMs !== null && succeededAtMs === failedAtMs) book.tiedAtMs = succeededAtMs;
+    if (book.tiedAtMs !== null) book.tiedSaved = look.run()?.saved ?? 0;
     this.#noteNews(book, before);
   }
 
