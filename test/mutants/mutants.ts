@@ -702,6 +702,12 @@ const LANES: readonly Mutant[] = [
     suite: simulation,
   },
   {
+    name: "a Lane that forgets what its Subscriber could not take",
+    file: "src/actors/lane.ts",
+    edits: [["const known = answered(await inTime", "const known = (await inTime"]],
+    suite: { project: "worker", file: "test/worker/lanes.test.ts", name: "can take it" },
+  },
+  {
     name: "a Lane that is lost after one answer that was",
     file: "src/actors/subscriber/lanes.ts",
     edits: [["const MAX_SILENCES = 2;", "const MAX_SILENCES = 1;"]],
